@@ -1,0 +1,80 @@
+package desktop
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Fate says what a failed call to the cloud did there, which is all that
+// decides what may be done next. The zero value is Unknown: what nobody
+// classified may have been carried out.
+type Fate int
+
+const (
+	// Unknown: the call may have been carried out (read timeout, EOF, reset,
+	// 5xx, an unreadable or empty 200). A call that changes something must not
+	// be sent again before the facts were read.
+	Unknown Fate = iota
+	// NotSent: the call certainly was not carried out (dial error, throttled,
+	// cancelled before it was written). It may be sent again.
+	NotSent
+	// Refused: the service answered that it will not (4xx). Nothing of the call
+	// was carried out, and the same call would be refused again.
+	Refused
+	// Forbidden: the credentials may not do this at all (Forbidden*,
+	// NoPermission, InvalidAccessKeyId*, a bad signature, a leaked key).
+	// Further calls of the invocation are pointless.
+	Forbidden
+)
+
+func (f Fate) String() string {
+	switch f {
+	case NotSent:
+		return "not sent"
+	case Refused:
+		return "refused"
+	case Forbidden:
+		return "forbidden"
+	}
+	return "unknown"
+}
+
+// A CallError is how an adapter reports a call to the cloud that failed. Its
+// text holds neither credentials nor signed URLs.
+type CallError struct {
+	Call      string // the API's name, such as RebuildDesktops
+	Fate      Fate
+	Throttled bool   // the service asked to slow down; Fate is NotSent
+	Code      string // the service's own code, or "" when it did not speak
+	Message   string // the service's own message, or the transport's
+	RequestID string // of the call, when the service answered
+	Err       error  // the cause, for errors.Is; may be nil
+}
+
+func (e *CallError) Error() string {
+	s := e.Call + ": " + e.Fate.String()
+	if e.Throttled {
+		s = e.Call + ": throttled"
+	}
+	if e.Code != "" {
+		s += ": " + e.Code
+	}
+	if e.Message != "" {
+		s += ": " + e.Message
+	}
+	if e.RequestID != "" {
+		s += fmt.Sprintf(" (request id %s)", e.RequestID)
+	}
+	return s
+}
+
+func (e *CallError) Unwrap() error { return e.Err }
+
+// FateOf returns what err says of the call that failed: Unknown for an error
+// that no adapter classified.
+func FateOf(err error) Fate {
+	if e, ok := errors.AsType[*CallError](err); ok {
+		return e.Fate
+	}
+	return Unknown
+}

@@ -1,0 +1,202 @@
+// Package desktop holds regild's own words for a cloud desktop and for what is
+// done to it: a desktop and an image as ECD shows them now, the spec of a
+// rebuild, its batches, its outcome, and how a call to the cloud ended.
+//
+// It is the vocabulary that the other rooms share. It imports nothing of ours,
+// knows no SDK, no clock and no client, and every type in it is a plain value.
+package desktop
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Statuses of a desktop that regild acts on; ECD knows more (Expired, Deleted,
+// Pending, Failed, Hibernated, …) and may add others. An unknown status is
+// never taken for a good one. Source: DescribeDesktops, "DesktopStatus".
+const (
+	Running    = "Running"
+	Stopped    = "Stopped"
+	Starting   = "Starting"
+	Stopping   = "Stopping"
+	Rebuilding = "Rebuilding"
+	Pending    = "Pending"
+)
+
+// Connection states of a desktop. Source: DescribeDesktops, "ConnectionStatus".
+const (
+	Connected    = "Connected"
+	Disconnected = "Disconnected"
+)
+
+// A Desktop is what ECD says of one desktop now.
+type Desktop struct {
+	ID       string
+	Name     string
+	RegionID string
+
+	Status     string // ECD's word, such as Running
+	Connection string // Connected, Disconnected or Unknown
+	// Users are the people with a session on the desktop, connected or not.
+	Users []string
+	// Flags are ECD's management flags without NoFlag: Migrating, Updating.
+	Flags []string
+
+	ImageID       string
+	Type          string // the instance type, such as ecd.basic.large
+	OS            string // family in lower case: windows, linux
+	GPU           bool
+	Protocol      string // HDX or ASP
+	SessionType   string // SINGLE_SESSION or MULTIPLE_SESSION
+	SystemDiskGiB int    // 0: ECD does not say
+	DataDisks     int
+	GroupID       string // set when the desktop belongs to a desktop group (is pooled)
+	OfficeSiteID  string
+	PolicyGroupID string
+	EndUsers      []string          // the people the desktop is assigned to
+	Tags          map[string]string // nil until they were asked for: DescribeDesktops leaves them out
+	CreationTime  time.Time         // zero: unknown
+	ExpiredTime   time.Time         // zero: unknown or never
+}
+
+// InUse says whether somebody is, or may be, working on the desktop: a
+// connection that is not known to be closed counts as one. A stopped desktop
+// has nobody on it.
+func (d Desktop) InUse() bool {
+	if d.Status == Stopped && d.Connection != Connected {
+		return false
+	}
+	return d.Connection != Disconnected || len(d.Users) > 0
+}
+
+// Statuses of an image. Source: DescribeImages, "Status".
+const (
+	ImageCreating     = "Creating"
+	ImageAvailable    = "Available"
+	ImageCreateFailed = "CreateFailed"
+)
+
+// An Image is what ECD says of one image in one region now.
+type Image struct {
+	ID       string
+	Name     string
+	RegionID string
+
+	Status      string // Creating, Available or CreateFailed
+	Type        string // CUSTOM or SYSTEM
+	OS          string // family in lower case: windows, linux
+	GPU         bool
+	Protocol    string
+	SessionType string
+	SizeGiB     int       // of the system disk; 0: ECD does not say
+	DataDiskGiB int       // above 0 when the image carries a data disk
+	Created     time.Time // zero: unknown
+}
+
+// A Change is one line of ECD's record of image changes of one desktop, which
+// is the only published proof that a rebuild ended, well or badly. Source:
+// DescribeImageModifiedRecords.
+type Change struct {
+	DesktopID string
+	From, To  string // image ids before and after
+	State     ChangeState
+	Reason    string // why it failed
+	Updated   time.Time
+}
+
+// A ChangeState says how far an image change is. The zero value is an unknown one.
+type ChangeState int
+
+// The states that ECD documents (0, 1 and 2 on the wire).
+const (
+	ChangeUnknown ChangeState = iota
+	Changing
+	ChangeSucceeded
+	ChangeFailed
+)
+
+// A Spec is what must be equal for desktops to share a RebuildDesktops call.
+// It is comparable. An empty ImageID means: reset to the current image.
+type Spec struct {
+	RegionID    string `json:"regionId"`
+	ImageID     string `json:"imageId,omitempty"`
+	OperateType string `json:"operateType,omitempty"` // "" or "replace"
+	Language    string `json:"language,omitempty"`
+	AfterStatus string `json:"afterStatus,omitempty"`
+}
+
+// Reset says whether the spec rebuilds a desktop to the image it already has.
+func (s Spec) Reset() bool { return s.ImageID == "" }
+
+// A Target is one desktop under one spec.
+type Target struct {
+	ID string
+	Spec
+}
+
+// MaxBatch is how many desktops one RebuildDesktops call takes. Source:
+// RebuildDesktops, "DesktopId".
+const MaxBatch = 20
+
+// A Batch is one RebuildDesktops call: 1 to MaxBatch desktops of one spec.
+type Batch struct {
+	Spec
+	IDs []string
+}
+
+// A Selector says which desktops of a region are meant. Every field that is
+// set must match; within a field one value is enough, but all tags must match.
+// The zero Selector matches every desktop.
+type Selector struct {
+	IDs            []string
+	Tags           map[string]string // value "" matches any value of the key
+	OfficeSiteIDs  []string
+	PolicyGroupIDs []string
+	ImageIDs       []string // the image the desktop is on now
+}
+
+// Matches says whether d is meant by s. Tags must have been read into d when s
+// names any.
+func (s Selector) Matches(d Desktop) bool {
+	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
+	if !in(s.IDs, d.ID) || !in(s.OfficeSiteIDs, d.OfficeSiteID) ||
+		!in(s.PolicyGroupIDs, d.PolicyGroupID) || !in(s.ImageIDs, d.ImageID) {
+		return false
+	}
+	for k, v := range s.Tags {
+		got, ok := d.Tags[k]
+		if !ok || (v != "" && got != v) {
+			return false
+		}
+	}
+	return true
+}
+
+// A Result is what ECD answered for one desktop of a batch.
+type Result struct {
+	DesktopID string
+	Code      string // ECD's own code, unchanged; see Accepted
+	Message   string
+}
+
+// Accepted says whether the rebuild was started. ECD spells it both success
+// and Success.
+func (r Result) Accepted() bool { return strings.EqualFold(r.Code, "success") }
+
+// An Answer is the body of a RebuildDesktops call that ECD answered with 200.
+// A desktop of the batch that is missing from Results has an unknown fate.
+type Answer struct {
+	RequestID string // of the call
+	Results   []Result
+}
+
+// An Invocation is the result of a command that was run on a desktop (ECD's
+// RunCommand and DescribeInvocations).
+type Invocation struct {
+	DesktopID string
+	Status    string // ECD's word: Success, Failed, Timeout, Running, Pending, …
+	Done      bool   // no further change is to be expected
+	ExitCode  int    // meaningful when Done
+	Output    string // decoded, cut to a bounded length
+}
