@@ -1,0 +1,161 @@
+// Package fleet knows what fleets.yaml says: which desktops follow which image
+// names, and how they may be rebuilt.
+//
+// Parse reads the file strictly and reports every fault at once, each with its
+// line and column. What it returns are plain values: a Fleet says which
+// desktops are its own (Contains, Fleets.Of) and carries a Strategy, which says
+// how a release goes over them (canary, waves, limits, windows, sessions).
+// Everything here is pure: no clock, no client, no file is opened.
+//
+// Two rules hold everywhere. A desktop belongs to at most one fleet, the first
+// in the file that contains it. And what is not written is the careful choice:
+// no direct requests, a canary of one, no failure in it, nobody disconnected.
+//
+// The format is described for people in fleets.yaml at the root of the project,
+// which works as it is, and for editors in events/schema/fleets.schema.json;
+// tests hold the two and this package in agreement.
+package fleet
+
+import (
+	"path"
+	"slices"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// Fleets are the fleets of one file, in the order of the file. The order
+// decides who owns a desktop; see Of. The value is not changed after Parse and
+// may be shared between goroutines.
+type Fleets []Fleet
+
+// A Fleet is a set of desktops in one region that follow an image name, and how
+// they may be rebuilt.
+type Fleet struct {
+	Name   string // unique in the file: [a-z0-9][a-z0-9-]{0,62}
+	Region string // such as cn-hangzhou
+	// Images are the patterns of the image names that the fleet follows, in the
+	// manner of path.Match: * is any run of characters without a slash, ? is one
+	// such character, [a-z] one of a range, and a backslash takes away a special
+	// meaning. A pattern must match the whole name, case included.
+	Images  []string
+	Select  desktop.Selector // the zero value ("select: all") means every desktop of the region
+	Exclude Exclusion
+	// Requests says whether a request may name the fleet's desktops directly.
+	// Default false: only releases rebuild them.
+	Requests bool
+	Rebuild  Rebuild
+	Strategy Strategy
+}
+
+// An Exclusion says which desktops are not of the fleet though its selector
+// means them. One match of any kind excludes: an id or a tag or a site and so
+// on. The zero Exclusion excludes nobody.
+type Exclusion struct {
+	IDs            []string
+	Tags           map[string]string // any one of them; value "" matches any value of the key
+	OfficeSiteIDs  []string
+	PolicyGroupIDs []string
+	ImageIDs       []string // the image the desktop is on now
+}
+
+// Matches says whether d is excluded. Tags must have been read into d when e
+// names any: a desktop whose tags were not read (nil) counts as excluded then.
+func (e Exclusion) Matches(d desktop.Desktop) bool {
+	if slices.Contains(e.IDs, d.ID) || slices.Contains(e.OfficeSiteIDs, d.OfficeSiteID) ||
+		slices.Contains(e.PolicyGroupIDs, d.PolicyGroupID) || slices.Contains(e.ImageIDs, d.ImageID) {
+		return true
+	}
+	if len(e.Tags) > 0 && d.Tags == nil {
+		return true
+	}
+	for k, v := range e.Tags {
+		if got, ok := d.Tags[k]; ok && (v == "" || got == v) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e Exclusion) none() bool {
+	return len(e.IDs)+len(e.Tags)+len(e.OfficeSiteIDs)+len(e.PolicyGroupIDs)+len(e.ImageIDs) == 0
+}
+
+// A Rebuild holds the options of the RebuildDesktops calls of a fleet's
+// rollouts, and what the fleet's owner knowingly destroys. The zero value keeps
+// data disks, leaves language and status to ECD and consents to nothing.
+type Rebuild struct {
+	OperateType string // "" or "replace": the data disk is replaced too
+	Language    string // "", en-US, zh-HK, zh-CN or ja-JP; system images only
+	AfterStatus string // "", Running or Stopped
+	// Consent holds any of os-change, data-disk, sessions and downgrade, as in a
+	// request. The consent reset has no meaning here: a release names an image.
+	Consent []string
+}
+
+// Following returns the fleets of the region that follow an image of that name,
+// in file order. A desktop that several of them contain belongs to the first
+// fleet of the whole file that contains it; ask Of before acting on one.
+func (fs Fleets) Following(imageName, region string) []Fleet {
+	var out []Fleet
+	for _, f := range fs {
+		if f.Region == region && f.Follows(imageName) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Follows says whether one of the fleet's patterns matches the image name.
+func (f Fleet) Follows(imageName string) bool {
+	for _, p := range f.Images {
+		if ok, err := path.Match(p, imageName); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Of returns the fleet that d belongs to: the first one in the file that
+// contains it, whatever images the fleets follow. It reports false when there
+// is none, and also when it cannot know: when a fleet that would be asked
+// decides by tags and the tags of d were not read (nil). See NeedTags.
+func (fs Fleets) Of(d desktop.Desktop) (Fleet, bool) {
+	for _, f := range fs {
+		if f.Region != d.RegionID {
+			continue
+		}
+		if d.Tags == nil && f.byTags() {
+			return Fleet{}, false
+		}
+		if f.Contains(d) {
+			return f, true
+		}
+	}
+	return Fleet{}, false
+}
+
+// Contains says whether d is in the fleet's region, is meant by its selector
+// and is not excluded. It does not look at the other fleets; Of does.
+//
+// A fleet that selects by current image loses a desktop the moment it is
+// rebuilt: a rollout must remember whom it began.
+func (f Fleet) Contains(d desktop.Desktop) bool {
+	return d.RegionID == f.Region && f.Select.Matches(d) && !f.Exclude.Matches(d)
+}
+
+// NeedTags says whether any fleet of the region uses tags in its selector, its
+// exclusions or its canary, so that tags must be read before asking about the
+// region's desktops. A desktop without tags then carries an empty map, not nil.
+func (fs Fleets) NeedTags(region string) bool {
+	return slices.ContainsFunc(fs, func(f Fleet) bool {
+		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0)
+	})
+}
+
+func (f Fleet) byTags() bool { return len(f.Select.Tags) > 0 || len(f.Exclude.Tags) > 0 }
+
+// everybody says whether the fleet takes every desktop of its region.
+func (f Fleet) everybody() bool {
+	s := f.Select
+	return len(s.IDs)+len(s.Tags)+len(s.OfficeSiteIDs)+len(s.PolicyGroupIDs)+len(s.ImageIDs) == 0 && f.Exclude.none()
+}
