@@ -1,0 +1,124 @@
+# `make run` and `make test` need Go, make and git, nothing else. What more is needed is said by the target that needs it.
+.DEFAULT_GOAL := help
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+S := deploy/node_modules/.bin/s
+FUZZTIME ?= 5s
+# A race needs a C compiler to be found; Go itself says whether it has one.
+RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+TRIGGERS = $(shell sed -n 's/^ *- triggerName: *//p' s.yaml)
+
+# Print every target and what it is for.
+help:
+	@awk '/^# /{text = substr($$0, 3); next} /^[a-z][a-z-]*:/{split($$0, part, ":"); if (text != "") printf "  %-14s %s\n", part[1], text} {text = ""}' Makefile
+.PHONY: help
+
+# Run the function against a local cloud and watch: EVENT=file.json sends another event, CLOUD=file.yaml starts from another state.
+run: build
+	bin/regild local $(if $(EVENT),--event '$(EVENT)') $(if $(CLOUD),--cloud '$(CLOUD)')
+.PHONY: run
+
+# Build the operator's command (bin/regild) and the function for this machine (target/main).
+build:
+	$(GO) build -trimpath -o bin/regild ./cmd/regild
+	$(GO) build -trimpath -ldflags '-s -w' -o target/main .
+.PHONY: build
+
+# Run all tests; those with clients nobody here wrote, too, if npm is there.
+test:
+	@$(if $(RACE),,echo 'no C compiler: testing without the race detector (CI has it)')
+	$(GO) test $(RACE) -shuffle=on -count=1 ./...
+	@if [ -n "$${CI:-}" ] || { command -v npm >/dev/null && $(MAKE) --no-print-directory conformance/node_modules; }; then \
+		$(MAKE) --no-print-directory conformance; \
+	else \
+		echo 'npm or its registry is not there: left out the conformance tests (make conformance; CI runs them)'; \
+	fi
+.PHONY: test
+
+# Everything that CI runs.
+check: test rest
+.PHONY: check
+
+# What CI runs besides the tests.
+rest: format vet tidy generated lint preview package fuzz chaos
+.PHONY: rest
+
+# Fail if a Go file is not gofmt'ed.
+format:
+	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
+.PHONY: format
+
+# Run go vet, also on the files that only `make conformance` builds.
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags conformance ./conformance
+.PHONY: vet
+
+# Fail if a go.mod or go.sum is not what `go mod tidy` would write.
+tidy:
+	$(GO) mod tidy -diff
+	cd tools && $(GO) mod tidy -diff
+.PHONY: tidy
+
+# Fail if `go generate` changes a file.
+generated:
+	@mkdir -p target; state() { git ls-files -co --exclude-standard | sort >target/files; git hash-object --stdin-paths <target/files | paste - target/files; }; \
+	state >target/before && $(GO) generate ./... && state >target/after && \
+	diff target/before target/after || { echo 'go generate changed the files above: commit what it wrote'; exit 1; }
+.PHONY: generated
+
+# Run golangci-lint; the first time it is built from source, which takes minutes.
+lint:
+	$(TOOL) golangci-lint run ./...
+.PHONY: lint
+
+# Look for known vulnerabilities in what the function calls; asks vuln.go.dev.
+vuln:
+	$(TOOL) govulncheck ./...
+.PHONY: vuln
+
+# Fuzz every fuzz target for FUZZTIME each (5s).
+fuzz:
+	FUZZTIME=$(FUZZTIME) GO='$(GO)' .ci/fuzz
+.PHONY: fuzz
+
+# Drive the local cloud with npm clients that nobody here wrote.
+conformance: conformance/node_modules
+	$(GO) test -tags conformance -count=1 ./conformance
+.PHONY: conformance
+
+conformance/node_modules: conformance/package-lock.json
+	cd conformance && npm ci --no-audit --no-fund
+	@touch $@
+
+deploy/node_modules: deploy/package-lock.json
+	cd deploy && npm ci --no-audit --no-fund
+	@touch $@
+
+# Resolve s.yaml with Serverless Devs, offline, and hold the result to the same rules as the file.
+preview: deploy/node_modules
+	@mkdir -p target
+	HOME="$(CURDIR)/target/serverless-devs" $(S) preview -o json --silent > target/preview.json
+	REGILD_PREVIEW="$(CURDIR)/target/preview.json" $(GO) test -count=1 ./deploy
+.PHONY: preview
+
+# Build the zip that Function Compute runs: target/regild.zip, linux/amd64, static, the same bytes for the same sources.
+package:
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o target/linux-amd64/main .
+	$(GO) run ./deploy/pack -o target/regild.zip target/linux-amd64/main $(wildcard fleets.yaml)
+.PHONY: package
+
+# Deploy with Serverless Devs, every trigger by name (s.yaml, "Triggers"): ALIAS=name picks the credential, default is default.
+deploy: package deploy/node_modules
+	@[ -n "$${REGILD_ACCOUNT:-}" ] || { echo 'set REGILD_ACCOUNT to the account id (docs/deployment.md)'; exit 1; }
+	@[ -n "$${REGILD_FLEETS:-}" ] || [ -e fleets.yaml ] || { echo 'the function would look for fleets.yaml, and there is none to deploy'; exit 1; }
+	$(S) deploy -a '$(or $(ALIAS),default)' --assume-yes
+	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger"; done
+.PHONY: deploy
+
+# Remove what was built and installed here.
+clean:
+	rm -rf bin target conformance/node_modules deploy/node_modules
+.PHONY: clean
