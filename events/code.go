@@ -1,0 +1,169 @@
+package events
+
+// A Code is one of our own words for why an outcome is what it is. Where ECD
+// spoke, an outcome carries ECD's code instead, unchanged.
+type Code struct {
+	Name string // PascalCase, as on the wire
+	// Status is the status that the code usually goes with. A few go with
+	// others too: OutcomeUnknown is deferred until it is settled and failed in
+	// the end; DryRun tells of any.
+	Status  Status
+	Meaning string // one sentence
+}
+
+// The names of our codes. A new one gets a name here and a line in Codes; a
+// test holds the two together.
+const (
+	CodeSuccess   = "Success"
+	CodeCompleted = "Completed"
+	CodeDryRun    = "DryRun"
+
+	CodeAlreadyOnImage    = "AlreadyOnImage"
+	CodeAlreadyRebuilding = "AlreadyRebuilding"
+	CodeLeftFleet         = "LeftFleet"
+	CodeChangedOutside    = "ChangedOutside"
+	CodeSuperseded        = "Superseded"
+	CodeSessionSkipped    = "SessionSkipped"
+	CodeNothingToRollBack = "NothingToRollBack"
+
+	CodeMalformedMessage     = "MalformedMessage"
+	CodeInvalidRequest       = "InvalidRequest"
+	CodeUnknownType          = "UnknownType"
+	CodeMessageTooLarge      = "MessageTooLarge"
+	CodeConflictingTargets   = "ConflictingTargets"
+	CodeRequestIdReused      = "RequestIdReused"
+	CodeRegionNotAllowed     = "RegionNotAllowed"
+	CodeImageNotFound        = "ImageNotFound"
+	CodeImageNotAvailable    = "ImageNotAvailable"
+	CodeDesktopNotFound      = "DesktopNotFound"
+	CodeDesktopNotReady      = "DesktopNotReady"
+	CodePooledDesktop        = "PooledDesktop"
+	CodeGpuMismatch          = "GpuMismatch"
+	CodeOsChangeForbidden    = "OsChangeForbidden"
+	CodeOsChangeNeedsConsent = "OsChangeNeedsConsent"
+	CodeDataDiskNeedsConsent = "DataDiskNeedsConsent"
+	CodeSessionActive        = "SessionActive"
+	CodeOutsideFleet         = "OutsideFleet"
+	CodeFleetUnknown         = "FleetUnknown"
+	CodeNoFleetFollows       = "NoFleetFollows"
+	CodeDowngrade            = "Downgrade"
+	CodeDiskTooSmall         = "DiskTooSmall"
+	CodeResetNeedsConsent    = "ResetNeedsConsent"
+	CodeResetNeedsJournal    = "ResetNeedsJournal"
+	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
+	CodeRolloutUnknown       = "RolloutUnknown"
+	CodeControlNotPossible   = "ControlNotPossible"
+	CodePlanChanged          = "PlanChanged"
+	CodeAborted              = "Aborted"
+	CodePreviousImageUnknown = "PreviousImageUnknown"
+	CodeEcsImage             = "EcsImage"
+	CodeFactsUnavailable     = "FactsUnavailable"
+	CodePanicked             = "Panicked"
+
+	CodeThrottled       = "Throttled"
+	CodeTimeShort       = "TimeShort"
+	CodeOutcomeUnknown  = "OutcomeUnknown"
+	CodeImageCreating   = "ImageCreating"
+	CodeWindowClosed    = "WindowClosed"
+	CodeSessionWait     = "SessionWait"
+	CodeStatusWait      = "StatusWait"
+	CodeMaintenanceWait = "MaintenanceWait"
+	CodeStopWait        = "StopWait"
+	CodeSoaking         = "Soaking"
+	CodeApprovalAwaited = "ApprovalAwaited"
+	CodeCheckRunning    = "CheckRunning"
+	CodePaused          = "Paused"
+	CodeMaxUnavailable  = "MaxUnavailable"
+
+	CodeRebuildTimeout  = "RebuildTimeout"
+	CodeRebuildFailed   = "RebuildFailed"
+	CodeCheckFailed     = "CheckFailed"
+	CodeNotAuthorized   = "NotAuthorized"
+	CodeCallFailed      = "CallFailed"
+	CodeTooManyFailures = "TooManyFailures"
+	CodeRolloutTimeout  = "RolloutTimeout"
+	CodeInternalError   = "InternalError"
+)
+
+// Codes is the closed list of our codes, by status.
+var Codes = []Code{
+	{CodeSuccess, StatusAccepted, "ECD has started the rebuild."},
+	{CodeCompleted, StatusCompleted, "The desktop is on the new image and no longer rebuilding."},
+	{CodeDryRun, StatusAccepted, "A dry run: the desktop would be rebuilt."},
+
+	{CodeAlreadyOnImage, StatusSkipped, "The desktop is on the image already."},
+	{CodeAlreadyRebuilding, StatusSkipped, "The desktop is being rebuilt to the image already."},
+	{CodeLeftFleet, StatusSkipped, "The desktop is no longer in the fleet."},
+	{CodeChangedOutside, StatusSkipped, "Somebody else rebuilt, moved or released the desktop meanwhile; it is left as it is."},
+	{CodeSuperseded, StatusSkipped, "A newer release for the fleet took over before the rebuild began."},
+	{CodeSessionSkipped, StatusSkipped, "Somebody is connected, and the fleet's rule is to skip such a desktop."},
+	{CodeNothingToRollBack, StatusSkipped, "The rollout did not change the desktop."},
+
+	{CodeMalformedMessage, StatusRefused, "The message cannot be read."},
+	{CodeInvalidRequest, StatusRefused, "The message can be read, but fields are missing, unknown or wrong."},
+	{CodeUnknownType, StatusRefused, "The CloudEvent is of a type that regild does not take."},
+	{CodeMessageTooLarge, StatusRefused, "The message holds more than regild reads."},
+	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
+	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
+	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},
+	{CodeImageNotFound, StatusRefused, "ECD has no such image in the region."},
+	{CodeImageNotAvailable, StatusRefused, "The image cannot be used: its status is neither Available nor on the way there."},
+	{CodeDesktopNotFound, StatusRefused, "ECD lists no such desktop in the region."},
+	{CodeDesktopNotReady, StatusRefused, "The desktop's status does not allow a rebuild and will not by itself."},
+	{CodePooledDesktop, StatusRefused, "The desktop belongs to a desktop group, which RebuildDesktops is not for."},
+	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse."},
+	{CodeOsChangeForbidden, StatusRefused, "Another OS family is not allowed in this region."},
+	{CodeOsChangeNeedsConsent, StatusRefused, "Another OS family erases the data disk; it needs the consent os-change."},
+	{CodeDataDiskNeedsConsent, StatusRefused, "The data disk would be replaced; it needs the consent data-disk."},
+	{CodeSessionActive, StatusRefused, "Somebody is connected; it needs the consent sessions."},
+	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
+	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},
+	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},
+	{CodeDowngrade, StatusRefused, "The image is older than the desktop's own; it needs the consent downgrade."},
+	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
+	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
+	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
+	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
+	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
+	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
+	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},
+	{CodeAborted, StatusRefused, "The rollout was aborted before the rebuild began."},
+	{CodePreviousImageUnknown, StatusRefused, "Nobody recorded which image the desktop was on before."},
+	{CodeEcsImage, StatusRefused, "The event speaks of an ECS image, which is not an image of ECD."},
+	{CodeFactsUnavailable, StatusRefused, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
+	{CodePanicked, StatusRefused, "Handling the message made the function panic; the message is set aside."},
+
+	{CodeThrottled, StatusDeferred, "ECD asked to slow down."},
+	{CodeTimeShort, StatusDeferred, "The invocation's time ran short before the desktop's turn."},
+	{CodeOutcomeUnknown, StatusDeferred, "The call's answer was lost; the facts are read until they show whether the rebuild began."},
+	{CodeImageCreating, StatusDeferred, "The image is still being made."},
+	{CodeWindowClosed, StatusDeferred, "The maintenance window is closed."},
+	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
+	{CodeStatusWait, StatusDeferred, "The desktop is starting, stopping or rebuilding; it waits for that to pass."},
+	{CodeMaintenanceWait, StatusDeferred, "The desktop was put into maintenance mode and waits for it to take hold."},
+	{CodeStopWait, StatusDeferred, "The desktop was told to stop first."},
+	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
+	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
+	{CodeCheckRunning, StatusDeferred, "A wave is done and its check is under way."},
+	{CodePaused, StatusDeferred, "The rollout is paused."},
+	{CodeMaxUnavailable, StatusDeferred, "As many desktops as allowed are being rebuilt already."},
+
+	{CodeRebuildTimeout, StatusFailed, "The rebuild did not end within REGILD_REBUILD_TIMEOUT."},
+	{CodeRebuildFailed, StatusFailed, "ECD recorded that the rebuild failed."},
+	{CodeCheckFailed, StatusFailed, "The check after the wave failed on the desktop."},
+	{CodeNotAuthorized, StatusFailed, "The function's credentials may not do this."},
+	{CodeCallFailed, StatusFailed, "The call to ECD failed before anything was started, and every try was used up."},
+	{CodeTooManyFailures, StatusFailed, "More desktops failed than the fleet allows, so the rollout halted."},
+	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
+	{CodeInternalError, StatusFailed, "A defect of regild; its log says more."},
+}
+
+// CodeNamed returns the code of that name, and whether there is one.
+func CodeNamed(name string) (Code, bool) {
+	for _, c := range Codes {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Code{}, false
+}

@@ -1,0 +1,74 @@
+package events
+
+import "fmt"
+
+// Actions of a control message.
+const (
+	ActionPause    = "pause"    // begin nothing new
+	ActionResume   = "resume"   // go on
+	ActionApprove  = "approve"  // open the gate behind a wave
+	ActionAbort    = "abort"    // begin nothing new, ever
+	ActionRetry    = "retry"    // try the failed desktops again
+	ActionRollback = "rollback" // return every changed desktop to its former image
+)
+
+// Actions lists every action of a control message.
+var Actions = []string{ActionPause, ActionResume, ActionApprove, ActionAbort, ActionRetry, ActionRollback}
+
+// MaxWho and MaxWhy bound who commands and why, in bytes: both are written
+// down for ever.
+const (
+	MaxWho = 256
+	MaxWhy = 256
+)
+
+// maxWave bounds the number of a wave.
+const maxWave = 10_000
+
+// A Control is the data of regild.rollout.control.v1: somebody tells a rollout
+// what to do.
+type Control struct {
+	RolloutID string `json:"rolloutId"`
+	Action    string `json:"action"` // one of Actions
+	By        string `json:"by"`     // who says so
+	Reason    string `json:"reason"` // why
+	// Wave is the wave that is approved; 0: whichever waits for approval.
+	Wave       int      `json:"wave,omitempty"`
+	Consent    []string `json:"consent,omitempty"` // of Consents, each once
+	DryRun     bool     `json:"dryRun,omitempty"`
+	PlanDigest string   `json:"planDigest,omitempty"`
+}
+
+// ParseControl reads a control message. The error, if any, is a *Faults; then
+// the result still holds the rollout's id and the action when they could be
+// read, so that the refusal can be addressed.
+func ParseControl(data []byte) (Control, error) {
+	r := read(data)
+	var c Control
+	r.require("rolloutId", "name the rollout as release/fleet")
+	c.RolloutID = r.str("rolloutId", checkRollout)
+	r.require("action", "write "+alternatives(Actions))
+	c.Action = r.str("action", oneOf(Actions...))
+	r.require("by", "say who commands it")
+	c.By = r.str("by", checkBytes(MaxWho))
+	r.require("reason", "say why")
+	c.Reason = r.str("reason", checkBytes(MaxWhy))
+	c.Wave = r.whole("wave", 1, maxWave)
+	if r.has("wave") && c.Action != ActionApprove && c.Action != "" {
+		r.faults.add("wave", "goes with approve only; take it out")
+	}
+	c.Consent = r.texts("consent", 0, len(Consents), oneOf(Consents...))
+	c.DryRun = r.flag("dryRun")
+	c.PlanDigest = r.str("planDigest", checkDigest)
+	return c, r.finish()
+}
+
+// checkBytes is checkText with a limit in bytes.
+func checkBytes(most int) check {
+	return func(s string) string {
+		if len(s) > most {
+			return fmt.Sprintf("has %d bytes, more than %d; make it shorter", len(s), most)
+		}
+		return checkText(most)(s)
+	}
+}

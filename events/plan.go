@@ -1,0 +1,146 @@
+package events
+
+import (
+	"fmt"
+	"maps"
+	"time"
+)
+
+// MaxPlanPage bounds the data of one page of a plan, in bytes. It leaves room
+// for the CloudEvent around it below MaxBytes.
+const MaxPlanPage = 60_000
+
+// maxPlanMessage bounds the sentence for one desktop of a plan, in bytes.
+const maxPlanMessage = 512
+
+// What a plan intends for one desktop.
+const (
+	PlanRebuild = "rebuild"
+	PlanSkip    = "skip"
+	PlanRefuse  = "refuse"
+)
+
+// Plan is the data of regild.rollout.plan.v1: one page of what a rollout, or
+// a request, would do. All pages of one plan have the same PlanDigest.
+type Plan struct {
+	RolloutID  string     `json:"rolloutId,omitempty"` // of a release
+	RequestID  string     `json:"requestId,omitempty"` // of a request
+	ReleaseID  string     `json:"releaseId,omitempty"`
+	Fleet      string     `json:"fleet,omitempty"`
+	RegionID   string     `json:"regionId"`
+	ImageID    string     `json:"imageId"` // "" for a reset to the current image
+	PlanDigest string     `json:"planDigest"`
+	Page       int        `json:"page"` // counts from 1
+	Pages      int        `json:"pages"`
+	Waves      []PlanWave `json:"waves"`
+	// Calls are the calls to expect of the whole plan, by API name.
+	Calls map[string]int `json:"calls"`
+	// ExpectedSeconds is how long the whole plan takes, windows included.
+	ExpectedSeconds int `json:"expectedSeconds"`
+}
+
+// A PlanWave is one wave of a plan. On a page it holds the desktops that stand
+// on this page; a wave that is cut goes on on the next one.
+type PlanWave struct {
+	N        int           `json:"n"` // counts from 1
+	Name     string        `json:"name"`
+	Desktops []PlanDesktop `json:"desktops"`
+}
+
+// A PlanDesktop says what is intended for one desktop and why.
+type PlanDesktop struct {
+	ID      string `json:"id"`
+	Action  string `json:"action"`            // rebuild, skip or refuse
+	Code    string `json:"code,omitempty"`    // why it is skipped or refused: the name of one of Codes
+	Message string `json:"message,omitempty"` // for people; cut at 512 bytes
+	From    string `json:"from,omitempty"`    // the image it is on now
+}
+
+// DigestPlan returns "sha256:" and the SHA-256, in lower-case hex, over what
+// the plan would do: region, image, waves, desktops, actions and reasons.
+// Expected calls and time do not count, nor does the paging.
+func DigestPlan(p Plan) string {
+	core := struct {
+		RegionID, ImageID string
+		Waves             []PlanWave
+	}{p.RegionID, p.ImageID, p.Waves}
+	data, err := marshal(core)
+	if err != nil { // strings and ints only: cannot happen
+		return ""
+	}
+	return Digest([]string{string(data)})
+}
+
+// PlanPages cuts a whole plan into pages of at most MaxPlanPage bytes each,
+// numbers them, and fills PlanDigest with DigestPlan when it is empty. Equal
+// plans give equal pages. It leaves p as it is.
+func PlanPages(p Plan) []Plan {
+	if p.PlanDigest == "" {
+		p.PlanDigest = DigestPlan(p)
+	}
+	if p.Calls == nil {
+		p.Calls = map[string]int{}
+	}
+	pages := []Plan{}
+	// Nines stand for page numbers that are not known yet.
+	blank := p
+	blank.Waves, blank.Page, blank.Pages = []PlanWave{}, 999_999, 999_999
+	room := MaxPlanPage - size(blank)
+
+	page, left := blank, room
+	turn := func() {
+		pages = append(pages, page)
+		page, left = blank, room
+		page.Waves = []PlanWave{}
+	}
+	for _, w := range p.Waves {
+		open := PlanWave{N: w.N, Name: cut(w.Name, 128), Desktops: []PlanDesktop{}}
+		start := func() {
+			page.Waves = append(page.Waves, open)
+			left -= size(open) + 1
+		}
+		if left < size(open)+1 {
+			turn()
+		}
+		start()
+		for _, d := range w.Desktops {
+			d.Message = cut(d.Message, maxPlanMessage)
+			need := size(d) + 1
+			if left < need {
+				turn()
+				start()
+			}
+			last := &page.Waves[len(page.Waves)-1]
+			last.Desktops = append(last.Desktops, d)
+			left -= need
+		}
+	}
+	pages = append(pages, page)
+	for i := range pages {
+		pages[i].Page, pages[i].Pages = i+1, len(pages)
+		pages[i].Calls = maps.Clone(p.Calls)
+	}
+	return pages
+}
+
+// Event returns one page as a CloudEvent from source, dated at. Its id is made
+// of the plan's digest and the page.
+func (p Plan) Event(source string, at time.Time) Event {
+	subject := p.RolloutID
+	if subject == "" {
+		subject = p.RequestID
+	}
+	return Event{
+		Type: RolloutPlan.Type(), ID: fmt.Sprintf("%s/plan/%s/%d", subject, p.PlanDigest, p.Page), Source: source,
+		Subject: subject, Time: at, Tag: TagRollout, Data: p,
+	}
+}
+
+// size returns the bytes that v takes on the wire.
+func size(v any) int {
+	data, err := marshal(v)
+	if err != nil {
+		return 0
+	}
+	return len(data)
+}

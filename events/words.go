@@ -1,0 +1,169 @@
+package events
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// MaxDesktops is how many desktops one request may name. It keeps a request
+// within a message of 64 KB.
+const MaxDesktops = 2000
+
+// The forms of ids. They are wider than what ECD hands out today, and narrow
+// enough that an id can stand in a log line, an object's key or a URL.
+// schema/defs.json says the same.
+var (
+	desktopForm = regexp.MustCompile(`^ecd-[0-9a-zA-Z]{4,60}$`)
+	imageForm   = regexp.MustCompile(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
+	regionForm  = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
+	releaseForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
+	rolloutForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}$`)
+	digestForm  = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
+)
+
+const maxRegion = 40 // characters; the longest today has 20
+
+func checkDesktop(s string) string {
+	if s == "" {
+		return "is empty; name a desktop"
+	}
+	return form(s, desktopForm, "a desktop id", "ecd-gx2x1dhsmucyy0001")
+}
+
+func checkImage(s string) string {
+	if s == "" {
+		return "is empty; leave the field out to reset to the current image"
+	}
+	return form(s, imageForm, "an image id", "m-84mztzatmlnys0001")
+}
+
+// checkReleaseImage differs from checkImage in the advice: a release cannot go
+// without an image.
+func checkReleaseImage(s string) string {
+	if s == "" {
+		return "is empty; name the image in this region"
+	}
+	return checkImage(s)
+}
+
+func checkRegion(s string) string {
+	if utf8.RuneCountInString(s) > maxRegion {
+		return quoted(s) + " is too long for a region id; write it like cn-hangzhou"
+	}
+	return form(s, regionForm, "a region id", "cn-hangzhou")
+}
+
+func checkRelease(s string) string {
+	return form(s, releaseForm, "a release id", "2026.11.3")
+}
+
+func checkRollout(s string) string {
+	return form(s, rolloutForm, "a rollout id (release/fleet)", "2026.11.3/office-hz")
+}
+
+func checkDigest(s string) string {
+	return form(s, digestForm, "the digest of a plan", "sha256: and 64 hex digits")
+}
+
+func form(s string, want *regexp.Regexp, what, example string) string {
+	if want.MatchString(s) {
+		return ""
+	}
+	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
+}
+
+// checkText allows 1 to most characters without control characters.
+func checkText(most int) check {
+	return func(s string) string {
+		switch {
+		case s == "":
+			return "is empty; fill it or leave the field out"
+		case utf8.RuneCountInString(s) > most:
+			return fmt.Sprintf("has more than %d characters; make it shorter", most)
+		case strings.ContainsFunc(s, unicode.IsControl):
+			return "holds control characters; take them out"
+		}
+		return ""
+	}
+}
+
+// oneOf allows the listed words.
+func oneOf(words ...string) check {
+	return func(s string) string {
+		if slices.Contains(words, s) {
+			return ""
+		}
+		return fmt.Sprintf("%s is unknown; write %s", quoted(s), alternatives(words))
+	}
+}
+
+func alternatives(words []string) string {
+	if len(words) == 1 {
+		return words[0] + " or leave the field out"
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+// quoted returns s as it may stand in a sentence: plain when it is an ordinary
+// name, else quoted, and never long.
+func quoted(s string) string {
+	const most = 60
+	if len(s) > most {
+		s = cut(s, most)
+	}
+	return strconv.Quote(s)
+}
+
+// nearest returns the known name that was probably meant, or "".
+func nearest(name string, known []string) string {
+	plain := strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace
+	if len(name) > 40 {
+		return ""
+	}
+	best, least := "", 3
+	for _, k := range known {
+		if strings.EqualFold(plain(name), plain(k)) || strings.EqualFold(name+"s", k) || strings.EqualFold(name, k+"s") {
+			return k
+		}
+		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k)/2 {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters have to be put in, taken out or changed.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func contains(list []string, s string) bool { return slices.Contains(list, s) }
+
+// unique returns the strings of list sorted, each once.
+func unique(list []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(list)))
+}
