@@ -100,7 +100,7 @@ deploy/node_modules: deploy/package-lock.json
 # Resolve s.yaml with Serverless Devs, offline, and hold the result to the same rules as the file.
 preview: deploy/node_modules
 	@mkdir -p target
-	HOME="$(CURDIR)/target/serverless-devs" $(S) preview -o json --silent > target/preview.json
+	env -i PATH="$$PATH" HOME="$(CURDIR)/target/serverless-devs" $(S) preview -o json --silent > target/preview.json
 	REGILD_PREVIEW="$(CURDIR)/target/preview.json" $(GO) test -count=1 ./deploy
 .PHONY: preview
 
