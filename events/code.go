@@ -14,9 +14,10 @@ type Code struct {
 // The names of our codes. A new one gets a name here and a line in Codes; a
 // test holds the two together.
 const (
-	CodeSuccess   = "Success"
-	CodeCompleted = "Completed"
-	CodeDryRun    = "DryRun"
+	CodeSuccess    = "Success"
+	CodeReconciled = "Reconciled"
+	CodeCompleted  = "Completed"
+	CodeDryRun     = "DryRun"
 
 	CodeAlreadyOnImage    = "AlreadyOnImage"
 	CodeAlreadyRebuilding = "AlreadyRebuilding"
@@ -48,6 +49,7 @@ const (
 	CodeNoFleetFollows       = "NoFleetFollows"
 	CodeDowngrade            = "Downgrade"
 	CodeDiskTooSmall         = "DiskTooSmall"
+	CodeProtocolMismatch     = "ProtocolMismatch"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -88,8 +90,9 @@ const (
 // Codes is the closed list of our codes, by status.
 var Codes = []Code{
 	{CodeSuccess, StatusAccepted, "ECD has started the rebuild."},
+	{CodeReconciled, StatusAccepted, "The call's answer was lost, but ECD shows that the rebuild began."},
 	{CodeCompleted, StatusCompleted, "The desktop is on the new image and no longer rebuilding."},
-	{CodeDryRun, StatusAccepted, "A dry run: the desktop would be rebuilt."},
+	{CodeDryRun, StatusSkipped, "A dry run: the desktop would be rebuilt."},
 
 	{CodeAlreadyOnImage, StatusSkipped, "The desktop is on the image already."},
 	{CodeAlreadyRebuilding, StatusSkipped, "The desktop is being rebuilt to the image already."},
@@ -121,6 +124,7 @@ var Codes = []Code{
 	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},
 	{CodeDowngrade, StatusRefused, "The image is older than the desktop's own; it needs the consent downgrade."},
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
+	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},

@@ -1,0 +1,94 @@
+// Package guard holds the reasons not to touch a desktop.
+//
+// A rebuild wipes a person's system disk for good, and neither the API nor RAM
+// has a per-desktop permission: what stands here is the only fence. Each guard
+// is a pure function from what is known to a verdict. They are asked in a fixed
+// order and the first that objects decides. Not being able to tell counts as an
+// objection.
+package guard
+
+import (
+	"slices"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+)
+
+// A Question is all that is known when it is asked whether one desktop may be
+// rebuilt now.
+type Question struct {
+	desktop.Target
+	Desktop *desktop.Desktop // nil: ECD does not list it in the region
+	Image   *desktop.Image   // the wanted image; nil: ECD does not list it. For a reset, the current one
+	Current *desktop.Image   // the image that the desktop is on; nil: ECD does not list it
+	Rules   Rules
+}
+
+// Rules are what the sender, the settings and the fleet allow.
+type Rules struct {
+	Regions  []string // the allow-list; empty allows none
+	Consents []string // what the sender knowingly destroys
+	Journal  bool     // a durable journal is there to tell a repeated delivery from a repeated wish
+	// Outside says that fleets are declared and that the desktop is in none
+	// that allows the request.
+	Outside bool
+	// Sessions says what happens to a desktop that somebody is using.
+	Sessions Sessions
+	// Held says that regild itself has put the desktop into maintenance mode. How
+	// that shows in the status is not published, so an unknown status then means
+	// wait, not no.
+	Held bool
+}
+
+func (r Rules) consents(to string) bool { return slices.Contains(r.Consents, to) }
+
+// Sessions is a policy towards people who are connected.
+type Sessions int
+
+// The zero value refuses.
+const (
+	RefuseInUse Sessions = iota // refused: the sender did not consent
+	WaitInUse                   // waits for them to leave
+	ForceInUse                  // rebuilds under them
+)
+
+// An Answer is one of what a guard can say.
+type Answer int
+
+// The zero value is no.
+const (
+	Refuse Answer = iota // we will not
+	Skip                 // nothing to do
+	Wait                 // not yet; ask again
+	Go                   // no objection
+)
+
+// A Verdict is an answer with its reason. Code and Message are empty for Go.
+type Verdict struct {
+	Answer  Answer
+	Code    string // one of events.Codes
+	Message string
+}
+
+var none = Verdict{Answer: Go}
+
+func refuse(code, message string) Verdict { return Verdict{Refuse, code, message} }
+
+// guards in the order in which they are asked: first what makes all other
+// questions pointless, then what never changes, then what passes with time, so
+// that nobody waits for what will be refused anyway.
+var guards = []func(Question) Verdict{
+	region, known, fleet, pooled, // who
+	image, already, gpu, system, protocol, disk, dataDisk, downgrade, reset, // what
+	status, session, // when
+}
+
+// Check asks all guards and returns the first objection, or a Verdict of Go.
+func Check(q Question) Verdict {
+	for _, g := range guards {
+		if v := g(q); v.Answer != Go {
+			return v
+		}
+	}
+	return none
+}

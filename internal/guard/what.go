@@ -1,0 +1,163 @@
+package guard
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+)
+
+// Consents that a sender can give.
+const (
+	OSChange  = "os-change"
+	DataDisk  = "data-disk"
+	InUse     = "sessions"
+	Downgrade = "downgrade"
+	Reset     = "reset"
+)
+
+// image refuses an image that is absent or broken, and waits for one that is
+// still being made.
+func image(q Question) Verdict {
+	id := q.ImageID
+	if q.Reset() {
+		id = q.Desktop.ImageID
+	}
+	switch {
+	case q.Image == nil:
+		return refuse(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s; images are regional", id, q.RegionID))
+	case q.Image.Status == desktop.ImageAvailable:
+		return none
+	case q.Image.Status == desktop.ImageCreating:
+		return Verdict{Wait, events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id)}
+	}
+	return refuse(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s, not Available", id, word(q.Image.Status)))
+}
+
+// already skips a desktop that is on the image, or on its way there.
+func already(q Question) Verdict {
+	if q.Reset() || q.Desktop.ImageID != q.ImageID {
+		return none
+	}
+	if q.Desktop.Status == desktop.Rebuilding {
+		return Verdict{Skip, events.CodeAlreadyRebuilding, fmt.Sprintf("desktop %s is being rebuilt to %s already", q.ID, q.ImageID)}
+	}
+	return Verdict{Skip, events.CodeAlreadyOnImage, fmt.Sprintf("desktop %s is on %s already", q.ID, q.ImageID)}
+}
+
+// gpu refuses a GPU image on a desktop without GPU and the reverse.
+func gpu(q Question) Verdict {
+	if q.Image.GPU == q.Desktop.GPU {
+		return none
+	}
+	made := map[bool]string{true: "for desktops with a GPU", false: "for desktops without GPU"}
+	return refuse(events.CodeGpuMismatch, fmt.Sprintf("image %s is %s, desktop %s is not one", q.Image.ID, made[q.Image.GPU], q.ID))
+}
+
+// system guards a change of the OS family: outside the mainland (Hong Kong
+// counts as outside) it is forbidden, inside it erases the data disk. Source:
+// RebuildDesktops; where its wordings differ, the wider one is taken.
+func system(q Question) Verdict {
+	was, will := q.Desktop.OS, q.Image.OS
+	if was == will && was != "" {
+		return none
+	}
+	change := fmt.Sprintf("from %s to %s", word(was), word(will))
+	if !mainland(q.RegionID) {
+		return refuse(events.CodeOsChangeForbidden,
+			fmt.Sprintf("rebuilding desktop %s %s is forbidden in %s; choose an image of the same OS family", q.ID, change, q.RegionID))
+	}
+	if q.Rules.consents(OSChange) {
+		return none
+	}
+	return refuse(events.CodeOsChangeNeedsConsent,
+		fmt.Sprintf("rebuilding desktop %s %s erases its data disk; send the consent os-change if that is meant", q.ID, change))
+}
+
+func mainland(region string) bool {
+	return strings.HasPrefix(region, "cn-") && region != "cn-hongkong"
+}
+
+// protocol refuses an image made for another streaming protocol or session
+// type. Whether ECD would refuse it by itself is not published.
+func protocol(q Question) Verdict {
+	for _, p := range []struct{ what, image, desktop string }{
+		{"protocol", q.Image.Protocol, q.Desktop.Protocol},
+		{"session type", q.Image.SessionType, q.Desktop.SessionType},
+	} {
+		if p.image != "" && p.desktop != "" && !strings.EqualFold(p.image, p.desktop) {
+			return refuse(events.CodeProtocolMismatch,
+				fmt.Sprintf("image %s has the %s %s, desktop %s has %s", q.Image.ID, p.what, p.image, q.ID, p.desktop))
+		}
+	}
+	return none
+}
+
+// disk refuses an image whose system disk is larger than the desktop's.
+func disk(q Question) Verdict {
+	if q.Image.SizeGiB > 0 && q.Desktop.SystemDiskGiB >= q.Image.SizeGiB {
+		return none
+	}
+	return refuse(events.CodeDiskTooSmall, fmt.Sprintf("image %s needs a system disk of %s, desktop %s has %s",
+		q.Image.ID, gib(q.Image.SizeGiB), q.ID, gib(q.Desktop.SystemDiskGiB)))
+}
+
+// dataDisk refuses to replace a data disk without consent.
+func dataDisk(q Question) Verdict {
+	if q.OperateType == "" || q.Desktop.DataDisks == 0 || q.Rules.consents(DataDisk) {
+		return none
+	}
+	return refuse(events.CodeDataDiskNeedsConsent,
+		fmt.Sprintf("operateType %s erases the data disk of desktop %s; leave it out, or send the consent data-disk", q.OperateType, q.ID))
+}
+
+// downgrade refuses an image that is older than the desktop's own, or whose age
+// cannot be compared.
+func downgrade(q Question) Verdict {
+	if q.Reset() || q.Rules.consents(Downgrade) {
+		return none
+	}
+	const mend = "; send the consent downgrade if that is meant"
+	switch {
+	case q.Current == nil || q.Current.Created.IsZero() || q.Image.Created.IsZero():
+		return refuse(events.CodeDowngrade, fmt.Sprintf("ECD does not say whether image %s is newer than %s, which desktop %s is on%s",
+			q.ImageID, word(q.Desktop.ImageID), q.ID, mend))
+	case q.Image.Created.Before(q.Current.Created):
+		return refuse(events.CodeDowngrade, fmt.Sprintf("image %s (%s) is older than %s (%s), which desktop %s is on%s", q.ImageID,
+			q.Image.Created.UTC().Format("2006-01-02"), q.Current.ID, q.Current.Created.UTC().Format("2006-01-02"), q.ID, mend))
+	}
+	return none
+}
+
+// reset refuses to rebuild a desktop to the image it has unless the sender says
+// so and a journal tells a second delivery from a second wish: nothing in ECD
+// does.
+func reset(q Question) Verdict {
+	switch {
+	case !q.Reset():
+		return none
+	case !slices.Contains(q.Rules.Consents, Reset):
+		return refuse(events.CodeResetNeedsConsent,
+			fmt.Sprintf("without imageId desktop %s would be reset to its own image; send the consent reset if that is meant", q.ID))
+	case !q.Rules.Journal:
+		return refuse(events.CodeResetNeedsJournal,
+			fmt.Sprintf("desktop %s is not reset without a journal, since a second delivery would wipe it again; set REGILD_JOURNAL", q.ID))
+	}
+	return none
+}
+
+func word(s string) string {
+	if s == "" {
+		return "unknown"
+	}
+	return s
+}
+
+func gib(n int) string {
+	if n == 0 {
+		return "unknown size"
+	}
+	return fmt.Sprintf("%d GiB", n)
+}

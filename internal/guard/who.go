@@ -1,0 +1,45 @@
+package guard
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/regild/regild/events"
+)
+
+// region refuses what lies outside the allow-list (REGILD_REGIONS).
+func region(q Question) Verdict {
+	if slices.Contains(q.Rules.Regions, q.RegionID) {
+		return none
+	}
+	return refuse(events.CodeRegionNotAllowed,
+		fmt.Sprintf("region %s is not in REGILD_REGIONS; add it there if desktops in it may be rebuilt", q.RegionID))
+}
+
+// known refuses a desktop that ECD does not list. ECD is asked region by region
+// and does not say whether an id exists elsewhere.
+func known(q Question) Verdict {
+	if q.Desktop != nil {
+		return none
+	}
+	return refuse(events.CodeDesktopNotFound,
+		fmt.Sprintf("ECD lists no desktop %s in %s; check the id and the region", q.ID, q.RegionID))
+}
+
+// fleet refuses a desktop that no fleet lets this request have.
+func fleet(q Question) Verdict {
+	if !q.Rules.Outside {
+		return none
+	}
+	return refuse(events.CodeOutsideFleet,
+		fmt.Sprintf("desktop %s is in no fleet of fleets.yaml that allows this; declare it in one (requests: true for direct requests)", q.ID))
+}
+
+// pooled refuses desktops of a desktop group: their image belongs to the group.
+func pooled(q Question) Verdict {
+	if q.Desktop.GroupID == "" {
+		return none
+	}
+	return refuse(events.CodePooledDesktop,
+		fmt.Sprintf("desktop %s belongs to the desktop group %s; change the group's image instead", q.ID, q.Desktop.GroupID))
+}
