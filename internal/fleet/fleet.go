@@ -76,10 +76,6 @@ func (e Exclusion) Matches(d desktop.Desktop) bool {
 	return false
 }
 
-func (e Exclusion) none() bool {
-	return len(e.IDs)+len(e.Tags)+len(e.OfficeSiteIDs)+len(e.PolicyGroupIDs)+len(e.ImageIDs) == 0
-}
-
 // A Rebuild holds the options of the RebuildDesktops calls of a fleet's
 // rollouts, and what the fleet's owner knowingly destroys. The zero value keeps
 // data disks, leaves language and status to ECD and consents to nothing.
@@ -153,9 +149,3 @@ func (fs Fleets) NeedTags(region string) bool {
 }
 
 func (f Fleet) byTags() bool { return len(f.Select.Tags) > 0 || len(f.Exclude.Tags) > 0 }
-
-// everybody says whether the fleet takes every desktop of its region.
-func (f Fleet) everybody() bool {
-	s := f.Select
-	return len(s.IDs)+len(s.Tags)+len(s.OfficeSiteIDs)+len(s.PolicyGroupIDs)+len(s.ImageIDs) == 0 && f.Exclude.none()
-}

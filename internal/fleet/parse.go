@@ -1,5 +1,16 @@
 package fleet
 
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+	"go.yaml.in/yaml/v4/plugin/loaderlimits"
+)
+
 // Limits of what Parse reads. They are far above what anybody writes by hand
 // and keep its time and memory bounded.
 const (
@@ -7,7 +18,7 @@ const (
 	MaxFleets    = 1000    // in the file
 	MaxImages    = 100     // patterns in a fleet
 	MaxIDs       = 2000    // in each list of ids
-	MaxTags      = 20      // in each set of tags; also what ECD allows
+	MaxTags      = 20      // in each set of tags; also what TagResources takes
 	MaxWaves     = 50      // in a strategy
 	MaxWindows   = 50      // in a strategy
 	MaxBlackouts = 200     // in a strategy
@@ -15,12 +26,152 @@ const (
 	MaxFaults    = 1000    // reported at once
 )
 
+// maxDepth is how deep the file may nest; the format needs eight.
+const maxDepth = 32
+
 // Parse reads fleets.yaml. The name is the one that faults speak of. The error
 // is nil or a *Faults, which holds every fault of the file at once; the fleets
 // are nil then. A syntax error is a fault that hides those after it.
 //
 // It is strict: unknown and repeated keys, a value of another type than
-// expected, and anchors and aliases are faults.
+// expected, and anchors and aliases are faults. Zones are looked up in the
+// system's time zone database, or in the one that the program brought along by
+// importing time/tzdata.
 func Parse(name string, data []byte) (Fleets, error) {
-	return nil, &Faults{List: []Fault{{File: name, Line: 1, Column: 1, Problem: "is empty: list at least one fleet under the key fleets"}}}
+	r := &reader{file: name, zones: map[string]*time.Location{}}
+	var fleets Fleets
+	if root, ok := r.document(data); ok {
+		fleets = r.fleets(root)
+	}
+	if len(r.faults.List) > 0 {
+		r.faults.sort()
+		return nil, &r.faults
+	}
+	return fleets, nil
+}
+
+// A reader collects the faults of one file.
+type reader struct {
+	file   string
+	faults Faults
+	zones  map[string]*time.Location // by name; nil: there is none
+}
+
+// A value is one node of the file and the path that leads to it.
+type value struct {
+	node *yaml.Node
+	path string
+}
+
+// child is the path of one key of an object.
+func (v value) child(key string) string {
+	if v.path == "" {
+		return clip(key)
+	}
+	return v.path + "." + clip(key)
+}
+
+// element is one item of a list.
+func (v value) element(i int) value {
+	return value{v.node.Content[i], fmt.Sprintf("%s[%d]", v.path, i)}
+}
+
+// faultf notes what is wrong with v.
+func (r *reader) faultf(v value, format string, args ...any) {
+	r.faults.add(Fault{
+		File: r.file, Line: v.node.Line, Column: v.node.Column,
+		Path: v.path, Problem: fmt.Sprintf(format, args...),
+	})
+}
+
+// document reads the one document of data as a tree.
+func (r *reader) document(data []byte) (value, bool) {
+	start := value{node: &yaml.Node{Line: 1, Column: 1}}
+	if len(data) > MaxFile {
+		r.faultf(start, "is %d bytes long; at most %d are read", len(data), MaxFile)
+		return value{}, false
+	}
+	var doc, more yaml.Node
+	limits := loaderlimits.New(loaderlimits.DepthValue(maxDepth))
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(limits))
+	if err == nil {
+		err = loader.Load(&doc)
+	}
+	switch {
+	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
+		r.faultf(start, "is empty; list at least one fleet under the key fleets")
+		return value{}, false
+	case err != nil:
+		r.syntax(start, err)
+		return value{}, false
+	}
+	root := value{node: doc.Content[0]}
+	if err := loader.Load(&more); err == nil && len(more.Content) > 0 {
+		r.faultf(value{node: more.Content[0]}, "a second document begins; keep one")
+		return root, true
+	} else if err != nil && !errors.Is(err, io.EOF) {
+		r.syntax(start, err)
+	}
+	return root, true
+}
+
+// syntax notes why the library could not read the file.
+func (r *reader) syntax(start value, err error) {
+	e, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
+		r.faultf(start, "is not YAML: %s", clip(err.Error()))
+		return
+	}
+	start.node.Line, start.node.Column = max(1, e.Mark.Line), max(1, e.Mark.Column)
+	problem := e.Message
+	if e.ContextMsg != "" {
+		problem = e.ContextMsg + ": " + problem
+	}
+	r.faultf(start, "is not YAML: %s", clip(problem))
+}
+
+// fleets reads the whole file.
+func (r *reader) fleets(root value) Fleets {
+	var fleets Fleets
+	names := map[string]int{}   // line of each name
+	regions := map[string]int{} // index of the fleet that takes all of a region
+	r.object(root, fields{
+		"fleets": func(v value) {
+			r.list(v, 1, MaxFleets, func(v value) {
+				f, at := r.fleet(v)
+				r.unique(f, at, names)
+				r.reachable(f, at, len(fleets), regions)
+				fleets = append(fleets, f)
+			})
+		},
+	}, "fleets")
+	return fleets
+}
+
+// unique notes a fault if a fleet before has the same name.
+func (r *reader) unique(f Fleet, at map[string]value, names map[string]int) {
+	if f.Name == "" {
+		return
+	}
+	if line := names[f.Name]; line > 0 {
+		r.faultf(at["name"], "is the name of another fleet (line %d); give each its own", line)
+		return
+	}
+	names[f.Name] = at["name"].node.Line
+}
+
+// reachable notes a fault if a fleet before takes every desktop of the region,
+// since a desktop belongs to the first fleet that contains it.
+func (r *reader) reachable(f Fleet, at map[string]value, index int, regions map[string]int) {
+	if f.Region == "" {
+		return
+	}
+	if i, taken := regions[f.Region]; taken {
+		r.faultf(at["region"], "fleets[%d] before it takes every desktop of %s; put that one last", i, f.Region)
+		return
+	}
+	_, excludes := at["exclude"]
+	if v, ok := at["select"]; ok && v.node.Value == everyDesktop && !excludes {
+		regions[f.Region] = index
+	}
 }

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -195,13 +194,3 @@ const (
 	Skip  Policy = "skip"  // leave it alone in this rollout
 	Force Policy = "force" // rebuild it: unsaved work is lost
 )
-
-// clone returns a strategy that shares no slice or map with s.
-func (s Strategy) clone() Strategy {
-	s.Waves = slices.Clone(s.Waves)
-	s.Canary.Tags = maps.Clone(s.Canary.Tags)
-	s.Approval.Waves = slices.Clone(s.Approval.Waves)
-	s.Windows = slices.Clone(s.Windows)
-	s.Blackouts = slices.Clone(s.Blackouts)
-	return s
-}

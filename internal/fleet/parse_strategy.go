@@ -1,0 +1,208 @@
+package fleet
+
+import (
+	"slices"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// strategy reads a strategy over the defaults.
+func (r *reader) strategy(v value) Strategy {
+	s := Default()
+	at := r.object(v, fields{
+		"canary":             func(v value) { s.Canary = r.canary(v) },
+		"waves":              func(v value) { s.Waves = r.waves(v) },
+		"maxUnavailable":     func(v value) { s.MaxUnavailable, _ = r.share(v, false) },
+		"maxFailures":        func(v value) { s.MaxFailures, _ = r.share(v, true) },
+		"maxFailuresPerWave": func(v value) { s.MaxFailuresPerWave, _ = r.share(v, true) },
+		"soak":               func(v value) { s.Soak = r.duration(v, 0, 30*day) },
+		"approval":           func(v value) { s.Approval = r.approval(v) },
+		"check":              func(v value) { s.Check = r.check(v) },
+		"windows": func(v value) {
+			r.list(v, 1, MaxWindows, func(v value) { s.Windows = append(s.Windows, r.window(v)) })
+		},
+		"blackouts": func(v value) {
+			r.list(v, 1, MaxBlackouts, func(v value) { s.Blackouts = append(s.Blackouts, r.blackout(v)) })
+		},
+		"sessions":       func(v value) { s.Sessions = r.sessions(v) },
+		"maintenance":    func(v value) { s.Maintenance = r.truth(v) },
+		"stopFirst":      func(v value) { s.StopFirst = r.truth(v) },
+		"expected":       func(v value) { s.Expected = r.duration(v, time.Minute, day) },
+		"rebuildTimeout": func(v value) { s.RebuildTimeout = r.rebuildTimeout(v) },
+		"rolloutTimeout": func(v value) { s.RolloutTimeout = r.duration(v, time.Hour, 365*day) },
+	})
+	r.notEmpty(v)
+	s.Waves = r.ordered(s.Canary, s.Waves, at)
+	r.agree(s, at)
+	return s
+}
+
+// agree checks the parts of a strategy against each other.
+func (r *reader) agree(s Strategy, at map[string]value) {
+	if v, ok := at["approval"]; ok && v.node.Kind == yaml.SequenceNode {
+		for i, wave := range s.Approval.Waves {
+			if wave > len(s.Waves) {
+				r.faultf(v.element(i), "must be at most %d, the last wave that another follows", len(s.Waves))
+			}
+		}
+	}
+	if v, ok := at["windows"]; ok {
+		for i, w := range s.Windows {
+			if w.Zone != nil && w.length() < s.Expected {
+				r.faultf(v.element(i), "is %s long, and nothing that is expected to take %s would begin in it; make it longer or expected shorter",
+					written(w.length()), written(s.Expected))
+			}
+		}
+	}
+	if v, ok := at["rebuildTimeout"]; ok && s.RebuildTimeout > 0 && s.RebuildTimeout < s.Expected {
+		r.faultf(v, "must not be less than expected (%s)", written(s.Expected))
+	}
+}
+
+// canary reads a share, or an object with a share or tags.
+func (r *reader) canary(v value) Canary {
+	c := Canary{Share: Share{Count: 1}}
+	if v.node.Kind != yaml.MappingNode {
+		c.Share, _ = r.share(v, false)
+		return c
+	}
+	at := r.object(v, fields{
+		"share":       func(v value) { c.Share, _ = r.share(v, false) },
+		"tags":        func(v value) { c.Tags = r.tags(v) },
+		"maxFailures": func(v value) { c.MaxFailures, _ = r.share(v, true) },
+	})
+	r.notEmpty(v)
+	if tags, ok := at["tags"]; ok {
+		if _, both := at["share"]; both {
+			r.faultf(tags, "must not stand beside share; keep one of them")
+		}
+	}
+	return c
+}
+
+// waves reads the cumulative shares, as they stand.
+func (r *reader) waves(v value) []Share {
+	var out []Share
+	r.list(v, 0, MaxWaves, func(v value) {
+		share, _ := r.share(v, false)
+		out = append(out, share)
+	})
+	return out
+}
+
+// ordered checks that each wave is greater than what came before it, as far as
+// that can be said without knowing the fleet: counts are compared with counts,
+// percentages with percentages, and nothing comes after 100%. It leaves out a
+// last wave of 100%, which is implied, and default waves that the canary has
+// already reached.
+func (r *reader) ordered(c Canary, waves []Share, at map[string]value) []Share {
+	v, written := at["waves"]
+	var canary Share
+	if len(c.Tags) == 0 {
+		canary = c.Share
+	}
+	count, percent := Share{Count: canary.Count}, Share{Percent: canary.Percent}
+	var out []Share
+	for i, w := range waves {
+		low, than := w.Count > 0 && w.Count <= count.Count, count
+		if w.Percent > 0 || percent.Percent == 100 {
+			low, than = percent.Percent == 100 || w.Percent <= percent.Percent, percent
+		}
+		switch {
+		case w.IsZero() || low && !written:
+			continue
+		case low && than == canary:
+			r.faultf(v.element(i), "must be greater than the canary (%s)", than)
+		case low:
+			r.faultf(v.element(i), "must be greater than the wave before it (%s)", than)
+		}
+		count.Count, percent.Percent = max(count.Count, w.Count), max(percent.Percent, w.Percent)
+		if w.Percent < 100 {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// approval reads a word or a list of wave numbers.
+func (r *reader) approval(v value) Approval {
+	if v.node.Kind != yaml.SequenceNode {
+		switch r.oneOf(v, "none", "canary", "every") {
+		case "canary":
+			return Approval{Waves: []int{0}}
+		case "every":
+			return Approval{Every: true}
+		}
+		return Approval{}
+	}
+	var a Approval
+	last := -1
+	r.list(v, 1, MaxWaves+1, func(v value) {
+		n, ok := r.number(v, 0, MaxWaves)
+		if ok && n <= last {
+			r.faultf(v, "must be greater than the number before it (%d)", last)
+		}
+		last = max(last, n)
+		a.Waves = append(a.Waves, n)
+	})
+	return a
+}
+
+// check reads what a wave must pass.
+func (r *reader) check(v value) Check {
+	c := Default().Check
+	at := r.object(v, fields{
+		"stable":  func(v value) { c.Stable = r.duration(v, 0, day) },
+		"command": func(v value) { c.Command = r.command(v) },
+		"kind":    func(v value) { c.Kind = r.oneOf(v, PowerShell, Bat) },
+		"timeout": func(v value) { c.Timeout = r.duration(v, 10*time.Second, time.Hour) },
+	})
+	r.notEmpty(v)
+	for _, key := range []string{"kind", "timeout"} {
+		_, command := at["command"]
+		if v, ok := at[key]; ok && !command {
+			r.faultf(v, "says how to run a command; write command too, or leave it out")
+		}
+	}
+	return c
+}
+
+func (r *reader) command(v value) string {
+	s, ok := r.scalar(v, "text", "!!str")
+	if ok && (s == "" || len(s) > MaxCommand) {
+		r.faultf(v, "must be 1 to %d bytes, is %d", MaxCommand, len(s))
+		return ""
+	}
+	return s
+}
+
+// sessions reads what to do with desktops in use.
+func (r *reader) sessions(v value) Sessions {
+	s := Default().Sessions
+	at := r.object(v, fields{
+		"policy":   func(v value) { s.Policy = Policy(r.oneOf(v, string(Wait), string(Skip), string(Force))) },
+		"deadline": func(v value) { s.Deadline = r.duration(v, time.Minute, 30*day) },
+		"after":    func(v value) { s.After = Policy(r.oneOf(v, string(Skip), string(Force))) },
+	})
+	r.notEmpty(v)
+	if !slices.Contains([]Policy{Skip, Force}, s.Policy) {
+		return s
+	}
+	for _, key := range []string{"deadline", "after"} {
+		if v, ok := at[key]; ok {
+			r.faultf(v, "belongs to the policy wait, and the policy is %s; leave it out", s.Policy)
+		}
+	}
+	return Sessions{Policy: s.Policy}
+}
+
+// rebuildTimeout reads a duration or 0, which stands for the setting.
+func (r *reader) rebuildTimeout(v value) time.Duration {
+	d := r.duration(v, 0, day)
+	if d > 0 && d < time.Minute {
+		r.faultf(v, "must be 1m to 1d, or 0 for the function's own setting")
+		return 0
+	}
+	return d
+}
