@@ -118,6 +118,16 @@ deploy: package deploy/node_modules
 	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger"; done
 .PHONY: deploy
 
+# Turn away every invocation of the deployed function, at once (the kill switch); `make start` lets them in again.
+stop: deploy/node_modules
+	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency 0
+.PHONY: stop
+
+# Let invocations in again, as many at once as s.yaml says.
+start: deploy/node_modules
+	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency "$$(sed -n 's/^ *reservedConcurrency: *//p' s.yaml)"
+.PHONY: start
+
 # Remove what was built and installed here.
 clean:
 	rm -rf bin target conformance/node_modules deploy/node_modules

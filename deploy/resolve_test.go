@@ -44,11 +44,11 @@ func props(t *testing.T) map[string]any {
 
 var (
 	variable = regexp.MustCompile(`\$\{([^}]*)\}`)
-	env      = regexp.MustCompile(`^env\('[A-Z][A-Z0-9_]*', (?:'([^']*)'|([0-9]+)|vars\.([a-z]+))\)$`)
+	env      = regexp.MustCompile(`^env\('[A-Z][A-Z0-9_]*', (?:'([^']*)'|vars\.([a-z]+))\)$`)
 )
 
-// resolve puts in the default of each `${env('NAME', default)}` and the value of each `${vars.name}`. A default that is a
-// number stands alone in its value and stays a number, as with Serverless Devs.
+// resolve puts in the default of each `${env('NAME', 'default')}` and the value of each `${vars.name}`. A default cannot be a
+// number: Serverless Devs would keep it one, but make a text of the same number from the environment.
 func resolve(t *testing.T, value any, vars map[string]any) any {
 	t.Helper()
 	switch value := value.(type) {
@@ -65,8 +65,7 @@ func resolve(t *testing.T, value any, vars map[string]any) any {
 		}
 		return resolved
 	case string:
-		number := ""
-		text := variable.ReplaceAllStringFunc(value, func(found string) string {
+		return variable.ReplaceAllStringFunc(value, func(found string) string {
 			expression := variable.FindStringSubmatch(found)[1]
 			if name, ok := strings.CutPrefix(expression, "vars."); ok {
 				return lookUp(t, vars, name)
@@ -75,18 +74,11 @@ func resolve(t *testing.T, value any, vars map[string]any) any {
 			switch {
 			case match == nil:
 				t.Fatalf("cannot resolve %s", found)
-			case match[3] != "":
-				return lookUp(t, vars, match[3])
 			case match[2] != "":
-				number = match[2]
-				return number
+				return lookUp(t, vars, match[2])
 			}
 			return match[1]
 		})
-		if number != "" && text == number {
-			return json.Number(number)
-		}
-		return text
 	default:
 		return value
 	}

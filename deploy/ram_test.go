@@ -1,0 +1,160 @@
+package deploy
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A policy is a RAM policy document. RAM takes a single string where a list has one element; ours are written as lists, but
+// for the one resource `*`.
+type policy struct {
+	Version   string
+	Statement []struct {
+		Effect    string
+		Action    stringOrList
+		Resource  stringOrList
+		Principal *struct{ Service []string }
+		Condition map[string]map[string][]string
+	}
+}
+
+type stringOrList []string
+
+func (s *stringOrList) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte(`"`)) {
+		*s = make(stringOrList, 1)
+		return json.Unmarshal(b, &(*s)[0])
+	}
+	return json.Unmarshal(b, (*[]string)(s))
+}
+
+// withoutResource are the actions that RAM cannot confine to a resource: every ECD action, EventBridge's, and the making of
+// service-linked roles. Only these may name the resource `*`.
+var withoutResource = regexp.MustCompile(`^(ecd|eventbridge):|^ram:CreateServiceLinkedRole$`)
+
+func TestPoliciesAreExactAboutActionsAndResources(t *testing.T) {
+	files, err := filepath.Glob("../docs/ram/*.json")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("got %d policies (%v), want 7 at least", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			p := load(t, file)
+			if p.Version != "1" || len(p.Statement) == 0 {
+				t.Errorf("got version %q and %d statements", p.Version, len(p.Statement))
+			}
+			for _, statement := range p.Statement {
+				if statement.Effect != "Allow" || len(statement.Action) == 0 {
+					t.Errorf("got effect %q for %q", statement.Effect, statement.Action)
+				}
+				for _, action := range statement.Action {
+					if !regexp.MustCompile(`^[a-z]+:[A-Z][A-Za-z]+$`).MatchString(action) {
+						t.Errorf("%q is not one action of one service", action)
+					}
+					if slices.Contains(statement.Resource, "*") && !withoutResource.MatchString(action) {
+						t.Errorf("%s is allowed on everything", action)
+					}
+				}
+				if statement.Principal == nil && len(statement.Resource) == 0 {
+					t.Errorf("%q names no resource", statement.Action)
+				}
+				for _, resource := range statement.Resource {
+					if resource != "*" && !strings.Contains(resource, "<account>") {
+						t.Errorf("%s is not confined to the account", resource)
+					}
+				}
+			}
+		})
+	}
+}
+
+// The function may call what the adapter calls: what is missing fails in production only, what is left over helps a thief.
+func TestTheFunctionMayCallExactlyWhatTheAdapterCalls(t *testing.T) {
+	files, err := filepath.Glob("../internal/ecd/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found no source of the adapter (%v)", err)
+	}
+	called := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range regexp.MustCompile(`\.([A-Z][A-Za-z]+)WithContext\b`).FindAllSubmatch(text, -1) {
+			called["ecd:"+string(match[1])] = true
+		}
+	}
+	if len(called) == 0 {
+		t.Fatal("found no call in the adapter: has the SDK's naming changed?")
+	}
+
+	allowed := map[string]bool{}
+	for _, file := range []string{"function.json", "function-extras.json"} {
+		for _, statement := range load(t, "../docs/ram/"+file).Statement {
+			for _, action := range statement.Action {
+				if strings.HasPrefix(action, "ecd:") {
+					allowed[action] = true
+				}
+			}
+		}
+	}
+	for action := range called {
+		if !allowed[action] {
+			t.Errorf("the adapter calls %s, which no policy allows", action)
+		}
+	}
+	for action := range allowed {
+		if !called[action] {
+			t.Errorf("the policies allow %s, which the adapter never calls", action)
+		}
+	}
+}
+
+func TestEveryPolicyAndPlaceholderIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../docs/ram.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../docs/ram/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if !bytes.Contains(text, []byte("ram/"+filepath.Base(file))) {
+			t.Errorf("docs/ram.md does not mention %s", filepath.Base(file))
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, placeholder := range regexp.MustCompile(`<[a-z-]+>`).FindAll(content, -1) {
+			if !bytes.Contains(text, append([]byte("`"), append(placeholder, '`')...)) {
+				t.Errorf("docs/ram.md does not explain %s of %s", placeholder, filepath.Base(file))
+			}
+		}
+	}
+}
+
+func load(t *testing.T, file string) policy {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	var p policy
+	if err := decoder.Decode(&p); err != nil {
+		t.Fatalf("reading %s: %v", file, err)
+	}
+	return p
+}
