@@ -1,0 +1,253 @@
+package ecd
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Statuses of a desktop. Source: DescribeDesktops, "DesktopStatus"; Failed is
+// DescribeDesktopInfo's, Hibernated the console's.
+const (
+	Running    = "Running"
+	Stopped    = "Stopped"
+	Starting   = "Starting"
+	Stopping   = "Stopping"
+	Rebuilding = "Rebuilding"
+	Pending    = "Pending"
+	Expired    = "Expired"
+	Deleted    = "Deleted"
+	Failed     = "Failed"
+	Hibernated = "Hibernated"
+)
+
+// Connection states of a desktop. Source: DescribeDesktops, "ConnectionStatus".
+const (
+	Connected    = "Connected"
+	Disconnected = "Disconnected"
+	Unknown      = "Unknown"
+)
+
+// Statuses of an image. Source: DescribeImages, "Status".
+const (
+	Creating     = "Creating"
+	Available    = "Available"
+	CreateFailed = "CreateFailed"
+)
+
+// A State is what the service knows when it starts. It is read from YAML, or
+// from JSON by a YAML reader; durations are written as 6m or 90s, times in RFC
+// 3339.
+type State struct {
+	Desktops []Desktop `yaml:"desktops,omitempty"`
+	Images   []Image   `yaml:"images,omitempty"`
+}
+
+// A Desktop is one cloud desktop and how it behaves. Offsets count in cloud time
+// from the start of the service.
+type Desktop struct {
+	ID       string `yaml:"id"`
+	Name     string `yaml:"name,omitempty"` // default: the id
+	RegionID string `yaml:"regionId"`
+
+	Status      string    `yaml:"status,omitempty"`     // default Running
+	Connection  string    `yaml:"connection,omitempty"` // default: by the sessions
+	Sessions    []Session `yaml:"sessions,omitempty"`
+	Flags       []string  `yaml:"flags,omitempty"` // Migrating, Updating; none shows as NoFlag
+	Maintenance bool      `yaml:"maintenance,omitempty"`
+
+	ImageID     string  `yaml:"imageId"`
+	Type        string  `yaml:"type,omitempty"`        // default eds.enterprise_office.4c8g, or a graphics type with GPU
+	OS          string  `yaml:"os,omitempty"`          // windows or linux, default windows
+	Platform    string  `yaml:"platform,omitempty"`    // default: by the OS
+	GPU         float32 `yaml:"gpu,omitempty"`         // GPUs, 0: not a GPU desktop
+	Protocol    string  `yaml:"protocol,omitempty"`    // ASP or HDX, default ASP
+	SessionType string  `yaml:"sessionType,omitempty"` // default SINGLE_SESSION
+	Disks       []Disk  `yaml:"disks,omitempty"`       // default: a system disk of 80 GiB
+
+	GroupID         string            `yaml:"groupId,omitempty"` // makes it a pooled desktop
+	OfficeSiteID    string            `yaml:"officeSiteId,omitempty"`
+	PolicyGroupID   string            `yaml:"policyGroupId,omitempty"` // default system-all-enabled-policy
+	ResourceGroupID string            `yaml:"resourceGroupId,omitempty"`
+	EndUsers        []string          `yaml:"endUsers,omitempty"`
+	ChargeType      string            `yaml:"chargeType,omitempty"` // PostPaid or PrePaid, default PostPaid
+	Tags            map[string]string `yaml:"tags,omitempty"`       // up to 20
+	Created         time.Time         `yaml:"created,omitempty"`
+	Started         time.Time         `yaml:"started,omitempty"`
+	Expires         time.Time         `yaml:"expires,omitempty"`
+	Records         []Record          `yaml:"records,omitempty"` // image changes, oldest first
+
+	RebuildTakes time.Duration `yaml:"rebuildTakes,omitempty"` // default 6 minutes
+	EndsAs       string        `yaml:"endsAs,omitempty"`       // fail: a rebuild ends with the old image and a record of Status 2
+	Reason       string        `yaml:"reason,omitempty"`       // why a rebuild fails
+	Sticks       bool          `yaml:"sticks,omitempty"`       // a rebuild never ends
+	Settles      time.Duration `yaml:"settles,omitempty"`      // offset at which a passing Status is over
+	Leaves       time.Duration `yaml:"leaves,omitempty"`       // offset at which the sessions end
+	Returns      time.Duration `yaml:"returns,omitempty"`      // offset at which the first end user tries to connect
+	Ghost        bool          `yaml:"ghost,omitempty"`        // listed, yet no other operation knows it
+	Command      Command       `yaml:"runCommand,omitempty"`
+
+	Count int    `yaml:"count,omitempty"` // stands for so many desktops; see Cycle
+	From  int    `yaml:"from,omitempty"`  // the first one's number, default 1
+	Cycle *Cycle `yaml:"cycle,omitempty"`
+}
+
+// A Cycle varies the desktops of one declaration with a Count: the n-th desktop
+// takes the n-th value of each list, beginning again at its end. A list without
+// values changes nothing. In ID, Name, EndUsers and the users of Sessions, %d
+// or %04d stands for the desktop's number.
+type Cycle struct {
+	Status        []string            `yaml:"status,omitempty"`
+	Sessions      [][]Session         `yaml:"sessions,omitempty"`
+	ImageID       []string            `yaml:"imageId,omitempty"`
+	OfficeSiteID  []string            `yaml:"officeSiteId,omitempty"`
+	PolicyGroupID []string            `yaml:"policyGroupId,omitempty"`
+	GroupID       []string            `yaml:"groupId,omitempty"`
+	Tags          []map[string]string `yaml:"tags,omitempty"`
+	RebuildTakes  []time.Duration     `yaml:"rebuildTakes,omitempty"`
+	EndsAs        []string            `yaml:"endsAs,omitempty"`
+}
+
+// A Session is somebody logged on to a desktop.
+type Session struct {
+	User         string        `yaml:"user"`
+	Since        time.Time     `yaml:"since,omitempty"` // default: the start of the service
+	Idle         time.Duration `yaml:"idle,omitempty"`
+	Disconnected bool          `yaml:"disconnected,omitempty"` // logged on, but not connected
+}
+
+// A Disk is one disk of a desktop.
+type Disk struct {
+	Type string `yaml:"type"` // SYSTEM or DATA
+	GiB  int    `yaml:"gib"`
+}
+
+// A Record is one change of a desktop's image. Source:
+// DescribeImageModifiedRecords.
+type Record struct {
+	ImageID    string    `yaml:"imageId"` // the former image
+	NewImageID string    `yaml:"newImageId"`
+	Status     int       `yaml:"status"` // 0 under way, 1 succeeded, 2 failed
+	Reason     string    `yaml:"reason,omitempty"`
+	Updated    time.Time `yaml:"updated"`
+}
+
+// A Command is what a command that is run on the desktop comes to.
+type Command struct {
+	ExitCode int           `yaml:"exitCode,omitempty"`
+	Output   string        `yaml:"output,omitempty"`
+	Takes    time.Duration `yaml:"takes,omitempty"` // default 5 seconds
+}
+
+// An Image is one desktop image.
+type Image struct {
+	ID          string        `yaml:"id"`
+	RegionID    string        `yaml:"regionId,omitempty"` // "": in every region, as SYSTEM images are
+	Name        string        `yaml:"name,omitempty"`     // default: the id
+	Description string        `yaml:"description,omitempty"`
+	Type        string        `yaml:"type,omitempty"`     // CUSTOM or SYSTEM, default CUSTOM
+	Status      string        `yaml:"status,omitempty"`   // default Available
+	OS          string        `yaml:"os,omitempty"`       // windows or linux, default windows
+	Platform    string        `yaml:"platform,omitempty"` // default: by the OS
+	GPU         bool          `yaml:"gpu,omitempty"`
+	Protocol    string        `yaml:"protocol,omitempty"`    // ASP or HDX, default ASP
+	SessionType string        `yaml:"sessionType,omitempty"` // default SINGLE_SESSION
+	GiB         int           `yaml:"gib,omitempty"`         // of the system disk, default 60
+	DataGiB     int           `yaml:"dataGib,omitempty"`
+	Languages   []string      `yaml:"languages,omitempty"`
+	Created     time.Time     `yaml:"created,omitempty"`
+	ReadyAfter  time.Duration `yaml:"readyAfter,omitempty"` // offset at which Creating is over
+	EndsAs      string        `yaml:"endsAs,omitempty"`     // fail: it is over as CreateFailed
+}
+
+// fails is the value of EndsAs that makes a thing end badly.
+const fails = "fail"
+
+// Pooled says whether the desktop belongs to a desktop group.
+func (d Desktop) Pooled() bool { return d.GroupID != "" }
+
+// hasData says whether the desktop has a data disk.
+func (d Desktop) hasData() bool {
+	return slices.ContainsFunc(d.Disks, func(k Disk) bool { return k.Type == "DATA" })
+}
+
+func (d Desktop) clone() Desktop {
+	d.Sessions = slices.Clone(d.Sessions)
+	d.Flags = slices.Clone(d.Flags)
+	d.Disks = slices.Clone(d.Disks)
+	d.EndUsers = slices.Clone(d.EndUsers)
+	d.Tags = maps.Clone(d.Tags)
+	d.Records = slices.Clone(d.Records)
+	d.Cycle = nil
+	d.Count, d.From = 0, 0
+	return d
+}
+
+// complete fills in what a declaration may leave out.
+func (d *Desktop) complete() {
+	or(&d.Name, d.ID)
+	or(&d.Status, Running)
+	or(&d.Connection, byPresence(d.Sessions))
+	or(&d.OS, "windows")
+	or(&d.Platform, platform(d.OS))
+	if d.GPU > 0 {
+		or(&d.Type, "eds.graphics_flagship.8c32g")
+	}
+	or(&d.Type, "eds.enterprise_office.4c8g")
+	or(&d.Protocol, "ASP")
+	or(&d.SessionType, "SINGLE_SESSION")
+	or(&d.OfficeSiteID, d.RegionID+"+dir-0000000001")
+	or(&d.PolicyGroupID, "system-all-enabled-policy")
+	or(&d.ChargeType, "PostPaid")
+	if len(d.Disks) == 0 {
+		d.Disks = []Disk{{Type: "SYSTEM", GiB: 80}}
+	}
+	or(&d.RebuildTakes, defaultRebuild)
+	or(&d.Command.Takes, defaultCommand)
+}
+
+func (i Image) clone() Image {
+	i.Languages = slices.Clone(i.Languages)
+	return i
+}
+
+func (i *Image) complete() {
+	or(&i.Name, i.ID)
+	or(&i.Type, "CUSTOM")
+	or(&i.Status, Available)
+	or(&i.OS, "windows")
+	or(&i.Platform, platform(i.OS))
+	or(&i.Protocol, "ASP")
+	or(&i.SessionType, "SINGLE_SESSION")
+	or(&i.GiB, 60)
+	if len(i.Languages) == 0 {
+		i.Languages = []string{"zh-CN", "en-US"}
+	}
+}
+
+// or sets *v to d when it is zero.
+func or[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func platform(os string) string {
+	if strings.EqualFold(os, "linux") {
+		return "Ubuntu"
+	}
+	return "Windows 11"
+}
+
+func byPresence(sessions []Session) string {
+	for _, s := range sessions {
+		if !s.Disconnected {
+			return Connected
+		}
+	}
+	return Disconnected
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
