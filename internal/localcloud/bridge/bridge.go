@@ -22,34 +22,9 @@ package bridge
 
 import (
 	"context"
-	"time"
 
 	"github.com/regild/regild/internal/localcloud/fc"
 )
-
-// A Message is one received message of a queue.
-type Message struct {
-	ID           string
-	Body         string
-	Receipt      string // for Delete and Release; used once
-	DequeueCount int    // 1 on the first receive
-	Enqueued     time.Time
-}
-
-// Queues is what a Stream needs of the queue service. Calls may overlap.
-type Queues interface {
-	// Receive returns up to limit visible messages and hides them. When there are
-	// none it waits for up to wait of the cloud's time, or until ctx ends, and
-	// may return none.
-	Receive(ctx context.Context, queue string, limit int, wait time.Duration) []Message
-	// Delete removes a received message for good. An error says that the
-	// receipt no longer holds: the message is visible again or gone.
-	Delete(queue, receipt string) error
-	// Release makes a received message visible again after a delay.
-	Release(queue, receipt string, after time.Duration) error
-	// Send puts a new message on a queue.
-	Send(queue, body string) error
-}
 
 // An Invoker runs the function on one event. *fc.Host is one. A failed
 // function is told in the Result; an error is trouble of the host, after which

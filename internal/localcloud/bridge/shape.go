@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"github.com/regild/regild/internal/localcloud/mns"
 )
 
 // A Shape is the form in which messages of a queue reach the function. Which
@@ -61,13 +63,13 @@ type queueData struct {
 // events wraps each message of a batch, in the encoding of one array element.
 // The id is another one at each delivery: only data.messageId tells the
 // function that it has seen the message before.
-func (s *Stream) events(batch []Message) [][]byte {
+func (s *Stream) events(batch []mns.Message) [][]byte {
 	out := make([][]byte, 0, len(batch))
 	for _, m := range batch {
 		data := queueData{
 			RequestID:   fmt.Sprintf("%s-%d", m.ID, m.DequeueCount),
 			MessageID:   m.ID,
-			MessageBody: s.body(m.Body),
+			MessageBody: s.body(string(m.Body)),
 		}
 		if s.opt.Shape == RawData {
 			out = append(out, encode(data))
@@ -77,7 +79,7 @@ func (s *Stream) events(batch []Message) [][]byte {
 		out = append(out, encode(cloudEvent{
 			ID: data.RequestID, Source: source, SpecVersion: "1.0",
 			Type: "mns:Queue:SendMessage", DataContentType: "application/json; charset=utf-8",
-			Time:         m.Enqueued.UTC().Format(time.RFC3339Nano),
+			Time:         m.EnqueueTime.UTC().Format(time.RFC3339Nano),
 			Subject:      "acs:mns:" + s.opt.Region + ":" + s.opt.AccountID + ":queues/" + s.opt.Queue,
 			AccountID:    s.opt.AccountID,
 			PublishTime:  s.clock.Now().UTC().Format("2006-01-02T15:04:05.000Z"),

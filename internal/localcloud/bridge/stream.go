@@ -10,6 +10,7 @@ import (
 
 	"github.com/regild/regild/internal/localcloud/clock"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/localcloud/mns"
 )
 
 // Limits of an event stream. Source: FC, "Advanced features of triggers".
@@ -65,7 +66,7 @@ type Delivery struct {
 // A Stream carries messages from one queue to the function. All methods may be
 // called at once from several goroutines.
 type Stream struct {
-	queues   Queues
+	queues   *mns.Server
 	function Invoker
 	clock    *clock.Clock
 	opt      Options
@@ -73,7 +74,7 @@ type Stream struct {
 
 // NewStream returns a stream from a queue to the function. It refuses a missing
 // argument and options out of the platform's limits.
-func NewStream(queues Queues, function Invoker, c *clock.Clock, opt Options) (*Stream, error) {
+func NewStream(queues *mns.Server, function Invoker, c *clock.Clock, opt Options) (*Stream, error) {
 	if queues == nil || function == nil || c == nil {
 		return nil, errors.New("making an event stream: queues, function and clock are required")
 	}
@@ -116,13 +117,18 @@ func fill[T comparable](field *T, value T) {
 }
 
 // Run delivers until ctx ends, and then returns nil. It returns early with an
-// error when the function cannot be invoked at all, or a message not settled.
+// error when the queue does not exist, the function cannot be invoked at all,
+// or a message cannot be given up.
 func (s *Stream) Run(ctx context.Context) error {
 	workers, running := errgroup.WithContext(ctx)
 	for range s.opt.Workers {
 		workers.Go(func() error {
 			for running.Err() == nil {
-				if err := s.deliver(running, s.gather(running)); err != nil {
+				batch := s.gather(running)
+				if len(batch) == 0 && s.queues.Pending(s.opt.Queue) == nil {
+					return fmt.Errorf("receiving from %s: no such queue", s.opt.Queue)
+				}
+				if err := s.deliver(running, batch); err != nil {
 					return err
 				}
 			}
@@ -140,7 +146,7 @@ func (s *Stream) Run(ctx context.Context) error {
 // and reports whether there was any.
 func (s *Stream) Step(ctx context.Context) (bool, error) {
 	batch := s.queues.Receive(ctx, s.opt.Queue, s.opt.BatchSize, 0)
-	for len(batch) > 0 && len(batch) < s.opt.BatchSize { // the service hands out at most 16 at once
+	for len(batch) > 0 && len(batch) < s.opt.BatchSize { // a receive may hand out less than there is
 		more := s.queues.Receive(ctx, s.opt.Queue, s.opt.BatchSize-len(batch), 0)
 		if len(more) == 0 {
 			break
@@ -151,7 +157,7 @@ func (s *Stream) Step(ctx context.Context) (bool, error) {
 }
 
 // gather waits for a message, and then for the batch or the window to be full.
-func (s *Stream) gather(ctx context.Context) []Message {
+func (s *Stream) gather(ctx context.Context) []mns.Message {
 	batch := s.queues.Receive(ctx, s.opt.Queue, s.opt.BatchSize, pollWait)
 	if len(batch) == 0 {
 		return nil
@@ -169,7 +175,7 @@ func (s *Stream) gather(ctx context.Context) []Message {
 }
 
 // deliver invokes the function on a batch and settles its messages.
-func (s *Stream) deliver(ctx context.Context, batch []Message) error {
+func (s *Stream) deliver(ctx context.Context, batch []mns.Message) error {
 	if len(batch) == 0 {
 		return nil
 	}
@@ -181,7 +187,7 @@ func (s *Stream) deliver(ctx context.Context, batch []Message) error {
 	result, err := s.function.InvokeEvent(ctx, fc.Event{Payload: payload})
 	if err != nil {
 		for _, m := range batch { // not the function's fault: deliver again at once
-			err = errors.Join(err, s.queues.Release(s.opt.Queue, m.Receipt, 0))
+			s.queues.Release(s.opt.Queue, m.Handle)
 		}
 		return fmt.Errorf("delivering from %s: %w", s.opt.Queue, err)
 	}
@@ -199,23 +205,34 @@ func (s *Stream) deliver(ctx context.Context, batch []Message) error {
 	return nil
 }
 
-// settle deletes, releases or gives up one message. A receipt that no longer
+// settle deletes, releases or gives up one message. A handle that no longer
 // holds is no error: the message's visibility ran out, and it comes again.
-func (s *Stream) settle(d *Delivery, m Message, event []byte) error {
+func (s *Stream) settle(d *Delivery, m mns.Message, event []byte) error {
 	if d.Result.Failed() && m.DequeueCount < s.opt.Tries {
 		d.Released++
-		_ = s.queues.Release(s.opt.Queue, m.Receipt, s.opt.Backoff)
+		s.queues.ReleaseAfter(s.opt.Queue, m.Handle, s.opt.Backoff)
 		return nil
 	}
 	if d.Result.Failed() {
 		d.GivenUp++
-		if s.opt.DeadLetter != "" {
-			if err := s.queues.Send(s.opt.DeadLetter, string(event)); err != nil {
-				return fmt.Errorf("sending message %s to %s: %w", m.ID, s.opt.DeadLetter, err)
-			}
+		if err := s.bury(m, event); err != nil {
+			return fmt.Errorf("sending message %s to %s: %w", m.ID, s.opt.DeadLetter, err)
 		}
 	}
 	d.Deleted++
-	_ = s.queues.Delete(s.opt.Queue, m.Receipt)
+	_ = s.queues.Delete(s.opt.Queue, m.Handle)
 	return nil
+}
+
+// bury puts the event into the dead-letter queue, or the message's own body
+// when the envelope has made it larger than a message may be.
+func (s *Stream) bury(m mns.Message, event []byte) error {
+	if s.opt.DeadLetter == "" {
+		return nil
+	}
+	_, err := s.queues.Send(s.opt.DeadLetter, event, 0)
+	if err != nil {
+		_, err = s.queues.Send(s.opt.DeadLetter, m.Body, 0)
+	}
+	return err
 }
