@@ -1,0 +1,124 @@
+package ecd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// envelope is what every answer of ECD's has, good or bad. Source: "Common
+// response parameters" of the ECD API reference.
+type envelope struct {
+	RequestID text `json:"RequestId"`
+	Code      text
+	Message   text
+}
+
+// decode reads one JSON object. Fields it does not know are ignored.
+func decode[T any](body []byte) (T, error) {
+	var v T
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		return v, errors.New("empty body")
+	}
+	if body[0] != '{' {
+		return v, errors.New("not a JSON object")
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(&v); err != nil {
+		return v, err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return v, errors.New("more than one JSON value")
+	}
+	return v, nil
+}
+
+// ECD's types differ from one API and version to the next: sizes come as
+// numbers and as text, GpuCategory as a bool and as a number. The types below
+// take each form, so that one odd field does not cost a whole page.
+
+// text is a string; a number or a bool is taken as written, null is "".
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		return json.Unmarshal(b, (*string)(t))
+	}
+	if *t = text(b); string(b) == "null" {
+		*t = ""
+	}
+	return nil
+}
+
+// number is an amount; text such as "80" is read, anything else is 0.
+type number float64
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	var t text
+	if err := t.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	switch s := strings.ToLower(strings.TrimSpace(string(t))); s {
+	case "true":
+		*n = 1
+	default:
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(f) || f < -1<<31 || f > 1<<31 {
+			f = 0
+		}
+		*n = number(f)
+	}
+	return nil
+}
+
+// list is a list of T without its null elements.
+type list[T any] []T
+
+func (l *list[T]) UnmarshalJSON(b []byte) error {
+	var all []*T
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	*l = make(list[T], 0, len(all))
+	for _, v := range all {
+		if v != nil {
+			*l = append(*l, *v)
+		}
+	}
+	return nil
+}
+
+// timeForms are the ways in which ECD writes times: CreationTime of a desktop
+// has no seconds, UpdateTime of a record has milliseconds.
+var timeForms = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05"}
+
+// parseTime returns the time that t says, or zero when it says none.
+func parseTime(t text) time.Time {
+	for _, form := range timeForms {
+		if at, err := time.Parse(form, strings.TrimSpace(string(t))); err == nil {
+			return at.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// words returns the distinct non-empty texts of all lists, in order.
+func words(lists ...list[text]) []string {
+	var out []string
+	seen := map[text]bool{"": true}
+	for _, l := range lists {
+		for _, t := range l {
+			if !seen[t] {
+				seen[t] = true
+				out = append(out, string(t))
+			}
+		}
+	}
+	return out
+}

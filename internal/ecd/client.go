@@ -1,0 +1,254 @@
+// Package ecd is the only room that knows Elastic Desktop Service (ECD, API
+// 2020-09-30) and its SDK. It speaks desktop's words to the rest of regild.
+//
+// The SDK builds and signs each request; pace.Wire sends it, and the answer is
+// read here, not by the SDK: the SDK loses the HTTP status of an answer that is
+// not JSON, calls an empty 200 a success, cannot tell a request that was never
+// sent from one that was, and takes three times as long to decode a page. One
+// SDK client serves one attempt, since a client shared between goroutines is a
+// data race, and since credentials change while an instance lives.
+//
+// What a failure means is decided in fault.go, how answers are read in
+// answer.go. A rebuild is repeated only when it certainly was not carried out;
+// calls that change nothing are repeated on unknown fates too.
+package ecd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/alibabacloud-go/darabonba-openapi/v2/models"
+	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
+)
+
+const (
+	// defaultCallTimeout bounds one attempt at a call; a page of 100 desktops
+	// takes well under a second.
+	defaultCallTimeout = 10 * time.Second
+	// defaultRebuildTimeout is longer, because a rebuild that is cut off has an
+	// unknown fate, and that costs more calls than waiting does.
+	defaultRebuildTimeout        = 15 * time.Second
+	defaultConcurrency           = 4
+	defaultReadConcurrency       = 8
+	rebuildNeeds                 = 5 * time.Second // left of the context's time, for a rebuild to be repeated
+	readNeeds                    = 1 * time.Second
+	readUnknown                  = 2 // repetitions of a read whose answer did not come
+	maxPages                     = 2000
+	pageSize               int32 = 100
+)
+
+// A Call is one attempt at an ECD call, as told to Config.Observe.
+type Call = pace.Call
+
+// A Config says how to reach ECD. Only Keys is required.
+type Config struct {
+	// Endpoint is the host, or host:port, to call instead of
+	// ecd.<region>.aliyuncs.com of each call's region. An http:// URL is taken
+	// for a loopback address only, since credentials travel with each call.
+	Endpoint string
+	// Keys returns the credentials for one attempt.
+	Keys func(context.Context) (access.Keys, error)
+	// CallTimeout bounds one attempt at any call but RebuildDesktops; 0 means
+	// 10 seconds. RebuildTimeout does for RebuildDesktops; 0 means 15 seconds.
+	CallTimeout, RebuildTimeout time.Duration
+	// Concurrency bounds the calls under way at once that change something,
+	// RebuildDesktops among them; 0 means 4. ReadConcurrency does for those that
+	// change nothing; 0 means 8. Throttling lowers both for a while.
+	Concurrency, ReadConcurrency int
+	// Observe, when set, is told of each attempt, from several goroutines.
+	Observe func(Call)
+	// Backoff replaces the waits between attempts, Sleep how they are waited.
+	Backoff []time.Duration
+	Sleep   func(context.Context, time.Duration) error
+}
+
+// A Client calls ECD. It may be used from several goroutines.
+type Client struct {
+	protocol, host string // host is "" when it follows from the region
+	keys           func(context.Context) (access.Keys, error)
+	wire           *pace.Wire
+	rebuilds       pace.Caller // RebuildDesktops
+	changes        pace.Caller // other calls that change something
+	reads          pace.Caller
+}
+
+// New returns a client, or an error that names every fault of cfg.
+func New(cfg Config) (*Client, error) {
+	protocol, host, err := parseEndpoint(cfg.Endpoint)
+	faults := []error{err}
+	if cfg.Keys == nil {
+		faults = append(faults, errors.New("ecd: Keys is missing"))
+	}
+	if cfg.CallTimeout < 0 || cfg.RebuildTimeout < 0 {
+		faults = append(faults, errors.New("ecd: a timeout is negative"))
+	}
+	if cfg.Concurrency < 0 || cfg.ReadConcurrency < 0 {
+		faults = append(faults, errors.New("ecd: a concurrency is negative"))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	policy := func(need time.Duration, unknown int) pace.Policy {
+		return pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Need: need, Unknown: unknown}
+	}
+	change := &pace.Limiter{Max: or(cfg.Concurrency, defaultConcurrency)}
+	read := &pace.Limiter{Max: or(cfg.ReadConcurrency, defaultReadConcurrency)}
+	timeout := or(cfg.CallTimeout, defaultCallTimeout)
+	return &Client{
+		protocol: protocol, host: host,
+		keys:     cfg.Keys,
+		wire:     pace.NewWire(change.Max + read.Max),
+		rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
+		changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
+		reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
+	}, nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+// parseEndpoint splits an endpoint into protocol and host.
+func parseEndpoint(s string) (protocol, host string, err error) {
+	if s == "" {
+		return "HTTPS", "", nil
+	}
+	full := s
+	if !strings.Contains(s, "://") {
+		full = "https://" + s
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+		return "", "", fmt.Errorf("ecd: endpoint %q is neither a host nor the URL of one", s)
+	}
+	switch {
+	case u.Scheme == "https":
+		return "HTTPS", u.Host, nil
+	case u.Scheme == "http" && loopback(u.Hostname()):
+		return "HTTP", u.Host, nil
+	case u.Scheme == "http":
+		return "", "", fmt.Errorf("ecd: endpoint %q would send credentials unencrypted; http is for loopback only", s)
+	}
+	return "", "", fmt.Errorf("ecd: endpoint %q is neither http nor https", s)
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// regionForm is what a region may look like: it becomes part of a host name.
+var regionForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ask makes one call of the kind that by describes, and decodes the answer's
+// body. send calls the SDK's method, whose result is not looked at. Errors are
+// *desktop.CallError.
+func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region string,
+	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
+) (body T, requestID string, err error) {
+	if !regionForm.MatchString(region) {
+		return body, "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
+	}
+	err = by.Do(ctx, api, region, func(ctx context.Context) (string, error) {
+		keys, err := c.keys(ctx)
+		if err != nil {
+			return "", &desktop.CallError{Call: api, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
+		}
+		answer, err := c.exchange(ctx, region, keys, send)
+		if err != nil {
+			return "", sendFault(api, keys, err)
+		}
+		requestID, err = judge(api, keys, answer)
+		if err != nil {
+			return requestID, err
+		}
+		body, err = decode[T](answer.Body)
+		if err != nil {
+			return requestID, unreadable(api, requestID, answer.Status, err)
+		}
+		return requestID, nil
+	})
+	return body, requestID, err
+}
+
+// exchange has the SDK build and sign one request, sends it once, and returns
+// the answer, whatever its status.
+func (c *Client) exchange(ctx context.Context, region string, keys access.Keys,
+	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
+) (pace.Answer, error) {
+	seam := &seam{wire: c.wire}
+	cfg := &models.Config{
+		Protocol: &c.protocol, RegionId: &region,
+		AccessKeyId: &keys.ID, AccessKeySecret: &keys.Secret,
+		HttpClient: seam,
+	}
+	if keys.Token != "" {
+		cfg.SecurityToken = &keys.Token
+	}
+	if c.host != "" {
+		cfg.Endpoint = &c.host
+	}
+	client, err := sdk.NewClient(cfg)
+	if err == nil {
+		err = send(ctx, client, new(dara.RuntimeOptions))
+	}
+	if !seam.called {
+		return pace.Answer{}, fmt.Errorf("building the request: %w", or(err, errNothingSent))
+	}
+	return seam.answer, seam.err
+}
+
+var errNothingSent = errors.New("the SDK sent nothing")
+
+// A seam stands where the SDK expects its HTTP client: it sends the request,
+// keeps the answer, and shows the SDK an empty one.
+type seam struct {
+	wire   *pace.Wire
+	called bool
+	answer pace.Answer
+	err    error
+}
+
+// Call implements the SDK's HttpClient.
+func (s *seam) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
+	s.called = true
+	s.answer, s.err = s.wire.Send(req)
+	if s.err != nil {
+		return nil, s.err
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+}
+
+// pages calls next for each page of api's answer until a page names no
+// follower. next gets the token of the page, nil for the first, and returns the
+// follower's.
+func pages(api string, limit int, next func(token *string) (string, error)) error {
+	var token *string
+	for range limit {
+		follower, err := next(token)
+		if err != nil || follower == "" {
+			return err
+		}
+		if token != nil && *token == follower {
+			return &desktop.CallError{Call: api, Message: "a page names itself as the next one"}
+		}
+		token = &follower
+	}
+	return &desktop.CallError{Call: api, Message: fmt.Sprintf("more than %d pages", limit)}
+}

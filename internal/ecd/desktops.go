@@ -1,0 +1,214 @@
+package ecd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+const (
+	// maxIDs is how many ids most ECD calls take. Source: DescribeDesktops,
+	// StopDesktops, StartDesktops, SetDesktopMaintenance, "DesktopId".
+	maxIDs = 100
+	// maxImageFilter is how many images DescribeDesktops is asked to filter by;
+	// how many it takes is not documented.
+	maxImageFilter = 20
+)
+
+// Desktops returns what ECD says now of the desktops with the given ids, in the
+// order of the ids, each once. An id that ECD does not list in the region is
+// absent. Tags are not read. An error means that some desktop was not read, and
+// nothing is returned. Source: DescribeDesktops.
+func (c *Client) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	found, err := c.byID(ctx, region, ids)
+	if err != nil {
+		return nil, fmt.Errorf("describing %d desktops in %s: %w", len(ids), region, err)
+	}
+	return found, nil
+}
+
+func (c *Client) byID(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	ids = distinct(ids)
+	byID, err := gather(ctx, c, ids, maxIDs, func(ctx context.Context, chunk []string) (map[string]desktop.Desktop, error) {
+		return c.list(ctx, region, sdk.DescribeDesktopsRequest{DesktopId: pointers(chunk)})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return inOrder(ids, byID), nil
+}
+
+// inOrder returns the values of the ids that have one.
+func inOrder[T any](ids []string, byID map[string]T) []T {
+	out := make([]T, 0, min(len(ids), len(byID)))
+	for _, id := range ids {
+		if v, ok := byID[id]; ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// distinct returns the ids without empty ones and repetitions.
+func distinct(ids []string) []string {
+	out := make([]string, 0, len(ids))
+	seen := map[string]bool{"": true}
+	for _, id := range ids {
+		if !seen[id] {
+			seen[id] = true
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// gather reads ids in chunks of size, several at once, and puts together what
+// each chunk brought. The first error ends it.
+func gather[T any](ctx context.Context, c *Client, ids []string, size int,
+	read func(context.Context, []string) (map[string]T, error),
+) (map[string]T, error) {
+	var mu sync.Mutex
+	all := make(map[string]T, len(ids))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(c.reads.Limit.Max)
+	for chunk := range slices.Chunk(ids, size) {
+		group.Go(func() error {
+			part, err := read(ctx, chunk)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for id, v := range part {
+				all[id] = v
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// list reads all pages of one DescribeDesktops query.
+func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesktopsRequest) (map[string]desktop.Desktop, error) {
+	const api = "DescribeDesktops"
+	query.RegionId = &region
+	query.MaxResults = new(pageSize)
+	// By default ECD leaves pooled desktops out; a guard wants to see them.
+	query.FilterDesktopGroup = new(false)
+	found := map[string]desktop.Desktop{}
+	err := pages(api, maxPages, func(token *string) (string, error) {
+		query.NextToken = token
+		page, _, err := ask[describedDesktops](ctx, c, &c.reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeDesktopsWithContext(ctx, &query, o)
+				return err
+			})
+		for _, d := range page.Desktops {
+			if d.DesktopID != "" {
+				found[string(d.DesktopID)] = d.desktop(region)
+			}
+		}
+		return string(page.NextToken), err
+	})
+	return found, err
+}
+
+type describedDesktops struct {
+	Desktops  list[describedDesktop]
+	NextToken text
+}
+
+type describedDesktop struct {
+	DesktopID         text `json:"DesktopId"`
+	DesktopName       text
+	DesktopStatus     text
+	ConnectionStatus  text
+	Sessions          list[struct{ EndUserID, ExternalUserName text }]
+	ManagementFlag    text
+	ManagementFlags   list[text]
+	ImageID           text `json:"ImageId"`
+	DesktopType       text
+	OsType            text
+	GpuCategory       number
+	GpuCount          number
+	ProtocolType      text
+	SessionType       text
+	Disks             list[disk]
+	DesktopGroupID    text       `json:"DesktopGroupId"`
+	OfficeSiteID      text       `json:"OfficeSiteId"`
+	PolicyGroupID     text       `json:"PolicyGroupId"`
+	PolicyGroupIDList list[text] `json:"PolicyGroupIdList"`
+	EndUserIDs        list[text] `json:"EndUserIds"`
+	CreationTime      text
+	ExpiredTime       text
+}
+
+type disk struct {
+	DiskType text
+	DiskSize number
+}
+
+func (d describedDesktop) desktop(region string) desktop.Desktop {
+	out := desktop.Desktop{
+		ID:            string(d.DesktopID),
+		Name:          string(d.DesktopName),
+		RegionID:      region,
+		Status:        string(d.DesktopStatus),
+		Connection:    string(d.ConnectionStatus),
+		Flags:         slices.DeleteFunc(words(d.ManagementFlags, list[text]{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
+		ImageID:       string(d.ImageID),
+		Type:          string(d.DesktopType),
+		OS:            strings.ToLower(string(d.OsType)),
+		GPU:           d.GpuCategory != 0 || d.GpuCount > 0,
+		Protocol:      string(d.ProtocolType),
+		SessionType:   string(d.SessionType),
+		GroupID:       string(d.DesktopGroupID),
+		OfficeSiteID:  string(d.OfficeSiteID),
+		PolicyGroupID: string(d.PolicyGroupID),
+		EndUsers:      words(d.EndUserIDs),
+		CreationTime:  parseTime(d.CreationTime),
+		ExpiredTime:   parseTime(d.ExpiredTime),
+	}
+	var users list[text]
+	for _, s := range d.Sessions {
+		// A session without a name is somebody's all the same.
+		users = append(users, or(or(s.EndUserID, s.ExternalUserName), "unknown"))
+	}
+	out.Users = words(users)
+	if out.PolicyGroupID == "" && len(d.PolicyGroupIDList) > 0 {
+		out.PolicyGroupID = string(d.PolicyGroupIDList[0])
+	}
+	out.SystemDiskGiB, out.DataDisks = disks(d.Disks)
+	return out
+}
+
+// disks returns the size of the system disk and the number of data disks. Every
+// desktop has a system disk: a list without one is not to be relied on, and
+// then there may be a data disk too.
+func disks(all list[disk]) (systemGiB, data int) {
+	system := false
+	for _, d := range all {
+		switch strings.ToUpper(string(d.DiskType)) {
+		case "SYSTEM":
+			system = true
+			systemGiB = max(systemGiB, int(d.DiskSize))
+		default:
+			data++
+		}
+	}
+	if !system {
+		data = max(data, 1)
+	}
+	return systemGiB, data
+}

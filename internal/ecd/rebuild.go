@@ -1,0 +1,105 @@
+package ecd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
+)
+
+type rebuilt struct {
+	RebuildResults list[struct {
+		DesktopID text `json:"DesktopId"`
+		Code      text
+		Message   text
+	}]
+}
+
+// Rebuild asks ECD once to rebuild the desktops of b, and tells what it
+// answered for each, in b's order. A desktop that ECD answered nothing readable
+// about is missing from the answer: its fate is unknown.
+//
+// The call is made again only while it certainly was not carried out (it was
+// throttled or did not arrive) and ctx leaves time for it. Every error is a
+// *desktop.CallError; when its fate is Unknown, any desktop of b may be on its
+// way to being wiped. Source: RebuildDesktops.
+func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, error) {
+	const api = "RebuildDesktops"
+	if err := checkBatch(b); err != nil {
+		return desktop.Answer{}, &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+	}
+	req := &sdk.RebuildDesktopsRequest{
+		RegionId: &b.RegionID, DesktopId: pointers(b.IDs),
+		ImageId: set(b.ImageID), OperateType: set(b.OperateType), Language: set(b.Language), AfterStatus: set(b.AfterStatus),
+	}
+	body, requestID, err := ask[rebuilt](ctx, c, &c.rebuilds, api, b.RegionID,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.RebuildDesktopsWithContext(ctx, req, o)
+			return err
+		})
+	if err != nil {
+		return desktop.Answer{}, err
+	}
+	return desktop.Answer{RequestID: requestID, Results: results(b.IDs, body)}, nil
+}
+
+func checkBatch(b desktop.Batch) error {
+	if len(b.IDs) == 0 || len(b.IDs) > desktop.MaxBatch {
+		return fmt.Errorf("a batch has 1 to %d desktops, not %d", desktop.MaxBatch, len(b.IDs))
+	}
+	seen := map[string]bool{"": true}
+	for _, id := range b.IDs {
+		if seen[id] {
+			return fmt.Errorf("desktop %q is empty or twice in a batch", id)
+		}
+		seen[id] = true
+	}
+	return nil
+}
+
+// results keeps what was asked for. Of several results for one desktop the
+// first bad one counts, since nobody should take it for rebuilt; a result
+// without a code says nothing.
+func results(ids []string, body rebuilt) []desktop.Result {
+	said := make(map[string]desktop.Result, len(body.RebuildResults))
+	for _, r := range body.RebuildResults {
+		id := string(r.DesktopID)
+		result := desktop.Result{
+			DesktopID: id,
+			Code:      pace.Message(strings.TrimSpace(string(r.Code)), access.Keys{}),
+			Message:   pace.Message(string(r.Message), access.Keys{}),
+		}
+		if earlier, twice := said[id]; result.Code != "" && (!twice || earlier.Accepted()) {
+			said[id] = result
+		}
+	}
+	var out []desktop.Result
+	for _, id := range ids {
+		if r, ok := said[id]; ok {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// set is the SDK's way to leave a parameter out: nil for "".
+func set(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func pointers(list []string) []*string {
+	out := make([]*string, len(list))
+	for i := range list {
+		out[i] = &list[i]
+	}
+	return out
+}

@@ -1,0 +1,79 @@
+package mns
+
+import (
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
+)
+
+var errIncomplete = errors.New("the credentials are incomplete")
+
+// messageID reads the answer to a message that was taken.
+func messageID(body []byte) (string, error) {
+	var v struct {
+		XMLName xml.Name `xml:"Message"`
+		ID      string   `xml:"MessageId"`
+	}
+	if err := xml.Unmarshal(body, &v); err != nil {
+		return "", err
+	}
+	if v.ID == "" {
+		return "", errors.New("no message id")
+	}
+	return pace.Message(v.ID, access.Keys{}), nil
+}
+
+// fault is the failure of an answer other than 201, classified by MNS's code.
+// An answer that is not MNS's own says nothing, whatever its status. Source:
+// "Syntax of error responses".
+func fault(api, requestID string, keys access.Keys, a pace.Answer) error {
+	var said struct {
+		XMLName   xml.Name `xml:"Error"`
+		Code      string
+		Message   string
+		RequestID string `xml:"RequestId"`
+	}
+	e := &desktop.CallError{Call: api, RequestID: pace.Message(requestID, keys)}
+	err := xml.Unmarshal(a.Body, &said)
+	switch said.Code = strings.TrimSpace(said.Code); {
+	case a.Status == http.StatusTooManyRequests:
+		e.Fate, e.Throttled = desktop.NotSent, true
+	case err != nil || said.Code == "":
+		e.Err = err
+		e.Message = fmt.Sprintf("unreadable answer with status %d", a.Status)
+		return e
+	case said.Code == "QpsLimitExceeded" || said.Code == "TooManyRequests":
+		e.Fate, e.Throttled = desktop.NotSent, true
+	case a.Status == http.StatusForbidden, forbidden[said.Code]:
+		e.Fate = desktop.Forbidden
+	case a.Status >= 400 && a.Status < 500:
+		e.Fate = desktop.Refused
+	}
+	e.Code, e.Message = pace.Message(said.Code, keys), pace.Message(said.Message, keys)
+	if e.RequestID == "" {
+		e.RequestID = pace.Message(said.RequestID, keys)
+	}
+	return e
+}
+
+// forbidden are the codes that say that these credentials will get nothing
+// done, whatever the status they come with: also when the clock is wrong.
+var forbidden = map[string]bool{
+	"AccessDenied": true, "InvalidAccessKeyId": true, "SignatureDoesNotMatch": true, "InvalidSecurityToken": true,
+	"InvalidAuthorizationHeader": true, "MissingAuthorizationHeader": true, "InvalidDateHeader": true, "TimeExpired": true,
+}
+
+// sendFault is the failure of a message that brought no answer.
+func sendFault(api string, keys access.Keys, err error) error {
+	e := &desktop.CallError{Call: api, Fate: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
+	if sent, ok := errors.AsType[*pace.SendError](err); ok {
+		e.Fate = sent.Fate
+	}
+	return e
+}

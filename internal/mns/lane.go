@@ -1,0 +1,111 @@
+package mns
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+	"github.com/aliyun/credentials-go/credentials"
+	"github.com/valyala/fasthttp"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/pace"
+)
+
+// A lane is one client of the SDK, used by one call at a time: what the SDK
+// does not hand from a call to its transport (the context) and to its
+// credentials waits here. It is the transport and the credentials itself.
+type lane struct {
+	credentials.Credential // nil: the SDK asks for GetCredential alone
+
+	sdk  sdk.MNSClient
+	wire *pace.Wire
+	host string
+
+	// of the call under way
+	ctx    context.Context //nolint:containedctx // the SDK has no other way to carry it
+	keys   access.Keys
+	called bool
+	answer pace.Answer
+	err    error
+}
+
+func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
+	defer func() {
+		if p := recover(); p != nil { // how the SDK's constructor reports faults
+			err = fmt.Errorf("mns: the SDK refuses endpoint %s: %v", at.url, p)
+		}
+	}()
+	l = &lane{wire: wire, host: at.host}
+	l.sdk = sdk.NewAliMNSClientWithConfig(sdk.AliMNSClientConfig{EndPoint: at.url, Credential: l})
+	l.sdk.SetTransport(l)
+	return l, nil
+}
+
+// post has the SDK sign a body for a resource, sends it once, and returns the
+// answer, whatever its status.
+func (l *lane) post(ctx context.Context, keys access.Keys, resource string, body []byte) (pace.Answer, error) {
+	l.ctx, l.keys, l.called, l.answer, l.err = ctx, keys, false, pace.Answer{}, nil
+	defer func() { l.ctx, l.keys, l.answer = nil, access.Keys{}, pace.Answer{} }()
+	res, err := l.sdk.Send(sdk.POST, nil, body, resource)
+	if res != nil {
+		fasthttp.ReleaseResponse(res)
+	}
+	if !l.called {
+		return pace.Answer{}, fmt.Errorf("building the request: %w", errors.Join(err, errNothingSent))
+	}
+	return l.answer, l.err
+}
+
+var errNothingSent = errors.New("the SDK sent nothing")
+
+// GetCredential gives the SDK the credentials of the call under way.
+func (l *lane) GetCredential() (*credentials.CredentialModel, error) {
+	return &credentials.CredentialModel{
+		AccessKeyId: &l.keys.ID, AccessKeySecret: &l.keys.Secret, SecurityToken: &l.keys.Token,
+	}, nil
+}
+
+// RoundTrip sends what the SDK signed. It never asks for a second attempt.
+func (l *lane) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
+	l.called = true
+	uri := signed.URI()
+	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
+	req, err := http.NewRequestWithContext(l.ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
+	if err != nil {
+		l.err = err
+		return false, nil
+	}
+	req.Host = string(uri.Host())
+	signed.Header.VisitAll(func(key, value []byte) {
+		if k := string(key); k != "Host" && k != "Content-Length" {
+			req.Header.Set(k, string(value))
+		}
+	})
+	l.answer, l.err = l.wire.Send(req)
+	// The SDK is shown a success, since it would only lose what we know.
+	res.SetStatusCode(http.StatusCreated)
+	return false, nil
+}
+
+// take returns an unused lane, or a new one; give puts it back. There are as
+// many as calls were ever under way at once.
+func (c *Client) take() (*lane, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.lanes); n > 0 {
+		l := c.lanes[n-1]
+		c.lanes = c.lanes[:n-1]
+		return l, nil
+	}
+	return newLane(c.wire, c.endpoint)
+}
+
+func (c *Client) give(l *lane) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lanes = append(c.lanes, l)
+}

@@ -1,0 +1,28 @@
+package pace
+
+import (
+	"strings"
+
+	"github.com/regild/regild/internal/access"
+)
+
+// maxMessage bounds what is kept of a service's message, in bytes: outcomes
+// carry it, and MNS takes 64 KB for everything.
+const maxMessage = 512
+
+// Message makes a service's or the network's words fit to be passed on: one
+// line, valid UTF-8, cut after 512 bytes, and without the credentials, which
+// services are known to echo when a signature does not match.
+func Message(text string, k access.Keys) string {
+	for _, secret := range []string{k.Token, k.Secret, k.ID} {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, k.String())
+		}
+	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	return text
+}
