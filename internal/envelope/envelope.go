@@ -1,24 +1,143 @@
-// Package envelope opens what a trigger delivered.
+// Package envelope opens what a trigger of Function Compute delivered and
+// returns the messages inside, each with the ids that its transport gave it.
+//
+// What arrives depends on the trigger, its options and their age: one
+// CloudEvent, an array of them, an array of JSON strings, bare records of a
+// queue, a topic's JSON, a raw body; and inside that a body that is plain or
+// base64, or the envelope of a topic that feeds the queue, or a CloudEvent
+// again. Open takes off one layer after another until it reaches what the
+// sender wrote, which is for package events to read.
+//
+// Three rules hold. No message is lost: what cannot be opened is a Message
+// with an Err. None harms its neighbours: an array is cut at its commas before
+// anything in it is read. And nothing is unbounded: neither size, nor count,
+// nor depth. Time stamps are never looked at, because the platform's are not
+// always RFC 3339 (…42.179PRC, …Asia/Shanghai).
+//
+// The package imports nothing of ours and all of it is pure.
 package envelope
 
-// A Message is one thing that somebody sent.
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+const (
+	// MaxBytes bounds a payload: it is the limit of a synchronous invocation.
+	// Source: Function Compute, "Advanced features of triggers".
+	MaxBytes = 32 << 20
+	// MaxMessages bounds how many messages of one payload are opened: it is the
+	// largest batch of a trigger. Source: as MaxBytes.
+	MaxMessages = 10_000
+	// maxLayers bounds how many layers are taken off. The most that the
+	// platform makes is 10: a string in an array, the CloudEvent in it, its
+	// record, its body (a string, base64), a topic's envelope, its message (a
+	// string, base64), the sender's CloudEvent and its data.
+	maxLayers = 16
+	// maxIdentity bounds an identity, in bytes; longer ids are hashed.
+	maxIdentity = 200
+)
+
+// A Message is one thing that somebody sent. Its byte slices may share memory
+// with the payload.
 type Message struct {
-	Type    string // CloudEvents type of the innermost event; "" for a bare body
-	Source  string // of that event
-	ID      string // of that event
-	Subject string // of that event
-	// Data is what the parsers of package events get. nil when Err is set.
+	// Type, Source, ID and Subject are those of the innermost CloudEvent that
+	// the sender or EventBridge made. They are empty for a bare body. The
+	// CloudEvent in which a trigger wraps a queue's message does not count: it
+	// is an envelope.
+	Type, Source, ID, Subject string
+	// Data is what the sender wrote, for the parsers of package events: the
+	// data of the CloudEvent, or the bare body. It is nil when Err is set.
 	Data []byte
-	// MessageID is the MNS message id, of the queue's message where a topic
-	// feeds a queue; TopicMessageID is that of the topic's message.
-	MessageID      string
+	// MessageID is the MNS message id when the message came through a queue.
+	MessageID string
+	// TopicMessageID is the MNS message id when it came through a topic. A
+	// message that a topic pushed into a queue has both ids, and they differ.
 	TopicMessageID string
-	Raw            []byte // what was delivered for this message, for a refusal
-	Err            error  // why it could not be opened: a sentence for people
+	// Raw is what was delivered for this message, for a refusal.
+	Raw []byte
+	// Err says in a sentence for people why the message could not be opened.
+	// No redelivery can cure it.
+	Err error
 }
 
-// Open returns the messages in payload, in order.
-func Open(payload []byte) []Message { return []Message{{Data: payload, Raw: payload}} }
+// Identity returns the identity that the transport gave the message, equal
+// for every delivery of it: "mns:" and the MNS message id, else one made of
+// the CloudEvent's source and id; "" when there is neither (a bare call, or a
+// raw body). Of two MNS ids the topic's counts, because a topic that pushes
+// the same message into a queue twice makes two queue messages. It has at most
+// 200 bytes, all of them printable.
+func (m Message) Identity() string {
+	switch {
+	case m.TopicMessageID != "":
+		return identity("mns:", m.TopicMessageID)
+	case m.MessageID != "":
+		return identity("mns:", m.MessageID)
+	case m.ID != "":
+		// The length keeps ("a", "b:c") and ("a:b", "c") apart.
+		return identity("ce:", fmt.Sprintf("%d:%s:%s", len(m.Source), m.Source, m.ID))
+	}
+	return ""
+}
 
-// Identity returns the transport's identity.
-func (m Message) Identity() string { return "" }
+func identity(prefix, s string) string {
+	plain := !strings.ContainsFunc(s, func(r rune) bool { return r == unicode.ReplacementChar || !unicode.IsPrint(r) })
+	if plain && len(prefix)+len(s) <= maxIdentity {
+		return prefix + s
+	}
+	sum := sha256.Sum256([]byte(s))
+	return prefix + "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Open returns the messages in payload in their order: one for each element
+// of an array, exactly one for everything else. It never panics and never
+// drops anything; see Message.Err.
+func Open(payload []byte) []Message {
+	if len(payload) > MaxBytes {
+		return []Message{{Raw: payload, Err: fmt.Errorf(
+			"the payload has %d bytes, more than the %d that are read; send less at once", len(payload), MaxBytes)}}
+	}
+	body := trim(payload)
+	if len(body) == 0 || body[0] != '[' {
+		return []Message{open(payload)}
+	}
+	elements, rest := split(body)
+	messages := make([]Message, 0, len(elements)+1)
+	for _, e := range elements {
+		messages = append(messages, open(e))
+	}
+	if rest.err != nil {
+		messages = append(messages, Message{Raw: rest.raw, Err: rest.err})
+	}
+	return messages
+}
+
+// open opens what was delivered for one message.
+func open(raw []byte) Message {
+	m := Message{Raw: raw}
+	data, err := m.unwrap(raw, maxLayers)
+	if err != nil {
+		m.Err = err
+		return m
+	}
+	m.Data = data
+	return m
+}
+
+var (
+	errEmpty  = errors.New("the body is empty")
+	errLayers = errors.New("too many envelopes stand in one another")
+	errBody   = errors.New("the body is neither JSON nor XML, neither plain nor as base64")
+	errArray  = errors.New("the body is an array; send one message an object")
+	errUTF16  = errors.New("the body is UTF-16; send UTF-8")
+)
+
+// trim takes off a byte order mark and the white space around.
+func trim(data []byte) []byte {
+	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(data), []byte("\ufeff")))
+}
