@@ -35,7 +35,7 @@ type memory struct {
 
 type memoryLog struct {
 	key  string
-	data []byte // only ever appended to: readers may hold a part of it
+	data []byte
 }
 
 func (m *memory) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {

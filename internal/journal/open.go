@@ -72,21 +72,21 @@ func Open(rawURL string, o Options) (Store, error) {
 	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" {
 		faults = append(faults, errors.New("a journal URL has a scheme, a bucket or nothing, and a path, and no more"))
 	}
-	var make func() (Store, error)
+	var open func() (Store, error)
 	switch u.Scheme {
 	case "oss":
 		faults = append(faults, ossFaults(u, o)...)
-		make = func() (Store, error) { return newOSS(u, o) }
+		open = func() (Store, error) { return newOSS(u, o) }
 	case "file":
 		faults = append(faults, fileFaults(u)...)
-		make = func() (Store, error) { return newFile(filepath.Clean(filepath.FromSlash(u.Path)), o.Timeout), nil }
+		open = func() (Store, error) { return newFile(filepath.Clean(filepath.FromSlash(u.Path)), o.Timeout), nil }
 	default:
 		faults = append(faults, fmt.Errorf("unknown scheme %.20q; use oss://bucket/prefix or file:///dir", u.Scheme))
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("opening journal: %w", errors.Join(faults...))
 	}
-	return make()
+	return open()
 }
 
 func fileFaults(u *url.URL) (faults []error) {

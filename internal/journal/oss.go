@@ -1,13 +1,298 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
 	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
+	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss/credentials"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
 )
 
-func newOSS(_ *url.URL, _ Options) (Store, error) {
-	return nil, errors.New("opening journal: OSS is not built in yet")
+// bucket keeps each log in an appendable object. AppendObject is a
+// compare-and-swap on the object's length: it takes only the position that is
+// that length. The SDK would send it three times, and take the refusal of the
+// second sending for the fate of the first; so the SDK sends once, and again
+// and settle below decide what a failure means. Sending an append again is
+// safe, since only one of the two can find its position free.
+// Source: "AppendObject".
+type bucket struct {
+	client  *oss.Client
+	name    string
+	prefix  string // "" or ends with a slash
+	timeout time.Duration
+	backoff time.Duration
 }
 
-var _ = context.Background
+// maxAttempts bounds how often one call is sent: with the default backoff the
+// pauses add up to less than a second, so an invocation loses little by it.
+const maxAttempts = 4
+
+// contentType of the objects, which a browser shows as text.
+const contentType = "application/x-ndjson"
+
+func newOSS(u *url.URL, o Options) (Store, error) {
+	endpoint, err := ossEndpoint(o)
+	if err != nil {
+		return nil, err
+	}
+	keys := credentials.CredentialsProviderFunc(func(ctx context.Context) (credentials.Credentials, error) {
+		k, err := o.Keys(ctx)
+		if err == nil && !k.Complete() {
+			err = access.ErrNone
+		}
+		if err != nil {
+			return credentials.Credentials{}, &keysError{err}
+		}
+		return credentials.Credentials{AccessKeyID: k.ID, AccessKeySecret: k.Secret, SecurityToken: k.Token}, nil
+	})
+	cfg := oss.LoadDefaultConfig().
+		WithRegion(o.Region).
+		WithEndpoint(endpoint.String()).
+		WithUsePathStyle(pathStyle(endpoint)).
+		WithCredentialsProvider(keys).
+		WithRetryMaxAttempts(1).
+		WithConnectTimeout(o.Timeout).
+		WithReadWriteTimeout(o.Timeout)
+	client := oss.NewClient(cfg, func(opts *oss.Options) {
+		// A clock that is wrong should be heard of, not corrected.
+		opts.FeatureFlags &^= oss.FeatureCorrectClockSkew
+	})
+	b := &bucket{client: client, name: u.Host, timeout: o.Timeout, backoff: o.Backoff}
+	if p := prefixOf(u); p != "" {
+		b.prefix = p + "/"
+	}
+	return b, nil
+}
+
+func (b *bucket) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if err := checkRead(key, from); err != nil {
+		return nil, 0, err
+	}
+	data, err := b.read(ctx, key, from)
+	if err != nil {
+		return nil, 0, err
+	}
+	n, err := complete(data)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading journal %s from %d: %w", key, from, err)
+	}
+	if n == 0 {
+		return nil, from, nil
+	}
+	return data[:n:n], from + int64(n), nil
+}
+
+// read returns the bytes of a log from an offset on, whatever they are.
+func (b *bucket) read(ctx context.Context, key string, from int64) ([]byte, error) {
+	var data []byte
+	err := b.again(ctx, func(ctx context.Context) (err error) {
+		data, err = b.get(ctx, key, from)
+		return err
+	})
+	switch code := codeOf(err); {
+	case err == nil:
+		return data, nil
+	case code == "NoSuchKey" && from == 0:
+		return nil, nil
+	case code == "NoSuchKey", code == "InvalidRange", errors.Is(err, ErrShrunk):
+		return nil, shrunk(key, from)
+	}
+	return nil, fmt.Errorf("reading journal %s: %w", key, err)
+}
+
+// get is one GetObject. It asks for one byte more, the newline before from: so
+// an offset at the log's end is within the range, one beyond it is not, and a
+// log that was replaced shows.
+func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error) {
+	req := &oss.GetObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key)}
+	if from > 0 {
+		req.Range = oss.Ptr(fmt.Sprintf("bytes=%d-", from-1))
+		// Without this OSS answers a range past the end with the whole object.
+		req.RangeBehavior = oss.Ptr("standard")
+	}
+	res, err := b.client.GetObject(ctx, req)
+	if err != nil {
+		return nil, callError("GetObject", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	const limit = MaxLog + MaxAppend
+	if res.ContentLength > limit {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrDamaged, res.ContentLength, MaxLog)
+	}
+	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if err != nil {
+		return nil, callError("GetObject", err)
+	}
+	if len(data) > limit || (res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
+		return nil, callError("GetObject", io.ErrUnexpectedEOF)
+	}
+	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
+}
+
+// cutRange returns what an answer holds from an offset on. A whole object (200)
+// is a legal answer to a range.
+func cutRange(data []byte, from int64, status int, contentRange string) ([]byte, error) {
+	start := int64(0)
+	if status == 206 {
+		var end, total int64
+		if _, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &start, &end, &total); err != nil ||
+			start != from-1 || end != total-1 || end-start+1 != int64(len(data)) {
+			return nil, callError("GetObject", errors.New("another range than was asked for"))
+		}
+	}
+	if from == 0 {
+		return data, nil
+	}
+	newline := from - 1 - start
+	if newline >= int64(len(data)) || data[newline] != '\n' {
+		return nil, ErrShrunk
+	}
+	return data[newline+1:], nil
+}
+
+func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if err := checkAppend(key, at, lines); err != nil {
+		return 0, err
+	}
+	unsure := false // an attempt may have been carried out
+	err := b.again(ctx, func(ctx context.Context) error {
+		err := b.append(ctx, key, at, lines)
+		unsure = unsure || err != nil && desktop.FateOf(err) == desktop.Unknown
+		return err
+	})
+	switch code := codeOf(err); {
+	case err == nil:
+		return at + int64(len(lines)), nil
+	case code == "PositionNotEqualToLength" || unsure:
+		return b.settle(ctx, key, at, lines, err)
+	case code == "ObjectNotAppendable":
+		return 0, fmt.Errorf("appending to journal %s: %w: the object was not made by appending: move it away: %w", key, ErrDamaged, err)
+	}
+	return 0, fmt.Errorf("appending to journal %s: %w", key, err)
+}
+
+// append is one AppendObject.
+func (b *bucket) append(ctx context.Context, key string, at int64, lines []byte) error {
+	res, err := b.client.AppendObject(ctx, &oss.AppendObjectRequest{
+		Bucket:      oss.Ptr(b.name),
+		Key:         oss.Ptr(b.prefix + key),
+		Position:    oss.Ptr(at),
+		ContentType: oss.Ptr(contentType),
+		Body:        bytes.NewReader(lines),
+	})
+	if err != nil {
+		return callError("AppendObject", err)
+	}
+	if want := at + int64(len(lines)); res.NextPosition != want {
+		return callError("AppendObject", fmt.Errorf("next position %d, want %d", res.NextPosition, want))
+	}
+	return nil
+}
+
+// settle finds out by reading what became of an append that ended with cause.
+// It reads also after a plain refusal of the position: something between OSS
+// and us may have sent the append twice.
+func (b *bucket) settle(ctx context.Context, key string, at int64, lines []byte, cause error) (int64, error) {
+	taken := codeOf(cause) == "PositionNotEqualToLength"
+	data, err := b.read(ctx, key, at)
+	switch {
+	case errors.Is(err, ErrShrunk) && taken:
+		return 0, moved(key, at, -1)
+	case err != nil:
+		return 0, fmt.Errorf("appending to journal %s at %d: %w: %w; %w", key, at, ErrUnsettled, cause, err)
+	case bytes.HasPrefix(data, lines):
+		return at + int64(len(lines)), nil
+	}
+	n, err := complete(data)
+	switch {
+	case err == nil && n == 0 && len(data) > 0:
+		return 0, fmt.Errorf("appending to journal %s: %w: it ends in an incomplete line at %d", key, ErrDamaged, at)
+	case len(data) > 0, taken:
+		// Somebody else has the position, so this append can never be carried out.
+		return 0, moved(key, at, at+int64(n))
+	}
+	// Nothing is there, but the append may be still on its way.
+	return 0, fmt.Errorf("appending to journal %s at %d: %w: %w", key, at, ErrUnsettled, cause)
+}
+
+func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
+	var keys []string
+	var token *string
+	for seen := 0; ; {
+		var page *oss.ListObjectsV2Result
+		err := b.again(ctx, func(ctx context.Context) (err error) {
+			page, err = b.client.ListObjectsV2(ctx, &oss.ListObjectsV2Request{
+				Bucket:            oss.Ptr(b.name),
+				Prefix:            oss.Ptr(b.prefix + prefix),
+				MaxKeys:           1000,
+				EncodingType:      oss.Ptr("url"),
+				ContinuationToken: token,
+			})
+			if err != nil {
+				return callError("ListObjectsV2", err)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("listing journal %s: %w", prefix, err)
+		}
+		for _, object := range page.Contents {
+			key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix)
+			if ok && checkKey(key) == nil {
+				keys = append(keys, key)
+			}
+		}
+		// What is not ours counts too: this bounds the pages.
+		if seen += max(len(page.Contents), 1); seen > MaxKeys {
+			return nil, fmt.Errorf("listing journal %s: more than %d keys", prefix, MaxKeys)
+		}
+		if !page.IsTruncated {
+			slices.Sort(keys)
+			return keys, nil
+		}
+		if token = page.NextContinuationToken; oss.ToString(token) == "" {
+			return nil, fmt.Errorf("listing journal %s: the listing breaks off without a continuation", prefix)
+		}
+	}
+}
+
+// again makes a call that may be made twice, until it succeeds or is refused,
+// or attempts or time run out.
+func (b *bucket) again(ctx context.Context, call func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		err := b.once(ctx, call)
+		if err == nil || !worthAgain(err) || attempt == maxAttempts || !b.pause(ctx, attempt) {
+			return err
+		}
+	}
+}
+
+func (b *bucket) once(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return call(ctx)
+}
+
+// pause waits before a further attempt; false means that ctx ended.
+func (b *bucket) pause(ctx context.Context, attempt int) bool {
+	d := b.backoff << (attempt - 1)
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,104 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+)
+
+// keysError marks an error of the source of credentials.
+type keysError struct{ err error }
+
+func (e *keysError) Error() string { return "asking for credentials: " + e.err.Error() }
+func (e *keysError) Unwrap() error { return e.err }
+
+// callError says in our words what became of a call that the SDK reports as
+// failed. Of the SDK's error only code, message and request id are kept.
+func callError(call string, err error) *desktop.CallError {
+	e := &desktop.CallError{Call: call}
+	if s, ok := errors.AsType[*oss.ServiceError](err); ok {
+		e.Code, e.Message, e.RequestID = s.Code, oneLine(s.Message), s.RequestID
+		if s.Code == unreadable {
+			// The SDK's own words for an answer that is not of OSS, or cut off.
+			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
+		}
+		e.Fate, e.Throttled = fateOf(s.StatusCode, e.Code)
+		return e
+	}
+	if k, ok := errors.AsType[*keysError](err); ok {
+		e.Err, e.Message, e.Fate = k.err, k.Error(), desktop.NotSent
+		if errors.Is(err, access.ErrNone) {
+			e.Fate = desktop.Forbidden
+		}
+		return e
+	}
+	// The transport's text names the URL, which is of no use here.
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	e.Err, e.Message = err, oneLine(err.Error())
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		e.Fate = desktop.NotSent
+	}
+	return e
+}
+
+// unreadable is the SDK's code for an error answer without one.
+const unreadable = "BadErrorResponse"
+
+// Codes by which OSS refuses the credentials rather than the request. Source:
+// "Error codes", HTTP status 403.
+var forbidden = []string{
+	"AccessDenied", "InvalidAccessKeyId", "InvalidSecurityToken", "SecurityTokenExpired",
+	"SignatureDoesNotMatch", "RequestTimeTooSkewed", "UserDisable",
+}
+
+// fateOf says what an answered call did. A code that asks to slow down means
+// that nothing was done; any other 5xx leaves it open, and so do a socket that
+// OSS found too slow and an answer without a code, which is not from OSS.
+func fateOf(status int, code string) (fate desktop.Fate, throttled bool) {
+	switch {
+	case status == 429, strings.HasSuffix(code, "LimitExceeded") && status == 503,
+		strings.HasPrefix(code, "Throttling"), code == "SlowDown":
+		return desktop.NotSent, true
+	case status >= 500, code == "RequestTimeout", code == "":
+		return desktop.Unknown, false
+	case slices.Contains(forbidden, code):
+		return desktop.Forbidden, false
+	}
+	return desktop.Refused, false
+}
+
+// worthAgain says whether the same call may come out otherwise.
+func worthAgain(err error) bool {
+	if errors.Is(err, ErrShrunk) || errors.Is(err, ErrDamaged) {
+		return false
+	}
+	fate := desktop.FateOf(err)
+	return fate == desktop.Unknown || fate == desktop.NotSent
+}
+
+// codeOf returns OSS's code of a failed call, "" when it did not speak.
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*desktop.CallError](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// oneLine makes a foreign text fit for a log.
+func oneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if len(s) > 300 {
+		s = strings.ToValidUTF8(s[:300], "") + "…"
+	}
+	return s
+}

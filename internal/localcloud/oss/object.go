@@ -1,0 +1,196 @@
+package oss
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"hash/crc64"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+var ecma = crc64.MakeTable(crc64.ECMA)
+
+func (o *object) crc() string { return strconv.FormatUint(crc64.Checksum(o.data, ecma), 10) }
+
+// etag is the MD5 of an object that was put, and something else for one that
+// was appended to.
+func (o *object) etag() string {
+	if o.appendable {
+		return fmt.Sprintf("\"%016X%016X\"", crc64.Checksum(o.data, ecma), len(o.data))
+	}
+	sum := md5.Sum(o.data)
+	return `"` + strings.ToUpper(hex.EncodeToString(sum[:])) + `"`
+}
+
+func (o *object) kind() string {
+	if o.appendable {
+		return "Appendable"
+	}
+	return "Normal"
+}
+
+// appendObject is AppendObject.
+func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, body []byte) *apiError {
+	raw := r.URL.Query().Get("position")
+	if raw == "" {
+		return invalidArgument("position", raw, "0016-00000501", "Missing parameter position.")
+	}
+	position, err := strconv.ParseUint(raw, 10, 63)
+	if err != nil {
+		return invalidArgument("position", raw, "0016-00000502", "Invalid position.")
+	}
+	o := b.objects[p.key]
+	length := 0
+	if o != nil {
+		if !o.appendable {
+			return &apiError{Status: 409, Code: "ObjectNotAppendable", EC: "0026-00000017", Message: "The object is not appendable."}
+		}
+		length = len(o.data)
+	}
+	if position != uint64(length) {
+		return &apiError{
+			Status: 409, Code: "PositionNotEqualToLength", EC: "0026-00000016",
+			Message: "Position is not equal to file length.",
+			Header:  map[string]string{"x-oss-next-append-position": strconv.Itoa(length)},
+		}
+	}
+	if length+len(body) > maxObject {
+		return errTooLarge
+	}
+	if o == nil {
+		o = newObject(r)
+		o.appendable = true
+		b.objects[p.key] = o
+	}
+	o.data = append(o.data, body...)
+	o.modified = s.clock.Now()
+	w.Header().Set("ETag", o.etag())
+	w.Header().Set("x-oss-next-append-position", strconv.Itoa(len(o.data)))
+	w.Header().Set("x-oss-hash-crc64ecma", o.crc())
+	answer(w, http.StatusOK, nil)
+	return nil
+}
+
+// newObject takes what an object keeps of the request that made it.
+func newObject(r *http.Request) *object {
+	o := &object{contentType: r.Header.Get("Content-Type"), meta: http.Header{}}
+	if o.contentType == "" {
+		o.contentType = "application/octet-stream"
+	}
+	for name, values := range r.Header {
+		if strings.HasPrefix(strings.ToLower(name), "x-oss-meta-") {
+			o.meta[name] = values
+		}
+	}
+	return o
+}
+
+// putObject is PutObject. It replaces an appendable object with one that is not.
+func (s *Server) putObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, body []byte) *apiError {
+	if b.objects[p.key] != nil && r.Header.Get("x-oss-forbid-overwrite") == "true" {
+		return &apiError{Status: 409, Code: "FileAlreadyExists", EC: "0026-00000013", Message: "The object you specified already exists and can not be overwritten."}
+	}
+	o := newObject(r)
+	o.data, o.modified = body, s.clock.Now()
+	b.objects[p.key] = o
+	sum := md5.Sum(body)
+	w.Header().Set("ETag", o.etag())
+	w.Header().Set("Content-MD5", base64Of(sum[:]))
+	w.Header().Set("x-oss-hash-crc64ecma", o.crc())
+	answer(w, http.StatusOK, nil)
+	return nil
+}
+
+// deleteObject is DeleteObject, which succeeds whether or not there was one.
+func (s *Server) deleteObject(w http.ResponseWriter, _ *http.Request, b *bucket, p place, _ []byte) *apiError {
+	delete(b.objects, p.key)
+	answer(w, http.StatusNoContent, nil)
+	return nil
+}
+
+// headObject is HeadObject and GetObjectMeta.
+func (s *Server) headObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, _ []byte) *apiError {
+	o := b.objects[p.key]
+	if o == nil {
+		return errNoSuchKey.with("Key", p.key)
+	}
+	describe(w, o)
+	w.Header().Set("Content-Length", strconv.Itoa(len(o.data)))
+	answer(w, http.StatusOK, nil)
+	return nil
+}
+
+// getObject is GetObject.
+func (s *Server) getObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, _ []byte) *apiError {
+	o := b.objects[p.key]
+	if o == nil {
+		return errNoSuchKey.with("Key", p.key)
+	}
+	size := len(o.data)
+	asked := r.Header.Get("Range")
+	standard := r.Header.Get("x-oss-range-behavior") == "standard"
+	start, end, fits := parseRange(asked, size, standard)
+	if asked != "" && !fits && standard {
+		return (&apiError{
+			Status: 416, Code: "InvalidRange", EC: "0017-00000902", Message: "The requested range cannot be satisfied.",
+		}).with("ActualObjectSize", strconv.Itoa(size)).with("RangeRequested", asked)
+	}
+	describe(w, o)
+	if asked == "" || !fits {
+		// The default behaviour: a range that does not fit is as if not asked for.
+		answer(w, http.StatusOK, o.data)
+		return nil
+	}
+	w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", start, end-1, size))
+	answer(w, http.StatusPartialContent, o.data[start:end])
+	return nil
+}
+
+// parseRange reads bytes=a-b, bytes=a- or bytes=-n into a half-open range, and
+// says whether it fits an object. In the standard behaviour an end beyond the
+// object is cut; otherwise it does not fit. Source: "GetObject", Range.
+func parseRange(header string, size int, standard bool) (start, end int, fits bool) {
+	spec, ok := strings.CutPrefix(header, "bytes=")
+	if !ok {
+		return 0, 0, false
+	}
+	first, last, ok := strings.Cut(spec, "-")
+	if !ok {
+		return 0, 0, false
+	}
+	a, errA := strconv.ParseUint(first, 10, 31)
+	z, errZ := strconv.ParseUint(last, 10, 31)
+	switch {
+	case first == "" && errZ == nil && z > 0 && size > 0:
+		return size - min(int(z), size), size, true
+	case errA != nil, int(a) >= size:
+		return 0, 0, false
+	case last == "":
+		return int(a), size, true
+	case errZ != nil, z < a:
+		return 0, 0, false
+	case int(z) >= size:
+		return int(a), size, standard
+	}
+	return int(a), int(z) + 1, true
+}
+
+// describe writes the headers that tell of an object.
+func describe(w http.ResponseWriter, o *object) {
+	h := w.Header()
+	for name, values := range o.meta {
+		h[name] = values
+	}
+	h.Set("Content-Type", o.contentType)
+	h.Set("Accept-Ranges", "bytes")
+	h.Set("ETag", o.etag())
+	h.Set("Last-Modified", o.modified.UTC().Format(http.TimeFormat))
+	h.Set("x-oss-object-type", o.kind())
+	h.Set("x-oss-storage-class", "Standard")
+	h.Set("x-oss-hash-crc64ecma", o.crc())
+	if o.appendable {
+		h.Set("x-oss-next-append-position", strconv.Itoa(len(o.data)))
+	}
+}

@@ -1,0 +1,193 @@
+// Package oss is the local cloud's stand-in for Alibaba Cloud Object Storage
+// Service (OSS): buckets and objects in memory, spoken to over HTTP so that the
+// vendor's own SDKs work against it on loopback. It is for the local cloud and
+// for tests, never for production.
+//
+// # What it imitates
+//
+// AppendObject with its compare-and-swap on the position, PutObject, GetObject
+// with both range behaviours, HeadObject, GetObjectMeta, DeleteObject,
+// ListObjects and ListObjectsV2, ListBuckets, PutBucket, GetBucketInfo and
+// GetBucketLocation; the V4 signature (OSS4-HMAC-SHA256) and the V1 signature
+// (OSS ak:signature), both really verified over the request as it was sent; the
+// 15 minutes a request's date may be off real time; security tokens;
+// Content-MD5; CRC-64; buckets in the host name and in the path; errors in the
+// service's XML, for HEAD in a header.
+//
+// # What it does not
+//
+// No signed URLs, multipart uploads, versions, ACLs and policies (ask a
+// fault.Injector for AccessDenied), conditional reads or lifecycle rules. An
+// operation it does not know is answered with 501 NotImplemented. It forgets
+// everything when it ends. Messages and codes are those of the OSS
+// documentation's pages on each operation and on error codes; where the
+// service's behaviour is not known, the code says so at that place.
+//
+// The files: oss.go is the server and its Go side, route.go finds out what is
+// asked, auth.go verifies signatures, object.go and bucket.go do the work,
+// wire.go writes answers.
+package oss
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/internal/localcloud/clock"
+	"github.com/regild/regild/internal/localcloud/fault"
+)
+
+// Keys is an access key that may call the service. One with a Token is of STS:
+// the calls it signs must carry that token.
+type Keys struct{ ID, Secret, Token string }
+
+// Options says how a Server is set up. The zero value is a server on real time,
+// without faults and buckets, that refuses every call because it knows no key.
+type Options struct {
+	Clock   *clock.Clock    // for Last-Modified; nil: real time
+	Faults  *fault.Injector // nil: none
+	Keys    []Keys          // see Server.SetKeys
+	Buckets []string        // that exist from the start
+	Region  string          // "": cn-hangzhou; V4 signatures must be made for it
+}
+
+// maxObject bounds an object, and a request's body. The live service takes 5 GB.
+const maxObject = 128 << 20
+
+// A Server is one account's OSS in one region. All methods may be called at
+// once from several goroutines.
+type Server struct {
+	clock  *clock.Clock
+	faults *fault.Injector
+	region string
+
+	mu      sync.Mutex
+	keys    []Keys
+	buckets map[string]*bucket
+}
+
+type bucket struct {
+	created time.Time
+	objects map[string]*object
+}
+
+type object struct {
+	data        []byte // only ever appended to, so a reader may keep a part of it
+	appendable  bool
+	contentType string
+	modified    time.Time
+	meta        http.Header // x-oss-meta-*
+}
+
+// New returns a server with the buckets of o, all empty.
+func New(o Options) *Server {
+	s := &Server{
+		clock:   o.Clock,
+		faults:  o.Faults,
+		region:  o.Region,
+		keys:    slices.Clone(o.Keys),
+		buckets: map[string]*bucket{},
+	}
+	if s.clock == nil {
+		s.clock = clock.New(time.Now(), 1)
+	}
+	if s.faults == nil {
+		s.faults = &fault.Injector{}
+	}
+	if s.region == "" {
+		s.region = "cn-hangzhou"
+	}
+	for _, name := range o.Buckets {
+		s.CreateBucket(name)
+	}
+	return s
+}
+
+// SetKeys replaces the keys that may call, as when STS credentials rotate.
+func (s *Server) SetKeys(keys ...Keys) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = slices.Clone(keys)
+}
+
+// CreateBucket makes a bucket; one that exists keeps its objects.
+func (s *Server) CreateBucket(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.buckets[name] == nil {
+		s.buckets[name] = &bucket{created: s.clock.Now(), objects: map[string]*object{}}
+	}
+}
+
+// Object returns what an object holds, and whether there is one.
+func (s *Server) Object(bucketName, key string) ([]byte, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.buckets[bucketName]
+	if b == nil || b.objects[key] == nil {
+		return nil, false
+	}
+	return bytes.Clone(b.objects[key].data), true
+}
+
+// Keys lists the keys of a bucket in byte order.
+func (s *Server) Keys(bucketName string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.buckets[bucketName]
+	if b == nil {
+		return nil
+	}
+	return b.keys()
+}
+
+func (b *bucket) keys() []string {
+	keys := make([]string, 0, len(b.objects))
+	for key := range b.objects {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Remove deletes an object, as a lifecycle rule or a person would.
+func (s *Server) Remove(bucketName, key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.buckets[bucketName]; b != nil {
+		delete(b.objects, key)
+	}
+}
+
+// Handler answers the HTTP API, with the faults of Options around it.
+func (s *Server) Handler() http.Handler {
+	return s.faults.Wrap(fault.Service{
+		Name:      "oss",
+		Operation: func(r *http.Request) string { return s.places(r)[0].operation(r) },
+		Fail: func(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+			fail(w, r, &apiError{Status: status, Code: code, Message: message})
+		},
+		ThrottleStatus: http.StatusServiceUnavailable,
+		ThrottleCode:   "QpsLimitExceeded",
+	}, http.HandlerFunc(s.serve))
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	p, err := s.authenticate(r)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	body, err := readBody(r)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.dispatch(w, r, p, body); err != nil {
+		fail(w, r, err)
+	}
+}
