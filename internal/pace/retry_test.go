@@ -1,0 +1,181 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+)
+
+var (
+	errNotSent = &desktop.CallError{Call: "X", Fate: desktop.NotSent}
+	errUnknown = &desktop.CallError{Call: "X"}
+	errRefused = &desktop.CallError{Call: "X", Fate: desktop.Refused}
+)
+
+// failing returns a call that fails with each of errs in turn and then succeeds,
+// and a count of its attempts.
+func failing(errs ...error) (func(context.Context) error, *int) {
+	n := new(int)
+	return func(context.Context) error {
+		*n++
+		if *n <= len(errs) {
+			return errs[*n-1]
+		}
+		return nil
+	}, n
+}
+
+func TestOnlyWhatCertainlyDidNotHappenIsRepeated(t *testing.T) {
+	for name, c := range map[string]struct {
+		unknown  int
+		errs     []error
+		attempts int
+		want     error
+	}{
+		"success":                       {0, nil, 1, nil},
+		"not sent":                      {0, []error{errNotSent, errNotSent}, 3, nil},
+		"throttled":                     {0, []error{errThrottled}, 2, nil},
+		"unknown fate":                  {0, []error{errUnknown}, 1, errUnknown},
+		"refused":                       {0, []error{errRefused}, 1, errRefused},
+		"forbidden":                     {0, []error{&desktop.CallError{Fate: desktop.Forbidden}}, 1, &desktop.CallError{Fate: desktop.Forbidden}},
+		"foreign error":                 {2, []error{context.Canceled}, 1, context.Canceled},
+		"unknown where harmless":        {2, []error{errUnknown, errUnknown}, 3, nil},
+		"unknown too often":             {2, []error{errUnknown, errNotSent, errUnknown, errUnknown}, 4, errUnknown},
+		"not sent, and then unknown":    {0, []error{errNotSent, errUnknown}, 2, errUnknown},
+		"never arriving":                {0, slices.Repeat([]error{errNotSent}, 9), 6, errNotSent},
+		"no time for throttling's wait": {0, []error{&desktop.CallError{Fate: desktop.NotSent, Err: ErrNoTime}}, 1, ErrNoTime},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				call, attempts := failing(c.errs...)
+				err := Retry(t.Context(), Policy{Unknown: c.unknown}, call)
+				if *attempts != c.attempts {
+					t.Errorf("attempts: got %d, want %d", *attempts, c.attempts)
+				}
+				if (err == nil) != (c.want == nil) || (err != nil && !errors.Is(err, c.want) && err.Error() != c.want.Error()) {
+					t.Errorf("error: got %v, want %v", err, c.want)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitsDoubleUpToEightSecondsWithFullJitter(t *testing.T) {
+	for name, c := range map[string]struct {
+		rand float64
+		want []time.Duration
+	}{
+		"all of it": {1, []time.Duration{1000, 2000, 4000, 8000, 8000}},
+		"a quarter": {.25, []time.Duration{250, 500, 1000, 2000, 2000}},
+		"nothing":   {0, []time.Duration{0, 0, 0, 0, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var waits []time.Duration
+			call, _ := failing(slices.Repeat([]error{errNotSent}, 9)...)
+			_ = Retry(t.Context(), Policy{
+				Rand:  func() float64 { return c.rand },
+				Sleep: func(_ context.Context, d time.Duration) error { waits = append(waits, d/time.Millisecond); return nil },
+			}, call)
+			if !slices.Equal(waits, c.want) {
+				t.Errorf("waits in ms: got %v, want %v", waits, c.want)
+			}
+		})
+	}
+}
+
+func TestNoAttemptBeginsThatTheTimeLeftWouldNotDoFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		call, attempts := failing(slices.Repeat([]error{errNotSent}, 9)...)
+		start := time.Now()
+		// Waits of 1 and 2 seconds leave 7; another 4 would leave less than 5.
+		err := Retry(ctx, Policy{Need: 5 * time.Second, Rand: func() float64 { return 1 }}, call)
+		if !errors.Is(err, errNotSent) || *attempts != 3 || time.Since(start) != 3*time.Second {
+			t.Errorf("got %v after %d attempts and %v, want %v after 3 and 3s", err, *attempts, time.Since(start), errNotSent)
+		}
+	})
+}
+
+func TestACancelledWaitReturnsTheCallsError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Millisecond, cancel)
+		call, attempts := failing(errNotSent)
+		err := Retry(ctx, Policy{Rand: func() float64 { return 1 }}, call)
+		if !errors.Is(err, errNotSent) || *attempts != 1 {
+			t.Errorf("got %v after %d attempts, want %v after 1", err, *attempts, errNotSent)
+		}
+	})
+}
+
+func TestACallerTellsItsObserverOfEachAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []Call
+		c := Caller{Limit: &Limiter{}, Timeout: time.Second, Observe: func(c Call) { told = append(told, c) }}
+		n := 0
+		err := c.Do(t.Context(), "DoThis", "cn-hangzhou", func(ctx context.Context) (string, error) {
+			if n++; n == 1 {
+				<-ctx.Done() // the attempt's own timeout
+				return "", errNotSent
+			}
+			return "req-2", nil
+		})
+		if err != nil || len(told) != 2 {
+			t.Fatalf("got %v and %d attempts told, want none and 2", err, len(told))
+		}
+		if got := told[0]; got.Err != errNotSent || got.Took != time.Second || got.RequestID != "" {
+			t.Errorf("first attempt: got %+v, want %v after 1s", got, errNotSent)
+		}
+		if got := told[1]; got.Err != nil || got.Name != "DoThis" || got.RegionID != "cn-hangzhou" || got.RequestID != "req-2" {
+			t.Errorf("second attempt: got %+v", got)
+		}
+	})
+}
+
+func TestACallerThatGetsNoTurnHasNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Caller{Limit: &Limiter{Max: 1}}
+		if _, err := c.Limit.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := c.Do(ctx, "DoThis", "r", func(context.Context) (string, error) {
+			t.Error("the call was made")
+			return "", nil
+		})
+		if desktop.FateOf(err) != desktop.NotSent || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want not sent because of the deadline", err)
+		}
+	})
+}
+
+func TestAPanickingCallGivesItsSlotBack(t *testing.T) {
+	c := Caller{Limit: &Limiter{Max: 1}}
+	func() {
+		defer func() { _ = recover() }()
+		_ = c.Do(t.Context(), "X", "r", func(context.Context) (string, error) { panic("boom") })
+	}()
+	if err := c.Do(t.Context(), "X", "r", func(context.Context) (string, error) { return "", nil }); err != nil {
+		t.Errorf("the call after a panic: %v", err)
+	}
+}
+
+func TestMessagesCarryNoCredentialsAndAreShort(t *testing.T) {
+	keys := access.Keys{ID: "LTAIabc", Secret: "s3cr3t", Token: "CAISabc"}
+	got := Message("string to sign is:\n LTAIabc\tCAISabc s3cr3t \xff", keys)
+	if want := "string to sign is: [credentials] [credentials] [credentials] \uFFFD"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := Message(strings.Repeat("é", 600), keys); len(got) > maxMessage+len("…") || !strings.HasSuffix(got, "é…") {
+		t.Errorf("a long message has %d bytes and ends in %q", len(got), got[len(got)-6:])
+	}
+}

@@ -1,0 +1,164 @@
+package pace
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+func post(t *testing.T, ctx context.Context, url string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+func hangUp(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		_ = conn.Close()
+	}
+}
+
+func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
+	for name, serve := range map[string]http.HandlerFunc{
+		"closed before the answer": func(w http.ResponseWriter, _ *http.Request) { hangUp(w) },
+		"truncated answer": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, "half")
+		},
+		"no answer in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"endless answer": func(w http.ResponseWriter, _ *http.Request) {
+			block := bytes.Repeat([]byte{' '}, 1<<20)
+			for range maxAnswer/len(block) + 1 {
+				_, _ = w.Write(block)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				serve(w, r)
+			}))
+			defer server.Close()
+			timeout := 5 * time.Second
+			if name == "no answer in time" {
+				timeout = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			_, err := NewWire(1).Send(post(t, ctx, server.URL))
+			e, ok := errors.AsType[*SendError](err)
+			if !ok || e.Fate != desktop.Unknown {
+				t.Errorf("error: got %v, want an unknown fate", err)
+			}
+			if served.Load() != 1 {
+				t.Errorf("requests served: got %d, want 1", served.Load())
+			}
+		})
+	}
+}
+
+func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts, never answers a handshake
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	closed := httptest.NewServer(nil)
+	closed.Close()
+
+	brief, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	cancelled, cancelNow := context.WithCancel(t.Context())
+	cancelNow()
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		url  string
+		dial func(context.Context, string, string) (net.Conn, error)
+		want error
+	}{
+		"connection refused":   {ctx: t.Context(), url: closed.URL},
+		"no TLS there":         {ctx: t.Context(), url: "https" + plain.URL[len("http"):]},
+		"handshake timeout":    {ctx: brief, url: "https://" + silent.Addr().String(), want: context.DeadlineExceeded},
+		"cancelled before":     {ctx: cancelled, url: plain.URL, want: context.Canceled},
+		"impossible URL":       {ctx: t.Context(), url: "gopher://x"},
+		"name that is unknown": {ctx: t.Context(), url: "http://ecd.nowhere.invalid", dial: noSuchHost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := NewWire(1)
+			if c.dial != nil {
+				w.transport.DialContext = c.dial
+			}
+			_, err := w.Send(post(t, c.ctx, c.url))
+			e, ok := errors.AsType[*SendError](err)
+			if !ok || e.Fate != desktop.NotSent {
+				t.Errorf("error: got %v, want one that says not sent", err)
+			}
+			if c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("cause: got %v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+func noSuchHost(context.Context, string, string) (net.Conn, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "ecd.nowhere.invalid", IsNotFound: true}}
+}
+
+func TestRedirectsAreAnswersLikeOthers(t *testing.T) {
+	var served atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served.Add(1)
+		http.Redirect(w, r, "/again", http.StatusFound)
+	}))
+	defer server.Close()
+	a, err := NewWire(1).Send(post(t, t.Context(), server.URL))
+	if err != nil || a.Status != http.StatusFound || served.Load() != 1 {
+		t.Errorf("got %v, %v after %d requests, want 302 after 1", a.Status, err, served.Load())
+	}
+}
+
+func TestConnectionsAreReusedUntilNothingWasSentForAWhile(t *testing.T) {
+	var opened atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	w := NewWire(1)
+	send := func() {
+		t.Helper()
+		if _, err := w.Send(post(t, t.Context(), server.URL)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 5 {
+		send()
+	}
+	if opened.Load() != 1 {
+		t.Errorf("connections for 5 requests: got %d, want 1", opened.Load())
+	}
+	w.last = w.last.Add(-time.Hour) // the instance was frozen
+	send()
+	if opened.Load() != 2 {
+		t.Errorf("connections after a pause: got %d, want 2", opened.Load())
+	}
+}
