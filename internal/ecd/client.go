@@ -167,6 +167,9 @@ func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region str
 	}
 	err = by.Do(ctx, api, region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
+		if err == nil && !keys.Complete() {
+			err = access.ErrNone
+		}
 		if err != nil {
 			return "", &desktop.CallError{Call: api, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
 		}

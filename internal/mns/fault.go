@@ -12,8 +12,6 @@ import (
 	"github.com/regild/regild/internal/pace"
 )
 
-var errIncomplete = errors.New("the credentials are incomplete")
-
 // messageID reads the answer to a message that was taken.
 func messageID(body []byte) (string, error) {
 	var v struct {

@@ -26,7 +26,7 @@ type lane struct {
 	host string
 
 	// of the call under way
-	ctx    context.Context //nolint:containedctx // the SDK has no other way to carry it
+	ctx    context.Context // the SDK has no other way to carry it to its transport
 	keys   access.Keys
 	called bool
 	answer pace.Answer

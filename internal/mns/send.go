@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -65,7 +66,7 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 	err = c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
-			err = errIncomplete
+			err = access.ErrNone
 		}
 		if err != nil {
 			return "", &desktop.CallError{Call: api, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
