@@ -46,6 +46,7 @@ const (
 	CodeSessionActive        = "SessionActive"
 	CodeOutsideFleet         = "OutsideFleet"
 	CodeFleetUnknown         = "FleetUnknown"
+	CodeFleetEmpty           = "FleetEmpty"
 	CodeNoFleetFollows       = "NoFleetFollows"
 	CodeDowngrade            = "Downgrade"
 	CodeDiskTooSmall         = "DiskTooSmall"
@@ -121,6 +122,7 @@ var Codes = []Code{
 	{CodeSessionActive, StatusRefused, "Somebody is connected; it needs the consent sessions."},
 	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
 	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},
+	{CodeFleetEmpty, StatusRefused, "The fleet has no desktop."},
 	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},
 	{CodeDowngrade, StatusRefused, "The image is older than the desktop's own; it needs the consent downgrade."},
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},

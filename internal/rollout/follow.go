@@ -1,0 +1,261 @@
+package rollout
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// unknown settles the fate of a call by reading. The call is never repeated
+// before ECD has shown over a settling time that it did not happen, and for a
+// reset, which nothing in ECD tells from no reset, not at all.
+func (d *decider) unknown(x *Desktop) {
+	asked := x.CallEnded
+	if asked.IsZero() { // whoever began it has not said how it ended
+		if asked = x.BegunAt.Add(lease); d.now.Before(asked) {
+			d.open++
+			d.again(asked)
+			return
+		}
+	}
+	now, ok := d.read(x)
+	if !ok {
+		return
+	}
+	change, ok := d.change(x)
+	if !ok {
+		return
+	}
+	spec := d.s.Work.SpecOf(x.ID)
+	switch {
+	case change != nil && change.State == desktop.ChangeFailed:
+		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
+		return
+	case change != nil:
+		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD's record of image changes shows that the rebuild began")
+		return
+	case now != nil && now.Status == desktop.Rebuilding:
+		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop as Rebuilding")
+		return
+	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
+		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop on the new image")
+		return
+	}
+	settled := d.now.Sub(asked) >= Settling
+	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
+	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
+		x.BegunAt.UTC().Format(time.RFC3339), seen(now))
+	switch {
+	case settled && idle && spec.Reset():
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last+"; a reset is never sent twice: look at the desktop before you ask again")
+	case settled && idle && x.Attempt >= maxAttempts:
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf("%s; given up after %d calls", last, x.Attempt))
+	case settled && idle:
+		d.mark(KindAgain, x)
+		d.open++
+		d.again(d.now)
+	case d.now.Sub(asked) >= d.timeout(x, now):
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last)
+	default:
+		d.open++
+		d.again(d.now.Add(pace(d.now.Sub(asked))))
+	}
+}
+
+// change returns ECD's newest record of an image change that belongs to the
+// desktop's last call, or nil.
+func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
+	list, ok := d.changes(x)
+	if !ok {
+		return nil, false
+	}
+	spec := d.s.Work.SpecOf(x.ID)
+	for i := range list {
+		c := &list[i]
+		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
+			break
+		}
+		if c.State != desktop.ChangeUnknown && (spec.Reset() || c.To == spec.ImageID) {
+			return c, true
+		}
+	}
+	return nil, true
+}
+
+// follow sees an accepted rebuild to its end.
+func (d *decider) follow(x *Desktop) {
+	took := d.now.Sub(x.AcceptedAt)
+	if took < statusLag {
+		d.open++
+		d.again(x.AcceptedAt.Add(statusLag))
+		return
+	}
+	if took >= giveUp && x.ArrivedAt.IsZero() {
+		d.settle(x, events.StatusFailed, events.CodeRebuildTimeout, fmt.Sprintf("it is not known to have ended after %s", giveUp))
+		return
+	}
+	now, ok := d.read(x)
+	if !ok {
+		return
+	}
+	spec := d.s.Work.SpecOf(x.ID)
+	still := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
+	switch {
+	case still && d.arrived(x, now, spec):
+		d.prove(x, now)
+		return
+	case still && !spec.Reset() && now.ImageID != x.From && now.ImageID != spec.ImageID:
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the old image nor %s: somebody else changed it", x.ID, now.ImageID, spec.ImageID))
+		return
+	case !x.ArrivedAt.IsZero() && still:
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID))
+		return
+	case now != nil && now.Status == desktop.Rebuilding && spec.Reset() && !x.Seen:
+		d.mark(KindSeen, x)
+	}
+	late := took >= d.timeout(x, now)
+	if (late || still && took >= Settling) && d.ended(x, now, late, took) {
+		return
+	}
+	d.open++
+	d.again(d.now.Add(pace(took)))
+}
+
+// arrived says whether a desktop that is Running or Stopped is where its
+// rebuild was to bring it. For a reset the image says nothing: it must have been
+// seen Rebuilding, or ECD's record must say that it succeeded.
+func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) bool {
+	if !spec.Reset() && x.From != spec.ImageID {
+		return now.ImageID == spec.ImageID
+	}
+	if x.Seen {
+		return true
+	}
+	c, ok := d.change(x)
+	return ok && c != nil && c.State == desktop.ChangeSucceeded
+}
+
+// ended asks ECD's records about a rebuild that shows no success, and settles
+// it if they tell, or if its time is over.
+func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Duration) bool {
+	change, ok := d.change(x)
+	if !ok {
+		return false
+	}
+	if change != nil && change.State == desktop.ChangeFailed {
+		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
+		return true
+	}
+	if !late {
+		return false
+	}
+	d.settle(x, events.StatusFailed, events.CodeRebuildTimeout, fmt.Sprintf("desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)))
+	return true
+}
+
+// prove completes a desktop that has arrived once it has been stable and has
+// passed its check, where its fleet wants that.
+func (d *decider) prove(x *Desktop, now *desktop.Desktop) {
+	var check fleet.Check
+	if s := d.strategy(now); s != nil && !d.s.Work.Request() {
+		check = s.Check
+	}
+	switch {
+	case x.ArrivedAt.IsZero() && (check.Stable > 0 || check.Command != ""):
+		d.mark(KindArrived, x)
+		d.open++
+		d.again(d.now.Add(check.Stable))
+	case d.now.Sub(x.ArrivedAt) < check.Stable:
+		d.open++
+		d.again(x.ArrivedAt.Add(check.Stable))
+	case check.Command != "":
+		d.check(x, now, check)
+	default:
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
+	}
+}
+
+// check runs the fleet's command on a desktop and waits for its result.
+func (d *decider) check(x *Desktop, now *desktop.Desktop, c fleet.Check) {
+	over := d.now.Sub(x.ArrivedAt) >= c.Stable+readyLimit
+	switch {
+	case x.Check == "" && now.Status != desktop.Running && over:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check needs desktop %s Running, and it is %s", x.ID, now.Status))
+		return
+	case x.Check == "" && now.Status != desktop.Running:
+		d.open++
+		d.again(d.now.Add(time.Minute))
+		return
+	case x.Check == "":
+		d.out.Command.Text, d.out.Command.Kind, d.out.Command.Timeout = c.Command, c.Kind, c.Timeout
+		d.out.Command.Desktops = append(d.out.Command.Desktops, x.ID)
+		d.open++
+		d.again(d.now.Add(30 * time.Second))
+		return
+	}
+	results, asked := d.f.Checks[x.Check]
+	if !asked {
+		if _, unread := d.f.Unread["check/"+x.Check]; !unread {
+			d.need(&d.out.Need.Checks, x.Check)
+			return
+		}
+	}
+	got, there := results[x.ID]
+	late := d.now.Sub(x.CheckedAt) >= c.Timeout+5*time.Minute
+	switch {
+	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
+	case there && got.Done:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output))
+	case late:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check on desktop %s did not end", x.ID))
+	default:
+		d.open++
+		d.again(d.now.Add(30 * time.Second))
+	}
+}
+
+// strategy returns that of the rollout's fleet, or of the fleet that the desktop
+// of a request belongs to, as far as it is known.
+func (d *decider) strategy(now *desktop.Desktop) *fleet.Strategy {
+	if !d.s.Work.Request() {
+		for i := range d.r.Fleets {
+			if d.r.Fleets[i].Name == d.s.Work.Fleet {
+				return &d.r.Fleets[i].Strategy
+			}
+		}
+		return nil
+	}
+	if now != nil {
+		if f, in := d.r.Fleets.Of(*now); in {
+			return &f.Strategy
+		}
+	}
+	return nil
+}
+
+// timeout is how long a rebuild of the desktop may take.
+func (d *decider) timeout(_ *Desktop, now *desktop.Desktop) time.Duration {
+	if s := d.strategy(now); s != nil && s.RebuildTimeout > 0 {
+		return s.RebuildTimeout
+	}
+	return d.r.RebuildTimeout
+}
+
+func reason(x *Desktop, c *desktop.Change) string {
+	why := c.Reason
+	if why == "" {
+		why = "ECD gives no reason"
+	}
+	return fmt.Sprintf("ECD records that the rebuild of %s failed: %s", x.ID, why)
+}
+
+func seen(d *desktop.Desktop) string {
+	if d == nil {
+		return "nowhere: ECD does not list it"
+	}
+	return fmt.Sprintf("%s on image %s", d.Status, d.ImageID)
+}

@@ -1,0 +1,117 @@
+package rollout
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/regild/regild/events"
+)
+
+// Version is the version of the records that this package writes. A reader
+// keeps and ignores kinds that it does not know; it refuses a newer version,
+// because what it does not understand there may forbid a rebuild.
+const Version = 1
+
+// A Kind says what a record tells.
+type Kind string
+
+// The kinds of records.
+const (
+	KindOpened     Kind = "opened"     // the work was taken on
+	KindWave       Kind = "wave"       // a wave began, with these desktops
+	KindWaveEnded  Kind = "wave-ended" // all of a wave is settled and checked
+	KindBegun      Kind = "begun"      // a RebuildDesktops call is about to be made
+	KindEnded      Kind = "ended"      // what became of that call
+	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
+	KindAgain      Kind = "again"      // ECD shows that these were not begun: they are pending again
+	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call
+	KindPublished  Kind = "published"  // MNS took these outcomes, or these news
+	KindTick       Kind = "tick"       // a tick was put on the queue
+	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
+	KindHeld       Kind = "held"       // about to be put into maintenance mode by us
+	KindReleased   Kind = "released"   // taken out of it again
+	KindStopping   Kind = "stopping"   // about to be stopped by us
+	KindStarted    Kind = "started"    // started again by us, not having been rebuilt
+	KindChecking   Kind = "checking"   // the check command was sent to these
+	KindWaiting    Kind = "waiting"    // why the rollout stands still
+	KindHalted     Kind = "halted"     // the rollout stopped by itself
+	KindControl    Kind = "control"    // somebody told the rollout something
+	KindSuperseded Kind = "superseded" // a newer release took over
+	KindClosed     Kind = "closed"     // nothing is left to do
+)
+
+// A Record is one line of a journal. Which fields are set follows from Kind.
+type Record struct {
+	V    int       `json:"v"`
+	Kind Kind      `json:"kind"`
+	At   time.Time `json:"at"`
+	By   string    `json:"by,omitempty"` // the invocation that wrote it
+
+	Work      *Work          `json:"work,omitempty"`
+	Call      string         `json:"call,omitempty"` // names a call across begun and ended
+	Desktops  []string       `json:"desktops,omitempty"`
+	From      []string       `json:"from,omitempty"` // begun: the image of each of Desktops before
+	RequestID string         `json:"ecdRequestId,omitempty"`
+	Outcomes  []Group        `json:"outcomes,omitempty"`
+	News      []string       `json:"news,omitempty"` // published: ids of news
+	Wave      int            `json:"wave,omitempty"`
+	Name      string         `json:"name,omitempty"`
+	Size      int            `json:"size,omitempty"`   // wave: desktops of the fleet then
+	Waves     int            `json:"waves,omitempty"`  // wave: how many there are
+	Digest    string         `json:"digest,omitempty"` // closed: over the ids of all final outcomes
+	Reason    *events.Reason `json:"reason,omitempty"`
+	Action    string         `json:"action,omitempty"`
+	Who       string         `json:"who,omitempty"`
+	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
+	N         int            `json:"n,omitempty"`
+	Until     time.Time      `json:"until,omitzero"`
+}
+
+// A Group is an outcome that several desktops share.
+type Group struct {
+	Status   events.Status `json:"status"`
+	Code     string        `json:"code,omitempty"`
+	Message  string        `json:"message,omitempty"`
+	Until    time.Time     `json:"until,omitzero"` // deferred: when they are looked at again
+	N        int           `json:"n,omitempty"`    // published: how many-th of its status, if not the first
+	Desktops []string      `json:"desktops"`
+}
+
+// Encode returns the records as lines of a journal, stamped with the version.
+func Encode(records []Record) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	for i := range records {
+		records[i].V = Version
+		if err := enc.Encode(&records[i]); err != nil {
+			return nil, fmt.Errorf("encoding journal record %s: %w", records[i].Kind, err)
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// Decode returns the records of whole lines. It fails on a line that is no
+// record of a version it knows, naming the line: what cannot be read may say
+// that a desktop was begun.
+func Decode(lines []byte) ([]Record, error) {
+	var out []Record
+	for n := 1; len(lines) > 0; n++ {
+		line, rest, whole := bytes.Cut(lines, []byte("\n"))
+		if !whole {
+			return nil, fmt.Errorf("decoding journal line %d: it is cut off", n)
+		}
+		lines = rest
+		var r Record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return nil, fmt.Errorf("decoding journal line %d: %w", n, err)
+		}
+		if r.V < 1 || r.V > Version {
+			return nil, fmt.Errorf("decoding journal line %d: version %d is not known to this build, which knows up to %d", n, r.V, Version)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}

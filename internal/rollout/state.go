@@ -1,0 +1,441 @@
+package rollout
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/regild/regild/events"
+)
+
+// A Phase says how far one desktop is under a work.
+type Phase int
+
+// The phases. Final is reached once and never left, but by a retry that
+// somebody asked for.
+const (
+	Pending  Phase = iota // nothing was begun, or what was begun certainly did not happen
+	Begun                 // a call is under way or its fate is unknown
+	Accepted              // ECD has started the rebuild
+	Final                 // completed, skipped, refused or failed
+)
+
+// A Desktop is what the journal knows of one desktop under a work.
+type Desktop struct {
+	ID    string
+	Wave  int // the wave it came in; 1 for a request
+	Phase Phase
+
+	Call       string    // the last call it was in
+	CallEnded  time.Time // when that call's fate was written down; zero: it was not
+	BegunAt    time.Time
+	AcceptedAt time.Time
+	DoneAt     time.Time // when it became Final
+	Attempt    int       // calls that may have reached ECD
+	From       string    // the image it was on before the first call
+	Touched    bool      // ECD accepted a rebuild of it at some time
+	Seen       bool      // seen Rebuilding since the call
+
+	WaitCode  string    // why it is not begun, if it is waiting
+	WaitSince time.Time // since when, for that reason
+	Again     time.Time // not to be begun before
+	Denied    int       // how often ECD said that the status does not allow it
+
+	Held      bool      // in maintenance mode, by us
+	Stopped   bool      // stopped by us
+	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
+	Check     string    // the id of the check command that was sent to it
+	CheckedAt time.Time // when
+
+	Last   Gist // its last outcome
+	counts map[events.Status]int
+	// Unpublished are outcomes that MNS has not taken yet, oldest first.
+	Unpublished []Outcome
+}
+
+// A Gist is what an outcome says in short.
+type Gist struct {
+	Status  events.Status
+	Code    string
+	Message string
+}
+
+// An Outcome is one thing to tell the world of one desktop.
+type Outcome struct {
+	Gist
+	N         int // how many-th of its status, from 1
+	At        time.Time
+	Until     time.Time
+	RequestID string
+	From      string
+	Attempt   int
+	Duration  time.Duration
+}
+
+// News is one thing to tell the world of a rollout as a whole.
+type News struct {
+	What   events.What
+	Key    string // tells news of one kind apart
+	At     time.Time
+	Wave   int
+	Waves  int
+	Counts events.Counts
+	Reason *events.Reason
+	By     string
+	Digest string
+}
+
+// ID identifies the news within its work.
+func (n News) ID() string { return string(n.What) + "/" + n.Key }
+
+// A Wave is a part of the fleet that is rebuilt together.
+type Wave struct {
+	N        int // from 1
+	Name     string
+	Desktops []string
+	BegunAt  time.Time
+	EndedAt  time.Time // zero: it is under way
+	Approved string    // who said go on after it
+}
+
+// A State is a journal, folded: what was asked for and how far it is. It is
+// made by applying records in their order; the same records give the same
+// state however they were cut into appends.
+type State struct {
+	Work     *Work // nil: nothing was opened
+	OpenedAt time.Time
+	Desktops map[string]*Desktop
+	Order    []string // of the desktops, as they came
+	Waves    []Wave
+	Size     int // desktops of the fleet when the last wave began
+	Planned  int // waves that there are to be
+
+	Paused     string // who paused it; "" when it is not
+	Halted     *events.Reason
+	Aborted    string // who aborted it
+	Superseded string // the rollout that took over
+	// Forgiven is until when failures do not count, because somebody said go on.
+	Forgiven time.Time
+	Waiting  *events.Reason
+
+	TickN  int // the last tick that was put on the queue
+	TickAt time.Time
+
+	Closed   bool
+	ClosedAt time.Time
+	Digest   string // over the ids of all final outcomes, when closed
+
+	// UnpublishedNews are what MNS has not taken yet, oldest first.
+	UnpublishedNews []News
+	// Controls are the ids of the messages that told the rollout something.
+	Controls map[string]bool
+
+	records int
+}
+
+// NewState returns the state of an empty journal.
+func NewState() *State {
+	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}}
+}
+
+// Open says whether there is a work and it is not closed.
+func (s *State) Open() bool { return s.Work != nil && !s.Closed }
+
+// Stopped says whether nothing new may begin, whatever the facts.
+func (s *State) Stopped() bool {
+	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
+}
+
+// Apply folds records into the state.
+func (s *State) Apply(records ...Record) {
+	for i := range records {
+		s.apply(&records[i])
+		s.records++
+	}
+}
+
+func (s *State) apply(r *Record) {
+	if r.Kind == KindOpened && s.Work == nil && r.Work != nil {
+		s.open(r)
+		return
+	}
+	if s.Work == nil {
+		return // nothing means anything before it was opened
+	}
+	switch r.Kind {
+	case KindWave:
+		s.begin(r)
+	case KindWaveEnded:
+		s.endWave(r)
+	case KindBegun:
+		s.begun(r)
+	case KindEnded, KindSettled:
+		for _, g := range r.Outcomes {
+			for _, id := range g.Desktops {
+				s.outcome(r, g, id)
+			}
+		}
+	case KindPublished:
+		s.published(r)
+	case KindTick:
+		if r.N > s.TickN {
+			s.TickN, s.TickAt = r.N, r.Until
+		}
+	case KindAgain, KindSeen, KindArrived, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.mark(r)
+			}
+		}
+	case KindWaiting:
+		s.Waiting = r.Reason
+		if r.Reason != nil {
+			s.tell(events.RolloutWaiting, r, r.Reason, "")
+		}
+	case KindHalted:
+		s.Halted = r.Reason
+		s.tell(events.RolloutHalted, r, r.Reason, "")
+	case KindControl:
+		s.control(r)
+	case KindSuperseded:
+		if s.Superseded == "" {
+			s.Superseded = r.Who
+			s.tell(events.RolloutSuperseded, r, r.Reason, r.Who)
+		}
+	case KindClosed:
+		s.close(r)
+	}
+}
+
+func (s *State) open(r *Record) {
+	s.Work, s.OpenedAt = r.Work, r.At
+	if s.Work.Request() {
+		s.Waves = []Wave{{N: 1, Desktops: r.Work.Desktops, BegunAt: r.At}}
+		for _, id := range r.Work.Desktops {
+			s.add(id, 1)
+		}
+		return
+	}
+	s.tell(events.RolloutStarted, r, nil, r.Work.By)
+}
+
+func (s *State) add(id string, wave int) {
+	if s.Desktops[id] == nil {
+		s.Desktops[id] = &Desktop{ID: id, Wave: wave}
+		s.Order = append(s.Order, id)
+	}
+}
+
+func (s *State) begin(r *Record) {
+	if len(s.Waves) > 0 && r.Wave <= s.Waves[len(s.Waves)-1].N {
+		return // told twice
+	}
+	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At})
+	s.Size, s.Planned, s.Waiting = r.Size, r.Waves, nil
+	for _, id := range r.Desktops {
+		s.add(id, r.Wave)
+	}
+	s.tell(events.RolloutWaveStarted, r, nil, "")
+}
+
+func (s *State) endWave(r *Record) {
+	if w := s.Wave(); w != nil && w.N == r.Wave && w.EndedAt.IsZero() {
+		w.EndedAt, s.Waiting = r.At, nil
+		s.tell(events.RolloutWaveFinished, r, nil, "")
+	}
+}
+
+// Wave returns the wave that began last, or nil.
+func (s *State) Wave() *Wave {
+	if len(s.Waves) == 0 {
+		return nil
+	}
+	return &s.Waves[len(s.Waves)-1]
+}
+
+func (s *State) begun(r *Record) {
+	for i, id := range r.Desktops {
+		d := s.Desktops[id]
+		if d == nil {
+			continue
+		}
+		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
+		d.Seen, d.ArrivedAt, d.Check = false, time.Time{}, ""
+		d.Attempt++
+		d.WaitCode, d.WaitSince, d.Again = "", time.Time{}, time.Time{}
+		if d.From == "" && i < len(r.From) {
+			d.From = r.From[i]
+		}
+	}
+	if s.Waiting != nil {
+		s.Waiting = nil
+	}
+}
+
+// mark sets what is a mere sign on one desktop.
+func (d *Desktop) mark(r *Record) {
+	switch r.Kind {
+	case KindAgain:
+		if d.Phase == Begun {
+			d.Phase, d.CallEnded = Pending, r.At
+		}
+	case KindSeen:
+		d.Seen = true
+	case KindHeld:
+		d.Held = true
+	case KindReleased:
+		d.Held = false
+	case KindStopping:
+		d.Stopped = true
+	case KindStarted:
+		d.Stopped = false
+	case KindArrived:
+		d.ArrivedAt = r.At
+	case KindChecking:
+		d.Check, d.CheckedAt = r.Call, r.At
+	}
+}
+
+// outcome gives one desktop an outcome and moves it to the phase that follows.
+func (s *State) outcome(r *Record, g Group, id string) {
+	d := s.Desktops[id]
+	if d == nil || d.Phase == Final {
+		return // told twice, or too late
+	}
+	if r.Kind == KindEnded && (d.Call != r.Call || d.Phase != Begun) {
+		return // the end of a call that was settled otherwise meanwhile
+	}
+	o := Outcome{Gist: Gist{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
+		RequestID: r.RequestID, From: d.From}
+	switch g.Status {
+	case events.StatusAccepted:
+		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
+	case events.StatusDeferred:
+		s.deferred(r, g, d)
+	default:
+		d.Phase, d.DoneAt = Final, r.At
+		if g.Status == events.StatusCompleted {
+			o.Duration = r.At.Sub(d.AcceptedAt)
+			d.Stopped = false // the rebuild left it as asked
+		}
+	}
+	o.Attempt = d.Attempt
+	d.Last = o.Gist
+	if d.counts == nil {
+		d.counts = make(map[events.Status]int, 2)
+	}
+	d.counts[g.Status]++
+	o.N = d.counts[g.Status]
+	d.Unpublished = append(d.Unpublished, o)
+}
+
+// deferred keeps a desktop of unknown fate where it is, and makes every other
+// pending again.
+func (s *State) deferred(r *Record, g Group, d *Desktop) {
+	if r.Kind == KindEnded {
+		d.CallEnded = r.At
+		switch g.Code {
+		case events.CodeOutcomeUnknown:
+			return
+		case IncorrectDesktopStatus:
+			d.Denied++
+		default: // certainly not sent: it was no attempt
+			d.Attempt--
+		}
+		d.Phase = Pending
+	}
+	if d.Phase == Begun {
+		return
+	}
+	if d.WaitCode != g.Code {
+		d.WaitCode, d.WaitSince = g.Code, r.At
+	}
+	d.Again = g.Until
+}
+
+// IncorrectDesktopStatus is ECD's code for a desktop whose status does not
+// allow the rebuild. Source: RebuildDesktops.
+const IncorrectDesktopStatus = "IncorrectDesktopStatus"
+
+func (s *State) published(r *Record) {
+	for _, g := range r.Outcomes {
+		n := max(g.N, 1)
+		for _, id := range g.Desktops {
+			d := s.Desktops[id]
+			if d == nil {
+				continue
+			}
+			for i, o := range d.Unpublished {
+				if o.Status == g.Status && o.N == n {
+					d.Unpublished = append(d.Unpublished[:i:i], d.Unpublished[i+1:]...)
+					break
+				}
+			}
+		}
+	}
+	for _, id := range r.News {
+		for i, n := range s.UnpublishedNews {
+			if n.ID() == id {
+				s.UnpublishedNews = append(s.UnpublishedNews[:i:i], s.UnpublishedNews[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+func (s *State) close(r *Record) {
+	if s.Closed {
+		return
+	}
+	s.Closed, s.ClosedAt, s.Digest = true, r.At, r.Digest
+	if s.Work.Request() {
+		s.tell(whatFinished, r, nil, "")
+		return
+	}
+	what := events.RolloutCompleted
+	if s.Work.Undoes != "" {
+		what = events.RolloutRolledBack
+	}
+	s.tell(what, r, r.Reason, "")
+}
+
+// whatFinished stands for the summary of a request among the news.
+const whatFinished events.What = "finished"
+
+// Finished says whether the news is the summary of a request.
+func (n News) Finished() bool { return n.What == whatFinished }
+
+// tell adds news. Requests have none but their summary.
+func (s *State) tell(what events.What, r *Record, reason *events.Reason, by string) {
+	if s.Work.Request() && what != whatFinished {
+		return
+	}
+	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest}
+	if w := s.Wave(); w != nil {
+		n.Wave = w.N
+	}
+	s.UnpublishedNews = append(s.UnpublishedNews, n)
+}
+
+// Counts says how many desktops stand where.
+func (s *State) Counts() events.Counts {
+	c := events.Counts{Fleet: max(s.Size, len(s.Desktops))}
+	for _, d := range s.Desktops {
+		switch {
+		case d.Phase == Begun || d.Phase == Accepted:
+			c.Running++
+		case d.Phase == Pending && d.WaitCode != "":
+			c.Waiting++
+		case d.Phase == Pending:
+		case d.Last.Status == events.StatusCompleted:
+			c.Completed++
+		case d.Last.Status == events.StatusSkipped:
+			c.Skipped++
+		case d.Last.Status == events.StatusRefused:
+			c.Refused++
+		default:
+			c.Failed++
+		}
+	}
+	c.Pending = c.Fleet - c.Waiting - c.Running - c.Completed - c.Skipped - c.Refused - c.Failed
+	return c
+}

@@ -1,0 +1,447 @@
+package rollout
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// rollout decides about a release: first what is under way, then whether
+// anything more may begin, then what.
+func (d *decider) rollout() {
+	busy := len(d.f.Busy)
+	for _, id := range d.s.Order {
+		x := d.s.Desktops[id]
+		switch {
+		case x.Phase == Begun, x.Phase == Accepted:
+			d.desktop(x)
+			busy++
+		case x.Phase == Final:
+			d.letGo(x)
+		case x.Held, x.Stopped:
+			busy++
+		}
+	}
+	f := d.fleet()
+	switch {
+	case d.s.Aborted != "":
+		d.drop(events.StatusRefused, events.CodeAborted, "the rollout was aborted by "+d.s.Aborted)
+	case d.s.Superseded != "":
+		d.drop(events.StatusSkipped, events.CodeSuperseded, d.s.Superseded+" took over before the rebuild began")
+	case d.s.Paused != "" || d.s.Halted != nil:
+		d.standDown()
+	case f == nil:
+		d.standDown()
+		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Work.Fleet), zero)
+	case d.now.Sub(d.s.OpenedAt) >= f.Strategy.RolloutTimeout && d.s.Forgiven.Before(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)):
+		d.halt(events.CodeRolloutTimeout, fmt.Sprintf("the rollout has taken longer than %s", f.Strategy.RolloutTimeout))
+	case !d.tooMany(f) && d.imageReady():
+		d.advance(f, busy)
+	}
+}
+
+func (d *decider) fleet() *fleet.Fleet {
+	for i := range d.r.Fleets {
+		if d.r.Fleets[i].Name == d.s.Work.Fleet {
+			return &d.r.Fleets[i]
+		}
+	}
+	return nil
+}
+
+// drop gives up all that was not begun, and closes the rollout when the rest has
+// ended.
+func (d *decider) drop(status events.Status, code, message string) {
+	for _, id := range d.s.Order {
+		if x := d.s.Desktops[id]; x.Phase == Pending {
+			d.settle(x, status, code, message)
+		}
+	}
+	if d.open == 0 && d.kept == 0 && len(d.s.held()) == 0 {
+		d.close(&events.Reason{Code: code, Message: message})
+	}
+}
+
+// held returns the desktops that are not begun and yet in maintenance mode, or
+// stopped, by us.
+func (s *State) held() []*Desktop {
+	var out []*Desktop
+	for _, id := range s.Order {
+		if x := s.Desktops[id]; x.Phase == Pending && (x.Held || x.Stopped) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// standDown gives people back the desktops that were made ready and will not be
+// begun for now. A rollout that is paused or has halted needs no tick: whoever
+// tells it to go on wakes it.
+func (d *decider) standDown() {
+	for _, x := range d.s.held() {
+		if x.Held {
+			d.out.Release = append(d.out.Release, x.ID)
+		}
+		if x.Stopped {
+			d.out.Start = append(d.out.Start, x.ID)
+		}
+		d.again(d.now.Add(time.Minute))
+	}
+}
+
+// stand says why the rollout stands still, once for each reason.
+func (d *decider) stand(code, message string, until time.Time) {
+	if until.IsZero() || until.Sub(d.now) > MaxTick {
+		d.again(d.now.Add(MaxTick))
+	} else {
+		d.again(until)
+	}
+	if w := d.s.Waiting; w != nil && w.Code == code && w.Message == message {
+		return
+	}
+	r := &events.Reason{Code: code, Message: message}
+	if !until.IsZero() {
+		r.Until = &until
+	}
+	d.record(Record{Kind: KindWaiting, Reason: r})
+}
+
+// halt stops the rollout by itself. What is under way is followed to its end.
+func (d *decider) halt(code, message string) {
+	d.record(Record{Kind: KindHalted, Reason: &events.Reason{Code: code, Message: message}})
+	d.again(d.now)
+}
+
+// tooMany halts the rollout when more desktops have failed than may, in the
+// wave that is under way or over all. The failures of this very decision count.
+func (d *decider) tooMany(f *fleet.Fleet) bool {
+	wave, all := 0, 0
+	w := d.s.Wave()
+	if w == nil {
+		return false
+	}
+	failed := func(x *Desktop) {
+		all++
+		if x.Wave == w.N {
+			wave++
+		}
+	}
+	for _, x := range d.s.Desktops {
+		if x.Phase == Final && x.Last.Status == events.StatusFailed && x.DoneAt.After(d.s.Forgiven) {
+			failed(x)
+		}
+	}
+	for _, g := range d.settled {
+		if g.Status == events.StatusFailed {
+			for _, id := range g.Desktops {
+				failed(d.s.Desktops[id])
+			}
+		}
+	}
+	inWave, over := f.Strategy.AllowedFailuresInWave(w.N-1, len(w.Desktops)), f.Strategy.AllowedFailures(d.s.Size)
+	switch {
+	case wave > inWave:
+		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops of wave %d (%s) have failed, %d may", wave, len(w.Desktops), w.N, w.Name, inWave))
+	case all > over:
+		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops have failed, %d may", all, d.s.Size, over))
+	default:
+		return false
+	}
+	return true
+}
+
+// imageReady says whether the release's image can be used. It waits for one
+// that is being created, and halts the rollout for one that never will be.
+func (d *decider) imageReady() bool {
+	id := d.s.Work.ImageID
+	if d.s.Work.Undoes != "" {
+		return true // each desktop has an image of its own; the guards look at it
+	}
+	image, asked := d.f.Images[id]
+	if u, unread := d.f.Unread[id]; unread && !asked {
+		d.stand(u.Code, u.Message, d.now.Add(time.Minute))
+		return false
+	}
+	switch {
+	case !asked:
+		d.need(&d.out.Need.Images, id)
+	case image == nil:
+		d.halt(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, d.s.Work.RegionID))
+	case image.Status == desktop.ImageAvailable:
+		return true
+	case image.Status == desktop.ImageCreating && d.now.Sub(d.s.OpenedAt) < imageLimit:
+		d.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), d.now.Add(time.Minute))
+	default:
+		d.halt(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s", id, image.Status))
+	}
+	return false
+}
+
+// advance works on the wave that is under way, ends it, or begins the next.
+func (d *decider) advance(f *fleet.Fleet, busy int) {
+	w := d.s.Wave()
+	switch {
+	case w == nil:
+		d.nextWave(f, 1)
+	case w.EndedAt.IsZero():
+		d.work(f, busy)
+		if d.out.Need.Empty() && d.open == 0 && !d.waiting() {
+			d.record(Record{Kind: KindWaveEnded, Wave: w.N})
+			d.again(d.now)
+		}
+	case w.N >= d.s.Planned:
+		d.nextWave(f, w.N+1) // for those who joined the fleet meanwhile
+	case f.Strategy.Approval.After(w.N-1) && w.Approved == "":
+		d.stand(events.CodeApprovalAwaited, fmt.Sprintf("wave %d (%s) is finished; somebody has to approve it", w.N, w.Name), zero)
+	case d.now.Before(w.EndedAt.Add(f.Strategy.Soak)):
+		d.stand(events.CodeSoaking, fmt.Sprintf("wave %d (%s) soaks for %s", w.N, w.Name, f.Strategy.Soak), w.EndedAt.Add(f.Strategy.Soak))
+	default:
+		d.nextWave(f, w.N+1)
+	}
+}
+
+// waiting says whether a desktop that has come is not begun and not settled in
+// this decision either.
+func (d *decider) waiting() bool {
+	done := map[string]bool{}
+	for _, g := range d.settled {
+		for _, id := range g.Desktops {
+			done[id] = g.Status != events.StatusDeferred && g.Status != events.StatusAccepted
+		}
+	}
+	for _, x := range d.s.Desktops {
+		if x.Phase == Pending && !done[x.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+// nextWave begins the wave n, or the first one behind it that has somebody in
+// it, or ends the rollout when nobody is left. Whoever joined the fleet since is
+// in it, whoever left is not.
+func (d *decider) nextWave(f *fleet.Fleet, n int) {
+	members, known := d.f.Members[f.Name]
+	if !known {
+		if u, unread := d.f.Unread["members/"+f.Name]; unread {
+			d.stand(u.Code, u.Message, d.now.Add(time.Minute))
+			return
+		}
+		d.need(&d.out.Need.Members, f.Name)
+		return
+	}
+	var left []string
+	canary, tagged := 0, 0
+	for _, m := range Order(f, members) {
+		if f.Strategy.Canary.Chosen(m) {
+			tagged++
+		}
+		if _, has := d.s.Work.Back[m.ID]; d.s.Desktops[m.ID] == nil && (d.s.Work.Undoes == "" || has) {
+			left = append(left, m.ID)
+		}
+	}
+	total := len(left) + len(d.s.Desktops)
+	canary = f.Strategy.Canary.Size(total, tagged)
+	ends := f.Strategy.WaveEnds(total, canary)
+	if len(left) == 0 {
+		d.end()
+		return
+	}
+	planned := max(len(ends), n)
+	for ; n < planned; n++ {
+		if want := ends[n-1] - len(d.s.Desktops); want > 0 {
+			left = left[:min(want, len(left))]
+			break
+		}
+	}
+	d.record(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: total, Desktops: left})
+	d.again(d.now)
+}
+
+// end closes a rollout of which nothing is left.
+func (d *decider) end() {
+	if d.open > 0 || d.kept > 0 {
+		return
+	}
+	if len(d.s.Desktops) == 0 {
+		d.close(&events.Reason{Code: events.CodeFleetEmpty, Message: "the fleet has no desktop"})
+		return
+	}
+	d.close(nil)
+}
+
+func waveName(n, of int) string {
+	switch n {
+	case 1:
+		return "canary"
+	case of:
+		return "everybody"
+	}
+	return fmt.Sprintf("wave %d", n)
+}
+
+// Order returns the members of a fleet in the order in which they get a release:
+// those whom the canary's tags choose, then the others, each by a hash of the
+// fleet's name and the desktop's id. So it is the same for every release, can be
+// told in advance, and favours nobody by name or age.
+func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
+	type ranked struct {
+		desktop.Desktop
+		canary bool
+		hash   [sha256.Size]byte
+	}
+	list := make([]ranked, len(members))
+	for i, m := range members {
+		list[i] = ranked{m, f.Strategy.Canary.Chosen(m), sha256.Sum256([]byte(f.Name + "/" + m.ID))}
+	}
+	slices.SortFunc(list, func(a, b ranked) int {
+		if a.canary != b.canary {
+			if a.canary {
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(a.hash[:], b.hash[:])
+	})
+	out := make([]desktop.Desktop, len(list))
+	for i := range list {
+		out[i] = list[i].Desktop
+	}
+	return out
+}
+
+// askAhead is how many desktops beyond what there is room for are read at once
+// while looking for some that may be begun.
+const askAhead = 100
+
+// work begins desktops of the waves that have come, as far as the window is open
+// and there is room.
+func (d *decider) work(f *fleet.Fleet, busy int) {
+	room := f.Strategy.AtOnce(d.s.Size) - busy
+	open, until := d.window(f)
+	if !open {
+		d.standDown()
+		if d.anyPending() {
+			d.stand(events.CodeWindowClosed, "the maintenance window is closed, or would close before a rebuild is expected to end", until)
+		}
+		return
+	}
+	if !until.IsZero() {
+		d.again(until)
+	}
+	most := max(room, 0) + askAhead
+	for _, id := range d.s.Order {
+		x := d.s.Desktops[id]
+		if x.Phase != Pending {
+			continue
+		}
+		mine := x.Held || x.Stopped // has its room already
+		if !mine && room <= 0 {
+			d.open++
+			continue
+		}
+		if len(d.out.Need.Desktops) >= most {
+			break
+		}
+		if d.consider(x) && !mine {
+			room--
+		}
+	}
+	d.sayWhatWaits(busy)
+}
+
+// consider decides about one pending desktop and says whether that took room.
+func (d *decider) consider(x *Desktop) bool {
+	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop)
+	if now, asked := d.f.Desktops[x.ID]; asked && d.left(x, now) {
+		return false
+	}
+	d.pending(x)
+	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop) > before
+}
+
+// left settles a desktop that is no longer in the fleet.
+func (d *decider) left(x *Desktop, now *desktop.Desktop) bool {
+	if now == nil {
+		d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("ECD no longer lists desktop %s", x.ID))
+		return true
+	}
+	if now.Tags == nil && d.r.Fleets.NeedTags(now.RegionID) {
+		return false // asked for with the other questions
+	}
+	if f, in := d.r.Fleets.Of(*now); in && f.Name == d.s.Work.Fleet {
+		return false
+	}
+	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Work.Fleet))
+	return true
+}
+
+// window says whether a rebuild may begin now, and until when, or else when
+// next.
+func (d *decider) window(f *fleet.Fleet) (bool, time.Time) {
+	open, until := f.Strategy.Open(d.now)
+	if !open || until.IsZero() || !d.now.Add(f.Strategy.Expected).After(until) {
+		return open, until
+	}
+	// Open, but not for long enough: the next window counts.
+	for range 100 {
+		if open, until = f.Strategy.Open(until); !open {
+			return false, until
+		}
+		if until.IsZero() {
+			break
+		}
+	}
+	return false, until
+}
+
+func (d *decider) anyPending() bool {
+	for _, x := range d.s.Desktops {
+		if x.Phase == Pending {
+			return true
+		}
+	}
+	return false
+}
+
+// sayWhatWaits tells why nothing happens when nothing is under way and nothing
+// begins.
+func (d *decider) sayWhatWaits(busy int) {
+	if busy > 0 || !d.out.Need.Empty() || len(d.out.Begin) > 0 || d.out.Acts() {
+		return
+	}
+	reasons := map[string]int{}
+	for _, x := range d.s.Desktops {
+		if x.Phase == Pending && x.WaitCode != "" {
+			reasons[x.WaitCode]++
+		}
+	}
+	for _, g := range d.settled {
+		if g.Status == events.StatusDeferred {
+			reasons[g.Code] += len(g.Desktops)
+		}
+	}
+	best, most := "", 0
+	for code, n := range reasons {
+		if n > most || n == most && code < best {
+			best, most = code, n
+		}
+	}
+	if most > 0 {
+		d.stand(best, fmt.Sprintf("%s: %d", waitText[best], most), zero)
+	}
+}
+
+// waitText says for what desktops wait, for people.
+var waitText = map[string]string{
+	events.CodeSessionWait:   "desktops that somebody is using",
+	events.CodeStatusWait:    "desktops in a passing status",
+	events.CodeThrottled:     "desktops for which ECD asked to slow down",
+	events.CodeNotAuthorized: "desktops that we may not touch",
+}
