@@ -169,7 +169,7 @@ func (r *reader) check(v value) Check {
 }
 
 func (r *reader) command(v value) string {
-	s, ok := r.scalar(v, "text", "!!str")
+	s, ok := r.scalar(v, anyText, "!!str")
 	if ok && (s == "" || len(s) > MaxCommand) {
 		r.faultf(v, "must be 1 to %d bytes, is %d", MaxCommand, len(s))
 		return ""

@@ -52,6 +52,8 @@ func (r *reader) pairs(v value, take func(key *yaml.Node, item value)) {
 		key := v.node.Content[i]
 		item := value{v.node.Content[i+1], v.child(key.Value)}
 		switch line, again := lines[key.Value]; {
+		case key.ShortTag() == "!!merge":
+			r.aliased(value{key, item.path})
 		case !r.plain(value{key, item.path}):
 		case key.Kind != yaml.ScalarNode || key.ShortTag() != "!!str":
 			r.faultf(value{key, item.path}, "the key must be text; put it in quotes")
@@ -81,6 +83,10 @@ func (r *reader) list(v value, least, most int, item func(value)) {
 	}
 }
 
+// anyText is what a scalar is called that may be any text, even one that YAML
+// takes for a number, a date or a truth value unless it stands in quotes.
+const anyText = "text"
+
 // scalar returns the text of a value that is neither list nor object. The tags
 // say which of YAML's types it may have.
 func (r *reader) scalar(v value, what string, tags ...string) (string, bool) {
@@ -89,7 +95,7 @@ func (r *reader) scalar(v value, what string, tags ...string) (string, bool) {
 	}
 	if !slices.Contains(tags, v.node.ShortTag()) {
 		hint := ""
-		if slices.Contains(tags, "!!str") && v.node.ShortTag() != "!!null" {
+		if what == anyText && v.node.ShortTag() != "!!null" {
 			hint = "; put it in quotes"
 		}
 		r.faultf(v, "must be %s, is %s%s", what, kind(v.node), hint)
@@ -114,10 +120,14 @@ func (r *reader) is(v value, want yaml.Kind, what string) bool {
 // stand for millions, and one edit change what is far away from it.
 func (r *reader) plain(v value) bool {
 	if v.node.Kind == yaml.AliasNode || v.node.Anchor != "" {
-		r.faultf(v, "anchors and aliases are not read; write the value out")
+		r.aliased(v)
 		return false
 	}
 	return true
+}
+
+func (r *reader) aliased(v value) {
+	r.faultf(v, "anchors and aliases are not read; write the value out")
 }
 
 // kind names what a node is, for people.
