@@ -36,6 +36,16 @@ func (s Shape) String() string {
 	return fmt.Sprintf("shape(%d)", int(s))
 }
 
+// ParseShape returns the shape of that name, as String gives it.
+func ParseShape(name string) (Shape, error) {
+	for s := Objects; s <= Object; s++ {
+		if s.String() == name {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("shape %q is none of objects, strings, raw-data, object", name)
+}
+
 // cloudEvent is one message as EventBridge wraps it. Source: FC, "MNS queue
 // triggers", sample event.
 type cloudEvent struct {

@@ -1,0 +1,313 @@
+package localcloud
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/internal/localcloud/ecd"
+	"github.com/regild/regild/internal/localcloud/fault"
+	"github.com/regild/regild/internal/localcloud/mns"
+)
+
+// maxAdminBody bounds what the admin address reads of one request, in bytes.
+const maxAdminBody = 1 << 20
+
+// A question is one request to the admin address. What it returns is answered
+// as JSON; an error is answered in plain text.
+type question func(r *http.Request, body []byte) (any, error)
+
+// errAbsent says that what was asked for is not there.
+var errAbsent = errors.New("no such thing here")
+
+// admin answers the addresses that the package comment lists.
+func (c *Cloud) admin() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, ask := range map[string]question{
+		"GET /clock":                        c.tellTime,
+		"POST /clock":                       c.moveTime,
+		"GET /admin/desktops":               c.listDesktops,
+		"GET /admin/desktops/{id}":          c.showDesktop,
+		"POST /admin/desktops/{id}":         c.patchDesktop,
+		"POST /admin/desktops/{id}/connect": c.connectDesktop,
+		"GET /admin/images":                 c.listImages,
+		"POST /admin/images/{id}":           c.patchImage,
+		"GET /admin/wipes":                  c.listWipes,
+		"GET /admin/calls":                  c.countCalls,
+		"GET /admin/outcomes":               c.listOutcomes,
+		"GET /admin/messages":               c.listMessages,
+		"POST /admin/send":                  c.send,
+		"POST /admin/publish":               c.publish,
+		"POST /admin/faults":                c.addFaults,
+		"DELETE /admin/faults":              c.clearFaults,
+		"GET /admin/journal":                c.listJournal,
+	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, ask) })
+	}
+	mux.HandleFunc("GET /admin/journal/{key...}", c.showJournal)
+	return mux
+}
+
+func answer(w http.ResponseWriter, r *http.Request, ask question) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAdminBody))
+	if err != nil {
+		http.Error(w, fmt.Sprintf("body is larger than %d bytes or was cut off", maxAdminBody), http.StatusRequestEntityTooLarge)
+		return
+	}
+	result, err := ask(r, body)
+	switch {
+	case errors.Is(err, errAbsent):
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	_ = e.Encode(result) // a client that left does not read it
+}
+
+func (c *Cloud) tellTime(*http.Request, []byte) (any, error) {
+	return struct {
+		Now  time.Time `json:"now"`
+		Rate float64   `json:"rate"`
+	}{c.Clock.Now(), c.Clock.Rate()}, nil
+}
+
+func (c *Cloud) moveTime(r *http.Request, body []byte) (any, error) {
+	var move struct {
+		Advance time.Duration `yaml:"advance"`
+		Rate    *float64      `yaml:"rate"`
+	}
+	if err := read(body, &move); err != nil {
+		return nil, err
+	}
+	if move.Advance < 0 || (move.Rate != nil && *move.Rate < 0) {
+		return nil, errors.New("the clock does not run backwards")
+	}
+	if move.Rate != nil {
+		c.Clock.SetRate(*move.Rate)
+	}
+	c.Clock.Advance(move.Advance)
+	return c.tellTime(r, nil)
+}
+
+func (c *Cloud) listDesktops(*http.Request, []byte) (any, error) {
+	return inStateWords(c.ECD.Desktops())
+}
+
+func (c *Cloud) listImages(*http.Request, []byte) (any, error) { return inStateWords(c.ECD.Images()) }
+
+func (c *Cloud) showDesktop(r *http.Request, _ []byte) (any, error) {
+	d, ok := c.ECD.Desktop(r.PathValue("id"))
+	if !ok {
+		return nil, fmt.Errorf("desktop %s: %w", r.PathValue("id"), errAbsent)
+	}
+	return inStateWords(d)
+}
+
+func (c *Cloud) patchDesktop(r *http.Request, body []byte) (any, error) {
+	var err error
+	found := c.ECD.Update(r.PathValue("id"), func(d *ecd.Desktop) {
+		patched := *d
+		patched.Tags = nil // a patch replaces the tags, and must not write into d's
+		if err = read(body, &patched); err != nil {
+			return
+		}
+		if patched.Tags == nil {
+			patched.Tags = d.Tags
+		}
+		*d = patched
+	})
+	if !found {
+		return nil, fmt.Errorf("desktop %s: %w", r.PathValue("id"), errAbsent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.showDesktop(r, nil)
+}
+
+func (c *Cloud) connectDesktop(r *http.Request, _ []byte) (any, error) {
+	user := formValue(r, "user", "")
+	if user == "" {
+		return nil, errors.New("user is missing")
+	}
+	if !c.ECD.Connect(r.PathValue("id"), user) {
+		return nil, errors.New("the desktop is absent, not running or in maintenance")
+	}
+	return c.showDesktop(r, nil)
+}
+
+func (c *Cloud) patchImage(r *http.Request, body []byte) (any, error) {
+	var err error
+	var after ecd.Image
+	found := c.ECD.UpdateImage(r.PathValue("id"), func(i *ecd.Image) {
+		patched := *i
+		if err = read(body, &patched); err == nil {
+			*i = patched
+		}
+		after = *i
+	})
+	if !found {
+		return nil, fmt.Errorf("image %s: %w", r.PathValue("id"), errAbsent)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return inStateWords(after)
+}
+
+// listWipes answers with the ledger under the names of its Go fields.
+func (c *Cloud) listWipes(*http.Request, []byte) (any, error) {
+	return append([]ecd.Wipe{}, c.ECD.Wipes()...), nil
+}
+
+func (c *Cloud) countCalls(*http.Request, []byte) (any, error) {
+	counts := map[string]map[string]int{}
+	for key, n := range c.Faults.Calls() {
+		service, operation := key[0], key[1]
+		if counts[service] == nil {
+			counts[service] = map[string]int{}
+		}
+		counts[service][operation] = n
+	}
+	return counts, nil
+}
+
+// text is a message's body: JSON as it is, anything else as a string.
+func text(body []byte) any {
+	if json.Valid(body) {
+		return json.RawMessage(body)
+	}
+	return string(body)
+}
+
+func (c *Cloud) listOutcomes(r *http.Request, _ []byte) (any, error) {
+	type publication struct {
+		ID   string    `json:"id"`
+		Time time.Time `json:"time"`
+		Tag  string    `json:"tag"`
+		Body any       `json:"body"`
+	}
+	all := []publication{}
+	for _, p := range c.MNS.Published(formValue(r, "topic", ResultTopic)) {
+		all = append(all, publication{p.ID, p.Time, p.Tag, text(p.Body)})
+	}
+	return all, nil
+}
+
+func (c *Cloud) listMessages(r *http.Request, _ []byte) (any, error) {
+	type message struct {
+		ID       string    `json:"id"`
+		Visible  time.Time `json:"visible"`
+		Received int       `json:"received"`
+		Body     any       `json:"body"`
+	}
+	name := formValue(r, "queue", RequestQueue)
+	pending := c.MNS.Pending(name)
+	if pending == nil {
+		return nil, fmt.Errorf("queue %s: %w", name, errAbsent)
+	}
+	all := []message{}
+	for _, m := range pending {
+		all = append(all, message{m.ID, m.NextVisible, m.DequeueCount, text(m.Body)})
+	}
+	return all, nil
+}
+
+func (c *Cloud) send(r *http.Request, body []byte) (any, error) {
+	delay, err := time.ParseDuration(formValue(r, "delay", "0s"))
+	if err != nil || delay < 0 {
+		return nil, errors.New("delay is not a duration such as 90s")
+	}
+	return sent(c.MNS.Send(formValue(r, "queue", RequestQueue), body, delay))
+}
+
+func (c *Cloud) publish(r *http.Request, body []byte) (any, error) {
+	return sent(c.MNS.Publish(formValue(r, "topic", ResultTopic), body, formValue(r, "tag", "")))
+}
+
+func sent(id string, err error) (any, error) {
+	if e, ok := errors.AsType[*mns.Error](err); ok && e.Status == http.StatusNotFound {
+		return nil, fmt.Errorf("%w: %w", err, errAbsent)
+	}
+	return map[string]string{"id": id}, err
+}
+
+func (c *Cloud) addFaults(_ *http.Request, body []byte) (any, error) {
+	var rules []fault.Rule
+	if err := read(body, &rules); err != nil {
+		rules = make([]fault.Rule, 1)
+		if err := read(body, &rules[0]); err != nil {
+			return nil, err
+		}
+	}
+	var faults []error
+	added := []string{}
+	for _, r := range rules {
+		faults = append(faults, checkRule(r))
+		added = append(added, r.String())
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	c.Faults.Add(rules...)
+	return map[string][]string{"added": added}, nil
+}
+
+func (c *Cloud) clearFaults(*http.Request, []byte) (any, error) {
+	c.Faults.Clear()
+	return map[string]bool{"cleared": true}, nil
+}
+
+func (c *Cloud) listJournal(*http.Request, []byte) (any, error) {
+	return append([]string{}, c.OSS.Keys(JournalBucket)...), nil
+}
+
+func (c *Cloud) showJournal(w http.ResponseWriter, r *http.Request) {
+	object, ok := c.OSS.Object(JournalBucket, r.PathValue("key"))
+	if !ok {
+		http.Error(w, "no such object in the journal's bucket", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(object)
+}
+
+// formValue reads the URL alone: the body is the message.
+func formValue(r *http.Request, name, otherwise string) string {
+	if v := r.URL.Query().Get(name); v != "" {
+		return v
+	}
+	return otherwise
+}
+
+// read decodes a body strictly, as state files are.
+func read(body []byte, into any) error {
+	if err := yaml.Load(body, into, yaml.WithKnownFields()); err != nil {
+		return fmt.Errorf("reading the body: %w", err)
+	}
+	return nil
+}
+
+// inStateWords returns v as a state file would write it, ready for JSON.
+func inStateWords(v any) (any, error) {
+	data, err := yaml.Dump(v)
+	if err != nil {
+		return nil, fmt.Errorf("writing the answer: %w", err)
+	}
+	var plain any
+	if err := yaml.Load(data, &plain); err != nil {
+		return nil, fmt.Errorf("writing the answer: %w", err)
+	}
+	return plain, nil
+}
