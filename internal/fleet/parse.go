@@ -22,6 +22,7 @@ const (
 	MaxWaves     = 50      // in a strategy
 	MaxWindows   = 50      // in a strategy
 	MaxBlackouts = 200     // in a strategy
+	MaxZones     = 100     // different ones in the file: looking for one that is not there is slow
 	MaxCount     = 1000000 // desktops, as a share
 	MaxFaults    = 1000    // reported at once
 )

@@ -219,6 +219,10 @@ func (r *reader) zone(v value) *time.Location {
 		return nil
 	}
 	zone, known := r.zones[s]
+	if !known && len(r.zones) == MaxZones {
+		r.faultf(v, "is one time zone too many; at most %d different ones are read", MaxZones)
+		return nil
+	}
 	if !known {
 		// Local is wherever the function happens to run. The form keeps paths out.
 		if zoneForm.MatchString(s) && s != "Local" {

@@ -90,6 +90,18 @@ func TestWhatIsTooMuchIsAFault(t *testing.T) {
 			one("strategy: {waves: " + list(fleet.MaxWaves+1, "%d0") + "}"),
 			"fleets[0].strategy.waves: must have at most 50, has 51",
 		},
+		"zones": {
+			one("strategy: {windows: [{zone: UTC}], blackouts: " + list(fleet.MaxZones, "{from: 2026-12-24, zone: Z%d}") + "}"),
+			"fleets[0].strategy.blackouts[99].zone: is one time zone too many; at most 100 different ones are read",
+		},
+		"windows": {
+			one("strategy: {windows: " + list(fleet.MaxWindows+1, "{from: '10:%02d', to: '12:00', zone: UTC}") + "}"),
+			"fleets[0].strategy.windows: must have at most 50, has 51",
+		},
+		"blackouts": {
+			one("strategy: {blackouts: " + list(fleet.MaxBlackouts+1, "{from: 2026-12-24, zone: UTC, reason: r%d}") + "}"),
+			"fleets[0].strategy.blackouts: must have at most 200, has 201",
+		},
 		"images": {
 			strings.Replace(one("requests: true"), "[w]", list(fleet.MaxImages+1, "w%d"), 1),
 			"fleets[0].images: must have at most 100, has 101",

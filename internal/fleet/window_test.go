@@ -59,6 +59,8 @@ func TestWindowsOpenAndCloseByTheClockOnTheWall(t *testing.T) {
 			"2026-11-28T00:30:00+08:00", false, "2026-11-28T01:00:00+08:00"},
 		{"windows that touch are one", []fleet.Window{night, {From: clock(6, 0), To: clock(7, 0), Zone: shanghai}}, nil,
 			"2026-11-28T05:00:00+08:00", true, "2026-11-28T07:00:00+08:00"},
+		{"all of a day but a minute", []fleet.Window{{From: clock(10, 0), To: clock(9, 59), Zone: shanghai}}, nil,
+			"2026-11-28T10:00:00+08:00", true, "2026-11-29T09:59:00+08:00"},
 		{"every whole day", []fleet.Window{{From: 0, To: clock(24, 0), Zone: berlin}}, nil, "2026-11-23T08:00:00Z", true, ""},
 		// Clocks in Berlin go from 02:00 to 03:00 on 2027-03-28.
 		{"opens in the missing hour", []fleet.Window{{From: clock(2, 30), To: clock(5, 0), Zone: berlin}}, nil,
