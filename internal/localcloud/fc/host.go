@@ -272,6 +272,11 @@ func (h *Host) retire(ctx context.Context, in *instance) error {
 		return nil
 	}
 	result, err := h.run(ctx, in, newCall(preStopCall, newRequestID(), &h.function))
+	select {
+	case <-h.over:
+		return nil // everything is being killed, the hook with it
+	default:
+	}
 	if err == nil {
 		err = result.Err()
 	}
