@@ -7,14 +7,15 @@ import (
 	"strings"
 )
 
-// CloudEvents types of vendor events that regild looks at. ActionTrail's are
-// recognised by their ending, because the part before it varies with the
-// product (ecd:…, actiontrail:…). Source: EventBridge, "ActionTrail events".
-const (
-	SuffixActionTrailAPI     = ":ActionTrail:ApiCall"
-	SuffixActionTrailConsole = ":ActionTrail:ConsoleOperation"
-	TypeECSImageStateChange  = "ecs:Image:StateChange"
-)
+// IsVendorEvent says whether a CloudEvent of that type is one of the vendor's
+// that ParseActionTrail reads. ActionTrail's types are recognised by their
+// ending, because the part before it varies (ecd:…, actiontrail:…). Source:
+// EventBridge, "ActionTrail events".
+func IsVendorEvent(eventType string) bool {
+	return strings.HasSuffix(eventType, ":ActionTrail:ApiCall") ||
+		strings.HasSuffix(eventType, ":ActionTrail:ConsoleOperation") ||
+		eventType == "ecs:Image:StateChange"
+}
 
 // ErrECSImage is why an image event of ECS is refused.
 var ErrECSImage = errors.New("an Image:StateChange event of ECS is not an image of Elastic Desktop Service: " +
@@ -50,6 +51,9 @@ func ParseActionTrail(data []byte) (event ImageEvent, relevant bool, err error) 
 		return ImageEvent{}, false, ErrECSImage
 	}
 	name := word(fields, "eventName")
+	if name == "" && word(fields, "serviceName") == "" {
+		return ImageEvent{}, false, errors.New("the record names neither a service nor a call; it is not one of ActionTrail")
+	}
 	if !strings.EqualFold(word(fields, "serviceName"), "ecd") || word(fields, "errorCode") != "" {
 		return ImageEvent{}, false, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -131,7 +132,8 @@ func parseArray(dec *json.Decoder, depth int) (value, error) {
 // them. Every field that it is asked for counts as known.
 type reader struct {
 	value
-	known  []string
+	known  []string // names that were asked for
+	needed []string // those of them that the document cannot go without
 	faults Faults
 }
 
@@ -176,14 +178,20 @@ func (r *reader) field(name string, want kind) (value, bool) {
 		return value{}, false
 	}
 	if v.kind != want {
-		r.faults.add(name, "is %s; write %s or leave the field out", v.kind, want)
+		otherwise := " or leave the field out"
+		if slices.Contains(r.needed, name) {
+			otherwise = ""
+		}
+		r.faults.add(name, "is %s; write %s%s", v.kind, want, otherwise)
 		return value{}, false
 	}
 	return v, true
 }
 
-// require adds a fault when the field is not there at all.
+// require adds a fault when the field is not there at all. It is called before
+// the field is read.
 func (r *reader) require(name, hint string) {
+	r.needed = append(r.needed, name)
 	if !r.has(name) && !r.broken() {
 		r.faults.add(name, "is missing; %s", hint)
 	}
@@ -265,10 +273,10 @@ func (r *reader) texts(name string, least, most int, ok check) []string {
 // nobody asked for.
 func (r *reader) finish() error {
 	for _, name := range unique(r.twice) {
-		r.faults.add(quoted(name), "stands more than once; keep one")
+		r.faults.add(path(name), "stands more than once; keep one")
 	}
 	for _, name := range sortedNames(r.fields) {
-		if !contains(r.known, name) {
+		if !slices.Contains(r.known, name) {
 			r.unknown(name)
 		}
 	}
@@ -277,8 +285,8 @@ func (r *reader) finish() error {
 
 func (r *reader) unknown(name string) {
 	if near := nearest(name, r.known); near != "" {
-		r.faults.add(quoted(name), "is not a field of this message; did you mean %s?", near)
+		r.faults.add(path(name), "is not a field of this message; did you mean %s?", near)
 		return
 	}
-	r.faults.add(quoted(name), "is not a field of this message; take it out (known: %s)", strings.Join(r.known, ", "))
+	r.faults.add(path(name), "is not a field of this message; take it out (known: %s)", strings.Join(r.known, ", "))
 }

@@ -36,14 +36,16 @@ func ParseRelease(data []byte) (Release, error) {
 		Image:     r.str("image", checkText(maxImageName)),
 	}
 	rel.Images = r.images()
-	if region, image := r.str("regionId", checkRegion), r.str("imageId", checkReleaseImage); r.has("images") {
-		if r.has("regionId") || r.has("imageId") {
-			r.faults.add("images", "stands beside regionId or imageId; use images, or the pair, not both")
-		}
-	} else {
+	if !r.has("images") {
 		r.require("regionId", "name the region of the image, or give images by region")
 		r.require("imageId", "name the image, or give images by region")
+	}
+	region, image := r.str("regionId", checkRegion), r.str("imageId", checkReleaseImage)
+	switch {
+	case !r.has("images"):
 		rel.Images = map[string]string{region: image}
+	case r.has("regionId") || r.has("imageId"):
+		r.faults.add("images", "stands beside regionId or imageId; use images, or the pair, not both")
 	}
 	rel.DryRun = r.flag("dryRun")
 	rel.PlanDigest = r.str("planDigest", checkDigest)
@@ -90,7 +92,7 @@ func (r *reader) images() map[string]string {
 		images[region] = image.text
 	}
 	for _, region := range unique(v.twice) {
-		r.faults.add("images."+cut(region, maxRegion), "stands more than once; keep one")
+		r.faults.add("images."+path(region), "stands more than once; keep one")
 	}
 	return images
 }

@@ -69,24 +69,39 @@ func ParseRequest(data []byte) (Request, error) {
 	r := read(data)
 	ours := r.present(append(ourSpelling.names(), ourOwn...))
 	apis := r.present(apiSpelling.names())
-
-	s := ourSpelling
-	if len(apis) > len(ours) {
-		s = apiSpelling
+	if len(apis) == 0 {
+		return r.request(ourSpelling, true), r.finish()
 	}
-	if len(ours) > 0 && len(apis) > 0 {
-		r.faults.add("", "the message mixes two spellings, regild's (%s) and that of RebuildDesktops (%s); use one",
-			strings.Join(ours, ", "), strings.Join(apis, ", "))
-		r.known = append(ours, apis...)
+	if len(ours) == 0 {
+		return r.request(apiSpelling, false), r.finish()
 	}
-	req := r.request(s)
+	r.faults.add("", "the message mixes two spellings, regild's (%s) and that of RebuildDesktops (%s); use one",
+		strings.Join(ours, ", "), strings.Join(apis, ", "))
+	req := r.request(r.mixed(), true)
+	r.known = append(r.known, append(ours, apis...)...)
 	return req, r.finish()
 }
 
-// request reads all fields of a request in the order of the contract.
-func (r *reader) request(s spelling) Request {
+// mixed returns for each field the spelling in which it is there.
+func (r *reader) mixed() spelling {
+	pick := func(our, api string) string {
+		if r.has(api) && !r.has(our) {
+			return api
+		}
+		return our
+	}
+	o, a := ourSpelling, apiSpelling
+	return spelling{
+		pick(o.region, a.region), pick(o.desktops, a.desktops), pick(o.image, a.image),
+		pick(o.operate, a.operate), pick(o.language, a.language), pick(o.after, a.after),
+	}
+}
+
+// request reads all fields of a request in the order of the contract, those
+// that only we have when own says so.
+func (r *reader) request(s spelling, own bool) Request {
 	var req Request
-	if s == ourSpelling || r.has("requestId") {
+	if own {
 		req.RequestID = r.str("requestId", checkText(MaxRequestID))
 	}
 	r.require(s.region, "name the region of the desktops, such as cn-hangzhou")
@@ -97,7 +112,7 @@ func (r *reader) request(s spelling) Request {
 	req.OperateType = r.str(s.operate, oneOf(OperateTypes...))
 	req.Language = r.str(s.language, oneOf(Languages...))
 	req.AfterStatus = r.str(s.after, oneOf(AfterStatuses...))
-	if s == ourSpelling {
+	if own {
 		req.Consent = r.texts("consent", 0, len(Consents), oneOf(Consents...))
 		req.DryRun = r.flag("dryRun")
 		req.PlanDigest = r.str("planDigest", checkDigest)

@@ -25,6 +25,7 @@ var (
 	releaseForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
 	rolloutForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}$`)
 	digestForm  = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
+	nameForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
 
 const maxRegion = 40 // characters; the longest today has 20
@@ -110,14 +111,19 @@ func alternatives(words []string) string {
 	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
 }
 
-// quoted returns s as it may stand in a sentence: plain when it is an ordinary
-// name, else quoted, and never long.
-func quoted(s string) string {
-	const most = 60
-	if len(s) > most {
-		s = cut(s, most)
+// maxQuoted bounds how much of an outside word is repeated, in bytes.
+const maxQuoted = 60
+
+// quoted returns an outside word as it may stand in a sentence.
+func quoted(s string) string { return strconv.Quote(cut(s, maxQuoted)) }
+
+// path returns an outside name as the path of a field: as it is when it is an
+// ordinary name, else quoted.
+func path(name string) string {
+	if nameForm.MatchString(name) {
+		return name
 	}
-	return strconv.Quote(s)
+	return quoted(name)
 }
 
 // nearest returns the known name that was probably meant, or "".
@@ -160,8 +166,6 @@ func distance(a, b string) int {
 }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // unique returns the strings of list sorted, each once.
 func unique(list []string) []string {
