@@ -14,6 +14,7 @@
 package ecd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,8 @@ type Config struct {
 	Concurrency, ReadConcurrency int
 	// Observe, when set, is told of each attempt, from several goroutines.
 	Observe func(Call)
-	// Backoff replaces the waits between attempts, Sleep how they are waited.
+	// Backoff replaces the bounds of the waits between attempts, 1 to 8 seconds,
+	// and with them the pauses after throttling; Sleep how they are waited.
 	Backoff []time.Duration
 	Sleep   func(context.Context, time.Duration) error
 }
@@ -104,25 +106,17 @@ func New(cfg Config) (*Client, error) {
 	policy := func(need time.Duration, unknown int) pace.Policy {
 		return pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Need: need, Unknown: unknown}
 	}
-	change := &pace.Limiter{Max: or(cfg.Concurrency, defaultConcurrency)}
-	read := &pace.Limiter{Max: or(cfg.ReadConcurrency, defaultReadConcurrency)}
-	timeout := or(cfg.CallTimeout, defaultCallTimeout)
+	change := policy(0, 0).Limiter(cmp.Or(cfg.Concurrency, defaultConcurrency))
+	read := policy(0, 0).Limiter(cmp.Or(cfg.ReadConcurrency, defaultReadConcurrency))
+	timeout := cmp.Or(cfg.CallTimeout, defaultCallTimeout)
 	return &Client{
 		protocol: protocol, host: host,
 		keys:     cfg.Keys,
 		wire:     pace.NewWire(change.Max + read.Max),
-		rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
+		rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
 		changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
 		reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
 	}, nil
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }
 
 // parseEndpoint splits an endpoint into protocol and host.
@@ -212,7 +206,7 @@ func (c *Client) exchange(ctx context.Context, region string, keys access.Keys,
 		err = send(ctx, client, new(dara.RuntimeOptions))
 	}
 	if !seam.called {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", or(err, errNothingSent))
+		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(err, errNothingSent))
 	}
 	return seam.answer, seam.err
 }

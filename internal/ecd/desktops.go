@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -183,7 +184,7 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 	var users list[text]
 	for _, s := range d.Sessions {
 		// A session without a name is somebody's all the same.
-		users = append(users, or(or(s.EndUserID, s.ExternalUserName), "unknown"))
+		users = append(users, cmp.Or(s.EndUserID, s.ExternalUserName, "unknown"))
 	}
 	out.Users = words(users)
 	if out.PolicyGroupID == "" && len(d.PolicyGroupIDList) > 0 {

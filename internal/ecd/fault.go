@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,7 +21,7 @@ import (
 // answer of ECD's.
 func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
 	said, err := decode[envelope](a.Body)
-	requestID := pace.Message(or(string(said.RequestID), a.Header.Get("X-Acs-Request-Id")), keys)
+	requestID := pace.Message(cmp.Or(string(said.RequestID), a.Header.Get("X-Acs-Request-Id")), keys)
 	if err != nil {
 		return requestID, unreadable(api, requestID, a.Status, err)
 	}

@@ -15,6 +15,7 @@
 package mns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,8 @@ type Config struct {
 	Concurrency int
 	// Observe, when set, is told of each attempt, from several goroutines.
 	Observe func(Call)
-	// Backoff replaces the waits between attempts, Sleep how they are waited.
+	// Backoff replaces the bounds of the waits between attempts, 0.2 to 3.2
+	// seconds, and with them the pauses after throttling; Sleep how they are waited.
 	Backoff []time.Duration
 	Sleep   func(context.Context, time.Duration) error
 }
@@ -98,21 +100,16 @@ func New(cfg Config) (*Client, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	if cfg.Timeout == 0 {
-		cfg.Timeout = defaultTimeout
-	}
-	if cfg.Concurrency == 0 {
-		cfg.Concurrency = defaultConcurrency
-	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = backoff
 	}
+	policy := pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Unknown: unknownRepeats, Need: need}
+	limit := policy.Limiter(cmp.Or(cfg.Concurrency, defaultConcurrency))
 	c := &Client{
-		endpoint: at, keys: cfg.Keys, wire: pace.NewWire(cfg.Concurrency),
+		endpoint: at, keys: cfg.Keys, wire: pace.NewWire(limit.Max),
 		calls: pace.Caller{
-			Limit:   &pace.Limiter{Max: cfg.Concurrency},
-			Policy:  pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Unknown: unknownRepeats, Need: need},
-			Timeout: cfg.Timeout, Observe: cfg.Observe,
+			Limit: limit, Policy: policy,
+			Timeout: cmp.Or(cfg.Timeout, defaultTimeout), Observe: cfg.Observe,
 		},
 	}
 	first, err := newLane(c.wire, at)

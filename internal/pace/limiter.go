@@ -9,6 +9,7 @@
 package pace
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,10 +22,10 @@ import (
 const (
 	defaultMax = 4
 	// firstPause is how long nothing new begins after the first throttling
-	// answer, and maxPause after many in a row: long enough to let a limit of one
-	// call in a few seconds through, short beside an invocation.
-	firstPause = 250 * time.Millisecond
-	maxPause   = 4 * time.Second
+	// answer, and longestPause after many in a row: long enough to let a limit of
+	// one call in a few seconds through, short beside an invocation.
+	firstPause   = 250 * time.Millisecond
+	longestPause = 4 * time.Second
 )
 
 // ErrNoTime says that the service's throttling leaves no time for the call
@@ -36,9 +37,13 @@ var ErrNoTime = errors.New("no time left after the pause that throttling asks fo
 // zero value allows four at once. All methods may be called from several
 // goroutines; a Limiter must not be copied after its first use.
 type Limiter struct {
-	// Max is how many calls may be under way at most; 0 means 4. It must not be
-	// changed after the first Acquire.
+	// Max is how many calls may be under way at most; 0 means 4. The exported
+	// fields must not be changed after the first Acquire.
 	Max int
+	// FirstPause is how long nothing begins after a throttled call; it doubles
+	// up to LongestPause with each further one until a call succeeds. 0 means
+	// 250 ms, and 4 s.
+	FirstPause, LongestPause time.Duration
 
 	mu      sync.Mutex
 	allowed float64 // 1 to Max; 0 until the first use
@@ -145,7 +150,8 @@ func (l *Limiter) begin() {
 func (l *Limiter) slowDown() {
 	l.epoch++
 	l.allowed = max(l.allowed/2, 1)
-	l.pause = min(max(2*l.pause, firstPause), maxPause)
+	first, longest := cmp.Or(l.FirstPause, firstPause), cmp.Or(l.LongestPause, longestPause)
+	l.pause = min(max(2*l.pause, first), longest)
 	l.until = time.Now().Add(l.pause)
 }
 

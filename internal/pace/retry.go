@@ -35,6 +35,17 @@ type Policy struct {
 	Rand  func() float64
 }
 
+// Limiter returns a limiter of up to n calls whose pauses go with the waits of
+// p: from a quarter of the first to half of the last, which is the limiter's
+// own default for the default waits.
+func (p Policy) Limiter(n int) *Limiter {
+	l := &Limiter{Max: n}
+	if len(p.Steps) > 0 {
+		l.FirstPause, l.LongestPause = p.Steps[0]/4, p.Steps[len(p.Steps)-1]/2
+	}
+	return l
+}
+
 // Retry runs call, and again while its error says that this is safe: while
 // desktop.FateOf is NotSent, and for as many unknown fates as the policy
 // allows. It gives up before a wait that would leave less than Need of the
