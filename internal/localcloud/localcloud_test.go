@@ -144,11 +144,39 @@ func TestSettingsMayBeOverriddenAndTheJournalLeftOut(t *testing.T) {
 	}
 }
 
-func TestARequestOnTheQueueReachesTheRealBinary(t *testing.T) {
+// build returns the path of fc's test function.
+func build(t *testing.T) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "echo")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./fc/testdata/echo").CombinedOutput(); err != nil {
 		t.Fatalf("building the test function: %v\n%s", err, out)
 	}
+	return path
+}
+
+func TestAnObserverMayKillTheFunctionInTheMiddleOfACall(t *testing.T) {
+	c := start(t, localcloud.Options{State: small(), Function: fc.Function{Path: build(t)}})
+	for _, phase := range []fault.Phase{fault.Received, fault.Done} {
+		killed := false
+		c.Faults.Observe(func(p fault.Point) {
+			if p.Service == "ecd" && p.Phase == phase && !killed {
+				killed = true
+				c.FC.Kill()
+			}
+		})
+		event := fmt.Appendf(nil, `{"tell":%q}`, c.ECDURL)
+		r, err := c.FC.Invoke(t.Context(), event)
+		if err != nil || r.ErrorType != fc.Unhandled || !strings.Contains(r.ErrorMessage, "killed") {
+			t.Errorf("killed at %s, the invocation ended as %+v, %v, want unhandled", phase, r, err)
+		}
+		if r, err := c.FC.Invoke(t.Context(), event); err != nil || r.Failed() {
+			t.Errorf("the invocation after that ended as %+v, %v, want success", r, err)
+		}
+	}
+}
+
+func TestARequestOnTheQueueReachesTheRealBinary(t *testing.T) {
+	path := build(t)
 	var result fc.Result
 	c := start(t, localcloud.Options{
 		State:    small(),

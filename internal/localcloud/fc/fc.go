@@ -13,6 +13,10 @@
 // lifecycle" and "Error handling" in FC's documentation, and the protocol
 // that fc-runtime-go-sdk v0.3.1 speaks.
 //
+// What it does not imitate: freezing an instance between invocations, the
+// memory limit, several invocations at once in one instance, HTTP triggers, and
+// refusing an invocation for want of instances, which waits here.
+//
 // It is for the local cloud and for tests, never for production: anyone who
 // can reach the loopback interface of the machine can speak to the runtime API.
 package fc

@@ -48,12 +48,12 @@ type report struct {
 	Calls       int
 	Initialized int
 	Env         []string
-	Keys        struct{ AccessKeyId, AccessKeySecret, SecurityToken string } //nolint:revive // the SDK's names
+	Keys        struct{ AccessKeyId, AccessKeySecret, SecurityToken string }
 	DeadlineMS  int64
 	Context     struct {
 		RequestID  string
 		Region     string
-		AccountId  string //nolint:revive // the SDK's name
+		AccountId  string
 		RetryCount int
 		Function   struct {
 			Name, Handler, Memory string

@@ -95,11 +95,14 @@ func (in *instance) supervise(started chan<- error, stdout *lines) {
 	}
 	err = in.cmd.Wait()
 	stdout.flush()
-	state := in.cmd.ProcessState
 	in.mu.Lock()
 	in.known.Running = false
-	in.known.CPU = state.UserTime() + state.SystemTime()
-	in.cause = state.String()
+	if state := in.cmd.ProcessState; state != nil {
+		in.known.CPU = state.UserTime() + state.SystemTime()
+		in.cause = state.String()
+	} else {
+		in.cause = err.Error()
+	}
 	in.mu.Unlock()
 	_ = in.server.Close()
 	close(in.ended)

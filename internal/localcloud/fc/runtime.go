@@ -60,8 +60,7 @@ func newCall(kind int, id string, f *Function) *call {
 type runtimeAPI struct {
 	function *Function
 	work     chan *call // unbuffered: received from only by a process that asks
-	ready    chan struct{}
-	answered func() // called before an answer is acknowledged, while the process surely lives
+	answered func()     // called before an answer is acknowledged, while the process surely lives
 
 	mu      sync.Mutex
 	first   time.Time // of the first next
@@ -70,7 +69,7 @@ type runtimeAPI struct {
 
 func newRuntimeAPI(f *Function, answered func()) *runtimeAPI {
 	return &runtimeAPI{
-		function: f, work: make(chan *call), ready: make(chan struct{}),
+		function: f, work: make(chan *call),
 		answered: answered, pending: map[string]*call{},
 	}
 }
@@ -98,7 +97,6 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	if a.first.IsZero() {
 		a.first = time.Now()
-		close(a.ready)
 	}
 	a.mu.Unlock()
 	select {
