@@ -50,7 +50,7 @@ type claim struct {
 // admit returns nil for a call that may go on. now is real time.
 func (g gate) admit(r *http.Request, f form, now time.Time) error {
 	read := rpcClaim
-	if r.Header.Get("Authorization") != "" {
+	if isACS3(r) {
 		read = acs3Claim
 	}
 	c, err := read(r, f)
@@ -120,6 +120,10 @@ func (g gate) once(nonce string, now time.Time) error {
 	g.nonces[nonce] = now
 	return nil
 }
+
+// isACS3 says whether a call is signed in its headers; otherwise it must be in
+// its parameters.
+func isACS3(r *http.Request) bool { return r.Header.Get("Authorization") != "" }
 
 // acs3Claim reads the signature in the headers.
 func acs3Claim(r *http.Request, f form) (claim, error) {

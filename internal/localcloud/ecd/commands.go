@@ -87,8 +87,8 @@ func (s *Server) runCommand(c *call) (any, error) {
 		i.runs = append(i.runs, e.run(c.now, time.Duration(timeout)*time.Second))
 	}
 	s.invocations = append(s.invocations, i)
-	if len(s.invocations) > maxInvocations {
-		s.invocations = slices.Delete(s.invocations, 0, 1)
+	if over := len(s.invocations) - maxInvocations; over > 0 {
+		s.invocations = slices.Delete(s.invocations, 0, over)
 	}
 	return runAnswer{c.id(), i.id}, nil
 }

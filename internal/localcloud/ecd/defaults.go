@@ -3,7 +3,7 @@ package ecd
 import "time"
 
 // Default returns the state that the local cloud starts with when it is given
-// none: some seventy desktops in three regions in every condition that a rebuild
+// none: some eighty desktops in three regions in every condition that a rebuild
 // can meet, and the images they are on or could go to.
 func Default() State {
 	return State{Images: defaultImages(), Desktops: append(append(hangzhou(), oddities()...), elsewhere()...)}
@@ -59,11 +59,11 @@ func oddities() []Desktop {
 			Tags: map[string]string{"fleet": "office", "ring": "broad"}, EndUsers: []string{name + "-user"}, Created: day(3, 1), Started: day(11, 20)}
 	}
 	connected := at("ecd-gx2x1dhsmconn%04d", "hz-connected-%d")
-	connected.Count, connected.Sessions = 4, []Session{{User: "hz-connected-%d-user", Since: day(11, 23)}}
+	connected.Count, connected.Sessions = 4, []Session{{User: "hz-connected-%d-user"}}
 	leaving := at("ecd-gx2x1dhsmleav0001", "hz-leaving")
-	leaving.Sessions, leaving.Leaves = []Session{{User: "hz-leaving-user", Since: day(11, 23)}}, 10*time.Minute
+	leaving.Sessions, leaving.Leaves = []Session{{User: "hz-leaving-user"}}, 10*time.Minute
 	idle := at("ecd-gx2x1dhsmidle0001", "hz-logged-on")
-	idle.Sessions = []Session{{User: "hz-logged-on-user", Since: day(11, 22), Idle: 20 * time.Hour, Disconnected: true}}
+	idle.Sessions = []Session{{User: "hz-logged-on-user", Idle: 20 * time.Hour, Disconnected: true}}
 	starting := at("ecd-gx2x1dhsmstrt0001", "hz-starting")
 	starting.Status, starting.Settles = Starting, time.Minute
 	rebuilding := at("ecd-gx2x1dhsmrbld0001", "hz-rebuilding")

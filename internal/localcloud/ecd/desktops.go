@@ -118,7 +118,7 @@ func (s *Server) show(d *Desktop) desktopShown {
 		ProtocolType: d.Protocol, SessionType: d.SessionType, Disks: []diskShown{},
 		OfficeSiteId: d.OfficeSiteID, DirectoryId: d.OfficeSiteID,
 		PolicyGroupId: d.PolicyGroupID, PolicyGroupIdList: []string{d.PolicyGroupID},
-		EndUserIds: slices.Concat([]string{}, d.EndUsers), BindAmount: len(d.EndUsers),
+		EndUserIds: append([]string{}, d.EndUsers...), BindAmount: len(d.EndUsers),
 		Sessions: []sessionShown{}, Tags: []struct{}{},
 		ManagementFlags: d.flags(), ChargeType: d.ChargeType, HostName: d.Name, Progress: "100%",
 		CreationTime: minutes(d.Created), StartTime: minutes(d.Started), StandardStartTime: seconds(d.Started),

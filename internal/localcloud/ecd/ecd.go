@@ -31,7 +31,7 @@
 //
 // What it does not imitate: RAM permissions, prices and orders, office sites,
 // policies, snapshots, desktop groups as things of their own, XML answers, and
-// any operation that operations does not list. A reset writes a record whose two
+// any operation that Server.table does not list. A reset writes a record whose two
 // images are the same; the vendor does not say whether it writes one.
 //
 // Sources: the reference of each operation at Alibaba Cloud's help pages

@@ -150,7 +150,7 @@ func (s *Server) showSession(c *call, e *entry, session Session, checkOS bool) d
 		OsType: titled(e.OS), ProtocolType: e.Protocol, OfficeSiteId: e.OfficeSiteID,
 		SessionStartTime:     seconds(since),
 		SessionIdleTime:      int64(session.Idle.Seconds()),
-		LatestConnectionTime: int64(c.now.Sub(since).Seconds()),
+		LatestConnectionTime: int64(max(0, c.now.Sub(since)).Seconds()),
 	}
 	shown.TotalConnectionTime = shown.LatestConnectionTime
 	if session.Disconnected {

@@ -54,10 +54,10 @@ func (s *Server) table() map[string]operation {
 }
 
 // operationOf names a call: the header of ACS3, or the Action of the RPC style
-// in the query or in a form body.
+// in the query or in a form body. Only what the signature covers counts.
 func operationOf(r *http.Request) string {
-	if name := r.Header.Get("x-acs-action"); name != "" {
-		return name
+	if isACS3(r) {
+		return r.Header.Get("x-acs-action")
 	}
 	if name := r.URL.Query().Get("Action"); name != "" {
 		return name
@@ -96,8 +96,10 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, requestID string
 		return nil, err
 	}
 	p := f.all()
-	spoken := r.Header.Get("x-acs-version")
-	or(&spoken, p["Version"])
+	spoken := p["Version"]
+	if isACS3(r) {
+		spoken = r.Header.Get("x-acs-version")
+	}
 	if spoken != version {
 		return nil, refuse(http.StatusBadRequest, "InvalidVersion", "Specified parameter Version is not valid.")
 	}

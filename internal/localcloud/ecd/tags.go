@@ -2,7 +2,6 @@ package ecd
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -55,7 +54,7 @@ func (s *Server) listTagResources(c *call) (any, error) {
 		}
 	}
 	part, next := cut(found, p, func(t tagShown) int { return t.position })
-	return tagsAnswer{c.id(), slices.Concat([]tagShown{}, part), next}, nil
+	return tagsAnswer{c.id(), append([]tagShown{}, part...), next}, nil
 }
 
 // tagged reads what the three operations on tags have in common.
