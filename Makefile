@@ -81,8 +81,18 @@ vuln:
 
 # Fuzz every fuzz target for FUZZTIME each (5s).
 fuzz:
-	FUZZTIME=$(FUZZTIME) GO='$(GO)' .ci/fuzz
+	GO='$(GO)' .ci/each fuzz Fuzz -run='^$$' -fuzztime=$(FUZZTIME) -fuzz
 .PHONY: fuzz
+
+# Kill the function at random against the local cloud that counts wipes: TIME=10m or SCHEDULES=1000 for more than a short run.
+chaos: build
+	REGILD_CHAOS_TIME='$(TIME)' REGILD_CHAOS_SCHEDULES='$(SCHEDULES)' GO='$(GO)' .ci/each chaos TestChaos -count=1 -timeout=0 -run
+.PHONY: chaos
+
+# Run every benchmark: COUNT=10 for enough runs to compare with `go tool -modfile=tools/go.mod benchstat`.
+bench: build
+	GO='$(GO)' .ci/each bench Benchmark -count=$(or $(COUNT),1) -timeout=0 -run='^$$' -benchmem -bench
+.PHONY: bench
 
 # Drive the local cloud with npm clients that nobody here wrote.
 conformance: conformance/node_modules
