@@ -456,3 +456,35 @@ func TestImagesMessagesFaultsAndTheJournalAreWithinReach(t *testing.T) {
 		}
 	}
 }
+
+func TestOnARunningClockTheTriggerDeliversAgainByItself(t *testing.T) {
+	fast := 100_000.0 // the backoff of 15 s takes no time
+	state := small()
+	state.Clock.Rate = &fast
+	tries := 0 // one worker, one invocation at a time
+	delivered := make(chan bridge.Delivery)
+	c := start(t, localcloud.Options{
+		State: state,
+		Invoker: function(func(context.Context, []byte) (fc.Result, error) {
+			if tries++; tries == 1 {
+				return fc.Result{ErrorType: "RetryError"}, nil
+			}
+			return fc.Result{}, nil
+		}),
+		Stream: func(o *bridge.Options) { o.Observe = func(d bridge.Delivery) { delivered <- d } },
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Bridge.Run(ctx) }()
+	if _, err := c.MNS.Send(localcloud.RequestQueue, []byte("x"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	first, second := <-delivered, <-delivered
+	if first.Released != 1 || second.Deleted != 1 {
+		t.Errorf("deliveries were %+v and %+v, want a release and then a deletion", first, second)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
