@@ -10,8 +10,12 @@ import (
 // for the CloudEvent around it below MaxBytes.
 const MaxPlanPage = 60_000
 
-// maxPlanMessage bounds the sentence for one desktop of a plan, in bytes.
-const maxPlanMessage = 512
+// Bounds of what stands in a plan, in bytes: the sentence for one desktop, and
+// the name of a wave or of a code.
+const (
+	maxPlanMessage = 512
+	maxPlanName    = 128
+)
 
 // What a plan intends for one desktop.
 const (
@@ -72,55 +76,71 @@ func DigestPlan(p Plan) string {
 }
 
 // PlanPages cuts a whole plan into pages of at most MaxPlanPage bytes each,
-// numbers them, and fills PlanDigest with DigestPlan when it is empty. Equal
-// plans give equal pages. It leaves p as it is.
+// numbers them, and fills PlanDigest with DigestPlan when it is empty. Every
+// page carries the calls and the time of the whole plan. Equal plans give
+// equal pages. It leaves p as it is.
 func PlanPages(p Plan) []Plan {
 	if p.PlanDigest == "" {
 		p.PlanDigest = DigestPlan(p)
 	}
+	waves := p.Waves
+	// Nines stand for page numbers that are not known yet.
+	p.Waves, p.Page, p.Pages = []PlanWave{}, 999_999, 999_999
 	if p.Calls == nil {
 		p.Calls = map[string]int{}
 	}
-	pages := []Plan{}
-	// Nines stand for page numbers that are not known yet.
-	blank := p
-	blank.Waves, blank.Page, blank.Pages = []PlanWave{}, 999_999, 999_999
-	room := MaxPlanPage - size(blank)
-
-	page, left := blank, room
-	turn := func() {
-		pages = append(pages, page)
-		page, left = blank, room
-		page.Waves = []PlanWave{}
-	}
-	for _, w := range p.Waves {
-		open := PlanWave{N: w.N, Name: cut(w.Name, 128), Desktops: []PlanDesktop{}}
-		start := func() {
-			page.Waves = append(page.Waves, open)
-			left -= size(open) + 1
-		}
-		if left < size(open)+1 {
-			turn()
-		}
-		start()
+	b := binder{blank: p, room: MaxPlanPage - size(p)}
+	b.turn()
+	for _, w := range waves {
+		b.open(PlanWave{N: w.N, Name: cut(w.Name, maxPlanName), Desktops: []PlanDesktop{}})
 		for _, d := range w.Desktops {
-			d.Message = cut(d.Message, maxPlanMessage)
-			need := size(d) + 1
-			if left < need {
-				turn()
-				start()
-			}
-			last := &page.Waves[len(page.Waves)-1]
-			last.Desktops = append(last.Desktops, d)
-			left -= need
+			d.Code, d.Message = cut(d.Code, maxPlanName), cut(d.Message, maxPlanMessage)
+			b.write(d)
 		}
 	}
-	pages = append(pages, page)
-	for i := range pages {
-		pages[i].Page, pages[i].Pages = i+1, len(pages)
-		pages[i].Calls = maps.Clone(p.Calls)
+	for i := range b.pages {
+		b.pages[i].Page, b.pages[i].Pages = i+1, len(b.pages)
+		b.pages[i].Calls = maps.Clone(p.Calls)
 	}
-	return pages
+	return b.pages
+}
+
+// A binder fills pages.
+type binder struct {
+	blank Plan
+	room  int // bytes that a blank page leaves for waves
+	pages []Plan
+	left  int // bytes of the last page that are free
+	wave  PlanWave
+}
+
+// turn begins a page.
+func (b *binder) turn() {
+	b.pages, b.left = append(b.pages, b.blank), b.room
+}
+
+// open begins a wave, or goes on with it on a new page.
+func (b *binder) open(w PlanWave) {
+	need := size(w) + 1 // with a comma
+	if b.left < need {
+		b.turn()
+	}
+	page := &b.pages[len(b.pages)-1]
+	page.Waves = append(page.Waves, w)
+	b.wave, b.left = w, b.left-need
+}
+
+// write adds a desktop to the wave that is open.
+func (b *binder) write(d PlanDesktop) {
+	need := size(d) + 1
+	if b.left < need {
+		b.turn()
+		b.open(b.wave)
+	}
+	page := &b.pages[len(b.pages)-1]
+	w := &page.Waves[len(page.Waves)-1]
+	w.Desktops = append(w.Desktops, d)
+	b.left -= need
 }
 
 // Event returns one page as a CloudEvent from source, dated at. Its id is made

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -226,7 +227,7 @@ func (r *reader) whole(name string, least, most int) int {
 	}
 	// JSON knows no integers: 7, 7.0 and 7e0 are the same number.
 	f, err := strconv.ParseFloat(v.text, 64)
-	if err != nil || f != float64(int(f)) || f < float64(least) || f > float64(most) {
+	if err != nil || f != math.Trunc(f) || f < float64(least) || f > float64(most) {
 		r.faults.add(name, "is %s; write a whole number from %d to %d", cut(v.text, 40), least, most)
 		return 0
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,7 +113,7 @@ func TestAnIdentityIsShortAndPrintableWhateverTheSenderWrote(t *testing.T) {
 
 func TestANestedArrayOfOneElementIsOneRefusal(t *testing.T) {
 	got := Open([]byte(`[[{"regionId":"cn-hangzhou"}],{"regionId":"cn-hangzhou"}]`))
-	if len(got) != 2 || got[0].Err != errArray || got[1].Err != nil {
+	if len(got) != 2 || !errors.Is(got[0].Err, errArray) || got[1].Err != nil {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -123,7 +124,7 @@ func TestTooManyEnvelopesInOneAnotherAreRefused(t *testing.T) {
 		body = base64.StdEncoding.EncodeToString([]byte(`{"messageBody":` + strconv.Quote(body) + `}`))
 	}
 	got := Open([]byte(body))
-	if len(got) != 1 || got[0].Err != errLayers {
+	if len(got) != 1 || !errors.Is(got[0].Err, errLayers) {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -132,7 +133,7 @@ func TestTooManyEnvelopesInOneAnotherAreRefused(t *testing.T) {
 // count would take the square of the payload's length.
 func TestDeepEnvelopesAreRefusedInBoundedTime(t *testing.T) {
 	body := strings.Repeat(`{"messageBody":`, 9000) + `1` + strings.Repeat(`}`, 9000)
-	if got := Open([]byte(body)); len(got) != 1 || got[0].Err != errLayers {
+	if got := Open([]byte(body)); len(got) != 1 || !errors.Is(got[0].Err, errLayers) {
 		t.Errorf("got %+v", got[0].Err)
 	}
 }
@@ -161,7 +162,7 @@ func TestWhatIsBeyondTheLimitsIsRefusedAndSaysSo(t *testing.T) {
 
 func TestTextInOtherEncodingsIsRefusedWithAdvice(t *testing.T) {
 	for _, body := range []string{"\xff\xfe{\x00", "\xfe\xff\x00{"} {
-		if got := Open([]byte(body)); len(got) != 1 || got[0].Err != errUTF16 {
+		if got := Open([]byte(body)); len(got) != 1 || !errors.Is(got[0].Err, errUTF16) {
 			t.Errorf("%q: got %+v", body, got)
 		}
 	}
