@@ -125,7 +125,7 @@ deploy: package deploy/node_modules
 	@[ -n "$${REGILD_ACCOUNT:-}" ] || { echo 'set REGILD_ACCOUNT to the account id (docs/deployment.md)'; exit 1; }
 	@[ -n "$${REGILD_FLEETS:-}" ] || [ -e fleets.yaml ] || { echo 'the function would look for fleets.yaml, and there is none to deploy'; exit 1; }
 	$(S) deploy -a '$(or $(ALIAS),default)' --assume-yes
-	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger"; done
+	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger" || exit 1; done
 .PHONY: deploy
 
 # Turn away every invocation of the deployed function, at once (the kill switch); `make start` lets them in again.

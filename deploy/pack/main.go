@@ -1,7 +1,7 @@
 // Command pack writes the zip that Function Compute runs.
 //
 // The archive depends on the files' contents and names only: entries are in the order given, without directories, owners or
-// times. So the same sources give the same bytes on every machine, and Serverless Devs, which compares checksums, uploads only
+// their times. So the same sources give the same bytes on every machine, and Serverless Devs, which compares checksums, uploads only
 // what has changed. The execute bit is kept, without which the runtime cannot start the binary.
 package main
 
@@ -13,7 +13,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
+
+// epoch is the earliest time that a zip can hold: one that is left out reads as day 0 of month 0, which some tools refuse.
+var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func main() {
 	out := flag.String("o", "", "write the archive to this `file`")
@@ -60,7 +64,7 @@ func add(archive *zip.Writer, name string) error {
 		return err
 	}
 
-	header := &zip.FileHeader{Name: filepath.Base(name), Method: zip.Deflate}
+	header := &zip.FileHeader{Name: filepath.Base(name), Method: zip.Deflate, Modified: epoch}
 	header.SetMode(0o644)
 	if info.Mode()&0o100 != 0 {
 		header.SetMode(0o755)
