@@ -63,10 +63,11 @@ func sign(r *http.Request, k mns.Keys) *http.Request {
 	return r
 }
 
-// reply is an answer.
+// reply is an answer. Its headers are spelled as they were set: the service's
+// own are in lower case.
 type reply struct {
 	status int
-	header http.Header
+	header map[string][]string
 	body   string
 }
 
@@ -107,4 +108,38 @@ func bodies(messages []mns.Message) []string {
 		all = append(all, string(m.Body))
 	}
 	return all
+}
+
+func mustSend(t *testing.T, s *mns.Server, queue, body string, delay time.Duration) string {
+	t.Helper()
+	id, err := s.Send(queue, []byte(body), delay)
+	if err != nil {
+		t.Fatalf("sending %q to %s: %v", body, queue, err)
+	}
+	return id
+}
+
+// one receives the one message that is there, or stops the test.
+func one(t *testing.T, s *mns.Server, queue string) mns.Message {
+	t.Helper()
+	got := s.Receive(t.Context(), queue, 16, 0)
+	if len(got) != 1 {
+		t.Fatalf("got %d messages from %s, want 1: %q", len(got), queue, bodies(got))
+	}
+	return got[0]
+}
+
+func none(t *testing.T, s *mns.Server, queue string) {
+	t.Helper()
+	if got := s.Receive(t.Context(), queue, 16, 0); len(got) != 0 {
+		t.Fatalf("got %q from %s, want nothing", bodies(got), queue)
+	}
+}
+
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	e, ok := err.(*mns.Error)
+	if !ok || e.Code != code {
+		t.Fatalf("got error %v, want %s", err, code)
+	}
 }

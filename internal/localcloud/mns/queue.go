@@ -143,17 +143,21 @@ func (s *Server) send(q *queue, d draft) *message {
 	return m
 }
 
-// Receive takes up to max messages, waiting for the first one for up to wait of
+// Receive takes up to most messages, waiting for the first one for up to wait of
 // the cloud's time, or until ctx is done. A queue that does not exist has none.
-func (s *Server) Receive(ctx context.Context, queue string, max int, wait time.Duration) []Message {
-	got, err := s.receive(ctx, queue, max, wait)
+func (s *Server) Receive(ctx context.Context, queue string, most int, wait time.Duration) []Message {
+	if most < 1 {
+		return nil
+	}
+	got, err := s.receive(ctx, queue, most, wait)
 	if err != nil {
 		return nil
 	}
 	return got
 }
 
-func (s *Server) receive(ctx context.Context, name string, max int, wait time.Duration) ([]Message, error) {
+// receive needs a most of at least 1.
+func (s *Server) receive(ctx context.Context, name string, most int, wait time.Duration) ([]Message, error) {
 	deadline := s.clock.Now().Add(wait)
 	duplicate := s.duplicate
 	for {
@@ -164,7 +168,7 @@ func (s *Server) receive(ctx context.Context, name string, max int, wait time.Du
 			return nil, errQueueNotExist
 		}
 		now := s.clock.Now()
-		got := s.take(q, max, now, duplicate)
+		got := s.take(q, most, now, duplicate)
 		again, some := s.next(q)
 		changed := s.changed
 		s.mu.Unlock()
@@ -182,17 +186,20 @@ func (s *Server) receive(ctx context.Context, name string, max int, wait time.Du
 	}
 }
 
-// take hands out up to max messages. It needs s.mu.
-func (s *Server) take(q *queue, max int, now time.Time, duplicate float64) []Message {
+// take hands out up to most messages. It needs s.mu.
+func (s *Server) take(q *queue, most int, now time.Time, duplicate float64) []Message {
 	s.sweep(q, now)
 	ready := s.ready(q, now, duplicate)
 	var got []Message
-	for _, m := range ready[:min(max, len(ready))] {
+	for _, m := range ready[:min(most, len(ready))] {
 		if m.DequeueCount++; m.DequeueCount == 1 {
 			m.FirstDequeueTime = now
 		}
 		s.hide(m, now, q.attrs.Visibility)
 		got = append(got, m.copy())
+	}
+	if len(got) > 0 && q.attrs.DeadLetterQueue != "" {
+		s.wake() // who waits for dead letters now knows when to look
 	}
 	return got
 }
@@ -232,20 +239,21 @@ func (s *Server) sweep(q *queue, now time.Time) {
 		if from != q && from.attrs.DeadLetterQueue != q.name {
 			continue
 		}
-		var kept []*message
-		for _, m := range from.messages {
-			switch to := s.queues[from.attrs.DeadLetterQueue]; {
-			case !now.Before(m.EnqueueTime.Add(from.attrs.Retention)):
-			case to != nil && from.exhausted(m) && !m.NextVisible.After(now):
-				s.bury(from, to, m)
-			default:
-				kept = append(kept, m)
+		from.messages = slices.DeleteFunc(from.messages, func(m *message) bool {
+			if !now.Before(m.EnqueueTime.Add(from.attrs.Retention)) {
+				return true
 			}
-		}
-		from.messages = kept
+			to := s.queues[from.attrs.DeadLetterQueue]
+			if to == nil || !from.exhausted(m) || m.NextVisible.After(now) {
+				return false
+			}
+			s.bury(from, to, m)
+			return true
+		})
 	}
 }
 
+// exhausted says whether a message was received as often as its queue allows.
 func (q *queue) exhausted(m *message) bool {
 	return q.attrs.DeadLetterQueue != q.name && q.attrs.MaxReceiveCount > 0 && m.DequeueCount >= q.attrs.MaxReceiveCount
 }
@@ -305,7 +313,12 @@ func (s *Server) delete(q *queue, handle string) error {
 // Release makes a message visible again at once, as if its visibility timeout
 // had passed: it will be delivered again. A handle that is no longer valid is
 // ignored.
-func (s *Server) Release(queue, handle string) {
+func (s *Server) Release(queue, handle string) { s.ReleaseAfter(queue, handle, 0) }
+
+// ReleaseAfter makes a message visible again after delay of the cloud's time,
+// as a change of its visibility would, and as Release does for no delay. A
+// handle that is no longer valid is ignored.
+func (s *Server) ReleaseAfter(queue, handle string, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[queue]
@@ -316,7 +329,7 @@ func (s *Server) Release(queue, handle string) {
 	if err != nil {
 		return
 	}
-	m.NextVisible, m.Handle = s.clock.Now(), ""
+	s.hide(m, s.clock.Now(), max(delay, 0))
 	s.wake()
 }
 

@@ -1,52 +1,15 @@
 package mns_test
 
 import (
-	"context"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/regild/regild/internal/localcloud/clock"
 	"github.com/regild/regild/internal/localcloud/mns"
 )
-
-func mustSend(t *testing.T, s *mns.Server, queue, body string, delay time.Duration) string {
-	t.Helper()
-	id, err := s.Send(queue, []byte(body), delay)
-	if err != nil {
-		t.Fatalf("sending %q to %s: %v", body, queue, err)
-	}
-	return id
-}
-
-// one receives the one message that is there, or stops the test.
-func one(t *testing.T, s *mns.Server, queue string) mns.Message {
-	t.Helper()
-	got := s.Receive(t.Context(), queue, 16, 0)
-	if len(got) != 1 {
-		t.Fatalf("got %d messages from %s, want 1: %q", len(got), queue, bodies(got))
-	}
-	return got[0]
-}
-
-func none(t *testing.T, s *mns.Server, queue string) {
-	t.Helper()
-	if got := s.Receive(t.Context(), queue, 16, 0); len(got) != 0 {
-		t.Fatalf("got %q from %s, want nothing", bodies(got), queue)
-	}
-}
-
-func wantCode(t *testing.T, err error, code string) {
-	t.Helper()
-	e, ok := err.(*mns.Error)
-	if !ok || e.Code != code {
-		t.Fatalf("got error %v, want %s", err, code)
-	}
-}
 
 func TestAMessageIsDeliveredAgainWhenItsVisibilityTimeoutPasses(t *testing.T) {
 	s, c := newServer(mns.Options{})
@@ -93,6 +56,28 @@ func TestReleaseMakesAMessageVisibleAtOnce(t *testing.T) {
 	s.Release("q", "x")
 	s.Release("no", m.Handle)
 	none(t, s, "q")
+}
+
+func TestReleaseAfterMakesAMessageVisibleLater(t *testing.T) {
+	s, c := newServer(mns.Options{})
+	mustSend(t, s, "q", "x", 0)
+	m := one(t, s, "q")
+	s.ReleaseAfter("q", m.Handle, time.Minute)
+	wantCode(t, s.Delete("q", m.Handle), "MessageNotExist")
+	c.Advance(time.Minute - 1)
+	none(t, s, "q")
+	c.Advance(1)
+	one(t, s, "q")
+}
+
+func TestReceivingNoMessagesTakesNone(t *testing.T) {
+	s, _ := newServer(mns.Options{})
+	mustSend(t, s, "q", "x", 0)
+	for _, most := range []int{0, -1} {
+		if got := s.Receive(t.Context(), "q", most, time.Hour); got != nil {
+			t.Errorf("got %q for at most %d, want nothing", bodies(got), most)
+		}
+	}
 }
 
 func TestADelayedMessageAppearsWhenItsDelayHasPassed(t *testing.T) {
@@ -157,85 +142,6 @@ func TestRetentionEndsAMessageWhateverItsState(t *testing.T) {
 	if at, ok := s.Next("short"); ok {
 		t.Errorf("got next %v of an empty queue, want none", at)
 	}
-}
-
-func TestALongPollEndsWhenAMessageComesOrTimeRunsOut(t *testing.T) {
-	tests := []struct {
-		name string
-		do   func(*testing.T, *mns.Server, *clock.Clock)
-		want int
-	}{
-		{"sent", func(t *testing.T, s *mns.Server, _ *clock.Clock) { mustSend(t, s, "q", "x", 0) }, 1},
-		{"published", func(t *testing.T, s *mns.Server, _ *clock.Clock) {
-			s.Subscribe("t", "s", mns.Subscription{Endpoint: s.QueueEndpoint("q")})
-			if _, err := s.Publish("t", []byte("x"), ""); err != nil {
-				t.Error(err)
-			}
-		}, 1},
-		{"delay over", func(t *testing.T, s *mns.Server, c *clock.Clock) {
-			mustSend(t, s, "q", "x", 10*time.Second)
-			c.Advance(10 * time.Second)
-		}, 1},
-		{"time over", func(_ *testing.T, _ *mns.Server, c *clock.Clock) { c.Advance(20 * time.Second) }, 0},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s, c := newServer(mns.Options{})
-				done := make(chan []mns.Message, 1)
-				go func() { done <- s.Receive(t.Context(), "q", 1, 20*time.Second) }()
-				synctest.Wait()
-				c.Advance(5 * time.Second)
-				synctest.Wait()
-				select {
-				case got := <-done:
-					t.Fatalf("got %q after 5 s, want the poll to go on", bodies(got))
-				default:
-				}
-				tt.do(t, s, c)
-				if got := <-done; len(got) != tt.want {
-					t.Errorf("got %q, want %d messages", bodies(got), tt.want)
-				}
-			})
-		})
-	}
-}
-
-func TestALongPollOverHTTPEndsAfterItsSecondsOfTheCloudsTime(t *testing.T) {
-	for _, target := range []string{"/queues/q/messages?waitseconds=20", "/queues/q/messages?WaitSeconds=20&numOfMessages=16", "/queues/polled/messages"} {
-		synctest.Test(t, func(t *testing.T) {
-			s, c := newServer(mns.Options{})
-			s.CreateQueue("polled", mns.QueueAttributes{PollingWait: 20 * time.Second})
-			done := make(chan reply, 1)
-			go func() { done <- ask(t, s, "GET", target, "") }()
-			for range 20 {
-				synctest.Wait()
-				if len(done) > 0 {
-					t.Fatalf("%s: got an answer at %v, want it after 20 s", target, c.Now())
-				}
-				c.Advance(time.Second)
-			}
-			(<-done).is(t, 404, "MessageNotExist")
-		})
-	}
-}
-
-func TestALongPollEndsWhenItsClientLeavesOrItsQueueGoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := newServer(mns.Options{})
-		ctx, cancel := context.WithCancel(t.Context())
-		left := make(chan []mns.Message, 1)
-		go func() { left <- s.Receive(ctx, "q", 1, 30*time.Second) }()
-		gone := make(chan reply, 1)
-		go func() { gone <- ask(t, s, "GET", "/queues/q/messages?waitseconds=30", "") }()
-		synctest.Wait()
-		cancel()
-		if got := <-left; got != nil {
-			t.Errorf("got %q, want nothing", bodies(got))
-		}
-		ask(t, s, "DELETE", "/queues/q", "").is(t, 204, "")
-		(<-gone).is(t, 404, "QueueNotExist")
-	})
 }
 
 func TestChangingVisibilityGivesANewHandleAndEndsTheOld(t *testing.T) {
@@ -387,50 +293,6 @@ func TestDuplicatesAreHandedOutThoughInvisibleButNotBeforeTheirDelay(t *testing.
 	none(t, s, "q")
 }
 
-func TestAMessageReceivedTooOftenGoesToTheDeadLetterQueue(t *testing.T) {
-	s, c := newServer(mns.Options{})
-	s.CreateQueue("dead", mns.QueueAttributes{})
-	s.CreateQueue("work", mns.QueueAttributes{DeadLetterQueue: "dead", MaxReceiveCount: 2})
-	id := mustSend(t, s, "work", "poison", 0)
-	for range 2 {
-		one(t, s, "work")
-		none(t, s, "dead")
-		if at, ok := s.Next("work"); !ok || !at.Equal(c.Now().Add(30*time.Second)) {
-			t.Errorf("got next %v, %t, want in 30 s", at, ok)
-		}
-		c.Advance(30 * time.Second)
-	}
-	m := one(t, s, "dead")
-	if string(m.Body) != "poison" || m.ID == id || m.DequeueCount != 1 || !m.EnqueueTime.Equal(start) {
-		t.Errorf("got %+v, want the message under its own id and old time", m)
-	}
-	want := []mns.Property{
-		{Name: "DLQSourceArn", Value: "acs:mns:cn-hangzhou:1234567890123456:queues/work", Type: "STRING"},
-		{Name: "DLQOriginMessageId", Value: id, Type: "STRING"},
-	}
-	if !slices.Equal(m.SystemProperties, want) {
-		t.Errorf("got system properties %v, want %v", m.SystemProperties, want)
-	}
-	none(t, s, "work")
-}
-
-func TestALongPollOnADeadLetterQueueSeesWhatDies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, c := newServer(mns.Options{})
-		s.CreateQueue("dead", mns.QueueAttributes{})
-		s.CreateQueue("work", mns.QueueAttributes{DeadLetterQueue: "dead", MaxReceiveCount: 1, Visibility: 10 * time.Second})
-		mustSend(t, s, "work", "poison", 0)
-		one(t, s, "work")
-		done := make(chan []mns.Message, 1)
-		go func() { done <- s.Receive(t.Context(), "dead", 1, 30*time.Second) }()
-		synctest.Wait()
-		c.Advance(10 * time.Second)
-		if got := <-done; len(got) != 1 {
-			t.Errorf("got %q, want the dead letter", bodies(got))
-		}
-	})
-}
-
 func TestPropertiesAreCarried(t *testing.T) {
 	s, _ := newServer(mns.Options{})
 	ask(t, s, "POST", "/queues/q/messages", "<Message><MessageBody>x</MessageBody><MessageGroupId>g</MessageGroupId>"+
@@ -487,11 +349,12 @@ func TestTheSameSeedGivesTheSameServer(t *testing.T) {
 		}
 		return all.String()
 	}
-	if run(1) != run(1) {
-		t.Error("got different runs of one seed")
+	first := run(1)
+	if again := run(1); again != first {
+		t.Errorf("got %s of the same seed, want %s", again, first)
 	}
-	if run(1) == run(2) {
-		t.Error("got equal runs of two seeds")
+	if other := run(2); other == first {
+		t.Errorf("got %s of another seed as well", other)
 	}
 }
 

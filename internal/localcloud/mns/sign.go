@@ -188,7 +188,8 @@ func mnsHeaders(h http.Header, besides ...string) string {
 }
 
 // signV2 returns a call's V2 signature. target is path and query exactly as
-// they were sent.
+// they were sent. Without Date, x-mns-date stands in its place as well as among
+// the x-mns-* headers.
 func signV2(secret, method, target string, h http.Header) string {
 	date := h.Get("Date")
 	if date == "" {
