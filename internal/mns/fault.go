@@ -27,10 +27,10 @@ func messageID(body []byte) (string, error) {
 	return pace.Message(v.ID, access.Keys{}), nil
 }
 
-// fault is the failure of an answer other than 201, classified by MNS's code.
-// An answer that is not MNS's own says nothing, whatever its status. Source:
+// judge says what an answer other than 201 means, by MNS's code. One that is
+// not MNS's own says nothing, whatever its status; nor does any 5xx. Source:
 // "Syntax of error responses".
-func fault(api, requestID string, keys access.Keys, a pace.Answer) error {
+func judge(api, requestID string, keys access.Keys, a pace.Answer) error {
 	var said struct {
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
@@ -48,9 +48,10 @@ func fault(api, requestID string, keys access.Keys, a pace.Answer) error {
 		return e
 	case said.Code == "QpsLimitExceeded" || said.Code == "TooManyRequests":
 		e.Fate, e.Throttled = desktop.NotSent, true
+	case a.Status < 400 || a.Status > 499:
 	case a.Status == http.StatusForbidden, forbidden[said.Code]:
 		e.Fate = desktop.Forbidden
-	case a.Status >= 400 && a.Status < 500:
+	default:
 		e.Fate = desktop.Refused
 	}
 	e.Code, e.Message = pace.Message(said.Code, keys), pace.Message(said.Message, keys)
@@ -61,7 +62,7 @@ func fault(api, requestID string, keys access.Keys, a pace.Answer) error {
 }
 
 // forbidden are the codes that say that these credentials will get nothing
-// done, whatever the status they come with: also when the clock is wrong.
+// done, whatever 4xx they come with: also when the clock is wrong.
 var forbidden = map[string]bool{
 	"AccessDenied": true, "InvalidAccessKeyId": true, "SignatureDoesNotMatch": true, "InvalidSecurityToken": true,
 	"InvalidAuthorizationHeader": true, "MissingAuthorizationHeader": true, "InvalidDateHeader": true, "TimeExpired": true,

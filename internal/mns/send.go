@@ -82,7 +82,7 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 		}
 		requestID := answer.Header.Get("X-Mns-Request-Id")
 		if answer.Status != http.StatusCreated {
-			return requestID, fault(api, requestID, keys, answer)
+			return requestID, judge(api, requestID, keys, answer)
 		}
 		id, err = messageID(answer.Body)
 		if err != nil {
