@@ -71,8 +71,9 @@ func (s *Server) describeDesktops(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found []listed
-	for _, e := range s.candidates(wanted.ids) {
+	candidates := s.candidates(wanted.ids)
+	found := make([]listed, 0, len(candidates))
+	for _, e := range candidates {
 		e.settle(c.now)
 		if d := e.shown(c.now); d.RegionID == region && wanted.match(d) {
 			found = append(found, listed{d, e.position})

@@ -24,10 +24,10 @@
 // Where the vendor publishes no answer, it takes the one that is worse for the
 // client: it rebuilds pooled desktops, desktops in maintenance or in use, and
 // images larger than the disk, and leaves it to the client not to ask for it.
-// Refused are only what the documentation forbids: images of the other GPU kind,
-// and another OS family outside the mainland. The codes InvalidImageId.NotFound,
-// IncorrectImageStatus, InvalidImageId.GpuMismatch and InvalidImageId.OsTypeMismatch
-// are this package's, since the vendor names none.
+// Refused is only what the documentation forbids: images of the other GPU kind,
+// and another OS family outside the mainland. There is no published table of
+// errors either, so the codes InvalidImageId.*, IncorrectImageStatus and
+// QuotaExceeded.TagsPerResource are this package's; clients do well to go by 4xx.
 //
 // What it does not imitate: RAM permissions, prices and orders, office sites,
 // policies, snapshots, desktop groups as things of their own, XML answers, and

@@ -66,16 +66,20 @@ func (f *desktopFilter) match(d *Desktop) bool {
 	if f.group != "" && !f.onlyPooled && d.GroupID != f.group {
 		return false
 	}
-	is := func(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
-	in := func(list []string, got string) bool {
-		return len(list) == 0 || slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, got) })
-	}
 	return is(f.name, d.Name) && is(f.officeSite, d.OfficeSiteID) && is(f.policyGroup, d.PolicyGroupID) &&
 		is(f.protocol, d.Protocol) && is(f.resourceGroup, d.ResourceGroupID) && is(f.kind, d.Type) && is(f.charge, d.ChargeType) &&
 		(f.flag == "" || slices.Contains(d.flags(), f.flag)) &&
 		in(f.statuses, d.Status) && in(f.images, d.ImageID) && in(f.osTypes, d.OS) &&
 		(len(f.users) == 0 || overlap(f.users, d.EndUsers)) && !overlap(f.notUsers, d.EndUsers) &&
 		hasTags(d.Tags, f.tags)
+}
+
+// is says whether got is what is wanted, or nothing is.
+func is(want, got string) bool { return want == "" || strings.EqualFold(want, got) }
+
+// in says whether got is one of the list, or the list is empty.
+func in(list []string, got string) bool {
+	return len(list) == 0 || slices.ContainsFunc(list, func(s string) bool { return strings.EqualFold(s, got) })
 }
 
 func overlap(a, b []string) bool {

@@ -2,6 +2,7 @@ package ecd
 
 import (
 	"encoding/base64"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -60,10 +61,7 @@ func cut[T any](all []T, p page, position func(T) int) (part []T, next string) {
 		from := min((p.number-1)*p.size, len(all))
 		return all[from:min(from+p.size, len(all))], ""
 	}
-	from := 0
-	for from < len(all) && position(all[from]) <= p.after {
-		from++
-	}
+	from := sort.Search(len(all), func(i int) bool { return position(all[i]) > p.after })
 	to := min(from+p.size, len(all))
 	if to < len(all) {
 		next = base64.RawURLEncoding.EncodeToString([]byte(p.operation + " " + strconv.Itoa(position(all[to-1]))))
