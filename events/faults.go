@@ -23,7 +23,7 @@ func (f Fault) String() string {
 // one document, in a fixed order: the fields in the order of their contract,
 // then fields that stand twice, then unknown ones. A redelivery of the same
 // document has the same faults.
-type Faults struct { //nolint:errname // several faults, and named for what an operator reads
+type Faults struct {
 	List []Fault // at most maxFaults of them
 	More int     // how many others there were
 }

@@ -61,15 +61,29 @@ type PlanDesktop struct {
 }
 
 // DigestPlan returns "sha256:" and the SHA-256, in lower-case hex, over what
-// the plan would do: region, image, waves, desktops, actions and reasons.
-// Expected calls and time do not count, nor does the paging.
+// the plan would do: region, image, and wave by wave each desktop, its action,
+// its code and the image it is on. What is only told to people does not count
+// (messages, expected calls and time), nor does the paging.
 func DigestPlan(p Plan) string {
+	type line struct{ ID, Action, Code, From string }
+	type wave struct {
+		N        int
+		Name     string
+		Desktops []line
+	}
 	core := struct {
 		RegionID, ImageID string
-		Waves             []PlanWave
-	}{p.RegionID, p.ImageID, p.Waves}
+		Waves             []wave
+	}{RegionID: p.RegionID, ImageID: p.ImageID}
+	for _, w := range p.Waves {
+		lines := make([]line, 0, len(w.Desktops))
+		for _, d := range w.Desktops {
+			lines = append(lines, line{d.ID, d.Action, d.Code, d.From})
+		}
+		core.Waves = append(core.Waves, wave{w.N, w.Name, lines})
+	}
 	data, err := marshal(core)
-	if err != nil { // strings and ints only: cannot happen
+	if err != nil { // there are only strings and numbers in it
 		return ""
 	}
 	return Digest([]string{string(data)})
