@@ -2,6 +2,7 @@ package mns
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,9 +16,9 @@ import (
 	"github.com/regild/regild/internal/pace"
 )
 
-// A lane is one client of the SDK, used by one call at a time: what the SDK
-// does not hand from a call to its transport (the context) and to its
-// credentials waits here. It is the transport and the credentials itself.
+// A lane is one client of the SDK, used by one call at a time, since the SDK
+// has no way to hand a call's credentials and context on: they wait here. The
+// lane is the SDK's transport and the source of its credentials.
 type lane struct {
 	credentials.Credential // nil: the SDK asks for GetCredential alone
 
@@ -26,11 +27,8 @@ type lane struct {
 	host string
 
 	// of the call under way
-	ctx    context.Context // the SDK has no other way to carry it to its transport
-	keys   access.Keys
-	called bool
-	answer pace.Answer
-	err    error
+	keys access.Keys
+	send func(signed *fasthttp.Request)
 }
 
 func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
@@ -47,17 +45,19 @@ func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
 
 // post has the SDK sign a body for a resource, sends it once, and returns the
 // answer, whatever its status.
-func (l *lane) post(ctx context.Context, keys access.Keys, resource string, body []byte) (pace.Answer, error) {
-	l.ctx, l.keys, l.called, l.answer, l.err = ctx, keys, false, pace.Answer{}, nil
-	defer func() { l.ctx, l.keys, l.answer = nil, access.Keys{}, pace.Answer{} }()
-	res, err := l.sdk.Send(sdk.POST, nil, body, resource)
+func (l *lane) post(ctx context.Context, keys access.Keys, resource string, body []byte) (answer pace.Answer, err error) {
+	err = errNothingSent
+	l.keys = keys
+	l.send = func(signed *fasthttp.Request) { answer, err = l.exchange(ctx, signed) }
+	defer func() { l.keys, l.send = access.Keys{}, nil }()
+	res, refusal := l.sdk.Send(sdk.POST, nil, body, resource)
 	if res != nil {
 		fasthttp.ReleaseResponse(res)
 	}
-	if !l.called {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", errors.Join(err, errNothingSent))
+	if errors.Is(err, errNothingSent) {
+		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(refusal, err))
 	}
-	return l.answer, l.err
+	return answer, err
 }
 
 var errNothingSent = errors.New("the SDK sent nothing")
@@ -69,15 +69,21 @@ func (l *lane) GetCredential() (*credentials.CredentialModel, error) {
 	}, nil
 }
 
-// RoundTrip sends what the SDK signed. It never asks for a second attempt.
+// RoundTrip sends what the SDK signed. It never asks for a second attempt, and
+// shows the SDK a success, since the SDK would only lose what became of it.
 func (l *lane) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
-	l.called = true
+	l.send(signed)
+	res.SetStatusCode(http.StatusCreated)
+	return false, nil
+}
+
+// exchange sends a signed request once, to the host that is really meant.
+func (l *lane) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Answer, error) {
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
-	req, err := http.NewRequestWithContext(l.ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
+	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
 	if err != nil {
-		l.err = err
-		return false, nil
+		return pace.Answer{}, err
 	}
 	req.Host = string(uri.Host())
 	signed.Header.VisitAll(func(key, value []byte) {
@@ -85,10 +91,7 @@ func (l *lane) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *
 			req.Header.Set(k, string(value))
 		}
 	})
-	l.answer, l.err = l.wire.Send(req)
-	// The SDK is shown a success, since it would only lose what we know.
-	res.SetStatusCode(http.StatusCreated)
-	return false, nil
+	return l.wire.Send(req)
 }
 
 // take returns an unused lane, or a new one; give puts it back. There are as

@@ -36,7 +36,10 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 	return Retry(ctx, c.Policy, func(ctx context.Context) error {
 		slot, err := c.Limit.Acquire(ctx)
 		if err != nil {
-			return &desktop.CallError{Call: name, Fate: desktop.NotSent, Message: "waiting for its turn: " + err.Error(), Err: err}
+			return &desktop.CallError{
+				Call: name, Fate: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime),
+				Message: "waiting for its turn: " + err.Error(), Err: err,
+			}
 		}
 		// A panic counts as a failure of unknown fate, and gives the slot back.
 		err = &desktop.CallError{Call: name}

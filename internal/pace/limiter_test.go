@@ -204,7 +204,7 @@ func TestTheBoundHoldsUnderAnyMixOfOutcomes(t *testing.T) {
 				under++
 				most, done = max(most, under), done+1
 				mu.Unlock()
-				time.Sleep(time.Duration(rnd.IntN(500)) * time.Millisecond)
+				<-time.After(time.Duration(rnd.IntN(500)) * time.Millisecond)
 				mu.Lock()
 				under--
 				mu.Unlock()

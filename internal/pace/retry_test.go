@@ -158,6 +158,19 @@ func TestACallerThatGetsNoTurnHasNotSent(t *testing.T) {
 	})
 }
 
+func TestACallerWithoutTimeForThrottlingsPauseIsThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Caller{Limit: &Limiter{}, Policy: Policy{Steps: []time.Duration{}}}
+		_ = c.Do(t.Context(), "DoThis", "r", func(context.Context) (string, error) { return "", errThrottled })
+		ctx, cancel := context.WithTimeout(t.Context(), firstPause/2)
+		defer cancel()
+		err := c.Do(ctx, "DoThis", "r", func(context.Context) (string, error) { return "", nil })
+		if e, ok := errors.AsType[*desktop.CallError](err); !ok || !e.Throttled || e.Fate != desktop.NotSent {
+			t.Errorf("got %v, want it throttled", err)
+		}
+	})
+}
+
 func TestAPanickingCallGivesItsSlotBack(t *testing.T) {
 	c := Caller{Limit: &Limiter{Max: 1}}
 	func() {
