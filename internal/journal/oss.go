@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"io"
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -137,8 +139,26 @@ func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error
 	if len(data) > limit || (res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
 		return nil, callError("GetObject", io.ErrUnexpectedEOF)
 	}
+	if err := genuine(res, data); err != nil {
+		return nil, callError("GetObject", err)
+	}
 	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
 }
+
+// genuine refuses a 200 that is not OSS's: taking a gateway's empty answer for
+// an empty log would be taking what was begun for not begun.
+func genuine(res *oss.GetObjectResult, data []byte) error {
+	if oss.ToString(res.ETag) == "" {
+		return errors.New("an answer without an ETag is not from OSS")
+	}
+	sum := oss.ToString(res.HashCRC64) // of the whole object
+	if res.StatusCode == 200 && sum != "" && sum != strconv.FormatUint(crc64.Checksum(data, ecma), 10) {
+		return errors.New("the bytes do not have the checksum that OSS tells")
+	}
+	return nil
+}
+
+var ecma = crc64.MakeTable(crc64.ECMA)
 
 // cutRange returns what an answer holds from an offset on. A whole object (200)
 // is a legal answer to a range.
@@ -241,6 +261,9 @@ func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
 			})
 			if err != nil {
 				return callError("ListObjectsV2", err)
+			}
+			if oss.ToString(page.Name) != b.name {
+				return callError("ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
 			}
 			return nil
 		})

@@ -152,6 +152,30 @@ func (b *bucket) keys() []string {
 	return keys
 }
 
+// Put makes an object as PutObject does; the bucket is made if need be.
+func (s *Server) Put(bucketName, key string, data []byte) {
+	s.CreateBucket(bucketName)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buckets[bucketName].objects[key] = &object{
+		data: bytes.Clone(data), contentType: "application/octet-stream", modified: s.clock.Now(),
+	}
+}
+
+// Append adds to an object as AppendObject does at its end, or makes one; the
+// bucket is made if need be.
+func (s *Server) Append(bucketName, key string, data []byte) {
+	s.CreateBucket(bucketName)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.buckets[bucketName].objects[key]
+	if o == nil {
+		o = &object{appendable: true, contentType: "application/octet-stream"}
+		s.buckets[bucketName].objects[key] = o
+	}
+	o.data, o.modified = append(o.data, data...), s.clock.Now()
+}
+
 // Remove deletes an object, as a lifecycle rule or a person would.
 func (s *Server) Remove(bucketName, key string) {
 	s.mu.Lock()

@@ -1,0 +1,270 @@
+package journal_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
+)
+
+// TestMain lets the test binary be a writer in another process too.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("JOURNAL_TEST_WRITER"); dir != "" {
+		write(dir, os.Getenv("JOURNAL_TEST_NAME"))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// write appends lines of its name until it is killed or has made 40, and prints
+// each that is surely there.
+func write(dir, name string) {
+	s, err := journal.Open("file://"+dir, journal.Options{Timeout: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	known := int64(0)
+	for n := 0; n < 40; {
+		line := fmt.Sprintf("%s/%d\n", name, n)
+		length, err := journaltest.Append(context.Background(), s, key, known, []byte(line))
+		switch {
+		case err == nil:
+			known = length
+			n++
+			_, _ = os.Stdout.WriteString(line)
+		case errors.Is(err, journal.ErrMoved):
+			if _, known, err = s.Read(context.Background(), key, known); err != nil {
+				panic(err)
+			}
+		default:
+			panic(err)
+		}
+	}
+}
+
+func TestAppendsOfManyProcessesSurviveEachOtherAndBeingKilled(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	type writer struct {
+		cmd   *exec.Cmd
+		lines *bufio.Scanner
+	}
+	var writers []writer
+	for i := range 4 {
+		cmd := exec.Command(exe)
+		cmd.Env = append(os.Environ(), "JOURNAL_TEST_WRITER="+dir, fmt.Sprintf("JOURNAL_TEST_NAME=w%d", i))
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		writers = append(writers, writer{cmd, bufio.NewScanner(out)})
+	}
+	var sure []string
+	for i, w := range writers {
+		for n := 0; w.lines.Scan(); n++ {
+			sure = append(sure, w.lines.Text())
+			if i%2 == 0 && n == 10 {
+				// Killed in the middle of something; what it printed must be there.
+				_ = w.cmd.Process.Kill()
+			}
+		}
+		if err := w.cmd.Wait(); (err != nil) != (i%2 == 0) {
+			t.Errorf("writer %d: %v", i, err)
+		}
+	}
+	lines, _, err := openDir(t, dir).Read(t.Context(), key, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, line := range journal.Lines(lines) {
+		count[string(line)]++
+	}
+	for line, n := range count {
+		if n != 1 {
+			t.Errorf("%s is there %d times", line, n)
+		}
+	}
+	for _, line := range sure {
+		if count[line] != 1 {
+			t.Errorf("%s was appended and is gone", line)
+		}
+	}
+}
+
+func TestATornTailIsNotReadAndCutOffByTheNextAppend(t *testing.T) {
+	for _, tail := range []string{
+		"torn", "{\"id\":\"torn", "\x00", strings.Repeat("\x00", 5000), "\x00orn\n", "\x00orn\nmore\n", "torn\x00\x00\x00",
+		"\x00\n", "\x00\nwhole\n",
+	} {
+		t.Run(fmt.Sprintf("%.20q", tail), func(t *testing.T) {
+			dir := t.TempDir()
+			s := openDir(t, dir)
+			mustAppend(t, s, 0, "first\n")
+			add(t, dir, tail)
+			if lines, length, err := s.Read(t.Context(), key, 0); string(lines) != "first\n" || length != 6 || err != nil {
+				t.Errorf("reading all: got %q, %d, %v", lines, length, err)
+			}
+			if lines, length, err := s.Read(t.Context(), key, 6); lines != nil || length != 6 || err != nil {
+				t.Errorf("reading on: got %q, %d, %v", lines, length, err)
+			}
+			mustAppend(t, s, 6, "x\n")
+			if got, err := os.ReadFile(filepath.Join(dir, key)); string(got) != "first\nx\n" || err != nil {
+				t.Errorf("the file: got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestAFileThatIsNoLogIsDamagedAndLeftAlone(t *testing.T) {
+	for _, bad := range []string{"sec\x00ond\nthird\n", "\n"} {
+		dir := t.TempDir()
+		s := openDir(t, dir)
+		mustAppend(t, s, 0, "first\n")
+		add(t, dir, bad)
+		if _, _, err := s.Read(t.Context(), key, 0); !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("reading %q: got %v, want ErrDamaged", bad, err)
+		}
+		if _, err := s.Append(t.Context(), key, 6, []byte("x\n")); !errors.Is(err, journal.ErrDamaged) {
+			t.Errorf("appending to %q: got %v, want ErrDamaged", bad, err)
+		}
+		if got, err := os.ReadFile(filepath.Join(dir, key)); string(got) != "first\n"+bad || err != nil {
+			t.Errorf("the file: got %q, %v; want it untouched", got, err)
+		}
+	}
+}
+
+// A machine that loses power in the middle of an append may keep any part of
+// what was written since the last sync: any pages of it, others as zeros. Up to
+// the first sync that is the draft, whose first byte is NUL in any case.
+func TestWhateverPartOfAnAppendReachesTheDiskItIsAllOrNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	before, append3 := "first\nsecond\n", "third\n"+strings.Repeat("y", 40)+"\nfifth\n"
+	for range 300 {
+		dir := t.TempDir()
+		s := openDir(t, dir)
+		mustAppend(t, s, 0, before)
+		draft := []byte("\x00" + append3[1:])
+		const page = 7
+		for at := 0; at < len(draft); at += page {
+			if random.IntN(2) == 0 {
+				clear(draft[at:min(at+page, len(draft))])
+			}
+		}
+		add(t, dir, string(draft[:random.IntN(len(draft)+1)]))
+		if lines, _, err := s.Read(t.Context(), key, 0); string(lines) != before || err != nil {
+			t.Fatalf("with %q on the disk: got %q, %v; want %q", draft, lines, err, before)
+		}
+		mustAppend(t, s, int64(len(before)), "next\n")
+	}
+}
+
+func TestALockThatOthersKeepIsWaitedForOnlySoLong(t *testing.T) {
+	dir := t.TempDir()
+	s, err := journal.Open("file://"+dir, journal.Options{Timeout: 20 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, s, 0, "first\n")
+	other, err := os.Open(filepath.Join(dir, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), key, 6, []byte("x\n")); err == nil || !strings.Contains(err.Error(), "locked by another process") {
+		t.Errorf("appending: got %v, want an error that names the lock", err)
+	}
+	if _, _, err := s.Read(t.Context(), key, 0); err == nil || !strings.Contains(err.Error(), "locked by another process") {
+		t.Errorf("reading: got %v, want an error that names the lock", err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, openDir(t, dir), 6, "x\n")
+}
+
+func TestALogRemovedWhileAnAppendWaitsIsNotWrittenToAfterwards(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	mustAppend(t, s, 0, "first\n")
+	other, err := os.Open(filepath.Join(dir, key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error)
+	go func() {
+		_, err := s.Append(context.Background(), key, 6, []byte("x\n"))
+		result <- err
+	}()
+	// Whether the append waits already or comes later, it must find the log gone.
+	if err := os.Remove(filepath.Join(dir, key)); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; !errors.Is(err, journal.ErrMoved) {
+		t.Errorf("got %v, want ErrMoved", err)
+	}
+}
+
+func TestALinkLeadsNowhereElse(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "request")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openDir(t, dir).Append(t.Context(), key, 0, []byte("x\n")); err == nil {
+		t.Error("appending through a link: got no error")
+	}
+	if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
+		t.Errorf("outside: got %v, %v; want nothing", entries, err)
+	}
+}
+
+func TestFilesAreForTheirOwnerOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	mustAppend(t, openDir(t, dir), 0, "x\n")
+	for name, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "request"): 0o700, filepath.Join(dir, key): 0o600} {
+		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: got %v, %v; want %v", name, info.Mode().Perm(), err, want)
+		}
+	}
+}
+
+// add writes raw bytes behind a log.
+func add(t *testing.T, dir, data string) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, key), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,347 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/localcloud/fault"
+	"github.com/regild/regild/internal/localcloud/oss"
+)
+
+var key = journal.Key("request", "r-1")
+
+// lost are the ways in which an append is carried out and its answer is lost.
+var lost = map[string]fault.Rule{
+	"the connection is closed":         {Kind: fault.CloseAfter},
+	"a 500 is answered":                {Kind: fault.ErrorAfter},
+	"an empty 200 is answered":         {Kind: fault.EmptyAfter},
+	"an empty 502 is answered":         {Kind: fault.EmptyAfter, Status: 502},
+	"a refusal without a code arrives": {Kind: fault.EmptyAfter, Status: 403},
+}
+
+func TestAnAppendWhoseAnswerIsLostIsSettledAsWritten(t *testing.T) {
+	for name, rule := range lost {
+		for _, times := range []int{1, 0} { // 0: each answer is lost, only reading works
+			t.Run(fmt.Sprintf("%s, %d times", name, times), func(t *testing.T) {
+				c := newCloud(t)
+				s := c.open(t)
+				mustAppend(t, s, 0, "first\n")
+				rule.Operation, rule.Times = "AppendObject", times
+				c.faults.Add(rule)
+				if got := mustAppend(t, s, 6, "second\n"); got != 13 {
+					t.Errorf("length: got %d, want 13", got)
+				}
+				if got, _ := c.Object(bucket, object(key)); string(got) != "first\nsecond\n" {
+					t.Errorf("the object: got %q, want each line once", got)
+				}
+			})
+		}
+	}
+}
+
+func TestAnAppendThatIsAnsweredTooLateIsSettledAsWritten(t *testing.T) {
+	c := newCloud(t)
+	o := c.options()
+	o.Timeout = 300 * time.Millisecond
+	s, err := journal.Open("oss://"+bucket+"/regild/prod", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.SlowAfter, Delay: time.Hour, Times: 1})
+	mustAppend(t, s, 0, "first\n")
+	if n := c.faults.Count("oss", "AppendObject"); n < 2 {
+		t.Errorf("attempts: got %d, want at least 2", n)
+	}
+}
+
+func TestAnAppendThatWasCertainlyNotSentSaysSo(t *testing.T) {
+	c := newCloud(t)
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.Throttle})
+	_, err := c.open(t).Append(t.Context(), key, 0, []byte("first\n"))
+	call, ok := errors.AsType[*desktop.CallError](err)
+	if !ok || call.Fate != desktop.NotSent || !call.Throttled || call.Code != "QpsLimitExceeded" || errors.Is(err, journal.ErrUnsettled) {
+		t.Errorf("throttled: got %v, want not sent, throttled, with OSS's code", err)
+	}
+	if n := c.faults.Count("oss", "AppendObject"); n != 4 {
+		t.Errorf("attempts: got %d, want 4", n)
+	}
+
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	o := c.options()
+	o.OSSEndpoint = closed.URL
+	s, err := journal.Open("oss://"+bucket, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Append(t.Context(), key, 0, []byte("first\n"))
+	if desktop.FateOf(err) != desktop.NotSent || errors.Is(err, journal.ErrUnsettled) {
+		t.Errorf("nobody listens: got %v, want not sent", err)
+	}
+}
+
+func TestAnAppendOfWhichNothingIsKnownSaysUnsettled(t *testing.T) {
+	c := newCloud(t)
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.CloseBefore})
+	if _, err := c.open(t).Append(t.Context(), key, 0, []byte("first\n")); !errors.Is(err, journal.ErrUnsettled) {
+		t.Errorf("with nothing there: got %v, want ErrUnsettled", err)
+	}
+	c = newCloud(t)
+	c.faults.Add(fault.Rule{Kind: fault.CloseAfter})
+	if _, err := c.open(t).Append(t.Context(), key, 0, []byte("first\n")); !errors.Is(err, journal.ErrUnsettled) {
+		t.Errorf("with no way to read: got %v, want ErrUnsettled", err)
+	}
+}
+
+func TestALostAppendWhosePositionAnotherHasTakenHasMoved(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.CloseBefore, Times: 1})
+	c.faults.Observe(func(p fault.Point) {
+		// The first attempt is lost on its way there; before the second arrives,
+		// another instance is faster.
+		if p.Operation == "AppendObject" && p.N == 2 && p.Phase == fault.Received {
+			c.Server.Append(bucket, object(key), []byte("other\n"))
+		}
+	})
+	if _, err := s.Append(t.Context(), key, 0, []byte("ours\n")); !errors.Is(err, journal.ErrMoved) {
+		t.Errorf("got %v, want ErrMoved", err)
+	}
+	if got, _ := c.Object(bucket, object(key)); string(got) != "other\n" {
+		t.Errorf("the object: got %q, want the other's line", got)
+	}
+}
+
+func TestAnEmptyAnswerIsNeverAnEmptyLogOrListing(t *testing.T) {
+	for _, rule := range []fault.Rule{
+		{Kind: fault.EmptyAfter, Status: 200}, {Kind: fault.Truncate}, {Kind: fault.EmptyAfter, Status: 404}, {Kind: fault.HTML, Status: 404},
+	} {
+		for _, times := range []int{1, 0} {
+			t.Run(fmt.Sprintf("%s %d, %d times", rule.Kind, rule.Status, times), func(t *testing.T) {
+				c := newCloud(t)
+				s := c.open(t)
+				mustAppend(t, s, 0, "first\n")
+				for _, op := range []string{"GetObject", "ListObjectsV2"} {
+					rule.Operation, rule.Times = op, times
+					c.faults.Add(rule)
+				}
+				lines, _, err := s.Read(t.Context(), key, 0)
+				if (times == 1) != (err == nil) || err == nil && string(lines) != "first\n" {
+					t.Errorf("reading: got %q, %v", lines, err)
+				}
+				keys, err := s.Keys(t.Context(), "")
+				if (times == 1) != (err == nil) || err == nil && len(keys) != 1 {
+					t.Errorf("listing: got %q, %v", keys, err)
+				}
+			})
+		}
+	}
+}
+
+func TestRefusedCredentialsAreForbiddenAndNotTriedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*cloud, *journal.Options)
+		code   string
+	}{
+		"a wrong secret":            {func(c *cloud, _ *journal.Options) { c.keys.Secret = "wrong-secret" }, "SignatureDoesNotMatch"},
+		"an unknown id":             {func(c *cloud, _ *journal.Options) { c.keys.ID = "unknown" }, "InvalidAccessKeyId"},
+		"a token that is not known": {func(c *cloud, _ *journal.Options) { c.keys.Token = "wrong-token" }, "InvalidSecurityToken"},
+		"no right": {func(c *cloud, _ *journal.Options) {
+			c.faults.Add(fault.Rule{Kind: fault.Error, Status: 403, Code: "AccessDenied"})
+		}, "AccessDenied"},
+		"no credentials": {func(c *cloud, _ *journal.Options) { c.keys = access.Keys{} }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			o := c.options()
+			test.change(c, &o)
+			s, err := journal.Open("oss://"+bucket, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, readErr := func() (int64, error) { _, n, err := s.Read(t.Context(), key, 0); return n, err }()
+			_, appendErr := s.Append(t.Context(), key, 0, []byte("first\n"))
+			_, listErr := s.Keys(t.Context(), "")
+			for _, err := range []error{readErr, appendErr, listErr} {
+				call, ok := errors.AsType[*desktop.CallError](err)
+				if !ok || call.Fate != desktop.Forbidden || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
+					t.Errorf("got %v, want forbidden with code %q", err, test.code)
+				}
+				for _, secret := range []string{"secret-of-the-key", "wrong-secret", "wrong-token"} {
+					if strings.Contains(fmt.Sprintf("%v %+v", err, err), secret) {
+						t.Errorf("the error tells a secret: %v", err)
+					}
+				}
+			}
+			want := 1
+			if test.code == "" {
+				want = 0 // nothing is sent unsigned
+				if !errors.Is(appendErr, access.ErrNone) {
+					t.Errorf("got %v, want access.ErrNone", appendErr)
+				}
+			}
+			if n := c.faults.Count("oss", "AppendObject"); n != want {
+				t.Errorf("attempts: got %d, want %d", n, want)
+			}
+		})
+	}
+}
+
+func TestCredentialsAreAskedForAtEachCall(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	at := int64(0)
+	for n := range 3 {
+		c.keys = access.Keys{ID: fmt.Sprintf("STS.%d", n), Secret: fmt.Sprint("secret", n), Token: fmt.Sprint("token", n)}
+		c.SetKeys(oss.Keys{ID: c.keys.ID, Secret: c.keys.Secret, Token: c.keys.Token})
+		at = mustAppend(t, s, at, "line\n")
+	}
+}
+
+func TestWhatTheRequestGotWrongIsRefusedAndNotTriedAgain(t *testing.T) {
+	c := newCloud(t)
+	s, err := journal.Open("oss://no-such-bucket", c.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Read(t.Context(), key, 0); desktop.FateOf(err) != desktop.Refused || !strings.Contains(err.Error(), "NoSuchBucket") {
+		t.Errorf("reading in a bucket that is not there: got %v, want NoSuchBucket", err)
+	}
+	if _, err := s.Append(t.Context(), key, 0, []byte("a\n")); desktop.FateOf(err) != desktop.Refused {
+		t.Errorf("appending in a bucket that is not there: got %v, want NoSuchBucket", err)
+	}
+	o := c.options()
+	o.Region = "cn-shanghai"
+	if s, err = journal.Open("oss://"+bucket, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Read(t.Context(), key, 0); desktop.FateOf(err) != desktop.Refused {
+		t.Errorf("signing for another region: got %v, want refused", err)
+	}
+	if n := c.faults.Count("oss", "GetObject"); n != 2 {
+		t.Errorf("attempts: got %d, want 2", n)
+	}
+}
+
+func TestAnObjectThatIsNoLogIsDamaged(t *testing.T) {
+	for name, data := range map[string]string{
+		"an incomplete line": "first\nsec", "a NUL": "first\nse\x00cond\n", "an empty line": "first\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			s := c.open(t)
+			c.Server.Append(bucket, object(key), []byte(data))
+			if _, err := s.Append(t.Context(), key, 6, []byte("x\n")); !errors.Is(err, journal.ErrDamaged) && !errors.Is(err, journal.ErrMoved) {
+				t.Errorf("appending: got %v, want ErrDamaged or ErrMoved", err)
+			}
+			lines, length, err := s.Read(t.Context(), key, 0)
+			if !errors.Is(err, journal.ErrDamaged) && (err != nil || string(lines) != "first\n" || length != 6) {
+				t.Errorf("reading: got %q, %d, %v; want ErrDamaged or only what is complete", lines, length, err)
+			}
+			if got, _ := c.Object(bucket, object(key)); string(got) != data {
+				t.Errorf("the object: got %q, want %q untouched", got, data)
+			}
+		})
+	}
+	t.Run("not made by appending", func(t *testing.T) {
+		c := newCloud(t)
+		c.Put(bucket, object(key), []byte("first\n"))
+		_, err := c.open(t).Append(t.Context(), key, 6, []byte("x\n"))
+		if !errors.Is(err, journal.ErrDamaged) || !strings.Contains(err.Error(), "ObjectNotAppendable") {
+			t.Errorf("got %v, want ErrDamaged that names OSS's code", err)
+		}
+	})
+}
+
+func TestReadingOnAsksOnlyForWhatIsNew(t *testing.T) {
+	c := newCloud(t)
+	var sent []int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.Handler().ServeHTTP(&counted{ResponseWriter: w, r: r, sent: &sent}, r)
+	}))
+	defer server.Close()
+	c.url = server.URL
+	s := c.open(t)
+	at := mustAppend(t, s, 0, strings.Repeat("a long line\n", 1000))
+	end := mustAppend(t, s, at, "new\n")
+	if lines, length, err := s.Read(t.Context(), key, at); string(lines) != "new\n" || length != end || err != nil {
+		t.Errorf("reading on: got %q, %d, %v", lines, length, err)
+	}
+	if _, length, err := s.Read(t.Context(), key, end); length != end || err != nil {
+		t.Errorf("reading at the end: got %d, %v", length, err)
+	}
+	// One byte more than is new: the newline before it.
+	if want := []int64{5, 1}; fmt.Sprint(sent) != fmt.Sprint(want) {
+		t.Errorf("bytes sent: got %d, want %d", sent, want)
+	}
+}
+
+// counted notes how many bytes of objects are sent.
+type counted struct {
+	http.ResponseWriter
+	r    *http.Request
+	sent *[]int64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	if c.r.Method == http.MethodGet {
+		*c.sent = append(*c.sent, int64(len(p)))
+	}
+	return c.ResponseWriter.Write(p)
+}
+
+func TestKeysAreListedOverManyPagesAmongForeignObjects(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	const n = 1100
+	for i := range n {
+		c.Put(bucket, object(journal.Key("request", fmt.Sprintf("%04d", i))), []byte("a\n"))
+	}
+	c.Put(bucket, "regild/prod/request/not a log.txt", nil)
+	c.Put(bucket, "regild/prod/request/", nil)
+	c.Put(bucket, "other/request/0001.jsonl", nil)
+	keys, err := s.Keys(t.Context(), "request/")
+	if err != nil || len(keys) != n || keys[n-1] != journal.Key("request", "1099") {
+		t.Errorf("got %d keys, %v; want %d", len(keys), err, n)
+	}
+	if got := c.faults.Count("oss", "ListObjectsV2"); got != 2 {
+		t.Errorf("pages: got %d, want 2", got)
+	}
+}
+
+func TestACallEndsWithItsContext(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.SlowAfter, Delay: time.Hour})
+	c.faults.Observe(func(p fault.Point) {
+		if p.Phase == fault.Done {
+			cancel()
+		}
+	})
+	_, err := s.Append(ctx, key, 0, []byte("first\n"))
+	if !errors.Is(err, journal.ErrUnsettled) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want ErrUnsettled and context.Canceled", err)
+	}
+	if n := c.faults.Count("oss", "AppendObject"); n != 1 {
+		t.Errorf("attempts: got %d, want 1", n)
+	}
+}
+
+func mustAppend(t *testing.T, s journal.Store, at int64, lines string) int64 {
+	t.Helper()
+	length, err := s.Append(t.Context(), key, at, []byte(lines))
+	if err != nil {
+		t.Fatalf("appending at %d: %v", at, err)
+	}
+	return length
+}
