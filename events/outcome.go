@@ -2,6 +2,7 @@ package events
 
 import (
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -57,13 +58,20 @@ type Outcome struct {
 	// DurationSeconds is how long a completed rebuild took, from its
 	// acceptance until we saw that it had ended.
 	DurationSeconds int `json:"durationSeconds,omitempty"`
+	// Nth says how many-th outcome of its status this is for the desktop under
+	// the request; 0 and 1 both mean the first. It is part of the id only.
+	Nth int `json:"-"`
 }
 
 // ID returns the id of the outcome's event: requestId/desktopId/status, and
-// for a dry run /dryrun behind it, so that what would be done is never taken
+// /n behind it for the n-th of its status after the first (a desktop that is
+// deferred for one reason and then for another); for a dry run /dryrun behind it, so that what would be done is never taken
 // for a repetition of what was done.
 func (o Outcome) ID() string {
 	id := o.RequestID + "/" + o.DesktopID + "/" + string(o.Status)
+	if o.Nth > 1 {
+		id += "/" + strconv.Itoa(o.Nth)
+	}
 	if o.DryRun {
 		id += "/dryrun"
 	}

@@ -10,7 +10,6 @@ package guard
 import (
 	"slices"
 
-	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -48,6 +47,7 @@ type Sessions int
 // The zero value refuses.
 const (
 	RefuseInUse Sessions = iota // refused: the sender did not consent
+	SkipInUse                   // skipped: left alone this time
 	WaitInUse                   // waits for them to leave
 	ForceInUse                  // rebuilds under them
 )

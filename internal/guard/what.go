@@ -2,20 +2,10 @@ package guard
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
-)
-
-// Consents that a sender can give.
-const (
-	OSChange  = "os-change"
-	DataDisk  = "data-disk"
-	InUse     = "sessions"
-	Downgrade = "downgrade"
-	Reset     = "reset"
 )
 
 // image refuses an image that is absent or broken, and waits for one that is
@@ -69,7 +59,7 @@ func system(q Question) Verdict {
 		return refuse(events.CodeOsChangeForbidden,
 			fmt.Sprintf("rebuilding desktop %s %s is forbidden in %s; choose an image of the same OS family", q.ID, change, q.RegionID))
 	}
-	if q.Rules.consents(OSChange) {
+	if q.Rules.consents(events.ConsentOSChange) {
 		return none
 	}
 	return refuse(events.CodeOsChangeNeedsConsent,
@@ -106,7 +96,7 @@ func disk(q Question) Verdict {
 
 // dataDisk refuses to replace a data disk without consent.
 func dataDisk(q Question) Verdict {
-	if q.OperateType == "" || q.Desktop.DataDisks == 0 || q.Rules.consents(DataDisk) {
+	if q.OperateType == "" || q.Desktop.DataDisks == 0 || q.Rules.consents(events.ConsentDataDisk) {
 		return none
 	}
 	return refuse(events.CodeDataDiskNeedsConsent,
@@ -116,7 +106,7 @@ func dataDisk(q Question) Verdict {
 // downgrade refuses an image that is older than the desktop's own, or whose age
 // cannot be compared.
 func downgrade(q Question) Verdict {
-	if q.Reset() || q.Rules.consents(Downgrade) {
+	if q.Reset() || q.Rules.consents(events.ConsentDowngrade) {
 		return none
 	}
 	const mend = "; send the consent downgrade if that is meant"
@@ -138,7 +128,7 @@ func reset(q Question) Verdict {
 	switch {
 	case !q.Reset():
 		return none
-	case !slices.Contains(q.Rules.Consents, Reset):
+	case !q.Rules.consents(events.ConsentReset):
 		return refuse(events.CodeResetNeedsConsent,
 			fmt.Sprintf("without imageId desktop %s would be reset to its own image; send the consent reset if that is meant", q.ID))
 	case !q.Rules.Journal:

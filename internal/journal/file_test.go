@@ -21,21 +21,21 @@ import (
 // TestMain lets the test binary be a writer in another process too.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("JOURNAL_TEST_WRITER"); dir != "" {
-		write(dir, os.Getenv("JOURNAL_TEST_NAME"))
+		write(dir, os.Getenv("JOURNAL_TEST_NAME"), os.Getenv("JOURNAL_TEST_ENDLESS") != "")
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// write appends lines of its name until it is killed or has made 40, and prints
-// each that is surely there.
-func write(dir, name string) {
+// write appends lines of its name, 40 or without end, and prints each that is
+// surely there.
+func write(dir, name string, endless bool) {
 	s, err := journal.Open("file://"+dir, journal.Options{Timeout: time.Minute})
 	if err != nil {
 		panic(err)
 	}
 	known := int64(0)
-	for n := 0; n < 40; {
+	for n := 0; n < 40 || endless; {
 		line := fmt.Sprintf("%s/%d\n", name, n)
 		length, err := journaltest.Append(context.Background(), s, key, known, []byte(line))
 		switch {
@@ -67,6 +67,9 @@ func TestAppendsOfManyProcessesSurviveEachOtherAndBeingKilled(t *testing.T) {
 	for i := range 4 {
 		cmd := exec.Command(exe)
 		cmd.Env = append(os.Environ(), "JOURNAL_TEST_WRITER="+dir, fmt.Sprintf("JOURNAL_TEST_NAME=w%d", i))
+		if i%2 == 0 { // will be killed
+			cmd.Env = append(cmd.Env, "JOURNAL_TEST_ENDLESS=1")
+		}
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {

@@ -7,16 +7,6 @@ import (
 	"github.com/regild/regild/events"
 )
 
-// What somebody can tell a rollout.
-const (
-	Pause    = "pause"
-	Resume   = "resume"
-	Approve  = "approve"
-	Abort    = "abort"
-	Retry    = "retry"
-	Rollback = "rollback"
-)
-
 // Allow says why a control message cannot be followed now, or nil. Wave is the
 // wave that an approve is meant for; 0 means the one that waits.
 func Allow(s *State, action string, wave int) error {
@@ -26,22 +16,22 @@ func Allow(s *State, action string, wave int) error {
 	if s.Superseded != "" {
 		return fmt.Errorf("%s has taken over from it", s.Superseded)
 	}
-	if s.Closed && action != Rollback {
+	if s.Closed && action != events.ActionRollback {
 		return errors.New("it has ended; only rollback is possible now")
 	}
-	if s.Aborted != "" && action != Rollback {
+	if s.Aborted != "" && action != events.ActionRollback {
 		return fmt.Errorf("it was aborted by %s; only rollback is possible now", s.Aborted)
 	}
 	switch action {
-	case Pause:
+	case events.ActionPause:
 		if s.Paused != "" {
 			return fmt.Errorf("it was paused by %s already", s.Paused)
 		}
-	case Resume:
+	case events.ActionResume:
 		if s.Paused == "" && s.Halted == nil {
 			return errors.New("it is neither paused nor halted")
 		}
-	case Approve:
+	case events.ActionApprove:
 		w := s.Wave()
 		switch {
 		case w == nil || w.EndedAt.IsZero():
@@ -51,31 +41,31 @@ func Allow(s *State, action string, wave int) error {
 		case w.Approved != "":
 			return fmt.Errorf("wave %d was approved by %s already", w.N, w.Approved)
 		}
-	case Retry:
+	case events.ActionRetry:
 		if s.Counts().Failed == 0 {
 			return errors.New("no desktop has failed")
 		}
-	case Rollback:
+	case events.ActionRollback:
 		if s.Work.Undoes != "" {
 			return errors.New("it is a rollback itself; publish the image that is wanted instead")
 		}
 		if len(s.Undo()) == 0 {
 			return errors.New("it has not changed any desktop")
 		}
-	case Abort:
+	case events.ActionAbort:
 	default:
 		return fmt.Errorf("the action %q is not known", action)
 	}
 	return nil
 }
 
-// Undo returns the image that each desktop was on which this rollout has begun
-// to change.
-func (s *State) Undo() map[string]string {
-	out := map[string]string{}
-	for id, d := range s.Desktops {
-		if d.Touched && d.From != "" {
-			out[id] = d.From
+// Undo returns the desktops that this rollout has begun to change, by the image
+// that each was on before.
+func (s *State) Undo() map[string][]string {
+	out := map[string][]string{}
+	for _, id := range s.Order {
+		if d := s.Desktops[id]; d.Touched && d.From != "" {
+			out[d.From] = append(out[d.From], id)
 		}
 	}
 	return out
@@ -91,21 +81,21 @@ func (s *State) control(r *Record) {
 		s.Controls[r.Message] = true
 	}
 	switch r.Action {
-	case Pause:
+	case events.ActionPause:
 		s.Paused = r.Who
 		s.tell(events.RolloutPaused, r, r.Reason, r.Who)
-	case Resume:
+	case events.ActionResume:
 		s.Paused, s.Halted, s.Waiting, s.Forgiven = "", nil, nil, r.At
 		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
-	case Approve:
+	case events.ActionApprove:
 		if w := s.Wave(); w != nil {
 			w.Approved = r.Who
 			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
 		}
-	case Abort:
+	case events.ActionAbort:
 		s.Aborted = r.Who
 		s.tell(events.RolloutAborted, r, r.Reason, r.Who)
-	case Retry:
+	case events.ActionRetry:
 		s.Halted, s.Waiting, s.Forgiven = nil, nil, r.At
 		for _, d := range s.Desktops {
 			if d.Phase == Final && d.Last.Status == events.StatusFailed {

@@ -49,8 +49,9 @@ type Facts struct {
 	Changes  map[string][]desktop.Change
 	Checks   map[string]map[string]desktop.Invocation // by check, by desktop
 	Members  map[string][]desktop.Desktop             // by fleet
-	// Busy are desktops that another rollout of the same fleet is rebuilding.
-	Busy map[string]bool
+	// Busy are desktops that another rollout of the same fleet is rebuilding, and
+	// which. It is the one fact that differs from work to work.
+	Busy map[string]string
 	// Unread says why something could not be asked, by Need.
 	Unread map[string]Unread
 }
@@ -171,13 +172,17 @@ func (d *decider) finish() {
 			d.record(Record{Kind: k, Desktops: ids})
 		}
 	}
-	if len(d.settled) > 0 {
-		d.record(Record{Kind: KindSettled, Outcomes: d.settled})
+	for groups := range slices.Chunk(d.settled, maxGroups) {
+		d.record(Record{Kind: KindSettled, Outcomes: groups})
 	}
 	if d.s.Work.Request() && d.open == 0 && d.kept == 0 {
 		d.close(nil)
 	}
 }
+
+// maxGroups bounds a record, so that its line stays far below what a journal
+// takes.
+const maxGroups = 1000
 
 func (d *decider) record(r Record) {
 	r.At = d.now
@@ -465,19 +470,19 @@ func (d *decider) wait(x *Desktop, v guard.Verdict) {
 // towards that: into maintenance mode, stopped, begun.
 func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 	switch {
-	case d.f.Busy[x.ID]:
-		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.s.Work.Previous))
+	case d.f.Busy[x.ID] != "":
+		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
 		return
 	case x.Denied >= maxDenied:
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(
 			"ECD shows desktop %s as %s and refused to rebuild it %d times; stopFirst in its fleet stops it before", x.ID, now.Status, x.Denied))
 		return
-	case s != nil && s.Maintenance && !x.Held:
+	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)
-	case s != nil && s.StopFirst && now.Status == desktop.Running && !x.Stopped:
+	case s != nil && s.StopFirst && now.Status == desktop.Running && d.now.Sub(x.StoppedAt) >= stopAgain:
 		d.out.Stop = append(d.out.Stop, x.ID)
 	case s != nil && s.StopFirst && now.Status == desktop.Running:
-		d.wait(x, guard.Verdict{Code: events.CodeStatusWait, Message: fmt.Sprintf("desktop %s is not ready: it was told to stop and is still Running", x.ID)})
+		d.postpone(x, events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop and is still Running", x.ID))
 		return
 	default:
 		d.out.Begin = append(d.out.Begin, x.ID)
@@ -502,4 +507,23 @@ func (d *decider) letGo(x *Desktop) {
 	}
 	d.kept++
 	d.again(d.now.Add(time.Minute))
+}
+
+// Add adds the needs of another decision, each once.
+func (n *Need) Add(o Need) {
+	for _, p := range []struct {
+		to   *[]string
+		from []string
+	}{
+		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
+		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
+	} {
+		if len(*p.to) == 0 {
+			*p.to = p.from
+			continue
+		}
+		*p.to = append(*p.to, p.from...)
+		slices.Sort(*p.to)
+		*p.to = slices.Compact(*p.to)
+	}
 }

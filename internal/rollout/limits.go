@@ -39,6 +39,10 @@ const (
 	// readyLimit is how long a desktop may take to leave a passing status.
 	readyLimit = time.Hour
 
+	// stopAgain is after how long a desktop that was told to stop and is still
+	// Running is told again; a stop takes a minute or two.
+	stopAgain = 5 * time.Minute
+
 	// imageLimit is how long an image may take to be created; 15 minutes are
 	// usual.
 	imageLimit = 2 * time.Hour

@@ -96,7 +96,7 @@ func (d *decider) plannedWaves(p *events.Plan) {
 		if f.Strategy.Canary.Chosen(m) {
 			tagged++
 		}
-		if _, has := d.s.Work.Back[m.ID]; d.s.Work.Undoes == "" || has {
+		if _, has := d.s.Work.to[m.ID]; d.s.Work.Undoes == "" || has {
 			order = append(order, m.ID)
 		}
 	}

@@ -30,7 +30,8 @@ const (
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these news
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
-	KindHeld       Kind = "held"       // about to be put into maintenance mode by us
+	KindHolding    Kind = "holding"    // about to be put into maintenance mode by us
+	KindHeld       Kind = "held"       // in maintenance mode, by us
 	KindReleased   Kind = "released"   // taken out of it again
 	KindStopping   Kind = "stopping"   // about to be stopped by us
 	KindStarted    Kind = "started"    // started again by us, not having been rebuilt

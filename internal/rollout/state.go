@@ -40,8 +40,10 @@ type Desktop struct {
 	Again     time.Time // not to be begun before
 	Denied    int       // how often ECD said that the status does not allow it
 
-	Held      bool      // in maintenance mode, by us
-	Stopped   bool      // stopped by us
+	Held      bool      // in maintenance mode by us, or about to be: ours to release
+	Entered   bool      // certainly in maintenance mode
+	Stopped   bool      // told to stop by us: ours to start, unless it is rebuilt
+	StoppedAt time.Time // when it was told last
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
@@ -140,6 +142,22 @@ func NewState() *State {
 // Open says whether there is a work and it is not closed.
 func (s *State) Open() bool { return s.Work != nil && !s.Closed }
 
+// Quiet says whether the world knows all there is to know.
+func (s *State) Quiet() bool {
+	return len(s.UnpublishedNews) == 0 && len(s.Fresh()) == 0
+}
+
+// Fresh returns the desktops of which something is not published yet.
+func (s *State) Fresh() []string {
+	var out []string
+	for _, id := range s.Order {
+		if len(s.Desktops[id].Unpublished) > 0 {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // Stopped says whether nothing new may begin, whatever the facts.
 func (s *State) Stopped() bool {
 	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
@@ -180,7 +198,7 @@ func (s *State) apply(r *Record) {
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
-	case KindAgain, KindSeen, KindArrived, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
+	case KindAgain, KindSeen, KindArrived, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.mark(r)
@@ -208,6 +226,7 @@ func (s *State) apply(r *Record) {
 
 func (s *State) open(r *Record) {
 	s.Work, s.OpenedAt = r.Work, r.At
+	s.Work.index()
 	if s.Work.Request() {
 		s.Waves = []Wave{{N: 1, Desktops: r.Work.Desktops, BegunAt: r.At}}
 		for _, id := range r.Work.Desktops {
@@ -280,12 +299,14 @@ func (d *Desktop) mark(r *Record) {
 		}
 	case KindSeen:
 		d.Seen = true
-	case KindHeld:
+	case KindHolding:
 		d.Held = true
+	case KindHeld:
+		d.Held, d.Entered = true, true
 	case KindReleased:
-		d.Held = false
+		d.Held, d.Entered = false, false
 	case KindStopping:
-		d.Stopped = true
+		d.Stopped, d.StoppedAt = true, r.At
 	case KindStarted:
 		d.Stopped = false
 	case KindArrived:

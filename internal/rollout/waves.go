@@ -242,7 +242,7 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 		if f.Strategy.Canary.Chosen(m) {
 			tagged++
 		}
-		if _, has := d.s.Work.Back[m.ID]; d.s.Desktops[m.ID] == nil && (d.s.Work.Undoes == "" || has) {
+		if _, has := d.s.Work.to[m.ID]; d.s.Desktops[m.ID] == nil && (d.s.Work.Undoes == "" || has) {
 			left = append(left, m.ID)
 		}
 	}
@@ -254,6 +254,7 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 		return
 	}
 	planned := max(len(ends), n)
+	left = left[:min(len(left), maxWave)]
 	for ; n < planned; n++ {
 		if want := ends[n-1] - len(d.s.Desktops); want > 0 {
 			left = left[:min(want, len(left))]
@@ -316,6 +317,10 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 	return out
 }
 
+// maxWave bounds a wave, so that its record stays far below what a journal
+// takes. Whoever is left over comes in a further wave.
+const maxWave = 20_000
+
 // askAhead is how many desktops beyond what there is room for are read at once
 // while looking for some that may be begun.
 const askAhead = 100
@@ -376,9 +381,20 @@ func (d *decider) left(x *Desktop, now *desktop.Desktop) bool {
 		return false // asked for with the other questions
 	}
 	if f, in := d.r.Fleets.Of(*now); in && f.Name == d.s.Work.Fleet {
-		return false
+		return d.changedSince(x, now)
 	}
 	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Work.Fleet))
+	return true
+}
+
+// changedSince settles a desktop of a rollback that is on neither the image to
+// leave nor the one to go back to: somebody else decided about it meanwhile.
+func (d *decider) changedSince(x *Desktop, now *desktop.Desktop) bool {
+	w := d.s.Work
+	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
+		return false
+	}
+	d.settle(x, events.StatusSkipped, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s by now, which this rollout did not bring", x.ID, now.ImageID))
 	return true
 }
 

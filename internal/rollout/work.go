@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -28,16 +29,24 @@ type Work struct {
 	ReleaseID string    `json:"releaseId,omitempty"`
 	ImageName string    `json:"imageName,omitempty"`
 	ImageMade time.Time `json:"imageMade,omitzero"` // when the image was created
-	// Previous is the rollout of the fleet that this one takes over from; its
-	// desktops that are still being rebuilt end first.
-	Previous string `json:"previous,omitempty"`
-
-	// Of a rollback: the rollout that it undoes, and the image that each desktop
-	// goes back to.
-	Undoes string            `json:"undoes,omitempty"`
-	Back   map[string]string `json:"back,omitempty"`
+	// Of a rollback: the rollout that it undoes, and the desktops that go back to
+	// each image. ImageID is then the image that they leave.
+	Undoes string              `json:"undoes,omitempty"`
+	Back   map[string][]string `json:"back,omitempty"`
 	// By is who asked for it, where a person or a pipeline did.
 	By string `json:"by,omitempty"`
+
+	to map[string]string // Back by desktop; see index
+}
+
+// SplitID returns the release and the fleet that a rollout's id names.
+func SplitID(id string) (release, fleet string, ok bool) {
+	id = strings.TrimSuffix(id, "/rollback")
+	i := strings.LastIndexByte(id, '/')
+	if i < 0 {
+		return "", "", false
+	}
+	return id[:i], id[i+1:], true
 }
 
 // Request says whether the work is a request: one wave and no gates.
@@ -47,16 +56,26 @@ func (w Work) Request() bool { return w.Fleet == "" }
 func (w Work) SpecOf(id string) desktop.Spec {
 	s := w.Spec
 	if w.Undoes != "" {
-		s.ImageID = w.Back[id]
+		s.ImageID = w.to[id]
 	}
 	return s
 }
 
+// index makes Back quick to ask.
+func (w *Work) index() {
+	w.to = map[string]string{}
+	for image, ids := range w.Back {
+		for _, id := range ids {
+			w.to[id] = image
+		}
+	}
+}
+
 // Digest identifies what is asked for: two works with one id and two digests
 // are two different wishes under one name. What differs between deliveries of
-// the same wish (who relayed it, what was before) does not count.
+// the same wish (who relayed it, what ECD said of the image) does not count.
 func (w Work) Digest() string {
-	w.Previous, w.By, w.ImageName, w.ImageMade = "", "", "", time.Time{}
+	w.By, w.ImageName, w.ImageMade = "", "", time.Time{}
 	data, err := json.Marshal(w)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)

@@ -1,0 +1,205 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// maxRounds bounds how many steps a job may take in one invocation before its
+// desktops are begun: a wave begins, desktops go into maintenance mode, …
+const maxRounds = 8
+
+// decide finds out for each job what may be done now, and does whatever comes
+// before a rebuild.
+func (r *run) decide() {
+	jobs := r.live()
+	for range maxRounds {
+		r.ask(jobs)
+		var further []*job
+		for _, j := range jobs {
+			if j.failed == nil && r.prepare(j) {
+				further = append(further, j)
+			}
+		}
+		if jobs = further; len(jobs) == 0 {
+			return
+		}
+	}
+	for _, j := range jobs { // still moving: the tick goes on
+		j.decision = rollout.Decision{Again: r.now}
+	}
+}
+
+func (r *run) live() []*job {
+	var out []*job
+	for _, j := range r.jobs {
+		if j.failed == nil && j.ledger != nil {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// ask decides about the jobs, reading the facts that each decision asks for.
+func (r *run) ask(jobs []*job) {
+	undecided := jobs
+	for range maxLooks {
+		needs := map[string]*rollout.Need{}
+		var next []*job
+		for _, j := range undecided {
+			if err := contain(func() error { return r.try(j, needs) }); errors.Is(err, errNeed) {
+				next = append(next, j)
+			} else if err != nil {
+				r.fail(j, err)
+			}
+		}
+		if undecided = next; len(undecided) == 0 {
+			return
+		}
+		r.look(needs)
+	}
+	for _, j := range undecided {
+		r.fail(j, fmt.Errorf("deciding about %s: the facts were asked for %d times and still do not suffice", j.id, maxLooks))
+	}
+}
+
+// errNeed says that a decision needs more facts.
+var errNeed = errors.New("more facts are needed")
+
+// try decides about one job, or adds to the needs what it must know first.
+func (r *run) try(j *job, needs map[string]*rollout.Need) error {
+	var region string
+	var d rollout.Decision
+	j.ledger.view(func(s *rollout.State) {
+		if s.Work == nil {
+			return
+		}
+		region = s.Work.RegionID
+		d = rollout.Decide(s, r.Rules, r.factsOf(region, j.busy), r.now)
+		j.seen = j.ledger.foreign
+	})
+	j.decision = d
+	if d.Need.Empty() {
+		return nil
+	}
+	n := needs[region]
+	if n == nil {
+		n = &rollout.Need{}
+		needs[region] = n
+	}
+	n.Add(d.Need)
+	return errNeed
+}
+
+// prepare writes down what follows from the facts, takes the steps that come
+// before a rebuild, and says whether the job must be decided about anew.
+func (r *run) prepare(j *job) bool {
+	d := j.decision
+	if len(d.Begin) > 0 || d.Acts() {
+		if err := r.insure(j); err != nil {
+			r.fail(j, err)
+			return false
+		}
+	}
+	stale := false
+	if len(d.Records) > 0 {
+		err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
+			if stale = j.ledger.foreign != j.seen; stale {
+				return nil // somebody else has decided meanwhile
+			}
+			return d.Records
+		})
+		if err != nil {
+			r.fail(j, err)
+			return false
+		}
+	}
+	if stale {
+		return true
+	}
+	for _, rec := range d.Records {
+		for _, g := range rec.Outcomes {
+			r.out.add(j, g.Desktops)
+		}
+	}
+	if d.Acts() {
+		r.act(j, d)
+		return j.failed == nil && !j.paused
+	}
+	for _, rec := range d.Records {
+		switch rec.Kind {
+		case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted:
+			return true // one step leads to the next
+		}
+	}
+	return false
+}
+
+// act does to desktops what is not a rebuild. Each is written down before it is
+// done, so that it is undone even if we die; and done again if it fails, which
+// does no harm.
+func (r *run) act(j *job, d rollout.Decision) {
+	var region string
+	j.ledger.view(func(s *rollout.State) { region = s.Work.RegionID })
+	if r.record(j, rollout.Record{Kind: rollout.KindHolding, Desktops: d.Hold}) &&
+		r.attempt(j, "maintenance on", d.Hold, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, true) }) {
+		r.record(j, rollout.Record{Kind: rollout.KindHeld, Desktops: d.Hold})
+	}
+	if r.record(j, rollout.Record{Kind: rollout.KindStopping, Desktops: d.Stop}) {
+		r.attempt(j, "stop", d.Stop, func(ids []string) error { return r.ECD.Stop(r.ctx, region, ids) })
+	}
+	if r.attempt(j, "maintenance off", d.Release, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, false) }) {
+		r.record(j, rollout.Record{Kind: rollout.KindReleased, Desktops: d.Release})
+	}
+	if r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(r.ctx, region, ids) }) {
+		r.record(j, rollout.Record{Kind: rollout.KindStarted, Desktops: d.Start})
+	}
+	if c := d.Command; len(c.Desktops) > 0 {
+		var ran []string
+		if r.attempt(j, "checking", c.Desktops, func(ids []string) (err error) {
+			ran, err = r.ECD.Run(r.ctx, region, ids, c.Text, c.Kind, c.Timeout)
+			return err
+		}) {
+			r.record(j, rollout.Record{Kind: rollout.KindChecking, Desktops: c.Desktops, Call: strings.Join(ran, ",")})
+		}
+	}
+	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start, d.Command.Desktops} {
+		r.forget(region, ids)
+	}
+}
+
+// record writes one record, if it names anybody.
+func (r *run) record(j *job, rec rollout.Record) bool {
+	if len(rec.Desktops) == 0 || j.failed != nil {
+		return false
+	}
+	if err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} }); err != nil {
+		r.fail(j, err)
+		return false
+	}
+	return true
+}
+
+// attempt calls ECD for desktops and logs what went wrong. The journal says what
+// is still to be done, so the next tick tries again.
+func (r *run) attempt(j *job, what string, ids []string, do func([]string) error) bool {
+	if len(ids) == 0 || j.failed != nil {
+		return false
+	}
+	err := do(ids)
+	if err == nil {
+		return true
+	}
+	if desktop.FateOf(err) == desktop.Forbidden {
+		r.halt(err)
+	}
+	r.log().Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
+	j.decision = rollout.Decision{Again: r.now.Add(time.Minute)}
+	j.paused = true
+	return false
+}

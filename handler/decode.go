@@ -1,0 +1,227 @@
+package handler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// decode opens the payload. Messages that cannot be understood are refused here
+// and leave the list.
+func (r *run) decode(payload []byte) []envelope.Message {
+	messages := envelope.Open(payload)
+	r.counts.message(len(messages))
+	good := messages[:0:0]
+	for _, m := range messages {
+		if m.Err != nil {
+			r.refuseMessage(m, events.CodeMalformedMessage, m.Err.Error())
+			continue
+		}
+		good = append(good, m)
+	}
+	return good
+}
+
+// recall makes jobs of the messages and reads what the journals know of them.
+// Whatever goes wrong with one message, its neighbours go on.
+func (r *run) recall(messages []envelope.Message) {
+	for _, m := range messages {
+		if err := contain(func() error { return r.take(m) }); err != nil {
+			if _, bug := errors.AsType[*Panic](err); bug {
+				r.log().Error("a message made us panic", "message_id", m.MessageID, "error", err.Error())
+				r.refuseMessage(m, events.CodePanicked, err.Error())
+				continue
+			}
+			r.redeliver(err)
+		}
+	}
+	r.superviseFleets()
+}
+
+// take makes jobs of one message. An error that it returns can be cured by
+// delivering the message again.
+func (r *run) take(m envelope.Message) error {
+	switch {
+	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m.Data):
+		return r.takeRequest(m)
+	case m.Type == events.TypeRelease:
+		return r.takeRelease(m)
+	case m.Type == events.TypeControl:
+		return r.takeControl(m)
+	case m.Type == events.TypeTick:
+		return r.takeTick(m)
+	case m.Type == "":
+		return r.sweep()
+	case strings.Contains(m.Type, ":ActionTrail:") || m.Type == "ecs:Image:StateChange":
+		return r.takeTrail(m)
+	}
+	r.refuseMessage(m, events.CodeUnknownType, fmt.Sprintf("events of type %s are not for regild; see events/schema for those that are", short(m.Type, 100)))
+	return nil
+}
+
+// isTimer recognises what FC's timer trigger delivers. Source: Function
+// Compute, "Time triggers".
+func isTimer(data []byte) bool {
+	var t struct {
+		Time *string `json:"triggerTime"`
+		Name *string `json:"triggerName"`
+	}
+	return json.Unmarshal(data, &t) == nil && t.Time != nil && t.Name != nil
+}
+
+// takeRequest makes a job of a request.
+func (r *run) takeRequest(m envelope.Message) error {
+	req, err := events.ParseRequest(m.Data)
+	if req.RequestID == "" {
+		req.RequestID = r.identity(m)
+	}
+	if err != nil {
+		r.refuseRequest(m, req, events.CodeInvalidRequest, err.Error())
+		return nil
+	}
+	w := workOf(req)
+	if req.DryRun || req.PlanDigest != "" {
+		plan := r.preview(w)
+		switch {
+		case req.DryRun:
+			r.publishPlan(plan, w)
+			return nil
+		case plan.PlanDigest != req.PlanDigest:
+			if reopened, err := r.known(kindRequest, w.ID); err != nil || reopened {
+				break // its plan was checked when it was opened
+			}
+			r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
+			return nil
+		}
+	}
+	j, fresh := r.add(kindRequest, w.ID)
+	if fresh {
+		j.message, j.request = m, &req
+	}
+	if j.failed != nil {
+		return nil
+	}
+	switch err := r.beginWork(j, w); {
+	case errors.Is(err, errReused):
+		r.refuseRequest(m, req, events.CodeRequestIdReused, err.Error())
+		if fresh { // what it was opened as goes on by its own ticks
+			r.drop(j)
+		}
+	case err != nil:
+		r.fail(j, err)
+	}
+	return nil
+}
+
+// drop takes a job off the list again.
+func (r *run) drop(j *job) {
+	delete(r.byKey, j.kind+"/"+j.id)
+	for i := range r.jobs {
+		if r.jobs[i] == j {
+			r.jobs = append(r.jobs[:i], r.jobs[i+1:]...)
+			return
+		}
+	}
+}
+
+// known says whether the journal knows a work.
+func (r *run) known(kind, id string) (bool, error) {
+	j := &job{kind: kind, id: id}
+	if err := r.open(j); err != nil {
+		return false, err
+	}
+	known := false
+	j.ledger.view(func(s *rollout.State) { known = s.Work != nil })
+	r.cache.put(j.ledger)
+	return known, nil
+}
+
+// identity is the name of a request that has none of its own: the transport's,
+// which is the same for every delivery of it.
+func (r *run) identity(m envelope.Message) string {
+	id := m.Identity()
+	if id == "" {
+		id = "invocation:" + r.in.RequestID
+	}
+	if len(id) > events.MaxRequestID {
+		sum := sha256.Sum256([]byte(id))
+		id = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return id
+}
+
+// digestOf tells two messages apart in the id of what is said of them.
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:6])
+}
+
+func workOf(req events.Request) rollout.Work {
+	return rollout.Work{
+		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent,
+		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
+			Language: req.Language, AfterStatus: req.AfterStatus},
+	}
+}
+
+// takeTick makes a job of a tick. A tick that a later one has overtaken is
+// done: the later one looks at everything.
+func (r *run) takeTick(m envelope.Message) error {
+	t, err := events.ParseTick(m.Data)
+	if err != nil {
+		r.refuseMessage(m, events.CodeInvalidRequest, err.Error())
+		return nil
+	}
+	j, fresh := r.add(t.Kind, t.ID)
+	if fresh {
+		j.message, j.tick = m, t.N
+	}
+	if j.failed != nil {
+		return nil
+	}
+	if err := r.open(j); err != nil {
+		r.fail(j, err)
+		return nil
+	}
+	if r.Journal == nil && fresh {
+		return r.carried(j, t)
+	}
+	stale := false
+	j.ledger.view(func(s *rollout.State) {
+		stale = s.Work == nil || s.Closed && s.Quiet() ||
+			t.N < s.TickN && r.now.Before(s.TickAt.Add(overdue))
+	})
+	if stale && fresh {
+		r.cache.put(j.ledger)
+		r.drop(j)
+	}
+	return nil
+}
+
+// carried gives a job the records that a tick brought along, for want of a
+// journal that lasts.
+func (r *run) carried(j *job, t events.Tick) error {
+	records, err := rollout.Decode([]byte(strings.Join(t.Records, "\n") + "\n"))
+	if err != nil || len(records) == 0 {
+		r.refuseMessage(j.message, events.CodeInvalidRequest, fmt.Sprintf("the tick for %s carries no records that can be read, and there is no journal: %v", t.ID, err))
+		r.drop(j)
+		return nil
+	}
+	j.ledger.state.Apply(records...)
+	j.ledger.state.TickN = t.N
+	return nil
+}
+
+// requestEvent is a request as the CloudEvent in which it can be sent again.
+func requestEvent(req events.Request, source string, at time.Time) events.Event {
+	return events.Event{Type: events.TypeRequest, ID: req.RequestID, Source: source, Subject: req.RequestID, Time: at, Data: req}
+}

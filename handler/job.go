@@ -1,0 +1,179 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// Kinds of journals.
+const (
+	kindRequest = events.TickRequest
+	kindRollout = events.TickRollout
+	kindFleet   = "fleet" // which rollouts a fleet had, in their order
+)
+
+// A job is one request or rollout that this invocation works on.
+type job struct {
+	kind, id string
+	message  envelope.Message // that brought it; zero when another job did
+	request  *events.Request  // as it came, when it did
+	tick     int              // the number of the tick that brought it; -1: no tick did
+
+	ledger   *ledger
+	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding
+	decision rollout.Decision
+	seen     int // ledger.foreign when the decision was made
+
+	paused bool  // it waits for its next tick
+	failed error // why the job cannot go on in this invocation
+}
+
+func (j *job) key() string { return journal.Key(j.kind, j.id) }
+
+// add puts a job on the list, or returns the one that is there for the same
+// request or rollout.
+func (r *run) add(kind, id string) (*job, bool) {
+	k := kind + "/" + id
+	if j := r.byKey[k]; j != nil {
+		return j, false
+	}
+	j := &job{kind: kind, id: id, tick: -1}
+	r.byKey[k] = j
+	r.jobs = append(r.jobs, j)
+	return j, true
+}
+
+// open reads the job's journal, once.
+func (r *run) open(j *job) error {
+	if j.ledger != nil {
+		return nil
+	}
+	store := r.Journal
+	if store == nil {
+		store = journal.Memory() // forgets with the invocation; ticks carry what matters
+	}
+	l, err := r.ledger(store, j.key())
+	if err != nil {
+		return err
+	}
+	j.ledger = l
+	return nil
+}
+
+// begin writes down that a work is taken on. A work that is there already must
+// be the same one: errReused says that it is not.
+func (r *run) beginWork(j *job, w rollout.Work) error {
+	if err := r.open(j); err != nil {
+		return err
+	}
+	digest := w.Digest()
+	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if s.Work != nil {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindOpened, At: r.now, Work: &w}}
+	})
+	if err != nil {
+		return err
+	}
+	j.ledger.view(func(s *rollout.State) {
+		if s.Work.Digest() != digest {
+			err = errReused
+		}
+	})
+	return err
+}
+
+var errReused = errors.New("the id was used before with other content; give every request an id of its own")
+
+// contain runs f and turns a panic into an error, so that one message that
+// breaks us does not break the others, and does not come back for ever.
+func contain(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Panic{Value: fmt.Sprint(p)}
+		}
+	}()
+	return f()
+}
+
+// Panic is a bug of ours that a message brought to light.
+type Panic struct{ Value string }
+
+func (p *Panic) Error() string {
+	return "regild has a bug that this message brings to light: " + p.Value
+}
+
+// fail ends a job for this invocation. Nothing that it was about to do was done.
+func (r *run) fail(j *job, err error) {
+	if j.failed != nil {
+		return
+	}
+	j.failed = err
+	r.log().Error("job failed", "job", j.id, "error", err.Error())
+	if _, bug := errors.AsType[*Panic](err); bug {
+		r.refuseMessage(j.message, events.CodePanicked, err.Error())
+		return
+	}
+	r.sendBack(j)
+}
+
+// sendBack puts what brought a job back on the queue, for another try. A
+// request is written anew, so that it keeps its identity under a new message.
+func (r *run) sendBack(j *job) {
+	body := j.message.Raw
+	var err error
+	switch {
+	case j.request != nil:
+		again := *j.request
+		again.RequestID = j.id
+		body, err = requestEvent(again, r.in.Source, r.now).Marshal()
+	case r.Journal != nil && (j.tick >= 0 || body == nil):
+		body, err = events.Tick{Kind: j.kind, ID: j.id, N: max(j.tick, 0)}.Event(r.in.Source, r.now).Marshal()
+	}
+	if err == nil {
+		err = r.send(body, time.Minute)
+	}
+	if err != nil {
+		r.redeliver(fmt.Errorf("%s %s: %w; and it could not be put back on the queue: %w", j.kind, j.id, j.failed, err))
+	}
+}
+
+// errNoQueue says that there is no queue to put anything on.
+var errNoQueue = errors.New("no REGILD_REQUEST_QUEUE is set")
+
+// send puts a message on the request queue.
+func (r *run) send(body []byte, delay time.Duration) error {
+	if r.Queue == nil {
+		return errNoQueue
+	}
+	ctx, cancel := r.last()
+	defer cancel()
+	return r.Queue.Send(ctx, body, delay)
+}
+
+// last returns a context for what must still be said when time is up: it lives
+// as long as the invocation does, and is not cut short by anything else.
+func (r *run) last() (context.Context, context.CancelFunc) {
+	deadline, bounded := r.ctx.Deadline()
+	ctx := context.WithoutCancel(r.ctx)
+	if !bounded {
+		return context.WithTimeout(ctx, 30*time.Second)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-100*time.Millisecond))
+}
+
+func short(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,258 @@
+package handler
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// An outbox publishes what the journals say is not published yet, some at once,
+// while the invocation goes on. What MNS took is written down as published; what
+// it did not take stays unpublished, for the next tick.
+type outbox struct {
+	*run
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu     sync.Mutex
+	wake   *sync.Cond
+	queue  []item
+	busy   int
+	closed bool
+	queued map[*job]map[string]bool // ids that are in the queue, or were
+	taken  map[*job]*taken
+	wg     sync.WaitGroup
+}
+
+// An item is one message to publish. Its job is nil when no journal knows of it.
+type item struct {
+	job   *job
+	event events.Event
+	done  func(*taken)
+	said  events.Outcome // for the log
+}
+
+// taken is what MNS took for a job and the journal does not know yet.
+type taken struct {
+	outcomes map[groupOf][]string
+	news     []string
+	n        int
+}
+
+type groupOf struct {
+	status events.Status
+	n      int
+}
+
+// flushAt bounds how much would be told twice if we died now.
+const flushAt = 2000
+
+func (o *outbox) start(r *run) {
+	o.run = r
+	o.ctx, o.cancel = r.last()
+	o.wake = sync.NewCond(&o.mu)
+	o.queued, o.taken = map[*job]map[string]bool{}, map[*job]*taken{}
+	for range r.PublishConcurrency {
+		o.wg.Go(o.work)
+	}
+}
+
+// add puts the outcomes of these desktops of the job into the queue that are
+// neither published nor in the queue.
+func (o *outbox) add(j *job, ids []string) {
+	var items []item
+	j.ledger.view(func(s *rollout.State) {
+		for _, id := range ids {
+			if d := s.Desktops[id]; d != nil {
+				for _, out := range d.Unpublished {
+					items = append(items, o.outcome(j, s.Work, id, out))
+				}
+			}
+		}
+	})
+	o.put(j, items...)
+}
+
+// addAll does so for all desktops of the job.
+func (o *outbox) addAll(j *job) {
+	var ids []string
+	j.ledger.view(func(s *rollout.State) { ids = s.Fresh() })
+	o.add(j, ids)
+}
+
+// addNews puts what is to be told of the work as a whole into the queue. A
+// request's summary waits until all its outcomes are out.
+func (o *outbox) addNews(j *job) {
+	var items []item
+	j.ledger.view(func(s *rollout.State) {
+		if s.Work == nil || s.Work.Request() && len(s.Fresh()) > 0 {
+			return
+		}
+		for _, n := range s.UnpublishedNews {
+			items = append(items, o.news(j, s, n))
+		}
+	})
+	o.put(j, items...)
+}
+
+func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
+	w := s.Work
+	i := item{job: j, done: func(t *taken) { t.news = append(t.news, n.ID()) }}
+	if n.Finished() {
+		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
+			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
+		maps.DeleteFunc(statuses, func(_ events.Status, n int) bool { return n == 0 })
+		i.event = events.Finished{RequestID: w.ID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
+			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second)}.Event(o.in.Source)
+		return i
+	}
+	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID,
+		Wave: n.Wave, Waves: n.Waves, Counts: n.Counts, Reason: n.Reason, By: n.By, Digest: n.Digest}.Event(n.What, n.Key, o.in.Source, n.At)
+	return i
+}
+
+func (o *outbox) outcome(j *job, w *rollout.Work, id string, out rollout.Outcome) item {
+	e := events.Outcome{
+		RequestID: w.ID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
+		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
+		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: w.Fleet, ReleaseID: w.ReleaseID, Nth: out.N,
+		DurationSeconds: int(out.Duration / time.Second),
+	}
+	if !out.Until.IsZero() {
+		e.Until = &out.Until
+	}
+	g := groupOf{out.Status, out.N}
+	return item{job: j, event: e.Event(o.in.Source, out.At), said: e,
+		done: func(t *taken) { t.outcomes[g] = append(t.outcomes[g], id) }}
+}
+
+// put queues items, each id once.
+func (o *outbox) put(j *job, items ...item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known := o.queued[j]
+	if known == nil {
+		known = map[string]bool{}
+		o.queued[j] = known
+	}
+	for _, i := range items {
+		if known[i.event.ID] {
+			continue
+		}
+		known[i.event.ID] = true
+		o.queue = append(o.queue, i)
+	}
+	o.wake.Broadcast()
+}
+
+// work publishes items until the outbox is closed.
+func (o *outbox) work() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for {
+		for len(o.queue) == 0 && !o.closed {
+			o.wake.Wait()
+		}
+		if len(o.queue) == 0 {
+			return
+		}
+		i := o.queue[0]
+		o.queue = o.queue[1:]
+		o.busy++
+		o.mu.Unlock()
+		err := contain(func() error { return o.publishOne(i) })
+		o.mu.Lock()
+		o.busy--
+		o.settleOne(i, err)
+		if len(o.queue) == 0 && o.busy == 0 {
+			o.wake.Broadcast()
+		}
+	}
+}
+
+func (o *outbox) publishOne(i item) error {
+	body, err := i.event.Marshal()
+	if err != nil {
+		return err
+	}
+	return o.Topic.Publish(o.ctx, body, i.event.Tag)
+}
+
+// settleOne notes how an item went. The lock is held.
+func (o *outbox) settleOne(i item, err error) {
+	log := o.log()
+	if err != nil {
+		log.Warn("not published", "id", i.event.ID, "error", err.Error())
+		if i.job == nil {
+			o.redeliver(err)
+		}
+		return
+	}
+	o.counts.published(i.event)
+	if s := i.said; s.DesktopID != "" {
+		log.Info("outcome", "request_id", s.RequestID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
+			"image_id", s.ImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
+	} else {
+		log.Info("published", "type", i.event.Type, "id", i.event.ID)
+	}
+	if i.job == nil {
+		return
+	}
+	t := o.taken[i.job]
+	if t == nil {
+		t = &taken{outcomes: map[groupOf][]string{}}
+		o.taken[i.job] = t
+	}
+	i.done(t)
+	if t.n++; t.n >= flushAt {
+		delete(o.taken, i.job)
+		o.mu.Unlock()
+		o.write(i.job, t)
+		o.mu.Lock()
+	}
+}
+
+// write notes in the journal what MNS took. If that fails it is told again, and
+// recognised by its id.
+func (o *outbox) write(j *job, t *taken) {
+	rec := rollout.Record{Kind: rollout.KindPublished, News: t.news}
+	for g, ids := range t.outcomes {
+		group := rollout.Group{Status: g.status, Desktops: ids}
+		if g.n > 1 {
+			group.N = g.n
+		}
+		rec.Outcomes = append(rec.Outcomes, group)
+	}
+	err := j.ledger.write(o.ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
+	if err != nil {
+		o.log().Warn("published, but not written down", "job", j.id, "error", err.Error())
+	}
+}
+
+// drain waits until the queue is empty and writes down what was taken.
+func (o *outbox) drain() {
+	o.mu.Lock()
+	for len(o.queue) > 0 || o.busy > 0 {
+		o.wake.Wait()
+	}
+	all := o.taken
+	o.taken = map[*job]*taken{}
+	o.mu.Unlock()
+	for j, t := range all {
+		o.write(j, t)
+	}
+}
+
+// close ends the publishers; the queue is empty by then.
+func (o *outbox) close() {
+	o.mu.Lock()
+	o.closed = true
+	o.wake.Broadcast()
+	o.mu.Unlock()
+	o.wg.Wait()
+	o.cancel()
+}

@@ -1,0 +1,88 @@
+package handler
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// The errors of every method here are *desktop.CallError, whose Fate says what
+// may be done next. All methods may be called from several goroutines and give
+// up when ctx ends.
+
+// ECD is Elastic Desktop Service as the handler uses it.
+type ECD interface {
+	Rebuilder
+	Looker
+	Keeper
+	Checker
+}
+
+// A Rebuilder wipes system disks.
+type Rebuilder interface {
+	// Rebuild makes one RebuildDesktops call of at most desktop.MaxBatch ids. It
+	// repeats the call by itself only as long as it certainly was not carried
+	// out. A desktop that is missing from the answer has an unknown fate.
+	Rebuild(context.Context, desktop.Batch) (desktop.Answer, error)
+}
+
+// A Looker reads facts. What ECD does not list is absent from the results.
+type Looker interface {
+	Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error)
+	Select(ctx context.Context, region string, s desktop.Selector) ([]desktop.Desktop, error)
+	Tags(ctx context.Context, region string, ids []string) (map[string]map[string]string, error)
+	Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error)
+	ImagesNamed(ctx context.Context, region, name string) ([]desktop.Image, error) // newest first
+	Changes(ctx context.Context, region, id string) ([]desktop.Change, error)      // newest first
+}
+
+// A Keeper makes desktops ready for a rebuild and gives them back.
+type Keeper interface {
+	Maintain(ctx context.Context, region string, ids []string, on bool) error
+	Stop(ctx context.Context, region string, ids []string) error
+	Start(ctx context.Context, region string, ids []string) error
+}
+
+// A Checker runs a command on desktops. Run may make several calls, each with
+// an id of its own.
+type Checker interface {
+	Run(ctx context.Context, region string, ids []string, command, kind string, timeout time.Duration) (invokeIDs []string, err error)
+	Invocations(ctx context.Context, region, invokeID string) ([]desktop.Invocation, error)
+}
+
+// A Topic tells the world. Publishing twice does no harm: ids are stable.
+type Topic interface {
+	Publish(ctx context.Context, body []byte, tag string) error
+}
+
+// A Queue is where requests come from and ticks go to.
+type Queue interface {
+	Send(ctx context.Context, body []byte, delay time.Duration) error
+}
+
+// A Meter counts API calls by name. The zero value is ready; it may be used from
+// several goroutines.
+type Meter struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+// Count adds one call.
+func (m *Meter) Count(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.calls == nil {
+		m.calls = map[string]int{}
+	}
+	m.calls[name]++
+}
+
+// Snapshot returns the counts so far.
+func (m *Meter) Snapshot() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.calls)
+}

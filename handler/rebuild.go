@@ -1,0 +1,382 @@
+package handler
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/plan"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// rebuild plans all that may be begun into calls and makes them, some at once.
+// What does not get its turn is deferred.
+func (r *run) rebuild() {
+	jobs := r.live()
+	var wishes []plan.Wish
+	for owner, j := range jobs {
+		if j.paused {
+			continue
+		}
+		j.ledger.view(func(s *rollout.State) {
+			for _, id := range j.decision.Begin {
+				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.Work.SpecOf(id)}})
+			}
+		})
+	}
+	p := plan.Make(wishes)
+	r.refuseConflicts(jobs, p.Conflicts)
+
+	c := &calls{run: r, jobs: jobs, hopeless: map[refusal]bool{}}
+	next := make(chan plan.Batch)
+	var wg sync.WaitGroup
+	for range min(r.RebuildConcurrency, len(p.Batches)) {
+		wg.Go(func() {
+			for b := range next {
+				if why := c.mayNot(); why != "" {
+					c.postpone(b, why)
+					continue
+				}
+				if err := contain(func() error { c.batch(b); return nil }); err != nil {
+					r.log().Error("a batch made us panic", "error", err.Error())
+				}
+			}
+		})
+	}
+	for _, b := range p.Batches {
+		next <- b
+	}
+	close(next)
+	wg.Wait()
+	c.deferRest()
+}
+
+// refuseConflicts tells those whose wish for a desktop an earlier one rules out.
+func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
+	groups := map[int][]rollout.Group{}
+	for _, c := range conflicts {
+		groups[c.Owner] = append(groups[c.Owner], rollout.Group{Status: events.StatusRefused, Code: events.CodeConflictingTargets,
+			Message:  fmt.Sprintf("request %s of the same delivery wants desktop %s otherwise, and came first", jobs[c.With.Owner].id, c.ID),
+			Desktops: []string{c.ID}})
+	}
+	for owner, g := range groups {
+		r.settle(jobs[owner], g)
+	}
+}
+
+// settle writes down outcomes and hands them to the publishers.
+func (r *run) settle(j *job, groups []rollout.Group) {
+	err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
+	})
+	if err != nil {
+		r.fail(j, err)
+		return
+	}
+	for _, g := range groups {
+		r.out.add(j, g.Desktops)
+	}
+}
+
+// calls are the RebuildDesktops calls of one invocation.
+type calls struct {
+	*run
+	jobs []*job
+
+	mu sync.Mutex
+	// hopeless are refusals that every single desktop of a batch has met: they
+	// are about the spec, so further batches are not taken apart for them.
+	hopeless map[refusal]bool
+	// late are the batches that did not get their turn, and why.
+	late map[string][]plan.Batch
+}
+
+type refusal struct {
+	spec desktop.Spec
+	code string
+}
+
+// mayNot says why no further batch may be begun, or "".
+func (c *calls) mayNot() string {
+	switch {
+	case c.halted() != nil:
+		return events.CodeNotAuthorized
+	case c.short():
+		return events.CodeTimeShort
+	}
+	return ""
+}
+
+func (c *calls) postpone(b plan.Batch, why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late == nil {
+		c.late = map[string][]plan.Batch{}
+	}
+	c.late[why] = append(c.late[why], b)
+}
+
+// deferRest writes down what did not get its turn.
+func (c *calls) deferRest() {
+	for why, batches := range c.late {
+		g := rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now,
+			Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
+		if why == events.CodeNotAuthorized {
+			g.Message, g.Until = "stopped: "+c.halted().Error(), c.now.Add(notAuthorizedPause)
+		}
+		byOwner := map[int][]string{}
+		for _, b := range batches {
+			for _, id := range b.IDs {
+				for _, owner := range b.Owners[id] {
+					byOwner[owner] = append(byOwner[owner], id)
+				}
+			}
+		}
+		for owner, ids := range byOwner {
+			mine := g
+			mine.Desktops = ids
+			c.settle(c.jobs[owner], []rollout.Group{mine})
+		}
+	}
+}
+
+// notAuthorizedPause is how long to wait for somebody to mend the permissions.
+const notAuthorizedPause = 5 * time.Minute
+
+// batch claims the desktops of a batch, makes the call, and writes down how it
+// ended.
+func (c *calls) batch(b plan.Batch) {
+	began := time.Now()
+	call := rand.Text()
+	b.IDs = c.claim(b, call)
+	if len(b.IDs) == 0 {
+		return
+	}
+	// From the claim on, the call may reach ECD only within CallLimit: after that
+	// others take its fate for settled enough to ask for.
+	limit := rollout.CallLimit
+	if left, _ := c.left(); left < limit {
+		limit = left
+	}
+	ctx, cancel := context.WithDeadline(c.ctx, began.Add(limit))
+	defer cancel()
+	endings := c.send(ctx, b.Batch, 0)
+	for owner := range c.jobs {
+		c.ended(owner, b, call, endings)
+	}
+}
+
+// claim writes down for every owner that the desktops are about to be begun, and
+// returns those that all their owners may have. Whoever loses a race against
+// another instance does not call.
+func (c *calls) claim(b plan.Batch, call string) []string {
+	granted := make(map[string]int, len(b.IDs))
+	for owner, j := range c.jobs {
+		ids := owned(b, owner, b.IDs)
+		if len(ids) == 0 {
+			continue
+		}
+		for _, id := range c.claimFor(j, ids, call) {
+			granted[id]++
+		}
+	}
+	var out []string
+	for _, id := range b.IDs {
+		if granted[id] == len(b.Owners[id]) {
+			out = append(out, id)
+		} else if granted[id] > 0 {
+			c.unclaim(b, id, call)
+		}
+	}
+	return out
+}
+
+func (c *calls) claimFor(j *job, ids []string, call string) []string {
+	var got []string
+	err := j.ledger.write(c.ctx, func(s *rollout.State) []rollout.Record {
+		allowed := ids
+		if j.ledger.foreign != j.seen { // others wrote meanwhile: what was decided may not hold
+			d := rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), c.now)
+			allowed = d.Begin
+			if !d.Need.Empty() {
+				allowed = nil
+			}
+		}
+		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
+		facts := c.factsOf(s.Work.RegionID, nil)
+		for _, id := range ids {
+			x := s.Desktops[id]
+			if x == nil || x.Phase != rollout.Pending || !slices.Contains(allowed, id) || facts.Desktops[id] == nil {
+				continue
+			}
+			rec.Desktops, rec.From = append(rec.Desktops, id), append(rec.From, facts.Desktops[id].ImageID)
+		}
+		if got = rec.Desktops; len(got) == 0 {
+			return nil
+		}
+		return []rollout.Record{rec}
+	})
+	if err != nil {
+		c.fail(j, err)
+		return nil
+	}
+	return got
+}
+
+// unclaim gives a desktop back that not all its owners may have.
+func (c *calls) unclaim(b plan.Batch, id, call string) {
+	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.now.Add(time.Minute),
+		Message: "another instance is at work on this desktop"}
+	for _, owner := range b.Owners[id] {
+		c.write(c.jobs[owner], call, []ending{{group: g, ids: []string{id}}})
+	}
+}
+
+func owned(b plan.Batch, owner int, ids []string) []string {
+	var out []string
+	for _, id := range ids {
+		if slices.Contains(b.Owners[id], owner) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// An ending is what became of some desktops of a call.
+type ending struct {
+	ids       []string
+	requestID string
+	group     rollout.Group // without Desktops
+}
+
+// ended writes down for one owner how its desktops of a call ended.
+func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
+	var mine []ending
+	for _, e := range endings {
+		if e.ids = owned(b, owner, e.ids); len(e.ids) > 0 {
+			mine = append(mine, e)
+		}
+	}
+	if len(mine) > 0 {
+		c.write(c.jobs[owner], call, mine)
+	}
+}
+
+func (c *calls) write(j *job, call string, endings []ending) {
+	ctx, cancel := c.last() // the call was made: this must be said whatever the time
+	defer cancel()
+	err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
+		var out []rollout.Record
+		for _, e := range endings {
+			e.group.Desktops = e.ids
+			if n := len(out); n > 0 && out[n-1].RequestID == e.requestID {
+				out[n-1].Outcomes = append(out[n-1].Outcomes, e.group)
+				continue
+			}
+			out = append(out, rollout.Record{Kind: rollout.KindEnded, Call: call, RequestID: e.requestID, Outcomes: []rollout.Group{e.group}})
+		}
+		return out
+	})
+	if err != nil {
+		c.fail(j, err) // the facts will show what became of the call
+		return
+	}
+	for _, e := range endings {
+		c.out.add(j, e.ids)
+	}
+}
+
+// send makes one call, and takes it apart when ECD refuses it as a whole: then
+// nothing of it was started, and one bad id must not sink nineteen. A batch of n
+// takes at most 2n-2 further calls; see hopeless for when it takes none.
+func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
+	answer, err := c.ECD.Rebuild(ctx, b)
+	if err == nil {
+		return c.read(b, answer)
+	}
+	e, ok := errors.AsType[*desktop.CallError](err)
+	if !ok {
+		e = &desktop.CallError{Call: "RebuildDesktops", Message: err.Error()}
+	}
+	all := func(g rollout.Group) []ending { return []ending{{b.IDs, e.RequestID, g}} }
+	until := func(d time.Duration) time.Time { return c.business().UTC().Add(d) }
+	switch {
+	case e.Fate == desktop.Forbidden:
+		c.halt(err)
+		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: e.Error(), Until: until(notAuthorizedPause)})
+	case e.Fate == desktop.NotSent && e.Throttled:
+		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeThrottled, Message: e.Error(), Until: until(30 * time.Second)})
+	case e.Fate == desktop.NotSent:
+		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Message: e.Error(), Until: until(30 * time.Second)})
+	case e.Fate == desktop.Refused:
+		return c.takeApart(ctx, b, e, depth)
+	}
+	return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: e.Error() + "; the facts will show whether the rebuild began", Until: until(time.Minute)})
+}
+
+// takeApart finds out which desktops of a refused batch are to blame.
+func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallError, depth int) []ending {
+	why := refusal{b.Spec, e.Code}
+	failed := []ending{{b.IDs, e.RequestID, rollout.Group{Status: events.StatusFailed, Code: e.Code, Message: e.Message}}}
+	if len(b.IDs) == 1 || c.isHopeless(why) {
+		return failed
+	}
+	half := len(b.IDs) / 2
+	first, second := b, b
+	first.IDs, second.IDs = b.IDs[:half], b.IDs[half:]
+	endings := append(c.send(ctx, first, depth+1), c.send(ctx, second, depth+1)...)
+	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.group.Status != events.StatusFailed || o.group.Code != e.Code }) {
+		c.mu.Lock()
+		c.hopeless[why] = true
+		c.mu.Unlock()
+	}
+	return endings
+}
+
+func (c *calls) isHopeless(why refusal) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.hopeless[why]
+}
+
+// read takes an answer apart by what it says of each desktop.
+func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
+	by := make(map[string]desktop.Result, len(answer.Results))
+	for _, res := range answer.Results {
+		by[res.DesktopID] = res
+	}
+	var out []ending
+	index := map[[3]string]int{}
+	add := func(id string, g rollout.Group) {
+		key := [3]string{string(g.Status), g.Code, g.Message}
+		i, known := index[key]
+		if !known {
+			i = len(out)
+			index[key] = i
+			out = append(out, ending{requestID: answer.RequestID, group: g})
+		}
+		out[i].ids = append(out[i].ids, id)
+	}
+	now := c.business().UTC()
+	for _, id := range b.IDs {
+		res, answered := by[id]
+		switch {
+		case !answered || res.Code == "":
+			add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
+				Message: "ECD's answer does not mention the desktop; the facts will show whether its rebuild began"})
+		case res.Accepted():
+			add(id, rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
+		case res.Code == rollout.IncorrectDesktopStatus:
+			add(id, rollout.Group{Status: events.StatusDeferred, Code: res.Code, Message: res.Message, Until: now.Add(time.Minute)})
+		default:
+			add(id, rollout.Group{Status: events.StatusFailed, Code: res.Code, Message: res.Message})
+		}
+	}
+	return out
+}

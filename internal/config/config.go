@@ -1,0 +1,184 @@
+// Package config reads the settings of the function from its environment, once,
+// and reports every fault at once, each by the name of its variable.
+//
+// The README's table (name, default, meaning) is made of Settings below; a test
+// holds the two in agreement.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Config is the function's settings, checked.
+type Config struct {
+	ResultTopic        string
+	RequestQueue       string // "" none
+	Fleets             string // path of fleets.yaml; "" none
+	Journal            string // URL; "" none
+	Regions            []string
+	RebuildConcurrency int
+	PublishConcurrency int
+	RebuildTimeout     time.Duration
+	ECDEndpoint        string // "" by region
+	MNSEndpoint        string // "" by account and region
+	OSSEndpoint        string // "" by region
+	LogLevel           slog.Level
+	Clock              string // URL of a clock; "" the machine's
+}
+
+// A Setting is one line of the README's table.
+type Setting struct{ Name, Default, Meaning string }
+
+// Settings are all that the function reads from its environment, in the order of
+// the README.
+var Settings = []Setting{
+	{"REGILD_RESULT_TOPIC", "required", "MNS topic for outcomes"},
+	{"REGILD_REQUEST_QUEUE", "none", "MNS queue that requests come from and ticks go to"},
+	{"REGILD_FLEETS", "none", "path of `fleets.yaml`"},
+	{"REGILD_JOURNAL", "none", "`oss://bucket/prefix` or `file:///dir`"},
+	{"REGILD_REGIONS", "the function's own", "comma-separated allow-list of regions"},
+	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once"},
+	{"REGILD_PUBLISH_CONCURRENCY", "16", "publishes under way at once"},
+	{"REGILD_REBUILD_TIMEOUT", "30m", "how long a desktop may take before it counts as failed"},
+	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_MNS_ENDPOINT", "from account and region", "host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_OSS_ENDPOINT", "from the region", "host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_LOG_LEVEL", "info", "debug, info, warn, error"},
+}
+
+// clockSetting is for the local cloud alone and in no table: a function whose
+// endpoints are all on loopback may take its time from there.
+const clockSetting = "REGILD_CLOCK"
+
+var (
+	resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
+	regionName   = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
+)
+
+// Load reads the settings by lookup, such as os.LookupEnv. An empty value counts
+// as not set. The error joins all faults.
+func Load(lookup func(string) (string, bool)) (Config, error) {
+	r := &reader{lookup: lookup}
+	c := Config{
+		ResultTopic:        r.resource("REGILD_RESULT_TOPIC", true),
+		RequestQueue:       r.resource("REGILD_REQUEST_QUEUE", false),
+		Fleets:             r.text("REGILD_FLEETS"),
+		Journal:            r.text("REGILD_JOURNAL"),
+		Regions:            r.regions("REGILD_REGIONS"),
+		RebuildConcurrency: r.number("REGILD_REBUILD_CONCURRENCY", 4, 1, 64),
+		PublishConcurrency: r.number("REGILD_PUBLISH_CONCURRENCY", 16, 1, 256),
+		RebuildTimeout:     r.duration("REGILD_REBUILD_TIMEOUT", 30*time.Minute, time.Minute, 24*time.Hour),
+		ECDEndpoint:        r.text("REGILD_ECD_ENDPOINT"),
+		MNSEndpoint:        r.text("REGILD_MNS_ENDPOINT"),
+		OSSEndpoint:        r.text("REGILD_OSS_ENDPOINT"),
+		LogLevel:           r.level("REGILD_LOG_LEVEL"),
+		Clock:              r.text(clockSetting),
+	}
+	if c.Clock != "" {
+		for _, name := range []string{clockSetting, "REGILD_ECD_ENDPOINT", "REGILD_MNS_ENDPOINT"} {
+			if !loopback(r.text(name)) {
+				r.fault(clockSetting, "is for the local cloud alone: %s must be http:// on a loopback address", name)
+			}
+		}
+	}
+	return c, errors.Join(r.faults...)
+}
+
+type reader struct {
+	lookup func(string) (string, bool)
+	faults []error
+}
+
+func (r *reader) fault(name, format string, args ...any) {
+	r.faults = append(r.faults, fmt.Errorf("%s %s", name, fmt.Sprintf(format, args...)))
+}
+
+func (r *reader) text(name string) string {
+	v, _ := r.lookup(name)
+	return strings.TrimSpace(v)
+}
+
+func (r *reader) resource(name string, required bool) string {
+	v := r.text(name)
+	switch {
+	case v == "" && required:
+		r.fault(name, "is required: name the MNS topic that outcomes go to")
+	case v != "" && !resourceName.MatchString(v):
+		r.fault(name, "is %q: a name in MNS has up to 120 letters, digits and hyphens", v)
+	}
+	return v
+}
+
+func (r *reader) regions(name string) []string {
+	v := r.text(name)
+	if v == "" {
+		return nil
+	}
+	var out []string
+	for part := range strings.SplitSeq(v, ",") {
+		region := strings.TrimSpace(part)
+		if !regionName.MatchString(region) {
+			r.fault(name, "has %q, which is no region; write regions such as cn-hangzhou, separated by commas", region)
+			continue
+		}
+		out = append(out, region)
+	}
+	return out
+}
+
+func (r *reader) number(name string, def, least, most int) int {
+	v := r.text(name)
+	if v == "" {
+		return def
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < least || n > most {
+		r.fault(name, "is %q: it must be a whole number from %d to %d", v, least, most)
+	}
+	return n
+}
+
+func (r *reader) duration(name string, def, least, most time.Duration) time.Duration {
+	v := r.text(name)
+	if v == "" {
+		return def
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least || d > most {
+		r.fault(name, "is %q: it must be a duration from %s to %s, such as 30m", v, least, most)
+	}
+	return d
+}
+
+func (r *reader) level(name string) slog.Level {
+	switch v := strings.ToLower(r.text(name)); v {
+	case "", "info":
+		return slog.LevelInfo
+	case "debug":
+		return slog.LevelDebug
+	case "warn":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	default:
+		r.fault(name, "is %q: it must be debug, info, warn or error", v)
+		return slog.LevelInfo
+	}
+}
+
+func loopback(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,204 @@
+// Command regild is the function: it runs on Function Compute (FC), runtime go1,
+// and brings golden images to cloud desktops. This file wires it and does
+// nothing else; start reading in handler/handler.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+	_ "time/tzdata" // FC's image need not have time zones, and windows have
+
+	"github.com/aliyun/fc-runtime-go-sdk/fc"
+	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
+
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/config"
+	"github.com/regild/regild/internal/ecd"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/rollout"
+)
+
+func main() {
+	f := newFunction(os.LookupEnv)
+	fc.RegisterInitializerFunction(f.initialize)
+	fc.RegisterPreStopFunction(f.preStop)
+	fc.Start(f.handle)
+}
+
+// function is what lives as long as the instance does. FC may call it from
+// several goroutines.
+type function struct {
+	lookup func(string) (string, bool)
+	log    *slog.Logger
+	conf   config.Config
+	fleets fleet.Fleets
+	fault  error // why it cannot work; every invocation says so
+
+	once    sync.Once
+	handler *handler.Handler
+}
+
+// newFunction reads the settings. A fault does not end the process: FC would
+// only show that it died, whereas each invocation can say why.
+func newFunction(lookup func(string) (string, bool)) *function {
+	f := &function{lookup: lookup}
+	f.conf, f.fault = config.Load(lookup)
+	f.log = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: f.conf.LogLevel}))
+	if f.fault == nil && f.conf.Fleets != "" {
+		data, err := os.ReadFile(f.conf.Fleets)
+		if err == nil {
+			f.fleets, err = fleet.Parse(f.conf.Fleets, data)
+		}
+		f.fault = err
+	}
+	return f
+}
+
+// A ConfigError says that the function is set up wrongly. FC shows its name.
+type ConfigError struct{ Err error }
+
+func (e *ConfigError) Error() string {
+	return "the function's settings are at fault: " + e.Err.Error()
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+func (f *function) initialize(ctx context.Context) {
+	if f.fault != nil {
+		f.log.Error("settings", "error", f.fault.Error())
+	}
+}
+
+// preStop has nothing to put away: what matters is in the journal.
+func (f *function) preStop(context.Context) {}
+
+// handle is one event invocation.
+func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, error) {
+	if f.fault != nil {
+		return handler.Report{}, &ConfigError{f.fault}
+	}
+	in, keys, who, err := f.invocation(ctx)
+	if err != nil {
+		return handler.Report{}, &ConfigError{err}
+	}
+	f.once.Do(func() { f.handler, err = f.wire(who) })
+	if f.handler == nil {
+		f.once = sync.Once{}
+		return handler.Report{}, &ConfigError{errors.Join(err, errors.New("wiring the function"))}
+	}
+	return f.handler.Handle(access.With(ctx, keys), in, payload)
+}
+
+// identity is whose function this is, and where.
+type identity struct{ account, region string }
+
+// invocation takes from the context who is asked and with which credentials.
+func (f *function) invocation(ctx context.Context) (handler.Invocation, access.Keys, identity, error) {
+	env := func(name string) string { v, _ := f.lookup(name); return v }
+	who := identity{env("FC_ACCOUNT_ID"), env("FC_REGION")}
+	keys := access.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+	in := handler.Invocation{RequestID: "local"}
+	name := env("FC_FUNCTION_NAME")
+	if c, ok := fccontext.FromContext(ctx); ok {
+		in.RequestID = c.RequestID
+		if c.AccountId != "" {
+			who.account = c.AccountId
+		}
+		if c.Region != "" {
+			who.region = c.Region
+		}
+		if c.Function.Name != "" {
+			name = c.Function.Name
+		}
+		if k := (access.Keys{ID: c.Credentials.AccessKeyId, Secret: c.Credentials.AccessKeySecret, Token: c.Credentials.SecurityToken}); k.Complete() {
+			keys = k // those of the environment may be as old as the instance
+		}
+	}
+	in.Source = fmt.Sprintf("acs:fc:%s:%s:functions/%s", who.region, who.account, name)
+	if !keys.Complete() {
+		return in, keys, who, access.ErrNone
+	}
+	return in, keys, who, nil
+}
+
+// wire makes the handler and what it works with.
+func (f *function) wire(who identity) (*handler.Handler, error) {
+	meter := &handler.Meter{}
+	observe := func(c pace.Call) { meter.Count(c.Name) }
+	regions := f.conf.Regions
+	if regions == nil {
+		regions = []string{who.region}
+	}
+	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Keys: access.From, Concurrency: f.conf.RebuildConcurrency, Observe: observe})
+	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
+		Keys: access.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
+	now, err3 := clock(f.conf.Clock)
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return nil, err
+	}
+	c := handler.Config{
+		ECD:   desktops,
+		Topic: topic{messages, f.conf.ResultTopic},
+		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
+
+		RebuildConcurrency: f.conf.RebuildConcurrency, PublishConcurrency: f.conf.PublishConcurrency,
+		Now: now, Log: f.log, Meter: meter,
+	}
+	if f.conf.RequestQueue != "" {
+		c.Queue = queue{messages, f.conf.RequestQueue}
+	}
+	if f.conf.Journal != "" {
+		store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,
+			Internal: f.conf.OSSEndpoint == "", Keys: access.From})
+		if err != nil {
+			return nil, err
+		}
+		c.Journal = counted{store, meter}
+	}
+	return handler.New(c)
+}
+
+type topic struct {
+	*mns.Client
+	name string
+}
+
+func (t topic) Publish(ctx context.Context, body []byte, tag string) error {
+	_, err := t.Client.Publish(ctx, t.name, body, tag)
+	return err
+}
+
+type queue struct {
+	*mns.Client
+	name string
+}
+
+func (q queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	_, err := q.Client.Send(ctx, q.name, body, delay)
+	return err
+}
+
+// counted counts the calls to a journal as the calls of the other services are.
+type counted struct {
+	journal.Store
+	meter *handler.Meter
+}
+
+func (c counted) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	c.meter.Count("JournalRead")
+	return c.Store.Read(ctx, key, from)
+}
+
+func (c counted) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	c.meter.Count("JournalAppend")
+	return c.Store.Append(ctx, key, at, lines)
+}
