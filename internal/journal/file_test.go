@@ -186,7 +186,7 @@ func TestALockThatOthersKeepIsWaitedForOnlySoLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustAppend(t, s, 0, "first\n")
+	mustAppend(t, openDir(t, dir), 0, "first\n")
 	other, err := os.Open(filepath.Join(dir, key))
 	if err != nil {
 		t.Fatal(err)
