@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// clock returns the business time: the machine's, or that of the local cloud at
+// businessClock returns the business time: the machine's, or that of the local cloud at
 // url, which may run fast or be moved by hand. config takes a url on loopback
 // only.
-func clock(url string) (func() time.Time, error) {
+func businessClock(url string) (func() time.Time, error) {
 	if url == "" {
 		return time.Now, nil
 	}

@@ -141,7 +141,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Keys: access.From, Concurrency: f.conf.RebuildConcurrency, Observe: observe})
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
 		Keys: access.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
-	now, err3 := clock(f.conf.Clock)
+	now, err3 := businessClock(f.conf.Clock)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
