@@ -36,7 +36,7 @@ func (r *run) decode(payload []byte) []envelope.Message {
 func (r *run) recall(messages []envelope.Message) {
 	for _, m := range messages {
 		if err := contain(func() error { return r.take(m) }); err != nil {
-			if _, bug := errors.AsType[*Panic](err); bug {
+			if _, bug := errors.AsType[*PanicError](err); bug {
 				r.log().Error("a message made us panic", "message_id", m.MessageID, "error", err.Error())
 				r.refuseMessage(m, events.CodePanicked, err.Error())
 				continue

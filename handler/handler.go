@@ -97,7 +97,7 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 // run is one invocation under way.
 type run struct {
 	*Handler
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // a run is one call of Handle, and ends with it
 	in    Invocation
 	began time.Time // real time, for the deadline and the log
 	now   time.Time // business time

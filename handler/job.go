@@ -99,16 +99,16 @@ var errReused = errors.New("the id was used before with other content; give ever
 func contain(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Panic{Value: fmt.Sprint(p)}
+			err = &PanicError{Value: fmt.Sprint(p)}
 		}
 	}()
 	return f()
 }
 
-// Panic is a bug of ours that a message brought to light.
-type Panic struct{ Value string }
+// PanicError is a bug of ours that a message brought to light.
+type PanicError struct{ Value string }
 
-func (p *Panic) Error() string {
+func (p *PanicError) Error() string {
 	return "regild has a bug that this message brings to light: " + p.Value
 }
 
@@ -119,7 +119,7 @@ func (r *run) fail(j *job, err error) {
 	}
 	j.failed = err
 	r.log().Error("job failed", "job", j.id, "error", err.Error())
-	if _, bug := errors.AsType[*Panic](err); bug {
+	if _, bug := errors.AsType[*PanicError](err); bug {
 		r.refuseMessage(j.message, events.CodePanicked, err.Error())
 		return
 	}

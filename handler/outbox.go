@@ -15,7 +15,7 @@ import (
 // it did not take stays unpublished, for the next tick.
 type outbox struct {
 	*run
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // it lives as long as the run does, and a little longer than its ctx
 	cancel context.CancelFunc
 
 	mu     sync.Mutex

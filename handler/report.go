@@ -18,7 +18,6 @@ type tally struct {
 	mu       sync.Mutex
 	messages int
 	skipped  int // events that are none of our business
-	desktops int
 	outcomes map[events.Status]int
 	open     map[string]bool
 }
@@ -57,13 +56,13 @@ func (t *tally) published(e events.Event) {
 	t.outcomes[o.Status]++
 }
 
-// Redeliver is the error that asks for another delivery of the payload. FC shows
+// RedeliverError is the error that asks for another delivery of the payload. FC shows
 // its name as the type of the function's error.
-type Redeliver struct{ Err error }
+type RedeliverError struct{ Err error }
 
-func (e *Redeliver) Error() string { return "deliver this again: " + e.Err.Error() }
+func (e *RedeliverError) Error() string { return "deliver this again: " + e.Err.Error() }
 
-func (e *Redeliver) Unwrap() error { return e.Err }
+func (e *RedeliverError) Unwrap() error { return e.Err }
 
 // report sums the invocation up, in the response and in one line of the log.
 func (r *run) report() (Report, error) {
@@ -83,7 +82,7 @@ func (r *run) report() (Report, error) {
 	}
 	var err error
 	if len(r.again) > 0 {
-		err = &Redeliver{errors.Join(r.again...)}
+		err = &RedeliverError{errors.Join(r.again...)}
 	}
 	attrs := []any{"messages", rep.Messages, "jobs", len(r.jobs), "desktops", rep.Desktops, "outcomes", rep.Outcomes,
 		"calls", rep.Calls, "ignored", r.counts.skipped, "unfinished", unfinishedNames(r.counts.open),

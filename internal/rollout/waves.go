@@ -237,7 +237,7 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 		return
 	}
 	var left []string
-	canary, tagged := 0, 0
+	tagged := 0
 	for _, m := range Order(f, members) {
 		if f.Strategy.Canary.Chosen(m) {
 			tagged++
@@ -247,8 +247,7 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 		}
 	}
 	total := len(left) + len(d.s.Desktops)
-	canary = f.Strategy.Canary.Size(total, tagged)
-	ends := f.Strategy.WaveEnds(total, canary)
+	ends := f.Strategy.WaveEnds(total, f.Strategy.Canary.Size(total, tagged))
 	if len(left) == 0 {
 		d.end()
 		return

@@ -224,6 +224,13 @@ func (in *Injector) Wrap(s Service, next http.Handler) http.Handler {
 			hangUp(w)
 			return
 		case SlowBefore:
+			// The server notices that a client leaves only once its body is read.
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				hangUp(w)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
 			select {
 			case <-time.After(hit.Delay):
 			case <-r.Context().Done():
