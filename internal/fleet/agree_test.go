@@ -138,7 +138,7 @@ func TestSchemaAndParserAgreeOnEachKey(t *testing.T) {
 		"soak: 0": good, `soak: "0"`: good, "soak: 1d1h1m1s": good, "soak: 1.5h": good, "soak: 5": bad, "soak: -1m": bad,
 		"soak: 1h1d": bad, "soak: 1w": bad, "soak: d": bad, "soak: .5h": bad, `soak: ""`: bad, "soak: 100ms": good,
 		"approval: none": good, "approval: canary": good, "approval: every": good, "approval: all": bad,
-		"approval: [0]": good, "approval: []": bad, "approval: [-1]": bad, "approval: [51]": bad,
+		"approval: [1]": good, "approval: []": bad, "approval: [0]": bad, "approval: [52]": bad,
 		"check: {kind: RunBatScript}": bad, "check: {timeout: 1m}": bad, "check: {command: x, kind: RunBatScript}": good,
 		"check: {command: x, kind: Bash}": bad, `check: {command: ""}`: bad, "check: {}": bad,
 		"sessions: {policy: wait, deadline: 1h}": good, "sessions: {deadline: 1h}": good, "sessions: {after: force}": good,

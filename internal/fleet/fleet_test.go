@@ -155,7 +155,7 @@ func TestLimitsOfTheDefaultStrategy(t *testing.T) {
 	for _, c := range []struct{ n, atOnce, failures, canary, wave int }{
 		{1, 1, 0, 0, 0}, {9, 1, 0, 0, 0}, {20, 2, 1, 0, 2}, {1000, 100, 50, 0, 100},
 	} {
-		got := []int{s.AtOnce(c.n), s.AllowedFailures(c.n), s.AllowedFailuresInWave(0, c.n), s.AllowedFailuresInWave(1, c.n)}
+		got := []int{s.AtOnce(c.n), s.AllowedFailures(c.n), s.AllowedFailuresInWave(1, c.n), s.AllowedFailuresInWave(2, c.n)}
 		if want := []int{c.atOnce, c.failures, c.canary, c.wave}; !slices.Equal(got, want) {
 			t.Errorf("of %d: got %v, want %v", c.n, got, want)
 		}
@@ -164,8 +164,8 @@ func TestLimitsOfTheDefaultStrategy(t *testing.T) {
 
 func TestApprovalAndCanaryAnswerByWaveAndTag(t *testing.T) {
 	a := parse(t, "testdata/valid/everything.yaml")[0].Strategy
-	if !a.Approval.After(0) || a.Approval.After(1) || !a.Approval.After(2) || !(fleet.Approval{Every: true}).After(7) || (fleet.Approval{}).After(0) {
-		t.Errorf("got approvals %+v, want them after 0 and 2", a.Approval)
+	if !a.Approval.After(1) || a.Approval.After(2) || !a.Approval.After(3) || !(fleet.Approval{Every: true}).After(7) || (fleet.Approval{}).After(1) {
+		t.Errorf("got approvals %+v, want them after 1 and 3", a.Approval)
 	}
 	if !a.Canary.Chosen(desktop.Desktop{Tags: tags("ring", "canary")}) || a.Canary.Chosen(desktop.Desktop{}) || fleet.Default().Canary.Chosen(desktop.Desktop{}) {
 		t.Error("the canary is not chosen by its tag alone")

@@ -42,8 +42,8 @@ func (r *reader) strategy(v value) Strategy {
 func (r *reader) agree(s Strategy, at map[string]value) {
 	if v, ok := at["approval"]; ok && v.node.Kind == yaml.SequenceNode {
 		for i, wave := range s.Approval.Waves {
-			if wave > len(s.Waves) {
-				r.faultf(v.element(i), "must be at most %d, the last wave that another follows", len(s.Waves))
+			if wave > len(s.Waves)+1 {
+				r.faultf(v.element(i), "must be at most %d, the last wave that another follows", len(s.Waves)+1)
 			}
 		}
 	}
@@ -130,16 +130,16 @@ func (r *reader) approval(v value) Approval {
 	if v.node.Kind != yaml.SequenceNode {
 		switch r.oneOf(v, "none", "canary", "every") {
 		case "canary":
-			return Approval{Waves: []int{0}}
+			return Approval{Waves: []int{1}}
 		case "every":
 			return Approval{Every: true}
 		}
 		return Approval{}
 	}
 	var a Approval
-	last := -1
+	last := 0
 	r.list(v, 1, MaxWaves+1, func(v value) {
-		n, ok := r.number(v, 0, MaxWaves)
+		n, ok := r.number(v, 1, MaxWaves+1)
 		if ok && n <= last {
 			r.faultf(v, "must be greater than the number before it (%d)", last)
 		}

@@ -10,7 +10,7 @@ import (
 // A Strategy says how a release goes over a fleet. Default holds the values of
 // what is not written; the zero Strategy is not useful.
 type Strategy struct {
-	// Canary is wave 0: who gets the release first. Default: one desktop.
+	// Canary is wave 1: who gets the release first. Default: one desktop.
 	Canary Canary
 	// Waves are cumulative shares of the fleet, canary included, each greater
 	// than the one before. The last wave, everybody, is implied and not in here
@@ -106,8 +106,8 @@ func (c Canary) Size(n, tagged int) int {
 }
 
 // WaveEnds returns for each wave how many desktops of a fleet of n have had
-// their turn when it ends. Wave 0 is the canary, of the given size; then come
-// Waves in their order; the last is everybody. The ends never fall, and a wave
+// their turn when it ends: wave n in element n-1. Wave 1 is the canary, of the
+// given size; then come Waves in their order; the last is everybody. The ends never fall, and a wave
 // that ends where the one before it did has nobody in it.
 func (s Strategy) WaveEnds(n, canary int) []int {
 	n = max(n, 0)
@@ -127,10 +127,10 @@ func (s Strategy) AtOnce(n int) int { return max(1, s.MaxUnavailable.Floor(n)) }
 func (s Strategy) AllowedFailures(n int) int { return s.MaxFailures.Floor(n) }
 
 // AllowedFailuresInWave returns how many of the size desktops in a wave may
-// fail; wave 0 is the canary. The rollout halts when more of them have failed.
+// fail; wave 1 is the canary. The rollout halts when more of them have failed.
 // Percentages round down.
 func (s Strategy) AllowedFailuresInWave(wave, size int) int {
-	if wave == 0 {
+	if wave == 1 {
 		return s.Canary.MaxFailures.Floor(size)
 	}
 	return s.MaxFailuresPerWave.Floor(size)
@@ -138,7 +138,7 @@ func (s Strategy) AllowedFailuresInWave(wave, size int) int {
 
 // An Approval says after which waves a rollout waits until it is told to go on.
 // The zero Approval waits for nobody. In YAML it is none, canary, every, or a
-// list of wave numbers: 0 is the canary, 1 the first of waves.
+// list of wave numbers: 1 is the canary, 2 the first of waves.
 type Approval struct {
 	Every bool
 	Waves []int // ascending
