@@ -367,6 +367,7 @@ func (r *run) takeControl(m envelope.Message) error {
 		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
 			return nil
 		}
+		j.message = envelope.Message{} // written down: if the job fails now, a tick goes on with it
 		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m),
 			Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}}
 	})
@@ -402,27 +403,32 @@ func controlCode(action string) string {
 // takeRollback opens the rollout that takes another one back: each desktop to
 // the image that it was on before.
 func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
-	var w rollout.Work
+	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	var refusal error
+	var unknown bool
 	j.ledger.view(func(s *rollout.State) {
-		if s.Work == nil || s.Superseded != c.RolloutID+"/rollback" { // its own rollback was told twice
+		if unknown = s.Work == nil; unknown || s.Superseded != w.ID { // else it was told before
 			refusal = rollout.Allow(s, c.Action, 0)
-		}
-		if refusal == nil {
-			w = rollout.Work{ID: c.RolloutID + "/rollback", Fleet: s.Work.Fleet, ReleaseID: s.Work.ReleaseID, ImageName: s.Work.ImageName,
-				Spec: s.Work.Spec, Undoes: c.RolloutID, Back: s.Undo(), By: c.By,
-				Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 		}
 	})
 	if refusal != nil {
 		code := events.CodeControlNotPossible
-		if j.ledger.state.Work == nil {
+		if unknown {
 			code = events.CodeRolloutUnknown
 			r.drop(j)
 		}
 		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal))
 		return nil
 	}
+	if !c.DryRun && c.PlanDigest == "" {
+		// From here on nothing more is begun that would have to go back too.
+		if err := r.supersede(j, w.ID); err != nil {
+			return err
+		}
+	}
+	j.ledger.view(func(s *rollout.State) {
+		w.Fleet, w.ReleaseID, w.ImageName, w.Spec, w.Back = s.Work.Fleet, s.Work.ReleaseID, s.Work.ImageName, s.Work.Spec, s.Undo()
+	})
 	if known, err := r.known(kindRollout, w.ID); err != nil || known {
 		if err == nil {
 			_, _ = r.add(kindRollout, w.ID)

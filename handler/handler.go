@@ -123,8 +123,9 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	return r
 }
 
-// end gives what was learned back to the instance.
+// end stops the publishers and gives what was learned back to the instance.
 func (r *run) end() {
+	r.out.close()
 	for _, j := range r.jobs {
 		if j.ledger != nil {
 			r.cache.put(j.ledger)

@@ -137,7 +137,11 @@ func (r *run) sendBack(j *job) {
 		again.RequestID = j.id
 		body, err = requestEvent(again, r.in.Source, r.now).Marshal()
 	case r.Journal != nil && (j.tick >= 0 || body == nil):
-		body, err = events.Tick{Kind: j.kind, ID: j.id, N: max(j.tick, 0)}.Event(r.in.Source, r.now).Marshal()
+		n := max(j.tick, 0)
+		if j.ledger != nil {
+			j.ledger.view(func(s *rollout.State) { n = max(n, s.TickN) })
+		}
+		body, err = events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(r.in.Source, r.now).Marshal()
 	}
 	if err == nil {
 		err = r.send(body, time.Minute)

@@ -101,10 +101,15 @@ const maxRaces = 20
 func (l *ledger) append(ctx context.Context, group []*entry) error {
 	for range maxRaces {
 		var records []rollout.Record
-		for _, e := range group {
-			records = append(records, e.make(l.state)...)
+		err := contain(func() error { // a bug in one must not leave the lock behind
+			for _, e := range group {
+				records = append(records, e.make(l.state)...)
+			}
+			return nil
+		})
+		if err == nil {
+			err = l.put(ctx, records)
 		}
-		err := l.put(ctx, records)
 		if !errors.Is(err, journal.ErrMoved) {
 			return err
 		}

@@ -84,9 +84,9 @@ func (o *outbox) addAll(j *job) {
 	o.add(j, ids)
 }
 
-// addNews puts what is to be told of the work as a whole into the queue. A
+// sayNews publishes what is to be told of the work as a whole, in its order. A
 // request's summary waits until all its outcomes are out.
-func (o *outbox) addNews(j *job) {
+func (o *outbox) sayNews(j *job) {
 	var items []item
 	j.ledger.view(func(s *rollout.State) {
 		if s.Work == nil || s.Work.Request() && len(s.Fresh()) > 0 {
@@ -96,7 +96,15 @@ func (o *outbox) addNews(j *job) {
 			items = append(items, o.news(j, s, n))
 		}
 	})
-	o.put(j, items...)
+	for _, i := range items {
+		err := o.publishOne(i)
+		o.mu.Lock()
+		o.settleOne(i, err)
+		o.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
 }
 
 func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
@@ -247,10 +255,11 @@ func (o *outbox) drain() {
 	}
 }
 
-// close ends the publishers; the queue is empty by then.
+// close ends the publishers. What is still in the queue stays unpublished. It may
+// be called again.
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.closed = true
+	o.closed, o.queue = true, nil
 	o.wake.Broadcast()
 	o.mu.Unlock()
 	o.wg.Wait()

@@ -42,7 +42,7 @@ func (r *run) publish() {
 	}
 	r.out.drain()
 	for _, j := range r.live() {
-		r.out.addNews(j)
+		r.out.sayNews(j)
 	}
 	r.out.drain()
 }
@@ -54,7 +54,9 @@ func (r *run) conclude(j *job) error {
 		return nil
 	}
 	var d rollout.Decision
+	seen := 0
 	j.ledger.view(func(s *rollout.State) {
+		seen = j.ledger.foreign
 		if !s.Open() {
 			return
 		}
@@ -75,7 +77,13 @@ func (r *run) conclude(j *job) error {
 	default:
 		ctx, cancel := r.last()
 		defer cancel()
-		if err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record { return d.Records }); err != nil {
+		err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
+			if j.ledger.foreign != seen {
+				d = rollout.Decision{Again: r.now} // somebody wrote meanwhile: the tick decides anew
+			}
+			return d.Records
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -59,12 +59,12 @@ func Allow(s *State, action string, wave int) error {
 	return nil
 }
 
-// Undo returns the desktops that this rollout has begun to change, by the image
-// that each was on before.
+// Undo returns the desktops that this rollout has changed or may have, by the
+// image that each was on before.
 func (s *State) Undo() map[string][]string {
 	out := map[string][]string{}
 	for _, id := range s.Order {
-		if d := s.Desktops[id]; d.Touched && d.From != "" {
+		if d := s.Desktops[id]; d.Attempt > 0 && d.From != "" {
 			out[d.From] = append(out[d.From], id)
 		}
 	}

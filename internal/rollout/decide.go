@@ -466,12 +466,21 @@ func (d *decider) wait(x *Desktop, v guard.Verdict) {
 	}
 }
 
+// passing are the reasons for which a call that may be made was not, again and
+// again.
+var passing = map[string]bool{
+	events.CodeThrottled: true, events.CodeNotAuthorized: true, events.CodeCallFailed: true, events.CodeTimeShort: true,
+}
+
 // goAhead begins a desktop to which no guard objects, or takes the next step
 // towards that: into maintenance mode, stopped, begun.
 func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 	switch {
 	case d.f.Busy[x.ID] != "":
 		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
+		return
+	case passing[x.WaitCode] && d.waited(x, x.WaitCode) >= askLimit:
+		d.settle(x, events.StatusFailed, x.WaitCode, fmt.Sprintf("gave up after %s: %s", askLimit, x.Last.Message))
 		return
 	case x.Denied >= maxDenied:
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(

@@ -280,7 +280,6 @@ func (s *State) begun(r *Record) {
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
 		d.Seen, d.ArrivedAt, d.Check = false, time.Time{}, ""
 		d.Attempt++
-		d.WaitCode, d.WaitSince, d.Again = "", time.Time{}, time.Time{}
 		if d.From == "" && i < len(r.From) {
 			d.From = r.From[i]
 		}
@@ -327,9 +326,11 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	}
 	o := Outcome{Gist: Gist{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
 		RequestID: r.RequestID, From: d.From}
+	told := g.Status == events.StatusDeferred && g.Code == d.WaitCode // the world knows that it waits for this
 	switch g.Status {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
+		d.WaitCode, d.WaitSince, d.Again = "", time.Time{}, time.Time{}
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
@@ -341,6 +342,9 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	}
 	o.Attempt = d.Attempt
 	d.Last = o.Gist
+	if told {
+		return
+	}
 	if d.counts == nil {
 		d.counts = make(map[events.Status]int, 2)
 	}
