@@ -420,15 +420,12 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal))
 		return nil
 	}
-	if !c.DryRun && c.PlanDigest == "" {
-		// From here on nothing more is begun that would have to go back too.
-		if err := r.supersede(j, w.ID); err != nil {
-			return err
-		}
+	undo := func() {
+		j.ledger.view(func(s *rollout.State) {
+			w.Fleet, w.ReleaseID, w.ImageName, w.Spec, w.Back = s.Work.Fleet, s.Work.ReleaseID, s.Work.ImageName, s.Work.Spec, s.Undo()
+		})
 	}
-	j.ledger.view(func(s *rollout.State) {
-		w.Fleet, w.ReleaseID, w.ImageName, w.Spec, w.Back = s.Work.Fleet, s.Work.ReleaseID, s.Work.ImageName, s.Work.Spec, s.Undo()
-	})
+	undo()
 	if known, err := r.known(kindRollout, w.ID); err != nil || known {
 		if err == nil {
 			_, _ = r.add(kindRollout, w.ID)
@@ -447,5 +444,10 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 			return nil
 		}
 	}
+	// From here on nothing more is begun that would have to go back too.
+	if err := r.supersede(j, w.ID); err != nil {
+		return err
+	}
+	undo()
 	return r.openRollout(m, w)
 }
