@@ -232,6 +232,17 @@ func (r *run) fleetLog(name string) ([]rollout.Work, int64, error) {
 	return works, length, nil
 }
 
+// latest returns the rollout that the job's fleet had last.
+func (r *run) latest(j *job) (string, error) {
+	var name string
+	j.ledger.view(func(s *rollout.State) { name = s.Work.Fleet })
+	works, _, err := r.fleetLog(name)
+	if err != nil || len(works) == 0 {
+		return "", err
+	}
+	return works[len(works)-1].ID, nil
+}
+
 // sweep wakes the latest rollout of every fleet, so that one whose ticks were
 // lost goes on. The timer trigger asks for it.
 func (r *run) sweep() error {
@@ -418,6 +429,14 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 			r.drop(j)
 		}
 		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal))
+		return nil
+	}
+	latest, err := r.latest(j)
+	if err != nil {
+		return err
+	}
+	if latest != c.RolloutID && latest != w.ID {
+		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollout %s came after %s; roll that back, or publish the image that is wanted", latest, c.RolloutID))
 		return nil
 	}
 	undo := func() {
