@@ -167,6 +167,10 @@ func (d *decider) finish() {
 	if !d.out.Need.Empty() {
 		return
 	}
+	// What became of desktops comes before what follows from it, so that a wave
+	// that ends, a halt and a closing count it in.
+	follows := d.out.Records
+	d.out.Records = nil
 	for _, k := range []Kind{KindAgain, KindSeen, KindArrived} {
 		if ids := d.marks[k]; len(ids) > 0 {
 			d.record(Record{Kind: k, Desktops: ids})
@@ -175,6 +179,7 @@ func (d *decider) finish() {
 	for groups := range slices.Chunk(d.settled, maxGroups) {
 		d.record(Record{Kind: KindSettled, Outcomes: groups})
 	}
+	d.out.Records = append(d.out.Records, follows...)
 	if d.s.Work.Request() && d.open == 0 && d.kept == 0 {
 		d.close(nil)
 	}
