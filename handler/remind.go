@@ -62,7 +62,8 @@ func (r *run) conclude(j *job) error {
 		}
 		f := r.factsOf(s.Work.RegionID, j.busy)
 		for _, id := range s.Order {
-			if p := s.Desktops[id].Phase; p == rollout.Begun || p == rollout.Accepted {
+			x := s.Desktops[id]
+			if (x.Phase == rollout.Begun || x.Phase == rollout.Accepted) && !x.BegunAt.Before(r.now) {
 				delete(f.Desktops, id) // what was read before the call says nothing of it
 				delete(f.Changes, id)
 			}
