@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -357,7 +359,7 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 			room--
 		}
 	}
-	d.sayWhatWaits(busy)
+	d.sayWhatWaits(f, busy)
 }
 
 // consider decides about one pending desktop and says whether that took room.
@@ -425,10 +427,17 @@ func (d *decider) anyPending() bool {
 	return false
 }
 
-// sayWhatWaits tells why nothing happens when nothing is under way and nothing
-// begins.
-func (d *decider) sayWhatWaits(busy int) {
-	if busy > 0 || !d.out.Need.Empty() || len(d.out.Begin) > 0 || d.out.Acts() {
+// sayWhatWaits tells why nothing happens when nothing of this rollout is under
+// way and nothing begins.
+func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
+	own := busy - len(d.f.Busy)
+	if own > 0 || !d.out.Need.Empty() || len(d.out.Begin) > 0 || d.out.Acts() {
+		return
+	}
+	if busy >= f.Strategy.AtOnce(d.s.Size) && d.anyPending() {
+		// Those ticks are another rollout's: nobody would wake this one.
+		d.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+d.others(), zero)
+		d.again(d.now.Add(time.Minute))
 		return
 	}
 	reasons := map[string]int{}
@@ -451,6 +460,11 @@ func (d *decider) sayWhatWaits(busy int) {
 	if most > 0 {
 		d.stand(best, fmt.Sprintf("%s: %d", waitText[best], most), zero)
 	}
+}
+
+// others names the rollouts that are still rebuilding desktops of the fleet.
+func (d *decider) others() string {
+	return strings.Join(slices.Compact(slices.Sorted(maps.Values(d.f.Busy))), " and ")
 }
 
 // waitText says for what desktops wait, for people.
