@@ -1,0 +1,519 @@
+package main_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/localcloud/bridge"
+	"github.com/regild/regild/internal/localcloud/ecd"
+	"github.com/regild/regild/internal/localcloud/fault"
+	"github.com/regild/regild/internal/localcloud/fc"
+)
+
+type worldKey struct{}
+
+// driveLimit bounds one command of a story in real time. A story takes a second
+// or two; what hangs must not hang the whole test.
+const driveLimit = 3 * time.Minute
+
+// A world is one story's cloud and function.
+type world struct {
+	ts    *testscript.TestScript
+	ctx   context.Context //nolint:containedctx // it lives as long as the story does
+	cloud *localcloud.Cloud
+	host  *fc.Host
+	log   lockedText
+
+	mu      sync.Mutex
+	payload []byte // what the function had last
+	result  fc.Result
+	hooks   []func(fault.Point)
+}
+
+func newWorld(env *testscript.Env) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &world{ctx: ctx}
+	env.Values[worldKey{}] = w
+	env.Defer(func() {
+		defer cancel()
+		if w.cloud == nil {
+			return
+		}
+		if w.host != nil {
+			w.host.Kill()
+		}
+		_ = w.cloud.Close() // the function is gone already
+		for _, fault := range w.broken() {
+			env.T().Log(fault)
+			defer env.T().FailNow()
+		}
+	})
+	return nil
+}
+
+// settings are the flags of cloud and redeploy.
+type settings struct {
+	fleets             string
+	noJournal, noQueue bool
+	env                []string
+	timeout            time.Duration
+	instances          int
+}
+
+func (s *settings) flags(f *flag.FlagSet) {
+	f.StringVar(&s.fleets, "fleets", "", "")
+	f.BoolVar(&s.noJournal, "no-journal", false, "")
+	f.BoolVar(&s.noQueue, "no-queue", false, "")
+	f.Func("env", "", func(e string) error { s.env = append(s.env, e); return nil })
+	f.DurationVar(&s.timeout, "timeout", time.Minute, "")
+	f.IntVar(&s.instances, "instances", 1, "")
+}
+
+// parse reads the flags of a command and returns what follows them.
+func parse(args []string, least, most int, declare func(*flag.FlagSet)) ([]string, error) {
+	f := flag.NewFlagSet("", flag.ContinueOnError)
+	f.SetOutput(new(strings.Builder))
+	if declare != nil {
+		declare(f)
+	}
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() < least || most >= 0 && f.NArg() > most {
+		return nil, fmt.Errorf("%d arguments do not fit", f.NArg())
+	}
+	return f.Args(), nil
+}
+
+func (w *world) startCloud(args []string) error {
+	if w.cloud != nil {
+		return errors.New("there is a cloud already")
+	}
+	var s settings
+	stateFile, shape, batch, tries := "", "", 0, 0
+	_, err := parse(args, 0, 0, func(f *flag.FlagSet) {
+		s.flags(f)
+		f.StringVar(&stateFile, "state", "", "")
+		f.StringVar(&shape, "shape", "", "")
+		f.IntVar(&batch, "batch", 0, "")
+		f.IntVar(&tries, "tries", 0, "")
+	})
+	if err != nil {
+		return err
+	}
+	state, err := w.state(stateFile)
+	if err != nil {
+		return err
+	}
+	cloud, err := localcloud.Start(w.ctx, localcloud.Options{
+		State: state, Invoker: w,
+		Stream: func(o *bridge.Options) {
+			if shape != "" {
+				o.Shape, err = bridge.ParseShape(shape)
+			}
+			if batch > 0 {
+				o.BatchSize = batch
+			}
+			if tries > 0 {
+				o.Tries = tries
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	w.cloud = cloud
+	cloud.Faults.Seed(1)
+	cloud.Faults.Observe(w.observe)
+	return w.startFunction(s)
+}
+
+// state reads a story's state, on a clock that stands still.
+func (w *world) state(file string) (localcloud.State, error) {
+	base, err := localcloud.Load("testdata/base.yaml")
+	if err != nil {
+		return base, err
+	}
+	if _, missing := os.Stat(w.ts.MkAbs("cloud.yaml")); file == "" && missing == nil {
+		file = "cloud.yaml"
+	}
+	state := base
+	if file != "" {
+		if state, err = localcloud.Parse([]byte(w.ts.ReadFile(file))); err != nil {
+			return state, err
+		}
+	}
+	if state.Desktops == nil {
+		state.Desktops = base.Desktops
+	}
+	if state.Images == nil {
+		state.Images = base.Images
+	}
+	if state.Clock.Start.IsZero() {
+		state.Clock.Start = base.Clock.Start
+	}
+	still := 0.0
+	state.Clock.Rate = &still
+	return state, nil
+}
+
+func (w *world) startFunction(s settings) error {
+	env := w.cloud.Env()
+	if s.noJournal {
+		env = append(env, "REGILD_JOURNAL=")
+	}
+	if s.noQueue {
+		env = append(env, "REGILD_REQUEST_QUEUE=")
+	}
+	if s.fleets != "" {
+		env = append(env, "REGILD_FLEETS="+w.ts.MkAbs(s.fleets))
+	}
+	for _, e := range s.env {
+		env = append(env, strings.ReplaceAll(e, "$WORK", w.ts.MkAbs(".")))
+	}
+	host, err := fc.Start(w.ctx, fc.Function{
+		Path: function, Env: env, Keys: w.cloud.Keys, Timeout: s.timeout, Instances: s.instances,
+		Initializer: true, PreStop: true, Stdout: &w.log,
+	})
+	w.host = host
+	return err
+}
+
+func (w *world) redeploy(args []string) error {
+	var s settings
+	if _, err := parse(args, 0, 0, s.flags); err != nil {
+		return err
+	}
+	if err := w.host.Stop(w.ctx); err != nil {
+		return err
+	}
+	return w.startFunction(s)
+}
+
+// InvokeEvent hands an event to the function that is deployed now.
+func (w *world) InvokeEvent(ctx context.Context, e fc.Event) (fc.Result, error) {
+	result, err := w.host.InvokeEvent(ctx, e)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.payload, w.result = e.Payload, result
+	return result, err
+}
+
+// read returns a file of the story with the story's variables put in.
+func (w *world) read(file string) []byte {
+	text := variable.ReplaceAllStringFunc(w.ts.ReadFile(file), func(v string) string {
+		return w.ts.Getenv(v[2 : len(v)-1])
+	})
+	return []byte(strings.TrimSuffix(text, "\n"))
+}
+
+var variable = regexp.MustCompile(`\$\{[A-Za-z0-9_]+\}`)
+
+func (w *world) send(args []string) error {
+	var delay time.Duration
+	var encoded bool
+	files, err := parse(args, 1, -1, func(f *flag.FlagSet) {
+		f.DurationVar(&delay, "delay", 0, "")
+		f.BoolVar(&encoded, "base64", false, "")
+	})
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		body := w.read(file)
+		if encoded {
+			body = []byte(base64.StdEncoding.EncodeToString(body))
+		}
+		if _, err := w.cloud.MNS.Send(localcloud.RequestQueue, body, delay); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) publish(args []string) error {
+	var tag string
+	args, err := parse(args, 2, 2, func(f *flag.FlagSet) { f.StringVar(&tag, "tag", "", "") })
+	if err != nil {
+		return err
+	}
+	_, err = w.cloud.MNS.Publish(args[0], w.read(args[1]), tag)
+	return err
+}
+
+func (w *world) push(args []string) error {
+	var format string
+	args, err := parse(args, 1, 1, func(f *flag.FlagSet) { f.StringVar(&format, "format", "STREAM", "") })
+	if err != nil {
+		return err
+	}
+	trigger, err := bridge.NewTopic(w, bridge.TopicOptions{Name: "requests", Format: bridge.Format(format)})
+	if err != nil {
+		return err
+	}
+	body := w.read(args[0])
+	result, err := trigger.Push(w.ctx, bridge.TopicMessage{ID: "6B3C1A0E5F7D4C2B9A8E7F6D5C4B3A21", Body: string(body), Published: w.cloud.Clock.Now()})
+	if err != nil {
+		return err
+	}
+	return w.printResult(result)
+}
+
+func (w *world) invoke(args []string) error {
+	args, err := parse(args, 1, 1, nil)
+	if err != nil {
+		return err
+	}
+	return w.invokeWith(w.read(args[0]))
+}
+
+func (w *world) redeliver([]string) error { return w.invokeWith(w.payload) }
+
+func (w *world) invokeWith(payload []byte) error {
+	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
+	defer cancel()
+	result, err := w.InvokeEvent(ctx, fc.Event{Payload: payload})
+	if err != nil {
+		return err
+	}
+	return w.printResult(result)
+}
+
+func (w *world) together(args []string) error {
+	var at string
+	files, err := parse(args, 2, -1, func(f *flag.FlagSet) { f.StringVar(&at, "at", "", "") })
+	if err != nil {
+		return err
+	}
+	if at != "" {
+		service, operation, _ := strings.Cut(at, "/")
+		w.hook(gate(service, operation, len(files)))
+	}
+	results, faults := make([]fc.Result, len(files)), make([]error, len(files))
+	var wg sync.WaitGroup
+	for i, file := range files {
+		payload := w.read(file)
+		wg.Go(func() { results[i], faults[i] = w.InvokeEvent(w.ctx, fc.Event{Payload: payload}) })
+	}
+	wg.Wait()
+	for i, r := range results {
+		faults[i] = errors.Join(faults[i], r.Err())
+	}
+	return errors.Join(faults...)
+}
+
+// gate makes the first n calls of an operation wait for one another.
+func gate(service, operation string, n int) func(fault.Point) {
+	var mu sync.Mutex
+	arrived := 0
+	open := make(chan struct{})
+	return func(p fault.Point) {
+		if p.Service != service || p.Operation != operation || p.Phase != fault.Received {
+			return
+		}
+		mu.Lock()
+		if arrived++; arrived == n {
+			close(open)
+		}
+		mu.Unlock()
+		<-open
+	}
+}
+
+func (w *world) deliver([]string) error {
+	some, err := w.cloud.Bridge.Step(w.ctx)
+	if err != nil {
+		return err
+	}
+	if !some {
+		return errors.New("nothing is visible on the request queue")
+	}
+	return w.printResult(w.result)
+}
+
+func (w *world) settle(args []string) error {
+	args, err := parse(args, 0, 1, nil)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
+	defer cancel()
+	if len(args) == 0 {
+		return w.cloud.Idle(ctx)
+	}
+	d, err := time.ParseDuration(args[0])
+	if err != nil {
+		return err
+	}
+	end := w.cloud.Clock.Now().Add(d)
+	for {
+		some, err := w.cloud.Bridge.Step(ctx)
+		switch {
+		case err != nil:
+			return err
+		case some:
+			continue
+		}
+		next, ok := w.cloud.MNS.Next(localcloud.RequestQueue)
+		now := w.cloud.Clock.Now()
+		if !ok || next.After(end) {
+			w.cloud.Clock.Advance(max(end.Sub(now), 0))
+			return nil
+		}
+		w.cloud.Clock.Advance(max(next.Sub(now), 0))
+	}
+}
+
+func (w *world) advance(args []string) error {
+	args, err := parse(args, 1, 1, nil)
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(args[0])
+	w.cloud.Clock.Advance(d)
+	return err
+}
+
+// change decodes field=value arguments into what a state file would say.
+func change(args []string, into any) error {
+	var text strings.Builder
+	for _, arg := range args {
+		field, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return fmt.Errorf("%q is not field=value", arg)
+		}
+		fmt.Fprintf(&text, "%s: %s\n", field, value)
+	}
+	return yaml.Load([]byte(text.String()), into, yaml.WithKnownFields())
+}
+
+func (w *world) fault(args []string) error {
+	if len(args) == 1 && args[0] == "clear" {
+		w.cloud.Faults.Clear()
+		return nil
+	}
+	if len(args) < 3 {
+		return errors.New("service, operation and kind are needed")
+	}
+	rule := fault.Rule{Service: args[0], Operation: args[1], Kind: fault.Kind(args[2])}
+	if err := change(args[3:], &rule); err != nil {
+		return err
+	}
+	w.cloud.Faults.Add(rule)
+	return nil
+}
+
+func (w *world) observe(p fault.Point) {
+	w.mu.Lock()
+	hooks := append([]func(fault.Point){}, w.hooks...)
+	w.mu.Unlock()
+	for _, h := range hooks {
+		h(p)
+	}
+}
+
+func (w *world) hook(h func(fault.Point)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hooks = append(w.hooks, h)
+}
+
+func (w *world) killAt(args []string) error {
+	if len(args) == 3 {
+		args = append(args, "1")
+	}
+	if len(args) != 4 {
+		return errors.New("service, operation and phase are needed")
+	}
+	n, err := strconv.Atoi(args[3])
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	w.hook(func(p fault.Point) {
+		if p.Service != args[0] || p.Operation != args[1] || string(p.Phase) != args[2] {
+			return
+		}
+		mu.Lock()
+		n--
+		now := n == 0
+		mu.Unlock()
+		if now {
+			w.host.Kill()
+		}
+	})
+	return nil
+}
+
+func (w *world) killNow([]string) error {
+	w.host.Kill()
+	return nil
+}
+
+func (w *world) desktop(args []string) error {
+	if len(args) < 2 {
+		return errors.New("an id and a change are needed")
+	}
+	id, changes := args[0], args[1:]
+	if _, ok := w.cloud.ECD.Desktop(id); !ok {
+		return fmt.Errorf("there is no desktop %s", id)
+	}
+	user, connects := strings.CutPrefix(changes[0], "connect=")
+	switch {
+	case connects && !w.cloud.ECD.Connect(id, user):
+		return errors.New("nobody can connect: it is not running, or in maintenance")
+	case connects:
+		return nil
+	case changes[0] == "gone":
+		w.cloud.ECD.Remove(id)
+		return nil
+	case changes[0] == "leave":
+		w.cloud.ECD.Update(id, func(d *ecd.Desktop) { d.Sessions, d.Connection = nil, ecd.Disconnected })
+		return nil
+	}
+	var err error
+	w.cloud.ECD.Update(id, func(d *ecd.Desktop) { err = change(changes, d) })
+	return err
+}
+
+func (w *world) image(args []string) error {
+	if len(args) < 2 {
+		return errors.New("an id and a change are needed")
+	}
+	var err error
+	if !w.cloud.ECD.UpdateImage(args[0], func(i *ecd.Image) { err = change(args[1:], i) }) {
+		return fmt.Errorf("there is no image %s", args[0])
+	}
+	return err
+}
+
+// lockedText is a text that several goroutines write to.
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
