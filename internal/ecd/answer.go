@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // envelope is what every answer of ECD's has, good or bad. Source: "Common
@@ -29,14 +29,8 @@ func decode[T any](body []byte) (T, error) {
 	if body[0] != '{' {
 		return v, errors.New("not a JSON object")
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if err := d.Decode(&v); err != nil {
-		return v, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return v, errors.New("more than one JSON value")
-	}
-	return v, nil
+	err := json.Unmarshal(body, &v)
+	return v, err
 }
 
 // ECD's types differ from one API and version to the next: sizes come as
@@ -48,6 +42,10 @@ type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
+		if plain := b[1 : len(b)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+			*t = text(plain) // nearly all are, and a page has thousands
+			return nil
+		}
 		return json.Unmarshal(b, (*string)(t))
 	}
 	if *t = text(b); string(b) == "null" {

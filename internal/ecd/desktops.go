@@ -126,7 +126,7 @@ func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesk
 }
 
 type describedDesktops struct {
-	Desktops  list[describedDesktop]
+	Desktops  []describedDesktop // not a list, which reads everything twice: a null is one without an id
 	NextToken text
 }
 
