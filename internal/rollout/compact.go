@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"time"
 
 	"github.com/regild/regild/events"
 )
@@ -58,21 +59,28 @@ func (s *State) Compact(ids []string) []Record {
 
 // merged joins neighbouring records that say the same of several desktops.
 func merged(records []Record) []Record {
+	type sameness struct {
+		kind  Kind
+		at    time.Time
+		call  string
+		group groupKey
+	}
 	var out []Record
-	at := map[string]int{}
+	at := map[sameness]int{}
 	for _, r := range records {
 		if r.Kind == KindOpened {
 			out = append(out, r)
 			continue
 		}
-		key := string(r.Kind) + r.At.String() + r.Call
-		for _, g := range r.Outcomes {
-			key += string(g.Status) + g.Code + g.Message + g.Until.String()
+		key := sameness{kind: r.Kind, at: r.At, call: r.Call}
+		for _, g := range r.Outcomes { // one at most
+			key.group = groupKey{Gist{g.Status, g.Code, g.Message}, g.Until}
 		}
 		// A desktop's own records must stay in their order, and begun twice is
-		// two attempts: only those of other desktops are joined.
+		// two attempts: only those of other desktops are joined. Its own came
+		// right before.
 		i, known := at[key]
-		if !known || slices.Contains(desktopsOf(out[i]), desktopsOf(r)[0]) {
+		if !known || lastOf(desktopsOf(out[i])) == desktopsOf(r)[0] {
 			at[key] = len(out)
 			out = append(out, r)
 			continue
@@ -85,6 +93,8 @@ func merged(records []Record) []Record {
 	}
 	return out
 }
+
+func lastOf(ids []string) string { return ids[len(ids)-1] }
 
 func desktopsOf(r Record) []string {
 	if len(r.Outcomes) > 0 {
