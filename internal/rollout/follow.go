@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -37,7 +38,7 @@ func (d *decider) unknown(x *Desktop) {
 	case change != nil:
 		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD's record of image changes shows that the rebuild began")
 		return
-	case now != nil && now.Status == desktop.Rebuilding:
+	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID):
 		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop as Rebuilding")
 		return
 	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
@@ -78,7 +79,8 @@ func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
 			break
 		}
-		if c.State != desktop.ChangeUnknown && (spec.Reset() || c.To == spec.ImageID) {
+		// A reset keeps the image: a change to another one was somebody else's.
+		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {
 			return c, true
 		}
 	}
@@ -107,8 +109,8 @@ func (d *decider) follow(x *Desktop) {
 	case still && d.arrived(x, now, spec):
 		d.prove(x, now)
 		return
-	case still && !spec.Reset() && now.ImageID != x.From && now.ImageID != spec.ImageID:
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the old image nor %s: somebody else changed it", x.ID, now.ImageID, spec.ImageID))
+	case still && now.ImageID != x.From && now.ImageID != spec.ImageID:
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
 		return
 	case !x.ArrivedAt.IsZero() && still:
 		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID))
@@ -128,8 +130,9 @@ func (d *decider) follow(x *Desktop) {
 // rebuild was to bring it. For a reset the image says nothing: it must have been
 // seen Rebuilding, or ECD's record must say that it succeeded.
 func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) bool {
-	if !spec.Reset() && x.From != spec.ImageID {
-		return now.ImageID == spec.ImageID
+	wanted := cmp.Or(spec.ImageID, x.From)
+	if now.ImageID != wanted || x.From != wanted {
+		return now.ImageID == wanted
 	}
 	if x.Seen {
 		return true

@@ -1,0 +1,58 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A reset keeps the image. Whatever ECD shows of a rebuild to another image was
+// somebody else's doing, and must not be reported as ours.
+func TestARebuildToAnotherImageIsNotTakenForAReset(t *testing.T) {
+	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}
+	begun := func() *rollout.State {
+		s := rollout.NewState()
+		s.Apply(
+			rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
+			rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
+		return s
+	}
+	accepted := func() *rollout.State {
+		s := begun()
+		s.Apply(rollout.Record{Kind: rollout.KindEnded, At: at, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Desktops: []string{"ecd-1"}}}},
+			rollout.Record{Kind: rollout.KindSeen, At: at, Desktops: []string{"ecd-1"}})
+		return s
+	}
+	for name, c := range map[string]struct {
+		state  *rollout.State
+		status string
+		want   events.Status // "" for none
+	}{
+		"while the call's fate is unknown, rebuilding": {begun(), desktop.Rebuilding, ""},
+		"while the call's fate is unknown, rebuilt":    {begun(), desktop.Running, ""},
+		"after it was accepted and seen rebuilding":    {accepted(), desktop.Running, events.StatusFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := rollout.NewFacts()
+			f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: c.status, ImageID: "m-other"}
+			f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-other", State: desktop.ChangeSucceeded, Updated: at.Add(2 * time.Minute)}}
+			d := rollout.Decide(c.state, rules, f, at.Add(4*time.Minute))
+			if !d.Need.Empty() {
+				t.Fatalf("more facts are asked for: %+v", d.Need)
+			}
+			var got events.Status
+			for _, r := range d.Records {
+				for _, g := range r.Outcomes {
+					got = g.Status
+				}
+			}
+			if got != c.want {
+				t.Errorf("got outcome %q, want %q; records %+v", got, c.want, d.Records)
+			}
+		})
+	}
+}
