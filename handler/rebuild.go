@@ -33,10 +33,12 @@ func (r *run) rebuild() {
 	p := plan.Make(wishes)
 	r.refuseConflicts(jobs, p.Conflicts)
 
-	c := &calls{run: r, jobs: jobs, hopeless: map[refusal]bool{}}
+	c := &calls{run: r, jobs: jobs, hopeless: map[refusal]bool{}, turns: make(chan struct{}, r.RebuildConcurrency)}
 	next := make(chan plan.Batch)
 	var wg sync.WaitGroup
-	for range min(r.RebuildConcurrency, len(p.Batches)) {
+	// Twice as many as may call at once: while some call, the others write, and
+	// so the journal's time is not added to that of the calls.
+	for range min(2*r.RebuildConcurrency, len(p.Batches)) {
 		wg.Go(func() {
 			for b := range next {
 				if why := c.mayNot(); why != "" {
@@ -89,6 +91,8 @@ type calls struct {
 	*run
 	jobs []*job
 
+	turns chan struct{} // holds one for each call under way
+
 	mu sync.Mutex
 	// hopeless are refusals that every single desktop of a batch has met: they
 	// are about the spec, so further batches are not taken apart for them.
@@ -125,11 +129,7 @@ func (c *calls) postpone(b plan.Batch, why string) {
 // deferRest writes down what did not get its turn.
 func (c *calls) deferRest() {
 	for why, batches := range c.late {
-		g := rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now,
-			Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
-		if why == events.CodeNotAuthorized {
-			g.Message, g.Until = "stopped: "+c.halted().Error(), c.now.Add(notAuthorizedPause)
-		}
+		g := c.tooLate(why)
 		byOwner := map[int][]string{}
 		for _, b := range batches {
 			for _, id := range b.IDs {
@@ -144,6 +144,15 @@ func (c *calls) deferRest() {
 			c.settle(c.jobs[owner], []rollout.Group{mine})
 		}
 	}
+}
+
+// tooLate is what becomes of desktops that mayNot keeps from being begun.
+func (c *calls) tooLate(why string) rollout.Group {
+	if why == events.CodeNotAuthorized {
+		return rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now.Add(notAuthorizedPause), Message: "stopped: " + c.halted().Error()}
+	}
+	return rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now,
+		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
 }
 
 // notAuthorizedPause is how long to wait for somebody to mend the permissions.
@@ -166,10 +175,24 @@ func (c *calls) batch(b plan.Batch) {
 	}
 	ctx, cancel := context.WithDeadline(c.ctx, began.Add(limit))
 	defer cancel()
-	endings := c.send(ctx, b.Batch, 0)
+	endings := c.inTurn(ctx, b.Batch)
 	for owner := range c.jobs {
 		c.ended(owner, b, call, endings)
 	}
+}
+
+// inTurn makes the call when it is the batch's turn. What has become impossible
+// while it waited is not begun after all, and its claim comes to nothing.
+func (c *calls) inTurn(ctx context.Context, b desktop.Batch) []ending {
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done(): // too late for a call, and the adapter says so
+	}
+	if why := c.mayNot(); why != "" {
+		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
+	}
+	return c.send(ctx, b, 0)
 }
 
 // claim writes down for every owner that the desktops are about to be begun, and

@@ -199,9 +199,9 @@ func (r *run) carry(j *job, at time.Time) {
 				ids = append(ids, id)
 			}
 		}
-		for len(ids) > 0 {
-			n := len(ids)
-			body, err := carried(s, j, ids, r.in.Source, now)
+		for fit := len(ids); len(ids) > 0; { // what did not fit once is not tried again
+			n := min(fit, len(ids))
+			body, err := carried(s, j, ids[:n], r.in.Source, now)
 			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], r.in.Source, now) {
 				if n /= 2; n == 0 {
 					r.redeliver(fmt.Errorf("%s %s is not finished and does not fit a tick: %w", j.kind, j.id, err))
@@ -209,7 +209,7 @@ func (r *run) carry(j *job, at time.Time) {
 				}
 			}
 			bodies = append(bodies, body)
-			ids = ids[n:]
+			fit, ids = n, ids[n:]
 		}
 	})
 	for _, body := range bodies {
