@@ -1,0 +1,397 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A cell is where one desktop stands.
+type cell int
+
+// Where a desktop may stand, in the order in which a bar shows them.
+const (
+	completedCell cell = iota
+	skippedCell
+	refusedCell
+	failedCell
+	runningCell
+	waitingCell
+	pendingCell
+	cellKinds
+)
+
+// looks has for each cell its sign, its paint and its word. The signs differ
+// without colours too, and are one column wide on every terminal.
+var looks = [cellKinds]struct {
+	sign rune
+	ink  ink
+	word string
+}{
+	completedCell: {'▮', greenInk, "completed"},
+	skippedCell:   {'‐', dimInk, "skipped"},
+	refusedCell:   {'⊘', pinkInk, "refused"},
+	failedCell:    {'✗', redInk, "failed"},
+	runningCell:   {'▸', cyanInk, "running"},
+	waitingCell:   {'⋄', yellowInk, "waiting"},
+	pendingCell:   {'▯', dimInk, "pending"},
+}
+
+// cellOf says where a desktop stands by its journal.
+func cellOf(d *rollout.Desktop) cell {
+	switch {
+	case d.Phase == rollout.Begun || d.Phase == rollout.Accepted:
+		return runningCell
+	case d.Phase == rollout.Pending && d.WaitCode != "":
+		return waitingCell
+	case d.Phase == rollout.Pending:
+		return pendingCell
+	}
+	return cellFor(d.Last.Status)
+}
+
+// cellFor says where a desktop stands by its last outcome.
+func cellFor(s events.Status) cell {
+	switch s {
+	case events.StatusCompleted:
+		return completedCell
+	case events.StatusSkipped:
+		return skippedCell
+	case events.StatusRefused:
+		return refusedCell
+	case events.StatusFailed:
+		return failedCell
+	case events.StatusAccepted:
+		return runningCell
+	}
+	return waitingCell
+}
+
+// A bar is one wave of a rollout, or a request.
+type bar struct {
+	label string
+	cells []cell
+	note  string
+}
+
+func (b bar) counts() (n [cellKinds]int) {
+	for _, c := range b.cells {
+		n[c]++
+	}
+	return n
+}
+
+// over says whether nothing of the bar can change any more.
+func (b bar) over() bool {
+	n := b.counts()
+	return n[runningCell]+n[waitingCell]+n[pendingCell] == 0
+}
+
+// A panel is one rollout, or one request.
+type panel struct {
+	request bool
+	title   string
+	detail  string
+	bars    []bar
+	state   string // why it stands still, or that it has ended
+	ink     ink    // of state
+}
+
+// panelOf shows a journal. The fleets say how large the waves to come will be.
+func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
+	w := s.Work
+	if w.Request() {
+		return panel{request: true, title: w.ID, bars: []bar{{label: w.ID, cells: cellsOf(s, w.Desktops)}}}
+	}
+	p := panel{title: w.ID, detail: detailOf(w)}
+	for i := range s.Waves {
+		wave := &s.Waves[i]
+		note := dayTime(wave.BegunAt, zone) + " –"
+		if !wave.EndedAt.IsZero() {
+			note += " " + wave.EndedAt.In(zone).Format("15:04")
+		}
+		p.bars = append(p.bars, bar{label: fmt.Sprintf("%d %s", wave.N, wave.Name), cells: cellsOf(s, wave.Desktops), note: note})
+	}
+	p.bars = append(p.bars, toCome(s, fleets)...)
+	p.state, p.ink = standing(s, zone)
+	return p
+}
+
+func detailOf(w *rollout.Work) string {
+	if w.Undoes != "" {
+		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.RegionID)
+	}
+	return fmt.Sprintf("%s (%s) over fleet %s in %s", firstOf(w.ImageName, "image"), w.ImageID, w.Fleet, w.RegionID)
+}
+
+func cellsOf(s *rollout.State, ids []string) []cell {
+	cells := make([]cell, 0, len(ids))
+	for _, id := range ids {
+		if d := s.Desktops[id]; d != nil {
+			cells = append(cells, cellOf(d))
+		}
+	}
+	slices.Sort(cells)
+	return cells
+}
+
+// toCome are the waves that have not begun: how many will be in them is known
+// as far as the fleet does not change.
+func toCome(s *rollout.State, fleets fleet.Fleets) []bar {
+	if len(s.Waves) == 0 || s.Closed {
+		return nil
+	}
+	at := slices.IndexFunc(fleets, func(f fleet.Fleet) bool { return f.Name == s.Work.Fleet })
+	if at < 0 {
+		return nil
+	}
+	ends := fleets[at].Strategy.WaveEnds(s.Size, len(s.Waves[0].Desktops))
+	had := len(s.Desktops)
+	var out []bar
+	for n := s.Waves[len(s.Waves)-1].N; n < len(ends); n++ {
+		size := ends[n] - had
+		if size <= 0 {
+			continue
+		}
+		had = ends[n]
+		label := fmt.Sprintf("%d wave %d", n+1, n+1)
+		if n == len(ends)-1 {
+			label = fmt.Sprintf("%d everybody", n+1)
+		}
+		out = append(out, bar{label: label, cells: slices.Repeat([]cell{pendingCell}, size)})
+	}
+	return out
+}
+
+// standing says in a sentence how a rollout stands.
+func standing(s *rollout.State, zone *time.Location) (string, ink) {
+	switch {
+	case s.Closed && s.Aborted != "":
+		return "aborted by " + s.Aborted, redInk
+	case s.Closed && s.Superseded != "":
+		return "superseded by " + s.Superseded, pinkInk
+	case s.Closed:
+		return "completed " + dayTime(s.ClosedAt, zone) + ", " + span(s.ClosedAt.Sub(s.OpenedAt)) + " after it began", greenInk
+	case s.Aborted != "":
+		return "aborted by " + s.Aborted + "; what was begun is followed to its end", redInk
+	case s.Superseded != "":
+		return "superseded by " + s.Superseded + "; what was begun is followed to its end", pinkInk
+	case s.Halted != nil:
+		return "halted: " + s.Halted.Message, redInk
+	case s.Paused != "":
+		return "paused by " + s.Paused, yellowInk
+	case s.Waiting != nil:
+		return "waiting: " + reasonText(s.Waiting, zone), yellowInk
+	}
+	c := s.Counts()
+	return fmt.Sprintf("under way: %s", firstOf(countsText(c), "nothing yet")), cyanInk
+}
+
+// reasonText says why something waits, and until when.
+func reasonText(r *events.Reason, zone *time.Location) string {
+	text := r.Message
+	if r.Code == events.CodeWindowClosed {
+		text = "the maintenance window is closed"
+	}
+	if r.Until != nil {
+		text += " until " + dayTime(*r.Until, zone)
+	}
+	return text
+}
+
+// heardPanel shows what was told of a work that no journal is there of.
+func heardPanel(id string, statuses map[string]events.Status) panel {
+	b := bar{label: id}
+	for _, desktop := range slices.Sorted(maps.Keys(statuses)) {
+		b.cells = append(b.cells, cellFor(statuses[desktop]))
+	}
+	slices.Sort(b.cells)
+	return panel{request: true, title: id, bars: []bar{b}}
+}
+
+// A board is all that is seen at one moment.
+type board struct {
+	now        time.Time
+	zone       *time.Location
+	rate, base float64
+	real       time.Duration
+	title      string
+	panels     []panel
+	newest     []line // oldest first
+	calls      int
+	wipes      int
+}
+
+func (b *board) add(p panel) { b.panels = append(b.panels, p) }
+
+// Sizes of a board.
+const (
+	minWidth   = 60
+	labelWidth = 14
+	minTable   = 4 // lines of the table that are kept however many panels there are
+)
+
+// lines returns the board as it is to be written, cut to the width. The height
+// decides how much of the table is shown; 0 shows none of it.
+func (b board) lines(width, height int, p palette) []string {
+	width = max(width, minWidth)
+	out := b.header(width, p)
+	panels := b.panelLines(width, p)
+	foot := b.footer(width, p)
+	if height == 0 {
+		return slices.Concat(out, panels, foot)
+	}
+	room := height - len(out) - len(foot) - minTable - 2
+	if len(panels) > room {
+		panels = panels[max(0, len(panels)-max(room, 0)):]
+	}
+	out = append(out, panels...)
+	t := table{zone: b.zone, width: width, palette: p}
+	out = append(out, "", t.head())
+	room = max(0, height-len(out)-len(foot))
+	shown := b.newest[max(0, len(b.newest)-room):]
+	for _, l := range shown {
+		out = append(out, t.row(l))
+	}
+	for range room - len(shown) {
+		out = append(out, "")
+	}
+	out = append(out, foot...)
+	return out[:min(len(out), height)]
+}
+
+func (b board) header(width int, p palette) []string {
+	clock := b.now.In(b.zone).Format("Mon 2 Jan 15:04:05 MST")
+	speed := fmt.Sprintf("×%.0f", b.rate)
+	if b.base > 0 && b.rate > b.base*1.01 {
+		speed = fmt.Sprintf("»»» ×%.0f", b.rate)
+	}
+	left := "regild local  " + clock + "  " + speed
+	return []string{
+		p.paint(boldInk, "regild local") + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
+			p.paint(dimInk, lead(cut(span(b.real), 10), max(0, width-len([]rune(left))-1))),
+		cut(b.title, width),
+	}
+}
+
+// panelLines shows the requests together and each rollout for itself.
+func (b board) panelLines(width int, p palette) []string {
+	var out []string
+	var requests []bar
+	for _, x := range b.panels {
+		if x.request {
+			requests = append(requests, x.bars...)
+		}
+	}
+	if len(requests) > 0 {
+		out = append(out, "", p.paint(boldInk, "requests"))
+		for _, r := range requests {
+			out = append(out, r.line(width, p))
+		}
+	}
+	for _, x := range b.panels {
+		if x.request {
+			continue
+		}
+		title, detail := clean(x.title), clean(x.detail)
+		out = append(out, "", p.paint(boldInk, cut(title, width))+"  "+p.paint(dimInk, cut(detail, max(0, width-len(title)-2))))
+		for _, r := range x.bars {
+			out = append(out, r.line(width, p))
+		}
+		out = append(out, "  "+p.paint(x.ink, cut(clean(x.state), width-2)))
+	}
+	return out
+}
+
+// line draws a bar: a cell for each desktop, or, where there are more than fit,
+// a share of the width for each kind.
+func (b bar) line(wide int, p palette) string {
+	n := b.counts()
+	done := len(b.cells) - n[runningCell] - n[waitingCell] - n[pendingCell]
+	tally := lead(fmt.Sprintf("%d/%d", done, len(b.cells)), 11)
+	room := wide - 2 - labelWidth - 1 - width(tally) - 2 - 20
+	cells := shares(n, room)
+	var drawn strings.Builder
+	used := 0
+	for c, k := range cells {
+		drawn.WriteString(p.paint(looks[c].ink, strings.Repeat(string(looks[c].sign), k)))
+		used += k
+	}
+	return "  " + pad(clean(b.label), labelWidth) + " " + drawn.String() + strings.Repeat(" ", max(0, room-used)) +
+		tally + "  " + p.paint(dimInk, cut(clean(b.note), 20))
+}
+
+// shares says how many columns each kind of cell gets. Nobody who is there is
+// left out, as far as there is room.
+func shares(n [cellKinds]int, room int) [cellKinds]int {
+	all := 0
+	for _, k := range n {
+		all += k
+	}
+	if all <= room {
+		return n
+	}
+	var out [cellKinds]int
+	left := room
+	for c, k := range n {
+		if k > 0 && left > 0 {
+			out[c] = 1
+			left--
+		}
+	}
+	free := left
+	for c, k := range n {
+		if more := min(left, k*free/all); more > 0 {
+			out[c] += more
+			left -= more
+		}
+	}
+	for c := range out { // what rounding left goes to the largest
+		if left > 0 && n[c] == slices.Max(n[:]) {
+			out[c] += left
+			left = 0
+		}
+	}
+	return out
+}
+
+// footer is the legend with the totals.
+func (b board) footer(width int, p palette) []string {
+	var n [cellKinds]int
+	for _, x := range b.panels {
+		for _, r := range x.bars {
+			for c, k := range r.counts() {
+				n[c] += k
+			}
+		}
+	}
+	all := 0
+	var parts, plain []string
+	for c, k := range n {
+		all += k
+		if k > 0 {
+			text := fmt.Sprintf("%c %d %s", looks[c].sign, k, looks[c].word)
+			parts, plain = append(parts, p.paint(looks[c].ink, text)), append(plain, text)
+		}
+	}
+	legend := strings.Join(parts, "  ")
+	if len([]rune(strings.Join(plain, "  "))) > width {
+		legend = cut(strings.Join(plain, "  "), width)
+	}
+	return []string{"", legend, p.paint(dimInk, cut(fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls), width))}
+}
+
+// totals adds up calls.
+func totals(calls map[[2]string]int) int {
+	all := 0
+	for _, n := range calls {
+		all += n
+	}
+	return all
+}

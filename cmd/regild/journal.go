@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/journal"
+)
+
+// journalFlags say where a journal is, beside its URL.
+type journalFlags struct{ region, endpoint string }
+
+func (f *journalFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`")
+	fs.StringVar(&f.endpoint, "endpoint", "", "reach Object Storage at this `host` or URL instead of the region's")
+}
+
+// openJournal opens the journal that a URL names, with the credentials of the
+// environment, which a directory does not need.
+func openJournal(url string, f journalFlags, lookup func(string) (string, bool)) (journal.Store, error) {
+	store, err := journal.Open(url, journal.Options{
+		Region: f.region, OSSEndpoint: f.endpoint,
+		Keys: func(context.Context) (access.Keys, error) { return keysOf(lookup) },
+	})
+	if err != nil && !strings.Contains(url, "://") {
+		return nil, fmt.Errorf("%w (is a file:///dir meant?)", err)
+	}
+	return store, err
+}
+
+// keysOf returns the credentials of the environment.
+func keysOf(lookup func(string) (string, bool)) (access.Keys, error) {
+	env := func(name string) string { v, _ := lookup(name); return v }
+	k := access.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+	if !k.Complete() {
+		return access.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+	}
+	return k, nil
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/localcloud/ecd"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A summary is what a session came to.
+type summary struct {
+	zone      *time.Location
+	requests  int
+	rollouts  []*rollout.State
+	desktops  int                   // under all requests and rollouts
+	statuses  map[events.Status]int // final ones
+	failures  []events.Outcome
+	accepted  int
+	wipes     int
+	refused   int // messages
+	news      int
+	repeated  int
+	calls     map[[2]string]int // by service and operation
+	invoked   int
+	worked    time.Duration
+	failed    int // invocations
+	givenUp   int
+	cloudTime time.Duration
+	real      time.Duration
+
+	unfinished []string // works that are open, and why
+	faults     []error  // where the promise was broken
+}
+
+// summary sums the session up.
+func (s *session) summary(ctx context.Context) summary {
+	sum := summary{zone: s.zone, statuses: map[events.Status]int{}, calls: s.cloud.Faults.Calls(),
+		cloudTime: s.cloud.Clock.Now().Sub(s.play.state.Clock.Start), real: time.Since(s.began)}
+	if s.play.state.Clock.Start.IsZero() {
+		sum.cloudTime = 0
+	}
+	works, rollouts := s.watch.heard()
+	states := map[string]*rollout.State{}
+	for _, id := range works {
+		state, err := s.fold.state(ctx, kindOf(rollouts[id]), id)
+		if err != nil {
+			sum.faults = append(sum.faults, err)
+			continue
+		}
+		if !rollouts[id] {
+			sum.requests++
+		}
+		if state.Work == nil {
+			continue
+		}
+		states[id] = state
+		if rollouts[id] {
+			sum.rollouts = append(sum.rollouts, state)
+		}
+		if state.Open() {
+			why, _ := standing(state, s.zone)
+			sum.unfinished = append(sum.unfinished, id+": "+why)
+		}
+	}
+	s.crew.mu.Lock()
+	sum.invoked, sum.worked, sum.failed, sum.givenUp = s.crew.invocations, s.crew.worked, s.crew.failures, s.crew.givenUp
+	s.crew.mu.Unlock()
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	sum.refused, sum.news, sum.repeated = s.watch.refused, s.watch.news, s.watch.repeated
+	sum.judge(s.watch, states, s.cloud.ECD.Wipes())
+	return sum
+}
+
+// judge holds what was told and done against the promise: exactly one final
+// outcome for each desktop of each work that has ended, and no more wipes of a
+// desktop than works that ECD accepted it for.
+func (sum *summary) judge(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {
+	targets := map[target]bool{}
+	for t := range w.last {
+		targets[t] = true
+	}
+	for id, s := range states {
+		for desktop := range s.Desktops {
+			targets[target{id, desktop}] = true
+		}
+	}
+	sum.desktops = len(targets)
+	for _, t := range slices.SortedFunc(maps.Keys(targets), byTarget) {
+		sum.final(t, w.finals[t], states[t.Work])
+	}
+	for _, n := range w.accepted {
+		sum.accepted += n
+	}
+	sum.countWipes(w, wipes)
+}
+
+func byTarget(a, b target) int {
+	return cmp.Or(strings.Compare(a.Work, b.Work), strings.Compare(a.Desktop, b.Desktop))
+}
+
+// final takes note of what became of one target.
+func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
+	again := s != nil && !s.Forgiven.IsZero() // somebody had failed ones tried again
+	switch n := len(finals); {
+	case n == 0 && s != nil && s.Open():
+		return
+	case n == 0:
+		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has no final outcome", t.Desktop, t.Work))
+		return
+	case n > 1 && !again:
+		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has %d final outcomes", t.Desktop, t.Work, n))
+	}
+	last := finals[len(finals)-1]
+	sum.statuses[last.Status]++
+	if last.Status == events.StatusFailed {
+		sum.failures = append(sum.failures, last)
+	}
+}
+
+// countWipes holds ECD's ledger against what was accepted.
+func (sum *summary) countWipes(w *watcher, wipes []ecd.Wipe) {
+	sum.wipes = len(wipes)
+	allowed, done := map[string]int{}, map[string]int{}
+	for t, n := range w.accepted {
+		allowed[t.Desktop] += n
+		if n > 1 {
+			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was accepted %d times for %s", t.Desktop, n, t.Work))
+		}
+	}
+	for _, x := range wipes {
+		done[x.DesktopID]++
+	}
+	for _, id := range slices.Sorted(maps.Keys(done)) {
+		if done[id] > allowed[id] {
+			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was wiped %d times and reported as accepted %d times", id, done[id], allowed[id]))
+		}
+	}
+}
+
+// verdict returns why the session did not go well, or nil.
+func (sum *summary) verdict() error {
+	var faults []error
+	if len(sum.faults) > 0 {
+		faults = append(faults, fmt.Errorf("the promise is broken: %w", errors.Join(sum.faults...)))
+	}
+	if sum.givenUp > 0 {
+		faults = append(faults, fmt.Errorf("%d messages were given up after the function failed on them again and again", sum.givenUp))
+	}
+	return errors.Join(faults...)
+}
+
+// lines returns the summary for people.
+func (sum *summary) lines(p palette) []string {
+	out := []string{"", p.paint(boldInk, "summary")}
+	row := func(label, format string, args ...any) {
+		out = append(out, "  "+p.paint(dimInk, pad(label, 12))+" "+fmt.Sprintf(format, args...))
+	}
+	row("desktops", "%d, under %s and %s", sum.desktops, count(sum.requests, "request"), count(len(sum.rollouts), "rollout"))
+	row("outcomes", "%s", firstOf(sum.outcomes(p), "none"))
+	for _, f := range sum.failures {
+		row("", "%s", clean(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
+	}
+	if sum.refused > 0 {
+		row("messages", "%s refused: no desktop could be read", count(sum.refused, "message"))
+	}
+	for _, s := range sum.rollouts {
+		text, i := standing(s, sum.zone)
+		row("rollout", "%s, %s: %s", clean(s.Work.ID), count(len(s.Waves), "wave"), p.paint(i, clean(text)))
+	}
+	row("told", "%s of rollouts; %s came twice", count(sum.news, "event"), count(sum.repeated, "event"))
+	for i, service := range []string{"ecd", "mns", "oss"} {
+		label := ""
+		if i == 0 {
+			label = "API calls"
+		}
+		if text := callsText(sum.calls, service); text != "" {
+			row(label, "%s  %s", strings.ToUpper(service), text)
+		}
+	}
+	if sum.desktops > 0 {
+		all := totals(sum.calls)
+		row("", "%.2f RebuildDesktops calls and %.1f calls of any kind for each desktop",
+			float64(sum.calls[[2]string{"ecd", "RebuildDesktops"}])/float64(sum.desktops), float64(all)/float64(sum.desktops))
+	}
+	row("function", "%s, %s of work, %d failed", count(sum.invoked, "invocation"), span(sum.worked), sum.failed)
+	row("time", "%s in the cloud, %s here", span(sum.cloudTime), span(sum.real))
+	return append(out, sum.promise(p)...)
+}
+
+// outcomes lists the final outcomes by status.
+func (sum *summary) outcomes(p palette) string {
+	var parts []string
+	for _, s := range events.Statuses {
+		if n := sum.statuses[s]; n > 0 {
+			parts = append(parts, p.paint(statusInk(string(s)), fmt.Sprintf("%d %s", n, s)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// promise says whether the promise held.
+func (sum *summary) promise(p palette) []string {
+	out := []string{""}
+	for _, u := range sum.unfinished {
+		out = append(out, p.paint(yellowInk, "not finished: "+clean(u)))
+	}
+	if len(sum.faults) > 0 {
+		return append(out, p.paint(redInk, fmt.Sprintf("the promise is broken in %s, see below", count(len(sum.faults), "place"))))
+	}
+	ended := 0
+	for _, n := range sum.statuses {
+		ended += n
+	}
+	text := fmt.Sprintf("each of %s has exactly one final outcome", count(ended, "desktop"))
+	if open := sum.desktops - ended; open > 0 {
+		text += fmt.Sprintf(" (%d are not finished)", open)
+	}
+	return append(out, p.paint(greenInk, fmt.Sprintf("%s; %s for %d accepted: nobody was wiped twice", text, count(sum.wipes, "wipe"), sum.accepted)))
+}
+
+// callsText lists the calls to a service, the most frequent first.
+func callsText(calls map[[2]string]int, service string) string {
+	var names []string
+	for k := range calls {
+		if k[0] == service {
+			names = append(names, k[1])
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(calls[[2]string{service, b}]-calls[[2]string{service, a}], strings.Compare(a, b))
+	})
+	var parts []string
+	for _, n := range names {
+		parts = append(parts, fmt.Sprintf("%s %d", n, calls[[2]string{service, n}]))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// count writes a number of things, in the plural where it takes one.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

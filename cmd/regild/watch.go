@@ -1,0 +1,264 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/localcloud/mns"
+)
+
+// A line is one thing that regild told the world, as one line of a table.
+type line struct {
+	At      time.Time
+	Work    string // the request or rollout
+	Desktop string // "" when it is about more than one
+	Status  string // of an outcome, or what happened
+	Code    string
+	Message string
+}
+
+// A target is one desktop under one request or rollout: what must have exactly
+// one final outcome.
+type target struct{ Work, Desktop string }
+
+// A watcher remembers everything that was published to the result topic. It may
+// be used from several goroutines.
+type watcher struct {
+	told func(line) // called for each line, one at a time; may be nil
+
+	mu       sync.Mutex
+	seen     map[string]bool // ids of events
+	repeated int             // events that were published more than once
+	lines    []line
+	works    []string // in the order in which they were first heard of
+	rollouts map[string]bool
+	last     map[target]events.Status
+	finals   map[target][]events.Outcome
+	accepted map[target]int
+	refused  int // messages in which no desktop could be read
+	news     int // events of rollouts
+	alien    int // messages that are no event of ours
+}
+
+func newWatcher(told func(line)) *watcher {
+	return &watcher{told: told, seen: map[string]bool{}, rollouts: map[string]bool{}, last: map[target]events.Status{},
+		finals: map[target][]events.Outcome{}, accepted: map[target]int{}}
+}
+
+// watch takes one publication.
+func (w *watcher) watch(p mns.Publication) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	l, ok := w.take(p)
+	if !ok {
+		return
+	}
+	w.lines = append(w.lines, l)
+	if w.told != nil {
+		w.told(l)
+	}
+}
+
+// take reads one publication and says whether there is something to show.
+func (w *watcher) take(p mns.Publication) (line, bool) {
+	var e struct {
+		ID, Type string
+		Time     time.Time
+		Data     json.RawMessage
+	}
+	if err := json.Unmarshal(p.Body, &e); err != nil || e.ID == "" {
+		w.alien++
+		return line{At: p.Time, Status: "?", Message: fmt.Sprintf("%d bytes that are no event of regild's", len(p.Body))}, true
+	}
+	if w.seen[e.ID] {
+		w.repeated++
+		return line{}, false
+	}
+	w.seen[e.ID] = true
+	at := e.Time
+	switch {
+	case e.Type == events.TypeOutcome:
+		return w.outcome(at, e.Data)
+	case e.Type == events.TypeRefused:
+		return w.refusal(at, e.Data)
+	case e.Type == events.TypeFinished:
+		return w.finished(at, e.Data)
+	case e.Type == events.RolloutPlan.Type():
+		return w.plan(at, e.Data)
+	case strings.HasPrefix(e.Type, "regild.rollout."):
+		return w.rollout(at, e.Type, e.Data)
+	}
+	w.alien++
+	return line{At: at, Status: "?", Message: "an event of type " + e.Type}, true
+}
+
+func (w *watcher) outcome(at time.Time, data []byte) (line, bool) {
+	var o events.Outcome
+	if err := json.Unmarshal(data, &o); err != nil {
+		w.alien++
+		return line{}, false
+	}
+	w.heardOf(o.RequestID, o.Fleet != "")
+	t := target{o.RequestID, o.DesktopID}
+	switch o.Status {
+	case events.StatusAccepted:
+		w.accepted[t]++
+	case events.StatusDeferred:
+	default:
+		w.finals[t] = append(w.finals[t], o)
+	}
+	w.last[t] = o.Status
+	l := line{At: at, Work: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
+	if o.Status == events.StatusCompleted && o.Message == "" && o.DurationSeconds > 0 {
+		l.Message = "took " + (time.Duration(o.DurationSeconds) * time.Second).String()
+	}
+	return l, true
+}
+
+func (w *watcher) refusal(at time.Time, data []byte) (line, bool) {
+	var r events.Refused
+	if err := json.Unmarshal(data, &r); err != nil {
+		w.alien++
+		return line{}, false
+	}
+	w.refused++
+	return line{At: at, Work: firstOf(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
+}
+
+func (w *watcher) finished(at time.Time, data []byte) (line, bool) {
+	var f events.Finished
+	if err := json.Unmarshal(data, &f); err != nil {
+		w.alien++
+		return line{}, false
+	}
+	var parts []string
+	for _, s := range events.Statuses {
+		if n := f.Statuses[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return line{At: at, Work: f.RequestID, Status: "finished", Message: strings.Join(parts, ", ")}, true
+}
+
+func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
+	var p events.Plan
+	if err := json.Unmarshal(data, &p); err != nil {
+		w.alien++
+		return line{}, false
+	}
+	w.news++
+	return line{At: at, Work: firstOf(p.RolloutID, p.RequestID), Status: "plan", Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
+}
+
+func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
+	var r events.Rollout
+	if err := json.Unmarshal(data, &r); err != nil {
+		w.alien++
+		return line{}, false
+	}
+	w.news++
+	what := events.What(strings.TrimSuffix(strings.TrimPrefix(kind, "regild.rollout."), ".v1"))
+	if what != events.RolloutControlRefused {
+		w.heardOf(r.RolloutID, true)
+	}
+	l := line{At: at, Work: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: newsText(what, r)}
+	if r.Reason != nil {
+		l.Code = r.Reason.Code
+	}
+	return l, true
+}
+
+// newsText says in words what happened to a rollout.
+func newsText(what events.What, r events.Rollout) string {
+	var text string
+	switch what {
+	case events.RolloutStarted:
+		text = "image " + r.ImageID
+	case events.RolloutWaveStarted:
+		text = fmt.Sprintf("wave %d of %d", r.Wave, r.Waves)
+	case events.RolloutWaveFinished:
+		text = fmt.Sprintf("wave %d of %d; so far %s", r.Wave, r.Waves, countsText(r.Counts))
+	case events.RolloutCompleted, events.RolloutRolledBack:
+		text = countsText(r.Counts)
+	}
+	if r.Reason != nil {
+		text = joined(": ", text, r.Reason.Message)
+	}
+	if r.By != "" {
+		text = joined(" ", text, "(by "+r.By+")")
+	}
+	return text
+}
+
+// countsText lists the counts that are not zero, in the order of a desktop's life.
+func countsText(c events.Counts) string {
+	var parts []string
+	for _, p := range []struct {
+		n    int
+		word string
+	}{{c.Pending, "pending"}, {c.Waiting, "waiting"}, {c.Running, "running"}, {c.Completed, "completed"},
+		{c.Skipped, "skipped"}, {c.Refused, "refused"}, {c.Failed, "failed"}} {
+		if p.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// heardOf notes a request or rollout.
+func (w *watcher) heardOf(work string, rollout bool) {
+	if _, known := w.rollouts[work]; !known {
+		w.works = append(w.works, work)
+		w.rollouts[work] = rollout
+	}
+}
+
+// heard returns the works that were heard of, in their order, and which of
+// them are rollouts.
+func (w *watcher) heard() ([]string, map[string]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.works), maps.Clone(w.rollouts)
+}
+
+// newest returns the last n lines, oldest first.
+func (w *watcher) newest(n int) []line {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.lines[max(0, len(w.lines)-n):])
+}
+
+// statuses returns the last status of each desktop of a work, for where there
+// is no journal to ask.
+func (w *watcher) statuses(work string) map[string]events.Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]events.Status{}
+	for t, s := range w.last {
+		if t.Work == work {
+			out[t.Desktop] = s
+		}
+	}
+	return out
+}
+
+// firstOf returns the first of the texts that is not empty.
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// joined joins those of the texts that are not empty.
+func joined(by string, texts ...string) string {
+	return strings.Join(slices.DeleteFunc(texts, func(s string) bool { return s == "" }), by)
+}
