@@ -79,7 +79,11 @@ func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
 			break
 		}
-		// A reset keeps the image: a change to another one was somebody else's.
+		// A reset keeps the image: a change to another one, or from another one,
+		// was somebody else's.
+		if spec.Reset() && (c.To != x.From || c.From != "" && c.From != x.From) {
+			continue
+		}
 		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {
 			return c, true
 		}

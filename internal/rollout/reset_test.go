@@ -56,3 +56,20 @@ func TestARebuildToAnotherImageIsNotTakenForAReset(t *testing.T) {
 		})
 	}
 }
+
+// The rebuild that brought a desktop onto its image may have ended so shortly
+// before a reset of it that, by clocks that differ, it could be the reset's.
+func TestTheRebuildBeforeAResetIsNotTakenForIt(t *testing.T) {
+	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	s := rollout.NewState()
+	s.Apply(
+		rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
+		rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-new"}})
+	f := rollout.NewFacts()
+	f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-new"}
+	f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: at.Add(-30 * time.Second)}}
+	d := rollout.Decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
+	if !d.Need.Empty() || len(d.Records) > 0 {
+		t.Errorf("got %+v, want nothing settled", d)
+	}
+}
