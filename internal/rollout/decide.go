@@ -200,7 +200,7 @@ func (d *decider) close(reason *events.Reason) {
 	for _, g := range d.settled {
 		if g.Status != events.StatusDeferred && g.Status != events.StatusAccepted {
 			for _, id := range g.Desktops {
-				after = append(after, OutcomeID(d.s.Work.ID, id, g.Status, d.s.Desktops[id].counts[g.Status]+1))
+				after = append(after, OutcomeID(d.s.Work.ID, id, g.Status, d.s.Desktops[id].counts.of(g.Status)+1))
 			}
 		}
 	}
@@ -213,7 +213,7 @@ func (s *State) finals() []string {
 	var out []string
 	for _, id := range s.Order {
 		if d := s.Desktops[id]; d.Phase == Final {
-			out = append(out, OutcomeID(s.Work.ID, id, d.Last.Status, d.counts[d.Last.Status]))
+			out = append(out, OutcomeID(s.Work.ID, id, d.Last.Status, d.counts.of(d.Last.Status)))
 		}
 	}
 	return out

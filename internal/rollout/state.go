@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,9 +50,28 @@ type Desktop struct {
 	CheckedAt time.Time // when
 
 	Last   Gist // its last outcome
-	counts map[events.Status]int
+	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
 	Unpublished []Outcome
+}
+
+// A tally counts outcomes by status: in the order of events.Statuses, and in the
+// end those that this build does not know. A map would be half of what a desktop
+// takes in memory.
+type tally [7]uint32
+
+func (t *tally) of(s events.Status) int { return int(*t.at(s)) }
+
+func (t *tally) add(s events.Status) int {
+	*t.at(s)++
+	return t.of(s)
+}
+
+func (t *tally) at(s events.Status) *uint32 {
+	if i := slices.Index(events.Statuses, s); i >= 0 {
+		return &t[i]
+	}
+	return &t[len(t)-1]
 }
 
 // A Gist is what an outcome says in short.
@@ -345,11 +365,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	if told {
 		return
 	}
-	if d.counts == nil {
-		d.counts = make(map[events.Status]int, 2)
-	}
-	d.counts[g.Status]++
-	o.N = d.counts[g.Status]
+	o.N = d.counts.add(g.Status)
 	d.Unpublished = append(d.Unpublished, o)
 }
 
