@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unique"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
 	"github.com/alibabacloud-go/tea/dara"
@@ -165,18 +166,18 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 		ID:            string(d.DesktopID),
 		Name:          string(d.DesktopName),
 		RegionID:      region,
-		Status:        string(d.DesktopStatus),
-		Connection:    string(d.ConnectionStatus),
+		Status:        shared(d.DesktopStatus),
+		Connection:    shared(d.ConnectionStatus),
 		Flags:         slices.DeleteFunc(words(d.ManagementFlags, list[text]{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
-		ImageID:       string(d.ImageID),
-		Type:          string(d.DesktopType),
-		OS:            strings.ToLower(string(d.OsType)),
+		ImageID:       shared(d.ImageID),
+		Type:          shared(d.DesktopType),
+		OS:            shared(text(strings.ToLower(string(d.OsType)))),
 		GPU:           d.GpuCategory != 0 || d.GpuCount > 0,
-		Protocol:      string(d.ProtocolType),
-		SessionType:   string(d.SessionType),
-		GroupID:       string(d.DesktopGroupID),
-		OfficeSiteID:  string(d.OfficeSiteID),
-		PolicyGroupID: string(d.PolicyGroupID),
+		Protocol:      shared(d.ProtocolType),
+		SessionType:   shared(d.SessionType),
+		GroupID:       shared(d.DesktopGroupID),
+		OfficeSiteID:  shared(d.OfficeSiteID),
+		PolicyGroupID: shared(d.PolicyGroupID),
 		EndUsers:      words(d.EndUserIDs),
 		CreationTime:  parseTime(d.CreationTime),
 		ExpiredTime:   parseTime(d.ExpiredTime),
@@ -193,6 +194,10 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 	out.SystemDiskGiB, out.DataDisks = disks(d.Disks)
 	return out
 }
+
+// shared returns a text that many desktops have in common, in one copy for all of
+// them: the facts of a large fleet are kept for a whole invocation.
+func shared(t text) string { return unique.Make(string(t)).Value() }
 
 // disks returns the size of the system disk and the number of data disks. Every
 // desktop has a system disk: a list without one is not to be relied on, and
