@@ -257,6 +257,9 @@ type fieldsOf struct {
 func jsonNames(t reflect.Type) (names, always []string) {
 	for i := range t.NumField() {
 		name, options, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if name == "-" {
+			continue // not on the wire
+		}
 		names = append(names, name)
 		if options == "" {
 			always = append(always, name)

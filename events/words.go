@@ -23,7 +23,7 @@ var (
 	imageForm   = regexp.MustCompile(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
 	regionForm  = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
 	releaseForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
-	rolloutForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}$`)
+	rolloutForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}(/rollback)?$`)
 	digestForm  = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
 	nameForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
