@@ -98,6 +98,7 @@ func (r *run) unread(err error) rollout.Unread {
 }
 
 func (l *look) desktops(ctx context.Context, ids []string) error {
+	l.counts.lookedAt(ids)
 	list, err := l.ECD.Desktops(ctx, l.region, ids)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ type tally struct {
 	mu       sync.Mutex
 	messages int
 	skipped  int // events that are none of our business
+	looked   map[string]bool // desktops that ECD was asked about
 	outcomes map[events.Status]int
 	open     map[string]bool
 }
@@ -32,6 +33,17 @@ func (t *tally) ignored() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.skipped++
+}
+
+func (t *tally) lookedAt(ids []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.looked == nil {
+		t.looked = map[string]bool{}
+	}
+	for _, id := range ids {
+		t.looked[id] = true
+	}
 }
 
 func (t *tally) unfinished(id string) {
@@ -68,7 +80,7 @@ func (e *RedeliverError) Unwrap() error { return e.Err }
 func (r *run) report() (Report, error) {
 	r.out.drain()
 	r.out.close()
-	rep := Report{Messages: r.counts.messages, Outcomes: r.counts.outcomes, Calls: map[string]int{}}
+	rep := Report{Messages: r.counts.messages, Desktops: len(r.counts.looked), Outcomes: r.counts.outcomes, Calls: map[string]int{}}
 	if rep.Outcomes == nil {
 		rep.Outcomes = map[events.Status]int{}
 	}
@@ -76,9 +88,6 @@ func (r *run) report() (Report, error) {
 		if n -= r.calls[name]; n > 0 {
 			rep.Calls[name] = n
 		}
-	}
-	for _, f := range r.facts {
-		rep.Desktops += len(f.Desktops)
 	}
 	var err error
 	if len(r.again) > 0 {
