@@ -80,7 +80,7 @@ type command struct {
 // A test holds it in agreement with testdata/script/README.md.
 var vocabulary = []command{
 	{"cloud [-state file] [-fleets file] [-no-journal] [-no-queue] [-env NAME=value]... [-timeout 60s] [-instances n] [-shape objects] [-batch 10] [-tries 4]",
-		"starts a local cloud and the function; the state is cloud.yaml if the story has one, and what it leaves out is as in base.yaml below", (*world).startCloud},
+		"starts a local cloud and the function, and ends the one that there was; the state is cloud.yaml if the story has one, and what it leaves out is as in base.yaml below", (*world).startCloud},
 	{"redeploy [-fleets file] [-no-journal] [-no-queue] [-env NAME=value]... [-timeout 60s] [-instances n]",
 		"ends the function and starts it anew, with these settings", (*world).redeploy},
 

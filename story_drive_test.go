@@ -41,6 +41,8 @@ type world struct {
 	payload []byte // what the function had last
 	result  fc.Result
 	hooks   []func(fault.Point)
+
+	faults []string // what no story may end with
 }
 
 func newWorld(env *testscript.Env) error {
@@ -49,19 +51,25 @@ func newWorld(env *testscript.Env) error {
 	env.Values[worldKey{}] = w
 	env.Defer(func() {
 		defer cancel()
-		if w.cloud == nil {
-			return
-		}
-		if w.host != nil {
-			w.host.Kill()
-		}
-		_ = w.cloud.Close() // the function is gone already
-		for _, fault := range w.broken() {
-			env.T().Log(fault)
-			defer env.T().FailNow()
+		w.endCloud()
+		if len(w.faults) > 0 {
+			env.T().Fatal(strings.Join(w.faults, "\n"))
 		}
 	})
 	return nil
+}
+
+// endCloud ends the cloud that there is, and judges it.
+func (w *world) endCloud() {
+	if w.cloud == nil {
+		return
+	}
+	if w.host != nil {
+		w.host.Kill()
+	}
+	_ = w.cloud.Close() // the function is gone already
+	w.faults = append(w.faults, w.broken()...)
+	w.cloud, w.host, w.hooks = nil, nil, nil
 }
 
 // settings are the flags of cloud and redeploy.
@@ -99,9 +107,7 @@ func parse(args []string, least, most int, declare func(*flag.FlagSet)) ([]strin
 }
 
 func (w *world) startCloud(args []string) error {
-	if w.cloud != nil {
-		return errors.New("there is a cloud already")
-	}
+	w.endCloud()
 	var s settings
 	stateFile, shape, batch, tries := "", "", 0, 0
 	_, err := parse(args, 0, 0, func(f *flag.FlagSet) {
@@ -389,6 +395,9 @@ func (w *world) advance(args []string) error {
 
 // change decodes field=value arguments into what a state file would say.
 func change(args []string, into any) error {
+	if len(args) == 0 {
+		return nil
+	}
 	var text strings.Builder
 	for _, arg := range args {
 		field, value, ok := strings.Cut(arg, "=")
