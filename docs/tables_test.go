@@ -1,0 +1,237 @@
+package docs
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/printer"
+	"go/token"
+	"math"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/config"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+func TestTheReadmesSettingsAreThoseOfTheCode(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| name | default | meaning |\n|---|---|---|\n")
+	for _, s := range config.Settings {
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, s.Default, s.Meaning)
+	}
+	between(t, "README.md", "settings", b.String())
+}
+
+func TestThePageOfCodesHoldsEveryCode(t *testing.T) {
+	var b strings.Builder
+	for _, status := range events.Statuses {
+		fmt.Fprintf(&b, "\n## %s\n\n| code | meaning |\n|---|---|\n", status)
+		for _, c := range events.Codes {
+			if c.Status == status {
+				fmt.Fprintf(&b, "| `%s` | %s |\n", c.Name, c.Meaning)
+			}
+		}
+	}
+	b.WriteString("\n")
+	between(t, "docs/codes.md", "codes", b.String())
+}
+
+// code is what looks like one of our codes or of a setting, in code style.
+var code = regexp.MustCompile("`((?:[A-Z][a-z]+){2,}|Success|Throttled|Downgrade|Aborted|Paused|Superseded|Reconciled|Panicked)`")
+
+// apart are words of that form that are no codes of ours.
+var apart = []string{
+	"RebuildDesktops", "DescribeDesktops", "DescribeImages", "DescribeImageModifiedRecords", "ListTagResources", "SetDesktopMaintenance",
+	"StopDesktops", "StartDesktops", "RunCommand", "CreateImage", "CopyImage", "UploadImage", "AppendObject", "IncorrectDesktopStatus",
+	"SignatureDoesNotMatch", "SignatureNonceUsed", "RedeliverError", "ConfigError", "PanicError", "ImageId", "DesktopStatus", "RequestId",
+	"CallLimit", "MaxTick", // of internal/rollout/limits.go
+	"AccessDenied", "ObjectNotAppendable", "PositionNotEqualToLength",
+}
+
+func TestEveryCodeThatAPageNamesExists(t *testing.T) {
+	seen := 0
+	for _, page := range []string{"README.md", "docs/codes.md", "docs/rollouts.md", "docs/guarantees.md", "docs/runbook.md"} {
+		for _, m := range code.FindAllStringSubmatch(read(t, page), -1) {
+			if slices.Contains(apart, m[1]) {
+				continue
+			}
+			seen++
+			if _, ok := events.CodeNamed(m[1]); !ok {
+				t.Errorf("%s names the code %s, which is not in events.Codes", page, m[1])
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d codes were found on the pages", seen)
+	}
+}
+
+func TestTheWavesOnThePageAreThoseOfTheDefaultStrategy(t *testing.T) {
+	s := fleet.Default()
+	var b strings.Builder
+	b.WriteString("| fleet | canary | wave 2 | wave 3 | everybody | at once | failures that halt it: canary, wave 2, wave 3, last, over all |\n|---|---|---|---|---|---|---|\n")
+	for _, n := range []int{5, 40, 200, 10_000} {
+		ends := s.WaveEnds(n, s.Canary.Size(n, 0))
+		var sizes, halts []string
+		from := 0
+		for i, end := range ends {
+			sizes = append(sizes, thousands(end-from))
+			halts = append(halts, thousands(s.AllowedFailuresInWave(i+1, end-from)+1))
+			from = end
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s, %s |\n", thousands(n), strings.Join(sizes, " | "), thousands(s.AtOnce(n)),
+			strings.Join(halts, ", "), thousands(s.AllowedFailures(n)+1))
+	}
+	between(t, "docs/rollouts.md", "waves", b.String())
+}
+
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
+}
+
+func TestTheOrderOnThePageIsTheOneOfRollouts(t *testing.T) {
+	var members []desktop.Desktop
+	for i := range 4 {
+		members = append(members, desktop.Desktop{ID: fmt.Sprintf("ecd-gx2x1dhsmucyy%04d", i+1)})
+	}
+	f := &fleet.Fleet{Name: "office", Strategy: fleet.Default()}
+	var b strings.Builder
+	b.WriteString("| place | desktop | SHA-256 begins |\n|---|---|---|\n")
+	for i, d := range rollout.Order(f, members) {
+		fmt.Fprintf(&b, "| %d | `%s` | `%.4x…` |\n", i+1, d.ID, sha256.Sum256([]byte("office/"+d.ID)))
+	}
+	between(t, "docs/rollouts.md", "order", b.String())
+}
+
+func TestTheCanaryTableIsComputed(t *testing.T) {
+	sizes, shares := []int{1, 5, 10, 20, 50, 100}, []float64{0.5, 0.2, 0.1, 0.05, 0.02, 0.01}
+	var b strings.Builder
+	b.WriteString("| bad for |")
+	for _, n := range sizes {
+		fmt.Fprintf(&b, " canary of %d |", n)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(sizes)) + "\n")
+	for _, p := range shares {
+		fmt.Fprintf(&b, "| %.0f%% |", 100*p)
+		for _, n := range sizes {
+			fmt.Fprintf(&b, " %s |", percent(1-math.Pow(1-p, float64(n))))
+		}
+		b.WriteString("\n")
+	}
+	between(t, "docs/rollouts.md", "canary", b.String())
+}
+
+// percent never says that something is certain.
+func percent(p float64) string {
+	if p > 0.995 {
+		return "over 99%"
+	}
+	return fmt.Sprintf("%.0f%%", 100*p)
+}
+
+func TestARollbackOfTheStatedSizeFitsARecord(t *testing.T) {
+	const stated = 40_000 // docs/rollouts.md, "Limits"
+	if !strings.Contains(read(t, "docs/rollouts.md"), "about "+thousands(stated)) {
+		t.Fatalf("docs/rollouts.md does not say about %s", thousands(stated))
+	}
+	ids := make([]string, stated)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("ecd-gx2x1dhsmucy%05d", i)
+	}
+	w := rollout.Work{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, Work: &w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) > journal.MaxLine {
+		t.Errorf("a rollback of %d desktops takes %d bytes, a record at most %d", stated, len(lines), journal.MaxLine)
+	}
+}
+
+func TestTheLimitsOnThePageAreThoseOfTheCode(t *testing.T) {
+	path := filepath.Join(root, "internal", "rollout", "limits.go")
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, path, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| name | is | why |\n|---|---|---|\n")
+	rows := 0
+	for _, d := range file.Decls {
+		decl, is := d.(*ast.GenDecl)
+		if !is || decl.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range decl.Specs {
+			c := spec.(*ast.ValueSpec)
+			var value bytes.Buffer
+			if err := printer.Fprint(&value, set, c.Values[0]); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", c.Names[0].Name, plain(value.String()), why(c.Names[0].Name, c.Doc.Text()))
+			rows++
+		}
+	}
+	if rows < 10 {
+		t.Fatalf("only %d limits were found in %s", rows, path)
+	}
+	between(t, "docs/guarantees.md", "limits", b.String())
+}
+
+var times = regexp.MustCompile(`(?:(\d+) ?\* ?)?time\.(Second|Minute|Hour)`)
+
+// why turns the comment of a constant into a sentence for a table.
+func why(name, doc string) string {
+	s := strings.TrimPrefix(strings.Join(strings.Fields(doc), " "), name+" ")
+	s = strings.TrimPrefix(s, "is ")
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// plain turns an expression of Go into words: 5 * time.Minute is 5 minutes.
+func plain(expr string) string {
+	return times.ReplaceAllStringFunc(expr, func(s string) string {
+		m := times.FindStringSubmatch(s)
+		unit := strings.ToLower(m[2])
+		if m[1] == "" || m[1] == "1" {
+			return "1 " + unit
+		}
+		return m[1] + " " + unit + "s"
+	})
+}
+
+// logged is a message of the log that the runbook says to look for.
+var logged = regexp.MustCompile(`"msg":"([^"]+)"`)
+
+func TestTheLogMessagesOfTheRunbookAreWritten(t *testing.T) {
+	sources := read(t, "main.go")
+	files, err := filepath.Glob(filepath.Join(root, "handler", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sources of the handler: %v", err)
+	}
+	for _, path := range files {
+		sources += read(t, "handler/"+filepath.Base(path))
+	}
+	found := logged.FindAllStringSubmatch(read(t, "docs/runbook.md"), -1)
+	if len(found) < 8 {
+		t.Errorf("the runbook names only %d messages of the log", len(found))
+	}
+	for _, m := range found {
+		if !strings.Contains(sources, `("`+m[1]+`"`) {
+			t.Errorf("the runbook names the log message %q, which nobody writes", m[1])
+		}
+	}
+}
