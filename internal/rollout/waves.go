@@ -334,7 +334,7 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 	if !open {
 		d.standDown()
 		if d.anyPending() {
-			d.stand(events.CodeWindowClosed, "the maintenance window is closed, or would close before a rebuild is expected to end", until)
+			d.stand(events.CodeWindowClosed, d.closed(f, until), until)
 		}
 		return
 	}
@@ -418,6 +418,24 @@ func (d *decider) window(f *fleet.Fleet) (bool, time.Time) {
 	return false, until
 }
 
+// closed says why nothing may begin before until, in words that stay the same
+// meanwhile.
+func (d *decider) closed(f *fleet.Fleet, until time.Time) string {
+	if w := d.s.Waiting; w != nil && w.Code == events.CodeWindowClosed && w.Until != nil && w.Until.Equal(until) {
+		return w.Message
+	}
+	text := "the maintenance window is closed, or would close before a rebuild is expected to end"
+	for _, b := range f.Strategy.Blackouts {
+		if b.From.Before(until) && b.To.After(d.now) {
+			text += "; blackout"
+			if b.Reason != "" {
+				text += ": " + b.Reason
+			}
+		}
+	}
+	return text
+}
+
 func (d *decider) anyPending() bool {
 	for _, x := range d.s.Desktops {
 		if x.Phase == Pending {
@@ -457,9 +475,17 @@ func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
 			best, most = code, n
 		}
 	}
-	if most > 0 {
-		d.stand(best, fmt.Sprintf("%s: %d", waitText[best], most), zero)
+	if most == 0 {
+		return
 	}
+	var until time.Time
+	if w := d.s.Wave(); best == events.CodeSessionWait && w != nil {
+		until = w.BegunAt.Add(f.Strategy.Sessions.Deadline)
+	}
+	if !until.After(d.now) {
+		until = zero
+	}
+	d.stand(best, fmt.Sprintf("%s: %d", waitText[best], most), until)
 }
 
 // others names the rollouts that are still rebuilding desktops of the fleet.
