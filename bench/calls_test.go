@@ -1,0 +1,54 @@
+package bench
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+)
+
+// What a benchmark can only show, these hold: the number of calls, which no
+// machine's speed changes. They run the real binary.
+
+func TestNDesktopsOfOneSpecTakeExactlyOneCallForEachTwenty(t *testing.T) {
+	c := newCloud(t)
+	main := c.build("main", "github.com/regild/regild")
+	for _, k := range []struct{ n, rebuild, describe, messages int }{
+		{1, 1, 1, 1}, {20, 1, 1, 1}, {21, 2, 1, 1}, {100, 5, 1, 1}, {101, 6, 2, 1}, {2000, 100, 20, 1}, {2001, 101, 21, 2},
+	} {
+		t.Run(fmt.Sprint(k.n), func(t *testing.T) {
+			name := fmt.Sprintf("n%d", k.n)
+			m := c.measure(c.function(main, withJournal(name)), name, k.n)
+			got := maps.Clone(m.counts.Calls)
+			delete(got, "AppendObject") // writers that meet share one: see the next test
+			want := map[string]int{
+				"RebuildDesktops": k.rebuild, "DescribeDesktops": k.describe, "DescribeImages": 1, "PublishMessage": k.n,
+				"GetObject": k.messages, "SendMessage": 2 * k.messages, // one tick before anything is begun, one to follow it
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("calls are %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestTheJournalCostsAtMostTwoAppendsABatchAndAConstant(t *testing.T) {
+	c := newCloud(t)
+	main := c.build("main", "github.com/regild/regild")
+	for _, n := range []int{1, 20, 2000} {
+		name := fmt.Sprintf("j%d", n)
+		m := c.measure(c.function(main, withJournal(name)), name, n)
+		// Opened, a tick, published, and a tick again, whatever the size.
+		if most := 2*m.counts.Calls["RebuildDesktops"] + 4; m.counts.Calls["AppendObject"] > most {
+			t.Errorf("%d desktops: %d appends, want %d at most", n, m.counts.Calls["AppendObject"], most)
+		}
+	}
+}
+
+func TestARedeliveredRequestOnlyReads(t *testing.T) {
+	c := newCloud(t)
+	main := c.build("main", "github.com/regild/regild")
+	const n = 4000
+	f := c.function(main, withJournal("redelivered"))
+	c.measure(f, "redelivered", n)
+	c.again(f, "redelivered", n)
+}
