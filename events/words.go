@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 )
@@ -19,14 +20,20 @@ const MaxDesktops = 2000
 // enough that an id can stand in a log line, an object's key or a URL.
 // schema/defs.json says the same.
 var (
-	desktopForm = regexp.MustCompile(`^ecd-[0-9a-zA-Z]{4,60}$`)
-	imageForm   = regexp.MustCompile(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
-	regionForm  = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
-	releaseForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
-	rolloutForm = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}(/rollback)?$`)
-	digestForm  = regexp.MustCompile(`^(sha256:[0-9a-f]{64})?$`)
-	nameForm    = regexp.MustCompile(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
+	desktopForm = lazily(`^ecd-[0-9a-zA-Z]{4,60}$`)
+	imageForm   = lazily(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
+	regionForm  = lazily(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
+	releaseForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
+	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}(/rollback)?$`)
+	digestForm  = lazily(`^(sha256:[0-9a-f]{64})?$`)
+	nameForm    = lazily(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
+
+// lazily compiles a pattern when it is first used. Compiling them all would be a
+// tenth of the time that the function takes to start, and most events need few.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 const maxRegion = 40 // characters; the longest today has 20
 
@@ -72,8 +79,8 @@ func checkDigest(s string) string {
 	return form(s, digestForm, "the digest of a plan", "sha256: and 64 hex digits")
 }
 
-func form(s string, want *regexp.Regexp, what, example string) string {
-	if want.MatchString(s) {
+func form(s string, want func() *regexp.Regexp, what, example string) string {
+	if want().MatchString(s) {
 		return ""
 	}
 	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
@@ -120,7 +127,7 @@ func quoted(s string) string { return strconv.Quote(cut(s, maxQuoted)) }
 // path returns an outside name as the path of a field: as it is when it is an
 // ordinary name, else quoted.
 func path(name string) string {
-	if nameForm.MatchString(name) {
+	if nameForm().MatchString(name) {
 		return name
 	}
 	return quoted(name)

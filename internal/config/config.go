@@ -59,9 +59,11 @@ var Settings = []Setting{
 const clockSetting = "REGILD_CLOCK"
 
 var (
-	resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
+	resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
 	regionName   = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
 )
+
+const maxName = 120 // characters of a name in MNS
 
 // Load reads the settings by lookup, such as os.LookupEnv. An empty value counts
 // as not set. The error joins all faults.
@@ -111,7 +113,7 @@ func (r *reader) resource(name string, required bool) string {
 	switch {
 	case v == "" && required:
 		r.fault(name, "is required: name the MNS topic that outcomes go to")
-	case v != "" && !resourceName.MatchString(v):
+	case len(v) > maxName, v != "" && !resourceName.MatchString(v):
 		r.fault(name, "is %q: a name in MNS has up to 120 letters, digits and hyphens", v)
 	}
 	return v

@@ -6,45 +6,52 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // A form is what a text must look like. The schema holds the same patterns.
 type form struct {
-	pattern *regexp.Regexp
+	pattern func() *regexp.Regexp
 	says    string
 }
 
 var (
 	nameForm = form{
-		regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`),
+		lazily(`^[a-z0-9][a-z0-9-]{0,62}$`),
 		"must be 1 to 63 of a-z, 0-9 and -, and not begin with -",
 	}
 	regionForm = form{
-		regexp.MustCompile(`^[a-z]{2,3}(-[a-z0-9]{1,20}){1,4}$`),
+		lazily(`^[a-z]{2,3}(-[a-z0-9]{1,20}){1,4}$`),
 		"must be a region id such as cn-hangzhou",
 	}
 	imageForm = form{
-		regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,128}$`),
+		lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
 		"must be 1 to 128 printable characters",
 	}
 	idForm = form{
-		regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`),
+		lazily(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`),
 		"must be an id: 1 to 128 of letters, digits and _.:+-",
 	}
 	tagKeyForm = form{
-		regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,128}$`),
+		lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
 		"must be 1 to 128 printable characters",
 	}
 	tagValueForm = form{
-		regexp.MustCompile(`^[^\x00-\x1f\x7f]{0,128}$`),
+		lazily(`^[^\x00-\x1f\x7f]{0,128}$`),
 		"must be at most 128 printable characters",
 	}
 	reasonForm = form{
-		regexp.MustCompile(`^[^\x00-\x1f\x7f]{1,200}$`),
+		lazily(`^[^\x00-\x1f\x7f]{1,200}$`),
 		"must be 1 to 200 printable characters in one line",
 	}
 )
+
+// lazily compiles a pattern when it is first used: a function without a
+// fleets.yaml starts sooner without them.
+func lazily(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
+}
 
 // text reads a text of the form; it returns "" for any other.
 func (r *reader) text(v value, f form) string {
@@ -52,7 +59,7 @@ func (r *reader) text(v value, f form) string {
 	if !ok {
 		return ""
 	}
-	if !f.pattern.MatchString(s) {
+	if !f.pattern().MatchString(s) {
 		r.faultf(v, "%s, is %s", f.says, quoted(s))
 		return ""
 	}
@@ -115,7 +122,7 @@ func (r *reader) number(v value, least, most int) (int, bool) {
 	return n, true
 }
 
-var percentForm = regexp.MustCompile(`^(100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$`)
+var percentForm = lazily(`^(100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$`)
 
 // share reads a count such as 5 or a percentage such as "10%". Nobody is a
 // share only where zero says so.
@@ -132,7 +139,7 @@ func (r *reader) share(v value, zero bool) (Share, bool) {
 		}
 		out.Count = n
 	} else {
-		m := percentForm.FindStringSubmatch(s)
+		m := percentForm().FindStringSubmatch(s)
 		if m == nil {
 			r.faultf(v, `must be a number such as 5 or a percentage such as "10%%" (at most "100%%", two decimals), is %s`, quoted(s))
 			return Share{}, false
@@ -147,8 +154,8 @@ func (r *reader) share(v value, zero bool) (Share, bool) {
 }
 
 var (
-	durationForm = regexp.MustCompile(`^(0|[0-9]{1,4}d|([0-9]{1,4}d)?([0-9]{1,6}(\.[0-9]{1,3})?(h|m|s|ms))+)$`)
-	daysForm     = regexp.MustCompile(`^([0-9]{1,4})d`)
+	durationForm = lazily(`^(0|[0-9]{1,4}d|([0-9]{1,4}d)?([0-9]{1,6}(\.[0-9]{1,3})?(h|m|s|ms))+)$`)
+	daysForm     = lazily(`^([0-9]{1,4})d`)
 )
 
 // duration reads a duration of least to most, such as 30m, 1h30m or 14d.
@@ -172,11 +179,11 @@ func (r *reader) duration(v value, least, most time.Duration) time.Duration {
 
 // parseDuration reads what time.ParseDuration does, and days before it.
 func parseDuration(s string) (time.Duration, bool) {
-	if !durationForm.MatchString(s) {
+	if !durationForm().MatchString(s) {
 		return 0, false
 	}
 	var days time.Duration
-	if m := daysForm.FindStringSubmatch(s); m != nil {
+	if m := daysForm().FindStringSubmatch(s); m != nil {
 		n, _ := strconv.Atoi(m[1]) // the pattern leaves nothing to fail
 		days, s = time.Duration(n)*day, s[len(m[0]):]
 	}
@@ -209,7 +216,7 @@ func written(d time.Duration) string {
 	return out + s
 }
 
-var zoneForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_+/-]{1,63}$`)
+var zoneForm = lazily(`^[A-Za-z][A-Za-z0-9_+/-]{1,63}$`)
 
 // zone reads the name of a time zone. Each name is looked up once.
 func (r *reader) zone(v value) *time.Location {
@@ -225,7 +232,7 @@ func (r *reader) zone(v value) *time.Location {
 	}
 	if !known {
 		// Local is wherever the function happens to run. The form keeps paths out.
-		if zoneForm.MatchString(s) && s != "Local" {
+		if zoneForm().MatchString(s) && s != "Local" {
 			zone, _ = time.LoadLocation(s) // nil when there is none
 		}
 		r.zones[s] = zone

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -43,7 +42,7 @@ func (r *reader) days(v value) []time.Weekday {
 	return out
 }
 
-var clockForm = regexp.MustCompile(`^(?:([01][0-9]|2[0-3]):([0-5][0-9])|(24):(00))$`)
+var clockForm = lazily(`^(?:([01][0-9]|2[0-3]):([0-5][0-9])|(24):(00))$`)
 
 // timeOfDay reads a time such as "22:30" as the minute of the day, or -1. Only
 // an end can be "24:00".
@@ -53,7 +52,7 @@ func (r *reader) timeOfDay(v value, end bool) int {
 	if !ok {
 		return -1
 	}
-	m := clockForm.FindStringSubmatch(s)
+	m := clockForm().FindStringSubmatch(s)
 	if m == nil || (m[3] != "" && !end) {
 		r.faultf(v, "must be %s, is %s", what, quoted(s))
 		return -1
@@ -113,7 +112,7 @@ type moment struct {
 	day, known bool
 }
 
-var momentForm = regexp.MustCompile(`^20[0-9]{2}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9]))?$`)
+var momentForm = lazily(`^20[0-9]{2}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9]))?$`)
 
 func (r *reader) moment(v value) moment {
 	const what = "a day such as 2026-12-24, or a day with a time such as 2026-12-24T18:00:00+08:00"
@@ -127,7 +126,7 @@ func (r *reader) moment(v value) moment {
 		layout = time.DateOnly
 	}
 	t, err := time.Parse(layout, s)
-	if err != nil || !momentForm.MatchString(s) {
+	if err != nil || !momentForm().MatchString(s) {
 		r.faultf(v, "must be %s, is %s", what, quoted(s))
 		return moment{}
 	}

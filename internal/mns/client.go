@@ -129,7 +129,7 @@ type endpoint struct {
 }
 
 // hostForm is the only form of a host that the SDK takes.
-var hostForm = regexp.MustCompile(`^([0-9]{1,32})\.mns\.([a-z0-9-]{1,63})\.aliyuncs\.com$`)
+var hostForm = regexp.MustCompile(`^([0-9]+)\.mns\.([a-z0-9-]+)\.aliyuncs\.com$`)
 
 func parseEndpoint(cfg Config) (endpoint, error) {
 	own := cfg.AccountID + ".mns." + cfg.RegionID + ".aliyuncs.com"
