@@ -204,3 +204,36 @@ func TestDecisionsAreNumberedWithoutGapsAndHaveAStatus(t *testing.T) {
 		}
 	}
 }
+
+var (
+	operators = regexp.MustCompile("(?m)(?:^    |`)(?:bin/)?regild ([a-z]+)([^`\n]*)")
+	option    = regexp.MustCompile(`--([a-z][a-z-]*)`)
+)
+
+func TestEveryCommandOfTheOperatorThatIsNamedExists(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(root, "cmd", "regild", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sources of the operator's command: %v", err)
+	}
+	var sources strings.Builder
+	for _, path := range files {
+		sources.WriteString(read(t, "cmd/regild/"+filepath.Base(path)))
+	}
+	seen := 0
+	for _, page := range pages(t) {
+		for _, m := range operators.FindAllStringSubmatch(strings.ReplaceAll(read(t, page), "\\\n", " "), -1) {
+			seen++
+			if !strings.Contains(sources.String(), `name: "`+m[1]+`"`) {
+				t.Errorf("%s names regild %s, which is no command", page, m[1])
+			}
+			for _, o := range option.FindAllStringSubmatch(m[2], -1) {
+				if !strings.Contains(sources.String(), `"`+o[1]+`"`) {
+					t.Errorf("%s gives regild %s the flag --%s, which nobody reads", page, m[1], o[1])
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d commands were found", seen)
+	}
+}
