@@ -102,22 +102,22 @@ func fileFaults(u *url.URL) (faults []error) {
 // Names of buckets and what we allow in a prefix. Source: "Bucket naming
 // conventions", "Object naming conventions".
 var (
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
 	prefixName = regexp.MustCompile(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
-	regionName = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
+	regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
 )
 
 // maxPrefix leaves room for a key in OSS's 1,023 bytes of an object name.
 const maxPrefix = 500
 
 func ossFaults(u *url.URL, o Options) (faults []error) {
-	if !bucketName.MatchString(u.Host) {
+	if len(u.Host) < 3 || len(u.Host) > 63 || !bucketName.MatchString(u.Host) {
 		faults = append(faults, fmt.Errorf("not a bucket name: %.70q", u.Host))
 	}
 	if p := prefixOf(u); p != "" && (len(p) > maxPrefix || !prefixName.MatchString(p)) {
 		faults = append(faults, fmt.Errorf("not an object prefix: %.100q: use letters, digits, -, _ and / between them", p))
 	}
-	if !regionName.MatchString(o.Region) {
+	if len(o.Region) > 50 || !regionName.MatchString(o.Region) {
 		faults = append(faults, fmt.Errorf("not a region: %.60q", o.Region))
 	}
 	if _, err := ossEndpoint(o); err != nil {
