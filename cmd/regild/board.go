@@ -137,7 +137,6 @@ func cellsOf(s *rollout.State, ids []string) []cell {
 			cells = append(cells, cellOf(d))
 		}
 	}
-	slices.Sort(cells)
 	return cells
 }
 
@@ -211,7 +210,6 @@ func heardPanel(id string, statuses map[string]events.Status) panel {
 	for _, desktop := range slices.Sorted(maps.Keys(statuses)) {
 		b.cells = append(b.cells, cellFor(statuses[desktop]))
 	}
-	slices.Sort(b.cells)
 	return panel{request: true, title: id, bars: []bar{b}}
 }
 
@@ -233,8 +231,12 @@ func (b *board) add(p panel) { b.panels = append(b.panels, p) }
 // Sizes of a board.
 const (
 	minWidth   = 60
-	labelWidth = 14
+	labelWidth = 16
+	tallyWidth = 9
+	noteWidth  = 17
 	minTable   = 4 // lines of the table that are kept however many panels there are
+
+	maxRequests = 6 // that are shown, unless more are open
 )
 
 // lines returns the board as it is to be written, cut to the width. The height
@@ -273,9 +275,10 @@ func (b board) header(width int, p palette) []string {
 		speed = fmt.Sprintf("»»» ×%.0f", b.rate)
 	}
 	left := "regild local  " + clock + "  " + speed
+	took := span(b.real)
 	return []string{
 		p.paint(boldInk, "regild local") + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
-			p.paint(dimInk, lead(cut(span(b.real), 10), max(0, width-len([]rune(left))-1))),
+			p.paint(dimInk, lead(took, max(0, width-columnsOf(left)))),
 		cut(b.title, width),
 	}
 }
@@ -283,48 +286,99 @@ func (b board) header(width int, p palette) []string {
 // panelLines shows the requests together and each rollout for itself.
 func (b board) panelLines(width int, p palette) []string {
 	var out []string
-	var requests []bar
-	for _, x := range b.panels {
-		if x.request {
-			requests = append(requests, x.bars...)
-		}
-	}
-	if len(requests) > 0 {
+	room := b.barRoom(width)
+	if requests, more := b.requests(); len(requests) > 0 {
 		out = append(out, "", p.paint(boldInk, "requests"))
 		for _, r := range requests {
-			out = append(out, r.line(width, p))
+			out = append(out, r.line(width, room, p))
+		}
+		if more > 0 {
+			out = append(out, p.paint(dimInk, fmt.Sprintf("  and %d more that are finished", more)))
 		}
 	}
 	for _, x := range b.panels {
 		if x.request {
 			continue
 		}
-		title, detail := clean(x.title), clean(x.detail)
-		out = append(out, "", p.paint(boldInk, cut(title, width))+"  "+p.paint(dimInk, cut(detail, max(0, width-len(title)-2))))
+		title := cut(clean(x.title), width)
+		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(clean(x.detail), width-2-columnsOf(title))))
 		for _, r := range x.bars {
-			out = append(out, r.line(width, p))
+			out = append(out, r.line(width, room, p))
 		}
 		out = append(out, "  "+p.paint(x.ink, cut(clean(x.state), width-2)))
 	}
 	return out
 }
 
-// line draws a bar: a cell for each desktop, or, where there are more than fit,
-// a share of the width for each kind.
-func (b bar) line(wide int, p palette) string {
+// requests returns the bars of the requests that are shown, those that are open
+// first in line, and how many finished ones are not.
+func (b board) requests() (shown []bar, more int) {
+	over := 0
+	for _, x := range b.panels {
+		if x.request {
+			shown = append(shown, x.bars...)
+		}
+	}
+	for _, r := range shown {
+		if r.over() {
+			over++
+		}
+	}
+	drop := min(over, max(0, len(shown)-maxRequests))
+	shown = slices.DeleteFunc(shown, func(r bar) bool {
+		if more < drop && r.over() {
+			more++
+			return true
+		}
+		return false
+	})
+	return shown, more
+}
+
+// barRoom is how wide the longest bar is drawn.
+func (b board) barRoom(width int) int {
+	longest := 0
+	for _, x := range b.panels {
+		for _, r := range x.bars {
+			longest = max(longest, len(r.cells))
+		}
+	}
+	return max(10, min(longest, width-2-labelWidth-1-tallyWidth-2-2-noteWidth))
+}
+
+// line draws a bar: a cell for each desktop in its place, or, where there are
+// more than fit, a share of the room for each kind.
+func (b bar) line(wide, room int, p palette) string {
 	n := b.counts()
 	done := len(b.cells) - n[runningCell] - n[waitingCell] - n[pendingCell]
-	tally := lead(fmt.Sprintf("%d/%d", done, len(b.cells)), 11)
-	room := wide - 2 - labelWidth - 1 - width(tally) - 2 - 20
-	cells := shares(n, room)
+	tally := lead(fmt.Sprintf("%d/%d", done, len(b.cells)), tallyWidth)
 	var drawn strings.Builder
-	used := 0
-	for c, k := range cells {
-		drawn.WriteString(p.paint(looks[c].ink, strings.Repeat(string(looks[c].sign), k)))
-		used += k
+	used := min(len(b.cells), room)
+	if len(b.cells) <= room {
+		for from := 0; from < len(b.cells); { // neighbours alike are painted together
+			to := from
+			for to < len(b.cells) && b.cells[to] == b.cells[from] {
+				to++
+			}
+			drawn.WriteString(cells(b.cells[from], to-from, p))
+			from = to
+		}
+	} else {
+		for c, k := range shares(n, room) {
+			drawn.WriteString(cells(cell(c), k, p))
+		}
 	}
-	return "  " + pad(clean(b.label), labelWidth) + " " + drawn.String() + strings.Repeat(" ", max(0, room-used)) +
-		tally + "  " + p.paint(dimInk, cut(clean(b.note), 20))
+	line := "  " + pad(clean(b.label), labelWidth) + " " + tally + "  " + drawn.String()
+	if b.note == "" {
+		return line
+	}
+	free := wide - 2 - labelWidth - 1 - tallyWidth - 2 - room - 2
+	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(clean(b.note), free))
+}
+
+// cells draws so many of one kind.
+func cells(c cell, n int, p palette) string {
+	return p.paint(looks[c].ink, strings.Repeat(string(looks[c].sign), n))
 }
 
 // shares says how many columns each kind of cell gets. Nobody who is there is
@@ -381,7 +435,7 @@ func (b board) footer(width int, p palette) []string {
 		}
 	}
 	legend := strings.Join(parts, "  ")
-	if len([]rune(strings.Join(plain, "  "))) > width {
+	if columnsOf(strings.Join(plain, "  ")) > width {
 		legend = cut(strings.Join(plain, "  "), width)
 	}
 	return []string{"", legend, p.paint(dimInk, cut(fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls), width))}

@@ -15,11 +15,19 @@ import (
 // module is the path of the function's package, for go build.
 const module = "github.com/regild/regild"
 
-// findFunction returns the path of the function's binary, which it builds if it
-// is not there. That works inside the project and where there is Go.
+// defaultFunction is where make build puts the function.
+const defaultFunction = "target/main"
+
+// findFunction returns the path of the function's binary. The default one is
+// built if it is not there, which works inside the project and where there is
+// Go; one that somebody named must be there.
 func findFunction(ctx context.Context, w world, path string) (string, error) {
-	if _, err := os.Stat(path); err == nil {
+	_, err := os.Stat(path)
+	switch {
+	case err == nil:
 		return path, nil
+	case path != defaultFunction:
+		return "", fmt.Errorf("there is no function at %s: %w", path, err)
 	}
 	if _, err := exec.LookPath("go"); err != nil {
 		return "", fmt.Errorf("there is no function at %s, and no Go on the PATH to build it with; name one with --function", path)

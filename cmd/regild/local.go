@@ -64,7 +64,7 @@ func (f *localFlags) define(fs *flag.FlagSet) {
 	fs.Var(&f.events, "event", "send what is in this `file`; may be given several times")
 	fs.StringVar(&f.cloud, "cloud", "", "start from the desktops and images in this state `file` (YAML)")
 	fs.StringVar(&f.fleets, "fleets", "", "give the function this `file` as its fleets.yaml")
-	fs.StringVar(&f.function, "function", "target/main", "run this `binary`; it is built first if it is not there")
+	fs.StringVar(&f.function, "function", defaultFunction, "run this `binary`; by default "+defaultFunction+", built first if it is not there")
 	fs.StringVar(&f.journal, "journal", "", "keep the journal at this `URL` (file:///dir), or none;\nby default in the local cloud's own Object Storage")
 	fs.StringVar(&f.log, "log", "", "write the function's log to this `file`")
 	fs.Float64Var(&f.rate, "rate", stateRate, "let so many cloud `seconds` pass in one; 0 stands still but for jumps\nover waits; by default as the state says")

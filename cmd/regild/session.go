@@ -69,7 +69,7 @@ func (s *session) run(ctx context.Context, w world, f localFlags, p *play) error
 	if err == nil {
 		err = broken
 	}
-	for _, l := range sum.lines(palette{}.when(stage.colour)) {
+	for _, l := range sum.lines(stage.width(), palette{stage.colour}) {
 		say(w.out, "%s\n", l)
 	}
 	if err == nil {

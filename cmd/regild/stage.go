@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -50,6 +51,15 @@ func newStage(w world, plain bool) *stage {
 	return st
 }
 
+// width is that of a line, or 0 where lines are as long as they take.
+func (st *stage) width() int {
+	if st.size == nil {
+		return 0
+	}
+	width, _ := st.size()
+	return width
+}
+
 // What a terminal is told. The alternate screen keeps what was there before;
 // without wrapping, a line that is too long harms no other.
 const (
@@ -67,8 +77,12 @@ func (st *stage) open(s *session) {
 		return
 	}
 	t := table{zone: s.zone, palette: palette{st.colour}}
-	say(st.out, "a cloud of %d desktops, %s (%s), running %g times as fast as real time\n",
-		len(s.cloud.ECD.Desktops()), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, s.play.rate)
+	pace := fmt.Sprintf("running %g times as fast as real time", s.play.rate)
+	if s.play.rate == 0 {
+		pace = "jumping over every wait"
+	}
+	say(st.out, "a cloud of %s, %s (%s), %s\n",
+		count(len(s.cloud.ECD.Desktops()), "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	s.watch.told = func(l line) {
@@ -96,7 +110,8 @@ func (st *stage) draw(s *session) {
 	}
 	st.drawn = time.Now()
 	width, height := st.size()
-	st.paint(s.picture(height).lines(width, height, palette{st.colour}))
+	// The last column stays free: clearing the rest of a full line clears its end.
+	st.paint(s.picture(height).lines(width-1, height, palette{st.colour}))
 }
 
 // paint writes a picture in one piece, so that none is seen half done.

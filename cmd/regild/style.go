@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -8,9 +9,6 @@ import (
 
 // A palette paints text for a terminal. The zero palette paints nothing.
 type palette struct{ on bool }
-
-// when returns a palette that paints if on says so.
-func (palette) when(on bool) palette { return palette{on} }
 
 // An ink is how text is painted: the parameters of a terminal's SGR sequence.
 type ink string
@@ -50,8 +48,8 @@ func clean(s string) string {
 	}, s)
 }
 
-// width returns how many columns the text takes on a terminal.
-func width(s string) int {
+// columnsOf returns how many columns the text takes on a terminal.
+func columnsOf(s string) int {
 	n := 0
 	for _, r := range s {
 		n += columns(r)
@@ -83,7 +81,7 @@ func columns(r rune) int {
 // cut shortens text to so many columns, with an ellipsis where something is
 // missing.
 func cut(s string, most int) string {
-	if width(s) <= most {
+	if columnsOf(s) <= most {
 		return s
 	}
 	if most < 1 {
@@ -103,13 +101,39 @@ func cut(s string, most int) string {
 // pad makes text exactly so many columns wide.
 func pad(s string, to int) string {
 	s = cut(s, to)
-	return s + strings.Repeat(" ", max(0, to-width(s)))
+	return s + strings.Repeat(" ", max(0, to-columnsOf(s)))
 }
 
 // lead is pad to the other side, for numbers.
 func lead(s string, to int) string {
 	s = cut(s, to)
-	return strings.Repeat(" ", max(0, to-width(s))) + s
+	return strings.Repeat(" ", max(0, to-columnsOf(s))) + s
+}
+
+// wrap breaks text into lines of so many columns, between words where there are
+// any.
+func wrap(s string, most int) []string {
+	var out []string
+	line := ""
+	for _, word := range strings.Fields(s) {
+		switch {
+		case line == "":
+			line = word
+		case columnsOf(line)+1+columnsOf(word) > most:
+			out, line = append(out, line), word
+		default:
+			line += " " + word
+		}
+	}
+	return append(out, line)
+}
+
+// part writes a number with its unit, or nothing for none.
+func part(n int, unit string) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n) + unit
 }
 
 // dayTime writes a moment as people speak of it within a week.
@@ -124,19 +148,12 @@ func span(d time.Duration) string {
 	case d < 10*time.Second:
 		return d.Round(100 * time.Millisecond).String()
 	case d < time.Hour:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "m0s") + minutesOnly(d.Round(time.Second))
+		d = d.Round(time.Second)
+		return joined(" ", part(int(d/time.Minute), "m"), part(int(d%time.Minute/time.Second), "s"))
 	case d < 2*day:
 		d = d.Round(time.Minute)
 		return joined(" ", part(int(d/time.Hour), "h"), part(int(d%time.Hour/time.Minute), "m"))
 	}
 	d = d.Round(time.Hour)
 	return joined(" ", part(int(d/day), "d"), part(int(d%day/time.Hour), "h"))
-}
-
-// minutesOnly gives back the unit that was cut off with the seconds.
-func minutesOnly(d time.Duration) string {
-	if d >= time.Minute && d%time.Minute == 0 {
-		return "m"
-	}
-	return ""
 }

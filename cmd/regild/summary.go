@@ -100,7 +100,7 @@ func (sum *summary) judge(w *watcher, states map[string]*rollout.State, wipes []
 	for _, n := range w.accepted {
 		sum.accepted += n
 	}
-	sum.countWipes(w, wipes)
+	sum.countWipes(w, states, wipes)
 }
 
 func byTarget(a, b target) int {
@@ -109,14 +109,13 @@ func byTarget(a, b target) int {
 
 // final takes note of what became of one target.
 func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
-	again := s != nil && !s.Forgiven.IsZero() // somebody had failed ones tried again
 	switch n := len(finals); {
 	case n == 0 && s != nil && s.Open():
 		return
 	case n == 0:
 		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has no final outcome", t.Desktop, t.Work))
 		return
-	case n > 1 && !again:
+	case n > 1 && !retried(s):
 		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has %d final outcomes", t.Desktop, t.Work, n))
 	}
 	last := finals[len(finals)-1]
@@ -126,13 +125,16 @@ func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
 	}
 }
 
+// retried says whether somebody may have had failed desktops tried again.
+func retried(s *rollout.State) bool { return s != nil && !s.Forgiven.IsZero() }
+
 // countWipes holds ECD's ledger against what was accepted.
-func (sum *summary) countWipes(w *watcher, wipes []ecd.Wipe) {
+func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {
 	sum.wipes = len(wipes)
 	allowed, done := map[string]int{}, map[string]int{}
 	for t, n := range w.accepted {
 		allowed[t.Desktop] += n
-		if n > 1 {
+		if n > 1 && !retried(states[t.Work]) {
 			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was accepted %d times for %s", t.Desktop, n, t.Work))
 		}
 	}
@@ -158,14 +160,21 @@ func (sum *summary) verdict() error {
 	return errors.Join(faults...)
 }
 
-// lines returns the summary for people.
-func (sum *summary) lines(p palette) []string {
+// lines returns the summary for people. Width 0 leaves lines as long as they are.
+func (sum *summary) lines(width int, p palette) []string {
 	out := []string{"", p.paint(boldInk, "summary")}
 	row := func(label, format string, args ...any) {
-		out = append(out, "  "+p.paint(dimInk, pad(label, 12))+" "+fmt.Sprintf(format, args...))
+		text := []string{fmt.Sprintf(format, args...)}
+		if width > 0 {
+			text = wrap(text[0], max(width, minWidth)-summaryLabel)
+		}
+		for _, t := range text {
+			out = append(out, "  "+p.paint(dimInk, pad(label, summaryLabel-3))+" "+t)
+			label = ""
+		}
 	}
 	row("desktops", "%d, under %s and %s", sum.desktops, count(sum.requests, "request"), count(len(sum.rollouts), "rollout"))
-	row("outcomes", "%s", firstOf(sum.outcomes(p), "none"))
+	out = append(out, "  "+p.paint(dimInk, pad("outcomes", summaryLabel-3))+" "+firstOf(sum.outcomes(p), "none"))
 	for _, f := range sum.failures {
 		row("", "%s", clean(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
 	}
@@ -173,10 +182,15 @@ func (sum *summary) lines(p palette) []string {
 		row("messages", "%s refused: no desktop could be read", count(sum.refused, "message"))
 	}
 	for _, s := range sum.rollouts {
-		text, i := standing(s, sum.zone)
-		row("rollout", "%s, %s: %s", clean(s.Work.ID), count(len(s.Waves), "wave"), p.paint(i, clean(text)))
+		text, _ := standing(s, sum.zone)
+		row("rollout", "%s, %s: %s", clean(s.Work.ID), count(len(s.Waves), "wave"), clean(text))
 	}
-	row("told", "%s of rollouts; %s came twice", count(sum.news, "event"), count(sum.repeated, "event"))
+	if sum.news > 0 {
+		row("told", "%s of rollouts", count(sum.news, "event"))
+	}
+	if sum.repeated > 0 {
+		row("repeated", "%s came more than once, under the same id", count(sum.repeated, "event"))
+	}
 	for i, service := range []string{"ecd", "mns", "oss"} {
 		label := ""
 		if i == 0 {
@@ -195,6 +209,9 @@ func (sum *summary) lines(p palette) []string {
 	row("time", "%s in the cloud, %s here", span(sum.cloudTime), span(sum.real))
 	return append(out, sum.promise(p)...)
 }
+
+// summaryLabel is the width of the summary's left column.
+const summaryLabel = 14
 
 // outcomes lists the final outcomes by status.
 func (sum *summary) outcomes(p palette) string {

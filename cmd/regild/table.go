@@ -1,19 +1,10 @@
 package main
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/regild/regild/events"
 )
-
-// part writes a number with its unit, or nothing for none.
-func part(n int, unit string) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.Itoa(n) + unit
-}
 
 // statusInk says how a status, or what happened to a rollout, is painted.
 func statusInk(status string) ink {
@@ -71,7 +62,7 @@ func (t table) columns(at, work, desktop, status, code, message string, i ink) s
 	fixed := pad(clean(at), timeColumn) + " " + pad(clean(work), works) + " " + pad(clean(desktop), desktops) + " "
 	message = clean(message)
 	if t.width > 0 {
-		message = cut(message, t.width-width(fixed)-statusColumn-codes-2)
+		message = cut(message, t.width-columnsOf(fixed)-statusColumn-codes-2)
 	}
 	return fixed + t.paint(i, pad(status, statusColumn)) + " " + pad(clean(code), codes) + " " + message
 }

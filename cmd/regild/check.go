@@ -1,0 +1,300 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+var checkCommand = &command{
+	name: "check", args: "[fleets.yaml] [flags]", short: "explain a fleets.yaml, or say what is wrong with it",
+	long: `
+Reads a fleets.yaml (by default the one in this directory) as the function would
+and says what it means: who follows which image, how a release goes over a fleet
+of a given size, and when rebuilds may begin. If the file is at fault it names
+every fault with its line and column, and exits 1.`,
+	run: runCheck,
+}
+
+func runCheck(_ context.Context, w world, c *command, args []string) error {
+	fs := c.flags()
+	size := fs.Int("desktops", 100, "show the waves of a fleet of this `size`")
+	at := timeFlag(fs, "at", "explain the windows as of this `time` (RFC 3339); by default now")
+	rest, err := c.parse(w, fs, args)
+	if err != nil {
+		return err
+	}
+	if *size < 1 || *size > fleet.MaxCount {
+		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", *size, fleet.MaxCount)}
+	}
+	path := "fleets.yaml"
+	if len(rest) > 0 {
+		path, rest = rest[0], rest[1:]
+	}
+	if err := takesNo(rest); err != nil {
+		return err
+	}
+	fleets, err := readFleets(path)
+	if err != nil {
+		return err
+	}
+	say(w.out, "%s: %s, no fault\n", path, count(len(fleets), "fleet"))
+	for _, f := range fleets {
+		for _, l := range explain(f, *size, *at) {
+			say(w.out, "%s\n", l)
+		}
+	}
+	return nil
+}
+
+// timeFlag defines a flag that holds a time, by default now.
+func timeFlag(fs *flag.FlagSet, name, usage string) *time.Time {
+	t := time.Now()
+	fs.Func(name, usage, func(s string) error {
+		got, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			return fmt.Errorf("write it like 2026-11-23T20:00:00+08:00")
+		}
+		t = got
+		return nil
+	})
+	return &t
+}
+
+// explain says what one fleet means, for a fleet of n desktops at a moment.
+func explain(f fleet.Fleet, n int, now time.Time) []string {
+	s := f.Strategy
+	out := []string{"", f.Name + "  in " + f.Region}
+	row := func(label, format string, args ...any) {
+		out = append(out, "  "+pad(label, 14)+" "+fmt.Sprintf(format, args...))
+	}
+	row("follows", "images named %s", strings.Join(f.Images, ", "))
+	row("who belongs", "%s", selects(f))
+	if f.Requests {
+		row("requests", "may name its desktops")
+	} else {
+		row("requests", "may not name its desktops; only releases rebuild them")
+	}
+	if text := options(f.Rebuild); text != "" {
+		row("rebuilds", "%s", text)
+	}
+	out = append(out, explainWaves(s, n)...)
+	row("at once", "%d of %d (maxUnavailable %s)", s.AtOnce(n), n, s.MaxUnavailable)
+	row("halts when", "more than %d of %d fail (maxFailures %s)", s.AllowedFailures(n), n, s.MaxFailures)
+	row("a wave is good", "%s", goodWhen(s.Check))
+	row("between waves", "%s", between(s))
+	row("in use", "%s", inUse(s.Sessions))
+	if before := before(s); before != "" {
+		row("before", "%s", before)
+	}
+	row("takes", "%s expected for a rebuild, %s at the most for the rollout", span(s.Expected), span(s.RolloutTimeout))
+	return append(out, explainWindows(s, now)...)
+}
+
+// selects says which desktops a fleet means.
+func selects(f fleet.Fleet) string {
+	parts := []string{}
+	add := func(word string, list []string) {
+		if len(list) > 0 {
+			parts = append(parts, word+" "+few(list))
+		}
+	}
+	add("ids", f.Select.IDs)
+	add("tagged", tagList(f.Select.Tags))
+	add("office sites", f.Select.OfficeSiteIDs)
+	add("policy groups", f.Select.PolicyGroupIDs)
+	add("on image", f.Select.ImageIDs)
+	text := firstOf(strings.Join(parts, "; "), "every desktop of the region")
+	parts = nil
+	add("ids", f.Exclude.IDs)
+	add("tagged", tagList(f.Exclude.Tags))
+	add("office sites", f.Exclude.OfficeSiteIDs)
+	add("policy groups", f.Exclude.PolicyGroupIDs)
+	add("on image", f.Exclude.ImageIDs)
+	if len(parts) > 0 {
+		text += "; but not " + strings.Join(parts, " or ")
+	}
+	return text
+}
+
+// few names the first of a list.
+func few(list []string) string {
+	const most = 4
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+}
+
+func tagList(tags map[string]string) []string {
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if tags[k] == "" {
+			out = append(out, k)
+			continue
+		}
+		out = append(out, k+"="+tags[k])
+	}
+	return out
+}
+
+func options(r fleet.Rebuild) string {
+	var parts []string
+	for _, o := range [][2]string{{"operateType ", r.OperateType}, {"language ", r.Language}, {"afterStatus ", r.AfterStatus}, {"consent to ", strings.Join(r.Consent, ", ")}} {
+		if o[1] != "" {
+			parts = append(parts, o[0]+o[1])
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// explainWaves shows the waves of a fleet of n, of which one desktop carries the
+// canary's tags.
+func explainWaves(s fleet.Strategy, n int) []string {
+	tagged := 0
+	canary := "by share " + s.Canary.Share.String()
+	if len(s.Canary.Tags) > 0 {
+		tagged = 1
+		canary = "those tagged " + strings.Join(tagList(s.Canary.Tags), ", ") + "; here one"
+	}
+	var out []string
+	had := 0
+	ends := s.WaveEnds(n, s.Canary.Size(n, tagged))
+	for i, end := range ends {
+		label := ""
+		if i == 0 {
+			label = "waves of " + fmt.Sprint(n)
+		}
+		why := "everybody"
+		switch {
+		case i == 0:
+			why = "canary, " + canary
+		case i < len(ends)-1:
+			why = "up to " + s.Waves[i-1].String()
+		}
+		text := fmt.Sprintf("%d  %5d desktops  %s", i+1, end-had, why)
+		if end > had {
+			text += fmt.Sprintf("; halts when more than %d fail", s.AllowedFailuresInWave(i, end-had))
+		}
+		if i < len(ends)-1 && s.Approval.After(i) {
+			text += "; then somebody has to approve"
+		}
+		out = append(out, "  "+pad(label, 14)+" "+text)
+		had = end
+	}
+	return out
+}
+
+func goodWhen(c fleet.Check) string {
+	text := "when all are on the image for " + span(c.Stable)
+	if c.Stable == 0 {
+		text = "as soon as all are on the image"
+	}
+	if c.Command != "" {
+		text += fmt.Sprintf(" and a command (%s, within %s) ends well on each", c.Kind, span(c.Timeout))
+	}
+	return text
+}
+
+func between(s fleet.Strategy) string {
+	if s.Soak == 0 {
+		return "nothing to wait for"
+	}
+	return "a soak of " + span(s.Soak)
+}
+
+func inUse(s fleet.Sessions) string {
+	switch s.Policy {
+	case fleet.Skip:
+		return "skip the desktop"
+	case fleet.Force:
+		return "rebuild it all the same: unsaved work is lost"
+	case fleet.Wait:
+	}
+	text := "wait up to " + span(s.Deadline) + ", then skip it"
+	if s.After == fleet.Force {
+		text = "wait up to " + span(s.Deadline) + ", then rebuild it all the same: unsaved work is lost"
+	}
+	return text
+}
+
+func before(s fleet.Strategy) string {
+	var parts []string
+	if s.Maintenance {
+		parts = append(parts, "maintenance mode keeps users out")
+	}
+	if s.StopFirst {
+		parts = append(parts, "the desktop is stopped")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// explainWindows lists the windows and says what holds now.
+func explainWindows(s fleet.Strategy, now time.Time) []string {
+	var out []string
+	row := func(label, text string) { out = append(out, "  "+pad(label, 14)+" "+text) }
+	zone := time.UTC
+	label := "windows"
+	for _, w := range s.Windows {
+		zone = w.Zone
+		row(label, windowText(w))
+		label = ""
+	}
+	if len(s.Windows) == 0 {
+		row(label, "always")
+	}
+	label = "blackouts"
+	for _, b := range s.Blackouts {
+		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), clean(b.Reason)))
+		label = ""
+	}
+	open, until := s.Open(now)
+	text := "closed"
+	if open {
+		text = "open"
+	}
+	switch {
+	case until.IsZero():
+		text += ", and that does not change within a year"
+	case open:
+		text += " until " + until.In(zone).Format("Mon 2 Jan 15:04 MST")
+	default:
+		text += ", opens " + until.In(zone).Format("Mon 2 Jan 15:04 MST")
+	}
+	row("now", now.In(zone).Format("Mon 2 Jan 15:04 MST")+": "+text)
+	return out
+}
+
+func windowText(w fleet.Window) string {
+	days := "every day"
+	if len(w.Days) > 0 {
+		var names []string
+		for _, d := range w.Days {
+			names = append(names, d.String()[:3])
+		}
+		days = strings.Join(names, " ")
+	}
+	next := ""
+	if w.To <= w.From {
+		next = " the next day"
+	}
+	return fmt.Sprintf("%s %02d:%02d to %02d:%02d%s, %s", days, w.From/60, w.From%60, w.To/60, w.To%60, next, w.Zone)
+}
+
+// selected returns those desktops of a list that belong to a fleet.
+func selected(fleets fleet.Fleets, name string, all []desktop.Desktop) []desktop.Desktop {
+	var out []desktop.Desktop
+	for _, d := range all {
+		if f, in := fleets.Of(d); in && f.Name == name {
+			out = append(out, d)
+		}
+	}
+	return out
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+var reportCommand = &command{
+	name: "report", args: "<journal URL> rollout/ID|request/ID [flags]", short: "write down what a rollout did, for the record",
+	long: `
+Writes what an auditor asks of a rollout or request: who wanted what and when,
+who said what meanwhile, what became of each desktop and from which image to
+which, how long rebuilds took, and what failed and why. It is made of the
+journal alone and only reads it; with --json it is for programs.`,
+	run: runReport,
+}
+
+func runReport(ctx context.Context, w world, c *command, args []string) error {
+	var at journalFlags
+	fs := c.flags()
+	at.define(fs)
+	asJSON := fs.Bool("json", false, "write JSON")
+	rest, err := c.parse(w, fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) < 2 {
+		return usageError{errors.New("name the journal, and the rollout/ID or request/ID")}
+	}
+	if err := takesNo(rest[2:]); err != nil {
+		return err
+	}
+	store, err := openJournal(rest[0], at, w.lookup)
+	if err != nil {
+		return err
+	}
+	s, err := oneState(ctx, store, rest[1])
+	if err != nil {
+		return err
+	}
+	kind, id, _ := strings.Cut(rest[1], "/")
+	lines, _, err := store.Read(ctx, journal.Key(kind, id), 0)
+	if err != nil {
+		return err
+	}
+	records, err := rollout.Decode(lines)
+	if err != nil {
+		return err
+	}
+	r := reportOf(s, records)
+	if !*asJSON {
+		printLines(w, r.lines(time.Local))
+		return nil
+	}
+	enc := json.NewEncoder(w.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// A report is what a rollout or request did. Times are in UTC, lengths in
+// seconds.
+type report struct {
+	ID        string         `json:"id"`
+	ReleaseID string         `json:"releaseId,omitempty"`
+	Fleet     string         `json:"fleet,omitempty"`
+	RegionID  string         `json:"regionId"`
+	ImageID   string         `json:"imageId"`
+	ImageName string         `json:"imageName,omitempty"`
+	Undoes    string         `json:"undoes,omitempty"`
+	By        string         `json:"by,omitempty"`
+	Consent   []string       `json:"consent,omitempty"`
+	Opened    time.Time      `json:"opened"`
+	Closed    *time.Time     `json:"closed,omitempty"`
+	Digest    string         `json:"digest,omitempty"` // over the ids of all final outcomes
+	Counts    events.Counts  `json:"counts"`
+	Rebuilds  lengths        `json:"rebuildSeconds"`
+	Waves     []reportWave   `json:"waves"`
+	Said      []reportSaid   `json:"said"` // what people, and the rollout itself, said
+	Desktops  []reportTarget `json:"desktops"`
+}
+
+type reportWave struct {
+	N        int        `json:"n"`
+	Name     string     `json:"name,omitempty"`
+	Desktops int        `json:"desktops"`
+	Begun    time.Time  `json:"begun"`
+	Ended    *time.Time `json:"ended,omitempty"`
+	Approved string     `json:"approvedBy,omitempty"`
+}
+
+type reportSaid struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"`
+	Who    string    `json:"who,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+type reportTarget struct {
+	ID       string     `json:"id"`
+	Wave     int        `json:"wave"`
+	From     string     `json:"from,omitempty"`
+	To       string     `json:"to,omitempty"`
+	Status   string     `json:"status"` // "" while nothing was said of it
+	Code     string     `json:"code,omitempty"`
+	Message  string     `json:"message,omitempty"`
+	Attempts int        `json:"attempts"`
+	Accepted *time.Time `json:"accepted,omitempty"`
+	Done     *time.Time `json:"done,omitempty"`
+}
+
+// lengths are how long rebuilds took, from acceptance until they were seen to
+// have ended.
+type lengths struct {
+	N   int `json:"n"`
+	P50 int `json:"p50"`
+	P95 int `json:"p95"`
+	Max int `json:"max"`
+}
+
+// reportOf makes a report of a journal and its records.
+func reportOf(s *rollout.State, records []rollout.Record) report {
+	w := s.Work
+	r := report{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
+		Undoes: w.Undoes, By: w.By, Consent: w.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
+		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
+	for _, wave := range s.Waves {
+		r.Waves = append(r.Waves, reportWave{N: wave.N, Name: wave.Name, Desktops: len(wave.Desktops), Begun: wave.BegunAt.UTC(),
+			Ended: known(wave.EndedAt), Approved: wave.Approved})
+	}
+	var took []int
+	for _, id := range s.Order {
+		d := s.Desktops[id]
+		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: w.SpecOf(id).ImageID,
+			Status: string(d.Last.Status), Code: d.Last.Code, Message: d.Last.Message, Attempts: d.Attempt,
+			Accepted: known(d.AcceptedAt), Done: known(d.DoneAt)})
+		if d.Last.Status == events.StatusCompleted {
+			took = append(took, int(d.DoneAt.Sub(d.AcceptedAt)/time.Second))
+		}
+	}
+	r.Rebuilds = lengthsOf(took)
+	return r
+}
+
+// known returns a time for JSON, or nil for none.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// lengthsOf takes the nearest rank, so that each figure is one that was seen.
+func lengthsOf(took []int) lengths {
+	if len(took) == 0 {
+		return lengths{}
+	}
+	slices.Sort(took)
+	rank := func(percent int) int { return took[(len(took)*percent+99)/100-1] }
+	return lengths{N: len(took), P50: rank(50), P95: rank(95), Max: took[len(took)-1]}
+}
+
+// said picks out of the records what people said, and what the rollout said of
+// itself besides its waves.
+func said(records []rollout.Record) []reportSaid {
+	out := []reportSaid{}
+	for _, r := range records {
+		x := reportSaid{At: r.At.UTC(), What: string(r.Kind), Who: r.Who}
+		if r.Reason != nil {
+			x.Reason = r.Reason.Message
+		}
+		switch r.Kind {
+		case rollout.KindControl:
+			x.What = r.Action
+		case rollout.KindHalted, rollout.KindSuperseded, rollout.KindWaiting:
+		default:
+			continue
+		}
+		if x.What == string(rollout.KindWaiting) && x.Reason == "" {
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// lines writes a report for people.
+func (r report) lines(zone *time.Location) []string {
+	var out []string
+	row := func(label, format string, args ...any) {
+		out = append(out, pad(label, 10)+" "+clean(fmt.Sprintf(format, args...)))
+	}
+	row("report of", "%s", r.ID)
+	if r.Undoes != "" {
+		row("undoes", "%s", r.Undoes)
+	}
+	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), r.RegionID)
+	row("opened", "%s%s", r.Opened.In(zone).Format(moment), byText(r.By))
+	if r.Closed != nil {
+		row("closed", "%s, after %s", r.Closed.In(zone).Format(moment), span(r.Closed.Sub(r.Opened)))
+	} else {
+		row("closed", "not yet")
+	}
+	if len(r.Consent) > 0 {
+		row("consent", "%s", strings.Join(r.Consent, ", "))
+	}
+	row("desktops", "%s", firstOf(countsText(r.Counts), "none"))
+	if r.Rebuilds.N > 0 {
+		second := func(n int) string { return span(time.Duration(n) * time.Second) }
+		row("rebuilds", "%d, half of them within %s, 95%% within %s, the longest took %s", r.Rebuilds.N, second(r.Rebuilds.P50), second(r.Rebuilds.P95), second(r.Rebuilds.Max))
+	}
+	if r.Digest != "" {
+		row("digest", "%s", r.Digest)
+	}
+	for _, w := range r.Waves {
+		if r.Fleet == "" {
+			break
+		}
+		ended := time.Time{}
+		if w.Ended != nil {
+			ended = *w.Ended
+		}
+		row("", "%s", waveLine(rollout.Wave{N: w.N, Name: w.Name, Desktops: make([]string, w.Desktops), BegunAt: w.Begun, EndedAt: ended, Approved: w.Approved}, zone))
+	}
+	for i, x := range r.Said {
+		label := ""
+		if i == 0 {
+			out = append(out, "")
+			label = "meanwhile"
+		}
+		row(label, "%s  %s%s: %s", x.At.In(zone).Format(moment), x.What, byText(x.Who), x.Reason)
+	}
+	return append(out, r.targets(zone)...)
+}
+
+// targets lists the desktops, those that failed first.
+func (r report) targets(zone *time.Location) []string {
+	list := slices.Clone(r.Desktops)
+	slices.SortStableFunc(list, func(a, b reportTarget) int { return badness(a) - badness(b) })
+	out := []string{"", pad("desktop", desktopColumn) + " " + pad("wave", 4) + " " + pad("status", 9) + " " + pad("from", 22) + " " + pad("to", 22) + " " + pad("accepted", 8) + " " + pad("done", 8) + " why"}
+	clockTime := func(t *time.Time) string {
+		if t == nil {
+			return ""
+		}
+		return t.In(zone).Format("15:04:05")
+	}
+	for _, d := range list {
+		why := d.Code
+		if d.Status == string(events.StatusCompleted) {
+			why = ""
+		}
+		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(firstOf(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
+			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+clean(joined(": ", why, d.Message)))
+	}
+	return out
+}
+
+// badness is the order in which an auditor wants to see desktops.
+func badness(d reportTarget) int {
+	return slices.Index([]string{"failed", "", "deferred", "accepted", "refused", "skipped", "completed"}, d.Status)
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/mns"
+)
+
+var sendCommand = &command{
+	name: "send", args: "request|release|control [flags]", short: "write a message to the function, or send it",
+	long: `
+Writes the message that asks the function for something, as a CloudEvent, after
+holding it against the same rules as the function does:
+
+  regild send request --region R --image ID ecd-… ecd-…    rebuild these desktops
+  regild send release --release ID --image-in REGION=ID    roll an image out
+  regild send control --rollout ID --action pause --by me --reason why
+
+With --queue it is sent to that queue of Message Service, with the credentials of
+ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN; without, it is
+written to standard output, for whatever client you like.`,
+	run: runSend,
+}
+
+// sendFlags are those of all three kinds of message.
+type sendFlags struct {
+	id, source                       string
+	queue, endpoint, account, region string
+	delay                            time.Duration
+	dryRun                           bool
+	digest                           string
+	consent                          list
+
+	// Of a request.
+	request, image, operate, language, after string
+	// Of a release.
+	release, name string
+	images        list
+	// Of a control.
+	rollout, action, by, reason string
+	wave                        int
+}
+
+func (f *sendFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&f.id, "id", "", "the CloudEvent's `id`; by default a new one")
+	fs.StringVar(&f.source, "source", "regild-send", "the CloudEvent's `source`")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "ask for the plan and change nothing")
+	fs.StringVar(&f.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
+	fs.Var(&f.consent, "consent", "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade or reset; may be given several times (request, control)")
+	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised")
+	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
+	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image")
+	fs.StringVar(&f.operate, "operate-type", "", "request: `replace` also replaces data disks")
+	fs.StringVar(&f.language, "language", "", "request: en-US, zh-HK, zh-CN or ja-JP")
+	fs.StringVar(&f.after, "after", "", "request: the `status` wanted afterwards, Running or Stopped")
+	fs.StringVar(&f.release, "release", "", "release: its `id`")
+	fs.StringVar(&f.name, "image-name", "", "release: the image's `name`; by default ECD is asked")
+	fs.Var(&f.images, "image-in", "release: `REGION=ID` of the image there; may be given several times")
+	fs.StringVar(&f.rollout, "rollout", "", "control: the rollout's `id`, release/fleet")
+	fs.StringVar(&f.action, "action", "", "control: "+strings.Join(events.Actions, ", "))
+	fs.StringVar(&f.by, "by", "", "control: `who` says so")
+	fs.StringVar(&f.reason, "reason", "", "control: `why`")
+	fs.IntVar(&f.wave, "wave", 0, "control: the `wave` that is approved; by default the one that waits")
+	fs.StringVar(&f.queue, "queue", "", "send it to this `queue`")
+	fs.StringVar(&f.endpoint, "endpoint", "", "reach Message Service at this `URL` instead of the account's in the region")
+	fs.StringVar(&f.account, "account", "", "the `id` of the account that owns the queue")
+	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`")
+}
+
+func runSend(ctx context.Context, w world, c *command, args []string) error {
+	var f sendFlags
+	fs := c.flags()
+	f.define(fs)
+	rest, err := c.parse(w, fs, args)
+	if err != nil {
+		return err
+	}
+	if len(rest) == 0 {
+		return usageError{errors.New("say what to send: request, release or control")}
+	}
+	e, err := f.event(rest[0], rest[1:], time.Now())
+	if err != nil {
+		return err
+	}
+	body, err := e.Marshal()
+	if err != nil {
+		return err
+	}
+	if f.queue == "" {
+		say(w.out, "%s\n", body)
+		return nil
+	}
+	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region,
+		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
+	if err != nil {
+		return fmt.Errorf("%w (give --account and --region, or --endpoint)", err)
+	}
+	id, err := client.Send(ctx, f.queue, body, f.delay)
+	if err != nil {
+		return fmt.Errorf("sending to %s: %w", f.queue, err)
+	}
+	say(w.out, "sent to %s as message %s\n", f.queue, id)
+	return nil
+}
+
+// event makes the message of a kind and checks it as the function will.
+func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Event, error) {
+	e := events.Event{ID: firstOf(f.id, rand.Text()), Source: f.source, Time: now}
+	var data any
+	var check func([]byte) error
+	switch kind {
+	case "request":
+		e.Type, check = events.TypeRequest, func(b []byte) error { _, err := events.ParseRequest(b); return err }
+		data = events.Request{RequestID: f.request, RegionID: f.region, DesktopIDs: rest, ImageID: f.image, OperateType: f.operate,
+			Language: f.language, AfterStatus: f.after, Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
+		rest = nil
+	case "release":
+		images, err := f.byRegion()
+		if err != nil {
+			return e, err
+		}
+		e.Type, check = events.TypeRelease, func(b []byte) error { _, err := events.ParseRelease(b); return err }
+		data = events.Release{ReleaseID: f.release, Image: f.name, Images: images, DryRun: f.dryRun, PlanDigest: f.digest}
+	case "control":
+		e.Type, check = events.TypeControl, func(b []byte) error { _, err := events.ParseControl(b); return err }
+		data = events.Control{RolloutID: f.rollout, Action: f.action, By: f.by, Reason: f.reason, Wave: f.wave,
+			Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
+	default:
+		return e, usageError{fmt.Errorf("%q cannot be sent; say request, release or control", kind)}
+	}
+	if err := takesNo(rest); err != nil {
+		return e, err
+	}
+	raw, err := withoutEmpty(data)
+	if err != nil {
+		return e, err
+	}
+	if err := check(raw); err != nil {
+		return e, fmt.Errorf("the function would refuse this %s: %w", kind, err)
+	}
+	e.Data = json.RawMessage(raw)
+	return e, nil
+}
+
+// byRegion reads the images of a release.
+func (f *sendFlags) byRegion() (map[string]string, error) {
+	images := map[string]string{}
+	for _, s := range f.images {
+		region, id, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, usageError{fmt.Errorf("--image-in is %q; write cn-hangzhou=m-…", s)}
+		}
+		images[region] = id
+	}
+	return images, nil
+}
+
+// withoutEmpty writes a message without the texts that nobody gave: a field
+// that is missing has a clearer refusal than one that is empty.
+func withoutEmpty(data any) ([]byte, error) {
+	whole, err := json.Marshal(data)
+	if err != nil {
+		return nil, fmt.Errorf("writing the message: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(whole, &fields); err != nil {
+		return nil, fmt.Errorf("writing the message: %w", err)
+	}
+	for name, value := range fields {
+		if v := string(value); v == `""` || v == "null" || v == "[]" || v == "{}" {
+			delete(fields, name)
+		}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(fields); err != nil {
+		return nil, fmt.Errorf("writing the message: %w", err)
+	}
+	return bytes.TrimSpace(b.Bytes()), nil
+}
+
+// flagGiven says whether a flag stood on the command line.
+func flagGiven(fs *flag.FlagSet, name string) bool {
+	given := false
+	fs.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
+}
