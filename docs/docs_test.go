@@ -102,7 +102,7 @@ func TestSamplesOnPagesAreTheSamplesThatAreTested(t *testing.T) {
 var (
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading  = regexp.MustCompile(`(?m)^#+ +(.+)$`)
-	noAnchor = regexp.MustCompile("[^\\p{L}\\p{N} _-]")
+	noAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	fence    = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`")
 )
 
