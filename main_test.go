@@ -92,6 +92,7 @@ var vocabulary = []command{
 	{"deliver", "delivers the messages that are visible on the request queue now, in one batch, and prints what report prints", (*world).deliver},
 	{"redeliver", "invokes the function once more with the very payload that it had last", (*world).redeliver},
 	{"settle [duration]", "delivers and moves the clock on until the request queue is empty, or until that much time has passed", (*world).settle},
+	{"lose", "moves the clock to where the messages of the request queue are visible, and loses them", (*world).lose},
 	{"advance duration", "moves the clock and delivers nothing", (*world).advance},
 
 	{"fault SERVICE OPERATION KIND [field=value]... | fault clear", "makes calls go wrong: see internal/localcloud/fault for kinds and fields", (*world).fault},
