@@ -26,6 +26,10 @@ func (d *decider) unknown(x *Desktop) {
 	if !ok {
 		return
 	}
+	if now == nil && d.now.Sub(asked) >= Settling {
+		d.gone(x)
+		return
+	}
 	change, ok := d.change(x)
 	if !ok {
 		return
@@ -64,6 +68,12 @@ func (d *decider) unknown(x *Desktop) {
 		d.open++
 		d.again(d.now.Add(pace(d.now.Sub(asked))))
 	}
+}
+
+// gone settles a desktop that ECD no longer lists though its rebuild was begun.
+// Its records cannot be asked for any more.
+func (d *decider) gone(x *Desktop) {
+	d.settle(x, events.StatusSkipped, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
 }
 
 // change returns ECD's newest record of an image change that belongs to the
@@ -105,6 +115,10 @@ func (d *decider) follow(x *Desktop) {
 	}
 	now, ok := d.read(x)
 	if !ok {
+		return
+	}
+	if now == nil && took >= Settling {
+		d.gone(x)
 		return
 	}
 	spec := d.s.Work.SpecOf(x.ID)
