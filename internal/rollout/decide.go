@@ -460,11 +460,14 @@ func (d *decider) unread(x *Desktop, u Unread) {
 
 // wait leaves a desktop for later, but not for ever.
 func (d *decider) wait(x *Desktop, v guard.Verdict) {
+	if x.Stopped && v.Code == events.CodeStatusWait {
+		v.Code, v.Message = events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop before it is rebuilt", x.ID)
+	}
 	waited := d.waited(x, v.Code)
 	switch {
 	case v.Code == events.CodeImageCreating && waited >= imageLimit:
 		d.settle(x, events.StatusRefused, events.CodeImageNotAvailable, fmt.Sprintf("%s after %s", v.Message, imageLimit))
-	case v.Code == events.CodeStatusWait && waited >= readyLimit:
+	case (v.Code == events.CodeStatusWait || v.Code == events.CodeStopWait) && waited >= readyLimit:
 		d.settle(x, events.StatusRefused, events.CodeDesktopNotReady, fmt.Sprintf("%s after %s", v.Message, readyLimit))
 	default:
 		d.postpone(x, v.Code, v.Message)

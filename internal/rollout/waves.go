@@ -167,7 +167,8 @@ func (d *decider) imageReady() bool {
 	}
 	image, asked := d.f.Images[id]
 	if u, unread := d.f.Unread[id]; unread && !asked {
-		d.stand(u.Code, u.Message, d.now.Add(time.Minute))
+		d.stand(u.Code, u.Message, zero)
+		d.again(d.now.Add(time.Minute))
 		return false
 	}
 	switch {
@@ -178,7 +179,8 @@ func (d *decider) imageReady() bool {
 	case image.Status == desktop.ImageAvailable:
 		return true
 	case image.Status == desktop.ImageCreating && d.now.Sub(d.s.OpenedAt) < imageLimit:
-		d.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), d.now.Add(time.Minute))
+		d.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), zero)
+		d.again(d.now.Add(time.Minute))
 	default:
 		d.halt(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s", id, image.Status))
 	}
@@ -232,7 +234,8 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 	members, known := d.f.Members[f.Name]
 	if !known {
 		if u, unread := d.f.Unread["members/"+f.Name]; unread {
-			d.stand(u.Code, u.Message, d.now.Add(time.Minute))
+			d.stand(u.Code, u.Message, zero)
+			d.again(d.now.Add(time.Minute))
 			return
 		}
 		d.need(&d.out.Need.Members, f.Name)
@@ -485,7 +488,11 @@ func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
 	if !until.After(d.now) {
 		until = zero
 	}
-	d.stand(best, fmt.Sprintf("%s: %d", waitText[best], most), until)
+	text, known := waitText[best]
+	if !known {
+		text = "desktops that have to wait"
+	}
+	d.stand(best, fmt.Sprintf("%s: %d", text, most), until)
 }
 
 // others names the rollouts that are still rebuilding desktops of the fleet.
@@ -497,6 +504,7 @@ func (d *decider) others() string {
 var waitText = map[string]string{
 	events.CodeSessionWait:   "desktops that somebody is using",
 	events.CodeStatusWait:    "desktops in a passing status",
+	events.CodeStopWait:      "desktops that are stopped before they are rebuilt",
 	events.CodeThrottled:     "desktops for which ECD asked to slow down",
 	events.CodeNotAuthorized: "desktops that we may not touch",
 }
