@@ -143,6 +143,20 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}
+	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.ledger != nil {
+		j.ledger.view(func(s *rollout.State) { whereItStands(&n, s) })
+	}
 	r.log().Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
 	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw), r.in.Source, r.now)})
+}
+
+// whereItStands fills in how far the rollout is that a refused command was for.
+func whereItStands(n *events.Rollout, s *rollout.State) {
+	if s.Work == nil {
+		return
+	}
+	n.RegionID, n.ImageID, n.Waves, n.Counts = s.Work.RegionID, s.Work.ImageID, s.Planned, s.Counts()
+	if w := s.Wave(); w != nil {
+		n.Wave = w.N
+	}
 }
