@@ -78,7 +78,7 @@ type command struct {
 
 // vocabulary is what the stories are told in, besides testscript's own words.
 // A test holds it in agreement with testdata/script/README.md.
-var vocabulary = []command{
+var vocabulary = append([]command{
 	{"cloud [-state file] [-fleets file] [-no-journal] [-no-queue] [-env NAME=value]... [-timeout 60s] [-instances n] [-shape objects] [-batch 10] [-tries 4]",
 		"starts a local cloud and the function, and ends the one that there was; the state is cloud.yaml if the story has one, and what it leaves out is as in base.yaml below", (*world).startCloud},
 	{"redeploy [-fleets file] [-no-journal] [-no-queue] [-env NAME=value]... [-timeout 60s] [-instances n]",
@@ -111,7 +111,7 @@ var vocabulary = []command{
 	{"queue", "prints what waits on the request queue and on the dead-letter queue", (*world).queue},
 	{"report", "prints what the function answered last", (*world).report},
 	{"log", "prints the function's log", (*world).printLog},
-}
+}, rolloutWords...)
 
 func (c command) name() string {
 	name, _, _ := strings.Cut(c.usage, " ")

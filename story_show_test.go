@@ -11,6 +11,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,9 +91,18 @@ func (w *world) told() ([]*told, error) {
 		all = append(all, e)
 	}
 	slices.SortStableFunc(all, func(a, b *told) int {
-		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Data.Wave, b.Data.Wave), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Data.RolloutID, b.Data.RolloutID), cmp.Compare(number(a), number(b)), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.ID, b.ID))
 	})
 	return all, nil
+}
+
+// number is that of the journal's record that an event of a rollout tells of.
+func number(e *told) int {
+	if e.Data.RolloutID == "" {
+		return 0
+	}
+	n, _ := strconv.Atoi(path.Base(e.ID)) // a refused command has none
+	return n
 }
 
 // rank orders what happened to one thing in one moment.
