@@ -92,7 +92,6 @@ var vocabulary = append([]command{
 	{"deliver", "delivers the messages that are visible on the request queue now, in one batch, and prints what report prints", (*world).deliver},
 	{"redeliver", "invokes the function once more with the very payload that it had last", (*world).redeliver},
 	{"settle [duration]", "delivers and moves the clock on until the request queue is empty, or until that much time has passed", (*world).settle},
-	{"lose", "moves the clock to where the messages of the request queue are visible, and loses them", (*world).lose},
 	{"advance duration", "moves the clock and delivers nothing", (*world).advance},
 
 	{"fault SERVICE OPERATION KIND [field=value]... | fault clear", "makes calls go wrong: see internal/localcloud/fault for kinds and fields", (*world).fault},
@@ -104,7 +103,7 @@ var vocabulary = append([]command{
 	{"outcomes [-show field,...] [-of request]", "prints what was told of desktops, by request and desktop: request desktop status code", (*world).outcomes},
 	{"events [-show field,...]", "prints everything else that was told, in its order: refused messages, finished requests, rollouts", (*world).events},
 	{"plans [-digest VAR]", "prints the plans that were told, and puts the last one's digest into a variable", (*world).plans},
-	{"digests", "recomputes each finished request's digest from the outcomes that were told", (*world).digests},
+	{"digests", "recomputes each finished request's digest from the final outcomes that were told of it; a message that was not taken for the request has other ids", (*world).digests},
 	{"wipes", "prints every rebuild that ECD started, by desktop", (*world).wipes},
 	{"calls [OPERATION...]", "prints how often operations were called, by default those that change desktops", (*world).calls},
 	{"journal request|rollout|fleet id", "prints the journal of one of them, a record a line", (*world).journal},

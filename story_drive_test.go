@@ -393,21 +393,6 @@ func (w *world) advance(args []string) error {
 	return err
 }
 
-func (w *world) lose([]string) error {
-	for {
-		next, ok := w.cloud.MNS.Next(localcloud.RequestQueue)
-		if !ok {
-			return nil
-		}
-		w.cloud.Clock.Advance(max(next.Sub(w.cloud.Clock.Now()), 0))
-		for _, m := range w.cloud.MNS.Receive(w.ctx, localcloud.RequestQueue, 16, 0) {
-			if err := w.cloud.MNS.Delete(localcloud.RequestQueue, m.Handle); err != nil {
-				return err
-			}
-		}
-	}
-}
-
 // change decodes field=value arguments into what a state file would say.
 func change(args []string, into any) error {
 	if len(args) == 0 {

@@ -246,7 +246,8 @@ func (w *world) digests([]string) error {
 	}
 	finals := map[string][]string{}
 	for _, e := range all {
-		if s := e.Data.Status; e.Type == events.TypeOutcome && !e.Data.DryRun && s != events.StatusDeferred && s != events.StatusAccepted {
+		final := e.Data.Status != events.StatusDeferred && e.Data.Status != events.StatusAccepted
+		if e.Type == events.TypeOutcome && final && ofRequest(e) {
 			finals[e.Data.RequestID] = append(finals[e.Data.RequestID], e.ID)
 		}
 	}
@@ -262,6 +263,17 @@ func (w *world) digests([]string) error {
 	}
 	return nil
 }
+
+// ofRequest says whether an outcome is one of the request whose id it carries. The
+// refusal of a message that was never taken for that request (a reused id, a plan
+// that changed, a fault) ends in the message's own digest, and a dry run's in
+// /dryrun.
+func ofRequest(e *told) bool {
+	rest, ok := strings.CutPrefix(e.ID, e.Data.RequestID+"/"+e.Data.DesktopID+"/"+string(e.Data.Status))
+	return ok && (rest == "" || nth.MatchString(rest))
+}
+
+var nth = regexp.MustCompile(`^/[0-9]+$`)
 
 func (w *world) wipes([]string) error {
 	all := w.cloud.ECD.Wipes()
@@ -321,6 +333,9 @@ func (w *world) journal(args []string) error {
 			parts = append(parts, fmt.Sprint("wave ", r.Wave))
 		}
 		parts = append(parts, r.Action)
+		if r.Kind == rollout.KindControl {
+			parts = append(parts, "by", r.Who+":", r.Reason.Message)
+		}
 		parts = append(parts, r.Desktops...)
 		for _, g := range r.Outcomes {
 			parts = append(parts, string(g.Status), g.Code, strings.Join(g.Desktops, " "))
