@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,27 +147,27 @@ func (r *run) prepare(j *job) bool {
 func (r *run) act(j *job, d rollout.Decision) {
 	var region string
 	j.ledger.view(func(s *rollout.State) { region = s.Work.RegionID })
-	if r.record(j, rollout.Record{Kind: rollout.KindHolding, Desktops: d.Hold}) &&
-		r.attempt(j, "maintenance on", d.Hold, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, true) }) {
-		r.record(j, rollout.Record{Kind: rollout.KindHeld, Desktops: d.Hold})
+	if r.record(j, rollout.Record{Kind: rollout.KindHolding, Desktops: d.Hold}) {
+		held := r.attempt(j, "maintenance on", d.Hold, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, true) })
+		r.record(j, rollout.Record{Kind: rollout.KindHeld, Desktops: held})
 	}
 	if r.record(j, rollout.Record{Kind: rollout.KindStopping, Desktops: d.Stop}) {
 		r.attempt(j, "stop", d.Stop, func(ids []string) error { return r.ECD.Stop(r.ctx, region, ids) })
 	}
-	if r.attempt(j, "maintenance off", d.Release, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, false) }) {
-		r.record(j, rollout.Record{Kind: rollout.KindReleased, Desktops: d.Release})
-	}
-	if r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(r.ctx, region, ids) }) {
-		r.record(j, rollout.Record{Kind: rollout.KindStarted, Desktops: d.Start})
-	}
+	released := r.attempt(j, "maintenance off", d.Release, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, false) })
+	r.record(j, rollout.Record{Kind: rollout.KindReleased, Desktops: released})
+	started := r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(r.ctx, region, ids) })
+	r.record(j, rollout.Record{Kind: rollout.KindStarted, Desktops: started})
 	if c := d.Command; len(c.Desktops) > 0 {
-		var ran []string
-		if r.attempt(j, "checking", c.Desktops, func(ids []string) (err error) {
-			ran, err = r.ECD.Run(r.ctx, region, ids, c.Text, c.Kind, c.Timeout)
+		var calls []string
+		ran := r.attempt(j, "checking", c.Desktops, func(ids []string) error {
+			more, err := r.ECD.Run(r.ctx, region, ids, c.Text, c.Kind, c.Timeout)
+			if err == nil {
+				calls = append(calls, more...)
+			}
 			return err
-		}) {
-			r.record(j, rollout.Record{Kind: rollout.KindChecking, Desktops: c.Desktops, Call: strings.Join(ran, ",")})
-		}
+		})
+		r.record(j, rollout.Record{Kind: rollout.KindChecking, Desktops: ran, Call: strings.Join(calls, ",")})
 	}
 	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start, d.Command.Desktops} {
 		r.forget(region, ids)
@@ -185,15 +186,22 @@ func (r *run) record(j *job, rec rollout.Record) bool {
 	return true
 }
 
-// attempt calls ECD for desktops and logs what went wrong. The journal says what
-// is still to be done, so the next tick tries again.
-func (r *run) attempt(j *job, what string, ids []string, do func([]string) error) bool {
+// attempt calls ECD for desktops, and returns those for which that worked. ECD
+// refuses all of a call for the sake of one desktop (one that was released, or
+// is in another status than it was shown in), so a call that it refused is taken
+// apart. What went wrong is logged; the journal says what is still to be done,
+// and the next tick tries again.
+func (r *run) attempt(j *job, what string, ids []string, do func([]string) error) []string {
 	if len(ids) == 0 || j.failed != nil {
-		return false
+		return nil
 	}
 	err := do(ids)
 	if err == nil {
-		return true
+		return ids
+	}
+	if desktop.FateOf(err) == desktop.Refused && len(ids) > 1 {
+		half := len(ids) / 2
+		return append(slices.Clip(r.attempt(j, what, ids[:half], do)), r.attempt(j, what, ids[half:], do)...)
 	}
 	if desktop.FateOf(err) == desktop.Forbidden {
 		r.halt(err)
@@ -201,5 +209,5 @@ func (r *run) attempt(j *job, what string, ids []string, do func([]string) error
 	r.log().Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
 	j.decision = rollout.Decision{Again: r.now.Add(time.Minute)}
 	j.paused = true
-	return false
+	return nil
 }

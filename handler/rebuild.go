@@ -26,7 +26,7 @@ func (r *run) rebuild() {
 		}
 		j.ledger.view(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
-				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.Work.SpecOf(id)}})
+				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}})
 			}
 		})
 	}

@@ -171,7 +171,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindReleased, KindStarted} {
 		if ids := d.marks[k]; len(ids) > 0 {
 			d.record(Record{Kind: k, Desktops: ids})
 		}
@@ -516,14 +516,35 @@ func (d *decider) letGo(x *Desktop) {
 	if d.now.Sub(x.DoneAt) >= giveUp {
 		return // said in the log each time; an operator has to do it now
 	}
-	if x.Held {
-		d.out.Release = append(d.out.Release, x.ID)
+	d.giveBack(x)
+	d.kept++
+}
+
+// giveBack takes a desktop out of maintenance mode and starts it, as far as we
+// put it there and stopped it. One that ECD no longer lists, or that is running
+// again without us, needs nothing; one that is on its way to being stopped is
+// started when it is.
+func (d *decider) giveBack(x *Desktop) {
+	d.again(d.now.Add(pace(d.now.Sub(x.StoppedAt))))
+	now, asked := d.f.Desktops[x.ID]
+	if !asked {
+		if _, unread := d.f.Unread[x.ID]; !unread {
+			d.need(&d.out.Need.Desktops, x.ID)
+		}
+		return
 	}
-	if x.Stopped {
+	if x.Held && now != nil {
+		d.out.Release = append(d.out.Release, x.ID)
+	} else if x.Held {
+		d.mark(KindReleased, x)
+	}
+	switch {
+	case !x.Stopped:
+	case now == nil, now.Status == desktop.Running && d.now.Sub(x.StoppedAt) >= stopAgain:
+		d.mark(KindStarted, x)
+	case now.Status == desktop.Stopped:
 		d.out.Start = append(d.out.Start, x.ID)
 	}
-	d.kept++
-	d.again(d.now.Add(time.Minute))
 }
 
 // Add adds the needs of another decision, each once.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 )
 
 // A Phase says how far one desktop is under a work.
@@ -183,6 +184,17 @@ func (s *State) Stopped() bool {
 	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
 }
 
+// CallSpec returns the spec under which the desktop is rebuilt now. Whom we
+// stopped for it is to run afterwards, if nothing else was asked for: what ECD
+// does without AfterStatus is not published.
+func (s *State) CallSpec(id string) desktop.Spec {
+	spec := s.Work.SpecOf(id)
+	if d := s.Desktops[id]; d != nil && d.Stopped && spec.AfterStatus == "" {
+		spec.AfterStatus = desktop.Running
+	}
+	return spec
+}
+
 // Apply folds records into the state.
 func (s *State) Apply(records ...Record) {
 	for i := range records {
@@ -254,7 +266,7 @@ func (s *State) open(r *Record) {
 		}
 		return
 	}
-	s.tell(events.RolloutStarted, r, nil, r.Work.By)
+	s.tell(events.RolloutStarted, r, r.Work.reason(), r.Work.By)
 }
 
 func (s *State) add(id string, wave int) {

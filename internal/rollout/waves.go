@@ -87,13 +87,7 @@ func (s *State) held() []*Desktop {
 // tells it to go on wakes it.
 func (d *decider) standDown() {
 	for _, x := range d.s.held() {
-		if x.Held {
-			d.out.Release = append(d.out.Release, x.ID)
-		}
-		if x.Stopped {
-			d.out.Start = append(d.out.Start, x.ID)
-		}
-		d.again(d.now.Add(time.Minute))
+		d.giveBack(x)
 	}
 }
 
