@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -24,8 +25,11 @@ const region = "cn-hangzhou"
 // schedules runs a model as often as REGILD_SCHEDULES says, or n times, each
 // with a seed of its own, or once with REGILD_SEED. A seed that breaks a promise
 // is printed with all that happened.
-func schedules(t *testing.T, n int, model func(seed uint64) *handlertest.World) {
+func schedules(t *testing.T, n int, model func(seed uint64) *handlertest.World, reach ...string) {
 	t.Helper()
+	var mu sync.Mutex
+	reached := map[string]int{}
+	t.Cleanup(func() { reaches(t, n, reached, reach) })
 	first := uint64(1)
 	if s := os.Getenv("REGILD_SCHEDULES"); s != "" {
 		n = number(t, s)
@@ -43,6 +47,11 @@ func schedules(t *testing.T, n int, model func(seed uint64) *handlertest.World) 
 				seed := first + uint64(i)
 				synctest.Test(t, func(t *testing.T) {
 					w := model(seed)
+					mu.Lock()
+					for _, told := range w.Topic.Told {
+						reached[told.What()]++
+					}
+					mu.Unlock()
 					if len(w.Broken) > 0 {
 						bad.Add(1)
 						t.Errorf("REGILD_SEED=%d breaks:\n\t%s\n%s", seed, strings.Join(w.Broken, "\n\t"), tail(w.Trace()))
@@ -53,6 +62,18 @@ func schedules(t *testing.T, n int, model func(seed uint64) *handlertest.World) 
 			}
 		})
 	}
+}
+
+// reaches makes sure that the schedules come to what matters: a model in which
+// nothing happens keeps every promise.
+func reaches(t *testing.T, n int, reached map[string]int, reach []string) {
+	t.Helper()
+	for _, what := range reach {
+		if n >= 500 && reached[what] == 0 && !t.Failed() {
+			t.Errorf("no schedule of %d reached %q; they reached %v", n, what, reached)
+		}
+	}
+	t.Logf("%d schedules told %v", n, reached)
 }
 
 func number(t *testing.T, s string) int {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/regild/regild/handler"
@@ -24,12 +26,14 @@ import (
 type Judge struct {
 	world    *World
 	Lag      time.Duration
-	Records  bool // image changes are recorded
-	Missing  int  // in a thousand: a desktop is left out of an answer
-	Denies   int  // in a thousand: a desktop is refused with a code of its own
+	Records  bool   // image changes are recorded
+	After    string // the status after a rebuild that asks for none; "": as before it
+	Missing  int    // in a thousand: a desktop is left out of an answer
+	Denies   int    // in a thousand: a desktop is refused with a code of its own
 	Barred   []Span
 	desktops map[string]*Machine
 	images   map[string]desktop.Image
+	commands atomic.Int64
 
 	Wiped map[Wipe]int // accepted rebuilds by work and desktop
 	All   []Acceptance
@@ -65,7 +69,8 @@ type Machine struct {
 
 	Held    bool // in maintenance mode
 	Gone    bool // released
-	ByUs    bool // being rebuilt, or stopped, by the function
+	Halted  bool // stopped by the function, and not started since
+	ByUs    bool // being rebuilt by the function
 	Since   time.Time
 	Rebuilt int
 
@@ -137,7 +142,7 @@ func (m *Machine) Later(at time.Time, do func(*Machine)) {
 func (m *Machine) Outside(at time.Time, image string) {
 	m.Later(at, func(m *Machine) {
 		if !m.Gone && (m.Now.Status == desktop.Running || m.Now.Status == desktop.Stopped) {
-			m.rebuild(at, image, 0)
+			m.rebuild(at, image, "", 0)
 		}
 	})
 }
@@ -163,7 +168,9 @@ func (m *Machine) asOf(t time.Time) (desktop.Desktop, bool) {
 	return m.past[0].is, true
 }
 
-func (m *Machine) rebuild(now time.Time, image string, skew time.Duration) {
+// rebuild begins a rebuild that leaves the desktop in the status after, or in
+// the one that it had.
+func (m *Machine) rebuild(now time.Time, image, after string, skew time.Duration) {
 	from := m.Now.ImageID
 	to := cmp.Or(image, from)
 	m.record = append(m.record, entry{from: from, to: to, began: now, skewed: skew})
@@ -185,7 +192,8 @@ func (m *Machine) rebuild(now time.Time, image string, skew time.Duration) {
 			m.record[n].failed, m.Now.ImageID = true, from
 			return
 		}
-		m.Now.ImageID = to
+		m.Now.ImageID, m.Now.Status = to, cmp.Or(after, was)
+		m.Halted = m.Halted && m.Now.Status == desktop.Stopped
 	})
 }
 
@@ -252,7 +260,7 @@ func (j *Judge) rebuildOne(i *invocation, id string, spec desktop.Spec) string {
 	}
 	j.accepted(i, m, spec)
 	m.ByUs = true
-	m.rebuild(time.Now(), spec.ImageID, time.Duration(j.world.Rand.Int64N(int64(time.Minute)))-30*time.Second)
+	m.rebuild(time.Now(), spec.ImageID, cmp.Or(spec.AfterStatus, j.After), time.Duration(j.world.Rand.Int64N(int64(time.Minute)))-30*time.Second)
 	return "success"
 }
 
@@ -263,7 +271,8 @@ func (j *Judge) accepted(i *invocation, m *Machine, spec desktop.Spec) {
 	w.note(i.id, "ACCEPTED", id+" to "+spec.ImageID)
 	a := Acceptance{At: time.Now(), Began: i.began, Image: spec.ImageID, Under: 1, Machine: m, Shown: i.shown[id]}
 	for _, other := range j.desktops {
-		if other != m && other.ByUs && other.Now.Status == desktop.Rebuilding {
+		other.catchUp(time.Now())
+		if other != m && !other.Gone && other.ByUs && other.Now.Status == desktop.Rebuilding && time.Since(other.Since) < j.world.Rules.RebuildTimeout {
 			a.Under++
 		}
 	}
@@ -426,73 +435,67 @@ func (j *Judge) Changes(ctx context.Context, _, id string) ([]desktop.Change, er
 	return out, err
 }
 
-// Maintain is SetDesktopMaintenance.
+// Maintain is SetDesktopMaintenance. Like Stop, Start and Run it refuses all of
+// the desktops for the sake of one.
 func (j *Judge) Maintain(ctx context.Context, _ string, ids []string, on bool) error {
-	return j.ask(ctx, fmt.Sprintf("SetDesktopMaintenance %t", on), strings.Join(ids, ","), func(*invocation) error {
-		for _, id := range ids {
-			if j.desktops[id] != nil {
-				j.Machine(id).Held = on
-			}
-		}
-		return nil
-	})
+	return j.change(ctx, fmt.Sprintf("SetDesktopMaintenance %t", on), ids, "", func(m *Machine) { m.Held = on })
 }
 
 // Stop is StopDesktops.
 func (j *Judge) Stop(ctx context.Context, _ string, ids []string) error {
-	return j.ask(ctx, "StopDesktops", strings.Join(ids, ","), func(*invocation) error {
-		for _, id := range ids {
-			j.move(id, desktop.Running, desktop.Stopping, desktop.Stopped)
-		}
-		return nil
+	return j.change(ctx, "StopDesktops", ids, desktop.Running, func(m *Machine) {
+		m.Halted = true
+		m.move(desktop.Stopping, desktop.Stopped)
 	})
 }
 
 // Start is StartDesktops.
 func (j *Judge) Start(ctx context.Context, _ string, ids []string) error {
-	return j.ask(ctx, "StartDesktops", strings.Join(ids, ","), func(*invocation) error {
+	return j.change(ctx, "StartDesktops", ids, desktop.Stopped, func(m *Machine) {
+		m.Halted = false
+		m.move(desktop.Starting, desktop.Running)
+	})
+}
+
+// change does something to desktops that are all there and in one status.
+func (j *Judge) change(ctx context.Context, api string, ids []string, status string, do func(*Machine)) error {
+	return j.ask(ctx, api, strings.Join(ids, ","), func(*invocation) error {
 		for _, id := range ids {
-			j.move(id, desktop.Stopped, desktop.Starting, desktop.Running)
+			switch m := j.desktops[id]; {
+			case m == nil || j.Machine(id).Gone:
+				return &desktop.CallError{Call: api, Fate: desktop.Refused, Code: "InvalidDesktopId.NotFound", Message: id}
+			case status != "" && m.Now.Status != status:
+				return &desktop.CallError{Call: api, Fate: desktop.Refused, Code: rollout.IncorrectDesktopStatus, Message: id + " is " + m.Now.Status}
+			}
+		}
+		for _, id := range ids {
+			do(j.desktops[id])
 		}
 		return nil
 	})
 }
 
-// move takes a desktop from one status to another, by way of a third.
-func (j *Judge) move(id, from, via, to string) {
-	if j.desktops[id] == nil {
-		return
-	}
-	m := j.Machine(id)
-	if m.Now.Status != from || m.Gone {
-		return
-	}
+// move takes a desktop to another status, by way of a third.
+func (m *Machine) move(via, to string) {
 	m.Now.Status = via
 	m.snap(time.Now())
 	m.Later(time.Now().Add(time.Minute), func(m *Machine) {
 		if m.Now.Status == via {
-			m.Now.Status = to
-			m.Now.Connection, m.Now.Users = desktop.Disconnected, nil
+			m.Now.Status, m.Now.Connection, m.Now.Users = to, desktop.Disconnected, nil
 		}
 	})
 }
 
 // Run is RunCommand.
 func (j *Judge) Run(ctx context.Context, _ string, ids []string, _, _ string, _ time.Duration) ([]string, error) {
-	var run []string
-	err := j.ask(ctx, "RunCommand", strings.Join(ids, ","), func(i *invocation) error {
-		id := fmt.Sprintf("t-%s-%d", i.id, len(j.desktops[ids[0]].ran))
-		for _, d := range ids {
-			m := j.Machine(d)
-			if m.ran == nil {
-				m.ran = map[string]time.Time{}
-			}
-			m.ran[id] = time.Now()
+	id := "t-" + strconv.FormatInt(j.commands.Add(1), 10)
+	err := j.change(ctx, "RunCommand", ids, desktop.Running, func(m *Machine) {
+		if m.ran == nil {
+			m.ran = map[string]time.Time{}
 		}
-		run = []string{id}
-		return nil
+		m.ran[id] = time.Now()
 	})
-	return run, err
+	return []string{id}, err
 }
 
 // Invocations is DescribeInvocations.

@@ -23,7 +23,6 @@ type Telling struct {
 	Outcome  events.Outcome  // of an outcome
 	Finished events.Finished // of a summary
 	Rollout  events.Rollout  // of news of a rollout
-	Digest   string
 }
 
 // Publish takes one event.
@@ -54,4 +53,16 @@ func (t *Witness) Publish(ctx context.Context, body []byte, _ string) error {
 		}
 		t.Told = append(t.Told, told)
 	}).callError("PublishMessage")
+}
+
+// What names the kind of thing that was told: the status and code of an outcome,
+// or what happened to a rollout and why.
+func (t Telling) What() string {
+	switch {
+	case t.Outcome.Status != "":
+		return string(t.Outcome.Status) + " " + t.Outcome.Code
+	case t.Rollout.Reason != nil:
+		return t.Type + " " + t.Rollout.Reason.Code
+	}
+	return t.Type
 }

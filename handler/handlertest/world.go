@@ -59,10 +59,12 @@ type World struct {
 	Topic   *Witness
 	Journal *Journal
 
-	// Idle is asked when nothing is under way and nothing is on the queue. It
-	// may put something there.
-	Idle func()
-	// Faults are the promises that were seen broken.
+	// Operator looks in every Shift, and when nothing is under way and nothing
+	// is on the queue. He may put something there.
+	Operator func()
+	Shift    time.Duration
+	looked   time.Time
+	// Broken are the promises that were seen broken.
 	Broken []string
 
 	mu        sync.Mutex
@@ -162,7 +164,7 @@ func (w *World) Trace() string {
 const maxSteps = 60_000
 
 // Run lets things happen until nothing more does: the queue is empty, nobody is
-// at work and Idle has put nothing there.
+// at work and the operator has put nothing there.
 func (w *World) Run() {
 	for range maxSteps {
 		synctest.Wait()
@@ -172,15 +174,18 @@ func (w *World) Run() {
 			w.proceed()
 		case w.Queue.due():
 			w.invoke()
-		case !w.Queue.empty():
-			time.Sleep(max(time.Until(w.Queue.next()), 0))
-		default:
-			if w.Idle != nil {
-				w.Idle()
-			}
+		case w.Operator != nil && time.Since(w.looked) >= w.Shift:
+			w.looked = time.Now()
+			w.Operator()
 			if w.Queue.empty() {
 				return
 			}
+		case !w.Queue.empty():
+			time.Sleep(max(time.Until(w.Queue.next()), 0))
+		case w.Operator != nil:
+			w.looked = time.Time{}
+		default:
+			return
 		}
 	}
 	w.Break("the world does not become quiet: after %d steps there is still something to do", maxSteps)
