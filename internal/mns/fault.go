@@ -1,6 +1,7 @@
 package mns
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -12,8 +13,12 @@ import (
 	"github.com/regild/regild/internal/pace"
 )
 
-// messageID reads the answer to a message that was taken.
+// messageID reads the answer to a message that was taken. There is one for each
+// outcome, and they all look alike: only one that does not is read as XML.
 func messageID(body []byte) (string, error) {
+	if id, ok := plainID(body); ok {
+		return id, nil
+	}
 	var v struct {
 		XMLName xml.Name `xml:"Message"`
 		ID      string   `xml:"MessageId"`
@@ -25,6 +30,14 @@ func messageID(body []byte) (string, error) {
 		return "", errors.New("no message id")
 	}
 	return pace.Message(v.ID, access.Keys{}), nil
+}
+
+// plainID reads an id of letters, digits and hyphens from a whole answer.
+func plainID(body []byte) (string, bool) {
+	head, rest, ok1 := bytes.Cut(body, []byte("<MessageId>"))
+	id, rest, ok2 := bytes.Cut(rest, []byte("</MessageId>"))
+	whole := ok1 && ok2 && bytes.Contains(head, []byte("<Message ")) && bytes.HasSuffix(bytes.TrimSpace(rest), []byte("</Message>"))
+	return string(id), whole && nameForm.Match(id) && len(id) <= maxName
 }
 
 // judge says what an answer other than 201 means, by MNS's code. One that is
