@@ -77,6 +77,7 @@ type Injector struct {
 	rules   []*rule
 	rand    *rand.Rand
 	calls   map[[2]string]int
+	struck  int
 	observe func(Point)
 }
 
@@ -127,6 +128,13 @@ func (in *Injector) Calls() map[[2]string]int {
 	return out
 }
 
+// Struck returns how many calls a rule has struck, also of rules that are gone.
+func (in *Injector) Struck() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.struck
+}
+
 // Count returns how often one operation was called.
 func (in *Injector) Count(service, operation string) int {
 	in.mu.Lock()
@@ -159,6 +167,7 @@ func (in *Injector) meet(service, operation string) (int, *Rule, func(Point)) {
 			}
 		}
 		r.struck++
+		in.struck++
 		hit := r.Rule
 		return n, &hit, in.observe
 	}
