@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -33,8 +34,10 @@ type Work struct {
 	// each image. ImageID is then the image that they leave.
 	Undoes string              `json:"undoes,omitempty"`
 	Back   map[string][]string `json:"back,omitempty"`
-	// By is who asked for it, where a person or a pipeline did.
-	By string `json:"by,omitempty"`
+	// By is who asked for it and Why their reason, where a person or a pipeline
+	// did.
+	By  string `json:"by,omitempty"`
+	Why string `json:"why,omitempty"`
 
 	to map[string]string // Back by desktop; see index
 }
@@ -51,6 +54,15 @@ func SplitID(id string) (release, fleet string, ok bool) {
 
 // Request says whether the work is a request: one wave and no gates.
 func (w Work) Request() bool { return w.Fleet == "" }
+
+// reason says why a rollback began, and what it cannot do.
+func (w Work) reason() *events.Reason {
+	if w.Undoes == "" {
+		return nil
+	}
+	return &events.Reason{Code: events.CodeSuccess,
+		Message: w.Why + " (the former images come back, what was on the system disks does not)"}
+}
 
 // SpecOf returns the spec under which the desktop is rebuilt.
 func (w Work) SpecOf(id string) desktop.Spec {
@@ -75,7 +87,7 @@ func (w *Work) index() {
 // are two different wishes under one name. What differs between deliveries of
 // the same wish (who relayed it, what ECD said of the image) does not count.
 func (w Work) Digest() string {
-	w.By, w.ImageName, w.ImageMade = "", "", time.Time{}
+	w.By, w.Why, w.ImageName, w.ImageMade = "", "", "", time.Time{}
 	data, err := json.Marshal(w)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)
