@@ -383,8 +383,7 @@ func (r *run) takeControl(m envelope.Message) error {
 			return nil
 		}
 		j.message = envelope.Message{} // written down: if the job fails now, a tick goes on with it
-		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m),
-			Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}}
+		return []rollout.Record{r.controlled(m, c)}
 	})
 	if err != nil {
 		r.drop(j)
@@ -405,6 +404,12 @@ func (r *run) takeControl(m envelope.Message) error {
 	return nil
 }
 
+// controlled is the record of what somebody told a rollout.
+func (r *run) controlled(m envelope.Message, c events.Control) rollout.Record {
+	return rollout.Record{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m),
+		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
+}
+
 func controlCode(action string) string {
 	switch action {
 	case events.ActionPause:
@@ -418,7 +423,7 @@ func controlCode(action string) string {
 // takeRollback opens the rollout that takes another one back: each desktop to
 // the image that it was on before.
 func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	var refusal error
 	var unknown bool
 	j.ledger.view(func(s *rollout.State) {
@@ -449,12 +454,15 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		})
 	}
 	undo()
-	if known, err := r.known(kindRollout, w.ID); err != nil || known {
-		if err == nil {
-			_, _ = r.add(kindRollout, w.ID)
-			err = r.open(r.byKey[kindRollout+"/"+w.ID])
-		}
+	switch known, err := r.known(kindRollout, w.ID); {
+	case err != nil:
 		return err
+	case known && !j.told(r.identity(m)):
+		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
+		return nil
+	case known:
+		_, _ = r.add(kindRollout, w.ID)
+		return r.open(r.byKey[kindRollout+"/"+w.ID])
 	}
 	if c.DryRun || c.PlanDigest != "" {
 		p := r.preview(w)
@@ -466,6 +474,14 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 			r.refuseControl(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
 			return nil
 		}
+	}
+	if err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if s.Controls[r.identity(m)] {
+			return nil // told twice
+		}
+		return []rollout.Record{r.controlled(m, c)}
+	}); err != nil {
+		return err
 	}
 	// From here on nothing more is begun that would have to go back too.
 	if err := r.supersede(j, w.ID); err != nil {

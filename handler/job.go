@@ -38,6 +38,13 @@ type job struct {
 
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
+// told says whether the job's rollout was told something by the message before.
+func (j *job) told(message string) bool {
+	told := false
+	j.ledger.view(func(s *rollout.State) { told = s.Controls[message] })
+	return told
+}
+
 // add puts a job on the list, or returns the one that is there for the same
 // request or rollout.
 func (r *run) add(kind, id string) (*job, bool) {
