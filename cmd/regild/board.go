@@ -194,14 +194,19 @@ func standing(s *rollout.State, zone *time.Location) (string, ink) {
 
 // reasonText says why something waits, and until when.
 func reasonText(r *events.Reason, zone *time.Location) string {
-	text := r.Message
-	if r.Code == events.CodeWindowClosed {
-		text = "the maintenance window is closed"
-	}
+	text := whyText(r)
 	if r.Until != nil {
 		text += " until " + dayTime(*r.Until, zone)
 	}
 	return text
+}
+
+// whyText says why something waits, in few words.
+func whyText(r *events.Reason) string {
+	if r.Code == events.CodeWindowClosed {
+		return "the maintenance window is closed"
+	}
+	return r.Message
 }
 
 // heardPanel shows what was told of a work that no journal is there of.

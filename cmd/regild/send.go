@@ -103,7 +103,7 @@ func runSend(ctx context.Context, w world, c *command, args []string) error {
 	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region,
 		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
 	if err != nil {
-		return fmt.Errorf("%w (give --account and --region, or --endpoint)", err)
+		return fmt.Errorf("%w (give --account and --region; --endpoint reaches another host)", err)
 	}
 	id, err := client.Send(ctx, f.queue, body, f.delay)
 	if err != nil {
@@ -168,9 +168,9 @@ func (f *sendFlags) byRegion() (map[string]string, error) {
 // withoutEmpty writes a message without the texts that nobody gave: a field
 // that is missing has a clearer refusal than one that is empty.
 func withoutEmpty(data any) ([]byte, error) {
-	whole, err := json.Marshal(data)
+	whole, err := plainJSON(data)
 	if err != nil {
-		return nil, fmt.Errorf("writing the message: %w", err)
+		return nil, err
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(whole, &fields); err != nil {
@@ -181,10 +181,15 @@ func withoutEmpty(data any) ([]byte, error) {
 			delete(fields, name)
 		}
 	}
+	return plainJSON(fields)
+}
+
+// plainJSON writes JSON in which <, > and & stay as they are.
+func plainJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(fields); err != nil {
+	if err := enc.Encode(v); err != nil {
 		return nil, fmt.Errorf("writing the message: %w", err)
 	}
 	return bytes.TrimSpace(b.Bytes()), nil

@@ -36,42 +36,15 @@ const beat = 20 * time.Millisecond
 // run plays all acts, shows them, sums up and judges.
 func (s *session) run(ctx context.Context, w world, f localFlags, p *play) error {
 	defer func() { _ = s.cloud.Close() }()
-	limited, cancel := context.WithTimeoutCause(ctx, f.limit, fmt.Errorf("gave up after %s (--limit)", f.limit))
-	defer cancel()
-	stage := newStage(w, f.plain)
-	stage.open(s)
-	var carried sync.WaitGroup
-	var broken error
-	first := true
-	err := func() error {
-		for _, a := range p.acts {
-			s.announce(stage, a.title)
-			if err := s.send(limited, a); err != nil {
-				return err
-			}
-			if first { // the whole batch is on the queue before the trigger looks
-				first = false
-				carried.Go(func() { broken = s.cloud.Bridge.Run(limited) })
-			}
-			if err := s.settle(limited, stage); err != nil {
-				return err
-			}
-		}
-		return nil
-	}()
-	stage.close(s)
+	st := newStage(w, f.plain)
+	st.open(s)
+	err := s.playAll(ctx, f.limit, st)
+	st.close(s)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errInterrupted
 	}
 	sum := s.summary(context.WithoutCancel(ctx))
-	cancel()
-	carried.Wait()
-	if err == nil {
-		err = broken
-	}
-	for _, l := range sum.lines(stage.width(), palette{stage.colour}) {
-		say(w.out, "%s\n", l)
-	}
+	printLines(w, sum.lines(st.width(), palette{st.colour}))
 	if err == nil {
 		err = sum.verdict()
 	}
@@ -79,6 +52,34 @@ func (s *session) run(ctx context.Context, w world, f localFlags, p *play) error
 		return p.log.with(err)
 	}
 	return err
+}
+
+// playAll puts on one act after the other, with the trigger running beside
+// them, and returns when the last is settled.
+func (s *session) playAll(ctx context.Context, limit time.Duration, st *stage) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("gave up after %s (--limit)", limit))
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	var trigger sync.WaitGroup
+	defer trigger.Wait()
+	defer stop(nil)
+	for i, a := range s.play.acts {
+		s.announce(st, a.title)
+		if err := s.send(ctx, a); err != nil {
+			return err
+		}
+		if i == 0 { // only now, so that what is queued together is delivered together
+			trigger.Go(func() {
+				if err := s.cloud.Bridge.Run(ctx); err != nil {
+					stop(err)
+				}
+			})
+		}
+		if err := s.settle(ctx, st); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *session) announce(st *stage, title string) {

@@ -97,9 +97,6 @@ func (sum *summary) judge(w *watcher, states map[string]*rollout.State, wipes []
 	for _, t := range slices.SortedFunc(maps.Keys(targets), byTarget) {
 		sum.final(t, w.finals[t], states[t.Work])
 	}
-	for _, n := range w.accepted {
-		sum.accepted += n
-	}
 	sum.countWipes(w, states, wipes)
 }
 
@@ -128,14 +125,26 @@ func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
 // retried says whether somebody may have had failed desktops tried again.
 func retried(s *rollout.State) bool { return s != nil && !s.Forgiven.IsZero() }
 
-// countWipes holds ECD's ledger against what was accepted.
+// countWipes holds ECD's ledger against the works: each may have wiped a desktop
+// once, if it called for it at all. A call whose answer was lost counts, though
+// nobody was told that it was accepted.
 func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {
 	sum.wipes = len(wipes)
 	allowed, done := map[string]int{}, map[string]int{}
 	for t, n := range w.accepted {
-		allowed[t.Desktop] += n
-		if n > 1 && !retried(states[t.Work]) {
-			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was accepted %d times for %s", t.Desktop, n, t.Work))
+		sum.accepted += n
+		if s := states[t.Work]; s == nil || s.Desktops[t.Desktop] == nil {
+			allowed[t.Desktop]++
+		}
+	}
+	for _, s := range states {
+		for id, d := range s.Desktops {
+			switch {
+			case d.Attempt > 0 && retried(s):
+				allowed[id] += d.Attempt
+			case d.Attempt > 0:
+				allowed[id]++
+			}
 		}
 	}
 	for _, x := range wipes {
@@ -143,7 +152,7 @@ func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wip
 	}
 	for _, id := range slices.Sorted(maps.Keys(done)) {
 		if done[id] > allowed[id] {
-			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was wiped %d times and reported as accepted %d times", id, done[id], allowed[id]))
+			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was wiped %d times, though the requests and rollouts that called for it are %d", id, done[id], allowed[id]))
 		}
 	}
 }
@@ -191,13 +200,11 @@ func (sum *summary) lines(width int, p palette) []string {
 	if sum.repeated > 0 {
 		row("repeated", "%s came more than once, under the same id", count(sum.repeated, "event"))
 	}
-	for i, service := range []string{"ecd", "mns", "oss"} {
-		label := ""
-		if i == 0 {
-			label = "API calls"
-		}
+	label := "API calls"
+	for _, service := range []string{"ecd", "mns", "oss"} {
 		if text := callsText(sum.calls, service); text != "" {
 			row(label, "%s  %s", strings.ToUpper(service), text)
+			label = ""
 		}
 	}
 	if sum.desktops > 0 {
@@ -207,7 +214,7 @@ func (sum *summary) lines(width int, p palette) []string {
 	}
 	row("function", "%s, %s of work, %d failed", count(sum.invoked, "invocation"), span(sum.worked), sum.failed)
 	row("time", "%s in the cloud, %s here", span(sum.cloudTime), span(sum.real))
-	return append(out, sum.promise(p)...)
+	return append(out, sum.promise(width, p)...)
 }
 
 // summaryLabel is the width of the summary's left column.
@@ -225,23 +232,40 @@ func (sum *summary) outcomes(p palette) string {
 }
 
 // promise says whether the promise held.
-func (sum *summary) promise(p palette) []string {
+func (sum *summary) promise(width int, p palette) []string {
 	out := []string{""}
+	say := func(i ink, text string) {
+		lines := []string{text}
+		if width > 0 {
+			lines = wrap(text, max(width, minWidth))
+		}
+		for _, l := range lines {
+			out = append(out, p.paint(i, l))
+		}
+	}
 	for _, u := range sum.unfinished {
-		out = append(out, p.paint(yellowInk, "not finished: "+clean(u)))
+		say(yellowInk, "not finished: "+clean(u))
 	}
 	if len(sum.faults) > 0 {
-		return append(out, p.paint(redInk, fmt.Sprintf("the promise is broken in %s, see below", count(len(sum.faults), "place"))))
+		say(redInk, fmt.Sprintf("the promise is broken in %s, see below", count(len(sum.faults), "place")))
+		return out
 	}
 	ended := 0
 	for _, n := range sum.statuses {
 		ended += n
 	}
-	text := fmt.Sprintf("each of %s has exactly one final outcome", count(ended, "desktop"))
-	if open := sum.desktops - ended; open > 0 {
-		text += fmt.Sprintf(" (%d are not finished)", open)
+	text := fmt.Sprintf("all %d desktops have exactly one final outcome", ended)
+	if ended < sum.desktops {
+		text = fmt.Sprintf("all %d finished desktops have exactly one final outcome", ended)
 	}
-	return append(out, p.paint(greenInk, fmt.Sprintf("%s; %s for %d accepted: nobody was wiped twice", text, count(sum.wipes, "wipe"), sum.accepted)))
+	if ended == 1 {
+		text = "the desktop has exactly one final outcome"
+	}
+	if open := sum.desktops - ended; open > 0 {
+		text += fmt.Sprintf(" (%d not finished)", open)
+	}
+	say(greenInk, fmt.Sprintf("%s; %d accepted, %s: none was wiped twice for one request", text, sum.accepted, count(sum.wipes, "wipe")))
+	return out
 }
 
 // callsText lists the calls to a service, the most frequent first.

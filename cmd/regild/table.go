@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -47,22 +48,37 @@ func (t table) head() string {
 
 // row is one line of the table.
 func (t table) row(l line) string {
-	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Work, l.Desktop, l.Status, l.Code, l.Message, statusInk(l.Status))
+	message := l.Message
+	if !l.Until.IsZero() {
+		message += " until " + dayTime(l.Until, t.zone)
+	}
+	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Work, l.Desktop, l.Status, l.Code, message, statusInk(l.Status))
 }
 
 func (t table) columns(at, work, desktop, status, code, message string, i ink) string {
-	// On a narrow terminal the ids give way first: the board shows them too.
-	works, desktops, codes := workColumn, desktopColumn, codeColumn
-	if t.width > 0 && t.width < 110 {
-		works, codes = 16, 18
-	}
-	if t.width > 0 && t.width < 96 {
-		works, desktops, codes = 12, 16, 16
-	}
+	works, desktops, codes := t.widths()
 	fixed := pad(clean(at), timeColumn) + " " + pad(clean(work), works) + " " + pad(clean(desktop), desktops) + " "
-	message = clean(message)
-	if t.width > 0 {
-		message = cut(message, t.width-columnsOf(fixed)-statusColumn-codes-2)
+	rest := clean(firstOf(message, code))
+	if codes > 0 {
+		rest = pad(clean(code), codes) + " " + clean(message)
 	}
-	return fixed + t.paint(i, pad(status, statusColumn)) + " " + pad(clean(code), codes) + " " + message
+	rest = strings.TrimRight(rest, " ")
+	if t.width > 0 {
+		rest = cut(rest, t.width-columnsOf(fixed)-statusColumn-1)
+	}
+	return fixed + t.paint(i, pad(status, statusColumn)) + " " + rest
+}
+
+// widths are those of the columns that give way on a narrow terminal: the board
+// shows the ids too, and the message says more than the code.
+func (t table) widths() (works, desktops, codes int) {
+	switch {
+	case t.width == 0 || t.width >= 110:
+		return workColumn, desktopColumn, codeColumn
+	case t.width >= 96:
+		return 16, desktopColumn, 18
+	case t.width >= 78:
+		return 16, 16, 0
+	}
+	return 10, 15, 0
 }

@@ -23,21 +23,21 @@ var versionCommand = &command{
 	},
 }
 
-// version tells a build by what the Go tool wrote into it.
+// version tells a build by what the Go tool wrote into it. A release has a
+// version, any other build a revision.
 func version(info *debug.BuildInfo) string {
-	v, revision, changed := "(devel)", "", ""
-	if info != nil {
-		if info.Main.Version != "" {
-			v = info.Main.Version
-		}
+	const devel = "(devel)"
+	v, revision, changed := devel, "", ""
+	if info != nil && info.Main.Version != "" {
+		v = info.Main.Version
+	}
+	if info != nil && v == devel {
 		for _, s := range info.Settings {
-			switch s.Key {
-			case "vcs.revision":
+			switch {
+			case s.Key == "vcs.revision":
 				revision = " " + s.Value[:min(len(s.Value), 12)]
-			case "vcs.modified":
-				if s.Value == "true" {
-					changed = " with local changes"
-				}
+			case s.Key == "vcs.modified" && s.Value == "true":
+				changed = " with local changes"
 			}
 		}
 	}

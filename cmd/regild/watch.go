@@ -21,6 +21,7 @@ type line struct {
 	Status  string // of an outcome, or what happened
 	Code    string
 	Message string
+	Until   time.Time // of a rollout that waits; zero: it is not known
 }
 
 // A target is one desktop under one request or rollout: what must have exactly
@@ -170,6 +171,9 @@ func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
 	l := line{At: at, Work: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: newsText(what, r)}
 	if r.Reason != nil {
 		l.Code = r.Reason.Code
+		if r.Reason.Until != nil {
+			l.Until = *r.Reason.Until
+		}
 	}
 	return l, true
 }
@@ -188,7 +192,7 @@ func newsText(what events.What, r events.Rollout) string {
 		text = countsText(r.Counts)
 	}
 	if r.Reason != nil {
-		text = joined(": ", text, r.Reason.Message)
+		text = joined(": ", text, whyText(r.Reason))
 	}
 	if r.By != "" {
 		text = joined(" ", text, "(by "+r.By+")")

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/localcloud"
+)
+
+// The whole show, with the real function, on a clock that stands still but for
+// jumps: it ends by what happens and not by how fast.
+func TestTheShowEndsAndKeepsItsPromise(t *testing.T) {
+	dir := t.TempDir()
+	function := filepath.Join(dir, "main")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", function, module).CombinedOutput(); err != nil {
+		t.Fatalf("building the function: %v\n%s", err, out)
+	}
+	store := "file://" + filepath.ToSlash(filepath.Join(dir, "journal"))
+	out, errs, code := runRegild(t, "local", "--plain", "--rate", "0", "--function", function, "--journal", store)
+	if code != 0 {
+		t.Fatalf("exit code %d\n%s\n%s", code, out, errs)
+	}
+	for _, want := range []string{
+		"MalformedMessage", "SessionWait", "WindowClosed", "Soaking", "RebuildFailed",
+		"outcomes    43 completed, 2 skipped, 4 refused, 1 failed",
+		"all 50 desktops have exactly one final outcome; 44 accepted, 44 wipes: none was wiped twice for one request",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	for args, want := range map[string]string{
+		"status " + store + " --all":                          "36 completed",
+		"status " + store:                                     "nothing is open",
+		"status " + store + " request/ticket-4711":            "ecd-helpdesk10",
+		"report " + store + " rollout/2026.11.3/office":       "RebuildFailed",
+		"report --json " + store + " request/ticket-4712":     `"from": "m-84mztzatmlhlp0000"`,
+		"status " + store + " rollout/2026.11.3/office --all": "wave 3 (everybody), 23 desktops",
+	} {
+		if out, errs, code := runRegild(t, strings.Fields(args)...); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, %q is not in\n%s%s", args, code, want, out, errs)
+		}
+	}
+}
+
+func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
+	broken := filepath.Join(t.TempDir(), "fleets.yaml")
+	if err := os.WriteFile(broken, []byte("fleets:\n  - name: A\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "empty.json")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		args, want string
+		code       int
+	}{
+		{"nix", `there is no command "nix"`, exitUsage},
+		{"local --rate -2", "the clock does not run backwards", exitUsage},
+		{"local --speed 3", "not defined: -speed", exitUsage},
+		{"local and more", `"and" is one argument too many`, exitUsage},
+		{"local --function /absent/main", "there is no function at /absent/main", exitFailed},
+		{"local --event /absent.json", "reading an event", exitFailed},
+		{"local --event " + empty, "it is empty", exitFailed},
+		{"local --cloud /absent.yaml", "reading a state", exitFailed},
+		{"local --fleets " + broken, "must have the key region", exitFailed},
+		{"check " + broken, ":2:5: fleets[0]: must have the key region", exitFailed},
+		{"check --desktops 0", "a fleet has 1 to", exitUsage},
+		{"check --at noon", "write it like", exitUsage},
+		{"plan", "--image and --fleet are needed", exitUsage},
+		{"plan --fleets show/fleets.yaml --image m-1 --fleet nix", "there are office, helpdesk", exitFailed},
+		{"plan --fleets show/fleets.yaml --cloud show/cloud.yaml --image m-1 --fleet office", "no image m-1", exitFailed},
+		{"status", "name the journal", exitUsage},
+		{"status /var/journal", "is a file:///dir meant?", exitFailed},
+		{"status file:///absent fleet/x", "names nothing", exitUsage},
+		{"status file:///absent request/x", "knows no request x", exitFailed},
+		{"status oss://regild-journal/prod", "there are no credentials", exitFailed},
+		{"report file:///absent", "name the journal, and", exitUsage},
+		{"send", "say what to send", exitUsage},
+		{"send nonsense", `"nonsense" cannot be sent`, exitUsage},
+		{"send release --image-in m-1", "write cn-hangzhou=m-", exitUsage},
+		{"send request ecd-0001", "regionId: is missing", exitFailed},
+		{"send control --rollout 1/f --action stop --by me --reason why", `action: "stop" is unknown`, exitFailed},
+		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "give --account and --region", exitFailed},
+	}
+	for _, tt := range tests {
+		out, errs, code := runRegild(t, strings.Fields(tt.args)...)
+		if code != tt.code || !strings.Contains(errs, tt.want) {
+			t.Errorf("%s: got exit code %d, %q, want %d, %q", tt.args, code, errs, tt.code, tt.want)
+		}
+		if out != "" {
+			t.Errorf("%s: wrote to standard output: %s", tt.args, out)
+		}
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	list, _, code := runRegild(t)
+	if code != 0 {
+		t.Errorf("exit code %d without arguments", code)
+	}
+	for _, c := range commands() {
+		if !strings.Contains(list, "  "+c.name+" ") || !strings.Contains(list, c.short) {
+			t.Errorf("%s is not in\n%s", c.name, list)
+		}
+		out, errs, code := runRegild(t, c.name, "--help")
+		again, _, _ := runRegild(t, "help", c.name)
+		if code != 0 || errs != "" || !strings.HasPrefix(out, "regild "+c.name) || out != again {
+			t.Errorf("%s --help: exit code %d, %q\n%s", c.name, code, errs, out)
+		}
+		for l := range strings.Lines(out) {
+			if columnsOf(l) > 100 {
+				t.Errorf("%s --help: too long for a terminal: %s", c.name, l)
+			}
+		}
+	}
+}
+
+func TestFleetsAndPlansAreExplained(t *testing.T) {
+	var explained []string
+	for _, f := range office(t) {
+		explained = append(explained, explain(f, 36, start)...)
+	}
+	golden(t, "check", explained)
+	state, err := showState()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := preview(office(t), state, "office", "m-84mztzatmlnys0001", "2026.11.3", start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plan", planLines(p))
+	if out, errs, code := runRegild(t, "check", "../../fleets.yaml", "--at", "2026-11-23T20:00:00+08:00"); code != 0 || !strings.Contains(out, "no fault") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
+	f := sendFlags{id: "1", source: "test", request: "r", region: "cn-hangzhou", image: "m-1", consent: list{"sessions"}, dryRun: true,
+		release: "2026.11.3", images: list{"cn-hangzhou=m-1"}, rollout: "2026.11.3/office", action: events.ActionPause, by: "ann", reason: "a < b"}
+	for kind, want := range map[string]string{
+		"request": `"type":"regild.rebuild.requested.v1","id":"1","source":"test","time":"2026-11-23T11:00:00Z","datacontenttype":"application/json",` +
+			`"data":{"consent":["sessions"],"desktopIds":["ecd-0001"],"dryRun":true,"imageId":"m-1","regionId":"cn-hangzhou","requestId":"r"}}`,
+		"release": `"data":{"dryRun":true,"images":{"cn-hangzhou":"m-1"},"releaseId":"2026.11.3"}}`,
+		"control": `"data":{"action":"pause","by":"ann","consent":["sessions"],"dryRun":true,"reason":"a < b","rolloutId":"2026.11.3/office"}}`,
+	} {
+		var rest []string
+		if kind == "request" {
+			rest = []string{"ecd-0001"}
+		}
+		e, err := f.event(kind, rest, start)
+		if err != nil {
+			t.Errorf("%s: %v", kind, err)
+			continue
+		}
+		if got, err := e.Marshal(); err != nil || !strings.HasSuffix(string(got), want) {
+			t.Errorf("%s: got %s, %v, want it to end %s", kind, got, err, want)
+		}
+	}
+}
+
+func TestAMessageReachesTheQueue(t *testing.T) {
+	cloud, err := localcloud.Start(t.Context(), localcloud.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := cloud.Keys()
+	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
+	var out strings.Builder
+	w := world{out: &out, err: &out, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+	code := run(t.Context(), w, strings.Fields("send control --rollout 1/f --action pause --by me --reason why --queue regild-requests --account 1234567890123456 --region cn-hangzhou --endpoint "+cloud.MNSURL))
+	pending := cloud.MNS.Pending(localcloud.RequestQueue)
+	if code != 0 || len(pending) != 1 || !strings.Contains(string(pending[0].Body), `"action":"pause"`) {
+		t.Errorf("exit code %d, %d messages, %s", code, len(pending), out.String())
+	}
+}
+
+func TestEventFilesGoTheirWay(t *testing.T) {
+	tests := map[string]bool{
+		`{"regionId": "cn-hangzhou"}`: false, `not JSON`: false, ` [{"specversion": "1.0"}]`: true, `{"specversion": "1.0", "type": "x"}`: true,
+		`"` + strings.Repeat("x", queueLimit) + `"`: true,
+	}
+	for body, want := range tests {
+		if got := delivered([]byte(body)); got != want {
+			t.Errorf("%.40s: got %v, want %v", body, got, want)
+		}
+	}
+}
+
+func TestTheEndOfTheLogIsKept(t *testing.T) {
+	var l tail
+	for range 30 {
+		if _, err := l.Write([]byte("early\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _ = l.Write([]byte("late\n"))
+	err := l.with(errInterrupted)
+	if got := strings.Count(err.Error(), "\n"); got != tailLines+1 || !strings.HasSuffix(err.Error(), "late") {
+		t.Errorf("got %d lines: %v", got, err)
+	}
+}
+
+func TestABuildTellsItsVersion(t *testing.T) {
+	info := &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: []debug.BuildSetting{
+		{Key: "vcs.revision", Value: "0123456789abcdef"}, {Key: "vcs.modified", Value: "true"}}}
+	if got := version(info); !strings.HasPrefix(got, "regild (devel) 0123456789ab with local changes, go") {
+		t.Errorf("got %s", got)
+	}
+	info.Main.Version = "v1.2.3"
+	if got := version(info); !strings.HasPrefix(got, "regild v1.2.3, go") {
+		t.Errorf("got %s", got)
+	}
+}
