@@ -164,3 +164,30 @@ func (c *cloud) goOn(h *fc.Host, n int, m *measured) {
 		m.counts = c.counts()
 	}
 }
+
+// BenchmarkCutShort measures requests for 10,000 desktops that do not fit the
+// time of an invocation: the rest goes on by ticks, which are delivered when
+// they come due.
+func BenchmarkCutShort(b *testing.B) {
+	const n = 10_000
+	c := newCloud(b)
+	c.delay(Delays{rebuildTakes, publishTakes, appendTakes})
+	main := c.build("main", "github.com/regild/regild")
+	names := 0
+	for _, journal := range []string{"none", "oss"} {
+		b.Run(fmt.Sprintf("journal=%s/timeout=12s/desktops=%d", journal, n), func(b *testing.B) {
+			var total measured
+			for b.Loop() {
+				names++
+				name := fmt.Sprintf("c%d", names)
+				f := c.function(main)
+				if journal == "oss" {
+					f = c.function(main, withJournal(name))
+				}
+				f.Timeout = 12 * time.Second
+				total.add(c.measure(f, name, n))
+			}
+			total.report(b, n)
+		})
+	}
+}
