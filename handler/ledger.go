@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,7 @@ type ledger struct {
 }
 
 type entry struct {
-	make func(*rollout.State) []rollout.Record
+	make func(*rollout.State) []rollout.Record // nil: only fold in what others wrote
 	done chan error
 }
 
@@ -93,17 +94,27 @@ func (l *ledger) write(ctx context.Context, f func(*rollout.State) []rollout.Rec
 	return <-e.done
 }
 
+// see folds in what others wrote up to now, like write that writes nothing.
+func (l *ledger) see(ctx context.Context) error { return l.write(ctx, nil) }
+
 // maxRaces bounds how often an append may lose against other instances.
 const maxRaces = 20
 
 // append writes one group of entries. The lock is held but for the appends
 // themselves.
 func (l *ledger) append(ctx context.Context, group []*entry) error {
+	if slices.ContainsFunc(group, func(e *entry) bool { return e.make == nil }) {
+		if err := l.catchUp(ctx); err != nil {
+			return err
+		}
+	}
 	for range maxRaces {
 		var records []rollout.Record
 		err := contain(func() error { // a bug in one must not leave the lock behind
 			for _, e := range group {
-				records = append(records, e.make(l.state)...)
+				if e.make != nil {
+					records = append(records, e.make(l.state)...)
+				}
 			}
 			return nil
 		})
