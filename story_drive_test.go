@@ -32,7 +32,7 @@ const driveLimit = 3 * time.Minute
 // A world is one story's cloud and function.
 type world struct {
 	ts    *testscript.TestScript
-	ctx   context.Context //nolint:containedctx // it lives as long as the story does
+	ctx   context.Context // lives as long as the story does
 	cloud *localcloud.Cloud
 	host  *fc.Host
 	log   lockedText
