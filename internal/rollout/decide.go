@@ -407,7 +407,10 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bo
 	if d.s.Work.Request() {
 		q.Rules.Outside = !in || !f.Requests
 	} else {
-		q.Rules.Outside = !in || f.Name != d.s.Work.Fleet
+		if in = d.member(*q.Desktop); in {
+			f = *d.fleet()
+		}
+		q.Rules.Outside = !in
 		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), f.Rebuild.Consent...)
 	}
 	if !in {

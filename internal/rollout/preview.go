@@ -90,16 +90,7 @@ func (d *decider) plannedWaves(p *events.Plan) {
 		}
 		return
 	}
-	var order []string
-	tagged := 0
-	for _, m := range Order(f, members) {
-		if f.Strategy.Canary.Chosen(m) {
-			tagged++
-		}
-		if _, has := d.s.Work.to[m.ID]; d.s.Work.Undoes == "" || has {
-			order = append(order, m.ID)
-		}
-	}
+	order, tagged := d.turns(f, members)
 	ends := f.Strategy.WaveEnds(len(order), f.Strategy.Canary.Size(len(order), tagged))
 	from := 0
 	for i, end := range ends {

@@ -235,16 +235,8 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 		d.need(&d.out.Need.Members, f.Name)
 		return
 	}
-	var left []string
-	tagged := 0
-	for _, m := range Order(f, members) {
-		if f.Strategy.Canary.Chosen(m) {
-			tagged++
-		}
-		if _, has := d.s.Work.to[m.ID]; d.s.Desktops[m.ID] == nil && (d.s.Work.Undoes == "" || has) {
-			left = append(left, m.ID)
-		}
-	}
+	left, tagged := d.turns(f, members)
+	left = slices.DeleteFunc(left, func(id string) bool { return d.s.Desktops[id] != nil })
 	total := len(left) + len(d.s.Desktops)
 	ends := f.Strategy.WaveEnds(total, f.Strategy.Canary.Size(total, tagged))
 	if len(left) == 0 {
@@ -261,6 +253,36 @@ func (d *decider) nextWave(f *fleet.Fleet, n int) {
 	}
 	d.record(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: total, Desktops: left})
 	d.again(d.now)
+}
+
+// turns returns, in their order, the desktops that the work is for, and how many
+// carry the canary's tags. A rollback is for those that were changed: whoever is
+// not found in the fleet any more comes last, and is told what becomes of it.
+func (d *decider) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
+	rest := maps.Clone(d.s.Work.to)
+	for _, m := range Order(f, members) {
+		if _, changed := rest[m.ID]; !changed && d.s.Work.Undoes != "" {
+			continue
+		}
+		if f.Strategy.Canary.Chosen(m) {
+			tagged++
+		}
+		ids = append(ids, m.ID)
+		delete(rest, m.ID)
+	}
+	return append(ids, slices.Sorted(maps.Keys(rest))...), tagged
+}
+
+// member says whether a desktop is in the fleet of the rollout. One that the
+// rollout itself took out, because the fleet chooses by image, still is for the
+// rollback.
+func (d *decider) member(x desktop.Desktop) bool {
+	f, in := d.r.Fleets.Of(x)
+	if (!in || f.Name != d.s.Work.Fleet) && d.s.Work.Undoes != "" && x.ImageID == d.s.Work.ImageID {
+		x.ImageID = d.s.Work.to[x.ID]
+		f, in = d.r.Fleets.Of(x)
+	}
+	return in && f.Name == d.s.Work.Fleet
 }
 
 // end closes a rollout of which nothing is left.
@@ -378,7 +400,7 @@ func (d *decider) left(x *Desktop, now *desktop.Desktop) bool {
 	if now.Tags == nil && d.r.Fleets.NeedTags(now.RegionID) {
 		return false // asked for with the other questions
 	}
-	if f, in := d.r.Fleets.Of(*now); in && f.Name == d.s.Work.Fleet {
+	if d.member(*now) {
 		return d.changedSince(x, now)
 	}
 	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Work.Fleet))
