@@ -1,0 +1,115 @@
+package guard_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/guard"
+)
+
+func reset(q *guard.Question) {
+	q.ImageID = ""
+	q.Image = q.Current
+}
+
+func TestImageGuard(t *testing.T) {
+	check(t, []line{
+		{"not listed", func(q *guard.Question) { q.Image = nil }, guard.Refuse, events.CodeImageNotFound},
+		{"being created", func(q *guard.Question) { q.Image.Status = desktop.ImageCreating }, guard.Wait, events.CodeImageCreating},
+		{"creation failed", func(q *guard.Question) { q.Image.Status = desktop.ImageCreateFailed }, guard.Refuse, events.CodeImageNotAvailable},
+		{"in a status that nobody knows", func(q *guard.Question) { q.Image.Status = "Resting" }, guard.Refuse, events.CodeImageNotAvailable},
+		{"in no status", func(q *guard.Question) { q.Image.Status = "" }, guard.Refuse, events.CodeImageNotAvailable},
+		{"a reset to an image that is gone", both(consent(events.ConsentReset), func(q *guard.Question) { q.ImageID, q.Image, q.Current = "", nil, nil }),
+			guard.Refuse, events.CodeImageNotFound},
+	})
+}
+
+func TestAlreadyGuard(t *testing.T) {
+	on := func(q *guard.Question) { q.Desktop.ImageID = "m-new" }
+	check(t, []line{
+		{"on the image", on, guard.Skip, events.CodeAlreadyOnImage},
+		{"on the image and stopped", both(on, func(q *guard.Question) { q.Desktop.Status = desktop.Stopped }), guard.Skip, events.CodeAlreadyOnImage},
+		{"on its way there", both(on, func(q *guard.Question) { q.Desktop.Status = desktop.Rebuilding }), guard.Skip, events.CodeAlreadyRebuilding},
+		{"no consent makes it wiped again", both(on, func(q *guard.Question) { q.Rules.Consents = events.Consents }), guard.Skip, events.CodeAlreadyOnImage},
+		{"rebuilding to who knows what", func(q *guard.Question) { q.Desktop.Status = desktop.Rebuilding }, guard.Wait, events.CodeStatusWait},
+	})
+}
+
+func TestGPUGuard(t *testing.T) {
+	check(t, []line{
+		{"image with, desktop without", func(q *guard.Question) { q.Image.GPU = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"desktop with, image without", func(q *guard.Question) { q.Desktop.GPU = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"both with", func(q *guard.Question) { q.Desktop.GPU, q.Image.GPU = true, true }, guard.Go, ""},
+	})
+}
+
+func TestSystemGuard(t *testing.T) {
+	linux := func(q *guard.Question) { q.Image.OS = "linux" }
+	in := func(region string) func(*guard.Question) {
+		return func(q *guard.Question) { q.RegionID, q.Rules.Regions = region, []string{region} }
+	}
+	check(t, []line{
+		{"another family in the mainland", linux, guard.Refuse, events.CodeOsChangeNeedsConsent},
+		{"with consent", both(linux, consent(events.ConsentOSChange)), guard.Go, ""},
+		{"another consent does not do", both(linux, consent(events.ConsentDataDisk)), guard.Refuse, events.CodeOsChangeNeedsConsent},
+		{"abroad", both(linux, in("ap-southeast-1")), guard.Refuse, events.CodeOsChangeForbidden},
+		{"abroad with consent", both(both(linux, in("ap-southeast-1")), consent(events.ConsentOSChange)), guard.Refuse, events.CodeOsChangeForbidden},
+		{"in Hong Kong with consent", both(both(linux, in("cn-hongkong")), consent(events.ConsentOSChange)), guard.Refuse, events.CodeOsChangeForbidden},
+		{"the same family abroad", in("ap-southeast-1"), guard.Go, ""},
+		{"nobody knows either", func(q *guard.Question) { q.Image.OS, q.Desktop.OS = "", "" }, guard.Refuse, events.CodeOsChangeNeedsConsent},
+	})
+}
+
+func TestProtocolGuard(t *testing.T) {
+	check(t, []line{
+		{"another protocol", func(q *guard.Question) { q.Image.Protocol = "HDX" }, guard.Refuse, events.CodeProtocolMismatch},
+		{"another session type", func(q *guard.Question) { q.Image.SessionType = "MULTIPLE_SESSION" }, guard.Refuse, events.CodeProtocolMismatch},
+		{"the same, spelt otherwise", func(q *guard.Question) { q.Image.Protocol = "asp" }, guard.Go, ""},
+		{"an image that says nothing", func(q *guard.Question) { q.Image.Protocol, q.Image.SessionType = "", "" }, guard.Go, ""},
+	})
+}
+
+func TestDiskGuard(t *testing.T) {
+	check(t, []line{
+		{"too small", func(q *guard.Question) { q.Image.SizeGiB = 81 }, guard.Refuse, events.CodeDiskTooSmall},
+		{"larger than need be", func(q *guard.Question) { q.Desktop.SystemDiskGiB = 200 }, guard.Go, ""},
+		{"an image of unknown size", func(q *guard.Question) { q.Image.SizeGiB = 0 }, guard.Refuse, events.CodeDiskTooSmall},
+		{"a desktop of unknown size", func(q *guard.Question) { q.Desktop.SystemDiskGiB = 0 }, guard.Refuse, events.CodeDiskTooSmall},
+	})
+}
+
+func TestDataDiskGuard(t *testing.T) {
+	replace := func(q *guard.Question) { q.OperateType, q.Desktop.DataDisks = "replace", 1 }
+	check(t, []line{
+		{"replaced", replace, guard.Refuse, events.CodeDataDiskNeedsConsent},
+		{"replaced with consent", both(replace, consent(events.ConsentDataDisk)), guard.Go, ""},
+		{"another consent does not do", both(replace, consent(events.ConsentOSChange)), guard.Refuse, events.CodeDataDiskNeedsConsent},
+		{"kept", func(q *guard.Question) { q.Desktop.DataDisks = 1 }, guard.Go, ""},
+		{"none there", func(q *guard.Question) { q.OperateType = "replace" }, guard.Go, ""},
+	})
+}
+
+func TestDowngradeGuard(t *testing.T) {
+	older := func(q *guard.Question) { q.Image.Created = made.AddDate(0, -1, 0) }
+	check(t, []line{
+		{"older", older, guard.Refuse, events.CodeDowngrade},
+		{"older with consent", both(older, consent(events.ConsentDowngrade)), guard.Go, ""},
+		{"of the same moment", func(q *guard.Question) { q.Image.Created = made }, guard.Go, ""},
+		{"the present image is no longer listed", func(q *guard.Question) { q.Current = nil }, guard.Refuse, events.CodeDowngrade},
+		{"no longer listed, with consent", both(func(q *guard.Question) { q.Current = nil }, consent(events.ConsentDowngrade)), guard.Go, ""},
+		{"of unknown age", func(q *guard.Question) { q.Image.Created = time.Time{} }, guard.Refuse, events.CodeDowngrade},
+		{"after one of unknown age", func(q *guard.Question) { q.Current.Created = time.Time{} }, guard.Refuse, events.CodeDowngrade},
+	})
+}
+
+func TestResetGuard(t *testing.T) {
+	check(t, []line{
+		{"without consent", reset, guard.Refuse, events.CodeResetNeedsConsent},
+		{"with consent", both(reset, consent(events.ConsentReset)), guard.Go, ""},
+		{"with consent and no journal", both(both(reset, consent(events.ConsentReset)), func(q *guard.Question) { q.Rules.Journal = false }),
+			guard.Refuse, events.CodeResetNeedsJournal},
+		{"a rebuild without journal", func(q *guard.Question) { q.Rules.Journal = false }, guard.Go, ""},
+	})
+}
