@@ -73,7 +73,7 @@ func (d *decider) unknown(x *Desktop) {
 // gone settles a desktop that ECD no longer lists though its rebuild was begun.
 // Its records cannot be asked for any more.
 func (d *decider) gone(x *Desktop) {
-	d.settle(x, events.StatusSkipped, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
+	d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
 }
 
 // change returns ECD's newest record of an image change that belongs to the
