@@ -98,10 +98,10 @@ func aRequest() *plan {
 	return p
 }
 
-// aRollout takes two waves, with maintenance mode and a stop before each
-// rebuild, and is superseded while its second wave is under way.
+// aRollout goes over two desktops in two waves, with maintenance mode and a stop
+// before each rebuild, and is superseded while its canary is under way.
 func aRollout() *plan {
-	p := steady(4)
+	p := steady(2)
 	p.use(`
 fleets:
   - name: office
@@ -111,14 +111,12 @@ fleets:
     strategy:
       canary: 1
       waves: []
-      maxUnavailable: 2
-      maxFailures: 0
-      soak: 10m
+      soak: 0s
       check: {stable: 0s}
       maintenance: true
       stopFirst: true
 `)
 	p.publish("v1", "m-new1", 0)
-	p.publish("v2", "m-new2", 25*time.Minute)
+	p.publish("v2", "m-new2", 3*time.Minute)
 	return p
 }

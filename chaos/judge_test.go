@@ -3,6 +3,7 @@ package chaos
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -297,7 +298,10 @@ func (w *world) sum() {
 func (w *world) story() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s\nbreaks:\n\t%s\n", w.rerun, strings.Join(w.broken, "\n\t"))
-	const most = 60_000
+	most := 60_000
+	if os.Getenv("REGILD_CHAOS_SEED") != "" {
+		most = 100_000_000
+	}
 	trace := strings.Join(w.trace, "\n")
 	if len(trace) > most {
 		trace = trace[:most/4] + "\n…\n" + trace[len(trace)-most*3/4:]

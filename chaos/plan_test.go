@@ -93,7 +93,7 @@ func compose(seed uint64) *plan {
 	p.state.ECD = localcloud.ECD{Lag: pick(d, 0, 20*time.Second, 50*time.Second), FlipEarly: d.of(3), SuccessCode: pick(d, "Success", "success")}
 	p.state.MNS = localcloud.MNS{Duplicate: pick(d, 0, 0, 0.2), Unordered: d.of(3), Seed: seed}
 	p.images()
-	n := pick(d, 1+d.IntN(8), 1+d.IntN(8), 9+d.IntN(12), 21+d.IntN(40))
+	n := pick(d, 1+d.IntN(6), 1+d.IntN(6), 1+d.IntN(6), 1+d.IntN(6), 7+d.IntN(14), 7+d.IntN(14), 21+d.IntN(40))
 	ids := p.desktops(d, n)
 	if !d.of(3) {
 		p.declare(d)
