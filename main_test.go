@@ -101,7 +101,7 @@ var vocabulary = append([]command{
 	{"image id field=value...", "changes an image by hand", (*world).image},
 
 	{"outcomes [-show field,...] [-of request]", "prints what was told of desktops, by request and desktop: request desktop status code", (*world).outcomes},
-	{"events [-show field,...]", "prints everything else that was told, in its order: refused messages, finished requests, rollouts", (*world).events},
+	{"events [-show field,...] [-once]", "prints everything else that was told, in its order: refused messages, finished requests, rollouts", (*world).events},
 	{"plans [-digest VAR]", "prints the plans that were told, and puts the last one's digest into a variable", (*world).plans},
 	{"digests", "recomputes each finished request's digest from the final outcomes that were told of it; a message that was not taken for the request has other ids", (*world).digests},
 	{"wipes", "prints every rebuild that ECD started, by desktop", (*world).wipes},

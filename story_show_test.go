@@ -120,7 +120,16 @@ func rank(e *told) int {
 func (e *told) show(fields string) string {
 	var out strings.Builder
 	for name := range strings.SplitSeq(fields, ",") {
-		if v := e.fields[name]; v != nil && v != "" && v != 0.0 && v != false {
+		v := e.fields[name]
+		if reason, ok := e.fields["reason"].(map[string]any); ok {
+			switch name {
+			case "why":
+				v = reason["message"]
+			case "until":
+				v = reason["until"]
+			}
+		}
+		if v != nil && v != "" && v != 0.0 && v != false {
 			text, _ := json.Marshal(v)
 			fmt.Fprintf(&out, " %s=%s", name, bytes.Trim(text, `"`))
 		}
@@ -160,7 +169,12 @@ func (w *world) outcomes(args []string) error {
 
 func (w *world) events(args []string) error {
 	var fields string
-	if _, err := parse(args, 0, 0, func(f *flag.FlagSet) { f.StringVar(&fields, "show", "", "") }); err != nil {
+	once := false
+	_, err := parse(args, 0, 0, func(f *flag.FlagSet) {
+		f.StringVar(&fields, "show", "", "")
+		f.BoolVar(&once, "once", false, "")
+	})
+	if err != nil {
 		return err
 	}
 	all, err := w.told()
@@ -168,6 +182,9 @@ func (w *world) events(args []string) error {
 		return err
 	}
 	for _, e := range all {
+		if once {
+			e.times = 1
+		}
 		switch e.Type {
 		case events.TypeOutcome, events.RolloutPlan.Type():
 		case events.TypeRefused:
