@@ -19,6 +19,9 @@ const (
 	maxTickRecords = 10_000
 )
 
+// TickAnyway is the number of a tick that is never overtaken by a later one.
+const TickAnyway = maxTickN
+
 // A Tick is the data of regild.tick.v1: a delayed message to ourselves, "look
 // at this request or rollout again". Any number of them in any order does no
 // harm.

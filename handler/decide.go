@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -18,6 +19,7 @@ const maxRounds = 8
 // decide finds out for each job what may be done now, and does whatever comes
 // before a rebuild.
 func (r *run) decide() {
+	r.now, r.looked = r.business().UTC(), time.Now()
 	jobs := r.live()
 	for range maxRounds {
 		r.ask(jobs)
@@ -88,6 +90,9 @@ func (r *run) try(j *job, needs map[string]*rollout.Need) error {
 	if d.Need.Empty() {
 		return nil
 	}
+	if err := r.insure(j); err != nil { // reading may take all the time there is
+		return err
+	}
 	n := needs[region]
 	if n == nil {
 		n = &rollout.Need{}
@@ -100,12 +105,15 @@ func (r *run) try(j *job, needs map[string]*rollout.Need) error {
 // prepare writes down what follows from the facts, takes the steps that come
 // before a rebuild, and says whether the job must be decided about anew.
 func (r *run) prepare(j *job) bool {
-	d := j.decision
-	if len(d.Begin) > 0 || d.Acts() {
+	d := j.able(j.decision)
+	if len(d.Begin) > 0 || len(d.Records) > 0 || d.Acts() {
 		if err := r.insure(j); err != nil {
 			r.fail(j, err)
 			return false
 		}
+	}
+	if len(d.Left) > 0 {
+		r.log().Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Left)
 	}
 	stale := false
 	if len(d.Records) > 0 {
@@ -123,14 +131,24 @@ func (r *run) prepare(j *job) bool {
 	if stale {
 		return true
 	}
+	r.out.sayNews(j)
 	for _, rec := range d.Records {
 		for _, g := range rec.Outcomes {
 			r.out.add(j, g.Desktops)
 		}
 	}
 	if d.Acts() {
+		// Between the decision and the deed somebody else may have released, or
+		// begun, what this is about: look again right before.
+		if err := j.ledger.see(r.ctx); err != nil {
+			r.fail(j, err)
+			return false
+		}
+		if j.stale() {
+			return true
+		}
 		r.act(j, d)
-		return j.failed == nil && !j.paused
+		return j.failed == nil
 	}
 	for _, rec := range d.Records {
 		switch rec.Kind {
@@ -139,6 +157,13 @@ func (r *run) prepare(j *job) bool {
 		}
 	}
 	return false
+}
+
+// stale says whether others have written since the decision was made.
+func (j *job) stale() bool {
+	j.ledger.mu.Lock()
+	defer j.ledger.mu.Unlock()
+	return j.ledger.foreign != j.seen
 }
 
 // act does to desktops what is not a rebuild. Each is written down before it is
@@ -150,6 +175,7 @@ func (r *run) act(j *job, d rollout.Decision) {
 	if r.record(j, rollout.Record{Kind: rollout.KindHolding, Desktops: d.Hold}) {
 		held := r.attempt(j, "maintenance on", d.Hold, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, true) })
 		r.record(j, rollout.Record{Kind: rollout.KindHeld, Desktops: held})
+		r.putOff(j, d.Hold)
 	}
 	if r.record(j, rollout.Record{Kind: rollout.KindStopping, Desktops: d.Stop}) {
 		r.attempt(j, "stop", d.Stop, func(ids []string) error { return r.ECD.Stop(r.ctx, region, ids) })
@@ -171,6 +197,41 @@ func (r *run) act(j *job, d rollout.Decision) {
 	}
 	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start, d.Command.Desktops} {
 		r.forget(region, ids)
+	}
+}
+
+// putOff defers the desktops that could not be put into maintenance mode. They
+// are given up like those that could not be rebuilt, and hold up nobody else.
+func (r *run) putOff(j *job, ids []string) {
+	var groups []rollout.Group
+	for _, id := range ids {
+		err := j.unable[id]
+		if err == nil {
+			continue
+		}
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: r.business().UTC().Add(time.Minute),
+			Message: "putting it into maintenance mode: " + err.Error()}
+		if desktop.FateOf(err) == desktop.Forbidden {
+			g.Code = events.CodeNotAuthorized
+		}
+		i := slices.IndexFunc(groups, func(o rollout.Group) bool { return o.Message == g.Message })
+		if i < 0 {
+			i, groups = len(groups), append(groups, g)
+		}
+		groups[i].Desktops = append(groups[i].Desktops, id)
+	}
+	if len(groups) == 0 || j.failed != nil {
+		return
+	}
+	err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
+	})
+	if err != nil {
+		r.fail(j, err)
+		return
+	}
+	for _, g := range groups {
+		r.out.add(j, g.Desktops)
 	}
 }
 
@@ -207,7 +268,11 @@ func (r *run) attempt(j *job, what string, ids []string, do func([]string) error
 		r.halt(err)
 	}
 	r.log().Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
-	j.decision = rollout.Decision{Again: r.now.Add(time.Minute)}
-	j.paused = true
+	if j.unable == nil {
+		j.unable = map[string]error{}
+	}
+	for _, id := range ids {
+		j.unable[id] = err
+	}
 	return nil
 }

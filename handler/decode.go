@@ -96,7 +96,11 @@ func (r *run) takeRequest(m envelope.Message) error {
 			r.publishPlan(plan, w)
 			return nil
 		case plan.PlanDigest != req.PlanDigest:
-			if reopened, err := r.known(kindRequest, w.ID); err != nil || reopened {
+			known, err := r.known(kindRequest, w.ID)
+			if err != nil {
+				return err
+			}
+			if known {
 				break // its plan was checked when it was opened
 			}
 			r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
@@ -124,7 +128,7 @@ func (r *run) takeRequest(m envelope.Message) error {
 
 // drop takes a job off the list again.
 func (r *run) drop(j *job) {
-	delete(r.byKey, j.kind+"/"+j.id)
+	delete(r.byKey, j.name)
 	for i := range r.jobs {
 		if r.jobs[i] == j {
 			r.jobs = append(r.jobs[:i], r.jobs[i+1:]...)
@@ -141,7 +145,6 @@ func (r *run) known(kind, id string) (bool, error) {
 	}
 	known := false
 	j.ledger.view(func(s *rollout.State) { known = s.Work != nil })
-	r.cache.put(j.ledger)
 	return known, nil
 }
 
@@ -150,7 +153,7 @@ func (r *run) known(kind, id string) (bool, error) {
 func (r *run) identity(m envelope.Message) string {
 	id := m.Identity()
 	if id == "" {
-		id = "invocation:" + r.in.RequestID
+		id = "invocation:" + r.in.RequestID + ":" + digestOf(m.Raw)
 	}
 	if len(id) > events.MaxRequestID {
 		sum := sha256.Sum256([]byte(id))
@@ -181,7 +184,11 @@ func (r *run) takeTick(m envelope.Message) error {
 		r.refuseMessage(m, events.CodeInvalidRequest, err.Error())
 		return nil
 	}
-	j, fresh := r.add(t.Kind, t.ID)
+	name := t.Kind + "/" + t.ID
+	if r.Journal == nil {
+		name += "/" + digestOf(m.Raw) // each carries other desktops
+	}
+	j, fresh := r.addAs(name, t.Kind, t.ID)
 	if fresh {
 		j.message, j.tick = m, t.N
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -198,7 +199,7 @@ func (r *run) enroll(w rollout.Work) (refusal string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if slices.ContainsFunc(works, func(o rollout.Work) bool { return o.ID == w.ID }) {
+		if slices.ContainsFunc(works, func(o enrolled) bool { return o.ID == w.ID }) {
 			return "", nil
 		}
 		if n := len(works); n > 0 && w.Undoes == "" && works[n-1].Undoes == "" && w.ImageMade.Before(works[n-1].ImageMade) {
@@ -217,8 +218,19 @@ func (r *run) enroll(w rollout.Work) (refusal string, err error) {
 	return "", fmt.Errorf("enrolling rollout %s: %w", w.ID, journal.ErrMoved)
 }
 
+// enrolled is one rollout in a fleet's log.
+type enrolled struct {
+	rollout.Work
+	at time.Time
+}
+
+// reopen is how long after it was enrolled a rollout whose journal is empty is
+// opened: whoever enrolled it died just then. Later, its journal has expired, and
+// what is long over must not begin again.
+const reopen = 24 * time.Hour
+
 // fleetLog reads which rollouts a fleet had, oldest first.
-func (r *run) fleetLog(name string) ([]rollout.Work, int64, error) {
+func (r *run) fleetLog(name string) ([]enrolled, int64, error) {
 	lines, length, err := r.Journal.Read(r.ctx, journal.Key(kindFleet, name), 0)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
@@ -227,10 +239,10 @@ func (r *run) fleetLog(name string) ([]rollout.Work, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
 	}
-	var works []rollout.Work
+	var works []enrolled
 	for _, rec := range records {
 		if rec.Kind == rollout.KindOpened && rec.Work != nil {
-			works = append(works, *rec.Work)
+			works = append(works, enrolled{*rec.Work, rec.At})
 		}
 	}
 	return works, length, nil
@@ -259,14 +271,34 @@ func (r *run) sweep() error {
 			return err
 		}
 		if n := len(works); n > 0 {
-			if j, fresh := r.add(kindRollout, works[n-1].ID); fresh {
-				if err := r.beginWork(j, works[n-1]); err != nil && works[n-1].Undoes == "" {
-					r.fail(j, err)
-				}
-			}
+			r.wake(works[n-1])
 		}
 	}
 	return nil
+}
+
+// wake makes a job of a rollout that its fleet's log names.
+func (r *run) wake(e enrolled) {
+	j, fresh := r.add(kindRollout, e.ID)
+	if !fresh {
+		return
+	}
+	err := r.open(j)
+	if err == nil && j.work() == nil {
+		if r.now.Sub(e.at) > reopen {
+			r.drop(j)
+			return
+		}
+		if e.Undoes != "" { // what it undoes was superseded before, so nothing was begun since
+			e.Back, err = r.undoOf(e.Undoes)
+		}
+		if err == nil {
+			err = r.beginWork(j, e.Work)
+		}
+	}
+	if err != nil {
+		r.fail(j, err)
+	}
 }
 
 // superviseFleets sees to it that only the latest rollout of a fleet begins
@@ -294,7 +326,7 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(works, func(o rollout.Work) bool { return o.ID == w.ID })
+	at := slices.IndexFunc(works, func(o enrolled) bool { return o.ID == w.ID })
 	if at < 0 {
 		return fmt.Errorf("rollout %s is not in the log of fleet %s: the journal is damaged", w.ID, w.Fleet)
 	}
@@ -302,16 +334,7 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 		if err := r.supersede(j, latest.ID); err != nil {
 			return err
 		}
-		if next, fresh := r.add(kindRollout, latest.ID); fresh && latest.Undoes == "" {
-			// Whoever enrolled it may have died before opening it.
-			if err := r.beginWork(next, latest); err != nil {
-				r.fail(next, err)
-			}
-		} else if fresh {
-			if err := r.open(next); err != nil {
-				r.fail(next, err)
-			}
-		}
+		r.wake(latest)
 		return nil
 	}
 	j.busy = map[string]string{}
@@ -325,9 +348,12 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 		}
 		ended := false
 		before.ledger.view(func(s *rollout.State) {
-			ended = s.Work == nil || s.Closed && s.Superseded == ""
+			ended = s.Closed && s.Superseded == "" || r.now.Sub(works[at+1].at) > busyLimit
 			for id, d := range s.Desktops {
-				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted {
+				// Who is still in maintenance mode, or stopped, by the one before would
+				// be taken out of it under our hands.
+				ours := !s.Closed && (d.Held || d.Stopped)
+				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || ours {
 					j.busy[id] = works[at].ID
 				}
 			}
@@ -337,6 +363,21 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 		}
 	}
 	return nil
+}
+
+// busyLimit is how long after a rollout was superseded desktops may still be
+// under way for it: it follows none for longer than a day.
+const busyLimit = 25 * time.Hour
+
+// undoOf returns what a rollout changed, from its journal.
+func (r *run) undoOf(id string) (map[string][]string, error) {
+	j := &job{kind: kindRollout, id: id}
+	if err := r.open(j); err != nil {
+		return nil, err
+	}
+	var back map[string][]string
+	j.ledger.view(func(s *rollout.State) { back = s.Undo() })
+	return back, nil
 }
 
 // supersede writes down that a newer rollout took over. From then on nobody

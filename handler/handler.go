@@ -84,12 +84,13 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r := h.begin(ctx, in)
 	defer r.end()
 
-	messages := r.decode(payload) // what came in: requests, releases, controls, ticks
-	r.recall(messages)            // what the journals know of them
-	r.decide()                    // what may be done now, by the facts and the rules
-	r.rebuild()                   // claim, call, write down; publish along the way
-	r.publish()                   // whatever the world has not been told yet
-	r.remind()                    // a tick for all that is unfinished
+	messages := r.decode(payload)  // what came in: requests, releases, controls, ticks
+	r.recall(messages)             // what the journals know of them
+	for r.decide(); r.rebuild(); { // what may be done now, by facts and rules; then claim, call, write down
+		r.decide() // a long invocation looks again before it goes on
+	}
+	r.publish() // whatever the world has not been told yet
+	r.remind()  // a tick for all that is unfinished
 
 	return r.report()
 }
@@ -97,11 +98,15 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 // run is one invocation under way.
 type run struct {
 	*Handler
-	ctx   context.Context //nolint:containedctx // a run is one call of Handle, and ends with it
-	in    Invocation
-	began time.Time // real time, for the deadline and the log
-	now   time.Time // business time
-	calls map[string]int
+	ctx      context.Context //nolint:containedctx // a run is one call of Handle, and ends with it
+	cancel   context.CancelFunc
+	in       Invocation
+	began    time.Time // real time, for the deadline and the log
+	deadline time.Time // real time; zero: none. ctx ends before it, so that there is time for the last words
+	looked   time.Time // real time, when the facts began to be read
+	start    time.Time // business time of the beginning
+	now      time.Time // business time of the decisions that are being made
+	calls    map[string]int
 
 	jobs  []*job
 	byKey map[string]*job
@@ -116,8 +121,14 @@ type run struct {
 
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	r := &run{
-		Handler: h, ctx: ctx, in: in, began: time.Now(), now: h.Now().UTC(), calls: h.Meter.Snapshot(),
+		Handler: h, in: in, began: time.Now(), start: h.Now().UTC(), calls: h.Meter.Snapshot(),
 		byKey: map[string]*job{}, facts: map[string]*rollout.Facts{},
+	}
+	r.now, r.deadline = r.start, zeroIfNone(ctx)
+	if r.deadline.IsZero() {
+		r.ctx, r.cancel = context.WithCancel(ctx)
+	} else {
+		r.ctx, r.cancel = context.WithDeadline(ctx, r.deadline.Add(-r.lastWords()))
 	}
 	r.out.start(r)
 	return r
@@ -126,8 +137,9 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 // end stops the publishers and gives what was learned back to the instance.
 func (r *run) end() {
 	r.out.close()
+	r.cancel()
 	for _, j := range r.jobs {
-		if j.ledger != nil {
+		if j.ledger != nil && r.Journal != nil {
 			r.cache.put(j.ledger)
 		}
 	}
@@ -168,16 +180,23 @@ const (
 	lastShare, lastMin, lastMax = 10, 500 * time.Millisecond, 10 * time.Second
 )
 
+func zeroIfNone(ctx context.Context) time.Time {
+	deadline, _ := ctx.Deadline()
+	return deadline
+}
+
+// lastWords is the time that is kept for what must still be said at the end.
+func (r *run) lastWords() time.Duration {
+	return min(max(r.deadline.Sub(r.began)/lastShare, lastMin), lastMax)
+}
+
 // left returns how much time there is before what is kept for the end, and how
 // much a batch needs. Without a deadline there is time enough.
 func (r *run) left() (left, needed time.Duration) {
-	deadline, bounded := r.ctx.Deadline()
-	if !bounded {
+	if r.deadline.IsZero() {
 		return rollout.CallLimit, 0
 	}
-	total := deadline.Sub(r.began)
-	last := min(max(total/lastShare, lastMin), lastMax)
-	return time.Until(deadline) - last, min(max(total/callShare, callMin), callMax)
+	return time.Until(r.deadline) - r.lastWords(), min(max(r.deadline.Sub(r.began)/callShare, callMin), callMax)
 }
 
 // short says whether no further batch should be begun.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ const (
 
 // A job is one request or rollout that this invocation works on.
 type job struct {
+	name     string // among the invocation's jobs
 	kind, id string
 	message  envelope.Message // that brought it; zero when another job did
 	request  *events.Request  // as it came, when it did
@@ -30,10 +32,21 @@ type job struct {
 	ledger   *ledger
 	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding
 	decision rollout.Decision
-	seen     int // ledger.foreign when the decision was made
+	seen     int  // ledger.foreign when the decision was made
+	raced    bool // the decision was made anew because others wrote meanwhile
 
-	paused bool  // it waits for its next tick
-	failed error // why the job cannot go on in this invocation
+	unable map[string]error // desktops to which something could not be done in this invocation, and why
+	failed error            // why the job cannot go on in this invocation
+}
+
+// able takes out of a decision what was tried in this invocation and did not
+// work, so that it keeps nobody else waiting.
+func (j *job) able(d rollout.Decision) rollout.Decision {
+	tried := func(id string) bool { return j.unable[id] != nil }
+	for _, ids := range []*[]string{&d.Hold, &d.Release, &d.Stop, &d.Start, &d.Command.Desktops} {
+		*ids = slices.DeleteFunc(*ids, tried)
+	}
+	return d
 }
 
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
@@ -45,14 +58,24 @@ func (j *job) told(message string) bool {
 	return told
 }
 
+// work returns what the job's journal was opened for, or nil. It never changes.
+func (j *job) work() *rollout.Work {
+	var w *rollout.Work
+	j.ledger.view(func(s *rollout.State) { w = s.Work })
+	return w
+}
+
 // add puts a job on the list, or returns the one that is there for the same
 // request or rollout.
 func (r *run) add(kind, id string) (*job, bool) {
-	k := kind + "/" + id
+	return r.addAs(kind+"/"+id, kind, id)
+}
+
+func (r *run) addAs(k, kind, id string) (*job, bool) {
 	if j := r.byKey[k]; j != nil {
 		return j, false
 	}
-	j := &job{kind: kind, id: id, tick: -1}
+	j := &job{name: k, kind: kind, id: id, tick: -1}
 	r.byKey[k] = j
 	r.jobs = append(r.jobs, j)
 	return j, true
@@ -121,37 +144,45 @@ func (p *PanicError) Error() string {
 
 // fail ends a job for this invocation. Nothing that it was about to do was done.
 func (r *run) fail(j *job, err error) {
-	if j.failed != nil {
+	r.mu.Lock()
+	again := j.failed != nil
+	if !again {
+		j.failed = err
+	}
+	r.mu.Unlock()
+	if again {
 		return
 	}
-	j.failed = err
 	r.log().Error("job failed", "job", j.id, "error", err.Error())
 	if _, bug := errors.AsType[*PanicError](err); bug {
 		r.refuseMessage(j.message, events.CodePanicked, err.Error())
+		if j.known() { // what was begun for it must still be followed, if a later build can
+			r.sendBack(j, rollout.MaxTick)
+		}
 		return
 	}
-	r.sendBack(j)
+	r.sendBack(j, time.Minute)
 }
 
-// sendBack puts what brought a job back on the queue, for another try. A
-// request is written anew, so that it keeps its identity under a new message.
-func (r *run) sendBack(j *job) {
+// known says whether the job's journal could be read and knows its work.
+func (j *job) known() bool { return j.ledger != nil && j.work() != nil }
+
+// sendBack puts what brought a job back on the queue, for another try: a tick,
+// as soon as there is a journal that knows what to do; else a request, written
+// anew so that it keeps its identity under a new message; else what came.
+func (r *run) sendBack(j *job, delay time.Duration) {
 	body := j.message.Raw
 	var err error
 	switch {
+	case r.Journal != nil && (j.tick >= 0 || body == nil || j.known()):
+		body, err = events.Tick{Kind: j.kind, ID: j.id, N: events.TickAnyway}.Event(r.in.Source, r.now).Marshal()
 	case j.request != nil:
 		again := *j.request
 		again.RequestID = j.id
 		body, err = requestEvent(again, r.in.Source, r.now).Marshal()
-	case r.Journal != nil && (j.tick >= 0 || body == nil):
-		n := max(j.tick, 0)
-		if j.ledger != nil {
-			j.ledger.view(func(s *rollout.State) { n = max(n, s.TickN) })
-		}
-		body, err = events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(r.in.Source, r.now).Marshal()
 	}
 	if err == nil {
-		err = r.send(body, time.Minute)
+		err = r.send(body, delay)
 	}
 	if err != nil {
 		r.redeliver(fmt.Errorf("%s %s: %w; and it could not be put back on the queue: %w", j.kind, j.id, j.failed, err))
@@ -174,12 +205,16 @@ func (r *run) send(body []byte, delay time.Duration) error {
 // last returns a context for what must still be said when time is up: it lives
 // as long as the invocation does, and is not cut short by anything else.
 func (r *run) last() (context.Context, context.CancelFunc) {
-	deadline, bounded := r.ctx.Deadline()
+	return r.until(100 * time.Millisecond)
+}
+
+// until returns a context that ends that long before the invocation does.
+func (r *run) until(before time.Duration) (context.Context, context.CancelFunc) {
 	ctx := context.WithoutCancel(r.ctx)
-	if !bounded {
+	if r.deadline.IsZero() {
 		return context.WithTimeout(ctx, 30*time.Second)
 	}
-	return context.WithDeadline(ctx, deadline.Add(-100*time.Millisecond))
+	return context.WithDeadline(ctx, r.deadline.Add(-before))
 }
 
 func short(s string, n int) string {

@@ -268,7 +268,7 @@ func truthful(w *handlertest.World, req events.Request, o events.Outcome) {
 	switch {
 	case o.Status == events.StatusCompleted && !there:
 		w.Break("%s of %s is said to be completed, and was never rebuilt to %q", o.DesktopID, req.RequestID, req.ImageID)
-	case (o.Status == events.StatusSkipped || o.Status == events.StatusRefused) && wiped > 0:
+	case (o.Status == events.StatusSkipped || o.Status == events.StatusRefused) && wiped > 0 && o.Code != events.CodeChangedOutside:
 		w.Break("%s of %s is said to be %s (%s), and was wiped for it", o.DesktopID, req.RequestID, o.Status, o.Code)
 	}
 }

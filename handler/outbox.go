@@ -53,7 +53,7 @@ const flushAt = 2000
 
 func (o *outbox) start(r *run) {
 	o.run = r
-	o.ctx, o.cancel = r.last()
+	o.ctx, o.cancel = r.until(r.lastWords() / 2) // the other half is for ticks
 	o.wake = sync.NewCond(&o.mu)
 	o.queued, o.taken = map[*job]map[string]bool{}, map[*job]*taken{}
 	for range r.PublishConcurrency {
@@ -97,6 +97,24 @@ func (o *outbox) sayNews(j *job) {
 		}
 	})
 	for _, i := range items {
+		o.mu.Lock()
+		if o.queued[j] == nil {
+			o.queued[j] = map[string]bool{}
+		}
+		said := o.queued[j][i.event.ID]
+		o.queued[j][i.event.ID] = true
+		o.mu.Unlock()
+		if said {
+			continue
+		}
+		if o.Journal == nil && j.kind == kindRequest {
+			// Without a journal a request's desktops go separate ways: nobody knows
+			// when the last of them has ended, so nothing is said of the whole.
+			t := &taken{}
+			i.done(t)
+			o.write(j, t)
+			continue
+		}
 		err := o.publishOne(i)
 		o.mu.Lock()
 		o.settleOne(i, err)
@@ -174,8 +192,8 @@ func (o *outbox) work() {
 		o.mu.Unlock()
 		err := contain(func() error { return o.publishOne(i) })
 		o.mu.Lock()
-		o.busy--
 		o.settleOne(i, err)
+		o.busy--
 		if len(o.queue) == 0 && o.busy == 0 {
 			o.wake.Broadcast()
 		}

@@ -16,14 +16,12 @@ import (
 )
 
 // rebuild plans all that may be begun into calls and makes them, some at once.
-// What does not get its turn is deferred.
-func (r *run) rebuild() {
+// What does not get its turn is deferred. When the facts have grown too old on
+// the way to begin more by them, it stops and says so: they are to be read again.
+func (r *run) rebuild() (again bool) {
 	jobs := r.live()
 	var wishes []plan.Wish
 	for owner, j := range jobs {
-		if j.paused {
-			continue
-		}
 		j.ledger.view(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
 				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}})
@@ -56,8 +54,21 @@ func (r *run) rebuild() {
 	}
 	close(next)
 	wg.Wait()
+	again = len(c.late[factsOld]) > 0
+	for _, b := range c.late[factsOld] {
+		r.forget(b.RegionID, b.IDs)
+	}
+	delete(c.late, factsOld)
 	c.deferRest()
+	return again
 }
+
+// factsOld is why a batch is not begun by what was read before it, and factsAge
+// after how long: somebody may have sat down at a desktop since.
+const (
+	factsOld = "facts are old"
+	factsAge = time.Minute
+)
 
 // refuseConflicts tells those whose wish for a desktop an earlier one rules out.
 func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
@@ -74,8 +85,20 @@ func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 
 // settle writes down outcomes and hands them to the publishers.
 func (r *run) settle(j *job, groups []rollout.Group) {
-	err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
-		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
+	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		rec := rollout.Record{Kind: rollout.KindSettled}
+		for _, g := range groups {
+			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
+				return s.Desktops[id] == nil || s.Desktops[id].Phase != rollout.Pending // begun by somebody else meanwhile
+			})
+			if len(g.Desktops) > 0 {
+				rec.Outcomes = append(rec.Outcomes, g)
+			}
+		}
+		if rec.Outcomes == nil {
+			return nil
+		}
+		return []rollout.Record{rec}
 	})
 	if err != nil {
 		r.fail(j, err)
@@ -113,6 +136,8 @@ func (c *calls) mayNot() string {
 		return events.CodeNotAuthorized
 	case c.short():
 		return events.CodeTimeShort
+	case time.Since(c.looked) > factsAge:
+		return factsOld
 	}
 	return ""
 }
@@ -225,11 +250,14 @@ func (c *calls) claimFor(j *job, ids []string, call string) []string {
 	err := j.ledger.write(c.ctx, func(s *rollout.State) []rollout.Record {
 		allowed := ids
 		if j.ledger.foreign != j.seen { // others wrote meanwhile: what was decided may not hold
-			d := rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), c.now)
-			allowed = d.Begin
-			if !d.Need.Empty() {
-				allowed = nil
+			j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), c.now)
+			if !j.decision.Need.Empty() {
+				j.decision.Begin = nil
 			}
+			j.seen, j.raced = j.ledger.foreign, true
+		}
+		if j.raced {
+			allowed = j.decision.Begin
 		}
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		facts := c.factsOf(s.Work.RegionID, nil)

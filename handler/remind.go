@@ -20,8 +20,6 @@ const (
 	slack = 15 * time.Second
 	// overdue is after how long a tick that did not come is taken for lost.
 	overdue = 5 * time.Minute
-	// republish is when to try again what MNS did not take.
-	republish = 30 * time.Second
 	// maxTickBody keeps a tick that carries records below what MNS takes.
 	maxTickBody = 60_000
 )
@@ -50,9 +48,6 @@ func (r *run) publish() {
 // conclude decides once more, now that the calls are made, without asking
 // anybody: what has ended is closed, and what has not says when to look again.
 func (r *run) conclude(j *job) error {
-	if j.paused {
-		return nil
-	}
 	var d rollout.Decision
 	seen := 0
 	j.ledger.view(func(s *rollout.State) {
@@ -63,12 +58,12 @@ func (r *run) conclude(j *job) error {
 		f := r.factsOf(s.Work.RegionID, j.busy)
 		for _, id := range s.Order {
 			x := s.Desktops[id]
-			if (x.Phase == rollout.Begun || x.Phase == rollout.Accepted) && !x.BegunAt.Before(r.now) {
+			if (x.Phase == rollout.Begun || x.Phase == rollout.Accepted) && !x.BegunAt.Before(r.start) {
 				delete(f.Desktops, id) // what was read before the call says nothing of it
 				delete(f.Changes, id)
 			}
 		}
-		d = rollout.Decide(s, r.Rules, f, r.business().UTC())
+		d = j.able(rollout.Decide(s, r.Rules, f, r.business().UTC()))
 	})
 	switch {
 	case !d.Need.Empty():
@@ -104,11 +99,13 @@ func earlier(a, b time.Time) time.Time {
 func (r *run) remind() {
 	for _, j := range r.live() {
 		again := j.decision.Again
-		var quiet, open bool
-		j.ledger.view(func(s *rollout.State) { quiet, open = s.Quiet(), s.Open() })
-		if !quiet {
-			again = earlier(again, r.business().Add(republish))
-		}
+		var open bool
+		j.ledger.view(func(s *rollout.State) {
+			open = s.Open()
+			if since, fresh := s.Unsaid(); fresh {
+				again = earlier(again, r.business().Add(rollout.Pace(r.business().Sub(since))))
+			}
+		})
 		if again.IsZero() {
 			continue
 		}
@@ -153,7 +150,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	var n int
 	var coming time.Time
 	j.ledger.view(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if coming.After(now) && !coming.After(at.Add(slack)) {
+	if coming.After(now) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
@@ -174,17 +171,23 @@ func (r *run) tick(j *job, at time.Time) error {
 }
 
 // insure puts a tick on the queue that comes after the invocation must have
-// ended, before anything is begun: whatever kills us, the journal is looked at
-// again.
+// ended, before anything is read or begun: whatever kills us, the journal is
+// looked at again. In the end the tick that is really wanted overtakes it.
 func (r *run) insure(j *job) error {
 	if r.Queue == nil || r.Journal == nil {
 		return nil
 	}
 	left := rollout.CallLimit
-	if deadline, bounded := r.ctx.Deadline(); bounded {
-		left = time.Until(deadline)
+	if !r.deadline.IsZero() {
+		left = time.Until(r.deadline)
 	}
-	return r.tick(j, r.business().Add(left+grace))
+	at := r.business().Add(left + grace)
+	var sure bool
+	j.ledger.view(func(s *rollout.State) { sure = !s.Open() || s.TickAt.After(r.now) && !s.TickAt.After(at.Add(slack)) })
+	if sure {
+		return nil
+	}
+	return r.tick(j, at)
 }
 
 // carry sends what is unfinished to ourselves, for want of a journal, in as many

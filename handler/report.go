@@ -17,7 +17,7 @@ type Report = events.Report
 type tally struct {
 	mu       sync.Mutex
 	messages int
-	skipped  int // events that are none of our business
+	skipped  int             // events that are none of our business
 	looked   map[string]bool // desktops that ECD was asked about
 	outcomes map[events.Status]int
 	open     map[string]bool

@@ -14,47 +14,89 @@ import (
 func (s *State) Compact(ids []string) []Record {
 	w := *s.Work
 	w.Desktops = ids
-	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Work: &w}}
+	c := compaction{published: map[events.Status][]string{}}
 	for _, id := range ids {
-		d := s.Desktops[id]
-		last := func(status events.Status) Group {
-			return Group{Status: status, Code: d.Last.Code, Message: d.Last.Message, Until: d.Again, Desktops: []string{id}}
-		}
-		for range d.Attempt {
-			out = append(out, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: []string{id}, From: []string{d.From}})
-		}
-		switch d.Phase {
-		case Begun:
-			if !d.CallEnded.IsZero() {
-				g := last(events.StatusDeferred)
-				g.Code = events.CodeOutcomeUnknown
-				out = append(out, Record{Kind: KindEnded, At: d.CallEnded, Call: d.Call, Outcomes: []Group{g}})
-			}
-		case Accepted:
-			out = append(out, Record{Kind: KindSettled, At: d.AcceptedAt, Outcomes: []Group{last(events.StatusAccepted)}})
-			if d.Seen {
-				out = append(out, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: []string{id}})
-			}
-		case Pending:
-			if d.Attempt > 0 {
-				out = append(out, Record{Kind: KindAgain, At: d.BegunAt, Desktops: []string{id}})
-			}
-			if d.WaitCode != "" {
-				g := last(events.StatusDeferred)
-				g.Code = d.WaitCode
-				out = append(out, Record{Kind: KindSettled, At: d.WaitSince, Outcomes: []Group{g}})
-			}
-		case Final:
-			out = append(out, Record{Kind: KindSettled, At: d.DoneAt, Outcomes: []Group{last(d.Last.Status)}})
-		}
-		if d.Held {
-			out = append(out, Record{Kind: KindHolding, At: d.BegunAt, Desktops: []string{id}})
-		}
-		if d.Stopped {
-			out = append(out, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: []string{id}})
+		c.desktop(s.Desktops[id])
+	}
+	// Kind by kind, so that joining desktops keeps the order of each one's own.
+	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Work: &w}}
+	for _, kind := range c.steps {
+		out = append(out, merged(kind)...)
+	}
+	rec := Record{Kind: KindPublished, At: s.OpenedAt}
+	for _, status := range events.Statuses {
+		if ids := c.published[status]; ids != nil {
+			rec.Outcomes = append(rec.Outcomes, Group{Status: status, Desktops: ids})
 		}
 	}
-	return append(merged(out), s.alreadyPublished(ids)...)
+	if rec.Outcomes == nil {
+		return out
+	}
+	return append(out, rec)
+}
+
+// compaction gathers the records of single desktops by the step of a desktop's
+// life that they tell, in the order of that life.
+type compaction struct {
+	steps     [6][]Record
+	published map[events.Status][]string
+}
+
+const (
+	stepBegun = iota
+	stepEnded
+	stepAccepted
+	stepAgain
+	stepWaiting
+	stepFinal
+)
+
+func (c *compaction) add(step int, r Record) { c.steps[step] = append(c.steps[step], r) }
+
+// outcome tells an outcome, and that it is published if it is.
+func (c *compaction) outcome(step int, d *Desktop, r Record, g Group) {
+	g.Desktops = []string{d.ID}
+	if i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool { return o.Status == g.Status }); i >= 0 {
+		o := d.Unpublished[i]
+		g.Code, g.Message, r.RequestID = o.Code, o.Message, o.RequestID
+	} else {
+		c.published[g.Status] = append(c.published[g.Status], d.ID)
+	}
+	r.Outcomes = []Group{g}
+	c.add(step, r)
+}
+
+func (c *compaction) desktop(d *Desktop) {
+	id := []string{d.ID}
+	for range d.Attempt {
+		c.add(stepBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
+	}
+	final := d.Phase == Final
+	switch {
+	case d.Phase == Begun && !d.CallEnded.IsZero():
+		c.outcome(stepEnded, d, Record{Kind: KindEnded, At: d.CallEnded, Call: d.Call},
+			Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: d.Last.Message})
+	case d.Phase == Accepted, final && d.Touched:
+		c.outcome(stepAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
+		if d.Seen {
+			c.add(stepAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
+		}
+	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
+		c.add(stepAgain, Record{Kind: KindAgain, At: d.BegunAt, Desktops: id})
+	}
+	if d.Phase == Pending && d.WaitCode != "" {
+		c.outcome(stepWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
+			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
+	}
+	if final {
+		c.outcome(stepFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
+	}
+	if d.Held {
+		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
+	}
+	if d.Stopped {
+		c.add(stepFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
+	}
 }
 
 // merged joins neighbouring records that say the same of several desktops.
@@ -63,6 +105,7 @@ func merged(records []Record) []Record {
 		kind  Kind
 		at    time.Time
 		call  string
+		asked string
 		group groupKey
 	}
 	var out []Record
@@ -72,7 +115,7 @@ func merged(records []Record) []Record {
 			out = append(out, r)
 			continue
 		}
-		key := sameness{kind: r.Kind, at: r.At, call: r.Call}
+		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID}
 		for _, g := range r.Outcomes { // one at most
 			key.group = groupKey{Gist{g.Status, g.Code, g.Message}, g.Until}
 		}
@@ -101,29 +144,4 @@ func desktopsOf(r Record) []string {
 		return r.Outcomes[0].Desktops
 	}
 	return r.Desktops
-}
-
-// alreadyPublished says which of the outcomes that Compact tells anew are out.
-func (s *State) alreadyPublished(ids []string) []Record {
-	groups := map[events.Status]*Group{}
-	rec := Record{Kind: KindPublished, At: s.OpenedAt}
-	for _, id := range ids {
-		d := s.Desktops[id]
-		if d.Last.Status == "" || slices.ContainsFunc(d.Unpublished, func(o Outcome) bool { return o.Status == d.Last.Status }) {
-			continue
-		}
-		if groups[d.Last.Status] == nil {
-			groups[d.Last.Status] = &Group{Status: d.Last.Status}
-		}
-		groups[d.Last.Status].Desktops = append(groups[d.Last.Status].Desktops, id)
-	}
-	for _, status := range events.Statuses {
-		if g := groups[status]; g != nil {
-			rec.Outcomes = append(rec.Outcomes, *g)
-		}
-	}
-	if rec.Outcomes == nil {
-		return nil
-	}
-	return []Record{rec}
 }

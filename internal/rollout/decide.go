@@ -23,6 +23,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -90,6 +91,9 @@ type Decision struct {
 	// What is to be done to desktops, each after its record.
 	Hold, Release, Stop, Start []string
 	Command                    Command
+	// Left are desktops that we could not give back, for so long that an operator
+	// has to: they are in maintenance mode, or stopped, because of us.
+	Left []string
 	// Begin are the desktops whose rebuild may be begun, in order.
 	Begin []string
 	// Again is when to look again at the latest; zero when nothing is left.
@@ -171,12 +175,12 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindReleased, KindStarted} {
-		if ids := d.marks[k]; len(ids) > 0 {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindReleased, KindStarted} {
+		for ids := range slices.Chunk(d.marks[k], maxIDs) {
 			d.record(Record{Kind: k, Desktops: ids})
 		}
 	}
-	for groups := range slices.Chunk(d.settled, maxGroups) {
+	for _, groups := range portions(d.settled) {
 		d.record(Record{Kind: KindSettled, Outcomes: groups})
 	}
 	d.out.Records = append(d.out.Records, follows...)
@@ -185,9 +189,35 @@ func (d *decider) finish() {
 	}
 }
 
-// maxGroups bounds a record, so that its line stays far below what a journal
-// takes.
-const maxGroups = 1000
+// Bounds of a record, so that its line stays far below what a journal takes:
+// outcomes, desktops, and bytes of a message.
+const (
+	maxGroups  = 250
+	maxIDs     = 10_000
+	maxMessage = 512
+)
+
+// portions deals groups out to records. No group has more than maxIDs desktops.
+func portions(groups []Group) [][]Group {
+	var out [][]Group
+	ids := 0
+	for _, g := range groups {
+		if n := len(out); n == 0 || len(out[n-1]) >= maxGroups || ids+len(g.Desktops) > maxIDs {
+			out, ids = append(out, nil), 0
+		}
+		out[len(out)-1] = append(out[len(out)-1], g)
+		ids += len(g.Desktops)
+	}
+	return out
+}
+
+// cut bounds a message; ECD's own, or a command's output, may be long.
+func cut(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+}
 
 func (d *decider) record(r Record) {
 	r.At = d.now
@@ -251,8 +281,9 @@ func (d *decider) settle(x *Desktop, status events.Status, code, message string)
 }
 
 func (d *decider) group(x *Desktop, k groupKey) {
+	k.Message = cut(k.Message)
 	i, known := d.groups[k]
-	if !known {
+	if !known || len(d.settled[i].Desktops) >= maxIDs {
 		i = len(d.settled)
 		d.groups[k] = i
 		d.settled = append(d.settled, Group{Status: k.Status, Code: k.Code, Message: k.Message, Until: k.until})
@@ -266,7 +297,7 @@ func (d *decider) postpone(x *Desktop, code, message string) {
 	d.open++
 	until := d.now.Add(30 * time.Second)
 	if x.WaitCode == code {
-		until = d.now.Add(pace(d.now.Sub(x.WaitSince)))
+		until = d.now.Add(Pace(d.now.Sub(x.WaitSince)))
 	} else {
 		d.group(x, groupKey{Gist{events.StatusDeferred, code, message}, until})
 	}
@@ -423,7 +454,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bo
 // sessions returns the policy towards users of the desktop at this time.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 	policy := s.Policy
-	if policy == fleet.Wait && d.now.Sub(d.waveBegun(x)) >= s.Deadline {
+	if policy == fleet.Wait && d.now.Sub(later(d.waveBegun(x), x.Retried)) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {
@@ -435,6 +466,13 @@ func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 		return guard.SkipInUse
 	}
 	return guard.RefuseInUse
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (d *decider) waveBegun(x *Desktop) time.Time {
@@ -451,7 +489,7 @@ func (d *decider) waveBegun(x *Desktop) time.Time {
 func (d *decider) unread(x *Desktop, u Unread) {
 	if x.Phase != Pending {
 		d.open++
-		d.again(d.now.Add(time.Minute))
+		d.again(d.now.Add(Pace(d.now.Sub(x.BegunAt))))
 		return
 	}
 	if d.waited(x, u.Code) >= askLimit {
@@ -468,6 +506,8 @@ func (d *decider) wait(x *Desktop, v guard.Verdict) {
 	}
 	waited := d.waited(x, v.Code)
 	switch {
+	case !x.WaitFirst.IsZero() && d.now.Sub(x.WaitFirst) >= waitLimit && d.s.Work.Request():
+		d.settle(x, events.StatusRefused, v.Code, fmt.Sprintf("given up after %s: %s", waitLimit, v.Message))
 	case v.Code == events.CodeImageCreating && waited >= imageLimit:
 		d.settle(x, events.StatusRefused, events.CodeImageNotAvailable, fmt.Sprintf("%s after %s", v.Message, imageLimit))
 	case (v.Code == events.CodeStatusWait || v.Code == events.CodeStopWait) && waited >= readyLimit:
@@ -479,8 +519,9 @@ func (d *decider) wait(x *Desktop, v guard.Verdict) {
 
 // passing are the reasons for which a call that may be made was not, again and
 // again.
-var passing = map[string]bool{
-	events.CodeThrottled: true, events.CodeNotAuthorized: true, events.CodeCallFailed: true, events.CodeTimeShort: true,
+// They end at some time.
+var passing = map[string]time.Duration{
+	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit, events.CodeTimeShort: waitLimit,
 }
 
 // goAhead begins a desktop to which no guard objects, or takes the next step
@@ -490,8 +531,8 @@ func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 	case d.f.Busy[x.ID] != "":
 		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
 		return
-	case passing[x.WaitCode] && d.waited(x, x.WaitCode) >= askLimit:
-		d.settle(x, events.StatusFailed, x.WaitCode, fmt.Sprintf("gave up after %s: %s", askLimit, x.Last.Message))
+	case passing[x.WaitCode] > 0 && d.waited(x, x.WaitCode) >= passing[x.WaitCode]:
+		d.settle(x, events.StatusFailed, x.WaitCode, fmt.Sprintf("gave up after %s: %s", passing[x.WaitCode], x.Last.Message))
 		return
 	case x.Denied >= maxDenied:
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(
@@ -502,7 +543,7 @@ func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 	case s != nil && s.StopFirst && now.Status == desktop.Running && d.now.Sub(x.StoppedAt) >= stopAgain:
 		d.out.Stop = append(d.out.Stop, x.ID)
 	case s != nil && s.StopFirst && now.Status == desktop.Running:
-		d.postpone(x, events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop and is still Running", x.ID))
+		d.wait(x, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", x.ID)})
 		return
 	default:
 		d.out.Begin = append(d.out.Begin, x.ID)
@@ -517,7 +558,8 @@ func (d *decider) letGo(x *Desktop) {
 		return
 	}
 	if d.now.Sub(x.DoneAt) >= giveUp {
-		return // said in the log each time; an operator has to do it now
+		d.out.Left = append(d.out.Left, x.ID)
+		return
 	}
 	d.giveBack(x)
 	d.kept++
@@ -528,7 +570,7 @@ func (d *decider) letGo(x *Desktop) {
 // again without us, needs nothing; one that is on its way to being stopped is
 // started when it is.
 func (d *decider) giveBack(x *Desktop) {
-	d.again(d.now.Add(pace(d.now.Sub(x.StoppedAt))))
+	d.again(d.now.Add(Pace(d.now.Sub(x.StoppedAt))))
 	now, asked := d.f.Desktops[x.ID]
 	if !asked {
 		if _, unread := d.f.Unread[x.ID]; !unread {

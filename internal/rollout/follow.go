@@ -22,12 +22,16 @@ func (d *decider) unknown(x *Desktop) {
 			return
 		}
 	}
+	if d.now.Sub(asked) >= giveUp {
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf(
+			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
+		return
+	}
 	now, ok := d.read(x)
 	if !ok {
 		return
 	}
-	if now == nil && d.now.Sub(asked) >= Settling {
-		d.gone(x)
+	if now == nil && d.gone(x) {
 		return
 	}
 	change, ok := d.change(x)
@@ -66,14 +70,24 @@ func (d *decider) unknown(x *Desktop) {
 		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last)
 	default:
 		d.open++
-		d.again(d.now.Add(pace(d.now.Sub(asked))))
+		d.again(d.now.Add(Pace(d.now.Sub(asked))))
 	}
 }
 
-// gone settles a desktop that ECD no longer lists though its rebuild was begun.
-// Its records cannot be asked for any more.
-func (d *decider) gone(x *Desktop) {
+// gone settles a desktop that ECD does not list, in two looks a settling time
+// apart, though its rebuild was begun. Its records cannot be asked for any more.
+func (d *decider) gone(x *Desktop) bool {
+	switch {
+	case x.MissingAt.IsZero():
+		d.mark(KindMissing, x)
+		d.again(d.now.Add(Settling))
+		return false
+	case d.now.Sub(x.MissingAt) < Settling:
+		d.again(x.MissingAt.Add(Settling))
+		return false
+	}
 	d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
+	return true
 }
 
 // change returns ECD's newest record of an image change that belongs to the
@@ -117,8 +131,7 @@ func (d *decider) follow(x *Desktop) {
 	if !ok {
 		return
 	}
-	if now == nil && took >= Settling {
-		d.gone(x)
+	if now == nil && d.gone(x) {
 		return
 	}
 	spec := d.s.Work.SpecOf(x.ID)
@@ -141,22 +154,22 @@ func (d *decider) follow(x *Desktop) {
 		return
 	}
 	d.open++
-	d.again(d.now.Add(pace(took)))
+	d.again(d.now.Add(Pace(took)))
 }
 
 // arrived says whether a desktop that is Running or Stopped is where its
-// rebuild was to bring it. For a reset the image says nothing: it must have been
-// seen Rebuilding, or ECD's record must say that it succeeded.
+// rebuild was to bring it. For a reset the image says nothing: ECD's record must
+// say that it succeeded or, if there is none, it must have been seen Rebuilding.
 func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) bool {
 	wanted := cmp.Or(spec.ImageID, x.From)
 	if now.ImageID != wanted || x.From != wanted {
 		return now.ImageID == wanted
 	}
-	if x.Seen {
-		return true
-	}
 	c, ok := d.change(x)
-	return ok && c != nil && c.State == desktop.ChangeSucceeded
+	if c != nil {
+		return c.State == desktop.ChangeSucceeded
+	}
+	return ok && x.Seen
 }
 
 // ended asks ECD's records about a rebuild that shows no success, and settles
@@ -177,14 +190,25 @@ func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.D
 	return true
 }
 
-// prove completes a desktop that has arrived once it has been stable and has
-// passed its check, where its fleet wants that.
+// prove completes a desktop that has arrived once it is in the wanted status, has
+// been stable and has passed its check, where its fleet wants that. A request's
+// desktop that stays in another status is completed all the same: it has the
+// image, and ECD does not say that it keeps to AfterStatus.
 func (d *decider) prove(x *Desktop, now *desktop.Desktop) {
 	var check fleet.Check
 	if s := d.strategy(now); s != nil && !d.s.Work.Request() {
 		check = s.Check
 	}
+	wanted := d.s.Work.AfterStatus
+	late := d.now.Sub(x.AcceptedAt) >= d.timeout(x, now)
 	switch {
+	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero() && !late:
+		d.open++
+		d.again(d.now.Add(Pace(d.now.Sub(x.AcceptedAt))))
+	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero() && !d.s.Work.Request():
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted))
+	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero():
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("it is on the image, but it is %s and not %s", now.Status, wanted))
 	case x.ArrivedAt.IsZero() && (check.Stable > 0 || check.Command != ""):
 		d.mark(KindArrived, x)
 		d.open++
@@ -203,8 +227,8 @@ func (d *decider) prove(x *Desktop, now *desktop.Desktop) {
 func (d *decider) check(x *Desktop, now *desktop.Desktop, c fleet.Check) {
 	over := d.now.Sub(x.ArrivedAt) >= c.Stable+readyLimit
 	switch {
-	case x.Check == "" && now.Status != desktop.Running && over:
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check needs desktop %s Running, and it is %s", x.ID, now.Status))
+	case x.Check == "" && over:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check could not be run on desktop %s, which is %s", x.ID, now.Status))
 		return
 	case x.Check == "" && now.Status != desktop.Running:
 		d.open++

@@ -51,6 +51,10 @@ const (
 	// desktop that waits for it has failed.
 	askLimit = 6 * time.Hour
 
+	// waitLimit is how long a request's desktop may wait in all, for whatever
+	// reason, and how long one may wait for its turn. A rollout has its own limit.
+	waitLimit = 7 * 24 * time.Hour
+
 	// giveUp is how long after acceptance a desktop is followed though ECD cannot
 	// be read at all.
 	giveUp = 24 * time.Hour
@@ -62,8 +66,8 @@ const (
 
 var zero time.Time
 
-// pace returns how long to wait before looking again at something that has
+// Pace returns how long to wait before looking again at something that has
 // taken since long: a third of it, so that what is slow is asked for less often.
-func pace(since time.Duration) time.Duration {
+func Pace(since time.Duration) time.Duration {
 	return min(max(since/3, 30*time.Second), 5*time.Minute).Round(time.Second)
 }

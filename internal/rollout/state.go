@@ -33,20 +33,23 @@ type Desktop struct {
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
 	Attempt    int       // calls that may have reached ECD
-	From       string    // the image it was on before the first call
+	From       string    // the image it was on before the first call that may have changed it
 	Touched    bool      // ECD accepted a rebuild of it at some time
 	Seen       bool      // seen Rebuilding since the call
 
 	WaitCode  string    // why it is not begun, if it is waiting
 	WaitSince time.Time // since when, for that reason
 	Again     time.Time // not to be begun before
+	WaitFirst time.Time // since when, for whatever reason
 	Denied    int       // how often ECD said that the status does not allow it
+	Retried   time.Time // when somebody asked for another try
 
 	Held      bool      // in maintenance mode by us, or about to be: ours to release
 	Entered   bool      // certainly in maintenance mode
 	Stopped   bool      // told to stop by us: ours to start, unless it is rebuilt
 	StoppedAt time.Time // when it was told last
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
+	MissingAt time.Time // when ECD first did not list it though it was begun
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
@@ -168,6 +171,22 @@ func (s *State) Quiet() bool {
 	return len(s.UnpublishedNews) == 0 && len(s.Fresh()) == 0
 }
 
+// Unsaid returns since when the world should know something that it does not.
+func (s *State) Unsaid() (since time.Time, any bool) {
+	note := func(at time.Time) {
+		if !any || at.Before(since) {
+			since, any = at, true
+		}
+	}
+	for _, n := range s.UnpublishedNews {
+		note(n.At)
+	}
+	for _, id := range s.Fresh() {
+		note(s.Desktops[id].Unpublished[0].At)
+	}
+	return since, any
+}
+
 // Fresh returns the desktops of which something is not published yet.
 func (s *State) Fresh() []string {
 	var out []string
@@ -230,7 +249,7 @@ func (s *State) apply(r *Record) {
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
-	case KindAgain, KindSeen, KindArrived, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
+	case KindAgain, KindSeen, KindArrived, KindMissing, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.mark(r)
@@ -310,9 +329,9 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Seen, d.ArrivedAt, d.Check = false, time.Time{}, ""
+		d.Seen, d.ArrivedAt, d.MissingAt, d.Check = false, time.Time{}, time.Time{}, ""
 		d.Attempt++
-		if d.From == "" && i < len(r.From) {
+		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
 		}
 	}
@@ -342,6 +361,8 @@ func (d *Desktop) mark(r *Record) {
 		d.Stopped = false
 	case KindArrived:
 		d.ArrivedAt = r.At
+	case KindMissing:
+		d.MissingAt = r.At
 	case KindChecking:
 		d.Check, d.CheckedAt = r.Call, r.At
 	}
@@ -350,11 +371,8 @@ func (d *Desktop) mark(r *Record) {
 // outcome gives one desktop an outcome and moves it to the phase that follows.
 func (s *State) outcome(r *Record, g Group, id string) {
 	d := s.Desktops[id]
-	if d == nil || d.Phase == Final {
-		return // told twice, or too late
-	}
-	if r.Kind == KindEnded && (d.Call != r.Call || d.Phase != Begun) {
-		return // the end of a call that was settled otherwise meanwhile
+	if d == nil || !d.may(r, g.Status) {
+		return
 	}
 	o := Outcome{Gist: Gist{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
 		RequestID: r.RequestID, From: d.From}
@@ -362,10 +380,13 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	switch g.Status {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
-		d.WaitCode, d.WaitSince, d.Again = "", time.Time{}, time.Time{}
+		d.WaitCode, d.WaitSince, d.WaitFirst, d.Again = "", time.Time{}, time.Time{}, time.Time{}
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
+		if d.Phase == Accepted && g.Code != events.CodeRebuildFailed {
+			d.Stopped = false // the rebuild leaves it as asked; one that failed, as it was
+		}
 		d.Phase, d.DoneAt = Final, r.At
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
@@ -379,6 +400,24 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	}
 	o.N = d.counts.add(g.Status)
 	d.Unpublished = append(d.Unpublished, o)
+}
+
+// may says whether a record may give the desktop that status now. What was
+// written too late, or told twice, or lost a race, changes nothing: a desktop
+// whose rebuild was begun is not refused any more, and what is final stays so.
+func (d *Desktop) may(r *Record, status events.Status) bool {
+	if r.Kind == KindEnded {
+		return d.Phase == Begun && d.Call == r.Call
+	}
+	switch status {
+	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
+		return d.Phase == Pending
+	case events.StatusAccepted:
+		return d.Phase == Begun
+	case events.StatusCompleted:
+		return d.Phase == Accepted
+	}
+	return d.Phase != Final // failed, and what a later version may know
 }
 
 // deferred keeps a desktop of unknown fate where it is, and makes every other
@@ -396,11 +435,11 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		}
 		d.Phase = Pending
 	}
-	if d.Phase == Begun {
-		return
-	}
 	if d.WaitCode != g.Code {
 		d.WaitCode, d.WaitSince = g.Code, r.At
+	}
+	if d.WaitFirst.IsZero() {
+		d.WaitFirst = r.At
 	}
 	d.Again = g.Until
 }

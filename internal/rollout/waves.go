@@ -98,8 +98,8 @@ func (d *decider) stand(code, message string, until time.Time) {
 	} else {
 		d.again(until)
 	}
-	if w := d.s.Waiting; w != nil && w.Code == code && w.Message == message {
-		return
+	if w := d.s.Waiting; w != nil && w.Code == code {
+		return // how many, or of what request, may change each time
 	}
 	r := &events.Reason{Code: code, Message: message}
 	if !until.IsZero() {
@@ -339,7 +339,7 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 
 // maxWave bounds a wave, so that its record stays far below what a journal
 // takes. Whoever is left over comes in a further wave.
-const maxWave = 20_000
+const maxWave = maxIDs
 
 // askAhead is how many desktops beyond what there is room for are read at once
 // while looking for some that may be begun.
