@@ -1,0 +1,236 @@
+package rollout_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+var start = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+
+// journal makes up the journal of a request or of a rollout: not one that ever
+// was written, but records of every kind in any order, some about desktops that
+// nobody knows, some of a kind that nobody knows.
+func journal(r *rand.Rand, lines int) []rollout.Record {
+	ids := []string{"ecd-1", "ecd-2", "ecd-3", "ecd-4", "ecd-nobody"}
+	some := func() []string {
+		var out []string
+		for _, id := range ids {
+			if r.IntN(2) == 0 {
+				out = append(out, id)
+			}
+		}
+		return out
+	}
+	work := rollout.Work{ID: "w", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	if r.IntN(2) == 0 {
+		work.Desktops = ids[:4]
+	} else {
+		work.ID, work.Fleet, work.ReleaseID = "w/office", "office", "w"
+	}
+	kinds := []rollout.Kind{rollout.KindWave, rollout.KindWaveEnded, rollout.KindBegun, rollout.KindEnded, rollout.KindSettled, rollout.KindAgain,
+		rollout.KindSeen, rollout.KindPublished, rollout.KindTick, rollout.KindArrived, rollout.KindHolding, rollout.KindHeld, rollout.KindReleased,
+		rollout.KindStopping, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
+		rollout.KindSuperseded, rollout.KindClosed, "of-a-later-version"}
+	codes := []string{events.CodeSuccess, events.CodeOutcomeUnknown, events.CodeThrottled, events.CodeStatusWait, rollout.IncorrectDesktopStatus}
+	out := []rollout.Record{{Kind: rollout.KindOpened, At: start, Work: &work}}
+	for n := range lines {
+		at := start.Add(time.Duration(n) * time.Minute)
+		rec := rollout.Record{Kind: kinds[r.IntN(len(kinds))], At: at, Desktops: some(), Call: fmt.Sprint("c", r.IntN(4)), By: "i"}
+		switch rec.Kind {
+		case rollout.KindBegun:
+			for range rec.Desktops {
+				rec.From = append(rec.From, "m-old")
+			}
+		case rollout.KindEnded, rollout.KindSettled, rollout.KindPublished:
+			rec.Outcomes = []rollout.Group{{Status: events.Statuses[r.IntN(len(events.Statuses))], Code: codes[r.IntN(len(codes))], Desktops: rec.Desktops, N: r.IntN(3), Until: at.Add(time.Minute)}}
+			rec.Desktops = nil
+		case rollout.KindWave:
+			rec.Wave, rec.Waves, rec.Size = 1+r.IntN(3), 3, 4
+		case rollout.KindWaveEnded:
+			rec.Wave = 1 + r.IntN(3)
+		case rollout.KindTick:
+			rec.N, rec.Until = r.IntN(10), at.Add(time.Minute)
+		case rollout.KindWaiting, rollout.KindHalted:
+			rec.Reason = &events.Reason{Code: events.CodeSoaking, Message: "because"}
+		case rollout.KindControl:
+			rec.Action, rec.Who, rec.Message = events.Actions[r.IntN(len(events.Actions))], "alice", fmt.Sprint("message", r.IntN(5))
+		case rollout.KindSuperseded:
+			rec.Who = "v2/office"
+		case rollout.KindClosed:
+			if r.IntN(4) > 0 {
+				continue
+			}
+			rec.Digest = "sha256:x"
+		}
+		out = append(out, rec)
+	}
+	return out
+}
+
+// journals calls f with many journals.
+func journals(t *testing.T, f func(t *testing.T, r *rand.Rand, log []rollout.Record)) {
+	t.Helper()
+	for seed := range uint64(2000) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		f(t, r, journal(r, r.IntN(40)))
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func fold(log []rollout.Record) *rollout.State {
+	s := rollout.NewState()
+	s.Apply(log...)
+	return s
+}
+
+func TestAJournalFoldsTheSameHoweverItIsCutAndWritten(t *testing.T) {
+	journals(t, func(t *testing.T, r *rand.Rand, log []rollout.Record) {
+		want := fold(log)
+		cut := rollout.NewState()
+		for rest := log; len(rest) > 0; {
+			n := 1 + r.IntN(len(rest))
+			lines, err := rollout.Encode(rest[:n])
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := rollout.Decode(lines)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut.Apply(again...)
+			rest = rest[n:]
+		}
+		if !reflect.DeepEqual(cut, want) {
+			t.Errorf("got %+v\nwant %+v", cut, want)
+		}
+	})
+}
+
+func TestWhatIsPublishedTwiceCountsOnce(t *testing.T) {
+	journals(t, func(t *testing.T, r *rand.Rand, log []rollout.Record) {
+		var twice []rollout.Record
+		for _, rec := range log {
+			twice = append(twice, rec)
+			if rec.Kind == rollout.KindPublished || rec.Kind == rollout.KindTick {
+				twice = append(twice, rec)
+			}
+		}
+		once, again := fold(log), fold(twice)
+		for _, id := range once.Order {
+			if a, b := once.Desktops[id], again.Desktops[id]; !reflect.DeepEqual(a, b) {
+				t.Errorf("got %+v\nwant %+v", b, a)
+			}
+		}
+		if once.TickN != again.TickN || !once.TickAt.Equal(again.TickAt) || len(once.UnpublishedNews) != len(again.UnpublishedNews) {
+			t.Errorf("got tick %d at %s and %d news, want %d at %s and %d", again.TickN, again.TickAt, len(again.UnpublishedNews), once.TickN, once.TickAt, len(once.UnpublishedNews))
+		}
+	})
+}
+
+func TestRecordsOfALaterVersionAreIgnored(t *testing.T) {
+	journals(t, func(t *testing.T, r *rand.Rand, log []rollout.Record) {
+		var known []rollout.Record
+		for _, rec := range log {
+			if rec.Kind != "of-a-later-version" {
+				known = append(known, rec)
+			}
+		}
+		a, b := fold(log), fold(known)
+		if !reflect.DeepEqual(a.Desktops, b.Desktops) || a.Closed != b.Closed || !reflect.DeepEqual(a.Waves, b.Waves) {
+			t.Error("a record of an unknown kind changed something")
+		}
+	})
+}
+
+// A desktop is begun only while it is Pending, and what is final stays so until
+// somebody asks for another try: whatever is written, in whatever order.
+func TestNoRecordTakesADesktopBackFromItsEnd(t *testing.T) {
+	journals(t, func(t *testing.T, r *rand.Rand, log []rollout.Record) {
+		s := rollout.NewState()
+		for _, rec := range log {
+			ended := map[string]bool{}
+			for id, d := range s.Desktops {
+				ended[id] = d.Phase == rollout.Final
+			}
+			s.Apply(rec)
+			retry := rec.Kind == rollout.KindControl && rec.Action == events.ActionRetry
+			for id, was := range ended {
+				if was && s.Desktops[id].Phase != rollout.Final && !retry && rec.Kind != rollout.KindBegun {
+					t.Errorf("%s came back from its end by %+v", id, rec)
+				}
+			}
+		}
+	})
+}
+
+func TestOutcomesOfADesktopAreCountedWithoutGaps(t *testing.T) {
+	journals(t, func(t *testing.T, r *rand.Rand, log []rollout.Record) {
+		var kept []rollout.Record
+		for _, rec := range log {
+			if rec.Kind != rollout.KindPublished {
+				kept = append(kept, rec)
+			}
+		}
+		for id, d := range fold(kept).Desktops {
+			n := map[events.Status]int{}
+			for _, o := range d.Unpublished {
+				if n[o.Status]++; o.N != n[o.Status] {
+					t.Errorf("outcome %s of %s is number %d, want %d", o.Status, id, o.N, n[o.Status])
+				}
+			}
+		}
+	})
+}
+
+func TestDecodeRefusesWhatItMayNotUnderstand(t *testing.T) {
+	for name, lines := range map[string]string{
+		"a line that is cut off":   `{"v":1,"kind":"opened","at":"2026-11-23T08:00:00Z"}`,
+		"no JSON":                  "opened\n",
+		"no version":               `{"kind":"opened","at":"2026-11-23T08:00:00Z"}` + "\n",
+		"a version to come":        `{"v":2,"kind":"opened","at":"2026-11-23T08:00:00Z"}` + "\n",
+		"an empty line":            "\n",
+		"good, and then no record": `{"v":1,"kind":"opened","at":"2026-11-23T08:00:00Z"}` + "\n[]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := rollout.Decode([]byte(lines)); err == nil {
+				t.Errorf("got %+v, want an error", got)
+			}
+		})
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		lines, err := rollout.Encode(journal(r, 10))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(lines)
+	}
+	f.Fuzz(func(t *testing.T, lines []byte) {
+		records, err := rollout.Decode(lines)
+		if err != nil {
+			return
+		}
+		s := fold(records)
+		_, _, _ = s.Counts(), s.Quiet(), s.Undo()
+		again, err := rollout.Encode(records)
+		if err != nil {
+			t.Fatalf("what was read cannot be written: %v", err)
+		}
+		back, err := rollout.Decode(again)
+		if err != nil || len(back) != len(records) {
+			t.Fatalf("what was written cannot be read: %d records of %d, %v", len(back), len(records), err)
+		}
+	})
+}
