@@ -56,7 +56,11 @@ func (c *compaction) add(step int, r Record) { c.steps[step] = append(c.steps[st
 // outcome tells an outcome, and that it is published if it is.
 func (c *compaction) outcome(step int, d *Desktop, r Record, g Group) {
 	g.Desktops = []string{d.ID}
-	if i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool { return o.Status == g.Status }); i >= 0 {
+	// A deferral's code says whether the call's fate is unknown: an earlier one,
+	// for another reason, must not stand for it.
+	if i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool {
+		return o.Status == g.Status && (o.Status != events.StatusDeferred || o.Code == g.Code)
+	}); i >= 0 {
 		o := d.Unpublished[i]
 		g.Code, g.Message, r.RequestID = o.Code, o.Message, o.RequestID
 	} else {

@@ -1,0 +1,130 @@
+package rollout_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// life makes up what a function may have written about a request of some
+// desktops: each record fits what was written before it.
+func life(r *rand.Rand) *rollout.State {
+	ids := []string{"ecd-1", "ecd-2", "ecd-3", "ecd-4"}
+	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: start,
+		Work: &rollout.Work{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
+	for n := range 5 + r.IntN(40) {
+		at := start.Add(time.Duration(n+1) * time.Minute)
+		id := ids[r.IntN(len(ids))]
+		d := s.Desktops[id]
+		outcome := func(kind rollout.Kind, status events.Status, code string) rollout.Record {
+			return rollout.Record{Kind: kind, At: at, Call: d.Call, Outcomes: []rollout.Group{{Status: status, Code: code, Message: "because", Until: at.Add(time.Minute), Desktops: []string{id}}}}
+		}
+		mark := func(kind rollout.Kind) rollout.Record {
+			return rollout.Record{Kind: kind, At: at, Desktops: []string{id}}
+		}
+		var choices []rollout.Record
+		switch d.Phase {
+		case rollout.Pending:
+			choices = []rollout.Record{
+				{Kind: rollout.KindBegun, At: at, Call: fmt.Sprint("c", n), Desktops: []string{id}, From: []string{"m-old"}},
+				outcome(rollout.KindSettled, events.StatusDeferred, events.CodeStatusWait), outcome(rollout.KindSettled, events.StatusRefused, events.CodeDesktopNotReady),
+				mark(rollout.KindHolding), mark(rollout.KindStopping),
+			}
+		case rollout.Begun:
+			if d.CallEnded.IsZero() {
+				choices = []rollout.Record{outcome(rollout.KindEnded, events.StatusAccepted, events.CodeSuccess), outcome(rollout.KindEnded, events.StatusDeferred, events.CodeOutcomeUnknown),
+					outcome(rollout.KindEnded, events.StatusDeferred, events.CodeThrottled)}
+			} else {
+				choices = []rollout.Record{mark(rollout.KindAgain), outcome(rollout.KindSettled, events.StatusAccepted, events.CodeReconciled)}
+			}
+		case rollout.Accepted:
+			choices = []rollout.Record{outcome(rollout.KindSettled, events.StatusCompleted, events.CodeCompleted), outcome(rollout.KindSettled, events.StatusFailed, events.CodeRebuildFailed), mark(rollout.KindSeen)}
+		case rollout.Final:
+			choices = []rollout.Record{mark(rollout.KindReleased), mark(rollout.KindStarted)}
+		}
+		s.Apply(choices[r.IntN(len(choices))])
+		if len(d.Unpublished) > 0 && r.IntN(2) == 0 {
+			o := d.Unpublished[0]
+			s.Apply(rollout.Record{Kind: rollout.KindPublished, At: at, Outcomes: []rollout.Group{{Status: o.Status, N: o.N, Desktops: []string{id}}}})
+		}
+	}
+	return s
+}
+
+// vital is what a function without a journal must not forget of a desktop from
+// one tick to the next: how far it is, since when, what is ours to undo, and
+// which ends the world was not told of.
+func vital(d *rollout.Desktop) string {
+	v := fmt.Sprintf("phase %d attempt %d held %t stopped %t", d.Phase, d.Attempt, d.Held, d.Stopped)
+	if d.Attempt > 0 {
+		v += " from " + d.From
+	}
+	switch d.Phase {
+	case rollout.Pending:
+		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.Again)
+	case rollout.Begun:
+		v += fmt.Sprintf(" begun %s in %s ended %s", d.BegunAt, d.Call, d.CallEnded)
+	case rollout.Accepted:
+		v += fmt.Sprintf(" accepted %s seen %t", d.AcceptedAt, d.Seen)
+	case rollout.Final:
+		v += fmt.Sprintf(" done %s %v", d.DoneAt, d.Last)
+	}
+	for _, o := range d.Unpublished {
+		if o.Status != events.StatusDeferred {
+			v += " untold " + string(o.Status)
+		}
+	}
+	return v
+}
+
+func TestWhatATickCarriesFoldsToWhatMatters(t *testing.T) {
+	for seed := range uint64(3000) {
+		s := life(rand.New(rand.NewPCG(seed, 4)))
+		var ids []string
+		for _, id := range s.Order {
+			if d := s.Desktops[id]; d.Phase != rollout.Final || len(d.Unpublished) > 0 || d.Held || d.Stopped {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) == 0 {
+			continue
+		}
+		lines, err := rollout.Encode(s.Compact(ids))
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := rollout.Decode(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := fold(records)
+		for _, id := range ids {
+			if got, want := vital(again.Desktops[id]), vital(s.Desktops[id]); got != want {
+				t.Fatalf("seed %d: %s\n got %s\nwant %s\nfrom %s", seed, id, got, want, lines)
+			}
+		}
+	}
+}
+
+// A desktop that waited for its status, was begun and has an unknown fate has
+// two deferrals that the world may not know of. Only one of them says that it
+// must not be begun again.
+func TestATickDoesNotForgetThatACallsFateIsUnknown(t *testing.T) {
+	deferred := func(kind rollout.Kind, code string) rollout.Record {
+		return rollout.Record{Kind: kind, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: code, Desktops: []string{"ecd-1"}}}}
+	}
+	s := fold([]rollout.Record{
+		{Kind: rollout.KindOpened, At: start, Work: &rollout.Work{ID: "w", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		deferred(rollout.KindSettled, events.CodeStatusWait),
+		{Kind: rollout.KindBegun, At: start, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}},
+		deferred(rollout.KindEnded, events.CodeOutcomeUnknown),
+	})
+	if got := fold(s.Compact([]string{"ecd-1"})).Desktops["ecd-1"].Phase; got != rollout.Begun {
+		t.Errorf("got phase %d after a tick, want %d: it would be begun again", got, rollout.Begun)
+	}
+}
