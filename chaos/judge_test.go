@@ -94,7 +94,7 @@ func (w *world) heard() (finals map[string]map[string][]events.Outcome, ends map
 			finals[o.RequestID][o.DesktopID] = append(finals[o.RequestID][o.DesktopID], o)
 		case t.Type == events.TypeFinished:
 			ends[o.RequestID] = append(ends[o.RequestID], data.Digest)
-		case t.Type == events.RolloutCompleted.Type() || t.Type == events.RolloutRolledBack.Type():
+		case data.RolloutID != "" && data.Digest != "" && t.Type != events.RolloutPlan.Type(): // completed, rolled back, aborted or superseded
 			ends[data.RolloutID] = append(ends[data.RolloutID], data.Digest)
 		}
 	}

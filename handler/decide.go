@@ -200,6 +200,9 @@ func (r *run) act(j *job, d rollout.Decision) {
 	}
 }
 
+// holdPause is when to try again to put a desktop into maintenance mode.
+const holdPause = 5 * time.Minute
+
 // putOff defers the desktops that could not be put into maintenance mode. They
 // are given up like those that could not be rebuilt, and hold up nobody else.
 func (r *run) putOff(j *job, ids []string) {
@@ -209,7 +212,7 @@ func (r *run) putOff(j *job, ids []string) {
 		if err == nil {
 			continue
 		}
-		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: r.business().UTC().Add(time.Minute),
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: r.business().UTC().Add(holdPause),
 			Message: "putting it into maintenance mode: " + err.Error()}
 		if desktop.FateOf(err) == desktop.Forbidden {
 			g.Code = events.CodeNotAuthorized
