@@ -46,7 +46,7 @@ func (d *decider) unknown(x *Desktop) {
 	case change != nil:
 		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD's record of image changes shows that the rebuild began")
 		return
-	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID):
+	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !d.elsewhere(x):
 		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop as Rebuilding")
 		return
 	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
@@ -113,6 +113,13 @@ func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
 		}
 	}
 	return nil, true
+}
+
+// elsewhere says whether ECD records that the desktop is on its way to another
+// image than ours: then it is Rebuilding for somebody else.
+func (d *decider) elsewhere(x *Desktop) bool {
+	list := d.f.Changes[x.ID]
+	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(d.s.Work.SpecOf(x.ID).ImageID, x.From)
 }
 
 // follow sees an accepted rebuild to its end.

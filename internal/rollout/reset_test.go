@@ -73,3 +73,22 @@ func TestTheRebuildBeforeAResetIsNotTakenForIt(t *testing.T) {
 		t.Errorf("got %+v, want nothing settled", d)
 	}
 }
+
+// A desktop that is Rebuilding to another image, for another request, is not
+// ours, though it still shows the image that both found it on.
+func TestARebuildOnItsWayToAnotherImageIsNotTakenForOurs(t *testing.T) {
+	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	for _, image := range []string{"", "m-new"} {
+		s := rollout.NewState()
+		s.Apply(
+			rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: image}}},
+			rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
+		f := rollout.NewFacts()
+		f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Rebuilding, ImageID: "m-old"}
+		f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-other", State: desktop.Changing, Updated: at.Add(-10 * time.Second)}}
+		d := rollout.Decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
+		if !d.Need.Empty() || len(d.Records) > 0 {
+			t.Errorf("image %q: got %+v, want nothing settled", image, d)
+		}
+	}
+}
