@@ -112,6 +112,7 @@ type run struct {
 	byKey map[string]*job
 	facts map[string]*rollout.Facts // by region
 
+	logger *slog.Logger
 	out    outbox
 	mu     sync.Mutex
 	stop   error   // why nothing more is begun: the credentials may not
@@ -122,7 +123,7 @@ type run struct {
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	r := &run{
 		Handler: h, in: in, began: time.Now(), start: h.Now().UTC(), calls: h.Meter.Snapshot(),
-		byKey: map[string]*job{}, facts: map[string]*rollout.Facts{},
+		byKey: map[string]*job{}, facts: map[string]*rollout.Facts{}, logger: h.Log.With("invocation", in.RequestID),
 	}
 	r.now, r.deadline = r.start, zeroIfNone(ctx)
 	if r.deadline.IsZero() {
@@ -146,7 +147,7 @@ func (r *run) end() {
 }
 
 // log returns the invocation's logger.
-func (r *run) log() *slog.Logger { return r.Log.With("invocation", r.in.RequestID) }
+func (r *run) log() *slog.Logger { return r.logger }
 
 // redeliver notes that the payload must come again, and why.
 func (r *run) redeliver(err error) {

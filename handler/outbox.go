@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -186,6 +187,10 @@ func (o *outbox) work() {
 		if len(o.queue) == 0 {
 			return
 		}
+		if o.ctx.Err() != nil { // time is up: the ticks that remind of the rest matter more
+			o.giveUp()
+			continue
+		}
 		i := o.queue[0]
 		o.queue = o.queue[1:]
 		o.busy++
@@ -198,6 +203,20 @@ func (o *outbox) work() {
 			o.wake.Broadcast()
 		}
 	}
+}
+
+// giveUp leaves what is in the queue unpublished. What no journal knows of must
+// be delivered again. The lock is held.
+func (o *outbox) giveUp() {
+	o.log().Warn("not published: the time is up", "messages", len(o.queue))
+	for _, i := range o.queue {
+		if i.job == nil {
+			o.redeliver(fmt.Errorf("publishing %s: %w", i.event.ID, o.ctx.Err()))
+			break
+		}
+	}
+	o.queue = nil
+	o.wake.Broadcast()
 }
 
 func (o *outbox) publishOne(i item) error {

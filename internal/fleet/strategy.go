@@ -177,8 +177,8 @@ const MaxCommand = 12 << 10
 type Sessions struct {
 	// Policy is Wait, Skip or Force. Default Wait.
 	Policy Policy
-	// Deadline is how long Wait waits for one desktop, counted from when its
-	// wave began. Default 24h, 1m to 30d.
+	// Deadline is how long Wait waits for one desktop, counted from when it was
+	// due and found in use. Default 24h, 1m to 30d.
 	Deadline time.Duration
 	// After is what Wait does when the deadline has passed: Skip or Force.
 	// Default Skip.

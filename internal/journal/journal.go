@@ -66,8 +66,8 @@ type Store interface {
 // Limits of every store. They bound what a reader must hold in memory; a
 // request of 2,000 desktops writes some hundred KiB.
 const (
-	MaxLine   = 1 << 20  // bytes of a line with its newline
-	MaxAppend = 4 << 20  // bytes of one append
+	MaxLine   = 4 << 20  // bytes of a line with its newline; a rollback of 50,000 desktops is one
+	MaxAppend = 8 << 20  // bytes of one append
 	MaxLog    = 64 << 20 // bytes of a log
 	MaxKeys   = 100_000  // keys of one listing
 )

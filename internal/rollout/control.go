@@ -101,7 +101,7 @@ func (s *State) control(r *Record) {
 		for _, d := range s.Desktops {
 			if d.Phase == Final && d.Last.Status == events.StatusFailed {
 				d.Phase, d.WaitCode, d.Denied = Pending, "", 0
-				d.Again, d.Retried, d.WaitFirst = r.At, r.At, time.Time{}
+				d.Again, d.WaitFirst = r.At, time.Time{}
 				if w := s.Wave(); w != nil {
 					w.EndedAt, w.Approved = zero, ""
 				}

@@ -454,7 +454,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bo
 // sessions returns the policy towards users of the desktop at this time.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 	policy := s.Policy
-	if policy == fleet.Wait && d.now.Sub(later(d.waveBegun(x), x.Retried)) >= s.Deadline {
+	if policy == fleet.Wait && d.waited(x, events.CodeSessionWait) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {
@@ -466,22 +466,6 @@ func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 		return guard.SkipInUse
 	}
 	return guard.RefuseInUse
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
-
-func (d *decider) waveBegun(x *Desktop) time.Time {
-	for i := range d.s.Waves {
-		if d.s.Waves[i].N == x.Wave {
-			return d.s.Waves[i].BegunAt
-		}
-	}
-	return d.s.OpenedAt
 }
 
 // unread deals with a desktop about which ECD could not be asked: it waits, and

@@ -148,6 +148,14 @@ func (d *decider) follow(x *Desktop) {
 		d.prove(x, now)
 		return
 	case still && now.ImageID != x.From && now.ImageID != spec.ImageID:
+		c, ok := d.change(x)
+		if !ok {
+			return
+		}
+		if c != nil && c.State == desktop.ChangeSucceeded {
+			d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("ECD records that it was rebuilt; it is on %s by now", now.ImageID))
+			return
+		}
 		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
 		return
 	case !x.ArrivedAt.IsZero() && still:

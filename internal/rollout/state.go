@@ -42,7 +42,6 @@ type Desktop struct {
 	Again     time.Time // not to be begun before
 	WaitFirst time.Time // since when, for whatever reason
 	Denied    int       // how often ECD said that the status does not allow it
-	Retried   time.Time // when somebody asked for another try
 
 	Held      bool      // in maintenance mode by us, or about to be: ours to release
 	Entered   bool      // certainly in maintenance mode
@@ -484,7 +483,12 @@ func (s *State) close(r *Record) {
 		return
 	}
 	what := events.RolloutCompleted
-	if s.Work.Undoes != "" {
+	switch { // what did not come to its end is not told to be completed
+	case s.Superseded != "":
+		what = events.RolloutSuperseded
+	case s.Aborted != "":
+		what = events.RolloutAborted
+	case s.Work.Undoes != "":
 		what = events.RolloutRolledBack
 	}
 	s.tell(what, r, r.Reason, "")

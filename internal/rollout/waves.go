@@ -478,9 +478,13 @@ func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
 		return
 	}
 	reasons := map[string]int{}
+	since := d.now // the longest that somebody has been waited for
 	for _, x := range d.s.Desktops {
 		if x.Phase == Pending && x.WaitCode != "" {
 			reasons[x.WaitCode]++
+			if x.WaitCode == events.CodeSessionWait && x.WaitSince.Before(since) {
+				since = x.WaitSince
+			}
 		}
 	}
 	for _, g := range d.settled {
@@ -497,12 +501,9 @@ func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
 	if most == 0 {
 		return
 	}
-	var until time.Time
-	if w := d.s.Wave(); best == events.CodeSessionWait && w != nil {
-		until = w.BegunAt.Add(f.Strategy.Sessions.Deadline)
-	}
-	if !until.After(d.now) {
-		until = zero
+	until := zero
+	if best == events.CodeSessionWait && f.Strategy.Sessions.Deadline > 0 {
+		until = since.Add(f.Strategy.Sessions.Deadline)
 	}
 	text, known := waitText[best]
 	if !known {
