@@ -79,6 +79,10 @@ func allowance(t *testing.T, usual time.Duration) budget {
 // maxFindings ends a run: the first few say enough.
 const maxFindings = 5
 
+// atOnce is how many schedules are lived at the same time for each processor.
+// Much of their time the function waits before it tries something again.
+const atOnce = 3
+
 // run lives schedules until the budget is used up, some at once.
 func run(t *testing.T, b budget, live func(n int64) *world) {
 	t.Helper()
@@ -87,7 +91,7 @@ func run(t *testing.T, b budget, live func(n int64) *world) {
 	total := figures{}
 	began := time.Now()
 	var wg sync.WaitGroup
-	for range max(2, runtime.GOMAXPROCS(0)) {
+	for range atOnce * runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for time.Now().Before(b.until) && bad.Load() < maxFindings {
 				n := next.Add(1)
