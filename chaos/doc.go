@@ -19,6 +19,8 @@
 //	make chaos SCHEDULES=1000  so many schedules
 //
 // The files: chaos_test.go has the tests and their budget, plan_test.go makes up
-// a schedule, fleets_test.go its fleets, world_test.go lives it, wipes_test.go
-// judges each rebuild at the moment it starts, judge_test.go judges the end.
+// a schedule, fleets_test.go its fleets, world_test.go lives it, operator_test.go
+// is who has things go on that stand still, wipes_test.go judges each rebuild at
+// the moment it starts, judge_test.go judges the end, found_test.go keeps what
+// was found.
 package chaos

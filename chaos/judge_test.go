@@ -194,7 +194,9 @@ func (w *world) truthful(k *work, o events.Outcome, wiped, retries int) {
 	there := slices.ContainsFunc(w.wipes, func(x *wipe) bool {
 		return x.DesktopID == o.DesktopID && (o.ImageID == "" || x.ImageID == o.ImageID)
 	})
-	switch {
+	switch x := w.declared(o.DesktopID); {
+	case o.Status == events.StatusCompleted && x.EndsAs == "fail":
+		w.breaksLocked("%s of %s is said to be completed, and every rebuild of it fails", o.DesktopID, k.id)
 	case o.Status == events.StatusCompleted && !there:
 		w.breaksLocked("%s of %s is said to be completed, and was never rebuilt to %q", o.DesktopID, k.id, o.ImageID)
 	case (o.Status == events.StatusSkipped || o.Status == events.StatusRefused) && wiped > 0 && retries == 0:
