@@ -145,7 +145,7 @@ func machines(w *handlertest.World, n int) []string {
 	r := w.Rand
 	var ids []string
 	for i := range n {
-		m := &handlertest.Machine{Takes: time.Duration(90+r.IntN(900)) * time.Second, Early: r.IntN(3) == 0,
+		m := &handlertest.Machine{Takes: time.Duration(90+r.IntN(400)) * time.Second, Early: r.IntN(3) == 0,
 			Now: desktop.Desktop{ID: fmt.Sprintf("ecd-%04d", i), RegionID: region, Status: desktop.Running, Connection: desktop.Disconnected,
 				ImageID: "m-old", OS: "windows", SystemDiskGiB: 80, Tags: map[string]string{}}}
 		switch n := r.IntN(30); {
@@ -183,7 +183,7 @@ func machines(w *handlertest.World, n int) []string {
 func compose(w *handlertest.World, ids []string) []sent {
 	r := w.Rand
 	var all []sent
-	for n := range 1 + r.IntN(3) {
+	for n := range []int{1, 1, 2, 3}[r.IntN(4)] {
 		req := events.Request{RequestID: fmt.Sprintf("r%d", n+1), RegionID: region, ImageID: "m-new1"}
 		switch r.IntN(12) {
 		case 0:
@@ -305,5 +305,7 @@ func sameHoweverCut(w *handlertest.World, key string) {
 }
 
 func TestRequestsKeepThePromiseUnderEverySchedule(t *testing.T) {
-	schedules(t, 3000, requests)
+	schedules(t, 3000, requests, "accepted Success", "accepted Reconciled", "completed Completed", "deferred OutcomeUnknown", "deferred NotAuthorized",
+		"failed ChangedOutside", "failed OutcomeUnknown", "failed RebuildFailed", "failed RebuildTimeout", "refused ConflictingTargets",
+		"refused SessionActive", "skipped AlreadyOnImage", "skipped AlreadyRebuilding")
 }

@@ -284,5 +284,8 @@ func audit(w *handlertest.World, work string, log []rollout.Record) {
 }
 
 func TestRolloutsKeepThePromiseUnderEverySchedule(t *testing.T) {
-	schedules(t, 1000, rollouts)
+	schedules(t, 600, rollouts, "completed Completed", "accepted Reconciled", "failed RebuildFailed", "skipped Superseded", "skipped SessionSkipped",
+		events.RolloutHalted.Type()+" "+events.CodeTooManyFailures, events.RolloutWaiting.Type()+" "+events.CodeWindowClosed,
+		events.RolloutWaiting.Type()+" "+events.CodeSoaking, events.RolloutWaiting.Type()+" "+events.CodeApprovalAwaited,
+		events.RolloutPaused.Type()+" "+events.CodePaused, events.RolloutRolledBack.Type(), events.RolloutCompleted.Type())
 }
