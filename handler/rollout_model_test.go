@@ -2,6 +2,8 @@ package handler_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,8 +94,9 @@ func event(typ, id, subject string, data any) []byte {
 func operator(w *handlertest.World) func() {
 	acted := 0
 	return func() {
-		for work, key := range w.Journal.Works() {
-			s := w.Journal.State(key)
+		works := w.Journal.Works()
+		for _, work := range slices.Sorted(maps.Keys(works)) { // in one order, for the seed's sake
+			s := w.Journal.State(works[work])
 			if s.Closed || s.Superseded != "" || s.Aborted != "" {
 				continue
 			}
