@@ -41,8 +41,13 @@ check: test rest
 .PHONY: check
 
 # What CI runs besides the tests.
-rest: format vet tidy generated lint preview package fuzz chaos
+rest: format vet tidy generated lint preview package model fuzz chaos
 .PHONY: rest
+
+# Run the model of the promise under SCHEDULES schedules of requests and a fifth as many of rollouts (default 12500).
+model:
+	REGILD_SCHEDULES=$(or $(SCHEDULES),12500) $(GO) test -count=1 -run UnderEverySchedule ./handler
+.PHONY: model
 
 # Fail if a Go file is not gofmt'ed.
 format:
