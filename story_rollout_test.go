@@ -24,6 +24,7 @@ var rolloutWords = []command{
 	{"states", "prints how many desktops are on which image, in which status, and in maintenance mode", (*world).states},
 	{"join id field=value...", "adds a desktop", (*world).join},
 	{"purge", "loses everything that is on the request queue", (*world).purge},
+	{"expire rollout", "removes the rollout's journal, as a lifecycle rule does in time", (*world).expire},
 }
 
 func (w *world) until(args []string) error {
@@ -133,6 +134,14 @@ func (w *world) join(args []string) error {
 		return err
 	}
 	w.cloud.ECD.Add(d)
+	return nil
+}
+
+func (w *world) expire(args []string) error {
+	if len(args) != 1 {
+		return errors.New("a rollout is needed")
+	}
+	w.cloud.OSS.Remove(localcloud.JournalBucket, path.Join(localcloud.JournalPrefix, journal.Key("rollout", args[0])))
 	return nil
 }
 

@@ -25,12 +25,10 @@ const (
 	CodeChangedOutside    = "ChangedOutside"
 	CodeSuperseded        = "Superseded"
 	CodeSessionSkipped    = "SessionSkipped"
-	CodeNothingToRollBack = "NothingToRollBack"
 
 	CodeMalformedMessage     = "MalformedMessage"
 	CodeInvalidRequest       = "InvalidRequest"
 	CodeUnknownType          = "UnknownType"
-	CodeMessageTooLarge      = "MessageTooLarge"
 	CodeConflictingTargets   = "ConflictingTargets"
 	CodeRequestIdReused      = "RequestIdReused"
 	CodeRegionNotAllowed     = "RegionNotAllowed"
@@ -58,7 +56,6 @@ const (
 	CodeControlNotPossible   = "ControlNotPossible"
 	CodePlanChanged          = "PlanChanged"
 	CodeAborted              = "Aborted"
-	CodePreviousImageUnknown = "PreviousImageUnknown"
 	CodeEcsImage             = "EcsImage"
 	CodeFactsUnavailable     = "FactsUnavailable"
 	CodePanicked             = "Panicked"
@@ -70,11 +67,9 @@ const (
 	CodeWindowClosed    = "WindowClosed"
 	CodeSessionWait     = "SessionWait"
 	CodeStatusWait      = "StatusWait"
-	CodeMaintenanceWait = "MaintenanceWait"
 	CodeStopWait        = "StopWait"
 	CodeSoaking         = "Soaking"
 	CodeApprovalAwaited = "ApprovalAwaited"
-	CodeCheckRunning    = "CheckRunning"
 	CodePaused          = "Paused"
 	CodeMaxUnavailable  = "MaxUnavailable"
 
@@ -85,7 +80,6 @@ const (
 	CodeCallFailed      = "CallFailed"
 	CodeTooManyFailures = "TooManyFailures"
 	CodeRolloutTimeout  = "RolloutTimeout"
-	CodeInternalError   = "InternalError"
 )
 
 // Codes is the closed list of our codes, by status.
@@ -98,15 +92,13 @@ var Codes = []Code{
 	{CodeAlreadyOnImage, StatusSkipped, "The desktop is on the image already."},
 	{CodeAlreadyRebuilding, StatusSkipped, "The desktop is being rebuilt to the image already."},
 	{CodeLeftFleet, StatusSkipped, "The desktop is no longer in the fleet."},
-	{CodeChangedOutside, StatusSkipped, "Somebody else rebuilt, moved or released the desktop meanwhile; it is left as it is."},
+	{CodeChangedOutside, StatusFailed, "Somebody else rebuilt, moved or released the desktop meanwhile; it is left as it is."},
 	{CodeSuperseded, StatusSkipped, "A newer release for the fleet took over before the rebuild began."},
 	{CodeSessionSkipped, StatusSkipped, "Somebody is connected, and the fleet's rule is to skip such a desktop."},
-	{CodeNothingToRollBack, StatusSkipped, "The rollout did not change the desktop."},
 
 	{CodeMalformedMessage, StatusRefused, "The message cannot be read."},
 	{CodeInvalidRequest, StatusRefused, "The message can be read, but fields are missing, unknown or wrong."},
 	{CodeUnknownType, StatusRefused, "The CloudEvent is of a type that regild does not take."},
-	{CodeMessageTooLarge, StatusRefused, "The message holds more than regild reads."},
 	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
 	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
 	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},
@@ -134,9 +126,8 @@ var Codes = []Code{
 	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},
 	{CodeAborted, StatusRefused, "The rollout was aborted before the rebuild began."},
-	{CodePreviousImageUnknown, StatusRefused, "Nobody recorded which image the desktop was on before."},
 	{CodeEcsImage, StatusRefused, "The event speaks of an ECS image, which is not an image of ECD."},
-	{CodeFactsUnavailable, StatusRefused, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
+	{CodeFactsUnavailable, StatusDeferred, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
 	{CodePanicked, StatusRefused, "Handling the message made the function panic; the message is set aside."},
 
 	{CodeThrottled, StatusDeferred, "ECD asked to slow down."},
@@ -146,11 +137,9 @@ var Codes = []Code{
 	{CodeWindowClosed, StatusDeferred, "The maintenance window is closed."},
 	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
 	{CodeStatusWait, StatusDeferred, "The desktop is starting, stopping or rebuilding; it waits for that to pass."},
-	{CodeMaintenanceWait, StatusDeferred, "The desktop was put into maintenance mode and waits for it to take hold."},
 	{CodeStopWait, StatusDeferred, "The desktop was told to stop first."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
 	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
-	{CodeCheckRunning, StatusDeferred, "A wave is done and its check is under way."},
 	{CodePaused, StatusDeferred, "The rollout is paused."},
 	{CodeMaxUnavailable, StatusDeferred, "As many desktops as allowed are being rebuilt already."},
 
@@ -161,7 +150,6 @@ var Codes = []Code{
 	{CodeCallFailed, StatusFailed, "The call to ECD failed before anything was started, and every try was used up."},
 	{CodeTooManyFailures, StatusFailed, "More desktops failed than the fleet allows, so the rollout halted."},
 	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
-	{CodeInternalError, StatusFailed, "A defect of regild; its log says more."},
 }
 
 // CodeNamed returns the code of that name, and whether there is one.

@@ -248,15 +248,22 @@ func (r *run) fleetLog(name string) ([]enrolled, int64, error) {
 	return works, length, nil
 }
 
-// latest returns the rollout that the job's fleet had last.
-func (r *run) latest(j *job) (string, error) {
-	var name string
-	j.ledger.view(func(s *rollout.State) { name = s.Work.Fleet })
+// origin returns what a fleet's log says of a rollout, nil if nothing, and which
+// rollout the fleet had last.
+func (r *run) origin(id string) (*enrolled, string, error) {
+	_, name, ok := rollout.SplitID(id)
+	if !ok {
+		return nil, "", nil
+	}
 	works, _, err := r.fleetLog(name)
 	if err != nil || len(works) == 0 {
-		return "", err
+		return nil, "", err
 	}
-	return works[len(works)-1].ID, nil
+	latest := works[len(works)-1].ID
+	if i := slices.IndexFunc(works, func(o enrolled) bool { return o.ID == id }); i >= 0 {
+		return &works[i], latest, nil
+	}
+	return nil, latest, nil
 }
 
 // sweep wakes the latest rollout of every fleet, so that one whose ticks were
@@ -390,144 +397,4 @@ func (r *run) supersede(j *job, by string) error {
 		return []rollout.Record{{Kind: rollout.KindSuperseded, At: r.now, Who: by,
 			Reason: &events.Reason{Code: events.CodeSuperseded, Message: by + " took over"}}}
 	})
-}
-
-// takeControl tells a rollout what somebody wants of it.
-func (r *run) takeControl(m envelope.Message) error {
-	c, err := events.ParseControl(m.Data)
-	if err != nil {
-		r.refuseControl(m, c, events.CodeInvalidRequest, err.Error())
-		return nil
-	}
-	if r.Journal == nil {
-		r.refuseControl(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
-		return nil
-	}
-	j, fresh := r.add(kindRollout, c.RolloutID)
-	if fresh {
-		j.message = m
-	}
-	if err := r.open(j); err != nil {
-		r.drop(j)
-		return err
-	}
-	if c.Action == events.ActionRollback {
-		return r.takeRollback(m, c, j)
-	}
-	var refusal error
-	err = j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		refusal = nil
-		if s.Controls[r.identity(m)] {
-			return nil // told twice
-		}
-		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
-			return nil
-		}
-		j.message = envelope.Message{} // written down: if the job fails now, a tick goes on with it
-		return []rollout.Record{r.controlled(m, c)}
-	})
-	if err != nil {
-		r.drop(j)
-		return err
-	}
-	if refusal != nil {
-		code := events.CodeControlNotPossible
-		j.ledger.view(func(s *rollout.State) {
-			if s.Work == nil {
-				code = events.CodeRolloutUnknown
-			}
-		})
-		r.refuseControl(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
-		if code == events.CodeRolloutUnknown {
-			r.drop(j)
-		}
-	}
-	return nil
-}
-
-// controlled is the record of what somebody told a rollout.
-func (r *run) controlled(m envelope.Message, c events.Control) rollout.Record {
-	return rollout.Record{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m),
-		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
-}
-
-func controlCode(action string) string {
-	switch action {
-	case events.ActionPause:
-		return events.CodePaused
-	case events.ActionAbort:
-		return events.CodeAborted
-	}
-	return events.CodeSuccess
-}
-
-// takeRollback opens the rollout that takes another one back: each desktop to
-// the image that it was on before.
-func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
-	var refusal error
-	var unknown bool
-	j.ledger.view(func(s *rollout.State) {
-		if unknown = s.Work == nil; unknown || s.Superseded != w.ID { // else it was told before
-			refusal = rollout.Allow(s, c.Action, 0)
-		}
-	})
-	if refusal != nil {
-		code := events.CodeControlNotPossible
-		if unknown {
-			code = events.CodeRolloutUnknown
-			r.drop(j)
-		}
-		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal))
-		return nil
-	}
-	latest, err := r.latest(j)
-	if err != nil {
-		return err
-	}
-	if latest != c.RolloutID && latest != w.ID {
-		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollout %s came after %s; roll that back, or publish the image that is wanted", latest, c.RolloutID))
-		return nil
-	}
-	undo := func() {
-		j.ledger.view(func(s *rollout.State) {
-			w.Fleet, w.ReleaseID, w.ImageName, w.Spec, w.Back = s.Work.Fleet, s.Work.ReleaseID, s.Work.ImageName, s.Work.Spec, s.Undo()
-		})
-	}
-	undo()
-	switch known, err := r.known(kindRollout, w.ID); {
-	case err != nil:
-		return err
-	case known && !j.told(r.identity(m)):
-		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
-		return nil
-	case known:
-		_, _ = r.add(kindRollout, w.ID)
-		return r.open(r.byKey[kindRollout+"/"+w.ID])
-	}
-	if c.DryRun || c.PlanDigest != "" {
-		p := r.preview(w)
-		if c.DryRun {
-			r.publishPlan(p, w)
-			return nil
-		}
-		if p.PlanDigest != c.PlanDigest {
-			r.refuseControl(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
-			return nil
-		}
-	}
-	if err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Controls[r.identity(m)] {
-			return nil // told twice
-		}
-		return []rollout.Record{r.controlled(m, c)}
-	}); err != nil {
-		return err
-	}
-	// From here on nothing more is begun that would have to go back too.
-	if err := r.supersede(j, w.ID); err != nil {
-		return err
-	}
-	undo()
-	return r.openRollout(m, w)
 }

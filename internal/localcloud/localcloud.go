@@ -67,7 +67,7 @@ import (
 // Names that every local cloud has; Env tells the function of them.
 const (
 	RequestQueue    = "regild-requests"
-	DeadLetterQueue = "regild-dead"
+	DeadLetterQueue = "regild-dead-letters"
 	ResultTopic     = "regild-outcomes"
 	JournalBucket   = "regild-journal"
 	JournalPrefix   = "prod"
