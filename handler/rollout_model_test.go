@@ -100,7 +100,7 @@ func operator(w *handlertest.World) func() {
 			if s.Closed || s.Superseded != "" || s.Aborted != "" {
 				continue
 			}
-			action := ""
+			var action string
 			wave := s.Wave()
 			switch {
 			case acted >= 8 && (s.Paused != "" || s.Halted != nil):

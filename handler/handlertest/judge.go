@@ -92,12 +92,11 @@ type change struct {
 }
 
 type entry struct {
-	from, to   string
-	began      time.Time
-	ended      time.Time // zero: not yet
-	failed     bool
-	skewed     time.Duration
-	superseded bool
+	from, to string
+	began    time.Time
+	ended    time.Time // zero: not yet
+	failed   bool
+	skewed   time.Duration
 }
 
 // Add puts a desktop into the world.

@@ -17,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -364,7 +363,7 @@ func (w *World) instance() *instance {
 	}
 	c := handler.Config{ECD: w.ECD, Topic: w.Topic, Queue: w.Queue, Journal: w.Journal, Rules: w.Rules,
 		RebuildConcurrency: 1 + w.Rand.IntN(2), PublishConcurrency: 1 + w.Rand.IntN(2),
-		Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1})), Meter: &handler.Meter{}}
+		Now: time.Now, Log: slog.New(slog.DiscardHandler), Meter: &handler.Meter{}}
 	h, err := handler.New(c)
 	if err != nil {
 		panic(err) // the test is wrong
