@@ -43,7 +43,7 @@ type function struct {
 	fleets fleet.Fleets
 	fault  error // why it cannot work; every invocation says so
 
-	once    sync.Once
+	mu      sync.Mutex // guards handler, which the first invocation makes
 	handler *handler.Handler
 }
 
@@ -90,12 +90,26 @@ func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, 
 	if err != nil {
 		return handler.Report{}, &ConfigError{err}
 	}
-	f.once.Do(func() { f.handler, err = f.wire(who) })
-	if f.handler == nil {
-		f.once = sync.Once{}
-		return handler.Report{}, &ConfigError{errors.Join(err, errors.New("wiring the function"))}
+	h, err := f.wired(who)
+	if err != nil {
+		return handler.Report{}, &ConfigError{err}
 	}
-	return f.handler.Handle(access.With(ctx, keys), in, payload)
+	return h.Handle(access.With(ctx, keys), in, payload)
+}
+
+// wired returns the handler, made by the first invocation that can: account and
+// region come with it.
+func (f *function) wired(who identity) (*handler.Handler, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.handler == nil {
+		h, err := f.wire(who)
+		if err != nil {
+			return nil, err
+		}
+		f.handler = h
+	}
+	return f.handler, nil
 }
 
 // identity is whose function this is, and where.
