@@ -131,11 +131,15 @@ func (r *run) prepare(j *job) bool {
 	if stale {
 		return true
 	}
-	r.out.sayNews(j)
+	told := 0
 	for _, rec := range d.Records {
 		for _, g := range rec.Outcomes {
 			r.out.add(j, g.Desktops)
+			told++
 		}
+	}
+	if told == 0 { // else the news comes behind what it follows from
+		r.out.sayNews(j)
 	}
 	if d.Acts() {
 		// Between the decision and the deed somebody else may have released, or

@@ -164,7 +164,7 @@ func Outcomes(p events.Plan, w Work) []events.Outcome {
 			switch x.Action {
 			case events.PlanRebuild:
 				o.Status, o.Code = events.StatusSkipped, events.CodeDryRun
-				o.Message = fmt.Sprintf("would be rebuilt from %s in wave %d (%s); nothing was done", x.From, wave.N, wave.Name)
+				o.Message = fmt.Sprintf("would be rebuilt from %s in %s; nothing was done", x.From, waveTitle(wave.N, wave.Name))
 			case events.PlanSkip:
 				o.Status = events.StatusSkipped
 			default:

@@ -122,6 +122,17 @@ type Wave struct {
 	Approved string    // who said go on after it
 }
 
+// Title names the wave for people: wave 1 (canary), wave 2.
+func (w *Wave) Title() string { return waveTitle(w.N, w.Name) }
+
+func waveTitle(n int, name string) string {
+	title := "wave " + strconv.Itoa(n)
+	if name == title || name == "" {
+		return title
+	}
+	return title + " (" + name + ")"
+}
+
 // A State is a journal, folded: what was asked for and how far it is. It is
 // made by applying records in their order; the same records give the same
 // state however they were cut into appends.

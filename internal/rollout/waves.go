@@ -143,7 +143,7 @@ func (d *decider) tooMany(f *fleet.Fleet) bool {
 	inWave, over := f.Strategy.AllowedFailuresInWave(w.N, len(w.Desktops)), f.Strategy.AllowedFailures(d.s.Size)
 	switch {
 	case wave > inWave:
-		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops of wave %d (%s) have failed, %d may", wave, len(w.Desktops), w.N, w.Name, inWave))
+		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops of %s have failed, %d may", wave, len(w.Desktops), w.Title(), inWave))
 	case all > over:
 		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops have failed, %d may", all, d.s.Size, over))
 	default:
@@ -196,9 +196,9 @@ func (d *decider) advance(f *fleet.Fleet, busy int) {
 	case w.N >= d.s.Planned:
 		d.nextWave(f, w.N+1) // for those who joined the fleet meanwhile
 	case f.Strategy.Approval.After(w.N) && w.Approved == "":
-		d.stand(events.CodeApprovalAwaited, fmt.Sprintf("wave %d (%s) is finished; somebody has to approve it", w.N, w.Name), zero)
+		d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
 	case d.now.Before(w.EndedAt.Add(f.Strategy.Soak)):
-		d.stand(events.CodeSoaking, fmt.Sprintf("wave %d (%s) soaks for %s", w.N, w.Name, f.Strategy.Soak), w.EndedAt.Add(f.Strategy.Soak))
+		d.stand(events.CodeSoaking, fmt.Sprintf("%s soaks for %s", w.Title(), f.Strategy.Soak), w.EndedAt.Add(f.Strategy.Soak))
 	default:
 		d.nextWave(f, w.N+1)
 	}
