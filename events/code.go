@@ -143,9 +143,9 @@ var Codes = []Code{
 	{CodePaused, StatusDeferred, "The rollout is paused."},
 	{CodeMaxUnavailable, StatusDeferred, "As many desktops as allowed are being rebuilt already."},
 
-	{CodeRebuildTimeout, StatusFailed, "The rebuild did not end within REGILD_REBUILD_TIMEOUT."},
+	{CodeRebuildTimeout, StatusFailed, "The rebuild did not end within REGILD_REBUILD_TIMEOUT, or the fleet's rebuildTimeout."},
 	{CodeRebuildFailed, StatusFailed, "ECD recorded that the rebuild failed."},
-	{CodeCheckFailed, StatusFailed, "The check after the wave failed on the desktop."},
+	{CodeCheckFailed, StatusFailed, "The check after the rebuild failed on the desktop."},
 	{CodeNotAuthorized, StatusFailed, "The function's credentials may not do this."},
 	{CodeCallFailed, StatusFailed, "The call to ECD failed before anything was started, and every try was used up."},
 	{CodeTooManyFailures, StatusFailed, "More desktops failed than the fleet allows, so the rollout halted."},
