@@ -12,9 +12,12 @@
 // The life of a desktop under a work:
 //
 //	Pending --begun--> Begun --accepted--> Accepted --completed, failed--> Final
-//	   |  ^              |
-//	   |  +----again-----+  (ECD shows over a settling time that nothing began)
-//	   +--skipped, refused--------------------------------------------> Final
+//	   |  ^              | |
+//	   |  +----again-----+ +--failed----------------------------------> Final
+//	   +--skipped, refused, failed------------------------------------> Final
+//
+// It comes again only when ECD did not start it: it says so, or shows over a
+// settling time that nothing began.
 //
 // A call is made only for a desktop that a record says was begun, and a desktop
 // is begun only while it is Pending: that is the whole of "never twice".
@@ -175,7 +178,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindReleased, KindStarted} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindReleased, KindStarted} {
 		for ids := range slices.Chunk(d.marks[k], maxIDs) {
 			d.record(Record{Kind: k, Desktops: ids})
 		}
@@ -306,10 +309,17 @@ func (d *decider) postpone(x *Desktop, code, message string) {
 
 // waited returns how long the desktop has been waiting for that reason.
 func (d *decider) waited(x *Desktop, code string) time.Duration {
-	if x.WaitCode != code {
-		return 0
+	if w := d.s.Waiting; x.WaitCode != code || w != nil && w.Code == events.CodeWindowClosed {
+		return 0 // while the window was closed nobody looked
 	}
-	return d.now.Sub(x.WaitSince)
+	return d.now.Sub(later(x.WaitSince, d.s.Resumed))
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (d *decider) mark(k Kind, x *Desktop) {
@@ -454,7 +464,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bo
 // sessions returns the policy towards users of the desktop at this time.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 	policy := s.Policy
-	if policy == fleet.Wait && d.waited(x, events.CodeSessionWait) >= s.Deadline {
+	if policy == fleet.Wait && x.WaitCode == events.CodeSessionWait && d.now.Sub(x.WaitSince) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {
@@ -505,7 +515,7 @@ func (d *decider) wait(x *Desktop, v guard.Verdict) {
 // again.
 // They end at some time.
 var passing = map[string]time.Duration{
-	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit, events.CodeTimeShort: waitLimit,
+	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit, events.CodeTimeShort: waitLimit, IncorrectDesktopStatus: readyLimit,
 }
 
 // goAhead begins a desktop to which no guard objects, or takes the next step
@@ -515,7 +525,7 @@ func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 	case d.f.Busy[x.ID] != "":
 		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
 		return
-	case passing[x.WaitCode] > 0 && d.waited(x, x.WaitCode) >= passing[x.WaitCode]:
+	case passing[x.WaitCode] > 0 && x.Again.Sub(x.WaitSince) >= passing[x.WaitCode]:
 		d.settle(x, events.StatusFailed, x.WaitCode, fmt.Sprintf("gave up after %s: %s", passing[x.WaitCode], x.Last.Message))
 		return
 	case x.Denied >= maxDenied:
