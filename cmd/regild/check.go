@@ -181,9 +181,9 @@ func explainWaves(s fleet.Strategy, n int) []string {
 		}
 		text := fmt.Sprintf("%d  %5d desktops  %s", i+1, end-had, why)
 		if end > had {
-			text += fmt.Sprintf("; halts when more than %d fail", s.AllowedFailuresInWave(i, end-had))
+			text += fmt.Sprintf("; halts when more than %d fail", min(s.AllowedFailuresInWave(i+1, end-had), s.AllowedFailures(n)))
 		}
-		if i < len(ends)-1 && s.Approval.After(i) {
+		if i < len(ends)-1 && s.Approval.After(i+1) {
 			text += "; then somebody has to approve"
 		}
 		out = append(out, "  "+pad(label, 14)+" "+text)
@@ -276,7 +276,7 @@ func windowText(w fleet.Window) string {
 	days := "every day"
 	if len(w.Days) > 0 {
 		var names []string
-		for _, d := range w.Days {
+		for _, d := range fromMonday(w.Days) {
 			names = append(names, d.String()[:3])
 		}
 		days = strings.Join(names, " ")
@@ -286,6 +286,11 @@ func windowText(w fleet.Window) string {
 		next = " the next day"
 	}
 	return fmt.Sprintf("%s %02d:%02d to %02d:%02d%s, %s", days, w.From/60, w.From%60, w.To/60, w.To%60, next, w.Zone)
+}
+
+// fromMonday returns days in the order in which people write them.
+func fromMonday(days []time.Weekday) []time.Weekday {
+	return slices.SortedFunc(slices.Values(days), func(a, b time.Weekday) int { return int(a+6)%7 - int(b+6)%7 })
 }
 
 // selected returns those desktops of a list that belong to a fleet.

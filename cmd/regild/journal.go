@@ -14,7 +14,7 @@ import (
 type journalFlags struct{ region, endpoint string }
 
 func (f *journalFlags) define(fs *flag.FlagSet) {
-	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`")
+	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`; by default cn-hangzhou")
 	fs.StringVar(&f.endpoint, "endpoint", "", "reach Object Storage at this `host` or URL instead of the region's")
 }
 

@@ -33,8 +33,8 @@ broken one among them, then the release of an image over a fleet, in waves, with
 a maintenance window, somebody who works late and a rebuild that fails.
 
 An --event file holds what a trigger delivers (a CloudEvent, or an array of
-them), which the function is invoked with, or the body of a message (a request,
-a release), which is put on the request queue. Its cloud is a made-up one of
+them; controls and releases must be one), which the function is invoked with, or
+the body of a message (a request), which is put on the request queue. Its cloud is a made-up one of
 some eighty desktops unless --cloud says otherwise, and its fleets are those of
 ./fleets.yaml if there is one.
 

@@ -7,8 +7,10 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
 )
 
@@ -76,6 +78,8 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"plan", "--image and --fleet are needed", exitUsage},
 		{"plan --fleets show/fleets.yaml --image m-1 --fleet nix", "there are office, helpdesk", exitFailed},
 		{"plan --fleets show/fleets.yaml --cloud show/cloud.yaml --image m-1 --fleet office", "no image m-1", exitFailed},
+		{"plan --fleets ../../fleets.yaml --cloud show/cloud.yaml --image m-84mztzatmlnys0001 --fleet design",
+			"fleet design does not follow image m-84mztzatmlnys0001 (win11-office", exitFailed},
 		{"status", "name the journal", exitUsage},
 		{"status /var/journal", "is a file:///dir meant?", exitFailed},
 		{"status file:///absent fleet/x", "names nothing", exitUsage},
@@ -139,6 +143,37 @@ func TestFleetsAndPlansAreExplained(t *testing.T) {
 	golden(t, "plan", planLines(p))
 	if out, errs, code := runRegild(t, "check", "../../fleets.yaml", "--at", "2026-11-23T20:00:00+08:00"); code != 0 || !strings.Contains(out, "no fault") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestAPlanNamesTheWavesThatHaveNobody(t *testing.T) {
+	got := strings.Join(planLines(events.Plan{Waves: []events.PlanWave{{N: 1, Name: "canary"}, {N: 3, Name: "wave 3"}, {N: 4, Name: "everybody"}}}), "\n")
+	want := "wave 1 (canary), 0 desktops\n\nwave 2: nobody\n\nwave 3, 0 desktops\n\nwave 4 (everybody), 0 desktops"
+	if !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwant in it\n%s", got, want)
+	}
+}
+
+func TestTheDaysOfAWindowBeginWithMonday(t *testing.T) {
+	w := fleet.Window{Days: []time.Weekday{time.Sunday, time.Saturday, time.Monday}, To: 60, Zone: time.UTC}
+	if got, want := windowText(w), "Mon Sat Sun 00:00 to 01:00, UTC"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// What a wave may lose is never more than what the rollout may.
+func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
+	s := fleet.Default()
+	s.MaxFailures = fleet.Share{}
+	s.Approval = fleet.Approval{Waves: []int{1}}
+	lines := explainWaves(s, 100)
+	for i, l := range lines {
+		if !strings.Contains(l, "halts when more than 0 fail") {
+			t.Errorf("wave %d: got %q", i+1, l)
+		}
+		if approves := strings.Contains(l, "has to approve"); approves != (i == 0) {
+			t.Errorf("wave %d: got %q, want the approval after wave 1", i+1, l)
+		}
 	}
 }
 

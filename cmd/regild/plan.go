@@ -29,7 +29,7 @@ of the real cloud. There, a release with dryRun publishes the same plan.`,
 func runPlan(_ context.Context, w world, c *command, args []string) error {
 	fs := c.flags()
 	path := fs.String("fleets", "fleets.yaml", "the fleets are in this `file`")
-	cloud := fs.String("cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up")
+	cloud := fs.String("cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
 	image := fs.String("image", "", "the `id` of the image that is released")
 	name := fs.String("fleet", "", "the `name` of the fleet")
 	release := fs.String("release", "plan", "the `id` of the release")
@@ -81,6 +81,9 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 	}
 	if facts.Images[image] == nil {
 		return events.Plan{}, fmt.Errorf("the state has no image %s in %s", image, f.Region)
+	}
+	if imageName := facts.Images[image].Name; !f.Follows(imageName) {
+		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
 	}
 	w := rollout.Work{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Name,
 		Spec: desktop.Spec{RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
@@ -151,8 +154,17 @@ func inOurWords(d ecd.Desktop) desktop.Desktop {
 // planLines shows a plan.
 func planLines(p events.Plan) []string {
 	out := []string{fmt.Sprintf("%s: image %s over fleet %s in %s", p.RolloutID, p.ImageID, p.Fleet, p.RegionID)}
+	next := 1
 	for _, wave := range p.Waves {
-		out = append(out, "", fmt.Sprintf("wave %d (%s), %s", wave.N, wave.Name, count(len(wave.Desktops), "desktop")))
+		for ; next < wave.N; next++ {
+			out = append(out, "", fmt.Sprintf("wave %d: nobody", next))
+		}
+		next++
+		title := fmt.Sprintf("wave %d", wave.N)
+		if wave.Name != title {
+			title += " (" + wave.Name + ")"
+		}
+		out = append(out, "", title+", "+count(len(wave.Desktops), "desktop"))
 		for _, d := range wave.Desktops {
 			text := "  " + pad(d.ID, desktopColumn) + " " + pad(d.Action, 8) + " " + pad(d.From, 22)
 			if d.Code != "" {

@@ -59,7 +59,7 @@ func (f *sendFlags) define(fs *flag.FlagSet) {
 	fs.Var(&f.consent, "consent", "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade or reset; may be given several times (request, control)")
 	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised")
 	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
-	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image")
+	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image\n(needs --consent reset)")
 	fs.StringVar(&f.operate, "operate-type", "", "request: `replace` also replaces data disks")
 	fs.StringVar(&f.language, "language", "", "request: en-US, zh-HK, zh-CN or ja-JP")
 	fs.StringVar(&f.after, "after", "", "request: the `status` wanted afterwards, Running or Stopped")

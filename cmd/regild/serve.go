@@ -46,7 +46,7 @@ func (s *session) guide() []string {
 		"",
 		"  curl --data-binary @request.json " + c.AdminURL + "/admin/send",
 		"  curl " + c.AdminURL + "/admin/desktops",
-		"  curl " + c.AdminURL + "/admin/outcomes?topic=" + localcloud.ResultTopic,
+		"  curl '" + c.AdminURL + "/admin/outcomes?topic=" + localcloud.ResultTopic + "'",
 		"  curl " + c.AdminURL + "/admin/wipes",
 		"  curl --data '{advance: 1h}' " + c.AdminURL + "/clock",
 		"  curl --data '{service: ecd, operation: RebuildDesktops, kind: throttle, times: 3}' " + c.AdminURL + "/admin/faults",

@@ -254,6 +254,10 @@ func (sum *summary) promise(width int, p palette) []string {
 	for _, n := range sum.statuses {
 		ended += n
 	}
+	if sum.desktops == 0 {
+		say(greenInk, "nothing was asked of any desktop")
+		return out
+	}
 	text := fmt.Sprintf("all %d desktops have exactly one final outcome", ended)
 	if ended < sum.desktops {
 		text = fmt.Sprintf("all %d finished desktops have exactly one final outcome", ended)

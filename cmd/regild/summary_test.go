@@ -90,6 +90,13 @@ func TestTheSummaryTellsAllThatWasCounted(t *testing.T) {
 	golden(t, "summary-72", sum.lines(72, palette{}))
 }
 
+func TestASessionThatAskedNothingSaysSo(t *testing.T) {
+	sum := summary{statuses: map[events.Status]int{}, refused: 1, zone: time.UTC}
+	if got, want := strings.Join(sum.promise(0, palette{}), ""), "nothing was asked of any desktop"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestLinesTellEveryKindOfEvent(t *testing.T) {
 	until := after(60)
 	finished := events.Finished{RequestID: "r", Statuses: map[events.Status]int{events.StatusCompleted: 2, events.StatusRefused: 1}, StartedAt: start, FinishedAt: start}
