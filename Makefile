@@ -7,6 +7,8 @@ S := deploy/node_modules/.bin/s
 FUZZTIME ?= 5s
 # A race needs a C compiler to be found; Go itself says whether it has one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+# s.yaml would fall back to cn-hangzhou, and a kill switch that aims at another region is none.
+aimed = [ -n "$${REGILD_REGION:-}" ] || { echo 'set REGILD_REGION to the region of the function (docs/runbook.md, "Stop everything")'; exit 1; }
 TRIGGERS = $(shell sed -n 's/^ *- triggerName: *//p' s.yaml)
 
 # Print every target and what it is for.
@@ -128,18 +130,20 @@ package:
 # Deploy with Serverless Devs, every trigger by name (s.yaml, "Triggers"): ALIAS=name picks the credential, default is default.
 deploy: package deploy/node_modules
 	@[ -n "$${REGILD_ACCOUNT:-}" ] || { echo 'set REGILD_ACCOUNT to the account id (docs/deployment.md)'; exit 1; }
-	@[ -n "$${REGILD_FLEETS:-}" ] || [ -e fleets.yaml ] || { echo 'the function would look for fleets.yaml, and there is none to deploy'; exit 1; }
+	@[ -n "$${REGILD_FLEETS:-}" ] || [ -e fleets.yaml ] || ! grep -q '^ *REGILD_FLEETS:' s.yaml || { echo 'the function would look for fleets.yaml, and there is none to deploy'; exit 1; }
 	$(S) deploy -a '$(or $(ALIAS),default)' --assume-yes
 	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger" || exit 1; done
 .PHONY: deploy
 
-# Turn away every invocation of the deployed function, at once (the kill switch); `make start` lets them in again.
+# Turn away every invocation of the function in REGILD_REGION, at once (the kill switch); `make start` lets them in again.
 stop: deploy/node_modules
+	@$(aimed)
 	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency 0
 .PHONY: stop
 
 # Let invocations in again, as many at once as s.yaml says.
 start: deploy/node_modules
+	@$(aimed)
 	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency "$$(sed -n 's/^ *reservedConcurrency: *//p' s.yaml)"
 .PHONY: start
 
