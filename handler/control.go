@@ -97,6 +97,22 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		return nil
 	}
 	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
+	switch known, err := r.known(kindRollout, w.ID); {
+	case err != nil:
+		return err
+	case known:
+		back, _ := r.add(kindRollout, w.ID)
+		if err := r.open(back); err != nil {
+			return err
+		}
+		// Where the journal of what it undoes has expired, only what it was asked
+		// for by tells a second delivery.
+		again := j.told(r.identity(m)) || j.work() == nil && back.work().By == c.By && back.work().Why == c.Reason
+		if !again {
+			r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
+		}
+		return nil
+	}
 	undo := func() (err error) {
 		if j.work() == nil { // its journal has expired
 			w.Back, err = r.undoByRecords(origin.Work)
@@ -112,16 +128,6 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf(
 			"rollback is not possible for rollout %s: %d desktops are known that it changed; it takes 1 to %d", c.RolloutID, n, maxBack))
 		return nil
-	}
-	switch known, err := r.known(kindRollout, w.ID); {
-	case err != nil:
-		return err
-	case known && !j.told(r.identity(m)):
-		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
-		return nil
-	case known:
-		_, _ = r.add(kindRollout, w.ID)
-		return r.open(r.byKey[kindRollout+"/"+w.ID])
 	}
 	if c.DryRun || c.PlanDigest != "" {
 		p := r.preview(w)

@@ -192,6 +192,7 @@ func (r *run) takeTick(m envelope.Message) error {
 	if fresh {
 		j.message, j.tick = m, t.N
 	}
+	j.used = max(j.used, t.N)
 	if j.failed != nil {
 		return nil
 	}

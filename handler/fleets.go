@@ -297,7 +297,10 @@ func (r *run) wake(e enrolled) {
 			return
 		}
 		if e.Undoes != "" { // what it undoes was superseded before, so nothing was begun since
-			e.Back, err = r.undoOf(e.Undoes)
+			if e.Back, err = r.undoOf(e.Undoes); err == nil && len(e.Back) == 0 {
+				r.drop(j) // its journal has expired: the message that asked for it finds out once more
+				return
+			}
 		}
 		if err == nil {
 			err = r.beginWork(j, e.Work)

@@ -29,6 +29,8 @@ type job struct {
 	request  *events.Request  // as it came, when it did
 	tick     int              // the number of the tick that brought it; -1: no tick did
 
+	used int // the highest number of a tick that was delivered to us; -1: none
+
 	ledger   *ledger
 	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding
 	decision rollout.Decision
@@ -75,7 +77,7 @@ func (r *run) addAs(k, kind, id string) (*job, bool) {
 	if j := r.byKey[k]; j != nil {
 		return j, false
 	}
-	j := &job{name: k, kind: kind, id: id, tick: -1}
+	j := &job{name: k, kind: kind, id: id, tick: -1, used: -1}
 	r.byKey[k] = j
 	r.jobs = append(r.jobs, j)
 	return j, true
@@ -171,6 +173,10 @@ func (j *job) known() bool { return j.ledger != nil && j.work() != nil }
 // as soon as there is a journal that knows what to do; else a request, written
 // anew so that it keeps its identity under a new message; else what came.
 func (r *run) sendBack(j *job, delay time.Duration) {
+	if r.Journal == nil && r.Queue != nil && j.known() {
+		r.carry(j, r.business().Add(delay)) // only this state knows what was begun
+		return
+	}
 	body := j.message.Raw
 	var err error
 	switch {

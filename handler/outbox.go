@@ -272,7 +272,9 @@ func (o *outbox) write(j *job, t *taken) {
 		}
 		rec.Outcomes = append(rec.Outcomes, group)
 	}
-	err := j.ledger.write(o.ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
+	ctx, cancel := o.last()
+	defer cancel()
+	err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
 	if err != nil {
 		o.log().Warn("published, but not written down", "job", j.id, "error", err.Error())
 	}

@@ -55,8 +55,8 @@ func (r *run) rebuild() (again bool) {
 	close(next)
 	wg.Wait()
 	again = len(c.late[factsOld]) > 0
-	for _, b := range c.late[factsOld] {
-		r.forget(b.RegionID, b.IDs)
+	if again {
+		r.facts = map[string]*rollout.Facts{} // all of it is as old, and some was read before a call
 	}
 	delete(c.late, factsOld)
 	c.deferRest()
@@ -85,7 +85,9 @@ func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 
 // settle writes down outcomes and hands them to the publishers.
 func (r *run) settle(j *job, groups []rollout.Group) {
-	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	ctx, cancel := r.last() // calls may have taken all the time
+	defer cancel()
+	err := j.ledger.write(ctx, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindSettled}
 		for _, g := range groups {
 			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {

@@ -150,7 +150,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	var n int
 	var coming time.Time
 	j.ledger.view(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if coming.After(now) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
+	if n != j.used && coming.After(now) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
@@ -183,7 +183,9 @@ func (r *run) insure(j *job) error {
 	}
 	at := r.business().Add(left + grace)
 	var sure bool
-	j.ledger.view(func(s *rollout.State) { sure = !s.Open() || s.TickAt.After(r.now) && !s.TickAt.After(at.Add(slack)) })
+	j.ledger.view(func(s *rollout.State) {
+		sure = !s.Open() || s.TickN != j.used && s.TickAt.After(r.now) && !s.TickAt.After(at.Add(slack))
+	})
 	if sure {
 		return nil
 	}

@@ -86,7 +86,7 @@ func (s *State) control(r *Record) {
 		s.Paused = r.Who
 		s.tell(events.RolloutPaused, r, r.Reason, r.Who)
 	case events.ActionResume:
-		s.Paused, s.Halted, s.Waiting, s.Forgiven = "", nil, nil, r.At
+		s.Paused, s.Halted, s.Waiting, s.Forgiven, s.Resumed = "", nil, nil, r.At, r.At
 		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
 	case events.ActionApprove:
 		if w := s.Wave(); w != nil {

@@ -72,3 +72,87 @@ func TestAResetThatFailedIsNotCompleted(t *testing.T) {
 		})
 	}
 }
+
+var (
+	began     = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	fateRules = rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}
+	acceptedC = rollout.Record{Kind: rollout.KindEnded, At: began, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Desktops: []string{"ecd-1"}}}}
+)
+
+func deferredFor(code string) rollout.Record {
+	return rollout.Record{Kind: rollout.KindEnded, At: began, Call: "c", Outcomes: []rollout.Group{
+		{Status: events.StatusDeferred, Code: code, Until: began.Add(30 * time.Second), Desktops: []string{"ecd-1"}}}}
+}
+
+func seen(x *desktop.Desktop) *rollout.Facts {
+	f := rollout.NewFacts()
+	f.Desktops["ecd-1"], f.Changes["ecd-1"] = x, nil
+	for i, id := range []string{"m-old", "m-new"} {
+		f.Images[id] = &desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: began.Add(time.Duration(i-9) * time.Hour)}
+	}
+	return f
+}
+
+func pc(status, image string) *desktop.Desktop {
+	return &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: status, Connection: desktop.Disconnected, ImageID: image, OS: "windows", SystemDiskGiB: 80}
+}
+
+// Half a day in which nobody tried counted as half a day of trying in vain.
+func TestADesktopThatWasThrottledOnceIsTriedAgainHoweverLateSomebodyLooks(t *testing.T) {
+	d := rollout.Decide(called(began, "m-new", deferredFor(events.CodeThrottled)), fateRules, seen(pc(desktop.Running, "m-old")), began.Add(12*time.Hour))
+	if status, code := statusOf(d); len(d.Begin) != 1 {
+		t.Errorf("it is %q %q, want it begun", status, code)
+	}
+}
+
+// ECD may leave a desktop out of one answer: only two in a row, a settling time
+// apart, mean that it was released.
+func TestADesktopThatIsListedAgainIsNotGone(t *testing.T) {
+	s := called(began, "m-new", acceptedC)
+	for _, look := range []struct {
+		minute int
+		now    *desktop.Desktop
+		want   events.Status
+	}{
+		{2, nil, ""}, {4, pc(desktop.Rebuilding, "m-old"), ""}, {8, pc(desktop.Rebuilding, "m-old"), ""}, {10, nil, ""}, {16, nil, events.StatusFailed},
+	} {
+		d := rollout.Decide(s, fateRules, seen(look.now), began.Add(time.Duration(look.minute)*time.Minute))
+		s.Apply(d.Records...)
+		if status, code := statusOf(d); status != look.want {
+			t.Fatalf("minute %d: it is %q %q, want %q", look.minute, status, code, look.want)
+		}
+	}
+}
+
+// A user who restarts a desktop while it proves stable does not make a good
+// rebuild a bad one.
+func TestADesktopThatHasArrivedMayRestart(t *testing.T) {
+	s := called(began, "m-new", acceptedC, rollout.Record{Kind: rollout.KindArrived, At: began.Add(26 * time.Minute), Desktops: []string{"ecd-1"}})
+	if status, code := statusOf(rollout.Decide(s, fateRules, seen(pc(desktop.Starting, "m-new")), began.Add(31*time.Minute))); status != "" {
+		t.Errorf("it is %q %q, want it followed", status, code)
+	}
+}
+
+// Without a journal how often a desktop was denied is not carried along; how long
+// is, and ends it.
+func TestADesktopThatIsDeniedAgainAndAgainEndsWithoutAJournalToo(t *testing.T) {
+	s := called(began, "m-new")
+	rounds := 0
+	for ; rounds < 500; rounds++ {
+		at := began.Add(time.Duration(rounds) * 5 * time.Minute)
+		if rounds > 0 {
+			d := rollout.Decide(s, fateRules, seen(pc(desktop.Running, "m-old")), at)
+			if status, _ := statusOf(d); status == events.StatusFailed {
+				return
+			}
+			s.Apply(rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
+		}
+		denied := deferredFor(rollout.IncorrectDesktopStatus)
+		denied.At, denied.Outcomes[0].Until = at, at.Add(time.Minute)
+		s.Apply(denied)
+		carried := rollout.NewState()
+		carried.Apply(s.Compact([]string{"ecd-1"})...)
+		s = carried
+	}
+	t.Errorf("after %d calls it is still begun", rounds)
+}

@@ -34,6 +34,9 @@ func (d *decider) unknown(x *Desktop) {
 	if now == nil && d.gone(x) {
 		return
 	}
+	if now != nil && !x.MissingAt.IsZero() {
+		d.mark(KindListed, x)
+	}
 	change, ok := d.change(x)
 	if !ok {
 		return
@@ -141,6 +144,9 @@ func (d *decider) follow(x *Desktop) {
 	if now == nil && d.gone(x) {
 		return
 	}
+	if now != nil && !x.MissingAt.IsZero() {
+		d.mark(KindListed, x)
+	}
 	spec := d.s.Work.SpecOf(x.ID)
 	still := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
 	switch {
@@ -165,6 +171,9 @@ func (d *decider) follow(x *Desktop) {
 		d.mark(KindSeen, x)
 	}
 	late := took >= d.timeout(x, now)
+	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
+		late = d.now.Sub(x.ArrivedAt) >= giveUp
+	}
 	if (late || still && took >= Settling) && d.ended(x, now, late, took) {
 		return
 	}

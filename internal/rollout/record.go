@@ -31,6 +31,7 @@ const (
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
 	KindMissing    Kind = "missing"    // ECD does not list these, though they were begun
+	KindListed     Kind = "listed"     // ECD lists these again
 	KindHolding    Kind = "holding"    // about to be put into maintenance mode by us
 	KindHeld       Kind = "held"       // in maintenance mode, by us
 	KindReleased   Kind = "released"   // taken out of it again

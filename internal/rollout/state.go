@@ -149,6 +149,8 @@ type State struct {
 	Halted     *events.Reason
 	Aborted    string // who aborted it
 	Superseded string // the rollout that took over
+	// Resumed is when a standstill ended last, in which nobody looked at desktops.
+	Resumed time.Time
 	// Forgiven is until when failures do not count, because somebody said go on.
 	Forgiven time.Time
 	Waiting  *events.Reason
@@ -259,13 +261,14 @@ func (s *State) apply(r *Record) {
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
-	case KindAgain, KindSeen, KindArrived, KindMissing, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
+	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.mark(r)
 			}
 		}
 	case KindWaiting:
+		s.resume(r)
 		s.Waiting = r.Reason
 		if r.Reason != nil {
 			s.tell(events.RolloutWaiting, r, r.Reason, "")
@@ -345,8 +348,14 @@ func (s *State) begun(r *Record) {
 			d.From = r.From[i]
 		}
 	}
-	if s.Waiting != nil {
-		s.Waiting = nil
+	s.resume(r)
+	s.Waiting = nil
+}
+
+// resume notes that the window has opened.
+func (s *State) resume(r *Record) {
+	if s.Waiting != nil && s.Waiting.Code == events.CodeWindowClosed {
+		s.Resumed = r.At
 	}
 }
 
@@ -373,6 +382,8 @@ func (d *Desktop) mark(r *Record) {
 		d.ArrivedAt = r.At
 	case KindMissing:
 		d.MissingAt = r.At
+	case KindListed:
+		d.MissingAt = time.Time{}
 	case KindChecking:
 		d.Check, d.CheckedAt = r.Call, r.At
 	}
@@ -445,7 +456,7 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		}
 		d.Phase = Pending
 	}
-	if d.WaitCode != g.Code {
+	if d.WaitCode != g.Code || r.At.Sub(d.Again) > MaxTick { // nobody tried meanwhile: that does not count
 		d.WaitCode, d.WaitSince = g.Code, r.At
 	}
 	if d.WaitFirst.IsZero() {
