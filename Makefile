@@ -30,7 +30,7 @@ build:
 # Run all tests; those with clients nobody here wrote, too, if npm is there.
 test:
 	@$(if $(RACE),,echo 'no C compiler: testing without the race detector (CI has it)')
-	$(GO) test $(RACE) -shuffle=on -count=1 ./...
+	$(GO) test $(RACE) -shuffle=on -count=1 -vet=off ./...
 	@if [ -n "$${CI:-}" ] || { command -v npm >/dev/null && $(MAKE) --no-print-directory conformance/node_modules; }; then \
 		$(MAKE) --no-print-directory conformance; \
 	else \
