@@ -97,25 +97,37 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		return nil
 	}
 	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
-	switch known, err := r.known(kindRollout, w.ID); {
-	case err != nil:
+	known, err := r.known(kindRollout, w.ID)
+	if err != nil {
 		return err
-	case known:
-		back, _ := r.add(kindRollout, w.ID)
-		if err := r.open(back); err != nil {
-			return err
-		}
-		// Where the journal of what it undoes has expired, only what it was asked
-		// for by tells a second delivery.
-		again := j.told(r.identity(m)) || j.work() == nil && back.work().By == c.By && back.work().Why == c.Reason
-		if !again {
-			r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
-		}
-		return nil
 	}
+	if known {
+		return r.rollbackAgain(m, c, j, w.ID)
+	}
+	return r.beginRollback(m, c, j, w, origin.Work)
+}
+
+// rollbackAgain wakes a rollback that has begun, and refuses to begin another.
+func (r *run) rollbackAgain(m envelope.Message, c events.Control, j *job, id string) error {
+	back, _ := r.add(kindRollout, id)
+	if err := r.open(back); err != nil {
+		return err
+	}
+	// Where the journal of what it undoes has expired, only what it was asked for
+	// by tells a second delivery.
+	again := j.told(r.identity(m)) || j.work() == nil && back.work().By == c.By && back.work().Why == c.Reason
+	if !again {
+		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, id))
+	}
+	return nil
+}
+
+// beginRollback finds out what is to go back, and opens the rollback, or shows
+// what it would do.
+func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w, origin rollout.Work) error {
 	undo := func() (err error) {
 		if j.work() == nil { // its journal has expired
-			w.Back, err = r.undoByRecords(origin.Work)
+			w.Back, err = r.undoByRecords(origin)
 			return err
 		}
 		j.ledger.view(func(s *rollout.State) { w.Back = s.Undo() })

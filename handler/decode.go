@@ -85,7 +85,7 @@ func (r *run) takeRequest(m envelope.Message) error {
 		req.RequestID = r.identity(m)
 	}
 	if err != nil {
-		r.refuseRequest(m, req, events.CodeInvalidRequest, err.Error())
+		r.refuseRequest(m, req, events.CodeInvalidRequest, err.Error()+meant(m))
 		return nil
 	}
 	w := workOf(req)
@@ -124,6 +124,23 @@ func (r *run) takeRequest(m envelope.Message) error {
 		r.fail(j, err)
 	}
 	return nil
+}
+
+// meant tells the sender of a bare message that looks like something else than a
+// request how to say so.
+func meant(m envelope.Message) string {
+	var fields map[string]json.RawMessage
+	if m.Type != "" || json.Unmarshal(m.Data, &fields) != nil {
+		return ""
+	}
+	for _, other := range []struct{ field, what, kind string }{
+		{"rolloutId", "a control message", events.TypeControl}, {"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
+	} {
+		if _, has := fields[other.field]; has {
+			return fmt.Sprintf("; if it is meant as %s, send it as the data of a CloudEvent of type %s", other.what, other.kind)
+		}
+	}
+	return ""
 }
 
 // drop takes a job off the list again.
