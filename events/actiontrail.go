@@ -7,14 +7,17 @@ import (
 	"strings"
 )
 
+// TypeECSImage is the CloudEvents type of what EventBridge tells of images of
+// ECS, which are none of ECD. Source: ECS, "Image event notification".
+const TypeECSImage = "ecs:Image:StateChange"
+
 // IsVendorEvent says whether a CloudEvent of that type is one of the vendor's
 // that ParseActionTrail reads. ActionTrail's types are recognised by their
-// ending, because the part before it varies (ecd:…, actiontrail:…). Source:
-// EventBridge, "ActionTrail events".
+// middle, because the parts around it vary (ecd:…, actiontrail:…; …:ApiCall,
+// …:ConsoleOperation, …:AliyunServiceEvent). Source: EventBridge, "ActionTrail
+// events".
 func IsVendorEvent(eventType string) bool {
-	return strings.HasSuffix(eventType, ":ActionTrail:ApiCall") ||
-		strings.HasSuffix(eventType, ":ActionTrail:ConsoleOperation") ||
-		eventType == "ecs:Image:StateChange"
+	return strings.Contains(eventType, ":ActionTrail:") || eventType == TypeECSImage
 }
 
 // ErrECSImage is why an image event of ECS is refused.

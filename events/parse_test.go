@@ -191,7 +191,8 @@ func TestActionTrailRecordsThatDoNotMatterArePassedOver(t *testing.T) {
 func TestVendorEventsAreRecognisedByType(t *testing.T) {
 	for eventType, want := range map[string]bool{
 		"ecd:ActionTrail:ApiCall": true, "actiontrail:ActionTrail:ApiCall": true, "ecd:ActionTrail:ConsoleOperation": true,
-		"ecs:Image:StateChange": true, TypeRelease: false, "": false,
+		"ecd:ActionTrail:AliyunServiceEvent": true,
+		"ecs:Image:StateChange":              true, TypeRelease: false, "": false,
 	} {
 		if got := IsVendorEvent(eventType); got != want {
 			t.Errorf("%q: got %v, want %v", eventType, got, want)

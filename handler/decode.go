@@ -61,7 +61,7 @@ func (r *run) take(m envelope.Message) error {
 		return r.takeTick(m)
 	case m.Type == "":
 		return r.sweep()
-	case strings.Contains(m.Type, ":ActionTrail:") || m.Type == typeECSImage:
+	case events.IsVendorEvent(m.Type):
 		return r.takeTrail(m)
 	}
 	r.refuseMessage(m, events.CodeUnknownType, fmt.Sprintf("events of type %s are not for regild; see events/schema for those that are", short(m.Type, 100)))

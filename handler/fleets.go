@@ -50,16 +50,12 @@ func (r *run) takeRelease(m envelope.Message) error {
 	return r.release(m, works, rel.DryRun, rel.PlanDigest)
 }
 
-// typeECSImage is the CloudEvents type of what EventBridge tells of images of
-// ECS. Source: ECS, "Image event notification".
-const typeECSImage = "ecs:Image:StateChange"
-
 // takeTrail makes rollouts of an image event that ActionTrail recorded. Most of
 // what it records is none of our business; that is no fault of anybody.
 func (r *run) takeTrail(m envelope.Message) error {
 	e, relevant, err := events.ParseActionTrail(m.Data)
 	switch {
-	case errors.Is(err, events.ErrECSImage), m.Type == typeECSImage:
+	case errors.Is(err, events.ErrECSImage), m.Type == events.TypeECSImage:
 		r.refuseMessage(m, events.CodeEcsImage, events.ErrECSImage.Error())
 		return nil
 	case err != nil:
