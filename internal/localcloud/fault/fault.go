@@ -210,68 +210,80 @@ func (in *Injector) Wrap(s Service, next http.Handler) http.Handler {
 		if hit == nil {
 			hit = &Rule{}
 		}
-		message := hit.Message
-		if message == "" {
-			message = "injected by the local cloud"
-		}
-		switch hit.Kind {
-		case Throttle:
-			s.Fail(w, r, or(hit.Status, s.ThrottleStatus), orText(hit.Code, s.ThrottleCode), message)
+		if r = s.strikeBefore(hit, w, r); r == nil {
 			return
-		case Error:
-			s.Fail(w, r, or(hit.Status, 500), orText(hit.Code, "InternalError"), message)
-			return
-		case HTML:
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(or(hit.Status, 502))
-			_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body>Tengine</body></html>")
-			return
-		case Empty:
-			w.WriteHeader(or(hit.Status, 500))
-			return
-		case CloseBefore:
-			hangUp(w)
-			return
-		case SlowBefore:
-			// The server notices that a client leaves only once its body is read.
-			body, err := io.ReadAll(r.Body)
-			if err != nil {
-				hangUp(w)
-				return
-			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-			select {
-			case <-time.After(hit.Delay):
-			case <-r.Context().Done():
-				hangUp(w)
-				return
-			}
-		case Desktop, Missing:
-			r = r.WithContext(context.WithValue(r.Context(), desktopFault{}, hit))
 		}
 		answer := &recorder{header: http.Header{}, status: http.StatusOK}
 		next.ServeHTTP(answer, r)
 		tell(Done)
-		switch hit.Kind {
-		case CloseAfter:
-			hangUp(w)
-		case ErrorAfter:
-			s.Fail(w, r, or(hit.Status, 500), orText(hit.Code, "InternalError"), message)
-		case EmptyAfter:
-			w.WriteHeader(or(hit.Status, 200))
-		case SlowAfter:
-			select {
-			case <-time.After(hit.Delay):
-				answer.send(w, answer.body.Len())
-			case <-r.Context().Done():
-				hangUp(w)
-			}
-		case Truncate:
-			answer.send(w, answer.body.Len()/2)
-		default:
-			answer.send(w, answer.body.Len())
-		}
+		s.strikeAfter(hit, w, r, answer)
 	})
+}
+
+// fail writes the service's own error as the rule wants it.
+func (s Service) fail(hit *Rule, w http.ResponseWriter, r *http.Request, status int, code string) {
+	s.Fail(w, r, or(hit.Status, status), orText(hit.Code, code), orText(hit.Message, "injected by the local cloud"))
+}
+
+// strikeBefore does what a rule wants before any work is done, and returns the
+// request to go on with, or nil if that was all.
+func (s Service) strikeBefore(hit *Rule, w http.ResponseWriter, r *http.Request) *http.Request {
+	switch hit.Kind {
+	case Throttle:
+		s.fail(hit, w, r, s.ThrottleStatus, s.ThrottleCode)
+	case Error:
+		s.fail(hit, w, r, 500, "InternalError")
+	case HTML:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(or(hit.Status, 502))
+		_, _ = io.WriteString(w, "<html><head><title>502 Bad Gateway</title></head><body>Tengine</body></html>")
+	case Empty:
+		w.WriteHeader(or(hit.Status, 500))
+	case CloseBefore:
+		hangUp(w)
+	case SlowBefore:
+		// The server notices that a client leaves only once its body is read.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			hangUp(w)
+			return nil
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		select {
+		case <-time.After(hit.Delay):
+			return r
+		case <-r.Context().Done():
+			hangUp(w)
+		}
+	case Desktop, Missing:
+		return r.WithContext(context.WithValue(r.Context(), desktopFault{}, hit))
+	default:
+		return r
+	}
+	return nil
+}
+
+// strikeAfter answers a call whose work is done, as the rule wants.
+func (s Service) strikeAfter(hit *Rule, w http.ResponseWriter, r *http.Request, answer *recorder) {
+	switch hit.Kind {
+	case CloseAfter:
+		hangUp(w)
+	case ErrorAfter:
+		s.fail(hit, w, r, 500, "InternalError")
+	case EmptyAfter:
+		w.WriteHeader(or(hit.Status, 200))
+	case SlowAfter:
+		select {
+		case <-time.After(hit.Delay):
+			answer.send(w, answer.body.Len())
+		case <-r.Context().Done():
+			hangUp(w)
+		}
+	case Truncate:
+		answer.send(w, answer.body.Len()/2)
+	default:
+		answer.send(w, answer.body.Len())
+	}
 }
 
 // recorder holds an answer back until it is known what becomes of it.
