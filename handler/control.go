@@ -206,11 +206,12 @@ func mayRollBack(j *job, w rollout.Work, origin *enrolled, latest string) error 
 func (r *run) undoByRecords(w rollout.Work) (map[string][]string, error) {
 	f := r.factsOf(w.RegionID, nil)
 	r.look(map[string]*rollout.Need{w.RegionID: {Members: []string{w.Fleet}}})
-	if u, unread := f.Unread["members/"+w.Fleet]; unread {
-		return nil, errors.New(u.Message)
+	members := f.Members[w.Fleet]
+	if members.Err != nil {
+		return nil, errors.New(members.Err.Message)
 	}
 	var on []string
-	for _, d := range f.Members[w.Fleet] {
+	for _, d := range members.Value {
 		if d.ImageID == w.ImageID {
 			on = append(on, d.ID)
 		}
@@ -218,10 +219,11 @@ func (r *run) undoByRecords(w rollout.Work) (map[string][]string, error) {
 	r.look(map[string]*rollout.Need{w.RegionID: {Changes: on}})
 	back := map[string][]string{}
 	for _, id := range on {
-		if u, unread := f.Unread["changes/"+id]; unread {
-			return nil, errors.New(u.Message)
+		changes := f.Changes[id]
+		if changes.Err != nil {
+			return nil, errors.New(changes.Err.Message)
 		}
-		for _, c := range f.Changes[id] { // newest first
+		for _, c := range changes.Value { // newest first
 			if c.To == w.ImageID && c.From != "" && c.From != c.To && c.State == desktop.ChangeSucceeded {
 				back[c.From] = append(back[c.From], id)
 				break

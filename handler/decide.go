@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,9 +21,11 @@ const maxRounds = 8
 // decide finds out for each job what may be done now, and does whatever comes
 // before a rebuild.
 func (r *run) decide() {
-	r.now, r.looked = r.business().UTC(), time.Now()
 	jobs := r.live()
 	for range maxRounds {
+		for _, f := range r.facts {
+			f.DropBefore(r.business().Add(-factsAge))
+		}
 		r.ask(jobs)
 		var further []*job
 		for _, j := range jobs {
@@ -52,6 +56,7 @@ func (r *run) live() []*job {
 func (r *run) ask(jobs []*job) {
 	undecided := jobs
 	for range maxLooks {
+		r.now = r.business().UTC()
 		needs := map[string]*rollout.Need{}
 		var next []*job
 		for _, j := range undecided {
@@ -86,7 +91,7 @@ func (r *run) try(j *job, needs map[string]*rollout.Need) error {
 		d = rollout.Decide(s, r.Rules, r.factsOf(region, j.busy), r.now)
 		j.seen = j.ledger.foreign
 	})
-	j.decision = d
+	j.decision, j.decided = d, r.now
 	if d.Need.Empty() {
 		return nil
 	}
@@ -142,17 +147,7 @@ func (r *run) prepare(j *job) bool {
 		r.out.sayNews(j)
 	}
 	if d.Acts() {
-		// Between the decision and the deed somebody else may have released, or
-		// begun, what this is about: look again right before.
-		if err := j.ledger.see(r.ctx); err != nil {
-			r.fail(j, err)
-			return false
-		}
-		if j.stale() {
-			return true
-		}
-		r.act(j, d)
-		return j.failed == nil
+		return r.act(j, d)
 	}
 	for _, rec := range d.Records {
 		switch rec.Kind {
@@ -163,45 +158,92 @@ func (r *run) prepare(j *job) bool {
 	return false
 }
 
-// stale says whether others have written since the decision was made.
-func (j *job) stale() bool {
-	j.ledger.mu.Lock()
-	defer j.ledger.mu.Unlock()
-	return j.ledger.foreign != j.seen
+// act does to desktops what is not a rebuild. Each call is announced in the
+// journal before it is made, unless somebody has written since the decision: then
+// what this is about may be released, or begun, and is decided anew. So it is
+// undone even if we die; and done again if it fails, which does no harm. The
+// record of its end counts only if nobody has announced another call since. It
+// returns whether to decide again.
+func (r *run) act(j *job, d rollout.Decision) bool {
+	ctx, cancel := context.WithDeadline(r.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
+	defer cancel()
+	call := rand.Text()
+	var region string
+	calls := map[string]string{} // in which each desktop was that is to be checked
+	if again := r.announce(j, d, call, func(s *rollout.State) {
+		region = s.Work.RegionID
+		for _, id := range d.Command.Desktops {
+			calls[id] = s.Desktops[id].Call
+		}
+	}); again || j.failed != nil {
+		return again && j.failed == nil
+	}
+	maintain := func(on bool) func([]string) error {
+		return func(ids []string) error { return r.ECD.Maintain(ctx, region, ids, on) }
+	}
+	done := func(kind rollout.Kind, ids []string) {
+		r.record(j, func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: call, Desktops: ids} })
+	}
+	done(rollout.KindHeld, r.attempt(j, "maintenance on", d.Hold, maintain(true)))
+	r.putOff(j, d.Hold)
+	r.attempt(j, "stop", d.Stop, func(ids []string) error { return r.ECD.Stop(ctx, region, ids) })
+	done(rollout.KindReleased, r.attempt(j, "maintenance off", d.Release, maintain(false)))
+	done(rollout.KindStarted, r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(ctx, region, ids) }))
+	r.runCheck(ctx, j, region, d.Command, calls)
+	return j.failed == nil
 }
 
-// act does to desktops what is not a rebuild. Each is written down before it is
-// done, so that it is undone even if we die; and done again if it fails, which
-// does no harm.
-func (r *run) act(j *job, d rollout.Decision) {
-	var region string
-	j.ledger.view(func(s *rollout.State) { region = s.Work.RegionID })
-	if r.record(j, rollout.Record{Kind: rollout.KindHolding, Desktops: d.Hold}) {
-		held := r.attempt(j, "maintenance on", d.Hold, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, true) })
-		r.record(j, rollout.Record{Kind: rollout.KindHeld, Desktops: held})
-		r.putOff(j, d.Hold)
+// announce writes down what is about to be done to desktops. It returns true, and
+// writes nothing, if others have written since the decision was made.
+func (r *run) announce(j *job, d rollout.Decision, call string, look func(*rollout.State)) (again bool) {
+	kinds := []struct {
+		kind rollout.Kind
+		ids  []string
+	}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
+	if err := j.ledger.see(r.ctx); err != nil { // a check announces nothing
+		r.fail(j, err)
+		return false
 	}
-	if r.record(j, rollout.Record{Kind: rollout.KindStopping, Desktops: d.Stop}) {
-		r.attempt(j, "stop", d.Stop, func(ids []string) error { return r.ECD.Stop(r.ctx, region, ids) })
-	}
-	released := r.attempt(j, "maintenance off", d.Release, func(ids []string) error { return r.ECD.Maintain(r.ctx, region, ids, false) })
-	r.record(j, rollout.Record{Kind: rollout.KindReleased, Desktops: released})
-	started := r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(r.ctx, region, ids) })
-	r.record(j, rollout.Record{Kind: rollout.KindStarted, Desktops: started})
-	if c := d.Command; len(c.Desktops) > 0 {
-		var calls []string
-		ran := r.attempt(j, "checking", c.Desktops, func(ids []string) error {
-			more, err := r.ECD.Run(r.ctx, region, ids, c.Text, c.Kind, c.Timeout)
-			if err == nil {
-				calls = append(calls, more...)
+	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if again = j.ledger.foreign != j.seen; again {
+			return nil
+		}
+		look(s)
+		var out []rollout.Record
+		for _, k := range kinds {
+			if len(k.ids) > 0 {
+				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
 			}
-			return err
-		})
-		r.record(j, rollout.Record{Kind: rollout.KindChecking, Desktops: ran, Call: strings.Join(calls, ",")})
+		}
+		return out
+	})
+	if err != nil {
+		r.fail(j, err)
+		return false
 	}
-	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start, d.Command.Desktops} {
-		r.forget(region, ids)
-	}
+	return again
+}
+
+// runCheck runs the check command on desktops and writes down its id for those
+// that are still in the attempt that it is to check.
+func (r *run) runCheck(ctx context.Context, j *job, region string, c rollout.Command, calls map[string]string) {
+	var invoked []string
+	ran := r.attempt(j, "checking", c.Desktops, func(ids []string) error {
+		more, err := r.ECD.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
+		if err == nil {
+			invoked = append(invoked, more...)
+		}
+		return err
+	})
+	r.record(j, func(s *rollout.State) rollout.Record {
+		rec := rollout.Record{Kind: rollout.KindChecking, Call: strings.Join(invoked, ",")}
+		for _, id := range ran {
+			if x := s.Desktops[id]; x.Phase == rollout.Accepted && x.Call == calls[id] && x.Check == "" {
+				rec.Desktops = append(rec.Desktops, id)
+			}
+		}
+		return rec
+	})
 }
 
 // holdPause is when to try again to put a desktop into maintenance mode.
@@ -242,16 +284,21 @@ func (r *run) putOff(j *job, ids []string) {
 	}
 }
 
-// record writes one record, if it names anybody.
-func (r *run) record(j *job, rec rollout.Record) bool {
-	if len(rec.Desktops) == 0 || j.failed != nil {
-		return false
+// record writes one record, if it names anybody. It is made of the state that it
+// is appended to.
+func (r *run) record(j *job, f func(*rollout.State) rollout.Record) {
+	if j.failed != nil {
+		return
 	}
-	if err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} }); err != nil {
+	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if rec := f(s); len(rec.Desktops) > 0 {
+			return []rollout.Record{rec}
+		}
+		return nil
+	})
+	if err != nil {
 		r.fail(j, err)
-		return false
 	}
-	return true
 }
 
 // attempt calls ECD for desktops, and returns those for which that worked. ECD

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -32,12 +34,12 @@ func (r *run) look(needs map[string]*rollout.Need) {
 	var wg sync.WaitGroup
 	for region, need := range needs {
 		l := &look{run: r, region: region, facts: r.facts[region]}
-		l.go1(&wg, need.Desktops, l.desktops)
-		l.go1(&wg, need.Tags, l.tags)
-		l.go1(&wg, need.Images, l.images)
-		l.each(&wg, need.Changes, l.changes)
-		l.each(&wg, need.Checks, l.checks)
-		l.each(&wg, need.Members, l.members)
+		go1(l, &wg, need.Desktops, l.facts.Desktops, l.desktops)
+		go1(l, &wg, need.Tags, l.facts.Tags, l.tags)
+		go1(l, &wg, need.Images, l.facts.Images, l.images)
+		each(l, &wg, need.Changes, l.facts.Changes, l.changes)
+		each(l, &wg, need.Checks, l.facts.Checks, l.checks)
+		each(l, &wg, need.Members, l.facts.Members, l.members)
 	}
 	wg.Wait()
 }
@@ -50,37 +52,57 @@ type look struct {
 	facts  *rollout.Facts
 }
 
-func (l *look) go1(wg *sync.WaitGroup, ids []string, read func(context.Context, []string) error) {
-	if len(ids) > 0 {
-		wg.Go(func() { l.note(ids, read(l.ctx, ids)) })
-	}
+// lookWorkers is how many reads of one kind are asked for at once: the adapter
+// bounds how many are under way. pageIDs is how many ids ECD takes at once, so
+// that each page has the time of its own request.
+const (
+	lookWorkers = 16
+	pageIDs     = 100
+)
+
+// go1 reads page by page, some at once. What is not in the answer is not there.
+func go1[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
+	l.spread(wg, (len(ids)+pageIDs-1)/pageIDs, func(page int) {
+		ids := ids[page*pageIDs : min((page+1)*pageIDs, len(ids))]
+		at := l.business().UTC()
+		got, err := read(l.ctx, ids)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, id := range ids {
+			facts[id] = factOf(l, at, got[id], err)
+		}
+	})
 }
 
-// each reads one by one, some at once: the adapter bounds what is under way.
-func (l *look) each(wg *sync.WaitGroup, ids []string, read func(context.Context, string) error) {
-	const workers = 16
-	for part := range slices.Chunk(ids, max(1, (len(ids)+workers-1)/workers)) {
+// each reads one by one, some at once.
+func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, string) (T, error)) {
+	l.spread(wg, len(ids), func(i int) {
+		at := l.business().UTC()
+		got, err := read(l.ctx, ids[i])
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		facts[ids[i]] = factOf(l, at, got, err)
+	})
+}
+
+// spread does n things, some at once.
+func (l *look) spread(wg *sync.WaitGroup, n int, do func(int)) {
+	var next atomic.Int64
+	for range min(n, lookWorkers) {
 		wg.Go(func() {
-			for _, id := range part {
-				l.note([]string{id}, read(l.ctx, id))
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
 			}
 		})
 	}
 }
 
-// note remembers that something could not be read, and why.
-func (l *look) note(ids []string, err error) {
+func factOf[T any](l *look, at time.Time, value T, err error) rollout.Fact[T] {
 	if err == nil {
-		return
+		return rollout.Read(at, value)
 	}
 	u := l.unread(err)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range ids {
-		for _, kind := range []string{"", "tags/", "changes/", "check/", "members/"} {
-			l.facts.Unread[kind+id] = u
-		}
-	}
+	return rollout.Fact[T]{ReadAt: at, Err: &u}
 }
 
 // unread says in our words why ECD could not be asked.
@@ -97,98 +119,60 @@ func (r *run) unread(err error) rollout.Unread {
 	return u
 }
 
-func (l *look) desktops(ctx context.Context, ids []string) error {
+func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.Desktop, error) {
 	l.counts.lookedAt(ids)
 	list, err := l.ECD.Desktops(ctx, l.region, ids)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range ids {
-		l.facts.Desktops[id] = nil // asked, and not listed unless it follows
-	}
+	out := make(map[string]*desktop.Desktop, len(list))
 	for i := range list {
 		list[i].Tags = nil // DescribeDesktops leaves them out; see tags
-		l.facts.Desktops[list[i].ID] = &list[i]
+		out[list[i].ID] = &list[i]
 	}
-	return nil
+	return out, err
 }
 
-func (l *look) tags(ctx context.Context, ids []string) error {
-	tags, err := l.ECD.Tags(ctx, l.region, ids)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range ids {
-		if d := l.facts.Desktops[id]; d != nil {
-			d.Tags = tags[id]
-			if d.Tags == nil {
-				d.Tags = map[string]string{}
-			}
-		}
-	}
-	return nil
+func (l *look) tags(ctx context.Context, ids []string) (map[string]map[string]string, error) {
+	return l.ECD.Tags(ctx, l.region, ids)
 }
 
-func (l *look) images(ctx context.Context, ids []string) error {
+func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Image, error) {
 	list, err := l.ECD.Images(ctx, l.region, ids)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, id := range ids {
-		l.facts.Images[id] = nil
-	}
+	out := make(map[string]*desktop.Image, len(list))
 	for i := range list {
-		l.facts.Images[list[i].ID] = &list[i]
+		out[list[i].ID] = &list[i]
 	}
-	return nil
+	return out, err
 }
 
-func (l *look) changes(ctx context.Context, id string) error {
-	list, err := l.ECD.Changes(ctx, l.region, id)
-	if err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.facts.Changes[id] = list
-	return nil
+func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error) {
+	return l.ECD.Changes(ctx, l.region, id)
 }
 
 // checks reads the results of one check, which may be several commands: its id
 // joins theirs with commas.
-func (l *look) checks(ctx context.Context, check string) error {
+func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Invocation, error) {
 	byDesktop := map[string]desktop.Invocation{}
 	for _, id := range strings.Split(check, ",") {
 		list, err := l.ECD.Invocations(ctx, l.region, id)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, i := range list {
 			byDesktop[i.DesktopID] = i
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.facts.Checks[check] = byDesktop
-	return nil
+	return byDesktop, nil
 }
 
 // members reads who is in a fleet now: the desktops that belong to it before any
 // other fleet of the file.
-func (l *look) members(ctx context.Context, name string) error {
+func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, error) {
 	i := slices.IndexFunc(l.Rules.Fleets, func(f fleet.Fleet) bool { return f.Name == name })
 	if i < 0 {
-		return errors.New("the fleet is not declared")
+		return nil, errors.New("the fleet is not declared")
 	}
 	list, err := l.ECD.Select(ctx, l.region, l.Rules.Fleets[i].Select)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if l.Rules.Fleets.NeedTags(l.region) {
 		var ids []string
@@ -199,7 +183,7 @@ func (l *look) members(ctx context.Context, name string) error {
 		}
 		tags, err := l.ECD.Tags(ctx, l.region, ids)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i := range list {
 			if list[i].Tags == nil {
@@ -210,24 +194,10 @@ func (l *look) members(ctx context.Context, name string) error {
 			}
 		}
 	}
-	list = slices.DeleteFunc(list, func(d desktop.Desktop) bool {
+	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
 		f, in := l.Rules.Fleets.Of(d)
 		return !in || f.Name != name
-	})
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.facts.Members[name] = list
-	return nil
-}
-
-// forget drops what is known of desktops that were just changed.
-func (r *run) forget(region string, ids []string) {
-	f := r.facts[region]
-	for _, id := range ids {
-		delete(f.Desktops, id)
-		delete(f.Changes, id)
-		delete(f.Unread, id)
-	}
+	}), nil
 }
 
 // maxLooks bounds how often the facts are asked for before a decision is made. A

@@ -103,7 +103,6 @@ type run struct {
 	in       Invocation
 	began    time.Time // real time, for the deadline and the log
 	deadline time.Time // real time; zero: none. ctx ends before it, so that there is time for the last words
-	looked   time.Time // real time, when the facts began to be read
 	start    time.Time // business time of the beginning
 	now      time.Time // business time of the decisions that are being made
 	calls    map[string]int

@@ -34,8 +34,9 @@ type job struct {
 	ledger   *ledger
 	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding
 	decision rollout.Decision
-	seen     int  // ledger.foreign when the decision was made
-	raced    bool // the decision was made anew because others wrote meanwhile
+	decided  time.Time // when, in business time
+	seen     int       // ledger.foreign when the decision was made
+	raced    bool      // the decision was made anew because others wrote meanwhile
 
 	unable map[string]error // desktops to which something could not be done in this invocation, and why
 	failed error            // why the job cannot go on in this invocation

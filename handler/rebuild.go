@@ -39,7 +39,7 @@ func (r *run) rebuild() (again bool) {
 	for range min(2*r.RebuildConcurrency, len(p.Batches)) {
 		wg.Go(func() {
 			for b := range next {
-				if why := c.mayNot(); why != "" {
+				if why := c.mayNot(); why != free {
 					c.postpone(b, why)
 					continue
 				}
@@ -54,21 +54,16 @@ func (r *run) rebuild() (again bool) {
 	}
 	close(next)
 	wg.Wait()
-	again = len(c.late[factsOld]) > 0
-	if again {
-		r.facts = map[string]*rollout.Facts{} // all of it is as old, and some was read before a call
-	}
-	delete(c.late, factsOld)
 	c.deferRest()
-	return again
+	return c.old && c.mayNot() == free
 }
 
-// factsOld is why a batch is not begun by what was read before it, and factsAge
-// after how long: somebody may have sat down at a desktop since.
-const (
-	factsOld = "facts are old"
-	factsAge = time.Minute
-)
+// factsAge is for how long somebody may be begun by what was read of them, and by
+// a decision: somebody may have sat down at a desktop since, or a window closed.
+const factsAge = time.Minute
+
+// old says whether what was read or decided at t is too old to begin anybody by.
+func (r *run) old(t time.Time) bool { return r.business().Sub(t) > factsAge }
 
 // refuseConflicts tells those whose wish for a desktop an earlier one rules out.
 func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
@@ -123,7 +118,10 @@ type calls struct {
 	// are about the spec, so further batches are not taken apart for them.
 	hopeless map[refusal]bool
 	// late are the batches that did not get their turn, and why.
-	late map[string][]plan.Batch
+	late map[hindrance][]plan.Batch
+	// old says that somebody was not begun because what was known of them was too
+	// old: it is to be read again.
+	old bool
 }
 
 type refusal struct {
@@ -131,26 +129,40 @@ type refusal struct {
 	code string
 }
 
-// mayNot says why no further batch may be begun, or "".
-func (c *calls) mayNot() string {
+// A hindrance is why nothing more may be begun in this invocation.
+type hindrance int
+
+const (
+	free hindrance = iota // nothing hinders
+	denied
+	timeShort
+)
+
+// mayNot says why no further batch may be begun.
+func (c *calls) mayNot() hindrance {
 	switch {
 	case c.halted() != nil:
-		return events.CodeNotAuthorized
+		return denied
 	case c.short():
-		return events.CodeTimeShort
-	case time.Since(c.looked) > factsAge:
-		return factsOld
+		return timeShort
 	}
-	return ""
+	return free
 }
 
-func (c *calls) postpone(b plan.Batch, why string) {
+func (c *calls) postpone(b plan.Batch, why hindrance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.late == nil {
-		c.late = map[string][]plan.Batch{}
+		c.late = map[hindrance][]plan.Batch{}
 	}
 	c.late[why] = append(c.late[why], b)
+}
+
+// aged notes that what was known of somebody was too old to begin them.
+func (c *calls) aged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.old = true
 }
 
 // deferRest writes down what did not get its turn.
@@ -174,11 +186,11 @@ func (c *calls) deferRest() {
 }
 
 // tooLate is what becomes of desktops that mayNot keeps from being begun.
-func (c *calls) tooLate(why string) rollout.Group {
-	if why == events.CodeNotAuthorized {
-		return rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now.Add(notAuthorizedPause), Message: "stopped: " + c.halted().Error()}
+func (c *calls) tooLate(why hindrance) rollout.Group {
+	if why == denied {
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.now.Add(notAuthorizedPause), Message: "stopped: " + c.halted().Error()}
 	}
-	return rollout.Group{Status: events.StatusDeferred, Code: why, Until: c.now,
+	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.now,
 		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
 }
 
@@ -190,7 +202,7 @@ const notAuthorizedPause = 5 * time.Minute
 func (c *calls) batch(b plan.Batch) {
 	began := time.Now()
 	call := rand.Text()
-	b.IDs = c.claim(b, call)
+	readAt := c.claim(&b, call)
 	if len(b.IDs) == 0 {
 		return
 	}
@@ -202,7 +214,7 @@ func (c *calls) batch(b plan.Batch) {
 	}
 	ctx, cancel := context.WithDeadline(c.ctx, began.Add(limit))
 	defer cancel()
-	endings := c.inTurn(ctx, b.Batch)
+	endings := c.inTurn(ctx, b.Batch, readAt)
 	for owner := range c.jobs {
 		c.ended(owner, b, call, endings)
 	}
@@ -210,30 +222,41 @@ func (c *calls) batch(b plan.Batch) {
 
 // inTurn makes the call when it is the batch's turn. What has become impossible
 // while it waited is not begun after all, and its claim comes to nothing.
-func (c *calls) inTurn(ctx context.Context, b desktop.Batch) []ending {
+func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) []ending {
 	select {
 	case c.turns <- struct{}{}:
 		defer func() { <-c.turns }()
 	case <-ctx.Done(): // too late for a call, and the adapter says so
 	}
-	if why := c.mayNot(); why != "" {
+	if why := c.mayNot(); why != free {
 		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
+	}
+	if c.run.old(readAt) {
+		c.aged()
+		return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
+			Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
 	}
 	return c.send(ctx, b, 0)
 }
 
-// claim writes down for every owner that the desktops are about to be begun, and
-// returns those that all their owners may have. Whoever loses a race against
-// another instance does not call.
-func (c *calls) claim(b plan.Batch, call string) []string {
+// claim writes down for every owner that the desktops are about to be begun,
+// leaves in the batch those that all their owners may have, and returns when the
+// first of them was looked at. Whoever loses a race against another instance does
+// not call.
+func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 	granted := make(map[string]int, len(b.IDs))
+	readAt = c.business()
 	for owner, j := range c.jobs {
-		ids := owned(b, owner, b.IDs)
+		ids := owned(*b, owner, b.IDs)
 		if len(ids) == 0 {
 			continue
 		}
-		for _, id := range c.claimFor(j, ids, call) {
+		got, at := c.claimFor(j, ids, call)
+		for _, id := range got {
 			granted[id]++
+		}
+		if len(got) > 0 && at.Before(readAt) {
+			readAt = at
 		}
 	}
 	var out []string
@@ -241,34 +264,33 @@ func (c *calls) claim(b plan.Batch, call string) []string {
 		if granted[id] == len(b.Owners[id]) {
 			out = append(out, id)
 		} else if granted[id] > 0 {
-			c.unclaim(b, id, call)
+			c.unclaim(*b, id, call)
 		}
 	}
-	return out
+	b.IDs = out
+	return readAt
 }
 
-func (c *calls) claimFor(j *job, ids []string, call string) []string {
-	var got []string
+func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readAt time.Time) {
 	err := j.ledger.write(c.ctx, func(s *rollout.State) []rollout.Record {
-		allowed := ids
 		if j.ledger.foreign != j.seen { // others wrote meanwhile: what was decided may not hold
-			j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), c.now)
-			if !j.decision.Need.Empty() {
-				j.decision.Begin = nil
-			}
-			j.seen, j.raced = j.ledger.foreign, true
-		}
-		if j.raced {
-			allowed = j.decision.Begin
+			c.redecide(j, s)
 		}
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
+		readAt = c.business()
 		facts := c.factsOf(s.Work.RegionID, nil)
 		for _, id := range ids {
-			x := s.Desktops[id]
-			if x == nil || x.Phase != rollout.Pending || !slices.Contains(allowed, id) || facts.Desktops[id] == nil {
+			x, fact := s.Desktops[id], facts.Desktops[id]
+			switch {
+			case x == nil || x.Phase != rollout.Pending, j.raced && !slices.Contains(j.decision.Begin, id), fact.Value == nil:
 				continue
+			case c.run.old(fact.ReadAt), c.run.old(j.decided):
+				c.aged()
+				continue
+			case fact.ReadAt.Before(readAt):
+				readAt = fact.ReadAt
 			}
-			rec.Desktops, rec.From = append(rec.Desktops, id), append(rec.From, facts.Desktops[id].ImageID)
+			rec.Desktops, rec.From = append(rec.Desktops, id), append(rec.From, fact.Value.ImageID)
 		}
 		if got = rec.Desktops; len(got) == 0 {
 			return nil
@@ -277,9 +299,21 @@ func (c *calls) claimFor(j *job, ids []string, call string) []string {
 	})
 	if err != nil {
 		c.fail(j, err)
-		return nil
+		return nil, readAt
 	}
-	return got
+	return got, readAt
+}
+
+// redecide decides about a job anew, by the state in which others have left it
+// and without asking ECD.
+func (c *calls) redecide(j *job, s *rollout.State) {
+	now := c.business().UTC()
+	j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), now)
+	if !j.decision.Need.Empty() {
+		j.decision.Begin = nil
+		c.aged()
+	}
+	j.seen, j.raced, j.decided = j.ledger.foreign, true, now
 }
 
 // unclaim gives a desktop back that not all its owners may have.

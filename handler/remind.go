@@ -55,15 +55,7 @@ func (r *run) conclude(j *job) error {
 		if !s.Open() {
 			return
 		}
-		f := r.factsOf(s.Work.RegionID, j.busy)
-		for _, id := range s.Order {
-			x := s.Desktops[id]
-			if (x.Phase == rollout.Begun || x.Phase == rollout.Accepted) && !x.BegunAt.Before(r.start) {
-				delete(f.Desktops, id) // what was read before the call says nothing of it
-				delete(f.Changes, id)
-			}
-		}
-		d = j.able(rollout.Decide(s, r.Rules, f, r.business().UTC()))
+		d = j.able(rollout.Decide(s, r.Rules, r.factsOf(s.Work.RegionID, j.busy), r.business().UTC()))
 	})
 	switch {
 	case !d.Need.Empty():

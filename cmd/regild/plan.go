@@ -79,13 +79,13 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 	if err != nil {
 		return events.Plan{}, err
 	}
-	if facts.Images[image] == nil {
+	if facts.Images[image].Value == nil {
 		return events.Plan{}, fmt.Errorf("the state has no image %s in %s", image, f.Region)
 	}
-	if imageName := facts.Images[image].Name; !f.Follows(imageName) {
+	if imageName := facts.Images[image].Value.Name; !f.Follows(imageName) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
 	}
-	w := rollout.Work{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Name,
+	w := rollout.Work{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
 		Spec: desktop.Spec{RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	p, need := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
 	if !need.Empty() {
@@ -108,24 +108,24 @@ func factsOf(fleets fleet.Fleets, state localcloud.State, f fleet.Fleet) (*rollo
 	if err != nil {
 		return nil, err
 	}
-	facts := rollout.NewFacts()
+	facts, at := rollout.NewFacts(), time.Now()
 	for _, i := range server.Images() {
 		if i.RegionID == "" || i.RegionID == f.Region {
-			facts.Images[i.ID] = &desktop.Image{ID: i.ID, Name: i.Name, RegionID: f.Region, Status: i.Status, Type: i.Type,
+			facts.Images[i.ID] = rollout.Read(at, &desktop.Image{ID: i.ID, Name: i.Name, RegionID: f.Region, Status: i.Status, Type: i.Type,
 				OS: strings.ToLower(i.OS), GPU: i.GPU, Protocol: i.Protocol, SessionType: i.SessionType,
-				SizeGiB: i.GiB, DataDiskGiB: i.DataGiB, Created: i.Created}
+				SizeGiB: i.GiB, DataDiskGiB: i.DataGiB, Created: i.Created})
 		}
 	}
 	var all []desktop.Desktop
 	for _, d := range server.Desktops() {
 		x := inOurWords(d)
 		if _, known := facts.Images[x.ImageID]; !known {
-			facts.Images[x.ImageID] = nil
+			facts.Images[x.ImageID] = rollout.Read[*desktop.Image](at, nil)
 		}
-		facts.Desktops[x.ID] = &x
+		facts.Desktops[x.ID] = rollout.Read(at, &x)
 		all = append(all, x)
 	}
-	facts.Members[f.Name] = selected(fleets, f.Name, all)
+	facts.Members[f.Name] = rollout.Read(at, selected(fleets, f.Name, all))
 	return facts, nil
 }
 

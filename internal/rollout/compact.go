@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +16,7 @@ import (
 func (s *State) Compact(ids []string) []Record {
 	w := *s.Work
 	w.Desktops = ids
-	c := compaction{published: map[events.Status][]string{}}
+	c := compaction{published: map[outcomeKey][]string{}}
 	for _, id := range ids {
 		c.desktop(s.Desktops[id])
 	}
@@ -24,10 +26,8 @@ func (s *State) Compact(ids []string) []Record {
 		out = append(out, merged(kind)...)
 	}
 	rec := Record{Kind: KindPublished, At: s.OpenedAt}
-	for _, status := range events.Statuses {
-		if ids := c.published[status]; ids != nil {
-			rec.Outcomes = append(rec.Outcomes, Group{Status: status, Desktops: ids})
-		}
+	for _, k := range slices.SortedFunc(maps.Keys(c.published), outcomeKey.compare) {
+		rec.Outcomes = append(rec.Outcomes, Group{Status: k.status, N: k.n, Desktops: c.published[k]})
 	}
 	if rec.Outcomes == nil {
 		return out
@@ -38,12 +38,13 @@ func (s *State) Compact(ids []string) []Record {
 // compaction gathers the records of single desktops by the step of a desktop's
 // life that they tell, in the order of that life.
 type compaction struct {
-	steps     [6][]Record
-	published map[events.Status][]string
+	steps     [7][]Record
+	published map[outcomeKey][]string
 }
 
 const (
-	stepBegun = iota
+	stepWaits = iota
+	stepBegun
 	stepEnded
 	stepAccepted
 	stepAgain
@@ -51,27 +52,61 @@ const (
 	stepFinal
 )
 
+// An outcomeKey is the n-th outcome of a status.
+type outcomeKey struct {
+	status events.Status
+	n      int
+}
+
+func (k outcomeKey) compare(o outcomeKey) int {
+	return cmp.Or(cmp.Compare(k.status, o.status), cmp.Compare(k.n, o.n))
+}
+
 func (c *compaction) add(step int, r Record) { c.steps[step] = append(c.steps[step], r) }
 
-// outcome tells an outcome, and that it is published if it is.
+// outcome tells an outcome with its number, and that it is published if it is.
 func (c *compaction) outcome(step int, d *Desktop, r Record, g Group) {
-	g.Desktops = []string{d.ID}
 	// A deferral's code says whether the call's fate is unknown: an earlier one,
 	// for another reason, must not stand for it.
-	if i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool {
+	i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool {
 		return o.Status == g.Status && (o.Status != events.StatusDeferred || o.Code == g.Code)
-	}); i >= 0 {
-		o := d.Unpublished[i]
-		g.Code, g.Message, r.RequestID = o.Code, o.Message, o.RequestID
-	} else {
-		c.published[g.Status] = append(c.published[g.Status], d.ID)
+	})
+	if i < 0 {
+		c.told(step, d, r, g)
+		return
 	}
+	o := d.Unpublished[i]
+	g.Code, g.Message, g.N, r.RequestID = o.Code, o.Message, o.N, o.RequestID
+	g.Desktops = []string{d.ID}
+	r.Outcomes = []Group{g}
+	c.add(step, r)
+}
+
+// told tells an outcome that the world knows.
+func (c *compaction) told(step int, d *Desktop, r Record, g Group) {
+	g.N = max(1, d.counts.of(g.Status))
+	g.Desktops = []string{d.ID}
+	k := outcomeKey{g.Status, g.N}
+	c.published[k] = append(c.published[k], d.ID)
 	r.Outcomes = []Group{g}
 	c.add(step, r)
 }
 
 func (c *compaction) desktop(d *Desktop) {
+	c.life(d)
 	id := []string{d.ID}
+	if d.Held {
+		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
+	}
+	if d.Stopped {
+		c.add(stepFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
+	}
+}
+
+// life tells how far the desktop is.
+func (c *compaction) life(d *Desktop) {
+	id := []string{d.ID}
+	c.waits(d)
 	for range d.Attempt {
 		c.add(stepBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
 	}
@@ -85,6 +120,12 @@ func (c *compaction) desktop(d *Desktop) {
 		if d.Seen {
 			c.add(stepAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
 		}
+	case d.Attempt > 0 && d.Phase == Pending && !d.tried() && d.WaitCode == IncorrectDesktopStatus:
+		c.outcome(stepEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
+			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
+		return
+	case d.Attempt > 0 && d.Phase == Pending && !d.tried():
+		c.told(stepEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
 		c.add(stepAgain, Record{Kind: KindAgain, At: d.BegunAt, Desktops: id})
 	}
@@ -95,11 +136,20 @@ func (c *compaction) desktop(d *Desktop) {
 	if final {
 		c.outcome(stepFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
 	}
-	if d.Held {
-		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
+}
+
+// waits tells the reasons that stand behind the one for which the desktop waits
+// now, which comes later if it still waits. The world was told of them.
+func (c *compaction) waits(d *Desktop) {
+	if d.Phase != Pending && d.Phase != Begun {
+		return
 	}
-	if d.Stopped {
-		c.add(stepFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
+	waits := slices.Clone(d.Waits)
+	if d.Phase == Begun && d.WaitCode != "" {
+		waits = append(waits, Wait{d.WaitCode, d.WaitSince})
+	}
+	for _, w := range waits {
+		c.told(stepWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.Again})
 	}
 }
 
@@ -111,6 +161,7 @@ func merged(records []Record) []Record {
 		call  string
 		asked string
 		group groupKey
+		n     int
 	}
 	var out []Record
 	at := map[sameness]int{}
@@ -121,7 +172,7 @@ func merged(records []Record) []Record {
 		}
 		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID}
 		for _, g := range r.Outcomes { // one at most
-			key.group = groupKey{Gist{g.Status, g.Code, g.Message}, g.Until}
+			key.group, key.n = groupKey{Gist: Gist{g.Status, g.Code, g.Message}, until: g.Until}, g.N
 		}
 		// A desktop's own records must stay in their order, and begun twice is
 		// two attempts: only those of other desktops are joined. Its own came

@@ -66,7 +66,7 @@ func vital(d *rollout.Desktop) string {
 	}
 	switch d.Phase {
 	case rollout.Pending:
-		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.Again)
+		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.Again) + fmt.Sprint(d.Waits)
 	case rollout.Begun:
 		v += fmt.Sprintf(" begun %s in %s ended %s", d.BegunAt, d.Call, d.CallEnded)
 	case rollout.Accepted:

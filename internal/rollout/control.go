@@ -3,7 +3,6 @@ package rollout
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/regild/regild/events"
 )
@@ -97,16 +96,37 @@ func (s *State) control(r *Record) {
 		s.Aborted = r.Who
 		s.tell(events.RolloutAborted, r, r.Reason, r.Who)
 	case events.ActionRetry:
-		s.Halted, s.Waiting, s.Forgiven = nil, nil, r.At
-		for _, d := range s.Desktops {
-			if d.Phase == Final && d.Last.Status == events.StatusFailed {
-				d.Phase, d.WaitCode, d.Denied = Pending, "", 0
-				d.Again, d.WaitFirst = r.At, time.Time{}
-				if w := s.Wave(); w != nil {
-					w.EndedAt, w.Approved = zero, ""
-				}
+		s.retry(r)
+	}
+}
+
+// retry makes the desktops that failed pending again. One that is on its image
+// already by then proves itself anew; see reconciled. Whoever paused the rollout
+// still decides when it goes on.
+func (s *State) retry(r *Record) {
+	if s.Halted != nil && s.Paused == "" {
+		s.Resumed = r.At
+	}
+	s.Halted, s.Waiting, s.Forgiven = nil, nil, r.At
+	for _, d := range s.Desktops {
+		if d.Phase == Final && d.Last.Status == events.StatusFailed {
+			d.Phase, d.Denied = Pending, 0
+			d.waitNoMore()
+			d.Again = r.At
+			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt = zero, zero, "", zero
+			if w := s.Wave(); w != nil {
+				w.EndedAt, w.Approved = zero, ""
 			}
 		}
-		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
 	}
+	if s.Paused == "" {
+		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
+		return
+	}
+	why := ""
+	if r.Reason != nil {
+		why = ": " + r.Reason.Message
+	}
+	s.tell(events.RolloutPaused, r, &events.Reason{Code: events.CodePaused,
+		Message: "those who failed are tried again once it goes on" + why + "; it is still paused by " + s.Paused}, r.Who)
 }

@@ -25,6 +25,7 @@ package rollout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -43,47 +44,6 @@ type Rules struct {
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
 	RebuildTimeout time.Duration
-}
-
-// Facts are what is known of one region now. A nil desktop or image is one that
-// ECD was asked for and does not list.
-type Facts struct {
-	Desktops map[string]*desktop.Desktop
-	Images   map[string]*desktop.Image
-	Changes  map[string][]desktop.Change
-	Checks   map[string]map[string]desktop.Invocation // by check, by desktop
-	Members  map[string][]desktop.Desktop             // by fleet
-	// Busy are desktops that another rollout of the same fleet is rebuilding, and
-	// which. It is the one fact that differs from work to work.
-	Busy map[string]string
-	// Unread says why something could not be asked, by Need.
-	Unread map[string]Unread
-}
-
-// Unread is why a fact could not be had.
-type Unread struct{ Code, Message string }
-
-// NewFacts returns facts that know nothing yet.
-func NewFacts() *Facts {
-	return &Facts{
-		Desktops: map[string]*desktop.Desktop{}, Images: map[string]*desktop.Image{}, Changes: map[string][]desktop.Change{},
-		Checks: map[string]map[string]desktop.Invocation{}, Members: map[string][]desktop.Desktop{}, Unread: map[string]Unread{},
-	}
-}
-
-// A Need is what must be known before a decision can be made.
-type Need struct {
-	Desktops []string
-	Tags     []string // of these desktops
-	Images   []string
-	Changes  []string // of these desktops
-	Checks   []string
-	Members  []string // of these fleets
-}
-
-// Empty says whether nothing more must be known.
-func (n Need) Empty() bool {
-	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members) == 0
 }
 
 // A Decision is what may be done now. When Need is not empty the rest is
@@ -118,7 +78,7 @@ type Command struct {
 // Decide says what may be done about the work now. It is pure, and asks for
 // facts as it needs them: call it again with more facts until Need is empty.
 func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
-	d := &decider{s: s, r: r, f: f, now: now, groups: map[groupKey]int{}}
+	d := newDecider(s, r, f, now)
 	if !s.Open() {
 		return d.out
 	}
@@ -138,20 +98,37 @@ type decider struct {
 	s   *State
 	r   Rules
 	f   *Facts
-	now time.Time
+	now clock
 	out Decision
 
-	settled []Group
+	settled []settlement
 	groups  map[groupKey]int // of settled
-	marks   map[Kind][]string
+	marks   map[markKey][]string
 	open    int // desktops that are not Final after this decision
 	kept    int // desktops that are Final and still ours to release or start
-	want    map[string]bool
+	want    map[any]bool
+}
+
+func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
+	return &decider{s: s, r: r, f: f, now: clock{now}, groups: map[groupKey]int{}, marks: map[markKey][]string{}}
+}
+
+// A settlement is an outcome that follows from the facts, and its time.
+type settlement struct {
+	Group
+	at time.Time
 }
 
 type groupKey struct {
 	Gist
 	until time.Time
+	at    time.Time
+}
+
+// A markKey tells marks apart by what they say and since when it is so.
+type markKey struct {
+	kind Kind
+	at   time.Time
 }
 
 // desktop decides about one desktop by its phase.
@@ -179,16 +156,41 @@ func (d *decider) finish() {
 	follows := d.out.Records
 	d.out.Records = nil
 	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindReleased, KindStarted} {
-		for ids := range slices.Chunk(d.marks[k], maxIDs) {
-			d.record(Record{Kind: k, Desktops: ids})
-		}
+		d.recordMarks(k)
 	}
-	for _, groups := range portions(d.settled) {
-		d.record(Record{Kind: KindSettled, Outcomes: groups})
-	}
+	d.recordSettled()
 	d.out.Records = append(d.out.Records, follows...)
 	if d.s.Work.Request() && d.open == 0 && d.kept == 0 {
 		d.close(nil)
+	}
+}
+
+// recordMarks writes down the marks of one kind, oldest first.
+func (d *decider) recordMarks(k Kind) {
+	var times []time.Time
+	for m := range d.marks {
+		if m.kind == k {
+			times = append(times, m.at)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	for _, at := range times {
+		for ids := range slices.Chunk(d.marks[markKey{k, at}], maxIDs) {
+			d.out.Records = append(d.out.Records, Record{Kind: k, At: at, Desktops: ids})
+		}
+	}
+}
+
+// recordSettled writes down the outcomes, oldest first.
+func (d *decider) recordSettled() {
+	byTime := map[time.Time][]Group{}
+	for _, g := range d.settled {
+		byTime[g.at] = append(byTime[g.at], g.Group)
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(byTime), time.Time.Compare) {
+		for _, groups := range portions(byTime[at]) {
+			d.out.Records = append(d.out.Records, Record{Kind: KindSettled, At: at, Outcomes: groups})
+		}
 	}
 }
 
@@ -223,7 +225,7 @@ func cut(s string) string {
 }
 
 func (d *decider) record(r Record) {
-	r.At = d.now
+	r.At = d.now.t
 	d.out.Records = append(d.out.Records, r)
 }
 
@@ -269,18 +271,22 @@ func (d *decider) again(t time.Time) {
 	}
 }
 
-// settle gives a desktop an outcome that follows from the facts.
+// settle gives a desktop a final outcome that follows from the facts.
 func (d *decider) settle(x *Desktop, status events.Status, code, message string) {
-	d.group(x, groupKey{Gist: Gist{status, code, message}})
-	if status == events.StatusAccepted {
-		d.open++
-		d.again(d.now.Add(statusLag))
-		return
-	}
+	d.group(x, groupKey{Gist: Gist{status, code, message}, at: d.now.t})
 	if x.Held || x.Stopped {
 		d.kept++
-		d.again(d.now)
+		d.again(d.now.t)
 	}
+}
+
+// accept notes that ECD shows, at the time at which it was asked, that a rebuild
+// of ours began whose answer was lost.
+func (d *decider) accept(x *Desktop, readAt time.Time, message string) {
+	at := later(d.now.t, readAt)
+	d.group(x, groupKey{Gist: Gist{events.StatusAccepted, events.CodeReconciled, message}, at: at})
+	d.open++
+	d.again(at.Add(statusLag))
 }
 
 func (d *decider) group(x *Desktop, k groupKey) {
@@ -289,7 +295,7 @@ func (d *decider) group(x *Desktop, k groupKey) {
 	if !known || len(d.settled[i].Desktops) >= maxIDs {
 		i = len(d.settled)
 		d.groups[k] = i
-		d.settled = append(d.settled, Group{Status: k.Status, Code: k.Code, Message: k.Message, Until: k.until})
+		d.settled = append(d.settled, settlement{Group{Status: k.Status, Code: k.Code, Message: k.Message, Until: k.until}, k.at})
 	}
 	d.settled[i].Desktops = append(d.settled[i].Desktops, x.ID)
 }
@@ -298,21 +304,23 @@ func (d *decider) group(x *Desktop, k groupKey) {
 // is new.
 func (d *decider) postpone(x *Desktop, code, message string) {
 	d.open++
-	until := d.now.Add(30 * time.Second)
+	until := d.now.in(30 * time.Second)
 	if x.WaitCode == code {
-		until = d.now.Add(Pace(d.now.Sub(x.WaitSince)))
+		until = d.now.pace(x.WaitSince)
 	} else {
-		d.group(x, groupKey{Gist{events.StatusDeferred, code, message}, until})
+		d.group(x, groupKey{Gist: Gist{events.StatusDeferred, code, message}, until: until, at: d.now.t})
 	}
 	d.again(until)
 }
 
-// waited returns how long the desktop has been waiting for that reason.
-func (d *decider) waited(x *Desktop, code string) time.Duration {
-	if w := d.s.Waiting; x.WaitCode != code || w != nil && w.Code == events.CodeWindowClosed {
+// waited returns how long the desktop had been waiting for that reason when the
+// fact was read that says so.
+func (d *decider) waited(x *Desktop, code string, readAt time.Time) time.Duration {
+	since, waits := x.waitsSince(code)
+	if w := d.s.Waiting; !waits || w != nil && w.Code == events.CodeWindowClosed {
 		return 0 // while the window was closed nobody looked
 	}
-	return d.now.Sub(later(x.WaitSince, d.s.Resumed))
+	return readAt.Sub(later(since, d.s.Resumed))
 }
 
 func later(a, b time.Time) time.Time {
@@ -322,31 +330,33 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-func (d *decider) mark(k Kind, x *Desktop) {
-	if d.marks == nil {
-		d.marks = map[Kind][]string{}
-	}
-	d.marks[k] = append(d.marks[k], x.ID)
+// mark notes what was so when the fact was read.
+func (d *decider) mark(k Kind, x *Desktop, readAt time.Time) {
+	m := markKey{k, readAt}
+	d.marks[m] = append(d.marks[m], x.ID)
 }
 
 // pending decides whether a desktop may be begun.
 func (d *decider) pending(x *Desktop) {
-	if d.now.Before(x.Again) {
+	if !d.now.due(x.Again) {
 		d.open++
 		d.again(x.Again)
 		return
 	}
+	if x.tried() && d.reconciled(x) {
+		return
+	}
 	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
-	strategy, ok := d.question(x, &q)
+	fact, strategy, ok := d.question(x, &q)
 	if !ok {
 		return
 	}
 	v := guard.Check(q)
 	switch v.Answer {
 	case guard.Go:
-		d.goAhead(x, q.Desktop, strategy)
+		d.goAhead(x, fact, strategy)
 	case guard.Wait:
-		d.wait(x, v)
+		d.wait(x, v, fact.ReadAt)
 	case guard.Skip:
 		d.settle(x, events.StatusSkipped, v.Code, v.Message)
 	default:
@@ -354,21 +364,41 @@ func (d *decider) pending(x *Desktop) {
 	}
 }
 
+// reconciled settles a pending desktop that is on its image already by an earlier
+// call of ours, for which it failed, or of which ECD did not show in time that it
+// was carried out: it is followed, and proves itself, like any other. True also
+// means that more must be known first.
+func (d *decider) reconciled(x *Desktop) bool {
+	spec := d.s.Work.SpecOf(x.ID)
+	if spec.Reset() || x.From == spec.ImageID {
+		return false
+	}
+	fact, ok := d.read(x)
+	if !ok {
+		return true
+	}
+	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
+		return false
+	}
+	d.accept(x, fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it")
+	return true
+}
+
 // question fills in all that the guards want to know, or asks for it. The
 // strategy is that of the desktop's fleet, or nil.
-func (d *decider) question(x *Desktop, q *guard.Question) (*fleet.Strategy, bool) {
+func (d *decider) question(x *Desktop, q *guard.Question) (Fact[*desktop.Desktop], *fleet.Strategy, bool) {
 	q.Rules = guard.Rules{Regions: d.r.Regions, Journal: d.r.Journal, Consents: d.s.Work.Consents, Held: x.Held}
 	if !slices.Contains(d.r.Regions, q.RegionID) {
-		return nil, true // refused without asking anybody
+		return Fact[*desktop.Desktop]{}, nil, true // refused without asking anybody
 	}
-	var ok bool
-	if q.Desktop, ok = d.read(x); !ok || q.Desktop == nil {
-		return nil, ok
+	fact, ok := d.read(x)
+	if !ok || fact.Value == nil {
+		return fact, nil, ok
 	}
-	strategy, ok := d.fleetRules(x, q)
-	if !ok {
-		return nil, false
+	if q.Desktop, ok = d.tagged(x, fact.Value); !ok {
+		return fact, nil, false
 	}
+	strategy := d.fleetRules(x, q, fact.ReadAt)
 	wanted := q.ImageID
 	if q.Reset() {
 		wanted = q.Desktop.ImageID
@@ -376,73 +406,13 @@ func (d *decider) question(x *Desktop, q *guard.Question) (*fleet.Strategy, bool
 	image, ok1 := d.image(x, wanted)
 	current, ok2 := d.image(x, q.Desktop.ImageID)
 	q.Image, q.Current = image, current
-	return strategy, ok1 && ok2
-}
-
-// read returns what ECD says of the desktop now, nil if it lists none; false
-// when that must be asked first or cannot be asked, in which case the desktop
-// has been dealt with.
-func (d *decider) read(x *Desktop) (*desktop.Desktop, bool) {
-	if got, asked := d.f.Desktops[x.ID]; asked {
-		return got, true
-	}
-	if u, unread := d.f.Unread[x.ID]; unread {
-		d.unread(x, u)
-		return nil, false
-	}
-	d.need(&d.out.Need.Desktops, x.ID)
-	return nil, false
-}
-
-func (d *decider) image(x *Desktop, id string) (*desktop.Image, bool) {
-	if got, asked := d.f.Images[id]; asked || id == "" {
-		return got, true
-	}
-	if u, unread := d.f.Unread[id]; unread {
-		d.unread(x, u)
-		return nil, false
-	}
-	d.need(&d.out.Need.Images, id)
-	return nil, false
-}
-
-// changes returns ECD's record of the desktop's image changes, newest first.
-func (d *decider) changes(x *Desktop) ([]desktop.Change, bool) {
-	if got, asked := d.f.Changes[x.ID]; asked {
-		return got, true
-	}
-	if u, unread := d.f.Unread["changes/"+x.ID]; unread {
-		d.unread(x, u)
-		return nil, false
-	}
-	d.need(&d.out.Need.Changes, x.ID)
-	return nil, false
-}
-
-// need asks for something once.
-func (d *decider) need(list *[]string, id string) {
-	if d.want == nil {
-		d.want = map[string]bool{}
-	}
-	key := fmt.Sprintf("%p/%s", list, id)
-	if !d.want[key] {
-		d.want[key] = true
-		*list = append(*list, id)
-	}
+	return fact, strategy, ok1 && ok2
 }
 
 // fleetRules adds what the desktop's fleet says of it.
-func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bool) {
+func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *fleet.Strategy {
 	if !d.r.Declared {
-		return nil, true
-	}
-	if q.Desktop.Tags == nil && d.r.Fleets.NeedTags(q.RegionID) {
-		if u, unread := d.f.Unread["tags/"+x.ID]; unread {
-			d.unread(x, u)
-			return nil, false
-		}
-		d.need(&d.out.Need.Tags, x.ID)
-		return nil, false
+		return nil
 	}
 	f, in := d.r.Fleets.Of(*q.Desktop)
 	if d.s.Work.Request() {
@@ -452,19 +422,32 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question) (*fleet.Strategy, bo
 			f = *d.fleet()
 		}
 		q.Rules.Outside = !in
-		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), f.Rebuild.Consent...)
+		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), d.consents(&f)...)
 	}
 	if !in {
-		return nil, true
+		return nil
 	}
-	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions)
-	return &f.Strategy, true
+	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions, readAt)
+	return &f.Strategy
 }
 
-// sessions returns the policy towards users of the desktop at this time.
-func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
+// consents returns what the fleet consents to for its rollouts. Going back is a
+// wish of its own: what it would erase besides system disks needs the consent of
+// whoever asks for it.
+func (d *decider) consents(f *fleet.Fleet) []string {
+	if d.s.Work.Undoes == "" {
+		return f.Rebuild.Consent
+	}
+	return slices.DeleteFunc(slices.Clone(f.Rebuild.Consent), func(c string) bool {
+		return c == events.ConsentDataDisk || c == events.ConsentOSChange
+	})
+}
+
+// sessions returns the policy towards users of the desktop at the time at which
+// it was looked at.
+func (d *decider) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Sessions {
 	policy := s.Policy
-	if policy == fleet.Wait && x.WaitCode == events.CodeSessionWait && d.now.Sub(x.WaitSince) >= s.Deadline {
+	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && readAt.Sub(since) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {
@@ -478,29 +461,64 @@ func (d *decider) sessions(x *Desktop, s fleet.Sessions) guard.Sessions {
 	return guard.RefuseInUse
 }
 
-// unread deals with a desktop about which ECD could not be asked: it waits, and
-// in the end it has failed.
-func (d *decider) unread(x *Desktop, u Unread) {
-	if x.Phase != Pending {
-		d.open++
-		d.again(d.now.Add(Pace(d.now.Sub(x.BegunAt))))
-		return
-	}
-	if d.waited(x, u.Code) >= askLimit {
+// unread deals with a desktop about which ECD could not be asked at that time: it
+// waits, and in the end it has failed. It is only given up after a look that was
+// in vain.
+func (d *decider) unread(x *Desktop, u *Unread, at time.Time) {
+	switch x.Phase {
+	case Pending:
+		if d.waited(x, u.Code, at) < askLimit {
+			d.postpone(x, u.Code, u.Message)
+			return
+		}
 		d.settle(x, events.StatusFailed, u.Code, fmt.Sprintf("gave up after %s: %s", askLimit, u.Message))
-		return
+	case Begun:
+		if at.Sub(x.asked()) < giveUp {
+			d.lookAgain(x.BegunAt)
+			return
+		}
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf(
+			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
+	case Accepted:
+		d.unreadable(x, u, at)
+	case Final: // it was given an outcome; see letGo
 	}
-	d.postpone(x, u.Code, u.Message)
+}
+
+// unreadable deals with an accepted desktop about which ECD could not be asked.
+func (d *decider) unreadable(x *Desktop, u *Unread, at time.Time) {
+	limit, since := giveUp, x.AcceptedAt
+	if !x.ArrivedAt.IsZero() {
+		since = x.ArrivedAt
+		if s := d.strategy(nil); s != nil {
+			limit += s.Check.Stable
+		}
+	}
+	switch {
+	case at.Sub(since) < limit:
+		d.lookAgain(since)
+	case x.ArrivedAt.IsZero():
+		d.settle(x, events.StatusFailed, events.CodeRebuildTimeout, fmt.Sprintf("it is not known to have ended after %s: %s", limit, u.Message))
+	default:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("it was seen on the image and could not be checked for %s: %s", limit, u.Message))
+	}
+}
+
+// lookAgain leaves a desktop open, to be looked at again the later the longer it
+// takes.
+func (d *decider) lookAgain(since time.Time) {
+	d.open++
+	d.again(d.now.pace(since))
 }
 
 // wait leaves a desktop for later, but not for ever.
-func (d *decider) wait(x *Desktop, v guard.Verdict) {
+func (d *decider) wait(x *Desktop, v guard.Verdict, readAt time.Time) {
 	if x.Stopped && v.Code == events.CodeStatusWait {
 		v.Code, v.Message = events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop before it is rebuilt", x.ID)
 	}
-	waited := d.waited(x, v.Code)
+	waited := d.waited(x, v.Code, readAt)
 	switch {
-	case !x.WaitFirst.IsZero() && d.now.Sub(x.WaitFirst) >= waitLimit && d.s.Work.Request():
+	case !x.WaitFirst.IsZero() && readAt.Sub(x.WaitFirst) >= waitLimit && d.s.Work.Request():
 		d.settle(x, events.StatusRefused, v.Code, fmt.Sprintf("given up after %s: %s", waitLimit, v.Message))
 	case v.Code == events.CodeImageCreating && waited >= imageLimit:
 		d.settle(x, events.StatusRefused, events.CodeImageNotAvailable, fmt.Sprintf("%s after %s", v.Message, imageLimit))
@@ -520,7 +538,8 @@ var passing = map[string]time.Duration{
 
 // goAhead begins a desktop to which no guard objects, or takes the next step
 // towards that: into maintenance mode, stopped, begun.
-func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
+func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) {
+	now := fact.Value
 	switch {
 	case d.f.Busy[x.ID] != "":
 		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
@@ -532,75 +551,89 @@ func (d *decider) goAhead(x *Desktop, now *desktop.Desktop, s *fleet.Strategy) {
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(
 			"ECD shows desktop %s as %s and refused to rebuild it %d times; stopFirst in its fleet stops it before", x.ID, now.Status, x.Denied))
 		return
+	case !d.now.due(x.Maintenance.over(KindHolding)), !d.now.due(x.Power.over(KindStopping)):
+		// It is being given back at this moment, perhaps by another instance.
+		d.open++
+		d.again(later(x.Maintenance.over(KindHolding), x.Power.over(KindStopping)))
+		return
 	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)
-	case s != nil && s.StopFirst && now.Status == desktop.Running && d.now.Sub(x.StoppedAt) >= stopAgain:
+	case s != nil && s.StopFirst && now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
 		d.out.Stop = append(d.out.Stop, x.ID)
 	case s != nil && s.StopFirst && now.Status == desktop.Running:
-		d.wait(x, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", x.ID)})
+		d.wait(x, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", x.ID)}, fact.ReadAt)
 		return
 	default:
 		d.out.Begin = append(d.out.Begin, x.ID)
 	}
 	d.open++
-	d.again(d.now.Add(30 * time.Second))
+	d.again(d.now.in(30 * time.Second))
 }
 
-// letGo undoes what we did to a desktop besides rebuilding it, and only that.
+// letGo undoes what we did to a desktop besides rebuilding it, and only that. It
+// gives up after a day, but not before it has tried.
 func (d *decider) letGo(x *Desktop) {
 	if !x.Held && !x.Stopped {
 		return
 	}
-	if d.now.Sub(x.DoneAt) >= giveUp {
+	over := d.now.due(x.DoneAt.Add(giveUp))
+	if over && x.givingBack() || d.giveBack(x) == nothing && over {
 		d.out.Left = append(d.out.Left, x.ID)
 		return
 	}
-	d.giveBack(x)
 	d.kept++
 }
+
+// What giveBack came to.
+type restored int
+
+const (
+	nothing restored = iota // the desktop cannot be read, or is in a status that must pass
+	waits                   // more must be known, or a call must have ended
+	acts                    // it is given back, or needs nothing
+)
 
 // giveBack takes a desktop out of maintenance mode and starts it, as far as we
 // put it there and stopped it. One that ECD no longer lists, or that is running
 // again without us, needs nothing; one that is on its way to being stopped is
-// started when it is.
-func (d *decider) giveBack(x *Desktop) {
-	d.again(d.now.Add(Pace(d.now.Sub(x.StoppedAt))))
-	now, asked := d.f.Desktops[x.ID]
-	if !asked {
-		if _, unread := d.f.Unread[x.ID]; !unread {
-			d.need(&d.out.Need.Desktops, x.ID)
+// started when it is. While it may still be on its way in, or being stopped, by a
+// call of ours, it is left alone: the two could overtake each other.
+func (d *decider) giveBack(x *Desktop) (did restored) {
+	d.again(d.now.pace(x.StoppedAt))
+	fact, ok := find(d, d.f.Desktops, x.ID, &d.out.Need.Desktops, x.eventful())
+	if !ok {
+		return waits
+	}
+	if fact.Err != nil {
+		return nothing
+	}
+	now := fact.Value
+	if x.Held {
+		switch in := x.Maintenance.over(KindReleasing); {
+		case now == nil:
+			d.mark(KindReleased, x, d.now.t)
+			did = acts
+		case !d.now.due(in):
+			d.again(in)
+			did = waits
+		default:
+			d.out.Release = append(d.out.Release, x.ID)
+			did = acts
 		}
-		return
 	}
-	if x.Held && now != nil {
-		d.out.Release = append(d.out.Release, x.ID)
-	} else if x.Held {
-		d.mark(KindReleased, x)
-	}
-	switch {
-	case !x.Stopped:
-	case now == nil, now.Status == desktop.Running && d.now.Sub(x.StoppedAt) >= stopAgain:
-		d.mark(KindStarted, x)
-	case now.Status == desktop.Stopped:
-		d.out.Start = append(d.out.Start, x.ID)
-	}
-}
-
-// Add adds the needs of another decision, each once.
-func (n *Need) Add(o Need) {
-	for _, p := range []struct {
-		to   *[]string
-		from []string
-	}{
-		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
-		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
-	} {
-		if len(*p.to) == 0 {
-			*p.to = p.from
-			continue
+	if x.Stopped {
+		switch stopping := x.Power.over(KindStarting); {
+		case now == nil, now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
+			d.mark(KindStarted, x, d.now.t)
+			did = acts
+		case now.Status != desktop.Stopped:
+		case !d.now.due(stopping):
+			d.again(stopping)
+			did = waits
+		default:
+			d.out.Start = append(d.out.Start, x.ID)
+			did = acts
 		}
-		*p.to = append(*p.to, p.from...)
-		slices.Sort(*p.to)
-		*p.to = slices.Compact(*p.to)
 	}
+	return did
 }

@@ -34,13 +34,13 @@ func TestACallThatECDCannotBeAskedAboutIsGivenUp(t *testing.T) {
 	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}
 	f := rollout.NewFacts()
-	f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"}
-	f.Unread["changes/ecd-1"] = rollout.Unread{Code: events.CodeFactsUnavailable, Message: "no"}
-	early := rollout.Decide(called(at, "m-new"), rules, f, at.Add(6*time.Hour))
+	f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"})
+	f.Changes["ecd-1"] = cannot[[]desktop.Change](events.CodeFactsUnavailable)
+	early := decide(called(at, "m-new"), rules, f, at.Add(6*time.Hour))
 	if status, code := statusOf(early); status != "" || early.Again.IsZero() {
 		t.Errorf("after 6 hours it is %s %s, to be looked at again %s; want it open", status, code, early.Again)
 	}
-	late := rollout.Decide(called(at, "m-new"), rules, f, at.Add(25*time.Hour))
+	late := decide(called(at, "m-new"), rules, f, at.Add(25*time.Hour))
 	if status, code := statusOf(late); status != events.StatusFailed || code != events.CodeOutcomeUnknown {
 		t.Errorf("after 25 hours it is %q %q, want failed OutcomeUnknown", status, code)
 	}
@@ -64,9 +64,9 @@ func TestAResetThatFailedIsNotCompleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := rollout.NewFacts()
-			f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"}
-			f.Changes["ecd-1"] = c.records
-			if status, code := statusOf(rollout.Decide(called(at, "", accepted...), rules, f, at.Add(6*time.Minute))); status != c.want {
+			f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"})
+			f.Changes["ecd-1"] = just(c.records)
+			if status, code := statusOf(decide(called(at, "", accepted...), rules, f, at.Add(6*time.Minute))); status != c.want {
 				t.Errorf("it is %q %q, want %s", status, code, c.want)
 			}
 		})
@@ -86,9 +86,9 @@ func deferredFor(code string) rollout.Record {
 
 func seen(x *desktop.Desktop) *rollout.Facts {
 	f := rollout.NewFacts()
-	f.Desktops["ecd-1"], f.Changes["ecd-1"] = x, nil
+	f.Desktops["ecd-1"], f.Changes["ecd-1"] = just(x), just[[]desktop.Change](nil)
 	for i, id := range []string{"m-old", "m-new"} {
-		f.Images[id] = &desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: began.Add(time.Duration(i-9) * time.Hour)}
+		f.Images[id] = just(&desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: began.Add(time.Duration(i-9) * time.Hour)})
 	}
 	return f
 }
@@ -99,7 +99,7 @@ func pc(status, image string) *desktop.Desktop {
 
 // Half a day in which nobody tried counted as half a day of trying in vain.
 func TestADesktopThatWasThrottledOnceIsTriedAgainHoweverLateSomebodyLooks(t *testing.T) {
-	d := rollout.Decide(called(began, "m-new", deferredFor(events.CodeThrottled)), fateRules, seen(pc(desktop.Running, "m-old")), began.Add(12*time.Hour))
+	d := decide(called(began, "m-new", deferredFor(events.CodeThrottled)), fateRules, seen(pc(desktop.Running, "m-old")), began.Add(12*time.Hour))
 	if status, code := statusOf(d); len(d.Begin) != 1 {
 		t.Errorf("it is %q %q, want it begun", status, code)
 	}
@@ -116,7 +116,7 @@ func TestADesktopThatIsListedAgainIsNotGone(t *testing.T) {
 	}{
 		{2, nil, ""}, {4, pc(desktop.Rebuilding, "m-old"), ""}, {8, pc(desktop.Rebuilding, "m-old"), ""}, {10, nil, ""}, {16, nil, events.StatusFailed},
 	} {
-		d := rollout.Decide(s, fateRules, seen(look.now), began.Add(time.Duration(look.minute)*time.Minute))
+		d := decide(s, fateRules, seen(look.now), began.Add(time.Duration(look.minute)*time.Minute))
 		s.Apply(d.Records...)
 		if status, code := statusOf(d); status != look.want {
 			t.Fatalf("minute %d: it is %q %q, want %q", look.minute, status, code, look.want)
@@ -128,7 +128,7 @@ func TestADesktopThatIsListedAgainIsNotGone(t *testing.T) {
 // rebuild a bad one.
 func TestADesktopThatHasArrivedMayRestart(t *testing.T) {
 	s := called(began, "m-new", acceptedC, rollout.Record{Kind: rollout.KindArrived, At: began.Add(26 * time.Minute), Desktops: []string{"ecd-1"}})
-	if status, code := statusOf(rollout.Decide(s, fateRules, seen(pc(desktop.Starting, "m-new")), began.Add(31*time.Minute))); status != "" {
+	if status, code := statusOf(decide(s, fateRules, seen(pc(desktop.Starting, "m-new")), began.Add(31*time.Minute))); status != "" {
 		t.Errorf("it is %q %q, want it followed", status, code)
 	}
 }
@@ -141,7 +141,7 @@ func TestADesktopThatIsDeniedAgainAndAgainEndsWithoutAJournalToo(t *testing.T) {
 	for ; rounds < 500; rounds++ {
 		at := began.Add(time.Duration(rounds) * 5 * time.Minute)
 		if rounds > 0 {
-			d := rollout.Decide(s, fateRules, seen(pc(desktop.Running, "m-old")), at)
+			d := decide(s, fateRules, seen(pc(desktop.Running, "m-old")), at)
 			if status, _ := statusOf(d); status == events.StatusFailed {
 				return
 			}

@@ -35,8 +35,8 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 		work.ID, work.Fleet, work.ReleaseID = "w/office", "office", "w"
 	}
 	kinds := []rollout.Kind{rollout.KindWave, rollout.KindWaveEnded, rollout.KindBegun, rollout.KindEnded, rollout.KindSettled, rollout.KindAgain,
-		rollout.KindSeen, rollout.KindPublished, rollout.KindTick, rollout.KindArrived, rollout.KindHolding, rollout.KindHeld, rollout.KindReleased,
-		rollout.KindStopping, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
+		rollout.KindSeen, rollout.KindPublished, rollout.KindTick, rollout.KindArrived, rollout.KindHolding, rollout.KindHeld, rollout.KindReleasing, rollout.KindReleased,
+		rollout.KindStopping, rollout.KindStarting, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
 		rollout.KindSuperseded, rollout.KindClosed, "of-a-later-version"}
 	codes := []string{events.CodeSuccess, events.CodeOutcomeUnknown, events.CodeThrottled, events.CodeStatusWait, rollout.IncorrectDesktopStatus}
 	out := []rollout.Record{{Kind: rollout.KindOpened, At: start, Work: &work}}
@@ -49,7 +49,10 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 				rec.From = append(rec.From, "m-old")
 			}
 		case rollout.KindEnded, rollout.KindSettled, rollout.KindPublished:
-			rec.Outcomes = []rollout.Group{{Status: events.Statuses[r.IntN(len(events.Statuses))], Code: codes[r.IntN(len(codes))], Desktops: rec.Desktops, N: r.IntN(3), Until: at.Add(time.Minute)}}
+			rec.Outcomes = []rollout.Group{{Status: events.Statuses[r.IntN(len(events.Statuses))], Code: codes[r.IntN(len(codes))], Desktops: rec.Desktops, Until: at.Add(time.Minute)}}
+			if rec.Kind == rollout.KindPublished {
+				rec.Outcomes[0].N = r.IntN(3)
+			}
 			rec.Desktops = nil
 		case rollout.KindWave:
 			rec.Wave, rec.Waves, rec.Size = 1+r.IntN(3), 3, 4

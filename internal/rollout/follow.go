@@ -14,78 +14,78 @@ import (
 // before ECD has shown over a settling time that it did not happen, and for a
 // reset, which nothing in ECD tells from no reset, not at all.
 func (d *decider) unknown(x *Desktop) {
-	asked := x.CallEnded
-	if asked.IsZero() { // whoever began it has not said how it ended
-		if asked = x.BegunAt.Add(lease); d.now.Before(asked) {
-			d.open++
-			d.again(asked)
-			return
-		}
-	}
-	if d.now.Sub(asked) >= giveUp {
-		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf(
-			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
-		return
-	}
-	now, ok := d.read(x)
+	fact, ok := d.read(x)
 	if !ok {
 		return
 	}
-	if now == nil && d.gone(x) {
+	now := fact.Value
+	if now == nil && d.gone(x, fact.ReadAt) {
 		return
 	}
 	if now != nil && !x.MissingAt.IsZero() {
-		d.mark(KindListed, x)
+		d.mark(KindListed, x, fact.ReadAt)
 	}
-	change, ok := d.change(x)
-	if !ok {
+	change, changesAt, ok := d.change(x)
+	if !ok || d.began(x, fact, change) {
 		return
 	}
 	spec := d.s.Work.SpecOf(x.ID)
-	switch {
-	case change != nil && change.State == desktop.ChangeFailed:
-		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
-		return
-	case change != nil:
-		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD's record of image changes shows that the rebuild began")
-		return
-	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !d.elsewhere(x):
-		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop as Rebuilding")
-		return
-	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
-		d.settle(x, events.StatusAccepted, events.CodeReconciled, "the answer was lost; ECD shows the desktop on the new image")
-		return
-	}
-	settled := d.now.Sub(asked) >= Settling
+	passed := earlier(fact.ReadAt, changesAt).Sub(x.asked()) // since the call, as far as both show
 	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
+	settled := idle && passed >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
 		x.BegunAt.UTC().Format(time.RFC3339), seen(now))
 	switch {
-	case settled && idle && spec.Reset():
+	case settled && spec.Reset():
 		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last+"; a reset is never sent twice: look at the desktop before you ask again")
-	case settled && idle && x.Attempt >= maxAttempts:
+	case settled && x.Attempt >= maxAttempts:
 		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf("%s; given up after %d calls", last, x.Attempt))
-	case settled && idle:
-		d.mark(KindAgain, x)
+	case settled:
+		d.mark(KindAgain, x, d.now.t)
 		d.open++
-		d.again(d.now)
-	case d.now.Sub(asked) >= d.timeout(x, now):
+		d.again(d.now.t)
+	case passed >= d.timeout(now):
 		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last)
 	default:
-		d.open++
-		d.again(d.now.Add(Pace(d.now.Sub(asked))))
+		d.lookAgain(x.asked())
 	}
 }
 
-// gone settles a desktop that ECD does not list, in two looks a settling time
+// began settles a call of unknown fate of which ECD shows that it was carried
+// out, and how it ended if it failed.
+func (d *decider) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) bool {
+	now, spec := fact.Value, d.s.Work.SpecOf(x.ID)
+	switch {
+	case change != nil && change.State == desktop.ChangeFailed:
+		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
+	case change != nil:
+		d.accept(x, fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began")
+	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !d.elsewhere(x):
+		d.accept(x, fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding")
+	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
+		d.accept(x, fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image")
+	default:
+		return false
+	}
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// gone settles a desktop that ECD did not list, in two looks a settling time
 // apart, though its rebuild was begun. Its records cannot be asked for any more.
-func (d *decider) gone(x *Desktop) bool {
+func (d *decider) gone(x *Desktop, readAt time.Time) bool {
 	switch {
 	case x.MissingAt.IsZero():
-		d.mark(KindMissing, x)
-		d.again(d.now.Add(Settling))
+		d.mark(KindMissing, x, readAt)
+		d.again(d.now.in(Settling))
 		return false
-	case d.now.Sub(x.MissingAt) < Settling:
+	case readAt.Sub(x.MissingAt) < Settling:
 		d.again(x.MissingAt.Add(Settling))
 		return false
 	}
@@ -94,15 +94,15 @@ func (d *decider) gone(x *Desktop) bool {
 }
 
 // change returns ECD's newest record of an image change that belongs to the
-// desktop's last call, or nil.
-func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
+// desktop's last call, or nil, and when that was asked.
+func (d *decider) change(x *Desktop) (*desktop.Change, time.Time, bool) {
 	list, ok := d.changes(x)
 	if !ok {
-		return nil, false
+		return nil, zero, false
 	}
 	spec := d.s.Work.SpecOf(x.ID)
-	for i := range list {
-		c := &list[i]
+	for i := range list.Value {
+		c := &list.Value[i]
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
 			break
 		}
@@ -112,96 +112,98 @@ func (d *decider) change(x *Desktop) (*desktop.Change, bool) {
 			continue
 		}
 		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {
-			return c, true
+			return c, list.ReadAt, true
 		}
 	}
-	return nil, true
+	return nil, list.ReadAt, true
 }
 
 // elsewhere says whether ECD records that the desktop is on its way to another
 // image than ours: then it is Rebuilding for somebody else.
 func (d *decider) elsewhere(x *Desktop) bool {
-	list := d.f.Changes[x.ID]
+	list := d.f.Changes[x.ID].Value
 	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(d.s.Work.SpecOf(x.ID).ImageID, x.From)
 }
 
 // follow sees an accepted rebuild to its end.
 func (d *decider) follow(x *Desktop) {
-	took := d.now.Sub(x.AcceptedAt)
-	if took < statusLag {
-		d.open++
-		d.again(x.AcceptedAt.Add(statusLag))
-		return
-	}
-	if took >= giveUp && x.ArrivedAt.IsZero() {
-		d.settle(x, events.StatusFailed, events.CodeRebuildTimeout, fmt.Sprintf("it is not known to have ended after %s", giveUp))
-		return
-	}
-	now, ok := d.read(x)
+	fact, ok := d.read(x)
 	if !ok {
 		return
 	}
-	if now == nil && d.gone(x) {
+	now := fact.Value
+	if now == nil && d.gone(x, fact.ReadAt) {
 		return
 	}
 	if now != nil && !x.MissingAt.IsZero() {
-		d.mark(KindListed, x)
+		d.mark(KindListed, x, fact.ReadAt)
 	}
+	took := fact.Since(x.AcceptedAt)
 	spec := d.s.Work.SpecOf(x.ID)
 	still := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
+	here := false
+	if still {
+		if here, ok = d.arrived(x, now, spec); !ok {
+			return
+		}
+	}
 	switch {
-	case still && d.arrived(x, now, spec):
-		d.prove(x, now)
+	case here:
+		d.prove(x, fact)
 		return
 	case still && now.ImageID != x.From && now.ImageID != spec.ImageID:
-		c, ok := d.change(x)
-		if !ok {
-			return
-		}
-		if c != nil && c.State == desktop.ChangeSucceeded {
-			d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("ECD records that it was rebuilt; it is on %s by now", now.ImageID))
-			return
-		}
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
+		d.moved(x, now)
 		return
 	case !x.ArrivedAt.IsZero() && still:
 		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID))
 		return
 	case now != nil && now.Status == desktop.Rebuilding && spec.Reset() && !x.Seen:
-		d.mark(KindSeen, x)
+		d.mark(KindSeen, x, fact.ReadAt)
 	}
-	late := took >= d.timeout(x, now)
+	late := took >= d.timeout(now)
 	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
-		late = d.now.Sub(x.ArrivedAt) >= giveUp
+		late = fact.Since(x.ArrivedAt) >= giveUp
 	}
 	if (late || still && took >= Settling) && d.ended(x, now, late, took) {
 		return
 	}
-	d.open++
-	d.again(d.now.Add(Pace(took)))
+	d.lookAgain(x.AcceptedAt)
+}
+
+// moved settles a desktop that is on neither the image that it was on nor the one
+// that it was to get.
+func (d *decider) moved(x *Desktop, now *desktop.Desktop) {
+	c, _, ok := d.change(x)
+	switch {
+	case !ok:
+	case c != nil && c.State == desktop.ChangeSucceeded:
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("ECD records that it was rebuilt; it is on %s by now", now.ImageID))
+	default:
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
+	}
 }
 
 // arrived says whether a desktop that is Running or Stopped is where its
 // rebuild was to bring it. For a reset the image says nothing: ECD's record must
 // say that it succeeded or, if there is none, it must have been seen Rebuilding.
-func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) bool {
+func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) (here, ok bool) {
 	wanted := cmp.Or(spec.ImageID, x.From)
 	if now.ImageID != wanted || x.From != wanted {
-		return now.ImageID == wanted
+		return now.ImageID == wanted, true
 	}
-	c, ok := d.change(x)
+	c, _, ok := d.change(x)
 	if c != nil {
-		return c.State == desktop.ChangeSucceeded
+		return c.State == desktop.ChangeSucceeded, ok
 	}
-	return ok && x.Seen
+	return x.Seen, ok
 }
 
 // ended asks ECD's records about a rebuild that shows no success, and settles
 // it if they tell, or if its time is over.
 func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Duration) bool {
-	change, ok := d.change(x)
+	change, _, ok := d.change(x)
 	if !ok {
-		return false
+		return true // it was dealt with, or waits for the answer
 	}
 	if change != nil && change.State == desktop.ChangeFailed {
 		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
@@ -218,72 +220,101 @@ func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.D
 // been stable and has passed its check, where its fleet wants that. A request's
 // desktop that stays in another status is completed all the same: it has the
 // image, and ECD does not say that it keeps to AfterStatus.
-func (d *decider) prove(x *Desktop, now *desktop.Desktop) {
-	var check fleet.Check
-	if s := d.strategy(now); s != nil && !d.s.Work.Request() {
-		check = s.Check
-	}
+func (d *decider) prove(x *Desktop, fact Fact[*desktop.Desktop]) {
+	now := fact.Value
+	check, declared := d.checkOf(now)
 	wanted := d.s.Work.AfterStatus
-	late := d.now.Sub(x.AcceptedAt) >= d.timeout(x, now)
+	elsewise := wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero()
 	switch {
-	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero() && !late:
-		d.open++
-		d.again(d.now.Add(Pace(d.now.Sub(x.AcceptedAt))))
-	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero() && !d.s.Work.Request():
+	case elsewise && fact.Since(x.AcceptedAt) < d.timeout(now):
+		d.lookAgain(x.AcceptedAt)
+	case elsewise && !d.s.Work.Request():
 		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted))
-	case wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero():
+	case elsewise:
 		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("it is on the image, but it is %s and not %s", now.Status, wanted))
+	case !declared:
+		d.unproven(x, fact)
 	case x.ArrivedAt.IsZero() && (check.Stable > 0 || check.Command != ""):
-		d.mark(KindArrived, x)
+		d.mark(KindArrived, x, fact.ReadAt)
 		d.open++
-		d.again(d.now.Add(check.Stable))
-	case d.now.Sub(x.ArrivedAt) < check.Stable:
+		d.again(d.now.in(check.Stable))
+	case fact.Since(x.ArrivedAt) < check.Stable:
 		d.open++
 		d.again(x.ArrivedAt.Add(check.Stable))
 	case check.Command != "":
-		d.check(x, now, check)
+		d.check(x, fact, check)
 	default:
 		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
 	}
 }
 
-// check runs the fleet's command on a desktop and waits for its result.
-func (d *decider) check(x *Desktop, now *desktop.Desktop, c fleet.Check) {
-	over := d.now.Sub(x.ArrivedAt) >= c.Stable+readyLimit
+// checkOf returns what the desktop must prove. Nobody knows what that is when the
+// rollout's fleet is not declared any more.
+func (d *decider) checkOf(now *desktop.Desktop) (check fleet.Check, declared bool) {
+	if d.s.Work.Request() {
+		return check, true
+	}
+	s := d.strategy(now)
+	if s == nil {
+		return check, false
+	}
+	return s.Check, true
+}
+
+// unproven keeps a desktop waiting that has arrived while its fleet is not
+// declared: what it must prove may come back with the fleet. A rollout that will
+// not go on anyway does not wait for that.
+func (d *decider) unproven(x *Desktop, fact Fact[*desktop.Desktop]) {
+	const not = "its fleet is not declared in fleets.yaml any more, so it was not checked"
 	switch {
-	case x.Check == "" && over:
+	case d.s.Aborted != "" || d.s.Superseded != "":
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, "it is on the image; "+not)
+	case x.ArrivedAt.IsZero():
+		d.mark(KindArrived, x, fact.ReadAt)
+		d.lookAgain(x.AcceptedAt)
+	case fact.Since(x.ArrivedAt) >= giveUp:
+		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image for %s; %s", x.ID, giveUp, not))
+	default:
+		d.lookAgain(x.ArrivedAt)
+	}
+}
+
+// check runs the fleet's command on a desktop and waits for its result.
+func (d *decider) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) {
+	now := fact.Value
+	switch over := fact.Since(x.ArrivedAt) >= c.Stable+readyLimit; {
+	case x.Check != "":
+		d.checked(x, c)
+	case over:
 		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check could not be run on desktop %s, which is %s", x.ID, now.Status))
-		return
-	case x.Check == "" && now.Status != desktop.Running:
+	case now.Status != desktop.Running:
 		d.open++
-		d.again(d.now.Add(time.Minute))
-		return
-	case x.Check == "":
+		d.again(d.now.in(time.Minute))
+	default:
 		d.out.Command.Text, d.out.Command.Kind, d.out.Command.Timeout = c.Command, c.Kind, c.Timeout
 		d.out.Command.Desktops = append(d.out.Command.Desktops, x.ID)
 		d.open++
-		d.again(d.now.Add(30 * time.Second))
+		d.again(d.now.in(30 * time.Second))
+	}
+}
+
+// checked looks at the result of the command that was run.
+func (d *decider) checked(x *Desktop, c fleet.Check) {
+	results, ok := find(d, d.f.Checks, x.Check, &d.out.Need.Checks, x.CheckedAt)
+	if !ok {
 		return
 	}
-	results, asked := d.f.Checks[x.Check]
-	if !asked {
-		if _, unread := d.f.Unread["check/"+x.Check]; !unread {
-			d.need(&d.out.Need.Checks, x.Check)
-			return
-		}
-	}
-	got, there := results[x.ID]
-	late := d.now.Sub(x.CheckedAt) >= c.Timeout+5*time.Minute
+	got, there := results.Value[x.ID]
 	switch {
 	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
 		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
 	case there && got.Done:
 		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output))
-	case late:
+	case results.Since(x.CheckedAt) >= c.Timeout+5*time.Minute:
 		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check on desktop %s did not end", x.ID))
 	default:
 		d.open++
-		d.again(d.now.Add(30 * time.Second))
+		d.again(d.now.in(30 * time.Second))
 	}
 }
 
@@ -307,7 +338,7 @@ func (d *decider) strategy(now *desktop.Desktop) *fleet.Strategy {
 }
 
 // timeout is how long a rebuild of the desktop may take.
-func (d *decider) timeout(_ *Desktop, now *desktop.Desktop) time.Duration {
+func (d *decider) timeout(now *desktop.Desktop) time.Duration {
 	if s := d.strategy(now); s != nil && s.RebuildTimeout > 0 {
 		return s.RebuildTimeout
 	}

@@ -22,7 +22,8 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 	}{
 		"still on its way":               {&desktop.Desktop{Status: desktop.Stopping}, time.Minute, false, false},
 		"shown as it was before":         {&desktop.Desktop{Status: desktop.Running}, time.Minute, false, false},
-		"stopped":                        {&desktop.Desktop{Status: desktop.Stopped}, time.Minute, true, false},
+		"stopped":                        {&desktop.Desktop{Status: desktop.Stopped}, 2 * time.Minute, true, false},
+		"stopped, by a call under way":   {&desktop.Desktop{Status: desktop.Stopped}, time.Minute, false, false},
 		"running again without us":       {&desktop.Desktop{Status: desktop.Running}, 10 * time.Minute, false, true},
 		"no longer listed":               {nil, time.Minute, false, true},
 		"being rebuilt by somebody else": {&desktop.Desktop{Status: desktop.Rebuilding}, time.Hour, false, false},
@@ -34,8 +35,8 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 				rollout.Record{Kind: rollout.KindStopping, At: at, Desktops: []string{"ecd-1"}},
 				rollout.Record{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusFailed, Code: "X", Desktops: []string{"ecd-1"}}}})
 			f := rollout.NewFacts()
-			f.Desktops["ecd-1"] = c.now
-			d := rollout.Decide(s, rules, f, at.Add(c.after))
+			f.Desktops["ecd-1"] = just(c.now)
+			d := decide(s, rules, f, at.Add(c.after))
 			started := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindStarted })
 			if (len(d.Start) > 0) != c.start || started != c.settle || d.Again.IsZero() {
 				t.Errorf("got to start %v, noted as started %t, again at %s; want to start %t, noted %t, and to look again", d.Start, started, d.Again, c.start, c.settle)

@@ -21,7 +21,7 @@ import (
 func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need) {
 	s := NewState()
 	s.Apply(Record{Kind: KindOpened, At: now, Work: &w})
-	d := &decider{s: s, r: r, f: f, now: now, groups: map[groupKey]int{}}
+	d := newDecider(s, r, f, now)
 	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID}
 	if w.Request() {
 		p.RequestID = w.ID
@@ -55,10 +55,12 @@ func (d *decider) intentions(ids []string) []events.PlanDesktop {
 func (d *decider) intention(x *Desktop) events.PlanDesktop {
 	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
 	p := events.PlanDesktop{ID: x.ID, Action: events.PlanRebuild}
-	if _, ok := d.question(x, &q); !ok {
+	if _, _, ok := d.question(x, &q); !ok {
 		p.Action = events.PlanRefuse
-		if n := len(d.settled); n > 0 { // not asked for, but unreadable
-			p.Code, p.Message = d.settled[n-1].Code, d.settled[n-1].Message
+		for _, g := range d.settled { // none if it is asked for; else it is unreadable
+			if slices.Contains(g.Desktops, x.ID) {
+				p.Code, p.Message = g.Code, g.Message
+			}
 		}
 		return p
 	}
@@ -83,14 +85,11 @@ func (d *decider) plannedWaves(p *events.Plan) {
 	if f == nil {
 		return
 	}
-	members, known := d.f.Members[f.Name]
-	if !known {
-		if _, unread := d.f.Unread["members/"+f.Name]; !unread {
-			d.need(&d.out.Need.Members, f.Name)
-		}
+	members, ok := find(d, d.f.Members, f.Name, &d.out.Need.Members, zero)
+	if !ok || members.Err != nil {
 		return
 	}
-	order, tagged := d.turns(f, members)
+	order, tagged := d.turns(f, members.Value)
 	ends := f.Strategy.WaveEnds(len(order), f.Strategy.Canary.Size(len(order), tagged))
 	from := 0
 	for i, end := range ends {
@@ -116,7 +115,7 @@ func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 	if f == nil {
 		return calls, int((10 * time.Minute).Seconds())
 	}
-	at := d.now
+	at := d.now.t
 	calls["RebuildDesktops"] = 0
 	room := f.Strategy.AtOnce(all)
 	for i, w := range p.Waves {
@@ -136,20 +135,20 @@ func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 			at = at.Add(f.Strategy.Soak)
 		}
 	}
-	return calls, int(at.Sub(d.now).Seconds())
+	return calls, int(at.Sub(d.now.t).Seconds())
 }
 
 // opens returns when a rebuild may begin at or after t.
 func opens(f *fleet.Fleet, t time.Time) time.Time {
-	d := &decider{now: t}
+	d := &decider{now: clock{t}}
 	for range 1000 {
 		open, until := d.window(f)
 		if open || until.IsZero() {
 			break
 		}
-		d.now = until
+		d.now = clock{until}
 	}
-	return d.now
+	return d.now.t
 }
 
 func ceil(n, by int) int { return (n + by - 1) / by }

@@ -20,8 +20,8 @@ func world(r *rand.Rand) *rollout.Facts {
 	f := rollout.NewFacts()
 	for _, id := range []string{"m-old", "m-new"} {
 		if r.IntN(8) > 0 {
-			f.Images[id] = &desktop.Image{ID: id, RegionID: "cn-hangzhou", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80,
-				Created: map[string]time.Time{"m-old": start.AddDate(-1, 0, 0), "m-new": start}[id]}
+			f.Images[id] = just(&desktop.Image{ID: id, RegionID: "cn-hangzhou", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80,
+				Created: map[string]time.Time{"m-old": start.AddDate(-1, 0, 0), "m-new": start}[id]})
 		}
 	}
 	statuses := []string{desktop.Running, desktop.Running, desktop.Stopped, desktop.Rebuilding, desktop.Starting, "Expired"}
@@ -30,15 +30,15 @@ func world(r *rand.Rand) *rollout.Facts {
 		switch r.IntN(8) {
 		case 0:
 		case 1:
-			f.Desktops[id] = nil
+			f.Desktops[id] = just[*desktop.Desktop](nil)
 		case 2:
-			f.Unread[id] = rollout.Unread{Code: events.CodeThrottled, Message: "slow down"}
+			f.Desktops[id] = cannot[*desktop.Desktop](events.CodeThrottled)
 		default:
-			f.Desktops[id] = &desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: statuses[r.IntN(len(statuses))], Connection: desktop.Disconnected,
-				ImageID: []string{"m-old", "m-new"}[r.IntN(2)], OS: "windows", SystemDiskGiB: 80}
+			f.Desktops[id] = just(&desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: statuses[r.IntN(len(statuses))], Connection: desktop.Disconnected,
+				ImageID: []string{"m-old", "m-new"}[r.IntN(2)], OS: "windows", SystemDiskGiB: 80})
 		}
 		if r.IntN(4) > 0 {
-			f.Changes[id] = nil
+			f.Changes[id] = just[[]desktop.Change](nil)
 		}
 	}
 	return f
@@ -50,9 +50,9 @@ func TestDecideDependsOnNothingElseAndChangesNothing(t *testing.T) {
 		state := func() *rollout.State { return life(rand.New(rand.NewPCG(seed, 5))) }
 		facts := func() *rollout.Facts { return world(rand.New(rand.NewPCG(seed, 6))) }
 		s, f, now := state(), facts(), start.Add(time.Duration(seed)*time.Minute)
-		first := rollout.Decide(s, rules, f, now)
-		second := rollout.Decide(s, rules, f, now)
-		if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, rollout.Decide(state(), rules, facts(), now)) {
+		first := decide(s, rules, f, now)
+		second := decide(s, rules, f, now)
+		if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, decide(state(), rules, facts(), now)) {
 			t.Fatalf("seed %d: got %+v\nand then %+v", seed, first, second)
 		}
 		if !reflect.DeepEqual(s, state()) || !reflect.DeepEqual(f, facts()) {
@@ -68,13 +68,13 @@ func TestDecideBeginsOnlyWhoIsPendingAndReady(t *testing.T) {
 	begun := 0
 	for seed := range uint64(3000) {
 		s, f := life(rand.New(rand.NewPCG(seed, 7))), world(rand.New(rand.NewPCG(seed, 8)))
-		d := rollout.Decide(s, rules, f, start.Add(2*time.Hour))
+		d := decide(s, rules, f, start.Add(2*time.Hour))
 		if !d.Need.Empty() && len(d.Records) > 0 {
 			t.Fatalf("seed %d: records were decided though facts are missing: %+v", seed, d)
 		}
 		for _, id := range d.Begin {
 			begun++
-			now := f.Desktops[id]
+			now := f.Desktops[id].Value
 			if s.Desktops[id].Phase != rollout.Pending || now == nil || now.ImageID == "m-new" || now.Status != desktop.Running && now.Status != desktop.Stopped {
 				t.Fatalf("seed %d: %s is begun in phase %d, shown as %+v", seed, id, s.Desktops[id].Phase, now)
 			}
@@ -93,16 +93,16 @@ func TestAPlanIsTheSameByteForByteInWhateverOrderECDListsTheFleet(t *testing.T) 
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 9))
 		facts := rollout.NewFacts()
-		facts.Images["m-new"] = &desktop.Image{ID: "m-new", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: start}
-		facts.Images["m-old"] = &desktop.Image{ID: "m-old", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: start.AddDate(-1, 0, 0)}
+		facts.Images["m-new"] = just(&desktop.Image{ID: "m-new", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: start})
+		facts.Images["m-old"] = just(&desktop.Image{ID: "m-old", Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: start.AddDate(-1, 0, 0)})
 		members := make([]desktop.Desktop, 0, 60)
 		for _, n := range r.Perm(60) {
 			d := desktop.Desktop{ID: fmt.Sprintf("ecd-%04d", n), RegionID: "cn-hangzhou", Status: desktop.Running, Connection: desktop.Disconnected, ImageID: "m-old",
 				OS: "windows", SystemDiskGiB: 80, GPU: n%7 == 0, Tags: map[string]string{}}
 			members = append(members, d)
-			facts.Desktops[d.ID] = &d
+			facts.Desktops[d.ID] = just(&d)
 		}
-		facts.Members["office"] = members
+		facts.Members["office"] = just(members)
 		plan, need := rollout.Preview(work, rules, facts, start)
 		if !need.Empty() {
 			t.Fatalf("more facts are asked for: %+v", need)

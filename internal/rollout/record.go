@@ -34,9 +34,11 @@ const (
 	KindListed     Kind = "listed"     // ECD lists these again
 	KindHolding    Kind = "holding"    // about to be put into maintenance mode by us
 	KindHeld       Kind = "held"       // in maintenance mode, by us
+	KindReleasing  Kind = "releasing"  // about to be taken out of it by us
 	KindReleased   Kind = "released"   // taken out of it again
 	KindStopping   Kind = "stopping"   // about to be stopped by us
-	KindStarted    Kind = "started"    // started again by us, not having been rebuilt
+	KindStarting   Kind = "starting"   // about to be started again by us, not having been rebuilt
+	KindStarted    Kind = "started"    // started again
 	KindChecking   Kind = "checking"   // the check command was sent to these
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
 	KindHalted     Kind = "halted"     // the rollout stopped by itself
@@ -53,7 +55,7 @@ type Record struct {
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
 
 	Work      *Work          `json:"work,omitempty"`
-	Call      string         `json:"call,omitempty"` // names a call across begun and ended
+	Call      string         `json:"call,omitempty"` // names a call across the record that announces it and the one of its end
 	Desktops  []string       `json:"desktops,omitempty"`
 	From      []string       `json:"from,omitempty"` // begun: the image of each of Desktops before
 	RequestID string         `json:"ecdRequestId,omitempty"`
@@ -63,6 +65,7 @@ type Record struct {
 	Name      string         `json:"name,omitempty"`
 	Size      int            `json:"size,omitempty"`   // wave: desktops of the fleet then
 	Waves     int            `json:"waves,omitempty"`  // wave: how many there are
+	Of        int            `json:"of,omitempty"`     // wave: how many desktops it has in all, if it takes several records
 	Digest    string         `json:"digest,omitempty"` // closed: over the ids of all final outcomes
 	Reason    *events.Reason `json:"reason,omitempty"`
 	Action    string         `json:"action,omitempty"`
@@ -78,7 +81,7 @@ type Group struct {
 	Code     string        `json:"code,omitempty"`
 	Message  string        `json:"message,omitempty"`
 	Until    time.Time     `json:"until,omitzero"` // deferred: when they are looked at again
-	N        int           `json:"n,omitempty"`    // published: how many-th of its status, if not the first
+	N        int           `json:"n,omitempty"`    // how many-th of its status; published: if not the first; else only where a tick carries it
 	Desktops []string      `json:"desktops"`
 }
 

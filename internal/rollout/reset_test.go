@@ -38,9 +38,9 @@ func TestARebuildToAnotherImageIsNotTakenForAReset(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := rollout.NewFacts()
-			f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: c.status, ImageID: "m-other"}
-			f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-other", State: desktop.ChangeSucceeded, Updated: at.Add(2 * time.Minute)}}
-			d := rollout.Decide(c.state, rules, f, at.Add(4*time.Minute))
+			f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: c.status, ImageID: "m-other"})
+			f.Changes["ecd-1"] = just([]desktop.Change{{From: "m-old", To: "m-other", State: desktop.ChangeSucceeded, Updated: at.Add(2 * time.Minute)}})
+			d := decide(c.state, rules, f, at.Add(4*time.Minute))
 			if !d.Need.Empty() {
 				t.Fatalf("more facts are asked for: %+v", d.Need)
 			}
@@ -66,9 +66,9 @@ func TestTheRebuildBeforeAResetIsNotTakenForIt(t *testing.T) {
 		rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
 		rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-new"}})
 	f := rollout.NewFacts()
-	f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-new"}
-	f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: at.Add(-30 * time.Second)}}
-	d := rollout.Decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
+	f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-new"})
+	f.Changes["ecd-1"] = just([]desktop.Change{{From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: at.Add(-30 * time.Second)}})
+	d := decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
 	if !d.Need.Empty() || len(d.Records) > 0 {
 		t.Errorf("got %+v, want nothing settled", d)
 	}
@@ -84,9 +84,9 @@ func TestARebuildOnItsWayToAnotherImageIsNotTakenForOurs(t *testing.T) {
 			rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: image}}},
 			rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
 		f := rollout.NewFacts()
-		f.Desktops["ecd-1"] = &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Rebuilding, ImageID: "m-old"}
-		f.Changes["ecd-1"] = []desktop.Change{{From: "m-old", To: "m-other", State: desktop.Changing, Updated: at.Add(-10 * time.Second)}}
-		d := rollout.Decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
+		f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Rebuilding, ImageID: "m-old"})
+		f.Changes["ecd-1"] = just([]desktop.Change{{From: "m-old", To: "m-other", State: desktop.Changing, Updated: at.Add(-10 * time.Second)}})
+		d := decide(s, rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}, f, at.Add(2*time.Minute))
 		if !d.Need.Empty() || len(d.Records) > 0 {
 			t.Errorf("image %q: got %+v, want nothing settled", image, d)
 		}

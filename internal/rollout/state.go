@@ -35,18 +35,24 @@ type Desktop struct {
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
 	Touched    bool      // ECD accepted a rebuild of it at some time
+	Doubtful   bool      // the fate of a call for it was unknown at some time
 	Seen       bool      // seen Rebuilding since the call
 
 	WaitCode  string    // why it is not begun, if it is waiting
 	WaitSince time.Time // since when, for that reason
+	Waits     []Wait    // further reasons that have not passed, as far as is known, oldest first
 	Again     time.Time // not to be begun before
 	WaitFirst time.Time // since when, for whatever reason
 	Denied    int       // how often ECD said that the status does not allow it
 
-	Held      bool      // in maintenance mode by us, or about to be: ours to release
-	Entered   bool      // certainly in maintenance mode
-	Stopped   bool      // told to stop by us: ours to start, unless it is rebuilt
-	StoppedAt time.Time // when it was told last
+	Held        bool      // in maintenance mode by us, or about to be: ours to release
+	Entered     bool      // certainly in maintenance mode
+	Maintenance *Act      // what we did last about that
+	Stopped     bool      // told to stop by us: ours to start, unless it is rebuilt
+	StoppedAt   time.Time // when it was told last
+	Power       *Act      // what we did last about that
+	ActedAt     time.Time // when we last did something to it besides rebuilding it
+
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
 	MissingAt time.Time // when ECD first did not list it though it was begun
 	Check     string    // the id of the check command that was sent to it
@@ -56,6 +62,76 @@ type Desktop struct {
 	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
 	Unpublished []Outcome
+}
+
+// A Wait is a reason for which a desktop waits.
+type Wait struct {
+	Code  string
+	Since time.Time
+}
+
+// An Act is the last thing that we set about doing to a desktop in one respect.
+type Act struct {
+	Kind Kind
+	Call string    // tells its end from that of another
+	At   time.Time // right before
+	Open bool      // its end is not written down: it may be under way, and its fate is unknown
+}
+
+// over returns when an act that is not of the given kind is certainly over. Zero:
+// none is under way.
+func (a *Act) over(other Kind) time.Time {
+	if a == nil || !a.Open || a.Kind == other {
+		return zero
+	}
+	return a.At.Add(lease)
+}
+
+// ended notes the end of a call, and says whether it is the last that was begun:
+// what was begun after it may have undone what it did. Records of earlier builds
+// name no call.
+func (a *Act) ended(call string) bool {
+	if a == nil || call == "" {
+		return true
+	}
+	if a.Call != call {
+		return false
+	}
+	a.Open = false
+	return true
+}
+
+// asked returns when the fate of its last call may begin to be asked for: when
+// the call ended, or certainly was over.
+func (d *Desktop) asked() time.Time {
+	if d.CallEnded.IsZero() { // whoever began it has not said how it ended
+		return d.BegunAt.Add(lease)
+	}
+	return d.CallEnded
+}
+
+// eventful returns when the desktop last changed by what we did: what was read
+// before says nothing of it.
+func (d *Desktop) eventful() time.Time {
+	switch d.Phase {
+	case Begun:
+		return d.asked()
+	case Accepted:
+		return d.AcceptedAt.Add(statusLag)
+	case Pending:
+		return later(d.DoneAt, d.ActedAt)
+	case Final:
+	}
+	return d.ActedAt
+}
+
+// tried says whether a call for the desktop was carried out, or may have been.
+func (d *Desktop) tried() bool { return d.Touched || d.Doubtful }
+
+// givingBack says whether we have begun to undo what we did to it besides
+// rebuilding it.
+func (d *Desktop) givingBack() bool {
+	return d.Maintenance != nil && d.Maintenance.Kind == KindReleasing || d.Power != nil && d.Power.Kind == KindStarting
 }
 
 // A tally counts outcomes by status: in the order of events.Statuses, and in the
@@ -69,6 +145,11 @@ func (t *tally) add(s events.Status) int {
 	*t.at(s)++
 	return t.of(s)
 }
+
+func (t *tally) set(s events.Status, n int) { *t.at(s) = uint32(min(n, maxCount)) } //nolint:gosec // bounded
+
+// maxCount bounds a count that comes from outside.
+const maxCount = 1 << 30
 
 func (t *tally) at(s events.Status) *uint32 {
 	if i := slices.Index(events.Statuses, s); i >= 0 {
@@ -120,7 +201,11 @@ type Wave struct {
 	BegunAt  time.Time
 	EndedAt  time.Time // zero: it is under way
 	Approved string    // who said go on after it
+	Of       int       // how many desktops it has, when they are told in several records; else 0
 }
+
+// whole says whether all its desktops are known.
+func (w *Wave) whole() bool { return len(w.Desktops) >= w.Of }
 
 // Title names the wave for people: wave 1 (canary), wave 2.
 func (w *Wave) Title() string { return waveTitle(w.N, w.Name) }
@@ -261,10 +346,16 @@ func (s *State) apply(r *Record) {
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
-	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindHolding, KindHeld, KindReleased, KindStopping, KindStarted, KindChecking:
+	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindChecking:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.mark(r)
+			}
+		}
+	case KindHolding, KindHeld, KindReleasing, KindReleased, KindStopping, KindStarting, KindStarted:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.act(r)
 			}
 		}
 	case KindWaiting:
@@ -309,15 +400,30 @@ func (s *State) add(id string, wave int) {
 }
 
 func (s *State) begin(r *Record) {
+	if w := s.Wave(); w != nil && r.Wave == w.N && !w.whole() {
+		s.goOn(w, r)
+		return
+	}
 	if len(s.Waves) > 0 && r.Wave <= s.Waves[len(s.Waves)-1].N {
 		return // told twice
 	}
-	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At})
+	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At, Of: r.Of})
 	s.Size, s.Planned, s.Waiting = r.Size, r.Waves, nil
 	for _, id := range r.Desktops {
 		s.add(id, r.Wave)
 	}
 	s.tell(events.RolloutWaveStarted, r, nil, "")
+}
+
+// goOn adds a further part of a wave that takes several records.
+func (s *State) goOn(w *Wave, r *Record) {
+	w.Of = r.Of
+	for _, id := range r.Desktops {
+		if s.Desktops[id] == nil {
+			s.add(id, r.Wave)
+			w.Desktops = append(slices.Clip(w.Desktops), id)
+		}
+	}
 }
 
 func (s *State) endWave(r *Record) {
@@ -364,20 +470,10 @@ func (d *Desktop) mark(r *Record) {
 	switch r.Kind {
 	case KindAgain:
 		if d.Phase == Begun {
-			d.Phase, d.CallEnded = Pending, r.At
+			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
 		}
 	case KindSeen:
 		d.Seen = true
-	case KindHolding:
-		d.Held = true
-	case KindHeld:
-		d.Held, d.Entered = true, true
-	case KindReleased:
-		d.Held, d.Entered = false, false
-	case KindStopping:
-		d.Stopped, d.StoppedAt = true, r.At
-	case KindStarted:
-		d.Stopped = false
 	case KindArrived:
 		d.ArrivedAt = r.At
 	case KindMissing:
@@ -386,6 +482,35 @@ func (d *Desktop) mark(r *Record) {
 		d.MissingAt = time.Time{}
 	case KindChecking:
 		d.Check, d.CheckedAt = r.Call, r.At
+	}
+}
+
+// act notes what we do to a desktop besides rebuilding it. Each call is announced
+// before it is made; its end counts if nothing else was announced since.
+func (d *Desktop) act(r *Record) {
+	now := &Act{Kind: r.Kind, Call: r.Call, At: r.At, Open: true}
+	d.ActedAt = later(d.ActedAt, r.At)
+	switch r.Kind {
+	case KindHolding:
+		d.Held, d.Entered, d.Maintenance = true, false, now
+	case KindHeld:
+		if d.Maintenance.ended(r.Call) {
+			d.Held, d.Entered = true, true
+		}
+	case KindReleasing:
+		d.Entered, d.Maintenance = false, now
+	case KindReleased:
+		if d.Maintenance.ended(r.Call) {
+			d.Held, d.Entered = false, false
+		}
+	case KindStopping:
+		d.Stopped, d.StoppedAt, d.Power = true, r.At, now
+	case KindStarting:
+		d.Power = now
+	case KindStarted:
+		if d.Power.ended(r.Call) {
+			d.Stopped = false
+		}
 	}
 }
 
@@ -401,13 +526,14 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	switch g.Status {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
-		d.WaitCode, d.WaitSince, d.WaitFirst, d.Again = "", time.Time{}, time.Time{}, time.Time{}
+		d.waitNoMore()
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
 		if d.Phase == Accepted && g.Code != events.CodeRebuildFailed {
 			d.Stopped = false // the rebuild leaves it as asked; one that failed, as it was
 		}
+		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
 		d.Phase, d.DoneAt = Final, r.At
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
@@ -419,7 +545,11 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	if told {
 		return
 	}
-	o.N = d.counts.add(g.Status)
+	if o.N = g.N; o.N > 0 { // carried along by a tick, for want of a journal
+		d.counts.set(g.Status, g.N)
+	} else {
+		o.N = d.counts.add(g.Status)
+	}
 	d.Unpublished = append(d.Unpublished, o)
 }
 
@@ -434,7 +564,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
 		return d.Phase == Pending
 	case events.StatusAccepted:
-		return d.Phase == Begun
+		return d.Phase == Begun || d.Phase == Pending && d.tried()
 	case events.StatusCompleted:
 		return d.Phase == Accepted
 	}
@@ -448,6 +578,7 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		d.CallEnded = r.At
 		switch g.Code {
 		case events.CodeOutcomeUnknown:
+			d.Doubtful = true
 			return
 		case IncorrectDesktopStatus:
 			d.Denied++
@@ -456,13 +587,56 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		}
 		d.Phase = Pending
 	}
-	if d.WaitCode != g.Code || r.At.Sub(d.Again) > MaxTick { // nobody tried meanwhile: that does not count
-		d.WaitCode, d.WaitSince = g.Code, r.At
-	}
-	if d.WaitFirst.IsZero() {
-		d.WaitFirst = r.At
-	}
+	d.waitFor(g.Code, r.At)
 	d.Again = g.Until
+}
+
+// blind are the reasons for which nobody could look: they say nothing of any
+// other reason.
+var blind = map[string]bool{
+	events.CodeFactsUnavailable: true, events.CodeThrottled: true, events.CodeNotAuthorized: true, events.CodeCallFailed: true, events.CodeTimeShort: true,
+}
+
+// waitFor notes that the desktop waits, and for what. A reason for which nobody
+// could look leaves the others as they are. One that was seen ends those, and all
+// others that were seen but one: how long its user has been waited for counts from
+// when it was due and found in use, until it is begun.
+func (d *Desktop) waitFor(code string, at time.Time) {
+	if d.WaitFirst.IsZero() {
+		d.WaitFirst = at
+	}
+	since, waits := d.waitsSince(code)
+	if !waits || d.WaitCode == code && at.Sub(d.Again) > MaxTick { // nobody tried meanwhile: that does not count
+		since = at
+	}
+	others := make([]Wait, 0, len(d.Waits)+1)
+	if d.WaitCode != "" {
+		others = append(others, Wait{d.WaitCode, d.WaitSince})
+	}
+	others = slices.DeleteFunc(append(slices.Clone(d.Waits), others...), func(w Wait) bool {
+		return w.Code == code || !blind[code] && w.Code != events.CodeSessionWait
+	})
+	d.WaitCode, d.WaitSince, d.Waits = code, since, slices.Clip(others)
+	if len(others) == 0 {
+		d.Waits = nil
+	}
+}
+
+// waitsSince returns since when the desktop waits for that reason, if it does.
+func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {
+	if d.WaitCode == code {
+		return d.WaitSince, code != ""
+	}
+	for _, w := range d.Waits {
+		if w.Code == code {
+			return w.Since, true
+		}
+	}
+	return zero, false
+}
+
+func (d *Desktop) waitNoMore() {
+	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.Again = "", zero, nil, zero, zero
 }
 
 // IncorrectDesktopStatus is ECD's code for a desktop whose status does not

@@ -41,7 +41,7 @@ func (d *decider) rollout() {
 	case f == nil:
 		d.standDown()
 		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Work.Fleet), zero)
-	case d.now.Sub(d.s.OpenedAt) >= f.Strategy.RolloutTimeout && d.s.Forgiven.Before(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)):
+	case d.now.due(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)) && d.s.Forgiven.Before(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)):
 		d.halt(events.CodeRolloutTimeout, fmt.Sprintf("the rollout has taken longer than %s", f.Strategy.RolloutTimeout))
 	case !d.tooMany(f) && d.imageReady():
 		d.advance(f, busy)
@@ -93,9 +93,8 @@ func (d *decider) standDown() {
 
 // stand says why the rollout stands still, once for each reason.
 func (d *decider) stand(code, message string, until time.Time) {
-	if until.IsZero() || until.Sub(d.now) > MaxTick {
-		d.again(d.now.Add(MaxTick))
-	} else {
+	d.again(d.now.in(MaxTick))
+	if !until.IsZero() {
 		d.again(until)
 	}
 	if w := d.s.Waiting; w != nil && w.Code == code {
@@ -111,7 +110,7 @@ func (d *decider) stand(code, message string, until time.Time) {
 // halt stops the rollout by itself. What is under way is followed to its end.
 func (d *decider) halt(code, message string) {
 	d.record(Record{Kind: KindHalted, Reason: &events.Reason{Code: code, Message: message}})
-	d.again(d.now)
+	d.again(d.now.t)
 }
 
 // tooMany halts the rollout when more desktops have failed than may, in the
@@ -159,22 +158,21 @@ func (d *decider) imageReady() bool {
 	if d.s.Work.Undoes != "" {
 		return true // each desktop has an image of its own; the guards look at it
 	}
-	image, asked := d.f.Images[id]
-	if u, unread := d.f.Unread[id]; unread && !asked {
-		d.stand(u.Code, u.Message, zero)
-		d.again(d.now.Add(time.Minute))
+	fact, ok := find(d, d.f.Images, id, &d.out.Need.Images, zero)
+	if !ok {
 		return false
 	}
-	switch {
-	case !asked:
-		d.need(&d.out.Need.Images, id)
+	switch image := fact.Value; {
+	case fact.Err != nil:
+		d.stand(fact.Err.Code, fact.Err.Message, zero)
+		d.again(d.now.in(time.Minute))
 	case image == nil:
 		d.halt(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, d.s.Work.RegionID))
 	case image.Status == desktop.ImageAvailable:
 		return true
-	case image.Status == desktop.ImageCreating && d.now.Sub(d.s.OpenedAt) < imageLimit:
+	case image.Status == desktop.ImageCreating && fact.Since(d.s.OpenedAt) < imageLimit:
 		d.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), zero)
-		d.again(d.now.Add(time.Minute))
+		d.again(d.now.in(time.Minute))
 	default:
 		d.halt(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s", id, image.Status))
 	}
@@ -186,22 +184,37 @@ func (d *decider) advance(f *fleet.Fleet, busy int) {
 	w := d.s.Wave()
 	switch {
 	case w == nil:
-		d.nextWave(f, 1)
+		d.nextWave(f, nil)
+	case !w.whole():
+		d.fill(f, w)
 	case w.EndedAt.IsZero():
 		d.work(f, busy)
 		if d.out.Need.Empty() && d.open == 0 && !d.waiting() {
 			d.record(Record{Kind: KindWaveEnded, Wave: w.N})
-			d.again(d.now)
+			d.again(d.now.t)
 		}
-	case w.N >= d.s.Planned:
-		d.nextWave(f, w.N+1) // for those who joined the fleet meanwhile
-	case f.Strategy.Approval.After(w.N) && w.Approved == "":
-		d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
-	case d.now.Before(w.EndedAt.Add(f.Strategy.Soak)):
-		d.stand(events.CodeSoaking, fmt.Sprintf("%s soaks for %s", w.Title(), f.Strategy.Soak), w.EndedAt.Add(f.Strategy.Soak))
+	case len(d.s.Desktops) < d.s.Size && !d.mayLeave(f, w, w.N+1):
+		// Somebody is left: no need to ask ECD who, before the next may begin.
 	default:
-		d.nextWave(f, w.N+1)
+		d.nextWave(f, w)
 	}
+}
+
+// mayLeave says whether the wave next may follow on w, and else why not. Waves
+// between the two have nobody in them; an approval that is wanted after one of
+// them is wanted all the same.
+func (d *decider) mayLeave(f *fleet.Fleet, w *Wave, next int) bool {
+	for n := w.N; n < next; n++ {
+		if f.Strategy.Approval.After(n) && w.Approved == "" {
+			d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
+			return false
+		}
+	}
+	if until := w.EndedAt.Add(f.Strategy.Soak); !d.now.due(until) {
+		d.stand(events.CodeSoaking, fmt.Sprintf("%s soaks for %s", w.Title(), f.Strategy.Soak), until)
+		return false
+	}
+	return true
 }
 
 // waiting says whether a desktop that has come is not begun and not settled in
@@ -221,38 +234,80 @@ func (d *decider) waiting() bool {
 	return false
 }
 
-// nextWave begins the wave n, or the first one behind it that has somebody in
-// it, or ends the rollout when nobody is left. Whoever joined the fleet since is
+// nextWave begins the first wave behind w that has somebody in it, if w may be
+// left, or ends the rollout when nobody is left. Whoever joined the fleet since is
 // in it, whoever left is not.
-func (d *decider) nextWave(f *fleet.Fleet, n int) {
-	members, known := d.f.Members[f.Name]
-	if !known {
-		if u, unread := d.f.Unread["members/"+f.Name]; unread {
-			d.stand(u.Code, u.Message, zero)
-			d.again(d.now.Add(time.Minute))
-			return
-		}
-		d.need(&d.out.Need.Members, f.Name)
+func (d *decider) nextWave(f *fleet.Fleet, w *Wave) {
+	left, tagged, ok := d.left(f)
+	if !ok {
 		return
 	}
-	left, tagged := d.turns(f, members)
-	left = slices.DeleteFunc(left, func(id string) bool { return d.s.Desktops[id] != nil })
-	total := len(left) + len(d.s.Desktops)
-	ends := f.Strategy.WaveEnds(total, f.Strategy.Canary.Size(total, tagged))
 	if len(left) == 0 {
 		d.end()
 		return
 	}
+	n := 1
+	if w != nil {
+		n = w.N + 1
+	}
+	total := len(left) + len(d.s.Desktops)
+	ends := f.Strategy.WaveEnds(total, f.Strategy.Canary.Size(total, tagged))
 	planned := max(len(ends), n)
-	left = left[:min(len(left), maxWave)]
 	for ; n < planned; n++ {
 		if want := ends[n-1] - len(d.s.Desktops); want > 0 {
 			left = left[:min(want, len(left))]
 			break
 		}
 	}
-	d.record(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: total, Desktops: left})
-	d.again(d.now)
+	if w != nil && !d.mayLeave(f, w, n) {
+		return
+	}
+	d.begin(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: total}, 0, left)
+}
+
+// fill goes on writing down who is in a wave, after whoever began to died.
+func (d *decider) fill(f *fleet.Fleet, w *Wave) {
+	left, _, ok := d.left(f)
+	if !ok {
+		return
+	}
+	left = left[:min(len(left), w.Of-len(w.Desktops))]
+	rec := Record{Kind: KindWave, Wave: w.N, Waves: d.s.Planned, Name: w.Name, Size: d.s.Size, Of: len(w.Desktops) + len(left)}
+	if len(left) == 0 { // they have left the fleet meanwhile
+		d.record(rec)
+		d.again(d.now.t)
+		return
+	}
+	d.begin(rec, len(w.Desktops), left)
+}
+
+// begin writes down who is in a wave, in as many records as it takes. There are
+// known desktops in it already.
+func (d *decider) begin(rec Record, known int, ids []string) {
+	if known+len(ids) > maxIDs {
+		rec.Of = known + len(ids)
+	}
+	for part := range slices.Chunk(ids, maxIDs) {
+		rec.Desktops = part
+		d.record(rec)
+	}
+	d.again(d.now.t)
+}
+
+// left returns the desktops of the fleet that have not had their turn, in order,
+// and how many of the fleet carry the canary's tags.
+func (d *decider) left(f *fleet.Fleet) (ids []string, tagged int, ok bool) {
+	members, ok := find(d, d.f.Members, f.Name, &d.out.Need.Members, zero)
+	if !ok {
+		return nil, 0, false
+	}
+	if members.Err != nil {
+		d.stand(members.Err.Code, members.Err.Message, zero)
+		d.again(d.now.in(time.Minute))
+		return nil, 0, false
+	}
+	ids, tagged = d.turns(f, members.Value)
+	return slices.DeleteFunc(ids, func(id string) bool { return d.s.Desktops[id] != nil }), tagged, true
 }
 
 // turns returns, in their order, the desktops that the work is for, and how many
@@ -337,10 +392,6 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 	return out
 }
 
-// maxWave bounds a wave, so that its record stays far below what a journal
-// takes. Whoever is left over comes in a further wave.
-const maxWave = maxIDs
-
 // askAhead is how many desktops beyond what there is room for are read at once
 // while looking for some that may be begun.
 const askAhead = 100
@@ -384,21 +435,27 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 // consider decides about one pending desktop and says whether that took room.
 func (d *decider) consider(x *Desktop) bool {
 	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop)
-	if now, asked := d.f.Desktops[x.ID]; asked && d.left(x, now) {
+	if d.departed(x) {
 		return false
 	}
 	d.pending(x)
 	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop) > before
 }
 
-// left settles a desktop that is no longer in the fleet.
-func (d *decider) left(x *Desktop, now *desktop.Desktop) bool {
-	if now == nil {
+// departed settles a desktop that is no longer in the fleet, as far as that is
+// known.
+func (d *decider) departed(x *Desktop) bool {
+	fact, asked := d.f.Desktops[x.ID]
+	if !asked || fact.Err != nil || fact.ReadAt.Before(x.eventful()) || !d.now.due(x.Again) || x.tried() && fact.Value != nil && fact.Value.ImageID == d.s.Work.SpecOf(x.ID).ImageID {
+		return false // pending asks, waits, or sees that it has come home
+	}
+	if fact.Value == nil {
 		d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("ECD no longer lists desktop %s", x.ID))
 		return true
 	}
-	if now.Tags == nil && d.r.Fleets.NeedTags(now.RegionID) {
-		return false // asked for with the other questions
+	now, ok := d.tagged(x, fact.Value)
+	if !ok {
+		return true // it waits for its tags
 	}
 	if d.member(*now) {
 		return d.changedSince(x, now)
@@ -421,8 +478,8 @@ func (d *decider) changedSince(x *Desktop, now *desktop.Desktop) bool {
 // window says whether a rebuild may begin now, and until when, or else when
 // next.
 func (d *decider) window(f *fleet.Fleet) (bool, time.Time) {
-	open, until := f.Strategy.Open(d.now)
-	if !open || until.IsZero() || !d.now.Add(f.Strategy.Expected).After(until) {
+	open, until := f.Strategy.Open(d.now.t)
+	if !open || until.IsZero() || !d.now.in(f.Strategy.Expected).After(until) {
 		return open, until
 	}
 	// Open, but not for long enough: the next window counts.
@@ -445,7 +502,7 @@ func (d *decider) closed(f *fleet.Fleet, until time.Time) string {
 	}
 	text := "the maintenance window is closed, or would close before a rebuild is expected to end"
 	for _, b := range f.Strategy.Blackouts {
-		if b.From.Before(until) && b.To.After(d.now) {
+		if b.From.Before(until) && !d.now.due(b.To) {
 			text += "; blackout"
 			if b.Reason != "" {
 				text += ": " + b.Reason
@@ -474,16 +531,16 @@ func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
 	if busy >= f.Strategy.AtOnce(d.s.Size) && d.anyPending() {
 		// Those ticks are another rollout's: nobody would wake this one.
 		d.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+d.others(), zero)
-		d.again(d.now.Add(time.Minute))
+		d.again(d.now.in(time.Minute))
 		return
 	}
 	reasons := map[string]int{}
-	since := d.now // the longest that somebody has been waited for
+	since := d.now.t // the longest that somebody has been waited for
 	for _, x := range d.s.Desktops {
 		if x.Phase == Pending && x.WaitCode != "" {
 			reasons[x.WaitCode]++
-			if x.WaitCode == events.CodeSessionWait && x.WaitSince.Before(since) {
-				since = x.WaitSince
+			if at, waits := x.waitsSince(events.CodeSessionWait); waits {
+				since = earlier(since, at)
 			}
 		}
 	}
