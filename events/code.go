@@ -47,6 +47,7 @@ const (
 	CodeFleetEmpty           = "FleetEmpty"
 	CodeNoFleetFollows       = "NoFleetFollows"
 	CodeDowngrade            = "Downgrade"
+	CodeImageReleasedBefore  = "ImageReleasedBefore"
 	CodeDiskTooSmall         = "DiskTooSmall"
 	CodeProtocolMismatch     = "ProtocolMismatch"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
@@ -117,6 +118,7 @@ var Codes = []Code{
 	{CodeFleetEmpty, StatusRefused, "The fleet has no desktop."},
 	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},
 	{CodeDowngrade, StatusRefused, "The image is older than the desktop's own; it needs the consent downgrade."},
+	{CodeImageReleasedBefore, StatusRefused, "Another rollout is bringing the image to the fleet already."},
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},

@@ -83,62 +83,63 @@ func controlCode(action string) string {
 // the image that it was on before.
 func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
-	origin, latest, err := r.origin(c.RolloutID)
-	if err != nil {
-		return err
-	}
-	if refusal := mayRollBack(j, w, origin, latest); refusal != nil {
-		code := events.CodeControlNotPossible
-		if origin == nil {
-			code = events.CodeRolloutUnknown
-			r.drop(j)
-		}
-		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal))
+	no := func(code, why string) error {
+		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
 	}
-	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
-	known, err := r.known(kindRollout, w.ID)
-	if err != nil {
-		return err
-	}
-	if known {
-		return r.rollbackAgain(m, c, j, w.ID)
-	}
-	return r.beginRollback(m, c, j, w, origin.Work)
-}
-
-// rollbackAgain wakes a rollback that has begun, and refuses to begin another.
-func (r *run) rollbackAgain(m envelope.Message, c events.Control, j *job, id string) error {
-	back, _ := r.add(kindRollout, id)
-	if err := r.open(back); err != nil {
-		return err
-	}
-	// Where the journal of what it undoes has expired, only what it was asked for
-	// by tells a second delivery.
-	again := j.told(r.identity(m)) || j.work() == nil && back.work().By == c.By && back.work().Why == c.Reason
-	if !again {
-		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, id))
-	}
-	return nil
-}
-
-// beginRollback finds out what is to go back, and opens the rollback, or shows
-// what it would do.
-func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w, origin rollout.Work) error {
-	undo := func() (err error) {
-		if j.work() == nil { // its journal has expired
-			w.Back, err = r.undoByRecords(origin)
+	var log rollout.FleetLog
+	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
+		var err error
+		if log, _, err = r.fleetLog(fleet); err != nil {
 			return err
 		}
-		j.ledger.view(func(s *rollout.State) { w.Back = s.Undo() })
+	}
+	if before := log.Find(w.ID); before != nil {
+		if !asksFor(*before, r.identity(m), c) && !r.toldBefore(j, m) {
+			return no(events.CodeControlNotPossible, w.ID+" has begun before")
+		}
+		r.wake(*before)
 		return nil
 	}
-	if err := undo(); err != nil {
+	origin := log.Find(c.RolloutID)
+	if origin == nil {
+		r.drop(j)
+		return no(events.CodeRolloutUnknown, "there is no such rollout in the journal")
+	}
+	if why := mayRollBack(j, *origin, log); why != nil {
+		return no(events.CodeControlNotPossible, why.Error())
+	}
+	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
+	w.OperateType = "" // only system disks go back
+	return r.beginRollback(m, c, j, w, *origin)
+}
+
+// asksFor says whether a control message is the one that a rollback was entered
+// for, come again. Logs of earlier builds do not say which it was.
+func asksFor(e rollout.Entry, message string, c events.Control) bool {
+	if e.Message != "" {
+		return e.Message == message
+	}
+	return e.By == c.By && e.Why == c.Reason
+}
+
+func (r *run) toldBefore(j *job, m envelope.Message) (told bool) {
+	j.ledger.view(func(s *rollout.State) { told = s.Controls[r.identity(m)] })
+	return told
+}
+
+// beginRollback enters a rollback into the log of its fleet and opens it, or shows
+// what it would do.
+func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Work, origin rollout.Entry) error {
+	var err error
+	if w.Back, err = r.undo(j, origin.Work); err != nil {
 		return err
 	}
-	if n := count(w.Back); n == 0 || n > maxBack {
+	now, most := count(w.Back), 0
+	j.ledger.view(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
+	if now == 0 || most > maxBack {
 		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf(
-			"rollback is not possible for rollout %s: %d desktops are known that it changed; it takes 1 to %d", c.RolloutID, n, maxBack))
+			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d", c.RolloutID, most, now, maxBack))
 		return nil
 	}
 	if c.DryRun || c.PlanDigest != "" {
@@ -152,22 +153,58 @@ func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w, ori
 			return nil
 		}
 	}
-	if err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Work == nil || s.Controls[r.identity(m)] {
-			return nil // expired, or told twice
+	e, refusal, err := r.enter(w, r.identity(m), false)
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		r.refuseControl(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
+	case !asksFor(e, r.identity(m), c):
+		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
+	default:
+		r.wake(e)
+	}
+	return nil
+}
+
+// openRollback lets a rollback that was entered take over from what it undoes, and
+// opens it. Each step may have been taken before, by whoever died after it.
+func (r *run) openRollback(back *job, e rollout.Entry) error {
+	origin, _ := r.add(kindRollout, e.Undoes)
+	if err := r.open(origin); err != nil {
+		return err
+	}
+	err := origin.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if s.Work == nil || e.Message == "" || s.Controls[e.Message] {
+			return nil // expired, or written down before
 		}
-		return []rollout.Record{r.controlled(m, c)}
-	}); err != nil {
+		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: events.ActionRollback, Who: e.By, Message: e.Message,
+			Reason: &events.Reason{Code: controlCode(events.ActionRollback), Message: e.Why}}}
+	})
+	if err != nil {
 		return err
 	}
 	// From here on nothing more is begun that would have to go back too.
-	if err := r.supersede(j, w.ID); err != nil {
+	if err := r.supersede(origin, e.ID); err != nil {
 		return err
 	}
-	if err := undo(); err != nil {
+	undone := e.Work
+	undone.ID, undone.Undoes = e.Undoes, ""
+	if e.Back, err = r.undo(origin, undone); err != nil {
 		return err
 	}
-	return r.openRollout(m, w)
+	return r.beginWork(back, e.Work)
+}
+
+// undo returns what a rollout changed: from its journal or, if that has expired,
+// from what ECD records.
+func (r *run) undo(j *job, w rollout.Work) (map[string][]string, error) {
+	if j.work() == nil {
+		return r.undoByRecords(w)
+	}
+	var back map[string][]string
+	j.ledger.view(func(s *rollout.State) { back = s.Undo() })
+	return back, nil
 }
 
 // maxBack bounds the desktops of a rollback, whose images are one record of its
@@ -181,19 +218,17 @@ func count(back map[string][]string) (n int) {
 	return n
 }
 
-// mayRollBack says why the job's rollout cannot be taken back by w, or nil.
-// Origin is what the fleet's log says of it; its own journal may have expired.
-func mayRollBack(j *job, w rollout.Work, origin *enrolled, latest string) error {
-	var refusal error
+// mayRollBack says why the job's rollout, which its fleet's log names as origin,
+// cannot be taken back now, or nil. Its own journal may have expired.
+func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal error) {
+	if origin.Undoes != "" {
+		return errors.New("it is a rollback itself; publish the image that is wanted instead")
+	}
+	if why := log.MayFollow(rollout.Work{Undoes: origin.ID}, false, false); why != nil {
+		return errors.New(why.Message)
+	}
 	j.ledger.view(func(s *rollout.State) {
-		switch {
-		case origin == nil:
-			refusal = errors.New("there is no such rollout in the journal")
-		case latest != w.Undoes && latest != w.ID:
-			refusal = fmt.Errorf("%s came after it; roll that back, or publish the image that is wanted", latest)
-		case origin.Undoes != "":
-			refusal = errors.New("it is a rollback itself; publish the image that is wanted instead")
-		case s.Work != nil && s.Superseded != w.ID: // else it was told before, or is long over
+		if s.Work != nil {
 			refusal = rollout.Allow(s, events.ActionRollback, 0)
 		}
 	})

@@ -96,11 +96,11 @@ func (r *run) takeRequest(m envelope.Message) error {
 			r.publishPlan(plan, w)
 			return nil
 		case plan.PlanDigest != req.PlanDigest:
-			known, err := r.known(kindRequest, w.ID)
+			before, err := r.peek(kindRequest, w.ID)
 			if err != nil {
 				return err
 			}
-			if known {
+			if before.Work != nil {
 				break // its plan was checked when it was opened
 			}
 			r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
@@ -154,15 +154,20 @@ func (r *run) drop(j *job) {
 	}
 }
 
-// known says whether the journal knows a work.
-func (r *run) known(kind, id string) (bool, error) {
+// peek reads the journal of a work that need not be a job.
+func (r *run) peek(kind, id string) (rollout.State, error) {
+	if j := r.byKey[kind+"/"+id]; j != nil && j.ledger != nil {
+		return j.state(), nil
+	}
 	j := &job{kind: kind, id: id}
 	if err := r.open(j); err != nil {
-		return false, err
+		return rollout.State{}, err
 	}
-	known := false
-	j.ledger.view(func(s *rollout.State) { known = s.Work != nil })
-	return known, nil
+	s := j.state()
+	if r.Journal != nil {
+		r.cache.put(j.ledger)
+	}
+	return s, nil
 }
 
 // identity is the name of a request that has none of its own: the transport's,
@@ -225,9 +230,14 @@ func (r *run) takeTick(m envelope.Message) error {
 		stale = s.Work == nil || s.Closed && s.Quiet() ||
 			t.N < s.TickN && r.now.Before(s.TickAt.Add(overdue))
 	})
-	if stale && fresh {
-		r.cache.put(j.ledger)
-		r.drop(j)
+	if !stale || !fresh {
+		return nil
+	}
+	empty := t.Kind == kindRollout && j.work() == nil
+	r.cache.put(j.ledger)
+	r.drop(j)
+	if empty {
+		return r.wakeEntered(t.ID)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (r *run) takeRelease(m envelope.Message) error {
 		}
 		return nil
 	}
-	return r.release(m, works, rel.DryRun, rel.PlanDigest)
+	return r.release(asked{m, false}, works, rel.DryRun, rel.PlanDigest)
 }
 
 // takeTrail makes rollouts of an image event that ActionTrail recorded. Most of
@@ -83,7 +83,7 @@ func (r *run) takeTrail(m envelope.Message) error {
 		r.counts.ignored()
 		return nil
 	}
-	return r.release(m, works, false, "")
+	return r.release(asked{m, true}, works, false, "")
 }
 
 // worksOf returns the rollouts of an image: one for each fleet that follows it.
@@ -103,10 +103,17 @@ func specOf(f fleet.Fleet, imageID string) desktop.Spec {
 		Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}
 }
 
+// asked is what a rollout follows from: a message that asks for it or, if image is
+// set, an event that tells of a new image.
+type asked struct {
+	envelope.Message
+	image bool
+}
+
 // release opens rollouts, or shows what they would do.
-func (r *run) release(m envelope.Message, works []rollout.Work, dryRun bool, digest string) error {
+func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string) error {
 	if r.Journal == nil && !dryRun {
-		r.refuseMessage(m, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
+		r.refuseMessage(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil
 	}
 	if dryRun || digest != "" {
@@ -117,8 +124,12 @@ func (r *run) release(m envelope.Message, works []rollout.Work, dryRun bool, dig
 			}
 			return nil
 		}
-		if total != digest && !r.allKnown(works) {
-			r.refuseMessage(m, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
+		known, err := r.allEntered(works)
+		if err != nil {
+			return err
+		}
+		if total != digest && !known {
+			r.refuseMessage(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
 			return nil
 		}
 	}
@@ -149,84 +160,102 @@ func (r *run) previews(works []rollout.Work) ([]events.Plan, string) {
 	return plans, total
 }
 
-func (r *run) allKnown(works []rollout.Work) bool {
+// allEntered says whether the rollouts are in their fleets' logs: their plan was
+// checked when they were entered.
+func (r *run) allEntered(works []rollout.Work) (bool, error) {
 	for _, w := range works {
-		if known, err := r.known(kindRollout, w.ID); err != nil || !known {
-			return false
+		log, _, err := r.fleetLog(w.Fleet)
+		if err != nil || log.Find(w.ID) == nil {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 // openRollout puts a rollout behind the others of its fleet and makes a job of
 // it. The order in the fleet's log is the order of the releases, whoever was
 // delivered first.
-func (r *run) openRollout(m envelope.Message, w rollout.Work) error {
-	refusal, err := r.enroll(w)
-	if err != nil {
+func (r *run) openRollout(m asked, w rollout.Work) error {
+	e, refusal, err := r.enter(w, r.identity(m.Message), m.image)
+	switch {
+	case err != nil:
 		return err
-	}
-	if refusal != "" {
-		r.refuseMessage(m, events.CodeDowngrade, refusal)
+	case refusal != nil && m.image && refusal.Code == events.CodeImageReleasedBefore:
+		r.counts.ignored() // most events tell of what was released by a message as well
+		return nil
+	case refusal != nil:
+		r.refuseMessage(m.Message, refusal.Code, refusal.Message)
+		return nil
+	case !e.Same(w):
+		r.refuseMessage(m.Message, events.CodeRequestIdReused, fmt.Sprintf("release %s was published before with another image; give every release an id of its own", w.ReleaseID))
 		return nil
 	}
 	j, fresh := r.add(kindRollout, w.ID)
 	if fresh {
-		j.message = m
+		j.message = m.Message
 	}
-	switch err := r.beginWork(j, w); {
-	case errors.Is(err, errReused):
-		r.refuseMessage(m, events.CodeRequestIdReused, fmt.Sprintf("release %s was published before with another image; give every release an id of its own", w.ReleaseID))
-	case err != nil:
+	if err := r.beginWork(j, w); err != nil {
 		r.drop(j)
 		return err
 	}
 	return nil
 }
 
-// enroll writes a rollout into its fleet's log, unless it is there. It returns
-// why it may not be: an older image must not come after a newer one, but for a
-// rollback.
-func (r *run) enroll(w rollout.Work) (refusal string, err error) {
-	entry := w
-	entry.Back = nil // it may be long, and stands in the rollout's own journal
+// enter writes a rollout into its fleet's log, unless it is there, and returns its
+// entry, or why it may not be entered. Whatever speaks against it is asked about
+// the very log that it is appended to.
+func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, *events.Reason, error) {
+	e := rollout.Entry{Work: w, At: r.now, Message: message}
 	for range maxRaces {
-		works, length, err := r.fleetLog(w.Fleet)
+		log, length, err := r.fleetLog(w.Fleet)
 		if err != nil {
-			return "", err
+			return e, nil, err
 		}
-		if slices.ContainsFunc(works, func(o enrolled) bool { return o.ID == w.ID }) {
-			return "", nil
+		if before := log.Find(w.ID); before != nil {
+			return *before, nil, nil
 		}
-		if n := len(works); n > 0 && w.Undoes == "" && works[n-1].Undoes == "" && w.ImageMade.Before(works[n-1].ImageMade) {
-			return fmt.Sprintf("image %s of release %s is older than %s of release %s, which fleet %s has already; roll back instead, or publish a newer image",
-				w.ImageID, w.ReleaseID, works[n-1].ImageID, works[n-1].ReleaseID, w.Fleet), nil
+		ended := false
+		if last := log.Latest(); last != nil {
+			if ended, err = r.ended(*last); err != nil {
+				return e, nil, err
+			}
 		}
-		line, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: r.now, By: r.in.RequestID, Work: &entry}})
+		if refusal := log.MayFollow(w, image, ended); refusal != nil {
+			return e, refusal, nil
+		}
+		entered := e.Entered()
+		entered.By = r.in.RequestID
+		line, err := rollout.Encode([]rollout.Record{entered})
 		if err != nil {
-			return "", err
+			return e, nil, err
 		}
-		_, err = r.Journal.Append(r.ctx, journal.Key(kindFleet, w.Fleet), length, line)
-		if !errors.Is(err, journal.ErrMoved) {
-			return "", err
+		if _, err = r.Journal.Append(r.ctx, journal.Key(kindFleet, w.Fleet), length, line); !errors.Is(err, journal.ErrMoved) {
+			return e, nil, err
 		}
 	}
-	return "", fmt.Errorf("enrolling rollout %s: %w", w.ID, journal.ErrMoved)
+	return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, journal.ErrMoved)
 }
 
-// enrolled is one rollout in a fleet's log.
-type enrolled struct {
-	rollout.Work
-	at time.Time
+// ended says whether nothing is left to do for a rollout. What has ended does not
+// begin again, so the answer may be kept.
+func (r *run) ended(e rollout.Entry) (bool, error) {
+	s, err := r.peek(kindRollout, e.ID)
+	if err != nil {
+		return false, err
+	}
+	if s.Work == nil { // nobody has opened it yet, or its journal has expired
+		return r.now.Sub(e.At) > reopen, nil
+	}
+	return s.Closed, nil
 }
 
-// reopen is how long after it was enrolled a rollout whose journal is empty is
-// opened: whoever enrolled it died just then. Later, its journal has expired, and
+// reopen is how long after it was entered a rollout whose journal is empty is
+// opened: whoever entered it died just then. Later, its journal has expired, and
 // what is long over must not begin again.
 const reopen = 24 * time.Hour
 
-// fleetLog reads which rollouts a fleet had, oldest first.
-func (r *run) fleetLog(name string) ([]enrolled, int64, error) {
+// fleetLog reads which rollouts a fleet had, oldest first, and how long its log is.
+func (r *run) fleetLog(name string) (rollout.FleetLog, int64, error) {
 	lines, length, err := r.Journal.Read(r.ctx, journal.Key(kindFleet, name), 0)
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
@@ -235,31 +264,7 @@ func (r *run) fleetLog(name string) ([]enrolled, int64, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
 	}
-	var works []enrolled
-	for _, rec := range records {
-		if rec.Kind == rollout.KindOpened && rec.Work != nil {
-			works = append(works, enrolled{*rec.Work, rec.At})
-		}
-	}
-	return works, length, nil
-}
-
-// origin returns what a fleet's log says of a rollout, nil if nothing, and which
-// rollout the fleet had last.
-func (r *run) origin(id string) (*enrolled, string, error) {
-	_, name, ok := rollout.SplitID(id)
-	if !ok {
-		return nil, "", nil
-	}
-	works, _, err := r.fleetLog(name)
-	if err != nil || len(works) == 0 {
-		return nil, "", err
-	}
-	latest := works[len(works)-1].ID
-	if i := slices.IndexFunc(works, func(o enrolled) bool { return o.ID == id }); i >= 0 {
-		return &works[i], latest, nil
-	}
-	return nil, latest, nil
+	return rollout.ReadFleetLog(records), length, nil
 }
 
 // sweep wakes the latest rollout of every fleet, so that one whose ticks were
@@ -269,42 +274,59 @@ func (r *run) sweep() error {
 		return nil
 	}
 	for _, f := range r.Rules.Fleets {
-		works, _, err := r.fleetLog(f.Name)
+		log, _, err := r.fleetLog(f.Name)
 		if err != nil {
 			return err
 		}
-		if n := len(works); n > 0 {
-			r.wake(works[n-1])
+		if last := log.Latest(); last != nil {
+			r.wake(*last)
 		}
 	}
 	return nil
 }
 
+// wakeEntered wakes a rollout whose journal is empty, if its fleet's log names it:
+// whoever entered it could not open it.
+func (r *run) wakeEntered(id string) error {
+	_, fleet, ok := rollout.SplitID(id)
+	if !ok {
+		return nil
+	}
+	log, _, err := r.fleetLog(fleet)
+	if err != nil {
+		return err
+	}
+	if e := log.Find(id); e != nil {
+		r.wake(*e)
+	}
+	return nil
+}
+
 // wake makes a job of a rollout that its fleet's log names.
-func (r *run) wake(e enrolled) {
+func (r *run) wake(e rollout.Entry) {
 	j, fresh := r.add(kindRollout, e.ID)
 	if !fresh {
 		return
 	}
 	err := r.open(j)
 	if err == nil && j.work() == nil {
-		if r.now.Sub(e.at) > reopen {
+		if r.now.Sub(e.At) > reopen {
 			r.drop(j)
 			return
 		}
-		if e.Undoes != "" { // what it undoes was superseded before, so nothing was begun since
-			if e.Back, err = r.undoOf(e.Undoes); err == nil && len(e.Back) == 0 {
-				r.drop(j) // its journal has expired: the message that asked for it finds out once more
-				return
-			}
-		}
-		if err == nil {
-			err = r.beginWork(j, e.Work)
-		}
+		err = r.openEntered(j, e)
 	}
 	if err != nil {
 		r.fail(j, err)
 	}
+}
+
+// openEntered opens the journal of a rollout that its fleet's log names.
+func (r *run) openEntered(j *job, e rollout.Entry) error {
+	if e.Undoes != "" {
+		return r.openRollback(j, e)
+	}
+	return r.beginWork(j, e.Work)
 }
 
 // superviseFleets sees to it that only the latest rollout of a fleet begins
@@ -328,24 +350,24 @@ func (r *run) superviseFleets() {
 }
 
 func (r *run) supervise(j *job, w *rollout.Work) error {
-	works, _, err := r.fleetLog(w.Fleet)
+	log, _, err := r.fleetLog(w.Fleet)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(works, func(o enrolled) bool { return o.ID == w.ID })
+	at := slices.IndexFunc(log, func(e rollout.Entry) bool { return e.ID == w.ID })
 	if at < 0 {
 		return fmt.Errorf("rollout %s is not in the log of fleet %s: the journal is damaged", w.ID, w.Fleet)
 	}
-	if latest := works[len(works)-1]; latest.ID != w.ID {
+	if latest := log.Latest(); latest.ID != w.ID {
 		if err := r.supersede(j, latest.ID); err != nil {
 			return err
 		}
-		r.wake(latest)
+		r.wake(*latest)
 		return nil
 	}
 	j.busy = map[string]string{}
 	for at--; at >= 0; at-- {
-		before, _ := r.add(kindRollout, works[at].ID)
+		before, _ := r.add(kindRollout, log[at].ID)
 		if err := r.open(before); err != nil {
 			return err
 		}
@@ -354,13 +376,13 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 		}
 		ended := false
 		before.ledger.view(func(s *rollout.State) {
-			ended = s.Closed && s.Superseded == "" || r.now.Sub(works[at+1].at) > busyLimit
+			ended = s.Closed && s.Superseded == "" || r.now.Sub(log[at+1].At) > busyLimit
 			for id, d := range s.Desktops {
 				// Who is still in maintenance mode, or stopped, by the one before would
-				// be taken out of it under our hands.
+				// be released or started by it while we use it.
 				ours := !s.Closed && (d.Held || d.Stopped)
 				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || ours {
-					j.busy[id] = works[at].ID
+					j.busy[id] = log[at].ID
 				}
 			}
 		})
@@ -374,17 +396,6 @@ func (r *run) supervise(j *job, w *rollout.Work) error {
 // busyLimit is how long after a rollout was superseded desktops may still be
 // under way for it: it follows none for longer than a day.
 const busyLimit = 25 * time.Hour
-
-// undoOf returns what a rollout changed, from its journal.
-func (r *run) undoOf(id string) (map[string][]string, error) {
-	j := &job{kind: kindRollout, id: id}
-	if err := r.open(j); err != nil {
-		return nil, err
-	}
-	var back map[string][]string
-	j.ledger.view(func(s *rollout.State) { back = s.Undo() })
-	return back, nil
-}
 
 // supersede writes down that a newer rollout took over. From then on nobody
 // begins a desktop for the old one, not even an instance that is at it now.

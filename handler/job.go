@@ -54,11 +54,10 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
-// told says whether the job's rollout was told something by the message before.
-func (j *job) told(message string) bool {
-	told := false
-	j.ledger.view(func(s *rollout.State) { told = s.Controls[message] })
-	return told
+// state returns the job's state as it is now. Its maps must not be used: see view.
+func (j *job) state() (now rollout.State) {
+	j.ledger.view(func(s *rollout.State) { now = *s })
+	return now
 }
 
 // work returns what the job's journal was opened for, or nil. It never changes.
@@ -107,7 +106,6 @@ func (r *run) beginWork(j *job, w rollout.Work) error {
 	if err := r.open(j); err != nil {
 		return err
 	}
-	digest := w.Digest()
 	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Work != nil {
 			return nil
@@ -118,7 +116,7 @@ func (r *run) beginWork(j *job, w rollout.Work) error {
 		return err
 	}
 	j.ledger.view(func(s *rollout.State) {
-		if s.Work.Digest() != digest {
+		if !s.Work.Same(w) {
 			err = errReused
 		}
 	})

@@ -31,6 +31,7 @@ type ledger struct {
 }
 
 type entry struct {
+	ctx  context.Context                       //nolint:containedctx // of the write, which another's append may carry out
 	make func(*rollout.State) []rollout.Record // nil: only fold in what others wrote
 	done chan error
 }
@@ -73,7 +74,7 @@ func (l *ledger) catchUp(ctx context.Context) error {
 // is asked again: what f returns always fits the state that it is appended to.
 // f must not keep the state; returning nothing writes nothing.
 func (l *ledger) write(ctx context.Context, f func(*rollout.State) []rollout.Record) error {
-	e := &entry{f, make(chan error, 1)}
+	e := &entry{ctx, f, make(chan error, 1)}
 	l.mu.Lock()
 	l.waiting = append(l.waiting, e)
 	if l.writing { // whoever is writing now takes it along next
@@ -84,7 +85,7 @@ func (l *ledger) write(ctx context.Context, f func(*rollout.State) []rollout.Rec
 	for len(l.waiting) > 0 {
 		group := l.waiting
 		l.waiting = nil
-		err := l.append(ctx, group)
+		err := l.appendTogether(group)
 		for _, e := range group {
 			e.done <- err
 		}
@@ -92,6 +93,25 @@ func (l *ledger) write(ctx context.Context, f func(*rollout.State) []rollout.Rec
 	l.writing = false
 	l.mu.Unlock()
 	return <-e.done
+}
+
+// appendTogether writes the entries of a group. It takes the time that the most
+// patient of them has: what must still be said when another's time is up must not
+// be lost with it.
+func (l *ledger) appendTogether(group []*entry) error {
+	var until time.Time
+	for _, e := range group {
+		deadline, ok := e.ctx.Deadline()
+		if !ok {
+			return l.append(e.ctx, group)
+		}
+		if deadline.After(until) {
+			until = deadline
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(group[0].ctx), until)
+	defer cancel()
+	return l.append(ctx, group)
 }
 
 // see folds in what others wrote up to now, like write that writes nothing.

@@ -40,6 +40,7 @@ func (s *State) Compact(ids []string) []Record {
 type compaction struct {
 	steps     [7][]Record
 	published map[outcomeKey][]string
+	untold    []outcomeKey // of the desktop that is told, what the world does not know
 }
 
 const (
@@ -76,10 +77,20 @@ func (c *compaction) outcome(step int, d *Desktop, r Record, g Group) {
 		return
 	}
 	o := d.Unpublished[i]
+	c.untold = append(c.untold, outcomeKey{o.Status, o.N})
 	g.Code, g.Message, g.N, r.RequestID = o.Code, o.Message, o.N, o.RequestID
 	g.Desktops = []string{d.ID}
 	r.Outcomes = []Group{g}
 	c.add(step, r)
+}
+
+// count tells how many outcomes of a status the world has been told of, if life
+// has not told as many.
+func (c *compaction) count(d *Desktop, status events.Status, n int) {
+	k := outcomeKey{status, n}
+	if ids := c.published[k]; !slices.Contains(c.untold, k) && (len(ids) == 0 || lastOf(ids) != d.ID) {
+		c.published[k] = append(ids, d.ID)
+	}
 }
 
 // told tells an outcome that the world knows.
@@ -93,7 +104,13 @@ func (c *compaction) told(step int, d *Desktop, r Record, g Group) {
 }
 
 func (c *compaction) desktop(d *Desktop) {
+	c.untold = nil
 	c.life(d)
+	for _, status := range events.Statuses { // what comes next is counted on
+		if n := d.counts.of(status); n > 0 {
+			c.count(d, status, n)
+		}
+	}
 	id := []string{d.ID}
 	if d.Held {
 		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})

@@ -128,3 +128,24 @@ func TestATickDoesNotForgetThatACallsFateIsUnknown(t *testing.T) {
 		t.Errorf("got phase %d after a tick, want %d: it would be begun again", got, rollout.Begun)
 	}
 }
+
+// Outcomes were counted anew after each tick, so that one id stood for several
+// happenings.
+func TestATickKeepsCountOfOutcomes(t *testing.T) {
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		s := life(r)
+		d := s.Desktops["ecd-1"]
+		if d.Phase != rollout.Pending {
+			continue
+		}
+		carried := fold(s.Compact([]string{"ecd-1"}))
+		next := rollout.Record{Kind: rollout.KindSettled, At: start.Add(100 * time.Hour), Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: "AnotherReason", Desktops: []string{"ecd-1"}}}}
+		s.Apply(next)
+		carried.Apply(next)
+		last := func(s *rollout.State) int { u := s.Desktops["ecd-1"].Unpublished; return u[len(u)-1].N }
+		if got, want := last(carried), last(s); got != want {
+			t.Fatalf("seed %d: the next outcome has number %d after a tick, want %d", seed, got, want)
+		}
+	}
+}

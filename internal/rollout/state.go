@@ -651,6 +651,9 @@ func (s *State) published(r *Record) {
 			if d == nil {
 				continue
 			}
+			if n > d.counts.of(g.Status) { // a tick, which carries no more of it
+				d.counts.set(g.Status, n)
+			}
 			for i, o := range d.Unpublished {
 				if o.Status == g.Status && o.N == n {
 					d.Unpublished = append(d.Unpublished[:i:i], d.Unpublished[i+1:]...)

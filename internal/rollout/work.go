@@ -83,6 +83,16 @@ func (w *Work) index() {
 	}
 }
 
+// Same says whether o is the same wish as w, come again. A rollout is known by
+// its image: what else it does was settled when it was first asked for, whatever
+// the settings say by now.
+func (w Work) Same(o Work) bool {
+	if w.Request() || o.Request() {
+		return w.Digest() == o.Digest()
+	}
+	return w.ImageID == o.ImageID && w.RegionID == o.RegionID && w.Undoes == o.Undoes
+}
+
 // Digest identifies what is asked for: two works with one id and two digests
 // are two different wishes under one name. What differs between deliveries of
 // the same wish (who relayed it, what ECD said of the image) does not count.

@@ -1,0 +1,133 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+)
+
+// A FleetLog is which rollouts a fleet had, oldest first: the order of its
+// releases, whoever was delivered first.
+type FleetLog []Entry
+
+// An Entry is one rollout in a fleet's log. Its Work has no Back, which may be
+// long and stands in the rollout's own journal.
+type Entry struct {
+	Work
+	At      time.Time
+	Message string // the id of the message that asked for it; "" in logs of earlier builds
+}
+
+// ReadFleetLog folds the records of a fleet's log.
+func ReadFleetLog(records []Record) FleetLog {
+	var out FleetLog
+	for _, r := range records {
+		if r.Kind == KindOpened && r.Work != nil {
+			out = append(out, Entry{*r.Work, r.At, r.Message})
+		}
+	}
+	return out
+}
+
+// Entered returns the record that enters a rollout.
+func (e Entry) Entered() Record {
+	w := e.Work
+	w.Back = nil
+	return Record{Kind: KindOpened, At: e.At, Work: &w, Message: e.Message}
+}
+
+// Find returns the entry of a rollout, or nil.
+func (l FleetLog) Find(id string) *Entry {
+	if i := slices.IndexFunc(l, func(e Entry) bool { return e.ID == id }); i >= 0 {
+		return &l[i]
+	}
+	return nil
+}
+
+// Latest returns the last entry, or nil.
+func (l FleetLog) Latest() *Entry {
+	if len(l) == 0 {
+		return nil
+	}
+	return &l[len(l)-1]
+}
+
+// MayFollow says why a rollout may not be entered behind the others, or nil.
+// LatestEnded says that nothing is left to do for the latest of them. Image says
+// that nobody asked for w: it follows from an event that tells of a new image.
+func (l FleetLog) MayFollow(w Work, image, latestEnded bool) *events.Reason {
+	last := l.Latest()
+	switch {
+	case w.Undoes != "":
+		if last == nil || last.ID != w.Undoes {
+			return &events.Reason{Code: events.CodeControlNotPossible, Message: l.newerThan(w.Undoes)}
+		}
+		return nil
+	case last == nil:
+		return nil
+	}
+	if had := l.ofImage(w.ImageID); image && had != nil {
+		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf("image %s came to fleet %s with release %s already", w.ImageID, w.Fleet, had.ReleaseID)}
+	}
+	if last.Undoes == "" && last.ImageID == w.ImageID && !latestEnded {
+		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf(
+			"image %s is on its way to fleet %s already, by rollout %s, which has not ended; wait for that, tell it to go on, or abort it first", w.ImageID, w.Fleet, last.ID)}
+	}
+	if newest := l.newest(latestEnded); newest != nil && w.ImageMade.Before(newest.ImageMade) {
+		return &events.Reason{Code: events.CodeDowngrade, Message: fmt.Sprintf(
+			"image %s of release %s is older than %s of release %s, which fleet %s has already; roll back instead, or publish a newer image",
+			w.ImageID, w.ReleaseID, newest.ImageID, newest.ReleaseID, w.Fleet)}
+	}
+	return nil
+}
+
+// newerThan says what came after a rollout, in words for whoever wants it undone.
+func (l FleetLog) newerThan(id string) string {
+	if l.Find(id) == nil {
+		return "there is no such rollout in the journal"
+	}
+	return l.Latest().ID + " came after it; roll that back, or publish the image that is wanted"
+}
+
+// ofImage returns an entry of a release of the image, or nil.
+func (l FleetLog) ofImage(id string) *Entry {
+	if i := slices.IndexFunc(l, func(e Entry) bool { return e.Undoes == "" && e.ImageID == id }); i >= 0 {
+		return &l[i]
+	}
+	return nil
+}
+
+// newest returns the entry of the newest image that desktops of the fleet may be
+// on. An image that was taken back counts while that is under way, since some are
+// still on it; and if the fleet had no other.
+func (l FleetLog) newest(latestEnded bool) *Entry {
+	undone := map[string]bool{}
+	for i, e := range l {
+		if e.Undoes != "" && (i < len(l)-1 || latestEnded) {
+			undone[e.Undoes] = true
+		}
+	}
+	var newest, back *Entry
+	for i := range l {
+		switch e := &l[i]; {
+		case e.Undoes != "":
+		case undone[e.ID]:
+			back = newer(back, e)
+		default:
+			newest = newer(newest, e)
+		}
+	}
+	if newest == nil {
+		return back
+	}
+	return newest
+}
+
+func newer(a, b *Entry) *Entry {
+	if a == nil || b.ImageMade.After(a.ImageMade) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,75 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// entry is a rollout of the image that was made on that day of the month.
+func entry(id string, day int, undoes string) rollout.Entry {
+	return rollout.Entry{Work: rollout.Work{ID: id, Fleet: "office", ReleaseID: id, Undoes: undoes, ImageMade: time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC),
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-" + string(rune('a'+day))}}}
+}
+
+func TestWhatMayFollowInAFleetsLog(t *testing.T) {
+	v5, v7, back7 := entry("v5", 5, ""), entry("v7", 7, ""), entry("v7/rollback", 7, "v7")
+	for name, c := range map[string]struct {
+		log   rollout.FleetLog
+		w     rollout.Entry
+		image bool
+		ended bool // the latest
+		want  string
+	}{
+		"the first":              {nil, v5, false, false, ""},
+		"a newer one":            {rollout.FleetLog{v5}, v7, false, false, ""},
+		"an older one":           {rollout.FleetLog{v7}, v5, false, true, events.CodeDowngrade},
+		"a rollback of the last": {rollout.FleetLog{v5, v7}, back7, false, false, ""},
+		// A release came between a rollback's check and its entry, and was taken over
+		// by the rollback of the release before it.
+		"a rollback of what is not the last any more": {rollout.FleetLog{v7, entry("v8", 8, "")}, back7, false, false, events.CodeControlNotPossible},
+		"a rollback of nothing":                       {nil, back7, false, false, events.CodeControlNotPossible},
+		// A release older than everything stopped the rollback that was under way.
+		"older than all, during a rollback":      {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, false, events.CodeDowngrade},
+		"older than what is taken back":          {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, false, events.CodeDowngrade},
+		"the same, once that is over":            {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, true, ""},
+		"older than what is left, once it is":    {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, true, events.CodeDowngrade},
+		"older than all there was, once it is":   {rollout.FleetLog{v7, back7}, v5, false, true, events.CodeDowngrade},
+		"a newer one, during a rollback":         {rollout.FleetLog{v5, v7, back7}, entry("v8", 8, ""), false, false, ""},
+		"what was taken back, released again":    {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), false, true, ""},
+		"what was taken back, by a late event":   {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), true, true, events.CodeImageReleasedBefore},
+		"the same image again, under way":        {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, false, events.CodeImageReleasedBefore},
+		"the same image again, after its end":    {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, true, ""},
+		"an event that tells of what was sent":   {rollout.FleetLog{v5}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
+		"an event that tells of a former image":  {rollout.FleetLog{v5, v7}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
+		"an event that tells of something newer": {rollout.FleetLog{v5}, v7, true, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := ""
+			if why := c.log.MayFollow(c.w.Work, c.image, c.ended); why != nil {
+				got = why.Code
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A deployment that changed the options of rebuilds made a release that came again
+// look like another one.
+func TestAReleaseIsTheSameWhateverTheSettingsSayByNow(t *testing.T) {
+	a := entry("v5", 5, "").Work
+	b := a
+	b.Language, b.AfterStatus, b.OperateType, b.ImageName = "zh-CN", desktop.Stopped, "replace", "office"
+	if !a.Same(b) {
+		t.Error("another language makes it another release")
+	}
+	b.ImageID = "m-other"
+	if a.Same(b) {
+		t.Error("another image does not make it another release")
+	}
+}
