@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -110,7 +111,9 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 		return no(events.CodeControlNotPossible, why.Error())
 	}
 	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
-	w.OperateType = "" // only system disks go back
+	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
+		w.OperateType = "" // only system disks go back
+	}
 	return r.beginRollback(m, c, j, w, *origin)
 }
 

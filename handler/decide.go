@@ -190,6 +190,11 @@ func (r *run) act(j *job, d rollout.Decision) bool {
 	done(rollout.KindReleased, r.attempt(j, "maintenance off", d.Release, maintain(false)))
 	done(rollout.KindStarted, r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(ctx, region, ids) }))
 	r.runCheck(ctx, j, region, d.Command, calls)
+	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start} { // what was read of them was so before
+		for _, id := range ids {
+			delete(r.facts[region].Desktops, id)
+		}
+	}
 	return j.failed == nil
 }
 
