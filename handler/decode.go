@@ -96,11 +96,11 @@ func (r *run) takeRequest(m envelope.Message) error {
 			r.publishPlan(plan, w)
 			return nil
 		case plan.PlanDigest != req.PlanDigest:
-			before, err := r.peek(kindRequest, w.ID)
-			if err != nil {
+			known := false
+			if err := r.peek(kindRequest, w.ID, func(s *rollout.State) { known = s.Work != nil }); err != nil {
 				return err
 			}
-			if before.Work != nil {
+			if known {
 				break // its plan was checked when it was opened
 			}
 			r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
@@ -154,20 +154,21 @@ func (r *run) drop(j *job) {
 	}
 }
 
-// peek reads the journal of a work that need not be a job.
-func (r *run) peek(kind, id string) (rollout.State, error) {
+// peek calls f with the state of a work that need not be a job. f must not keep it.
+func (r *run) peek(kind, id string, f func(*rollout.State)) error {
 	if j := r.byKey[kind+"/"+id]; j != nil && j.ledger != nil {
-		return j.state(), nil
+		j.ledger.view(f)
+		return nil
 	}
 	j := &job{kind: kind, id: id}
 	if err := r.open(j); err != nil {
-		return rollout.State{}, err
+		return err
 	}
-	s := j.state()
+	j.ledger.view(f)
 	if r.Journal != nil {
 		r.cache.put(j.ledger)
 	}
-	return s, nil
+	return nil
 }
 
 // identity is the name of a request that has none of its own: the transport's,

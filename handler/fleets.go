@@ -238,15 +238,14 @@ func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, 
 
 // ended says whether nothing is left to do for a rollout. What has ended does not
 // begin again, so the answer may be kept.
-func (r *run) ended(e rollout.Entry) (bool, error) {
-	s, err := r.peek(kindRollout, e.ID)
-	if err != nil {
-		return false, err
-	}
-	if s.Work == nil { // nobody has opened it yet, or its journal has expired
-		return r.now.Sub(e.At) > reopen, nil
-	}
-	return s.Closed, nil
+func (r *run) ended(e rollout.Entry) (ended bool, err error) {
+	err = r.peek(kindRollout, e.ID, func(s *rollout.State) {
+		ended = s.Closed
+		if s.Work == nil { // nobody has opened it yet, or its journal has expired
+			ended = r.now.Sub(e.At) > reopen
+		}
+	})
+	return ended, err
 }
 
 // reopen is how long after it was entered a rollout whose journal is empty is
@@ -265,24 +264,6 @@ func (r *run) fleetLog(name string) (rollout.FleetLog, int64, error) {
 		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
 	}
 	return rollout.ReadFleetLog(records), length, nil
-}
-
-// sweep wakes the latest rollout of every fleet, so that one whose ticks were
-// lost goes on. The timer trigger asks for it.
-func (r *run) sweep() error {
-	if r.Journal == nil {
-		return nil
-	}
-	for _, f := range r.Rules.Fleets {
-		log, _, err := r.fleetLog(f.Name)
-		if err != nil {
-			return err
-		}
-		if last := log.Latest(); last != nil {
-			r.wake(*last)
-		}
-	}
-	return nil
 }
 
 // wakeEntered wakes a rollout whose journal is empty, if its fleet's log names it:

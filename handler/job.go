@@ -54,12 +54,6 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
-// state returns the job's state as it is now. Its maps must not be used: see view.
-func (j *job) state() (now rollout.State) {
-	j.ledger.view(func(s *rollout.State) { now = *s })
-	return now
-}
-
 // work returns what the job's journal was opened for, or nil. It never changes.
 func (j *job) work() *rollout.Work {
 	var w *rollout.Work

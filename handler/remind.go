@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -99,6 +100,9 @@ func (r *run) remind() {
 			}
 		})
 		if again.IsZero() {
+			if !open && j.kind == kindRequest && r.Journal != nil && !r.neverTicked(j) {
+				r.noteClosed(openKey(j.id))
+			}
 			continue
 		}
 		r.counts.unfinished(j.id)
@@ -181,7 +185,18 @@ func (r *run) insure(j *job) error {
 	if sure {
 		return nil
 	}
-	return r.tick(j, at)
+	var entry sync.WaitGroup
+	if first := j.kind == kindRequest && r.neverTicked(j); first {
+		entry.Go(func() { r.noteOpen(j.id) })
+	}
+	err := r.tick(j, at)
+	entry.Wait()
+	return err
+}
+
+func (r *run) neverTicked(j *job) (never bool) {
+	j.ledger.view(func(s *rollout.State) { never = s.TickN == 0 })
+	return never
 }
 
 // carry sends what is unfinished to ourselves, for want of a journal, in as many

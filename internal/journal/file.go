@@ -255,3 +255,21 @@ func (f *file) Keys(ctx context.Context, prefix string) ([]string, error) {
 	slices.Sort(keys)
 	return keys, nil
 }
+
+func (f *file) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	keys, err := f.Keys(ctx, prefix)
+	return behind(keys, after, limit), err
+}
+
+func (f *file) Forget(ctx context.Context, key string) error {
+	if err := checkForget(key); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("deleting %s: %w", key, err)
+	}
+	if err := os.Remove(filepath.Join(f.dir, filepath.FromSlash(key))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("deleting %s: %w", key, err)
+	}
+	return nil
+}

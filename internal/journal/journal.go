@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Store keeps append-only logs of lines, one per key. Keys are made by Key;
@@ -61,6 +62,31 @@ type Store interface {
 	// Keys lists the keys of logs that begin with prefix, in byte order. More
 	// than MaxKeys of them are an error: ask for less.
 	Keys(ctx context.Context, prefix string) ([]string, error)
+
+	// Some lists up to max keys that begin with prefix and come behind after, in
+	// byte order, in one call: for looking at a part of what there is. At most
+	// MaxSome.
+	Some(ctx context.Context, prefix, after string, limit int) ([]string, error)
+
+	// Forget deletes the entry of a key that begins with OpenPrefix. One that is
+	// not there is no error; any other key is. Nothing else is ever deleted.
+	Forget(ctx context.Context, key string) error
+}
+
+// OpenPrefix is where the entries lie that say which works are open. They tell
+// where to look and decide nothing: to lose one, or to keep one for too long,
+// does no harm.
+const OpenPrefix = "open/"
+
+// checkForget is what every store asks before it deletes.
+func checkForget(key string) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(key, OpenPrefix) {
+		return fmt.Errorf("deleting %s: a journal is never deleted, only entries of %s", key, OpenPrefix)
+	}
+	return nil
 }
 
 // Limits of every store. They bound what a reader must hold in memory; a
@@ -70,6 +96,7 @@ const (
 	MaxAppend = 8 << 20  // bytes of one append
 	MaxLog    = 64 << 20 // bytes of a log
 	MaxKeys   = 100_000  // keys of one listing
+	MaxSome   = 1_000    // keys of a part of one. Source: ListObjectsV2, "max-keys"
 )
 
 // What callers branch on, with errors.Is.

@@ -108,6 +108,37 @@ func (m *memory) Keys(ctx context.Context, prefix string) ([]string, error) {
 	return keys, nil
 }
 
+func (m *memory) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	keys, err := m.Keys(ctx, prefix)
+	return behind(keys, after, limit), err
+}
+
+func (m *memory) Forget(ctx context.Context, key string) error {
+	if err := checkForget(key); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("deleting %s: %w", key, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.logs[key]; e != nil {
+		m.bytes -= len(m.order.Remove(e).(*memoryLog).data)
+		delete(m.logs, key)
+	}
+	return nil
+}
+
+// behind returns up to limit keys behind after; keys are in order.
+func behind(keys []string, after string, limit int) []string {
+	at, found := slices.BinarySearch(keys, after)
+	if found {
+		at++
+	}
+	keys = keys[at:]
+	return keys[:min(len(keys), limit, MaxSome)]
+}
+
 func (m *memory) data(key string) []byte {
 	if e := m.logs[key]; e != nil {
 		return e.Value.(*memoryLog).data

@@ -290,6 +290,50 @@ func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
 	}
 }
 
+func (b *bucket) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	var keys []string
+	err := b.again(ctx, func(ctx context.Context) error {
+		request := &oss.ListObjectsV2Request{Bucket: oss.Ptr(b.name), Prefix: oss.Ptr(b.prefix + prefix), MaxKeys: int32(min(limit, MaxSome)), EncodingType: oss.Ptr("url")} //nolint:gosec // bounded
+		if after != "" {
+			request.StartAfter = oss.Ptr(b.prefix + after)
+		}
+		page, err := b.client.ListObjectsV2(ctx, request)
+		if err != nil {
+			return callError("ListObjectsV2", err)
+		}
+		if oss.ToString(page.Name) != b.name {
+			return callError("ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
+		}
+		keys = nil
+		for _, object := range page.Contents {
+			if key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix); ok && checkKey(key) == nil {
+				keys = append(keys, key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing journal %s: %w", prefix, err)
+	}
+	return keys, nil
+}
+
+func (b *bucket) Forget(ctx context.Context, key string) error {
+	if err := checkForget(key); err != nil {
+		return err
+	}
+	err := b.again(ctx, func(ctx context.Context) error {
+		if _, err := b.client.DeleteObject(ctx, &oss.DeleteObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key)}); err != nil {
+			return callError("DeleteObject", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("deleting %s: %w", key, err)
+	}
+	return nil
+}
+
 // again makes a call that may be made twice, until it succeeds or is refused,
 // or attempts or time run out.
 func (b *bucket) again(ctx context.Context, call func(context.Context) error) error {

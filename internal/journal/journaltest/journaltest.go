@@ -48,6 +48,8 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"ids that differ only in case have their own logs", caseOfIDs},
 		{"bytes belong to the caller", ownership},
 		{"a context that ended is heard", endedContext},
+		{"a part of the keys is listed", some},
+		{"only entries of the index are deleted", forget},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newHarness(t)) })
 	}
@@ -344,6 +346,73 @@ func list(t *testing.T, s journal.Store, prefix string) (keys []string, err erro
 		}
 	}
 	return keys, err
+}
+
+func some(t *testing.T, h Harness) {
+	s := h.Open(t)
+	for _, id := range []string{"a", "b", "c", "d"} {
+		if _, err := Append(t.Context(), s, journal.Key("open", id), 0, []byte(id+"\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustAppend(t, s, 0, "first\n")
+	open := func(ids ...string) (keys []string) {
+		for _, id := range ids {
+			keys = append(keys, journal.Key("open", id))
+		}
+		return keys
+	}
+	for _, c := range []struct {
+		after string
+		limit int
+		want  []string
+	}{
+		{"", 10, open("a", "b", "c", "d")},
+		{"", 2, open("a", "b")},
+		{journal.Key("open", "b"), 1, open("c")},
+		{journal.OpenPrefix + "b", 10, open("b", "c", "d")},
+		{journal.Key("open", "d"), 10, nil},
+	} {
+		var got []string
+		var err error
+		for range patience {
+			if got, err = s.Some(t.Context(), journal.OpenPrefix, c.after, c.limit); err == nil {
+				break
+			}
+		}
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("behind %q, at most %d: got %q, %v; want %q", c.after, c.limit, got, err, c.want)
+		}
+	}
+}
+
+func forget(t *testing.T, h Harness) {
+	s := h.Open(t)
+	mustAppend(t, s, 0, "first\n")
+	entry := journal.Key("open", "a")
+	if _, err := Append(t.Context(), s, entry, 0, []byte("a\n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{entry, entry} { // the second time it is not there
+		var err error
+		for range patience {
+			if err = s.Forget(t.Context(), key); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Errorf("deleting an entry: %v", err)
+		}
+	}
+	if got, err := list(t, s, journal.OpenPrefix); err != nil || len(got) != 0 {
+		t.Errorf("after deleting: got %q, %v; want none", got, err)
+	}
+	for _, bad := range []string{key, "open/../" + key, "request/x"} {
+		if err := s.Forget(t.Context(), bad); err == nil {
+			t.Errorf("%q was deleted", bad)
+		}
+	}
+	wantLog(t, s, "first\n")
 }
 
 func caseOfIDs(t *testing.T, h Harness) {
