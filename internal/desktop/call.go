@@ -18,12 +18,14 @@ const (
 	// NotSent: the call certainly was not carried out (dial error, throttled,
 	// cancelled before it was written). It may be sent again.
 	NotSent
-	// Refused: the service answered that it will not (4xx). Nothing of the call
-	// was carried out, and the same call would be refused again.
+	// Refused: the service answered that it will not, by a code that is
+	// documented to mean so. Nothing of the call was carried out, and the same
+	// call would be refused again: at once, or, when its code speaks of a
+	// desktop's status, as long as that lasts.
 	Refused
-	// Forbidden: the credentials may not do this at all (Forbidden*,
-	// NoPermission, InvalidAccessKeyId*, a bad signature, a leaked key).
-	// Further calls of the invocation are pointless.
+	// Forbidden: nothing of the call was carried out, since the credentials may
+	// not make it or, if CallError.Credentials is set, are not accepted at all.
+	// The same call is pointless in this invocation.
 	Forbidden
 )
 
@@ -42,19 +44,30 @@ func (f Fate) String() string {
 // A CallError is how an adapter reports a call to the cloud that failed. Its
 // text holds neither credentials nor signed URLs.
 type CallError struct {
-	Call      string // the API's name, such as RebuildDesktops
-	Fate      Fate
-	Throttled bool   // the service asked to slow down; Fate is NotSent
-	Code      string // the service's own code, or "" when it did not speak
-	Message   string // the service's own message, or the transport's
-	RequestID string // of the call, when the service answered
-	Err       error  // the cause, for errors.Is; may be nil
+	Call string // the API's name, such as RebuildDesktops
+	Fate Fate
+	// Throttled: the service asked to slow down. Fate is NotSent where it is
+	// documented that nothing was carried out then, else Unknown.
+	Throttled bool
+	// Credentials: Fate is Forbidden because the credentials, or the clock they
+	// were used by, are not accepted. No call can work before there are new ones,
+	// which the next invocation brings.
+	Credentials bool
+	Code        string // the service's own code, or "" when it did not speak
+	Message     string // the service's own message, or the transport's
+	RequestID   string // of the call, when the service answered
+	Err         error  // the cause, for errors.Is; may be nil
 }
 
 func (e *CallError) Error() string {
 	s := e.Call + ": " + e.Fate.String()
-	if e.Throttled {
+	switch {
+	case e.Throttled && e.Fate == Unknown:
+		s += ", throttled"
+	case e.Throttled:
 		s = e.Call + ": throttled"
+	case e.Credentials:
+		s = e.Call + ": credentials not accepted"
 	}
 	if e.Code != "" {
 		s += ": " + e.Code

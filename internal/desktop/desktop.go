@@ -178,6 +178,10 @@ type Result struct {
 	DesktopID string
 	Code      string // ECD's own code, unchanged; see Accepted
 	Message   string
+	// Fate and Throttled say what Code means for this desktop, as in a CallError,
+	// unless it was accepted.
+	Fate      Fate
+	Throttled bool
 }
 
 // Accepted says whether the rebuild was started. ECD spells it both success

@@ -143,11 +143,12 @@ func TestResultsAreHeldAgainstTheBatch(t *testing.T) {
 		{"DesktopId":"ecd-1","Code":"IncorrectDesktopStatus","Message":"The current status of\nthe desktop"},
 		{"DesktopId":"ecd-1","Code":"Other"},
 		{"DesktopId":"ecd-2","Code":""},
+		{"DesktopId":"ecd-5","Code":"IncorrectDesktopStatus","Message":"The current status of\nthe desktop"},
 		{"Code":"success"}]}`))
-	got, err := client(t, s).Rebuild(t.Context(), batch("ecd-1", "ecd-2", "ecd-3", "ecd-4"))
+	got, err := client(t, s).Rebuild(t.Context(), batch("ecd-1", "ecd-2", "ecd-3", "ecd-4", "ecd-5"))
 	want := desktop.Answer{RequestID: "REQ-1", Results: []desktop.Result{
-		{DesktopID: "ecd-1", Code: "IncorrectDesktopStatus", Message: "The current status of the desktop"},
 		{DesktopID: "ecd-3", Code: "Success", Message: "ok"},
+		{DesktopID: "ecd-5", Code: "IncorrectDesktopStatus", Message: "The current status of the desktop", Fate: desktop.Refused},
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %v, want %+v", got, err, want)

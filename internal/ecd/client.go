@@ -8,8 +8,8 @@
 // SDK client serves one attempt, since a client shared between goroutines is a
 // data race, and since credentials change while an instance lives.
 //
-// What a failure means is decided in fault.go, how answers are read in
-// answer.go. A rebuild is repeated only when it certainly was not carried out;
+// What an answer means is decided by the table in table.go, how answers are read
+// in answer.go. A rebuild is repeated only when it certainly was not carried out;
 // calls that change nothing are repeated on unknown fates too.
 package ecd
 
@@ -160,28 +160,51 @@ func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region str
 		return body, "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
 	}
 	err = by.Do(ctx, api, region, func(ctx context.Context) (string, error) {
-		keys, err := c.keys(ctx)
-		if err == nil && !keys.Complete() {
-			err = access.ErrNone
-		}
+		keys, err := c.credentials(ctx, api)
 		if err != nil {
-			return "", &desktop.CallError{Call: api, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", err
 		}
-		answer, err := c.exchange(ctx, region, keys, send)
-		if err != nil {
-			return "", sendFault(api, keys, err)
+		body, requestID, err = once[T](ctx, c, api, region, keys, send)
+		if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Credentials {
+			// Nothing was carried out. Where the source has others by now, they may do.
+			if fresh, failed := c.credentials(ctx, api); failed == nil && fresh != keys {
+				body, requestID, err = once[T](ctx, c, api, region, fresh, send)
+			}
 		}
-		requestID, err = judge(api, keys, answer)
-		if err != nil {
-			return requestID, err
-		}
-		body, err = decode[T](answer.Body)
-		if err != nil {
-			return requestID, unreadable(api, requestID, answer.Status, err)
-		}
-		return requestID, nil
+		return requestID, err
 	})
 	return body, requestID, err
+}
+
+// credentials asks the source for those of one attempt.
+func (c *Client) credentials(ctx context.Context, api string) (access.Keys, error) {
+	keys, err := c.keys(ctx)
+	if err == nil && !keys.Complete() {
+		err = access.ErrNone
+	}
+	if err != nil {
+		return keys, &desktop.CallError{Call: api, Fate: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
+	}
+	return keys, nil
+}
+
+// once sends one request, signed with keys, and reads the answer.
+func once[T any](ctx context.Context, c *Client, api, region string, keys access.Keys,
+	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
+) (body T, requestID string, err error) {
+	answer, err := c.exchange(ctx, region, keys, send)
+	if err != nil {
+		return body, "", sendFault(api, keys, err)
+	}
+	requestID, err = judge(api, keys, answer)
+	if err != nil {
+		return body, requestID, err
+	}
+	body, err = decode[T](answer.Body)
+	if err != nil {
+		return body, requestID, unreadable(api, requestID, answer.Status, err)
+	}
+	return body, requestID, nil
 }
 
 // exchange has the SDK build and sign one request, sends it once, and returns

@@ -31,7 +31,7 @@ func FuzzAnswers(f *testing.F) {
 			t.Errorf("error of %d bytes: %q", len(err.Error()), err)
 		}
 		if r, err := decode[rebuilt](body); err == nil {
-			for _, result := range results([]string{"ecd-1"}, r) {
+			for _, result := range results("RebuildDesktops", []string{"ecd-1"}, r) {
 				if result.DesktopID != "ecd-1" || result.Code == "" {
 					t.Errorf("result %+v was not asked for", result)
 				}

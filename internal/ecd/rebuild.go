@@ -3,6 +3,7 @@ package ecd
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
@@ -46,7 +47,7 @@ func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, 
 	if err != nil {
 		return desktop.Answer{}, err
 	}
-	return desktop.Answer{RequestID: requestID, Results: results(b.IDs, body)}, nil
+	return desktop.Answer{RequestID: requestID, Results: results(api, b.IDs, body)}, nil
 }
 
 func checkBatch(b desktop.Batch) error {
@@ -63,11 +64,11 @@ func checkBatch(b desktop.Batch) error {
 	return nil
 }
 
-// results keeps what was asked for. Of several results for one desktop the
-// first bad one counts, since nobody should take it for rebuilt; a result
-// without a code says nothing.
-func results(ids []string, body rebuilt) []desktop.Result {
+// results keeps what was asked for. A result without a code says nothing, and
+// nor do several that say different things of one desktop.
+func results(api string, ids []string, body rebuilt) []desktop.Result {
 	said := make(map[string]desktop.Result, len(body.RebuildResults))
+	torn := map[string]bool{}
 	for _, r := range body.RebuildResults {
 		id := string(r.DesktopID)
 		result := desktop.Result{
@@ -75,13 +76,17 @@ func results(ids []string, body rebuilt) []desktop.Result {
 			Code:      pace.Message(strings.TrimSpace(string(r.Code)), access.Keys{}),
 			Message:   pace.Message(string(r.Message), access.Keys{}),
 		}
-		if earlier, twice := said[id]; result.Code != "" && (!twice || earlier.Accepted()) {
-			said[id] = result
+		if result.Code == "" {
+			continue
 		}
+		result.Fate, result.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, result.Code).fate()
+		earlier, twice := said[id]
+		torn[id] = torn[id] || twice && !strings.EqualFold(earlier.Code, result.Code)
+		said[id] = result
 	}
 	var out []desktop.Result
 	for _, id := range ids {
-		if r, ok := said[id]; ok {
+		if r, ok := said[id]; ok && !torn[id] {
 			out = append(out, r)
 		}
 	}
