@@ -319,12 +319,13 @@ func (r *run) attempt(j *job, what string, ids []string, do func([]string) error
 	if err == nil {
 		return ids
 	}
-	if desktop.FateOf(err) == desktop.Refused && len(ids) > 1 {
+	e, answered := errors.AsType[*desktop.CallError](err)
+	if answered && len(ids) > 1 && (e.Fate == desktop.Refused || aboutOne(e, ids)) {
 		half := len(ids) / 2
 		return append(slices.Clip(r.attempt(j, what, ids[:half], do)), r.attempt(j, what, ids[half:], do)...)
 	}
-	if desktop.FateOf(err) == desktop.Forbidden {
-		r.halt(err)
+	if answered && e.Fate == desktop.Forbidden {
+		r.notAllowed(e, err)
 	}
 	r.log().Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
 	if j.unable == nil {

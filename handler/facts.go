@@ -114,7 +114,7 @@ func (r *run) unread(err error) rollout.Unread {
 		u.Code = events.CodeThrottled
 	case ok && e.Fate == desktop.Forbidden:
 		u.Code = events.CodeNotAuthorized
-		r.halt(err)
+		r.notAllowed(e, err)
 	}
 	return u
 }

@@ -111,12 +111,13 @@ type run struct {
 	byKey map[string]*job
 	facts map[string]*rollout.Facts // by region
 
-	logger *slog.Logger
-	out    outbox
-	mu     sync.Mutex
-	stop   error   // why nothing more is begun: the credentials may not
-	again  []error // why the payload must be delivered again
-	counts tally
+	logger  *slog.Logger
+	out     outbox
+	mu      sync.Mutex
+	stop    error           // why nothing more is begun: the credentials may not
+	missing map[string]bool // calls that the credentials may not make, and others do without
+	again   []error         // why the payload must be delivered again
+	counts  tally
 }
 
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {

@@ -379,8 +379,9 @@ func (c *calls) write(j *job, call string, endings []ending) {
 	}
 }
 
-// send makes one call, and takes it apart when ECD refuses it as a whole: then
-// nothing of it was started, and one bad id must not sink nineteen. A batch of n
+// send makes one call, and takes it apart when ECD refuses it as a whole, by a
+// code that is documented to mean so, or denies it for the sake of one desktop:
+// then nothing of it was started, and one bad id must not sink nineteen. A batch of n
 // takes at most 2n-2 further calls; see hopeless for when it takes none.
 func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
 	answer, err := c.ECD.Rebuild(ctx, b)
@@ -391,28 +392,20 @@ func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
 	if !ok {
 		e = &desktop.CallError{Call: "RebuildDesktops", Message: err.Error()}
 	}
-	all := func(g rollout.Group) []ending { return []ending{{b.IDs, e.RequestID, g}} }
-	until := func(d time.Duration) time.Time { return c.business().UTC().Add(d) }
 	switch {
-	case e.Fate == desktop.Forbidden:
-		c.halt(err)
-		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: e.Error(), Until: until(notAuthorizedPause)})
-	case e.Fate == desktop.NotSent && e.Throttled:
-		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeThrottled, Message: e.Error(), Until: until(30 * time.Second)})
-	case e.Fate == desktop.NotSent:
-		return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Message: e.Error(), Until: until(30 * time.Second)})
-	case e.Fate == desktop.Refused:
+	case e.Fate == desktop.Refused, aboutOne(e, b.IDs):
 		return c.takeApart(ctx, b, e, depth)
+	case e.Fate == desktop.Forbidden:
+		c.notAllowed(e, err)
 	}
-	return all(rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: e.Error() + "; the facts will show whether the rebuild began", Until: until(time.Minute)})
+	return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 }
 
 // takeApart finds out which desktops of a refused batch are to blame.
 func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallError, depth int) []ending {
 	why := refusal{b.Spec, e.Code}
-	failed := []ending{{b.IDs, e.RequestID, rollout.Group{Status: events.StatusFailed, Code: e.Code, Message: e.Message}}}
 	if len(b.IDs) == 1 || c.isHopeless(why) {
-		return failed
+		return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 	}
 	half := len(b.IDs) / 2
 	first, second := b, b
@@ -457,12 +450,8 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 		case !answered || res.Code == "":
 			add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
 				Message: "ECD's answer does not mention the desktop; the facts will show whether its rebuild began"})
-		case res.Accepted():
-			add(id, rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
-		case res.Code == rollout.IncorrectDesktopStatus:
-			add(id, rollout.Group{Status: events.StatusDeferred, Code: res.Code, Message: res.Message, Until: now.Add(time.Minute)})
 		default:
-			add(id, rollout.Group{Status: events.StatusFailed, Code: res.Code, Message: res.Message})
+			add(id, desktopOutcome(res, now))
 		}
 	}
 	return out

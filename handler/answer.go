@@ -1,0 +1,103 @@
+package handler
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// What follows from an answer of ECD that is not a success. What it means was
+// decided by the adapter; here it becomes an outcome.
+
+// Pauses before a call is made again of which nothing was carried out.
+const (
+	shortPause  = 30 * time.Second // throttled, or it did not arrive
+	statusPause = time.Minute      // the desktop's status did not allow it
+)
+
+// callOutcome is the outcome of every desktop of a call that failed as a whole;
+// a refusal is about one desktop by then.
+func callOutcome(e *desktop.CallError, now time.Time) rollout.Group {
+	switch e.Fate {
+	case desktop.Forbidden:
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: e.Error(), Until: now.Add(notAuthorizedPause)}
+	case desktop.NotSent:
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Message: e.Error(), Until: now.Add(shortPause)}
+		if e.Throttled {
+			g.Code = events.CodeThrottled
+		}
+		return g
+	case desktop.Refused:
+		return refusedOutcome(e.Code, e.Message, now)
+	}
+	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
+		Message: e.Error() + "; the facts will show whether the rebuild began"}
+}
+
+// desktopOutcome is the outcome of a desktop of which an answer speaks.
+func desktopOutcome(r desktop.Result, now time.Time) rollout.Group {
+	words := "ECD answered " + r.Code
+	if r.Message != "" {
+		words += ": " + r.Message
+	}
+	switch {
+	case r.Accepted():
+		return rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}
+	case r.Code == rollout.IncorrectDesktopStatus, r.Fate == desktop.Refused:
+		return refusedOutcome(r.Code, r.Message, now)
+	case r.Fate == desktop.NotSent:
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeThrottled, Message: words, Until: now.Add(shortPause)}
+	case r.Fate == desktop.Forbidden: // for this desktop: the call as a whole was allowed
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: words, Until: now.Add(notAuthorizedPause)}
+	}
+	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
+		Message: words + "; the facts will show whether the rebuild began"}
+}
+
+// refusedOutcome is the outcome of a desktop that ECD refuses: final, but for one whose
+// status does not allow a rebuild now, whether ECD says so of the desktop or of
+// the whole call.
+func refusedOutcome(code, message string, now time.Time) rollout.Group {
+	if code == rollout.IncorrectDesktopStatus {
+		return rollout.Group{Status: events.StatusDeferred, Code: code, Message: message, Until: now.Add(statusPause)}
+	}
+	return rollout.Group{Status: events.StatusFailed, Code: code, Message: message}
+}
+
+// forEverybody says whether a call that was not allowed shows that nothing can
+// be rebuilt in this invocation: the credentials are not accepted at all, or may
+// not make one of the two calls without which there is no rebuild. Any other
+// call is missed by those alone who want it.
+func forEverybody(e *desktop.CallError) bool {
+	return e.Credentials || e.Call == "RebuildDesktops" || e.Call == "DescribeDesktops"
+}
+
+// aboutOne says whether a call for several desktops was not allowed because of
+// one that the answer names.
+func aboutOne(e *desktop.CallError, ids []string) bool {
+	return e.Fate == desktop.Forbidden && !e.Credentials &&
+		slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(e.Message, id) })
+}
+
+// notAllowed notes that a call was not allowed, and halts where that is so for
+// everybody.
+func (r *run) notAllowed(e *desktop.CallError, err error) {
+	if forEverybody(e) {
+		r.halt(err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.missing[e.Call] {
+		return
+	}
+	if r.missing == nil {
+		r.missing = map[string]bool{}
+	}
+	r.missing[e.Call] = true
+	r.log().Error("a call is not allowed", "call", e.Call, "error", err.Error())
+}
