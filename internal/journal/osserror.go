@@ -62,13 +62,15 @@ var forbidden = []string{
 }
 
 // fateOf says what an answered call did. A code that asks to slow down means
-// that nothing was done; any other 5xx leaves it open, and so do a socket that
-// OSS found too slow and an answer without a code, which is not from OSS.
+// that nothing was done; any other 429 and 5xx leaves it open, and so do a socket
+// that OSS found too slow and an answer without a code, which is not from OSS.
 func fateOf(status int, code string) (fate desktop.Fate, throttled bool) {
 	switch {
-	case status == 429, strings.HasSuffix(code, "LimitExceeded") && status == 503,
-		strings.HasPrefix(code, "Throttling"), code == "SlowDown":
+	case strings.HasSuffix(code, "LimitExceeded") && (status == 429 || status == 503),
+		strings.HasPrefix(code, "Throttling"), code == "SlowDown", code == "TooManyRequests":
 		return desktop.NotSent, true
+	case status == 429: // by a code that is not OSS's for it, or a gateway's
+		return desktop.Unknown, true
 	case status >= 500, code == "RequestTimeout", code == "":
 		return desktop.Unknown, false
 	case slices.Contains(forbidden, code):

@@ -207,7 +207,7 @@ func (b Subscription) check(topics, queues []string) []error {
 func checkRule(r fault.Rule) error {
 	kinds := []fault.Kind{
 		fault.Throttle, fault.Error, fault.ErrorAfter, fault.HTML, fault.Empty, fault.EmptyAfter, fault.CloseBefore,
-		fault.CloseAfter, fault.SlowBefore, fault.SlowAfter, fault.Truncate, fault.Desktop, fault.Missing,
+		fault.CloseAfter, fault.SlowBefore, fault.SlowAfter, fault.Truncate, fault.Desktop, fault.DesktopAfter, fault.Missing,
 	}
 	switch {
 	case !slices.Contains(kinds, r.Kind):

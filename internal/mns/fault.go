@@ -53,14 +53,15 @@ func judge(api, requestID string, keys access.Keys, a pace.Answer) error {
 	e := &desktop.CallError{Call: api, RequestID: pace.Message(requestID, keys)}
 	err := xml.Unmarshal(a.Body, &said)
 	switch said.Code = strings.TrimSpace(said.Code); {
-	case a.Status == http.StatusTooManyRequests:
-		e.Fate, e.Throttled = desktop.NotSent, true
 	case err != nil || said.Code == "":
 		e.Err = err
 		e.Message = fmt.Sprintf("unreadable answer with status %d", a.Status)
+		e.Throttled = a.Status == http.StatusTooManyRequests
 		return e
 	case said.Code == "QpsLimitExceeded" || said.Code == "TooManyRequests":
 		e.Fate, e.Throttled = desktop.NotSent, true
+	case a.Status == http.StatusTooManyRequests: // by a code that is not MNS's for it, or a gateway's
+		e.Throttled = true
 	case a.Status < 400 || a.Status > 499:
 	case a.Status == http.StatusForbidden, forbidden[said.Code]:
 		e.Fate = desktop.Forbidden

@@ -144,7 +144,8 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 		sent      int
 	}{
 		"throttled":                    {429, errorBody("TooManyRequests"), desktop.NotSent, true, "TooManyRequests", 6},
-		"throttled without words":      {429, "", desktop.NotSent, true, "", 6},
+		"throttled without words":      {429, "", desktop.Unknown, true, "", 4},
+		"429 with another code":        {429, errorBody("FlowControl"), desktop.Unknown, true, "FlowControl", 4},
 		"throttled by the old limiter": {400, errorBody("QpsLimitExceeded"), desktop.NotSent, true, "QpsLimitExceeded", 6},
 		"no topic":                     {404, errorBody("TopicNotExist"), desktop.Refused, false, "TopicNotExist", 1},
 		"bad argument":                 {400, errorBody("InvalidArgument"), desktop.Refused, false, "InvalidArgument", 1},

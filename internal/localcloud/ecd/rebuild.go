@@ -50,6 +50,9 @@ func (s *Server) rebuildDesktops(c *call) (any, error) {
 		} else {
 			result = s.rebuildOne(c, e, r)
 		}
+		if struck && c.fault.Kind == fault.DesktopAfter {
+			result = injected(c.fault, e.ID)
+		}
 		if !struck || c.fault.Kind != fault.Missing {
 			answer.RebuildResults = append(answer.RebuildResults, result)
 		}

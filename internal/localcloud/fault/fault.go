@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,19 +23,20 @@ import (
 type Kind string
 
 const (
-	Throttle    Kind = "throttle"     // the service's own throttling answer; nothing is done
-	Error       Kind = "error"        // the service's own error format with Status and Code; nothing is done
-	ErrorAfter  Kind = "error-after"  // the same, though the work was done
-	HTML        Kind = "html"         // a gateway's 502 page; nothing is done
-	Empty       Kind = "empty"        // Status (default 500) and no body; nothing is done
-	EmptyAfter  Kind = "empty-after"  // Status (default 200) and no body, though the work was done
-	CloseBefore Kind = "close-before" // the connection is closed, nothing is done
-	CloseAfter  Kind = "close-after"  // the work is done, then the connection is closed
-	SlowBefore  Kind = "slow-before"  // Delay passes, or the client leaves and nothing is done
-	SlowAfter   Kind = "slow-after"   // the work is done, then Delay passes before the answer
-	Truncate    Kind = "truncate"     // the work is done, half of the answer is sent
-	Desktop     Kind = "desktop"      // ECD only: a 200 in which Desktop carries Code and Message
-	Missing     Kind = "missing"      // ECD only: the work is done, Desktop is left out of the results
+	Throttle     Kind = "throttle"      // the service's own throttling answer; nothing is done
+	Error        Kind = "error"         // the service's own error format with Status and Code; nothing is done
+	ErrorAfter   Kind = "error-after"   // the same, though the work was done
+	HTML         Kind = "html"          // a gateway's 502 page; nothing is done
+	Empty        Kind = "empty"         // Status (default 500) and no body; nothing is done
+	EmptyAfter   Kind = "empty-after"   // Status (default 200) and no body, though the work was done
+	CloseBefore  Kind = "close-before"  // the connection is closed, nothing is done
+	CloseAfter   Kind = "close-after"   // the work is done, then the connection is closed
+	SlowBefore   Kind = "slow-before"   // Delay passes, or the client leaves and nothing is done
+	SlowAfter    Kind = "slow-after"    // the work is done, then Delay passes before the answer
+	Truncate     Kind = "truncate"      // the work is done, half of the answer is sent
+	Desktop      Kind = "desktop"       // ECD only: a 200 in which Desktop carries Code and Message
+	DesktopAfter Kind = "desktop-after" // ECD only: the same, though the rebuild of Desktop was started
+	Missing      Kind = "missing"       // ECD only: the work is done, Desktop is left out of the results
 )
 
 // A Rule is one fault and when it strikes.
@@ -50,7 +52,7 @@ type Rule struct {
 	Status  int           `yaml:"status,omitempty"`
 	Code    string        `yaml:"code,omitempty"`
 	Message string        `yaml:"message,omitempty"`
-	Desktop string        `yaml:"desktop,omitempty"` // "" means every desktop of the call
+	Desktop string        `yaml:"desktop,omitempty"` // "" means every desktop of the call; of error and error-after: meets calls that name it alone
 	Delay   time.Duration `yaml:"delay,omitempty"`   // real time
 }
 
@@ -142,7 +144,7 @@ func (in *Injector) Count(service, operation string) int {
 	return in.calls[[2]string{service, operation}]
 }
 
-func (in *Injector) meet(service, operation string) (int, *Rule, func(Point)) {
+func (in *Injector) meet(service, operation string, names func(desktop string) bool) (int, *Rule, func(Point)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.calls == nil {
@@ -152,6 +154,9 @@ func (in *Injector) meet(service, operation string) (int, *Rule, func(Point)) {
 	n := in.calls[[2]string{service, operation}]
 	for _, r := range in.rules {
 		if (r.Service != "" && r.Service != service) || (r.Operation != "" && r.Operation != operation) {
+			continue
+		}
+		if (r.Kind == Error || r.Kind == ErrorAfter) && r.Desktop != "" && !names(r.Desktop) {
 			continue
 		}
 		r.seen++
@@ -186,9 +191,19 @@ type Service struct {
 	ThrottleCode   string
 }
 
+// names says whether a call of ECD names a desktop, in its query.
+func names(r *http.Request, desktop string) bool {
+	for _, values := range r.URL.Query() {
+		if slices.Contains(values, desktop) {
+			return true
+		}
+	}
+	return false
+}
+
 type desktopFault struct{}
 
-// OfDesktops returns the Desktop or Missing rule that struck the call, or nil;
+// OfDesktops returns the Desktop, DesktopAfter or Missing rule that struck the call, or nil;
 // only the ECD stand-in asks.
 func OfDesktops(ctx context.Context) *Rule {
 	r, _ := ctx.Value(desktopFault{}).(*Rule)
@@ -199,7 +214,7 @@ func OfDesktops(ctx context.Context) *Rule {
 func (in *Injector) Wrap(s Service, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := s.Operation(r)
-		n, hit, observe := in.meet(s.Name, op)
+		n, hit, observe := in.meet(s.Name, op, func(desktop string) bool { return names(r, desktop) })
 		tell := func(p Phase) {
 			if observe != nil {
 				observe(Point{s.Name, op, n, p})
@@ -255,7 +270,7 @@ func (s Service) strikeBefore(hit *Rule, w http.ResponseWriter, r *http.Request)
 		case <-r.Context().Done():
 			hangUp(w)
 		}
-	case Desktop, Missing:
+	case Desktop, DesktopAfter, Missing:
 		return r.WithContext(context.WithValue(r.Context(), desktopFault{}, hit))
 	default:
 		return r
