@@ -35,7 +35,7 @@ func callOutcome(e *desktop.CallError, now time.Time) rollout.Group {
 		return refusedOutcome(e.Code, e.Message, now)
 	}
 	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
-		Message: e.Error() + "; the facts will show whether the rebuild began"}
+		Message: e.Error() + rollout.UntilShown}
 }
 
 // desktopOutcome is the outcome of a desktop of which an answer speaks.
@@ -55,7 +55,7 @@ func desktopOutcome(r desktop.Result, now time.Time) rollout.Group {
 		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: words, Until: now.Add(notAuthorizedPause)}
 	}
 	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
-		Message: words + "; the facts will show whether the rebuild began"}
+		Message: words + rollout.UntilShown}
 }
 
 // refusedOutcome is the outcome of a desktop that ECD refuses: final, but for one whose

@@ -24,7 +24,7 @@ func (r *run) rebuild() (again bool) {
 	for owner, j := range jobs {
 		j.ledger.view(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
-				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}})
+				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
 			}
 		})
 	}
@@ -449,7 +449,7 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 		switch {
 		case !answered || res.Code == "":
 			add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
-				Message: "ECD's answer does not mention the desktop; the facts will show whether its rebuild began"})
+				Message: "ECD's answer does not mention the desktop" + rollout.UntilShown})
 		default:
 			add(id, desktopOutcome(res, now))
 		}

@@ -12,6 +12,23 @@ import "github.com/regild/regild/internal/desktop"
 type Wish struct {
 	Owner int
 	desktop.Target
+	// Lost is how many calls for the target came to an end that nobody knows, and
+	// were shown not to have been carried out. See company.
+	Lost int
+}
+
+// company returns how many desktops may share a call of which one has met that
+// many lost ones. Any of them may be why ECD answered as it did, by a code that
+// no page lists, and a call must not be taken apart for such a code: so the next
+// one is smaller, and in the end each goes alone and answers for itself.
+func company(lost int) int {
+	switch {
+	case lost <= 0:
+		return desktop.MaxBatch
+	case lost == 1:
+		return desktop.MaxBatch / 5
+	}
+	return 1
 }
 
 // A Batch is one call to make, and whose wishes it fulfils.
@@ -35,42 +52,49 @@ type Conflict struct {
 }
 
 // Make returns the plan for the wishes. Of two wishes for one desktop the first
-// stands; n targets of one spec take exactly ⌈n/20⌉ batches. Batches come in
-// the order in which their specs were first wished for, the desktops in a batch
-// in the order of the wishes.
+// stands; n targets of one spec of which no call was lost take exactly ⌈n/20⌉
+// batches. Batches come in the order in which their specs were first wished for,
+// the desktops in a batch in the order of the wishes.
 func Make(wishes []Wish) Plan {
 	var p Plan
 	first := make(map[string]Wish, len(wishes)) // by desktop
 	owners := make(map[string][]int, len(wishes))
-	var specs []desktop.Spec
-	ids := make(map[desktop.Spec][]string)
+	var kinds []kind
+	ids := make(map[kind][]string)
 	for _, w := range wishes {
 		stands, known := first[w.ID]
 		switch {
 		case !known:
 			first[w.ID] = w
-			if ids[w.Spec] == nil {
-				specs = append(specs, w.Spec)
+			k := kind{w.Spec, company(w.Lost)}
+			if ids[k] == nil {
+				kinds = append(kinds, k)
 			}
-			ids[w.Spec] = append(ids[w.Spec], w.ID)
+			ids[k] = append(ids[k], w.ID)
 		case stands.Spec != w.Spec:
 			p.Conflicts = append(p.Conflicts, Conflict{w, stands})
 			continue
 		}
 		owners[w.ID] = append(owners[w.ID], w.Owner)
 	}
-	for _, s := range specs {
-		p.Batches = append(p.Batches, cut(s, ids[s], owners)...)
+	for _, k := range kinds {
+		p.Batches = append(p.Batches, cut(k, ids[k], owners)...)
 	}
 	return p
 }
 
-// cut makes batches of at most desktop.MaxBatch out of the targets of one spec.
-func cut(s desktop.Spec, ids []string, owners map[string][]int) []Batch {
+// kind is what the desktops of a batch have in common.
+type kind struct {
+	desktop.Spec
+	most int
+}
+
+// cut makes batches out of the targets of one kind.
+func cut(k kind, ids []string, owners map[string][]int) []Batch {
 	var out []Batch
 	for len(ids) > 0 {
-		n := min(len(ids), desktop.MaxBatch)
-		b := Batch{Batch: desktop.Batch{Spec: s, IDs: ids[:n:n]}, Owners: make(map[string][]int, n)}
+		n := min(len(ids), k.most)
+		b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: ids[:n:n]}, Owners: make(map[string][]int, n)}
 		for _, id := range b.IDs {
 			b.Owners[id] = owners[id]
 		}

@@ -28,6 +28,28 @@ func TestTargetsOfOneSpecTakeAsFewCallsAsThereCanBe(t *testing.T) {
 	}
 }
 
+// One desktop for which ECD has an answer that no page lists must not sink those
+// that share its calls.
+func TestWhoseCallsWereLostGoesInEverSmallerCompany(t *testing.T) {
+	var wishes []plan.Wish
+	for i := range 63 {
+		w := wish(0, fmt.Sprintf("ecd-%05d", i), "m-1")
+		w.Lost = i % 3
+		wishes = append(wishes, w)
+	}
+	var got []int
+	for _, b := range plan.Make(wishes).Batches {
+		got = append(got, len(b.IDs))
+	}
+	want := []int{20, 1, 4, 4, 4, 4, 4, 1}
+	for range 21 {
+		want = append(want, 1)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("sizes of batches: got %v, want %v", got, want)
+	}
+}
+
 func TestTheSameTargetAskedForTwiceIsOneTargetOfBothOwners(t *testing.T) {
 	p := plan.Make([]plan.Wish{wish(0, "a", "m-1"), wish(1, "a", "m-1"), wish(1, "b", "m-1")})
 	if len(p.Batches) != 1 || len(p.Conflicts) != 0 {

@@ -34,7 +34,7 @@ func (d *decider) unknown(x *Desktop) {
 	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
 	settled := idle && passed >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
-		x.BegunAt.UTC().Format(time.RFC3339), seen(now))
+		x.BegunAt.UTC().Format(time.RFC3339), seen(now)) + x.cameBack()
 	switch {
 	case settled && spec.Reset():
 		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last+"; a reset is never sent twice: look at the desktop before you ask again")
