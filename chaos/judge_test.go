@@ -116,7 +116,8 @@ func asAWhole(code string) bool {
 
 // assign says for each work how often each desktop was wiped for it. A wipe that
 // two works may have called for at the same moment belongs to the one whose
-// journal names ECD's request id, else to the one that has fewer.
+// journal names ECD's request id, else to the one that has fewer. One that wants
+// another image did not call for it.
 func (w *world) assign(works map[string]*work) map[string]map[string]int {
 	out := map[string]map[string]int{}
 	for id := range works {
@@ -129,6 +130,9 @@ func (w *world) assign(works map[string]*work) map[string]map[string]int {
 			if named {
 				best = id
 				break
+			}
+			if spec := works[id].state.Work.SpecOf(x.DesktopID); spec.Reset() != x.Reset || !spec.Reset() && spec.ImageID != x.ImageID {
+				continue
 			}
 			if best == "" || out[id][x.DesktopID] < out[best][x.DesktopID] {
 				best = id

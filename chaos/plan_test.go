@@ -339,5 +339,77 @@ func (p *plan) rule(d dice) fault.Rule {
 	case fault.Missing:
 		r.Desktop = pick(d, p.state.Desktops...).ID
 	}
+	if op[0] == "ecd" && d.of(2) {
+		p.anyAnswer(d, &r)
+	}
 	return r
+}
+
+// anyAnswer has ECD give any answer there can be: status, code, of the call or of
+// a desktop, and with the work done or not, each drawn for itself. Only where the
+// vendor's pages promise that nothing was done, nothing is.
+func (p *plan) anyAnswer(d dice, r *fault.Rule) {
+	r.Delay, r.Desktop, r.Message = 0, "", "any answer"
+	r.Status, r.Code = pick(d, answerStatuses...), pick(d, answerCodes...)
+	if len(p.state.Desktops) > 0 && d.of(2) {
+		r.Desktop = pick(d, p.state.Desktops...).ID
+	}
+	ofDesktop := r.Operation == "RebuildDesktops" && d.of(2)
+	done := d.of(2) && !nothingDone(ofDesktop, r.Status, r.Code)
+	switch {
+	case ofDesktop && done:
+		r.Kind = fault.DesktopAfter
+	case ofDesktop:
+		r.Kind = fault.Desktop
+	case done:
+		r.Kind = fault.ErrorAfter
+	default:
+		r.Kind = fault.Error
+	}
+}
+
+var (
+	answerStatuses = []int{200, 202, 400, 401, 403, 404, 408, 409, 418, 422, 429, 499, 500, 502, 503, 504}
+	answerCodes    = []string{
+		"IncorrectDesktopStatus", "Throttling", "Throttling.User", "Rejected.Throttling", "FlowControl",
+		"Forbidden", "Forbidden.RAM", "NoPermission", "Forbidden.Desktop", "OperationDenied", "OperationConflict", "DesktopInArrears",
+		"SecurityTokenExpired", "InvalidSecurityToken.Expired", "InvalidAccessKeyId.NotFound", "SignatureDoesNotMatch", "SignatureNonceUsed",
+		"InvalidParameter", "InvalidParameter.ImageId", "MissingParameter", "InvalidDesktopId.NotFound", "InvalidImageId.GpuMismatch", "NotFindDesktopId",
+		"InternalError", "InternalError.Desktop", "ServiceUnavailable", "BackendTimeout", "RequestTimeout", "UnknownError", "InvalidParameter.Timeout",
+		"IncorrectImageStatus", "Anything.Else",
+	}
+	// promises are the codes that the pages explain by something that is checked
+	// before anything is done, with their statuses. It is kept apart from the
+	// function's own table on purpose.
+	promises = []struct {
+		code     string
+		statuses []int
+		desktop  bool
+	}{
+		{"IncorrectDesktopStatus", []int{400, 403, 409}, true},
+		{"Throttling", []int{400, 403, 429, 503}, true}, {"Throttling.User", []int{400, 403, 429, 503}, true}, {"Rejected.Throttling", []int{400, 403, 429, 503}, true},
+		{"Forbidden", []int{400, 403}, true}, {"Forbidden.RAM", []int{400, 403}, true}, {"NoPermission", []int{400, 403}, true},
+		{"SecurityTokenExpired", []int{400, 401, 403, 404}, false}, {"InvalidSecurityToken.Expired", []int{400, 401, 403, 404}, false},
+		{"InvalidAccessKeyId.NotFound", []int{400, 401, 403, 404}, false}, {"SignatureDoesNotMatch", []int{400, 401, 403, 404}, false},
+		{"InvalidParameter", []int{400, 404}, true}, {"InvalidParameter.ImageId", []int{400, 404}, true}, {"MissingParameter", []int{400, 404}, true},
+		{"InvalidDesktopId.NotFound", []int{400, 404}, true}, {"InvalidImageId.GpuMismatch", []int{400, 404}, true}, {"NotFindDesktopId", []int{400, 404}, true},
+	}
+	// leaveOpen are the codes that leave it open even with a 401, which says by itself
+	// that the request was not applied (RFC 9110, section 15.5.2).
+	leaveOpen = []string{
+		"InternalError", "InternalError.Desktop", "ServiceUnavailable", "BackendTimeout", "RequestTimeout", "UnknownError", "InvalidParameter.Timeout",
+		"SignatureNonceUsed", "Throttling", "Throttling.User", "Rejected.Throttling",
+	}
+)
+
+func nothingDone(ofDesktop bool, status int, code string) bool {
+	if !ofDesktop && status == 401 && !slices.Contains(leaveOpen, code) {
+		return true
+	}
+	for _, p := range promises {
+		if p.code == code && (ofDesktop && p.desktop || !ofDesktop && slices.Contains(p.statuses, status)) {
+			return true
+		}
+	}
+	return false
 }

@@ -114,6 +114,9 @@ type Row struct {
 // pageSays is what the rows about desktops, and about refusals, rest on.
 const pageSays = "RebuildDesktops: the code of a desktop says whether its rebuild was started; a 4xx is a wrong parameter, and nothing was started"
 
+// seen is what the two codes rest on by which ECD says that it has no such desktop.
+const seen = "on no page, but seen at work by others who call ECD: it has no such desktop, or none in this region"
+
 // rebuilding is the one call whose answer speaks of each desktop.
 var rebuilding = []string{"RebuildDesktops"}
 
@@ -135,8 +138,8 @@ var (
 	}
 	wrong = []string{
 		"InvalidParameter", "InvalidParameter.*", "MissingParameter", "MissingParameter.*", "Invalid<P>", "Invalid<P>.*", "Missing<P>",
-		"InvalidResourceId.NotFound", "NotFindDesktopId",
 	}
+	nowhere   = []string{"InvalidResourceId.NotFound", "NotFindDesktopId"}
 	wrongCall = []string{"InvalidAction.NotFound", "InvalidVersion"}
 )
 
@@ -154,6 +157,7 @@ var Table = []Row{
 	{OfCall, nil, []int{400, 403}, denied, Denied, "Common errors, and RAM: checked before the call is carried out"},
 	{OfCall, changing, []int{400, 403, 409}, notYet, NotYet, "RebuildDesktops; for a call as a whole: " + "a 4xx started nothing"},
 	{OfCall, nil, []int{400, 404}, wrong, Refused, pageSays},
+	{OfCall, nil, []int{400, 404}, nowhere, Refused, seen},
 	{OfCall, nil, []int{400, 404}, wrongCall, Refused, "Common errors: there is no such API"},
 
 	{OfDesktop, rebuilding, nil, inside, Unknown, "as for a call"},
@@ -162,6 +166,7 @@ var Table = []Row{
 	{OfDesktop, rebuilding, nil, throttling, Throttled, pageSays},
 	{OfDesktop, rebuilding, nil, denied, Denied, pageSays},
 	{OfDesktop, rebuilding, nil, wrong, Refused, pageSays},
+	{OfDesktop, rebuilding, nil, nowhere, Refused, seen},
 }
 
 // Parameters are those of each API, for codes that name one. A test holds them
