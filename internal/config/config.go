@@ -48,7 +48,7 @@ var Settings = []Setting{
 	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once"},
 	{"REGILD_PUBLISH_CONCURRENCY", "16", "publishes under way at once"},
 	{"REGILD_REBUILD_TIMEOUT", "30m", "how long a desktop may take before it counts as failed"},
-	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `region=host` for some regions, separated by commas, or `http://127.0.0.1:PORT`"},
 	{"REGILD_MNS_ENDPOINT", "from account and region", "host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_OSS_ENDPOINT", "from the region", "host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_LOG_LEVEL", "info", "debug, info, warn, error"},

@@ -19,9 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -57,9 +55,13 @@ type Call = pace.Call
 // A Config says how to reach ECD. Only Keys is required.
 type Config struct {
 	// Endpoint is the host, or host:port, to call instead of
-	// ecd.<region>.aliyuncs.com of each call's region. An http:// URL is taken
-	// for a loopback address only, since credentials travel with each call.
+	// ecd.<region>.aliyuncs.com of each call's region; or region=host for some
+	// regions, separated by commas. An http:// URL is taken for a loopback
+	// address only, since credentials travel with each call.
 	Endpoint string
+	// Regions are those that will be called, if that is known: an Endpoint that
+	// does not go with them is a fault.
+	Regions []string
 	// Keys returns the credentials for one attempt.
 	Keys func(context.Context) (access.Keys, error)
 	// CallTimeout bounds one attempt at any call but RebuildDesktops; 0 means
@@ -79,17 +81,17 @@ type Config struct {
 
 // A Client calls ECD. It may be used from several goroutines.
 type Client struct {
-	protocol, host string // host is "" when it follows from the region
-	keys           func(context.Context) (access.Keys, error)
-	wire           *pace.Wire
-	rebuilds       pace.Caller // RebuildDesktops
-	changes        pace.Caller // other calls that change something
-	reads          pace.Caller
+	at       places
+	keys     func(context.Context) (access.Keys, error)
+	wire     *pace.Wire
+	rebuilds pace.Caller // RebuildDesktops
+	changes  pace.Caller // other calls that change something
+	reads    pace.Caller
 }
 
 // New returns a client, or an error that names every fault of cfg.
 func New(cfg Config) (*Client, error) {
-	protocol, host, err := parseEndpoint(cfg.Endpoint)
+	at, err := parseEndpoints(cfg.Endpoint, cfg.Regions)
 	faults := []error{err}
 	if cfg.Keys == nil {
 		faults = append(faults, errors.New("ecd: Keys is missing"))
@@ -110,41 +112,12 @@ func New(cfg Config) (*Client, error) {
 	read := policy(0, 0).Limiter(cmp.Or(cfg.ReadConcurrency, defaultReadConcurrency))
 	timeout := cmp.Or(cfg.CallTimeout, defaultCallTimeout)
 	return &Client{
-		protocol: protocol, host: host,
-		keys:     cfg.Keys,
+		at: at, keys: cfg.Keys,
 		wire:     pace.NewWire(change.Max + read.Max),
 		rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
 		changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
 		reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
 	}, nil
-}
-
-// parseEndpoint splits an endpoint into protocol and host.
-func parseEndpoint(s string) (protocol, host string, err error) {
-	if s == "" {
-		return "HTTPS", "", nil
-	}
-	full := s
-	if !strings.Contains(s, "://") {
-		full = "https://" + s
-	}
-	u, err := url.Parse(full)
-	if err != nil || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-		return "", "", fmt.Errorf("ecd: endpoint %q is neither a host nor the URL of one", s)
-	}
-	switch {
-	case u.Scheme == "https":
-		return "HTTPS", u.Host, nil
-	case u.Scheme == "http" && loopback(u.Hostname()):
-		return "HTTP", u.Host, nil
-	case u.Scheme == "http":
-		return "", "", fmt.Errorf("ecd: endpoint %q would send credentials unencrypted; http is for loopback only", s)
-	}
-	return "", "", fmt.Errorf("ecd: endpoint %q is neither http nor https", s)
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // regionForm is what a region may look like: it becomes part of a host name.
@@ -213,16 +186,17 @@ func (c *Client) exchange(ctx context.Context, region string, keys access.Keys,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (pace.Answer, error) {
 	seam := &seam{wire: c.wire}
+	at := c.at.of(region)
 	cfg := &models.Config{
-		Protocol: &c.protocol, RegionId: &region,
+		Protocol: &at.protocol, RegionId: &region,
 		AccessKeyId: &keys.ID, AccessKeySecret: &keys.Secret,
 		HttpClient: seam,
 	}
 	if keys.Token != "" {
 		cfg.SecurityToken = &keys.Token
 	}
-	if c.host != "" {
-		cfg.Endpoint = &c.host
+	if at.host != "" {
+		cfg.Endpoint = &at.host
 	}
 	client, err := sdk.NewClient(cfg)
 	if err == nil {

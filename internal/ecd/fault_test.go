@@ -251,7 +251,8 @@ func TestEndpoints(t *testing.T) {
 		"https://":                      {},
 		"exa mple":                      {},
 	} {
-		protocol, host, err := parseEndpoint(given)
+		at, err := parseEndpoint(given)
+		protocol, host := at.protocol, at.host
 		if want == [2]string{} {
 			if err == nil {
 				t.Errorf("%q: got %s %s, want a refusal", given, protocol, host)

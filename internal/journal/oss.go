@@ -64,6 +64,7 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 		WithUsePathStyle(pathStyle(endpoint)).
 		WithCredentialsProvider(keys).
 		WithRetryMaxAttempts(1).
+		WithProxyFromEnvironment(true). // as the other services' clients do
 		WithConnectTimeout(o.Timeout).
 		WithReadWriteTimeout(o.Timeout)
 	client := oss.NewClient(cfg, func(opts *oss.Options) {
