@@ -148,6 +148,9 @@ func ossEndpoint(o Options) (*url.URL, error) {
 		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("not an OSS endpoint: use a host, or a URL such as http://127.0.0.1:9003")
 	}
+	if u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback() {
+		return nil, fmt.Errorf("not an OSS endpoint: %q would send a security token unencrypted; http is for loopback only", u.Host)
+	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 

@@ -38,6 +38,7 @@ func TestOpenNamesEveryFault(t *testing.T) {
 			"not a bucket name", "not a region", "not an OSS endpoint", "no source of credentials", "negative timeout", "negative backoff",
 		}},
 		{"oss://bucket", journal.Options{Region: "cn-hangzhou", Keys: keys, OSSEndpoint: "http://user:hunter2@host"}, []string{"not an OSS endpoint"}},
+		{"oss://bucket", journal.Options{Region: "cn-hangzhou", Keys: keys, OSSEndpoint: "http://oss-cn-hangzhou-internal.aliyuncs.com"}, []string{"http is for loopback only"}},
 	} {
 		s, err := journal.Open(test.url, test.o)
 		if (err == nil) != (test.want == nil) || (s == nil) != (err != nil) {

@@ -51,8 +51,8 @@ type Call = pace.Call
 // A Config says how to reach MNS. Keys is required, and either an Endpoint of
 // MNS or AccountID and RegionID.
 type Config struct {
-	// Endpoint is http(s)://<account>.mns.<region>[-internal].aliyuncs.com, or
-	// the host alone (then https), or http://127.0.0.1:PORT for a stand-in; ""
+	// Endpoint is https://<account>.mns.<region>[-internal].aliyuncs.com, or the
+	// host alone, or http://127.0.0.1:PORT for a stand-in; ""
 	// means the public endpoint of AccountID and RegionID over https.
 	Endpoint string
 	// AccountID and RegionID name the owner of the topics and queues.
@@ -148,8 +148,11 @@ func parseEndpoint(cfg Config) (endpoint, error) {
 		return endpoint{}, fmt.Errorf("mns: endpoint %q is neither http nor https", given)
 	}
 	signed := u.Host
-	if u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback() {
+	switch loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback(); {
+	case loopback:
 		signed = own
+	case u.Scheme == "http":
+		return endpoint{}, fmt.Errorf("mns: endpoint %q would send a security token unencrypted; http is for loopback only", given)
 	}
 	parts := hostForm.FindStringSubmatch(signed)
 	if parts == nil {

@@ -353,7 +353,8 @@ func TestEndpoints(t *testing.T) {
 	for given, want := range map[string]endpoint{
 		"": {"https://12.mns.cn-hangzhou.aliyuncs.com", "12.mns.cn-hangzhou.aliyuncs.com", "cn-hangzhou"},
 		"34.mns.cn-shanghai-internal.aliyuncs.com":  {"https://34.mns.cn-shanghai-internal.aliyuncs.com", "34.mns.cn-shanghai-internal.aliyuncs.com", "cn-shanghai"},
-		"http://34.mns.eu-west-1.aliyuncs.com/":     {"http://34.mns.eu-west-1.aliyuncs.com", "34.mns.eu-west-1.aliyuncs.com", "eu-west-1"},
+		"https://34.mns.eu-west-1.aliyuncs.com/":    {"https://34.mns.eu-west-1.aliyuncs.com", "34.mns.eu-west-1.aliyuncs.com", "eu-west-1"},
+		"http://34.mns.eu-west-1.aliyuncs.com/":     {},
 		"http://127.0.0.1:8080":                     {"http://12.mns.cn-hangzhou.aliyuncs.com", "127.0.0.1:8080", "cn-hangzhou"},
 		"http://localhost:8080":                     {"http://12.mns.cn-hangzhou.aliyuncs.com", "localhost:8080", "cn-hangzhou"},
 		"http://10.0.0.1:8080":                      {},
