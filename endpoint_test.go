@@ -238,7 +238,7 @@ func (s *switchboard) wanted() []string {
 
 // channel is a net.Listener of connections that somebody else accepted.
 type channel struct {
-	ctx   context.Context //nolint:containedctx // a listener has no other way to be told of the end
+	ctx   context.Context
 	conns <-chan net.Conn
 	at    net.Addr
 }
