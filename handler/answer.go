@@ -58,9 +58,9 @@ func desktopOutcome(r desktop.Result, now time.Time) rollout.Group {
 		Message: words + rollout.UntilShown}
 }
 
-// refusedOutcome is the outcome of a desktop that ECD refuses: final, but for one whose
-// status does not allow a rebuild now, whether ECD says so of the desktop or of
-// the whole call.
+// refusedOutcome is the outcome of a desktop that ECD refuses: final, but for one
+// whose status does not allow a rebuild now, whether ECD says so of the desktop
+// or of the whole call.
 func refusedOutcome(code, message string, now time.Time) rollout.Group {
 	if code == rollout.IncorrectDesktopStatus {
 		return rollout.Group{Status: events.StatusDeferred, Code: code, Message: message, Until: now.Add(statusPause)}
@@ -81,6 +81,11 @@ func forEverybody(e *desktop.CallError) bool {
 func aboutOne(e *desktop.CallError, ids []string) bool {
 	return e.Fate == desktop.Forbidden && !e.Credentials &&
 		slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(e.Message, id) })
+}
+
+// deniedToAll says whether none of a call that was taken apart was allowed.
+func deniedToAll(endings []ending) bool {
+	return !slices.ContainsFunc(endings, func(e ending) bool { return e.group.Code != events.CodeNotAuthorized })
 }
 
 // notAllowed notes that a call was not allowed, and halts where that is so for

@@ -411,6 +411,9 @@ func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallE
 	first, second := b, b
 	first.IDs, second.IDs = b.IDs[:half], b.IDs[half:]
 	endings := append(c.send(ctx, first, depth+1), c.send(ctx, second, depth+1)...)
+	if depth == 0 && deniedToAll(endings) {
+		c.notAllowed(e, e) // the answers name desktops, and mean all
+	}
 	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.group.Status != events.StatusFailed || o.group.Code != e.Code }) {
 		c.mu.Lock()
 		c.hopeless[why] = true
