@@ -4,7 +4,8 @@
 // The real binary runs as on Function Compute, against the local cloud. A
 // schedule follows from a seed: some desktops, some requests and releases, some
 // people who come and go, and a storm in which calls fail in every way that
-// internal/localcloud/fault knows, messages come twice, instances run side by
+// internal/localcloud/fault knows, ECD gives any answer there can be (status,
+// code, of the call or of a desktop, the work done or not), messages come twice, instances run side by
 // side, and the process is killed (kill -9) at moments that the stand-ins
 // choose: when a call was just received, done or answered. Then the storm is
 // over, what is left may end, and a judge compares what ECD wiped, what the

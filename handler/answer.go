@@ -83,6 +83,18 @@ func aboutOne(e *desktop.CallError, ids []string) bool {
 		slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(e.Message, id) })
 }
 
+// checking is the one thing done to desktops, besides a rebuild, that must not be
+// done twice.
+const checking = "checking"
+
+// mayTakeApart says whether a call that makes desktops ready, or checks them, is
+// made again in halves. One that does no harm when it is repeated may be, also
+// for a code that no page lists: one desktop must not keep all the others in
+// maintenance mode.
+func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
+	return e.Fate == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking
+}
+
 // deniedToAll says whether none of a call that was taken apart was allowed.
 func deniedToAll(endings []ending) bool {
 	return !slices.ContainsFunc(endings, func(e ending) bool { return e.group.Code != events.CodeNotAuthorized })

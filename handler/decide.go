@@ -233,7 +233,7 @@ func (r *run) announce(j *job, d rollout.Decision, call string, look func(*rollo
 // that are still in the attempt that it is to check.
 func (r *run) runCheck(ctx context.Context, j *job, region string, c rollout.Command, calls map[string]string) {
 	var invoked []string
-	ran := r.attempt(j, "checking", c.Desktops, func(ids []string) error {
+	ran := r.attempt(j, checking, c.Desktops, func(ids []string) error {
 		more, err := r.ECD.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
 		if err == nil {
 			invoked = append(invoked, more...)
@@ -309,7 +309,7 @@ func (r *run) record(j *job, f func(*rollout.State) rollout.Record) {
 // attempt calls ECD for desktops, and returns those for which that worked. ECD
 // refuses all of a call for the sake of one desktop (one that was released, or
 // is in another status than it was shown in), so a call that it refused is taken
-// apart. What went wrong is logged; the journal says what is still to be done,
+// apart; see mayTakeApart. What went wrong is logged; the journal says what is still to be done,
 // and the next tick tries again.
 func (r *run) attempt(j *job, what string, ids []string, do func([]string) error) []string {
 	if len(ids) == 0 || j.failed != nil {
@@ -320,7 +320,7 @@ func (r *run) attempt(j *job, what string, ids []string, do func([]string) error
 		return ids
 	}
 	e, answered := errors.AsType[*desktop.CallError](err)
-	if answered && len(ids) > 1 && (e.Fate == desktop.Refused || aboutOne(e, ids)) {
+	if answered && len(ids) > 1 && mayTakeApart(e, what, ids) {
 		half := len(ids) / 2
 		return append(slices.Clip(r.attempt(j, what, ids[:half], do)), r.attempt(j, what, ids[half:], do)...)
 	}

@@ -53,10 +53,14 @@ type CallError struct {
 	// were used by, are not accepted. No call can work before there are new ones,
 	// which the next invocation brings.
 	Credentials bool
-	Code        string // the service's own code, or "" when it did not speak
-	Message     string // the service's own message, or the transport's
-	RequestID   string // of the call, when the service answered
-	Err         error  // the cause, for errors.Is; may be nil
+	// Unlisted: the service refused the call by a code that no page lists, so
+	// that Fate is Unknown. A call that may be repeated without harm may be taken
+	// apart, to find out for whom.
+	Unlisted  bool
+	Code      string // the service's own code, or "" when it did not speak
+	Message   string // the service's own message, or the transport's
+	RequestID string // of the call, when the service answered
+	Err       error  // the cause, for errors.Is; may be nil
 }
 
 func (e *CallError) Error() string {

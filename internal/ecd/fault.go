@@ -31,6 +31,7 @@ func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
 	}
 	e := &desktop.CallError{Call: api, Code: pace.Message(code, keys), Message: pace.Message(string(said.Message), keys), RequestID: requestID}
 	e.Fate, e.Throttled, e.Credentials = v.fate()
+	e.Unlisted = unlisted(api, a.Status, code)
 	if strings.HasPrefix(code, "SignatureDoesNotMatch") || strings.HasPrefix(code, "IncompleteSignature") {
 		e.Message = "ECD computed another signature" // its own message repeats all that was signed
 	}

@@ -114,7 +114,7 @@ type Row struct {
 // pageSays is what the rows about desktops, and about refusals, rest on.
 const pageSays = "RebuildDesktops: the code of a desktop says whether its rebuild was started; a 4xx is a wrong parameter, and nothing was started"
 
-// seen is what the two codes rest on by which ECD says that it has no such desktop.
+// seen is what the codes rest on by which ECD says that it has no such desktop.
 const seen = "on no page, but seen at work by others who call ECD: it has no such desktop, or none in this region"
 
 // rebuilding is the one call whose answer speaks of each desktop.
@@ -139,7 +139,7 @@ var (
 	wrong = []string{
 		"InvalidParameter", "InvalidParameter.*", "MissingParameter", "MissingParameter.*", "Invalid<P>", "Invalid<P>.*", "Missing<P>",
 	}
-	nowhere   = []string{"InvalidResourceId.NotFound", "NotFindDesktopId"}
+	nowhere   = []string{"InvalidDesktopId.NotFound", "InvalidResourceId.NotFound", "NotFindDesktopId"}
 	wrongCall = []string{"InvalidAction.NotFound", "InvalidVersion"}
 )
 
@@ -187,12 +187,26 @@ var parameters = map[string][]string{
 // verdict returns what an answer to api is taken for. status is not looked at
 // for the code of a desktop.
 func verdict(level Level, api string, status int, code string) Verdict {
-	for i := range Table {
-		if Table[i].fits(level, api, status, code) {
-			return Table[i].Verdict
-		}
+	if r := row(level, api, status, code); r != nil {
+		return r.Verdict
 	}
 	return Unknown
+}
+
+// unlisted says whether ECD refuses a call by a code that no page lists, which
+// may be about one of its desktops.
+func unlisted(api string, status int, code string) bool {
+	return status >= 400 && status <= 499 && code != "" && row(OfCall, api, status, code) == nil
+}
+
+// row returns the first row that fits an answer, or nil.
+func row(level Level, api string, status int, code string) *Row {
+	for i := range Table {
+		if Table[i].fits(level, api, status, code) {
+			return &Table[i]
+		}
+	}
+	return nil
 }
 
 func (r *Row) fits(level Level, api string, status int, code string) bool {

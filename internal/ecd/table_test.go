@@ -57,6 +57,7 @@ var documented = []struct {
 	{"InvalidParameter.*", []int{400, 404}, true},
 	{"MissingParameter", []int{400, 404}, true},
 	{"MissingParameter.*", []int{400, 404}, true},
+	{"InvalidDesktopId.NotFound", []int{400, 404}, true},
 	{"InvalidResourceId.NotFound", []int{400, 404}, true},
 	{"NotFindDesktopId", []int{400, 404}, true},
 	{"InvalidAction.NotFound", []int{400, 404}, false},
@@ -275,6 +276,28 @@ func TestIncorrectDesktopStatusOfAWholeCallIsARefusalThatSaysWhy(t *testing.T) {
 	e, ok := errors.AsType[*desktop.CallError](err)
 	if !ok || e.Fate != desktop.Refused || e.Code != "IncorrectDesktopStatus" || s.calls() != 1 {
 		t.Errorf("got %+v after %d calls, want refused with the code after one", e, s.calls())
+	}
+}
+
+func TestAStrangeRefusalIsKnownFromAnOutage(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		want   bool
+	}{
+		"a code that no page lists": {400, errorBody("DesktopInArrears"), true},
+		"a conflict":                {409, errorBody("OperationConflict"), true},
+		"something broke inside":    {400, errorBody("InternalError"), false},
+		"a 5xx":                     {500, errorBody("DesktopInArrears"), false},
+		"a throttle":                {429, errorBody("FlowControl"), false},
+		"no code":                   {400, `{"RequestId":"REQ-1"}`, false},
+		"a page":                    {400, `<html>`, false},
+		"a code that is listed":     {400, errorBody("InvalidParameter"), false},
+	} {
+		err := client(t, serve(t, say(c.status, c.body))).Maintain(t.Context(), region, []string{"ecd-1"}, true)
+		if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Unlisted != c.want {
+			t.Errorf("%s: got %+v, want unlisted: %t", name, e, c.want)
+		}
 	}
 }
 
