@@ -134,7 +134,7 @@ var Codes = []Code{
 
 	{CodeThrottled, StatusDeferred, "ECD asked to slow down."},
 	{CodeTimeShort, StatusDeferred, "The invocation's time ran short before the desktop's turn."},
-	{CodeOutcomeUnknown, StatusDeferred, "The call's answer was lost; the facts are read until they show whether the rebuild began."},
+	{CodeOutcomeUnknown, StatusDeferred, "The call's answer was lost or says nothing certain; the facts are read until they show whether the rebuild began."},
 	{CodeImageCreating, StatusDeferred, "The image is still being made."},
 	{CodeWindowClosed, StatusDeferred, "The maintenance window is closed."},
 	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
