@@ -215,7 +215,9 @@ func (r *run) takeTick(m envelope.Message) error {
 	if fresh {
 		j.message, j.tick = m, t.N
 	}
-	j.used = max(j.used, t.N)
+	if t.N != events.TickAnyway { // which is in nobody's chain
+		j.used = max(j.used, t.N)
+	}
 	if j.failed != nil {
 		return nil
 	}

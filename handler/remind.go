@@ -17,7 +17,8 @@ const (
 	// after what it may have left.
 	grace = 15 * time.Second
 	// slack is how much later than wished for a tick may come that is on its way
-	// already.
+	// already. One that is due sooner than that may have come and be used up: the
+	// clock of whoever sent it may be ahead of ours.
 	slack = 15 * time.Second
 	// overdue is after how long a tick that did not come is taken for lost.
 	overdue = 5 * time.Minute
@@ -146,11 +147,11 @@ func (r *run) tick(j *job, at time.Time) error {
 	var n int
 	var coming time.Time
 	j.ledger.view(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if n != j.used && coming.After(now) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
+	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
-	n++
+	n = max(n, j.used) + 1 // the record of the tick that brought us may be late
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(r.in.Source, now).Marshal()
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ func (r *run) insure(j *job) error {
 	at := r.business().Add(left + grace)
 	var sure bool
 	j.ledger.view(func(s *rollout.State) {
-		sure = !s.Open() || s.TickN != j.used && s.TickAt.After(r.now) && !s.TickAt.After(at.Add(slack))
+		sure = !s.Open() || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
 	})
 	if sure {
 		return nil

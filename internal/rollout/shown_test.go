@@ -402,3 +402,16 @@ func TestAPlanSaysOfEachDesktopWhyItCannotBeRead(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// ECD showed the new image at acceptance, the rebuild failed, and the image went
+// back: whom we had stopped was left stopped.
+func TestADesktopThatWasChangedOutsideIsStillOursToStart(t *testing.T) {
+	s := release()
+	s.Apply(rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}},
+		act(rollout.KindStopping, "a", at(-5)),
+		rollout.Record{Kind: rollout.KindBegun, At: began, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}}, acceptedC,
+		settled(at(6), events.StatusFailed, events.CodeChangedOutside))
+	if !s.Desktops["ecd-1"].Stopped {
+		t.Error("it is not known any more that we stopped it")
+	}
+}

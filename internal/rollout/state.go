@@ -530,14 +530,13 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
-		if d.Phase == Accepted && g.Code != events.CodeRebuildFailed {
-			d.Stopped = false // the rebuild leaves it as asked; one that failed, as it was
-		}
 		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
 		d.Phase, d.DoneAt = Final, r.At
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
-			d.Stopped = false // the rebuild left it as asked
+		}
+		if g.Status == events.StatusCompleted || d.Touched && s.Work.AfterStatus == desktop.Stopped {
+			d.Stopped = false // the rebuild left it as asked; one that failed may have left it as it was
 		}
 	}
 	o.Attempt = d.Attempt
