@@ -148,10 +148,13 @@ func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w roll
 	if c.DryRun || c.PlanDigest != "" {
 		p := r.preview(w)
 		if c.DryRun {
-			r.publishPlan(p, w)
+			r.publishPlan(p.Plan, w)
 			return nil
 		}
 		if p.PlanDigest != c.PlanDigest {
+			if err := p.complete(); err != nil {
+				return err
+			}
 			r.refuseControl(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
 			return nil
 		}

@@ -91,20 +91,12 @@ func (r *run) takeRequest(m envelope.Message) error {
 	w := workOf(req)
 	if req.DryRun || req.PlanDigest != "" {
 		plan := r.preview(w)
-		switch {
-		case req.DryRun:
-			r.publishPlan(plan, w)
+		if req.DryRun {
+			r.publishPlan(plan.Plan, w)
 			return nil
-		case plan.PlanDigest != req.PlanDigest:
-			known := false
-			if err := r.peek(kindRequest, w.ID, func(s *rollout.State) { known = s.Work != nil }); err != nil {
-				return err
-			}
-			if known {
-				break // its plan was checked when it was opened
-			}
-			r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
-			return nil
+		}
+		if ok, err := r.asPlanned(m, req, plan); !ok || err != nil {
+			return err
 		}
 	}
 	j, fresh := r.add(kindRequest, w.ID)
@@ -124,6 +116,23 @@ func (r *run) takeRequest(m envelope.Message) error {
 		r.fail(j, err)
 	}
 	return nil
+}
+
+// asPlanned refuses a request whose plan is no longer the one that it demands. One
+// that is in the journal was compared when it was opened.
+func (r *run) asPlanned(m envelope.Message, req events.Request, plan preview) (bool, error) {
+	if plan.PlanDigest == req.PlanDigest {
+		return true, nil
+	}
+	known := false
+	if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Work != nil }); known || err != nil {
+		return known, err
+	}
+	if err := plan.complete(); err != nil {
+		return false, err
+	}
+	r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
+	return false, nil
 }
 
 // meant tells the sender of a bare message that looks like something else than a
@@ -231,7 +240,7 @@ func (r *run) takeTick(m envelope.Message) error {
 	stale := false
 	j.ledger.view(func(s *rollout.State) {
 		stale = s.Work == nil || s.Closed && s.Quiet() ||
-			t.N < s.TickN && r.now.Before(s.TickAt.Add(overdue))
+			t.N < s.TickN && r.now.Before(s.TickAt.Add(slack)) // the later one is still to come
 	})
 	if !stale || !fresh {
 		return nil

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -206,13 +207,28 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 const maxLooks = 250
 
 // preview plans a work without touching anything.
-func (r *run) preview(w rollout.Work) events.Plan {
+func (r *run) preview(w rollout.Work) preview {
 	for range maxLooks {
-		plan, need := rollout.Preview(w, r.Rules, r.factsOf(w.RegionID, nil), r.now)
+		plan, need, unread := rollout.Preview(w, r.Rules, r.factsOf(w.RegionID, nil), r.now)
 		if need.Empty() {
-			return plan
+			return preview{plan, unread}
 		}
 		r.look(map[string]*rollout.Need{w.RegionID: &need})
 	}
-	return events.Plan{RegionID: w.RegionID}
+	return preview{events.Plan{RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "the facts do not suffice"}}
+}
+
+// A preview is a plan, and what could not be read for it.
+type preview struct {
+	events.Plan
+	unread *rollout.Unread
+}
+
+// complete returns an error, to have the message delivered again, if the plan was
+// made although something could not be read: it is no plan to compare with.
+func (p preview) complete() error {
+	if p.unread == nil {
+		return nil
+	}
+	return fmt.Errorf("making the plan whose planDigest is asked for: %s", p.unread.Message)
 }

@@ -117,7 +117,7 @@ func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string)
 		return nil
 	}
 	if dryRun || digest != "" {
-		plans, total := r.previews(works)
+		plans, total, incomplete := r.previews(works)
 		if dryRun {
 			for i, p := range plans {
 				r.publishPlan(p, works[i])
@@ -127,6 +127,9 @@ func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string)
 		known, err := r.allEntered(works)
 		if err != nil {
 			return err
+		}
+		if total != digest && !known && incomplete != nil {
+			return incomplete
 		}
 		if total != digest && !known {
 			r.refuseMessage(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
@@ -143,21 +146,22 @@ func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string)
 
 // previews plans several rollouts. What one planDigest stands for is all of
 // them together.
-func (r *run) previews(works []rollout.Work) ([]events.Plan, string) {
+func (r *run) previews(works []rollout.Work) (_ []events.Plan, total string, incomplete error) {
 	var plans []events.Plan
 	var digests []string
 	for _, w := range works {
 		p := r.preview(w)
-		plans, digests = append(plans, p), append(digests, p.PlanDigest)
+		plans, digests = append(plans, p.Plan), append(digests, p.PlanDigest)
+		incomplete = errors.Join(incomplete, p.complete())
 	}
-	total := digests[0]
+	total = digests[0]
 	if len(digests) > 1 {
 		total = events.Digest(digests)
 	}
 	for i := range plans {
 		plans[i].PlanDigest = total
 	}
-	return plans, total
+	return plans, total, incomplete
 }
 
 // allEntered says whether the rollouts are in their fleets' logs: their plan was

@@ -87,7 +87,7 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 	}
 	w := rollout.Work{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
 		Spec: desktop.Spec{RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
-	p, need := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
+	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
 	if !need.Empty() {
 		return events.Plan{}, fmt.Errorf("the state leaves open what the plan needs: %+v", need)
 	}

@@ -104,8 +104,9 @@ type decider struct {
 	settled []settlement
 	groups  map[groupKey]int // of settled
 	marks   map[markKey][]string
-	open    int // desktops that are not Final after this decision
-	kept    int // desktops that are Final and still ours to release or start
+	open    int     // desktops that are not Final after this decision
+	kept    int     // desktops that are Final and still ours to release or start
+	vain    *Unread // why something could not be had, for a plan
 	want    map[any]bool
 }
 
@@ -155,7 +156,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindReleased, KindStarted} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted} {
 		d.recordMarks(k)
 	}
 	d.recordSettled()
@@ -465,6 +466,7 @@ func (d *decider) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard
 // waits, and in the end it has failed. It is only given up after a look that was
 // in vain.
 func (d *decider) unread(x *Desktop, u *Unread, at time.Time) {
+	d.vain = u
 	switch x.Phase {
 	case Pending:
 		if d.waited(x, u.Code, at) < askLimit {

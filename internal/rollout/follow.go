@@ -11,8 +11,9 @@ import (
 )
 
 // unknown settles the fate of a call by reading. The call is never repeated
-// before ECD has shown over a settling time that it did not happen, and for a
-// reset, which nothing in ECD tells from no reset, not at all.
+// before ECD has shown in two looks, a settling time apart, that it did not happen:
+// what was so at the first shows at the second, however late ECD shows it. For a
+// reset, which nothing in ECD tells from no reset, it is not repeated at all.
 func (d *decider) unknown(x *Desktop) {
 	fact, ok := d.read(x)
 	if !ok {
@@ -30,9 +31,13 @@ func (d *decider) unknown(x *Desktop) {
 		return
 	}
 	spec := d.s.Work.SpecOf(x.ID)
-	passed := earlier(fact.ReadAt, changesAt).Sub(x.asked()) // since the call, as far as both show
+	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
+	passed := shown.Sub(x.asked())
 	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
-	settled := idle && passed >= Settling
+	if idle && x.IdleAt.IsZero() {
+		d.mark(KindIdle, x, shown)
+	}
+	settled := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
 		x.BegunAt.UTC().Format(time.RFC3339), seen(now)) + x.cameBack()
 	switch {
@@ -176,11 +181,17 @@ func (d *decider) moved(x *Desktop, now *desktop.Desktop) {
 	c, _, ok := d.change(x)
 	switch {
 	case !ok:
-	case c != nil && c.State == desktop.ChangeSucceeded:
+	case c != nil && c.State == desktop.ChangeSucceeded && d.provesNothing(now):
 		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("ECD records that it was rebuilt; it is on %s by now", now.ImageID))
 	default:
 		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
 	}
+}
+
+// provesNothing says whether a desktop need not prove anything once it was rebuilt.
+func (d *decider) provesNothing(now *desktop.Desktop) bool {
+	check, declared := d.checkOf(now)
+	return declared && check.Stable == 0 && check.Command == ""
 }
 
 // arrived says whether a desktop that is Running or Stopped is where its

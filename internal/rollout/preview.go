@@ -18,7 +18,10 @@ import (
 //
 // Sessions do not count: who is connected now says nothing of later. A desktop
 // that waits for something that passes is planned as if it had passed.
-func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need) {
+//
+// A plan that was made although something could not be read says so: it must not
+// be compared with another.
+func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
 	s := NewState()
 	s.Apply(Record{Kind: KindOpened, At: now, Work: &w})
 	d := newDecider(s, r, f, now)
@@ -40,7 +43,7 @@ func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need) {
 	}
 	p.Calls, p.ExpectedSeconds = d.cost(p, rebuilds)
 	p.PlanDigest = events.DigestPlan(p)
-	return p, d.out.Need
+	return p, d.out.Need, d.vain
 }
 
 // intentions says what would be done to each desktop.
@@ -87,6 +90,7 @@ func (d *decider) plannedWaves(p *events.Plan) {
 	}
 	members, ok := find(d, d.f.Members, f.Name, &d.out.Need.Members, zero)
 	if !ok || members.Err != nil {
+		d.vain = members.Err
 		return
 	}
 	order, tagged := d.turns(f, members.Value)

@@ -103,7 +103,7 @@ func TestAPlanIsTheSameByteForByteInWhateverOrderECDListsTheFleet(t *testing.T) 
 			facts.Desktops[d.ID] = just(&d)
 		}
 		facts.Members["office"] = just(members)
-		plan, need := rollout.Preview(work, rules, facts, start)
+		plan, need, _ := rollout.Preview(work, rules, facts, start)
 		if !need.Empty() {
 			t.Fatalf("more facts are asked for: %+v", need)
 		}

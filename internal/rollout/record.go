@@ -32,6 +32,7 @@ const (
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
 	KindMissing    Kind = "missing"    // ECD does not list these, though they were begun
 	KindListed     Kind = "listed"     // ECD lists these again
+	KindIdle       Kind = "idle"       // ECD shows nothing of a call of unknown fate for these
 	KindHolding    Kind = "holding"    // about to be put into maintenance mode by us
 	KindHeld       Kind = "held"       // in maintenance mode, by us
 	KindReleasing  Kind = "releasing"  // about to be taken out of it by us

@@ -36,6 +36,7 @@ func TestACallIsNotRepeatedByFactsThatHaveGrownOld(t *testing.T) {
 	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain }); again || len(d.Begin) > 0 {
 		t.Errorf("what was read a minute after the call was taken for settled after nine: %+v", d)
 	}
+	s.Apply(rollout.Decide(s, fateRules, readAt(at(1), pc(desktop.Running, "m-old")), at(1)).Records...)
 	d = rollout.Decide(s, fateRules, readAt(at(9), pc(desktop.Running, "m-old")), at(9))
 	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain }); !again {
 		t.Errorf("what was read nine minutes after the call is not taken for settled: %+v", d)
@@ -393,7 +394,7 @@ func TestAPlanSaysOfEachDesktopWhyItCannotBeRead(t *testing.T) {
 	for id, code := range map[string]string{"ecd-1": events.CodeThrottled, "ecd-2": events.CodeFactsUnavailable, "ecd-3": events.CodeThrottled} {
 		f.Desktops[id] = cannot[*desktop.Desktop](code)
 	}
-	p, _ := rollout.Preview(rollout.Work{ID: "r", Desktops: []string{"ecd-1", "ecd-2", "ecd-3"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}, fateRules, f, began)
+	p, _, _ := rollout.Preview(rollout.Work{ID: "r", Desktops: []string{"ecd-1", "ecd-2", "ecd-3"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}, fateRules, f, began)
 	var got []string
 	for _, x := range p.Waves[0].Desktops {
 		got = append(got, x.Code)
@@ -413,5 +414,34 @@ func TestADesktopThatWasChangedOutsideIsStillOursToStart(t *testing.T) {
 		settled(at(6), events.StatusFailed, events.CodeChangedOutside))
 	if !s.Desktops["ecd-1"].Stopped {
 		t.Error("it is not known any more that we stopped it")
+	}
+}
+
+// ECD shows late what it did, but within a settling time. Whoever first looked when
+// that was over saw nothing, once, and the call was repeated.
+func TestACallIsNotRepeatedByASingleLook(t *testing.T) {
+	s := called(began, "m-new", unknownC)
+	again := func(minute float64) bool {
+		d := rollout.Decide(s, fateRules, readAt(at(minute), pc(desktop.Running, "m-old")), at(minute))
+		s.Apply(d.Records...)
+		return slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain })
+	}
+	if again(12) || again(14) {
+		t.Error("it is made again before a settling time has passed between two looks")
+	}
+	if !again(18) {
+		t.Error("it is not made again though two looks, six minutes apart, show nothing")
+	}
+}
+
+// A request brought a canary that had yet to pass its check to another image: the
+// wave passed without the check.
+func TestADesktopThatSomebodyElseRebuiltBeforeItsCheckHasNotPassedIt(t *testing.T) {
+	rules, _ := office(0, func(s *fleet.Strategy) { s.Check.Command, s.Check.Timeout = "test", time.Minute })
+	s := one(rollout.Record{Kind: rollout.KindArrived, At: at(5), Desktops: []string{"ecd-1"}})
+	f := seen(pc(desktop.Running, "m-other"))
+	f.Changes["ecd-1"] = just([]desktop.Change{{From: "m-new", To: "m-other", State: desktop.ChangeSucceeded, Updated: at(7)}, {From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: at(4)}})
+	if status, code := statusOf(decide(s, rules, f, at(8))); status != events.StatusFailed || code != events.CodeChangedOutside {
+		t.Errorf("it is %q %q, want failed ChangedOutside", status, code)
 	}
 }

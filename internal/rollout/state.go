@@ -55,6 +55,7 @@ type Desktop struct {
 
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
 	MissingAt time.Time // when ECD first did not list it though it was begun
+	IdleAt    time.Time // when ECD first showed nothing of its call, whose fate is unknown
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
@@ -346,7 +347,7 @@ func (s *State) apply(r *Record) {
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
-	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindChecking:
+	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindChecking:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.mark(r)
@@ -448,7 +449,7 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Seen, d.ArrivedAt, d.MissingAt, d.Check = false, time.Time{}, time.Time{}, ""
+		d.Seen, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -480,6 +481,8 @@ func (d *Desktop) mark(r *Record) {
 		d.MissingAt = r.At
 	case KindListed:
 		d.MissingAt = time.Time{}
+	case KindIdle:
+		d.IdleAt = r.At
 	case KindChecking:
 		d.Check, d.CheckedAt = r.Call, r.At
 	}
