@@ -60,6 +60,7 @@ const (
 	CodeEcsImage             = "EcsImage"
 	CodeFactsUnavailable     = "FactsUnavailable"
 	CodePanicked             = "Panicked"
+	CodeUnlisted             = "Unlisted"
 
 	CodeThrottled       = "Throttled"
 	CodeTimeShort       = "TimeShort"
@@ -132,6 +133,7 @@ var Codes = []Code{
 	{CodeFactsUnavailable, StatusDeferred, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
 	{CodePanicked, StatusRefused, "Handling the message made the function panic; the message is set aside."},
 
+	{CodeUnlisted, StatusDeferred, "regild's own reason is not in this list, which is a fault of regild; the message repeats it. It comes with any status."},
 	{CodeThrottled, StatusDeferred, "ECD asked to slow down."},
 	{CodeTimeShort, StatusDeferred, "The invocation's time ran short before the desktop's turn."},
 	{CodeOutcomeUnknown, StatusDeferred, "The call's answer was lost or says nothing certain; the facts are read until they show whether the rebuild began."},
