@@ -50,6 +50,7 @@ const (
 	CodeImageReleasedBefore  = "ImageReleasedBefore"
 	CodeDiskTooSmall         = "DiskTooSmall"
 	CodeProtocolMismatch     = "ProtocolMismatch"
+	CodeLanguageMismatch     = "LanguageMismatch"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -109,7 +110,7 @@ var Codes = []Code{
 	{CodeDesktopNotFound, StatusRefused, "ECD lists no such desktop in the region."},
 	{CodeDesktopNotReady, StatusRefused, "The desktop's status does not allow a rebuild and will not by itself."},
 	{CodePooledDesktop, StatusRefused, "The desktop belongs to a desktop group, which RebuildDesktops is not for."},
-	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse."},
+	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse; nor is a desktop or an image touched of which ECD leaves that out."},
 	{CodeOsChangeForbidden, StatusRefused, "Another OS family is not allowed in this region."},
 	{CodeOsChangeNeedsConsent, StatusRefused, "Another OS family erases the data disk; it needs the consent os-change."},
 	{CodeDataDiskNeedsConsent, StatusRefused, "The data disk would be replaced; it needs the consent data-disk."},
@@ -122,6 +123,7 @@ var Codes = []Code{
 	{CodeImageReleasedBefore, StatusRefused, "Another rollout is bringing the image to the fleet already."},
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
+	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},

@@ -79,7 +79,7 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
 	region, known, fleet, pooled, // who
-	image, already, gpu, system, protocol, disk, dataDisk, downgrade, reset, // what
+	image, already, gpu, system, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 }
 

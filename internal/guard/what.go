@@ -37,8 +37,16 @@ func already(q Question) Verdict {
 	return Verdict{Skip, events.CodeAlreadyOnImage, fmt.Sprintf("desktop %s is on %s already", q.ID, q.ImageID)}
 }
 
-// gpu refuses a GPU image on a desktop without GPU and the reverse.
+// gpu refuses a GPU image on a desktop without GPU and the reverse, and what ECD
+// says nothing of.
 func gpu(q Question) Verdict {
+	if q.Image.GPUUnknown || q.Desktop.GPUUnknown {
+		what := fmt.Sprintf("desktop %s has a GPU", q.ID)
+		if q.Image.GPUUnknown {
+			what = fmt.Sprintf("image %s is made for desktops with a GPU", q.Image.ID)
+		}
+		return refuse(events.CodeGpuMismatch, fmt.Sprintf("ECD does not say whether %s; what is not known is not rebuilt", what))
+	}
 	if q.Image.GPU == q.Desktop.GPU {
 		return none
 	}
@@ -69,6 +77,25 @@ func system(q Question) Verdict {
 func mainland(region string) bool {
 	return strings.HasPrefix(region, "cn-") && region != "cn-hongkong"
 }
+
+// language refuses a language for an image that takes none: only those of the
+// vendor do, and those of Linux take English alone. Source: RebuildDesktops,
+// "Language".
+func language(q Question) Verdict {
+	switch {
+	case q.Language == "":
+		return none
+	case q.Image.Type != desktop.SystemImage:
+		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("language %s goes with a system image, and image %s is %s; leave language out",
+			q.Language, q.Image.ID, word(strings.ToLower(q.Image.Type))))
+	case q.Image.OS != desktop.Windows && q.Language != english:
+		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("image %s is of %s, which takes the language %s only, not %s",
+			q.Image.ID, word(q.Image.OS), english, q.Language))
+	}
+	return none
+}
+
+const english = "en-US"
 
 // protocol refuses an image made for another streaming protocol or session
 // type. Whether ECD would refuse it by itself is not published.

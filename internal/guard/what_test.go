@@ -45,6 +45,34 @@ func TestGPUGuard(t *testing.T) {
 	})
 }
 
+// Bug 19 of the hard look: what ECD leaves out read as "no GPU".
+func TestBug19AGPUThatNobodyKnowsOfIsRefused(t *testing.T) {
+	check(t, []line{
+		{"of the desktop", func(q *guard.Question) { q.Desktop.GPUUnknown = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"of the image", func(q *guard.Question) { q.Image.GPUUnknown = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"of both", func(q *guard.Question) { q.Image.GPUUnknown, q.Desktop.GPUUnknown = true, true }, guard.Refuse, events.CodeGpuMismatch},
+		{"no consent helps", func(q *guard.Question) { q.Desktop.GPUUnknown, q.Rules.Consents = true, events.Consents }, guard.Refuse, events.CodeGpuMismatch},
+	})
+}
+
+// Bug 19 of the hard look: a language went out for images that take none.
+func TestBug19ALanguageGoesWithSystemImagesOnlyAndWithLinuxOnlyEnglish(t *testing.T) {
+	speaks := func(language, kind, os string) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Language, q.Image.Type, q.Image.OS, q.Desktop.OS = language, kind, os, os
+		}
+	}
+	check(t, []line{
+		{"a custom image", speaks("en-US", "CUSTOM", "windows"), guard.Refuse, events.CodeLanguageMismatch},
+		{"an image of unknown type", speaks("en-US", "", "windows"), guard.Refuse, events.CodeLanguageMismatch},
+		{"a system image of Windows", speaks("ja-JP", "SYSTEM", "windows"), guard.Go, ""},
+		{"a system image of Linux in English", speaks("en-US", "SYSTEM", "linux"), guard.Go, ""},
+		{"a system image of Linux in another language", speaks("ja-JP", "SYSTEM", "linux"), guard.Refuse, events.CodeLanguageMismatch},
+		{"no language", speaks("", "CUSTOM", "windows"), guard.Go, ""},
+		{"a reset of a custom image", both(consent(events.ConsentReset), both(reset, func(q *guard.Question) { q.Language = "en-US" })), guard.Refuse, events.CodeLanguageMismatch},
+	})
+}
+
 func TestSystemGuard(t *testing.T) {
 	linux := func(q *guard.Question) { q.Image.OS = "linux" }
 	in := func(region string) func(*guard.Question) {

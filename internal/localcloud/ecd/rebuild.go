@@ -40,6 +40,9 @@ func (s *Server) rebuildDesktops(c *call) (any, error) {
 		if err := fits(r.image, e); err != nil {
 			return nil, err
 		}
+		if err := s.speaks(c.params["Language"], r.image, e); err != nil {
+			return nil, err
+		}
 	}
 	answer := rebuildAnswer{id: c.id(), RebuildResults: []rebuildResult{}}
 	for _, e := range entries {
@@ -97,6 +100,24 @@ func fits(image *picture, e *entry) error {
 	}
 	if !strings.EqualFold(image.OS, e.OS) && !mainland(e.RegionID) {
 		return refuse(http.StatusBadRequest, "InvalidImageId.OsTypeMismatch", "The OS of a desktop cannot be changed in %s: %s.", e.RegionID, e.ID)
+	}
+	return nil
+}
+
+// speaks refuses a language that the image does not take: custom images take
+// none, and Linux takes English only. Which code the service answers is not
+// published. Source: RebuildDesktops, "Language".
+func (s *Server) speaks(language string, image *picture, e *entry) error {
+	if image == nil {
+		image = s.imageByID(e.ImageID)
+	}
+	switch {
+	case language == "":
+		return nil
+	case image == nil || image.Type != "SYSTEM":
+		return invalid("Language", "it is for system images only")
+	case language != "en-US" && strings.EqualFold(image.OS, "linux"):
+		return invalid("Language", "Linux supports English only")
 	}
 	return nil
 }
