@@ -41,6 +41,7 @@ const (
 	CodeOsChangeForbidden    = "OsChangeForbidden"
 	CodeOsChangeNeedsConsent = "OsChangeNeedsConsent"
 	CodeDataDiskNeedsConsent = "DataDiskNeedsConsent"
+	CodeSnapshotsNeedConsent = "SnapshotsNeedConsent"
 	CodeSessionActive        = "SessionActive"
 	CodeOutsideFleet         = "OutsideFleet"
 	CodeFleetUnknown         = "FleetUnknown"
@@ -114,6 +115,7 @@ var Codes = []Code{
 	{CodeOsChangeForbidden, StatusRefused, "Another OS family is not allowed in this region."},
 	{CodeOsChangeNeedsConsent, StatusRefused, "Another OS family erases the data disk; it needs the consent os-change."},
 	{CodeDataDiskNeedsConsent, StatusRefused, "The data disk would be replaced; it needs the consent data-disk."},
+	{CodeSnapshotsNeedConsent, StatusRefused, "The rebuild would delete snapshots that the fleet keeps; it needs the consent snapshots."},
 	{CodeSessionActive, StatusRefused, "Somebody is connected; it needs the consent sessions."},
 	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
 	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},

@@ -131,6 +131,19 @@ const (
 	ChangeFailed
 )
 
+// A Snapshot is one snapshot of a disk of a desktop, whole or still being made.
+// Source: DescribeSnapshots.
+type Snapshot struct {
+	ID        string
+	DesktopID string
+	// DataDisk says that it is of a data disk; any other is taken for one of the
+	// system disk, whose snapshots every rebuild deletes.
+	DataDisk bool
+	// Auto says that an automatic policy made it; any other counts as made by hand.
+	Auto    bool
+	Created time.Time // zero: unknown
+}
+
 // A Spec is what must be equal for desktops to share a RebuildDesktops call.
 // It is comparable. An empty ImageID means: reset to the current image.
 type Spec struct {

@@ -130,6 +130,60 @@ func dataDisk(q Question) Verdict {
 		fmt.Sprintf("operateType %s erases the data disk of desktop %s; leave it out, or send the consent data-disk", q.OperateType, q.ID))
 }
 
+// snapshots refuses to delete snapshots that the fleet keeps.
+func snapshots(q Question) Verdict {
+	if q.Rules.Keep == KeepNone || q.Rules.consents(events.ConsentSnapshots) {
+		return none
+	}
+	if q.Snapshots == nil {
+		return refuse(events.CodeSnapshotsNeedConsent,
+			fmt.Sprintf("which snapshots desktop %s has is not known; send the consent snapshots if they may be deleted", q.ID))
+	}
+	if lost := Losses(q); lost != "" {
+		return refuse(events.CodeSnapshotsNeedConsent, lost+"; send the consent snapshots if that is meant")
+	}
+	return none
+}
+
+// Losses says which snapshots a rebuild would delete, of those that the fleet
+// keeps, or "". Every rebuild deletes those of the system disk; those of a data
+// disk go with it, when the OS family changes or operateType replaces it. Source:
+// RebuildDesktops.
+func Losses(q Question) string {
+	if q.Rules.Keep == KeepNone || q.Desktop == nil || q.Image == nil {
+		return ""
+	}
+	erased := q.OperateType != "" || q.Image.OS != q.Desktop.OS || q.Image.OS == ""
+	var system, data int
+	for _, s := range q.Snapshots {
+		switch {
+		case s.Auto && q.Rules.Keep != KeepAll:
+		case !s.DataDisk:
+			system++
+		case erased:
+			data++
+		}
+	}
+	var lost []string
+	if system > 0 {
+		lost = append(lost, counted(system, "snapshot")+" of its system disk")
+	}
+	if data > 0 {
+		lost = append(lost, counted(data, "snapshot")+" of its data disk")
+	}
+	if lost == nil {
+		return ""
+	}
+	return fmt.Sprintf("rebuilding desktop %s deletes %s", q.ID, strings.Join(lost, " and "))
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
 // downgrade refuses an image that is older than the desktop's own, or whose age
 // cannot be compared.
 func downgrade(q Question) Verdict {

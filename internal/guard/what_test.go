@@ -119,6 +119,39 @@ func TestDataDiskGuard(t *testing.T) {
 	})
 }
 
+// Bug 19 of the hard look: a rebuild deletes snapshots, and nobody said so.
+func TestBug19SnapshotsThatAFleetKeepsAreNotDeletedWithoutConsent(t *testing.T) {
+	keep := func(k guard.Keep, list ...desktop.Snapshot) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Rules.Keep, q.Snapshots = k, append([]desktop.Snapshot{}, list...)
+		}
+	}
+	mine, auto, data := desktop.Snapshot{}, desktop.Snapshot{Auto: true}, desktop.Snapshot{DataDisk: true}
+	replace := func(q *guard.Question) { q.OperateType = "replace" }
+	linux := both(consent(events.ConsentOSChange), func(q *guard.Question) { q.Image.OS = "linux" })
+	const code = events.CodeSnapshotsNeedConsent
+	check(t, []line{
+		{"none are kept", keep(guard.KeepNone, mine, auto, data), guard.Go, ""},
+		{"none are there", keep(guard.KeepAll), guard.Go, ""},
+		{"one by hand", keep(guard.KeepByHand, mine), guard.Refuse, code},
+		{"one by hand with consent", both(keep(guard.KeepByHand, mine), consent(events.ConsentSnapshots)), guard.Go, ""},
+		{"another consent does not do", both(keep(guard.KeepByHand, mine), consent(events.ConsentDataDisk)), guard.Refuse, code},
+		{"a policy's", keep(guard.KeepByHand, auto), guard.Go, ""},
+		{"a policy's where all are kept", keep(guard.KeepAll, auto), guard.Refuse, code},
+		{"of a data disk that stays", keep(guard.KeepAll, data), guard.Go, ""},
+		{"of a data disk that is replaced", both(keep(guard.KeepAll, data), replace), guard.Refuse, code},
+		{"of a data disk that another OS erases", both(keep(guard.KeepAll, data), linux), guard.Refuse, code},
+		{"for a reset", both(both(keep(guard.KeepByHand, mine), reset), consent(events.ConsentReset)), guard.Refuse, code},
+		{"nobody was asked", func(q *guard.Question) { q.Rules.Keep = guard.KeepByHand }, guard.Refuse, code},
+		{"nobody was asked, with consent", both(consent(events.ConsentSnapshots), func(q *guard.Question) { q.Rules.Keep = guard.KeepByHand }), guard.Go, ""},
+	})
+	q := good()
+	both(keep(guard.KeepAll, mine, auto, data), replace)(&q)
+	if got, want := guard.Losses(q), "rebuilding desktop ecd-1 deletes 2 snapshots of its system disk and 1 snapshot of its data disk"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestDowngradeGuard(t *testing.T) {
 	older := func(q *guard.Question) { q.Image.Created = made.AddDate(0, -1, 0) }
 	check(t, []line{

@@ -2,6 +2,7 @@ package ecd
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,14 @@ func (s *Server) rebuildOne(c *call, e *entry, r rebuild) rebuildResult {
 		changesOS = !strings.EqualFold(r.image.OS, e.OS)
 	}
 	w.DataLost = e.hasData() && (changesOS || r.operateType == "replace")
+	erased := changesOS || r.operateType == "replace"
+	e.Snapshots = slices.DeleteFunc(e.Snapshots, func(s Snapshot) bool {
+		gone := s.Disk == "SYSTEM" || erased
+		if gone {
+			w.SnapshotsLost++
+		}
+		return gone
+	})
 	for _, session := range e.Sessions {
 		w.Users = append(w.Users, session.User)
 	}
