@@ -160,7 +160,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		return nil, err
 	}
 	c := handler.Config{
-		ECD:   desktops,
+		ECD: desktops, Snapshots: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 
