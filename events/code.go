@@ -52,6 +52,7 @@ const (
 	CodeDiskTooSmall         = "DiskTooSmall"
 	CodeProtocolMismatch     = "ProtocolMismatch"
 	CodeLanguageMismatch     = "LanguageMismatch"
+	CodeCheckNeedsWindows    = "CheckNeedsWindows"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -126,6 +127,7 @@ var Codes = []Code{
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
 	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
+	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},

@@ -22,6 +22,9 @@ func (r *reader) fleet(v value) (Fleet, map[string]value) {
 		"rebuild":  func(v value) { f.Rebuild = r.rebuild(v) },
 		"strategy": func(v value) { f.Strategy = r.strategy(v) },
 	}, "name", "region", "images", "select")
+	if why := f.linuxOnly(); f.Strategy.Check.Command != "" && why != "" {
+		r.faultf(at["strategy"].at("check").at("command"), "runs on Windows only, and %s; leave it out", why)
+	}
 	return f, at
 }
 

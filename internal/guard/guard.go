@@ -38,6 +38,9 @@ type Rules struct {
 	Sessions Sessions
 	// Keep says which snapshots the rebuild may not delete without consent.
 	Keep Keep
+	// Command says that a command of the fleet is run on the desktop after the
+	// rebuild, to check it.
+	Command bool
 	// Held says that regild itself has put the desktop into maintenance mode. How
 	// that shows in the status is not published, so an unknown status then means
 	// wait, not no.
@@ -94,7 +97,7 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
 	region, known, fleet, pooled, // who
-	image, already, gpu, system, language, protocol, disk, dataDisk, downgrade, reset, // what
+	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 	snapshots, // last: they are asked for one by one
 }

@@ -78,6 +78,18 @@ func mainland(region string) bool {
 	return strings.HasPrefix(region, "cn-") && region != "cn-hongkong"
 }
 
+// command refuses an image on which the fleet's check cannot be run: ECD runs
+// commands on Windows only. What counts is the image, since the check comes after
+// the rebuild. Source: RunCommand.
+func command(q Question) Verdict {
+	if !q.Rules.Command || q.Image.OS == desktop.Windows {
+		return none
+	}
+	return refuse(events.CodeCheckNeedsWindows, fmt.Sprintf(
+		"image %s for desktop %s is of %s, and the fleet's check.command runs on Windows only; give such desktops a fleet without one",
+		q.Image.ID, q.ID, word(q.Image.OS)))
+}
+
 // language refuses a language for an image that takes none: only those of the
 // vendor do, and those of Linux take English alone. Source: RebuildDesktops,
 // "Language".

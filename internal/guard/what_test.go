@@ -55,6 +55,26 @@ func TestBug19AGPUThatNobodyKnowsOfIsRefused(t *testing.T) {
 	})
 }
 
+// Bug 20 of the hard look: a check that cannot be run halted the rollout.
+func TestBug20ACommandIsForWindowsOnly(t *testing.T) {
+	image := func(os string) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Rules.Command, q.Image.OS = true, os
+			q.Rules.Consents = []string{events.ConsentOSChange}
+		}
+	}
+	linux := func(q *guard.Question) { q.Desktop.OS = "linux" }
+	check(t, []line{
+		{"Windows", image("windows"), guard.Go, ""},
+		{"Linux", both(image("linux"), linux), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"Windows to Linux", image("linux"), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"Linux to Windows", both(image("windows"), linux), guard.Go, ""},
+		{"nobody knows", image(""), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"no consent helps", both(image("linux"), func(q *guard.Question) { q.Rules.Consents = events.Consents }), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"no command", both(both(image("linux"), linux), func(q *guard.Question) { q.Rules.Command = false }), guard.Go, ""},
+	})
+}
+
 // Bug 19 of the hard look: a language went out for images that take none.
 func TestBug19ALanguageGoesWithSystemImagesOnlyAndWithLinuxOnlyEnglish(t *testing.T) {
 	speaks := func(language, kind, os string) func(*guard.Question) {

@@ -423,6 +423,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 			f = *d.fleet()
 		}
 		q.Rules.Outside = !in
+		q.Rules.Command = in && f.Strategy.Check.Command != ""
 		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), d.consents(&f)...)
 	}
 	if !in {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -77,6 +78,11 @@ func (s *Server) runCommand(c *call) (any, error) {
 	entries, err := s.find(ids, region, "DesktopId")
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range entries {
+		if strings.EqualFold(e.OS, "linux") { // which code the service answers is not published
+			return nil, refuse(http.StatusBadRequest, "OperationUnsupported.OsType", "Commands run on Windows only: %s.", e.ID)
+		}
 	}
 	s.sequence++
 	i := &invocation{
