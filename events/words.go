@@ -141,15 +141,16 @@ func nearest(name string, known []string) string {
 		if strings.EqualFold(plain(name), plain(k)) || strings.EqualFold(name+"s", k) || strings.EqualFold(name, k+"s") {
 			return k
 		}
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k)/2 {
+		if d := Distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k)/2 {
 			best, least = k, d
 		}
 	}
 	return best
 }
 
-// distance is how many letters have to be put in, taken out or changed.
-func distance(a, b string) int {
+// Distance returns how many bytes have to be put in, taken out or changed to make
+// b of a. It takes time in proportion to the product of their lengths.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
