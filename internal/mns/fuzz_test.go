@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,33 @@ func FuzzBug3WhateverAnEventSaysArrives(f *testing.F) {
 		}
 		if got := s.Published("outcomes"); len(got) != len(sent) {
 			t.Errorf("%d of %d messages were published", len(got), len(sent))
+		}
+	})
+}
+
+// An endpoint that is taken is one that the SDK takes, and nothing in it leads to
+// another host than the one that it names.
+func FuzzEndpoint(f *testing.F) {
+	for _, s := range []string{"", "1234567890123456.mns.cn-hangzhou.aliyuncs.com", "https://1.mns.cn-hangzhou-internal.aliyuncs.com/", "http://127.0.0.1:80", "http://localhost",
+		"http://[::1]:1", "http://user@127.0.0.1", "ftp://127.0.0.1", "http://127.0.0.1/#x", "http://evil.com/1.mns.cn-hangzhou.aliyuncs.com", "\x00"} {
+		f.Add(s, "1234567890123456", "cn-hangzhou")
+	}
+	f.Add("http://127.0.0.1", "1/../2", "x y")
+	f.Fuzz(func(t *testing.T, given, account, region string) {
+		at, err := parseEndpoint(Config{Endpoint: given, AccountID: account, RegionID: region})
+		if err != nil {
+			return
+		}
+		if _, err := newLane(pace.NewWire(1), at); err != nil {
+			t.Errorf("%q is taken, and the SDK says %v", given, err)
+		}
+		signed, err := url.Parse(at.url)
+		if err != nil || !hostForm.MatchString(signed.Host) || signed.User != nil || at.region == "" {
+			t.Errorf("%q of %q in %q becomes %+v (%v)", given, account, region, at, err)
+		}
+		if real, err := url.Parse("http://" + at.host); err != nil || real.Host != at.host || real.Path != "" || real.User != nil ||
+			at.host != signed.Host && real.Hostname() != "localhost" && !net.ParseIP(real.Hostname()).IsLoopback() {
+			t.Errorf("%q leads to %q, signed for %q (%v)", given, at.host, signed.Host, err)
 		}
 	})
 }
