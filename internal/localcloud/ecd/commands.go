@@ -52,11 +52,7 @@ type runAnswer struct {
 
 // runCommand starts a command; what it comes to is the desktop's Command.
 func (s *Server) runCommand(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids("DesktopId", maxTargets)
+	region, ids, err := c.regional("DesktopId", maxTargets)
 	if err != nil {
 		return nil, err
 	}

@@ -21,11 +21,7 @@ type rebuildResult struct{ Code, Message, DesktopId string }
 
 // rebuildDesktops checks everything first: a call that is refused starts nothing.
 func (s *Server) rebuildDesktops(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids("DesktopId", maxRebuilds)
+	region, ids, err := c.regional("DesktopId", maxRebuilds)
 	if err != nil {
 		return nil, err
 	}

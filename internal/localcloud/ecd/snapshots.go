@@ -19,11 +19,7 @@ type snapshotShown struct {
 // describeSnapshots shows a region's snapshots, or those of one desktop; one
 // that is not there has none.
 func (s *Server) describeSnapshots(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.page("DescribeSnapshots", 100)
+	region, p, err := c.paged("DescribeSnapshots", 100)
 	if err != nil {
 		return nil, err
 	}
