@@ -14,7 +14,8 @@ func FuzzEndpoint(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		protocol, host, err := parseEndpoint(s)
+		at, err := parseEndpoint(s)
+		protocol, host := at.protocol, at.host
 		if err != nil || s == "" {
 			return
 		}
