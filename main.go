@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"sync"
@@ -20,6 +21,7 @@ import (
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/config"
 	"github.com/regild/regild/internal/ecd"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
@@ -52,7 +54,7 @@ type function struct {
 func newFunction(lookup func(string) (string, bool)) *function {
 	f := &function{lookup: lookup}
 	f.conf, f.fault = config.Load(lookup)
-	f.log = slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: f.conf.LogLevel}))
+	f.log = newLogger(os.Stdout, f.conf.LogLevel)
 	if f.fault == nil && f.conf.Fleets != "" {
 		data, err := os.ReadFile(f.conf.Fleets)
 		if err == nil {
@@ -61,6 +63,18 @@ func newFunction(lookup func(string) (string, bool)) *function {
 		f.fault = err
 	}
 	return f
+}
+
+// newLogger writes lines of JSON. Text from outside (ids, messages, what ECD
+// said) stands in them escaped: JSON by itself lets through what a terminal, on
+// which logs are looked at, takes for commands.
+func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindString {
+			a.Value = slog.StringValue(escape.Log(a.Value.String()))
+		}
+		return a
+	}}))
 }
 
 // A ConfigError says that the function is set up wrongly. FC shows its name.
@@ -160,7 +174,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		return nil, err
 	}
 	c := handler.Config{
-		ECD:   desktops,
+		ECD: desktops, Snapshots: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 

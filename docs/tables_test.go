@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"go/types"
 	"math"
 	"path/filepath"
 	"regexp"
@@ -21,6 +23,7 @@ import (
 	"github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/mns"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -178,14 +181,78 @@ func percent(p float64) string {
 	return fmt.Sprintf("%.0f%%", 100*p)
 }
 
-func TestARollbackOfTheStatedSizeFitsARecord(t *testing.T) {
-	const stated = 40_000 // docs/rollouts.md, "Limits"
-	if !strings.Contains(read(t, "docs/rollouts.md"), "about "+thousands(stated)) {
-		t.Fatalf("docs/rollouts.md does not say about %s", thousands(stated))
+// Found beside issue 7: pages and code named different limits.
+func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
+	table := func(head string, rows ...[]string) string {
+		var b strings.Builder
+		b.WriteString(head + "\n" + strings.Repeat("|---", strings.Count(head, "|")-1) + "|\n")
+		for _, r := range rows {
+			b.WriteString("| " + strings.Join(r, " | ") + " |\n")
+		}
+		return b.String()
 	}
-	ids := make([]string, stated)
+	between(t, "docs/rollouts.md", "bounds", table("| what | at most | why |",
+		[]string{"desktops in a request", thousands(events.MaxDesktops), "it has to fit a message of " + kib(events.MaxBytes)},
+		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/decide.go", "maxIDs")) + "; a larger wave takes several"},
+		[]string{"desktops in a rollback", thousands(number(t, "handler/control.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
+		[]string{"a journal", mib(journal.MaxLog), "it is read into memory"},
+		[]string{"regions in a release", fmt.Sprint(number(t, "events/release.go", "maxRegions")), "ECD has fewer than 30"},
+		[]string{"waves in a strategy", fmt.Sprint(fleet.MaxWaves), ""},
+		[]string{"windows, blackouts in a strategy", fmt.Sprintf("%d, %d", fleet.MaxWindows, fleet.MaxBlackouts), ""},
+		[]string{"fleets in `fleets.yaml`, which is", fmt.Sprintf("%s, %s", thousands(fleet.MaxFleets), mib(fleet.MaxFile)), "it is read at each start"},
+		[]string{"a check's command", kib(fleet.MaxCommand), "Base64 makes it what ECD takes"},
+		[]string{"delay of a tick", plain(fmt.Sprintf("%d * time.Hour", int(rollout.MaxTick.Hours()))), "far below what a queue keeps"},
+	))
+	between(t, "docs/journal.md", "bounds", table("| what | at most |",
+		[]string{"a line", mib(journal.MaxLine)},
+		[]string{"an append", mib(journal.MaxAppend)},
+		[]string{"a log", mib(journal.MaxLog) + "; an append beyond is refused (`the log is full`)"},
+		[]string{"keys in one listing", thousands(journal.MaxKeys) + "; ask with a longer prefix"},
+		[]string{"attempts of a call to OSS", fmt.Sprint(number(t, "internal/journal/oss.go", "maxAttempts")) + ", with growing pauses, 5 seconds each"},
+	))
+}
+
+func mib(n int) string { return fmt.Sprintf("%d MiB", n>>20) }
+func kib(n int) string { return fmt.Sprintf("%d KB", n>>10) }
+
+// number returns a whole constant that a file declares, exported or not.
+func number(t *testing.T, path, name string) int {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, filepath.FromSlash(path)), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range file.Decls {
+		decl, is := d.(*ast.GenDecl)
+		if !is || decl.Tok != token.CONST {
+			continue
+		}
+		for _, spec := range decl.Specs {
+			c := spec.(*ast.ValueSpec)
+			for i, n := range c.Names {
+				if n.Name != name {
+					continue
+				}
+				v, err := types.Eval(token.NewFileSet(), nil, token.NoPos, types.ExprString(c.Values[i]))
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				got, exact := constant.Int64Val(constant.ToInt(v.Value))
+				if !exact {
+					t.Fatalf("%s is no whole number", name)
+				}
+				return int(got)
+			}
+		}
+	}
+	t.Fatalf("%s declares no constant %s", path, name)
+	return 0
+}
+
+func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
+	ids := make([]string, number(t, "handler/control.go", "maxBack"))
 	for i := range ids {
-		ids[i] = fmt.Sprintf("ecd-gx2x1dhsmucy%05d", i)
+		ids[i] = fmt.Sprintf("ecd-%060d", i) // as long as an id may be
 	}
 	w := rollout.Work{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
 	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, Work: &w}})
@@ -193,7 +260,23 @@ func TestARollbackOfTheStatedSizeFitsARecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(lines) > journal.MaxLine {
-		t.Errorf("a rollback of %d desktops takes %d bytes, a record at most %d", stated, len(lines), journal.MaxLine)
+		t.Errorf("a rollback of %d desktops takes %d bytes, a line at most %d", len(ids), len(lines), journal.MaxLine)
+	}
+}
+
+// Both describe a message of MNS; neither room may import the other.
+func TestALimitThatStandsTwiceIsOne(t *testing.T) {
+	for _, p := range [][3]any{
+		{"bytes of a message", events.MaxBytes, mns.MaxBody},
+		{"bytes of a line and an append", true, journal.MaxLine <= journal.MaxAppend},
+		{"bytes of one append of the handler and of the journal", true, number(t, "handler/ledger.go", "maxAppend") <= journal.MaxAppend},
+		{"bytes of a plan's page and a message", true, events.MaxPlanPage < events.MaxBytes},
+		{"bytes of a tick and a message", true, number(t, "handler/remind.go", "maxTickBody") < events.MaxBytes},
+		{"desktops of a call", desktop.MaxBatch, number(t, "internal/localcloud/ecd/rebuild.go", "maxRebuilds")},
+	} {
+		if p[1] != p[2] {
+			t.Errorf("%s: %v and %v", p[0], p[1], p[2])
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // MaxBytes is what one message may hold: the limit of MNS, which counts the
-// body as it is sent. Source: MNS, "Limits".
+// body as it is sent; see WireSize. Source: MNS, "Limits".
 const MaxBytes = 64 << 10
 
 // MaxMessage bounds every free text that goes out (a message, a reason), in
@@ -29,29 +29,37 @@ type Event struct {
 	Data any
 }
 
-// Marshal returns the event as it travels. Equal events give equal bytes. It
-// is an error when the result would be above MaxBytes, or when Data cannot be
-// written as JSON; the documents of this package give neither, as long as the
-// ids and names in them are no longer than the parsers here allow.
+// Marshal returns the event as it travels: every code in it is one that may be
+// published (see Unlisted), and every character one that XML carries. Equal
+// events give equal bytes. It is an error when the result would be above
+// MaxBytes as it stands in the transport's XML, when an event of ours has other
+// data than its type asks for, or when Data cannot be written as JSON; the
+// documents of this package give none of these, as long as the ids and names in
+// them are no longer than the parsers here allow.
 func (e Event) Marshal() ([]byte, error) {
+	data, _, err := admit(e.Type, e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("writing event %s: %w", e.Type, err)
+	}
 	wire := struct {
-		SpecVersion     string `json:"specversion"`
-		Type            string `json:"type"`
-		ID              string `json:"id"`
-		Source          string `json:"source"`
-		Subject         string `json:"subject,omitempty"`
-		Time            string `json:"time"`
-		DataContentType string `json:"datacontenttype"`
-		Data            any    `json:"data"`
-	}{"1.0", e.Type, e.ID, e.Source, e.Subject, stamp(e.Time), "application/json", e.Data}
+		SpecVersion     string   `json:"specversion"`
+		Type            string   `json:"type"`
+		ID              string   `json:"id"`
+		Source          string   `json:"source"`
+		Subject         string   `json:"subject,omitempty"`
+		Time            string   `json:"time"`
+		DataContentType string   `json:"datacontenttype"`
+		Data            admitted `json:"data"`
+	}{"1.0", e.Type, e.ID, e.Source, e.Subject, stamp(e.Time), "application/json", data}
 
 	out, err := marshal(wire)
 	if err != nil {
 		return nil, fmt.Errorf("writing event %s: %w", e.Type, err)
 	}
-	if len(out) > MaxBytes {
-		return nil, fmt.Errorf("writing event %s: %d bytes are more than the %d that a message holds",
-			e.Type, len(out), MaxBytes)
+	out = armour(out)
+	if n := WireSize(out); n > MaxBytes {
+		return nil, fmt.Errorf("writing event %s: %d bytes in the transport's XML are more than the %d that a message holds",
+			e.Type, n, MaxBytes)
 	}
 	return out, nil
 }

@@ -41,6 +41,7 @@ const (
 	CodeOsChangeForbidden    = "OsChangeForbidden"
 	CodeOsChangeNeedsConsent = "OsChangeNeedsConsent"
 	CodeDataDiskNeedsConsent = "DataDiskNeedsConsent"
+	CodeSnapshotsNeedConsent = "SnapshotsNeedConsent"
 	CodeSessionActive        = "SessionActive"
 	CodeOutsideFleet         = "OutsideFleet"
 	CodeFleetUnknown         = "FleetUnknown"
@@ -50,6 +51,8 @@ const (
 	CodeImageReleasedBefore  = "ImageReleasedBefore"
 	CodeDiskTooSmall         = "DiskTooSmall"
 	CodeProtocolMismatch     = "ProtocolMismatch"
+	CodeLanguageMismatch     = "LanguageMismatch"
+	CodeCheckNeedsWindows    = "CheckNeedsWindows"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -60,6 +63,7 @@ const (
 	CodeEcsImage             = "EcsImage"
 	CodeFactsUnavailable     = "FactsUnavailable"
 	CodePanicked             = "Panicked"
+	CodeUnlisted             = "Unlisted"
 
 	CodeThrottled       = "Throttled"
 	CodeTimeShort       = "TimeShort"
@@ -108,10 +112,11 @@ var Codes = []Code{
 	{CodeDesktopNotFound, StatusRefused, "ECD lists no such desktop in the region."},
 	{CodeDesktopNotReady, StatusRefused, "The desktop's status does not allow a rebuild and will not by itself."},
 	{CodePooledDesktop, StatusRefused, "The desktop belongs to a desktop group, which RebuildDesktops is not for."},
-	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse."},
+	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse; nor is a desktop or an image touched of which ECD leaves that out."},
 	{CodeOsChangeForbidden, StatusRefused, "Another OS family is not allowed in this region."},
 	{CodeOsChangeNeedsConsent, StatusRefused, "Another OS family erases the data disk; it needs the consent os-change."},
 	{CodeDataDiskNeedsConsent, StatusRefused, "The data disk would be replaced; it needs the consent data-disk."},
+	{CodeSnapshotsNeedConsent, StatusRefused, "The rebuild would delete snapshots that the fleet keeps; it needs the consent snapshots."},
 	{CodeSessionActive, StatusRefused, "Somebody is connected; it needs the consent sessions."},
 	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
 	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},
@@ -121,6 +126,8 @@ var Codes = []Code{
 	{CodeImageReleasedBefore, StatusRefused, "Another rollout is bringing the image to the fleet already."},
 	{CodeDiskTooSmall, StatusRefused, "The image's system disk is larger than the desktop's."},
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
+	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
+	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
@@ -132,6 +139,7 @@ var Codes = []Code{
 	{CodeFactsUnavailable, StatusDeferred, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
 	{CodePanicked, StatusRefused, "Handling the message made the function panic; the message is set aside."},
 
+	{CodeUnlisted, StatusDeferred, "regild's own reason is not in this list, which is a fault of regild; the message repeats it. It comes with any status."},
 	{CodeThrottled, StatusDeferred, "ECD asked to slow down."},
 	{CodeTimeShort, StatusDeferred, "The invocation's time ran short before the desktop's turn."},
 	{CodeOutcomeUnknown, StatusDeferred, "The call's answer was lost or says nothing certain; the facts are read until they show whether the rebuild began."},

@@ -81,7 +81,9 @@ func (o Outcome) ID() string {
 // Event returns the outcome as a CloudEvent from source, dated at.
 func (o Outcome) Event(source string, at time.Time) Event {
 	o.Message = cut(o.Message, MaxMessage)
-	o.Code = cut(o.Code, 256)
+	for _, s := range []*string{&o.Code, &o.ECDRequestID, &o.PreviousImageID} {
+		*s = cut(*s, maxForeign)
+	}
 	o.Until = utc(o.Until)
 	return Event{
 		Type: TypeOutcome, ID: o.ID(), Source: source, Subject: o.DesktopID,

@@ -108,7 +108,7 @@ func PlanPages(p Plan) []Plan {
 	for _, w := range waves {
 		b.open(PlanWave{N: w.N, Name: cut(w.Name, maxPlanName), Desktops: []PlanDesktop{}})
 		for _, d := range w.Desktops {
-			d.Code, d.Message = cut(d.Code, maxPlanName), cut(d.Message, maxPlanMessage)
+			d.Code, d.Message, d.From = cut(d.Code, maxPlanName), cut(d.Message, maxPlanMessage), cut(d.From, maxPlanName)
 			b.write(d)
 		}
 	}
@@ -176,5 +176,5 @@ func size(v any) int {
 	if err != nil {
 		return 0
 	}
-	return len(data)
+	return WireSize(armour(data))
 }

@@ -12,10 +12,11 @@ const (
 	ConsentSessions  = "sessions"  // people who are connected lose their work
 	ConsentDowngrade = "downgrade" // an image older than the desktop's own
 	ConsentReset     = "reset"     // no imageId: back to the current image
+	ConsentSnapshots = "snapshots" // snapshots that the rebuild deletes, where the fleet keeps them
 )
 
 // Consents lists all of them.
-var Consents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentReset}
+var Consents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentReset, ConsentSnapshots}
 
 // What RebuildDesktops takes for its options. Source: RebuildDesktops,
 // "OperateType", "Language", "AfterStatus".

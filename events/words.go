@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -24,7 +23,7 @@ var (
 	imageForm   = lazily(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
 	regionForm  = lazily(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
 	releaseForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
-	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[^/\x00-\x20\x7f]{1,64}(/rollback)?$`)
+	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[0-9a-z][0-9a-z-]{0,62}(/rollback)?$`)
 	digestForm  = lazily(`^(sha256:[0-9a-f]{64})?$`)
 	nameForm    = lazily(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
@@ -86,7 +85,7 @@ func form(s string, want func() *regexp.Regexp, what, example string) string {
 	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
 }
 
-// checkText allows 1 to most characters without control characters.
+// checkText allows 1 to most characters that can travel; see CheckID.
 func checkText(most int) check {
 	return func(s string) string {
 		switch {
@@ -94,10 +93,8 @@ func checkText(most int) check {
 			return "is empty; fill it or leave the field out"
 		case utf8.RuneCountInString(s) > most:
 			return fmt.Sprintf("has more than %d characters; make it shorter", most)
-		case strings.ContainsFunc(s, unicode.IsControl):
-			return "holds control characters; take them out"
 		}
-		return ""
+		return CheckID(s)
 	}
 }
 
@@ -144,15 +141,16 @@ func nearest(name string, known []string) string {
 		if strings.EqualFold(plain(name), plain(k)) || strings.EqualFold(name+"s", k) || strings.EqualFold(name, k+"s") {
 			return k
 		}
-		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k)/2 {
+		if d := Distance(strings.ToLower(name), strings.ToLower(k)); d < least && d < len(k)/2 {
 			best, least = k, d
 		}
 	}
 	return best
 }
 
-// distance is how many letters have to be put in, taken out or changed.
-func distance(a, b string) int {
+// Distance returns how many bytes have to be put in, taken out or changed to make
+// b of a. It takes time in proportion to the product of their lengths.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -114,6 +114,7 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
 		w.OperateType = "" // only system disks go back
 	}
+	w.Language = "" // of the image that is left; the former ones may take none
 	return r.beginRollback(m, c, j, w, *origin)
 }
 

@@ -26,9 +26,27 @@ func (r *run) decode(payload []byte) []envelope.Message {
 			r.refuseMessage(m, events.CodeMalformedMessage, m.Err.Error())
 			continue
 		}
+		if problem := unfit(m); problem != "" {
+			r.refuseMessage(m, events.CodeMalformedMessage, problem)
+			continue
+		}
 		good = append(good, m)
 	}
 	return good
+}
+
+// unfit says which id that the transport gave cannot stand in the id of an
+// outcome, or "".
+func unfit(m envelope.Message) string {
+	for _, id := range []struct{ what, text string }{
+		{"the CloudEvent's id", m.ID}, {"the CloudEvent's source", m.Source},
+		{"the message's id in MNS", m.MessageID}, {"the message's id in MNS", m.TopicMessageID},
+	} {
+		if problem := events.CheckID(id.text); problem != "" {
+			return id.what + " " + problem
+		}
+	}
+	return ""
 }
 
 // recall makes jobs of the messages and reads what the journals know of them.

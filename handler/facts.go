@@ -41,6 +41,7 @@ func (r *run) look(needs map[string]*rollout.Need) {
 		each(l, &wg, need.Changes, l.facts.Changes, l.changes)
 		each(l, &wg, need.Checks, l.facts.Checks, l.checks)
 		each(l, &wg, need.Members, l.facts.Members, l.members)
+		whole(l, &wg, need.Snapshots, l.facts.Snapshots, l.snapshots)
 	}
 	wg.Wait()
 }
@@ -65,6 +66,22 @@ const (
 func go1[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
 	l.spread(wg, (len(ids)+pageIDs-1)/pageIDs, func(page int) {
 		ids := ids[page*pageIDs : min((page+1)*pageIDs, len(ids))]
+		at := l.business().UTC()
+		got, err := read(l.ctx, ids)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, id := range ids {
+			facts[id] = factOf(l, at, got[id], err)
+		}
+	})
+}
+
+// whole reads all at once: the adapter knows how to ask for many.
+func whole[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
+	if len(ids) == 0 {
+		return
+	}
+	wg.Go(func() {
 		at := l.business().UTC()
 		got, err := read(l.ctx, ids)
 		l.mu.Lock()
@@ -162,6 +179,19 @@ func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Inv
 		}
 	}
 	return byDesktop, nil
+}
+
+// snapshots reads those of desktops whose fleets keep them. A right that lacks
+// keeps these desktops waiting, and stops nobody else.
+func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]desktop.Snapshot, error) {
+	if l.Snapshots == nil {
+		return nil, errors.New("snapshots cannot be asked for here")
+	}
+	got, err := l.Snapshots.Snapshots(ctx, l.region, ids)
+	if desktop.FateOf(err) == desktop.Forbidden {
+		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
+	}
+	return got, err
 }
 
 // members reads who is in a fleet now: the desktops that belong to it before any

@@ -32,7 +32,10 @@ type Config struct {
 	Topic   Topic         // outcomes go there
 	Queue   Queue         // requests come from there and ticks go there; nil: none
 	Journal journal.Store // nil: none
-	Rules   rollout.Rules // Journal is set by New
+	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
+	// asked, and then their desktops are not rebuilt.
+	Snapshots Snapshotter
+	Rules     rollout.Rules // Journal is set by New
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1

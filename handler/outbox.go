@@ -220,6 +220,9 @@ func (o *outbox) giveUp() {
 }
 
 func (o *outbox) publishOne(i item) error {
+	for _, word := range i.event.Unlisted() {
+		o.log().Error("a code is not on the list", "id", i.event.ID, "code", word, "published_as", events.CodeUnlisted)
+	}
 	body, err := i.event.Marshal()
 	if err != nil {
 		return err

@@ -53,6 +53,12 @@ type Checker interface {
 	Invocations(ctx context.Context, region, invokeID string) ([]desktop.Invocation, error)
 }
 
+// A Snapshotter reads the snapshots of desktops, each of which has an entry in
+// the result, if only an empty one.
+type Snapshotter interface {
+	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
+}
+
 // A Topic tells the world. Publishing twice does no harm: ids are stable.
 type Topic interface {
 	Publish(ctx context.Context, body []byte, tag string) error

@@ -123,10 +123,19 @@ func factsOf(fleets fleet.Fleets, state localcloud.State, f fleet.Fleet) (*rollo
 			facts.Images[x.ImageID] = rollout.Read[*desktop.Image](at, nil)
 		}
 		facts.Desktops[x.ID] = rollout.Read(at, &x)
+		facts.Snapshots[x.ID] = rollout.Read(at, snapshotsOf(d))
 		all = append(all, x)
 	}
 	facts.Members[f.Name] = rollout.Read(at, selected(fleets, f.Name, all))
 	return facts, nil
+}
+
+func snapshotsOf(d ecd.Desktop) []desktop.Snapshot {
+	var out []desktop.Snapshot
+	for _, s := range d.Snapshots {
+		out = append(out, desktop.Snapshot{ID: s.ID, DesktopID: d.ID, DataDisk: s.Disk == "DATA", Auto: s.Auto, Created: s.Created})
+	}
+	return out
 }
 
 // inOurWords returns a desktop of a state as the function would see it.

@@ -32,7 +32,7 @@ func publication(t *testing.T, e events.Event) mns.Publication {
 }
 
 func outcome(desktop string, status events.Status, nth int) events.Outcome {
-	return events.Outcome{RequestID: "r", RegionID: "cn-hangzhou", DesktopID: desktop, Status: status, Code: "X", Nth: nth}
+	return events.Outcome{RequestID: "r", RegionID: "cn-hangzhou", DesktopID: desktop, Status: status, Code: events.CodeSuccess, Nth: nth}
 }
 
 func TestTheSummaryFindsEveryBreachOfThePromise(t *testing.T) {

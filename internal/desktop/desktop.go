@@ -47,6 +47,7 @@ type Desktop struct {
 	Type          string // the instance type, such as ecd.basic.large
 	OS            string // family in lower case: windows, linux
 	GPU           bool
+	GPUUnknown    bool   // ECD does not say whether it has one; GPU is false then
 	Protocol      string // HDX or ASP
 	SessionType   string // SINGLE_SESSION or MULTIPLE_SESSION
 	SystemDiskGiB int    // 0: ECD does not say
@@ -77,6 +78,19 @@ const (
 	ImageCreateFailed = "CreateFailed"
 )
 
+// Types of an image. Source: DescribeImages, "ImageType".
+const (
+	SystemImage = "SYSTEM" // of the vendor
+	CustomImage = "CUSTOM"
+)
+
+// Families of operating systems, as Desktop.OS and Image.OS have them. Source:
+// DescribeDesktops and DescribeImages, "OsType".
+const (
+	Windows = "windows"
+	Linux   = "linux"
+)
+
 // An Image is what ECD says of one image in one region now.
 type Image struct {
 	ID       string
@@ -84,9 +98,10 @@ type Image struct {
 	RegionID string
 
 	Status      string // Creating, Available or CreateFailed
-	Type        string // CUSTOM or SYSTEM
+	Type        string // CustomImage or SystemImage
 	OS          string // family in lower case: windows, linux
-	GPU         bool
+	GPU         bool   // made for desktops with a GPU
+	GPUUnknown  bool   // ECD does not say whether it is; GPU is false then
 	Protocol    string
 	SessionType string
 	SizeGiB     int       // of the system disk; 0: ECD does not say
@@ -115,6 +130,19 @@ const (
 	ChangeSucceeded
 	ChangeFailed
 )
+
+// A Snapshot is one snapshot of a disk of a desktop, whole or still being made.
+// Source: DescribeSnapshots.
+type Snapshot struct {
+	ID        string
+	DesktopID string
+	// DataDisk says that it is of a data disk; any other is taken for one of the
+	// system disk, whose snapshots every rebuild deletes.
+	DataDisk bool
+	// Auto says that an automatic policy made it; any other counts as made by hand.
+	Auto    bool
+	Created time.Time // zero: unknown
+}
 
 // A Spec is what must be equal for desktops to share a RebuildDesktops call.
 // It is comparable. An empty ImageID means: reset to the current image.

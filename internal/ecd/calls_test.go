@@ -195,6 +195,39 @@ func TestADesktopIsReadWhateverFormItsFieldsHave(t *testing.T) {
 	}
 }
 
+// Bug 19 of the hard look: a GPU category that ECD leaves out read as "no GPU".
+func TestBug19AGPUCategoryThatIsLeftOutIsUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		fields       string
+		yes, unknown bool
+	}{
+		{`"GpuCategory":0`, false, false},
+		{`"GpuCategory":1`, true, false},
+		{`"GpuCategory":"1.0"`, true, false},
+		{`"GpuCategory":false`, false, false},
+		{`"GpuCategory":true`, true, false},
+		{`"Name":"x"`, false, true},
+		{`"GpuCategory":null`, false, true},
+		{`"GpuCategory":"some"`, false, true},
+		{`"GpuCategory":"NaN"`, false, true},
+	} {
+		s := serve(t, say(200, `{"RequestId":"R","Desktops":[{"DesktopId":"ecd-1",`+tt.fields+`},{"DesktopId":"ecd-2","GpuCount":1,`+tt.fields+`}],
+			"Images":[{"ImageId":"m-1",`+tt.fields+`}]}`))
+		c := client(t, s)
+		d, err1 := c.Desktops(t.Context(), region, []string{"ecd-1", "ecd-2"})
+		i, err2 := c.Images(t.Context(), region, []string{"m-1"})
+		if err1 != nil || err2 != nil || len(d) != 2 || len(i) != 1 {
+			t.Fatalf("%s: got %v, %v (%v, %v)", tt.fields, d, i, err1, err2)
+		}
+		if d[0].GPU != tt.yes || d[0].GPUUnknown != tt.unknown || i[0].GPU != tt.yes || i[0].GPUUnknown != tt.unknown {
+			t.Errorf("%s: got %+v and %+v", tt.fields, d[0], i[0])
+		}
+		if !d[1].GPU || d[1].GPUUnknown {
+			t.Errorf("%s and one GPU counted: got %+v", tt.fields, d[1])
+		}
+	}
+}
+
 // paged answers any listing with pages of one desktop, image, tag and record
 // each, named by their number, and leads through n of them.
 func paged(n int) func(http.ResponseWriter, *http.Request, int) {

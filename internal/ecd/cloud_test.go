@@ -3,6 +3,7 @@ package ecd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http/httptest"
 	"slices"
 	"testing"
@@ -287,5 +288,48 @@ func TestAWrongSecretIsForbidden(t *testing.T) {
 	e, ok := errors.AsType[*desktop.CallError](err)
 	if !ok || e.Fate != desktop.Forbidden || e.Code != "SignatureDoesNotMatch" {
 		t.Errorf("got %v, want a forbidden signature", err)
+	}
+}
+
+// Bug 19 of the hard look: snapshots that a rebuild deletes were never read.
+func TestBug19SnapshotsAreReadForFewDesktopsAndForMany(t *testing.T) {
+	made := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	state := fleet(150)
+	state.Desktops[0].Snapshots = []cloud.Snapshot{
+		{Disk: "DATA", Created: made.AddDate(0, 1, 0)}, {Auto: true, Created: made}, {Status: "FAILED", Created: made},
+	}
+	state.Desktops = append(state.Desktops, cloud.Desktop{ID: "ecd-bare", RegionID: region, ImageID: "m-old"})
+	w := newWorld(t, state)
+	var all []string
+	for i := range 150 {
+		all = append(all, fmt.Sprintf("ecd-%04d", i+1))
+	}
+	for _, ids := range [][]string{{"ecd-0007", "ecd-bare", "ecd-none"}, append(all, "ecd-bare", "ecd-none")} {
+		got, err := w.Snapshots(t.Context(), region, ids)
+		if err != nil || len(got) != len(ids) {
+			t.Fatalf("%d ids: got %d (%v)", len(ids), len(got), err)
+		}
+		want := []desktop.Snapshot{
+			{ID: "s-ecd-0007-2", DesktopID: "ecd-0007", Auto: true, Created: made},
+			{ID: "s-ecd-0007-1", DesktopID: "ecd-0007", DataDisk: true, Created: made.AddDate(0, 1, 0)},
+		}
+		if !slices.Equal(got["ecd-0007"], want) {
+			t.Errorf("%d ids: got %+v, want %+v", len(ids), got["ecd-0007"], want)
+		}
+		for _, id := range []string{"ecd-bare", "ecd-none"} {
+			if list, asked := got[id]; !asked || list == nil || len(list) > 0 {
+				t.Errorf("%d ids: %s has %+v, want an empty list", len(ids), id, list)
+			}
+		}
+	}
+	if _, err := w.Rebuild(t.Context(), desktop.Batch{Spec: desktop.Spec{RegionID: region, ImageID: "m-new"}, IDs: []string{"ecd-0007"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.Snapshots(t.Context(), region, []string{"ecd-0007"})
+	if err != nil || len(got["ecd-0007"]) != 1 || !got["ecd-0007"][0].DataDisk {
+		t.Errorf("after a rebuild: got %+v (%v), want the data disk's alone", got, err)
+	}
+	if wipes := w.cloud.Wipes(); len(wipes) != 1 || wipes[0].SnapshotsLost != 2 {
+		t.Errorf("the ledger has %+v, want 2 snapshots lost", wipes)
 	}
 }

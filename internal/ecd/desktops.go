@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"unique"
@@ -142,7 +144,7 @@ type describedDesktop struct {
 	ImageID           text `json:"ImageId"`
 	DesktopType       text
 	OsType            text
-	GpuCategory       number
+	GpuCategory       text
 	GpuCount          number
 	ProtocolType      text
 	SessionType       text
@@ -172,7 +174,6 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 		ImageID:       shared(d.ImageID),
 		Type:          shared(d.DesktopType),
 		OS:            shared(text(strings.ToLower(string(d.OsType)))),
-		GPU:           d.GpuCategory != 0 || d.GpuCount > 0,
 		Protocol:      shared(d.ProtocolType),
 		SessionType:   shared(d.SessionType),
 		GroupID:       shared(d.DesktopGroupID),
@@ -192,12 +193,33 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 		out.PolicyGroupID = string(d.PolicyGroupIDList[0])
 	}
 	out.SystemDiskGiB, out.DataDisks = disks(d.Disks)
+	out.GPU, out.GPUUnknown = gpu(d.GpuCategory)
+	if d.GpuCount > 0 { // one that is counted is there; a count of 0 may be one left out
+		out.GPU, out.GPUUnknown = true, false
+	}
 	return out
 }
 
 // shared returns a text that many desktops have in common, in one copy for all of
 // them: the facts of a large fleet are kept for a whole invocation.
 func shared(t text) string { return unique.Make(string(t)).Value() }
+
+// gpu says whether a category is that of a GPU, and whether ECD leaves that out
+// or says something that nobody knows. Desktops have a number, images a bool.
+func gpu(category text) (yes, unknown bool) {
+	switch s := strings.ToLower(strings.TrimSpace(string(category))); s {
+	case "true":
+		return true, false
+	case "false":
+		return false, false
+	default:
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || math.IsNaN(n) {
+			return false, true
+		}
+		return n != 0, false
+	}
+}
 
 // disks returns the size of the system disk and the number of data disks. Every
 // desktop has a system disk: a list without one is not to be relied on, and

@@ -16,6 +16,7 @@ func FuzzAnswers(f *testing.F) {
 		`{"RequestId":"REQ-1","Desktops":[{"DesktopId":"ecd-1","Disks":[{"DiskType":"DATA","DiskSize":"1e9"}],"GpuCategory":true,"Sessions":[null,{}]}],"NextToken":"x"}`,
 		`{"RequestId":"REQ-1","Images":[{"ImageId":"m-1","Size":1e400,"CreationTime":"2020-11-06T08:28Z"}]}`,
 		`{"RequestId":"REQ-1","ImageModifiedRecords":[{"Status":1,"UpdateTime":"2022-03-03T02:43:44.851Z"}]}`,
+		`{"RequestId":"REQ-1","Snapshots":[null,{"SnapshotId":1,"DesktopId":"ecd-1","SourceDiskType":"DATA","SnapshotType":"AUTO","CreationTime":"2020-12-20T14:52:28Z"}]}`,
 		`{"RequestId":1,"Code":{"a":[]},"Message":null}`,
 		errorBody("Throttling.User"), `<html>`, ``, `[]`, `{}`, "{\"RequestId\":\"\xff\"}",
 	} {
@@ -39,14 +40,16 @@ func FuzzAnswers(f *testing.F) {
 		}
 		if p, err := decode[describedDesktops](body); err == nil {
 			for _, d := range p.Desktops {
-				if got := d.desktop(region); got.SystemDiskGiB < 0 && got.DataDisks < 0 {
+				if got := d.desktop(region); got.SystemDiskGiB < 0 && got.DataDisks < 0 || got.GPU && got.GPUUnknown {
 					t.Errorf("desktop %+v", got)
 				}
 			}
 		}
 		if p, err := decode[describedImages](body); err == nil {
 			for _, i := range p.Images {
-				_ = i.image(region)
+				if got := i.image(region); got.GPU && got.GPUUnknown {
+					t.Errorf("image %+v", got)
+				}
 			}
 		}
 		if p, err := decode[modifiedRecords](body); err == nil {
@@ -64,6 +67,7 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 		_, _ = decode[listedTags](body)
+		_, _ = decode[describedSnapshots](body)
 	})
 }
 

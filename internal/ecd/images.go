@@ -71,7 +71,7 @@ type describedImage struct {
 	Status       text
 	ImageType    text
 	OsType       text
-	GpuCategory  number
+	GpuCategory  text
 	ProtocolType text
 	SessionType  text
 	Size         number
@@ -103,14 +103,16 @@ func (c *Client) listImages(ctx context.Context, region string, query sdk.Descri
 }
 
 func (i describedImage) image(region string) desktop.Image {
+	yes, unknown := gpu(i.GpuCategory)
 	return desktop.Image{
 		ID:          string(i.ImageID),
 		Name:        string(i.Name),
 		RegionID:    region,
 		Status:      string(i.Status),
-		Type:        string(i.ImageType),
+		Type:        strings.ToUpper(string(i.ImageType)),
 		OS:          strings.ToLower(string(i.OsType)),
-		GPU:         i.GpuCategory != 0,
+		GPU:         yes,
+		GPUUnknown:  unknown,
 		Protocol:    string(i.ProtocolType),
 		SessionType: string(i.SessionType),
 		SizeGiB:     int(i.Size),

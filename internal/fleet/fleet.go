@@ -83,10 +83,23 @@ type Rebuild struct {
 	OperateType string // "" or "replace": the data disk is replaced too
 	Language    string // "", en-US, zh-HK, zh-CN or ja-JP; system images only
 	AfterStatus string // "", Running or Stopped
-	// Consent holds any of os-change, data-disk, sessions and downgrade, as in a
-	// request. The consent reset has no meaning here: a release names an image.
+	// KeepSnapshots says which snapshots of a desktop keep it from being rebuilt
+	// unless somebody consents to losing them: KeepByHand, KeepAll, or "" for none,
+	// and then nobody asks ECD for them. It holds for requests as well. A rebuild
+	// deletes the snapshots of the system disk, and those of a data disk that it
+	// erases. Source: RebuildDesktops.
+	KeepSnapshots string
+	// Consent holds any of os-change, data-disk, sessions, downgrade and snapshots,
+	// as in a request. The consent reset has no meaning here: a release names an
+	// image.
 	Consent []string
 }
+
+// What KeepSnapshots may be.
+const (
+	KeepByHand = "user" // those that somebody made
+	KeepAll    = "all"  // and those of automatic policies
+)
 
 // Following returns the fleets of the region that follow an image of that name,
 // in file order. A desktop that several of them contain belongs to the first

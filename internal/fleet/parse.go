@@ -77,6 +77,16 @@ func (v value) element(i int) value {
 	return value{v.node.Content[i], fmt.Sprintf("%s[%d]", v.path, i)}
 }
 
+// at is the value of one key of an object, or the object itself without it.
+func (v value) at(key string) value {
+	for i := 0; v.node.Kind == yaml.MappingNode && i+1 < len(v.node.Content); i += 2 {
+		if v.node.Content[i].Value == key {
+			return value{v.node.Content[i+1], v.child(key)}
+		}
+	}
+	return v
+}
+
 // faultf notes what is wrong with v.
 func (r *reader) faultf(v value, format string, args ...any) {
 	r.faults.add(Fault{

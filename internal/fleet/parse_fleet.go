@@ -22,6 +22,9 @@ func (r *reader) fleet(v value) (Fleet, map[string]value) {
 		"rebuild":  func(v value) { f.Rebuild = r.rebuild(v) },
 		"strategy": func(v value) { f.Strategy = r.strategy(v) },
 	}, "name", "region", "images", "select")
+	if why := f.linuxOnly(); f.Strategy.Check.Command != "" && why != "" {
+		r.faultf(at["strategy"].at("check").at("command"), "runs on Windows only, and %s; leave it out", why)
+	}
 	return f, at
 }
 
@@ -100,12 +103,13 @@ func reserved(key string) bool {
 func (r *reader) rebuild(v value) Rebuild {
 	var b Rebuild
 	r.object(v, fields{
-		"operateType": func(v value) { b.OperateType = r.oneOf(v, "replace") },
-		"language":    func(v value) { b.Language = r.oneOf(v, "en-US", "zh-HK", "zh-CN", "ja-JP") },
-		"afterStatus": func(v value) { b.AfterStatus = r.oneOf(v, desktop.Running, desktop.Stopped) },
+		"operateType":   func(v value) { b.OperateType = r.oneOf(v, "replace") },
+		"language":      func(v value) { b.Language = r.oneOf(v, "en-US", "zh-HK", "zh-CN", "ja-JP") },
+		"afterStatus":   func(v value) { b.AfterStatus = r.oneOf(v, desktop.Running, desktop.Stopped) },
+		"keepSnapshots": func(v value) { b.KeepSnapshots = r.oneOf(v, KeepByHand, KeepAll) },
 		"consent": func(v value) {
-			b.Consent = r.set(v, 4, func(v value) string {
-				return r.oneOf(v, "os-change", "data-disk", "sessions", "downgrade")
+			b.Consent = r.set(v, 5, func(v value) string {
+				return r.oneOf(v, "os-change", "data-disk", "sessions", "downgrade", "snapshots")
 			})
 		},
 	})

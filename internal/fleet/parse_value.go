@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/events"
 )
 
 // fields are the keys that an object may have, and what reads each.
@@ -179,7 +181,7 @@ func keys(known fields) []string {
 func meant(word string, known []string) string {
 	best, nearest := "", 1+max(2, len(clip(word))/3)
 	for _, k := range known {
-		if n := edits(strings.ToLower(clip(word)), strings.ToLower(k)); n < nearest {
+		if n := events.Distance(strings.ToLower(clip(word)), strings.ToLower(k)); n < nearest {
 			best, nearest = k, n
 		}
 	}
@@ -187,25 +189,4 @@ func meant(word string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// edits counts the characters to insert, delete or replace to make b of a.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

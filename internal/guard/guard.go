@@ -19,8 +19,11 @@ type Question struct {
 	desktop.Target
 	Desktop *desktop.Desktop // nil: ECD does not list it in the region
 	Image   *desktop.Image   // the wanted image; nil: ECD does not list it. For a reset, the current one
-	Current *desktop.Image   // the image that the desktop is on; nil: ECD does not list it
-	Rules   Rules
+	// Snapshots are those of the desktop; nil: ECD was not asked. They count where
+	// Rules.Keep says so.
+	Snapshots []desktop.Snapshot
+	Current   *desktop.Image // the image that the desktop is on; nil: ECD does not list it
+	Rules     Rules
 }
 
 // Rules are what the sender, the settings and the fleet allow.
@@ -33,6 +36,11 @@ type Rules struct {
 	Outside bool
 	// Sessions says what happens to a desktop that somebody is using.
 	Sessions Sessions
+	// Keep says which snapshots the rebuild may not delete without consent.
+	Keep Keep
+	// Command says that a command of the fleet is run on the desktop after the
+	// rebuild, to check it.
+	Command bool
 	// Held says that regild itself has put the desktop into maintenance mode. How
 	// that shows in the status is not published, so an unknown status then means
 	// wait, not no.
@@ -40,6 +48,16 @@ type Rules struct {
 }
 
 func (r Rules) consents(to string) bool { return slices.Contains(r.Consents, to) }
+
+// Keep says which snapshots keep a desktop from being rebuilt.
+type Keep int
+
+// The zero value keeps none.
+const (
+	KeepNone   Keep = iota
+	KeepByHand      // those that somebody made
+	KeepAll         // and those of automatic policies
+)
 
 // Sessions is a policy towards people who are connected.
 type Sessions int
@@ -79,8 +97,9 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
 	region, known, fleet, pooled, // who
-	image, already, gpu, system, protocol, disk, dataDisk, downgrade, reset, // what
+	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
+	snapshots, // last: they are asked for one by one
 }
 
 // Check asks all guards and returns the first objection, or a Verdict of Go.

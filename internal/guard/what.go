@@ -37,8 +37,16 @@ func already(q Question) Verdict {
 	return Verdict{Skip, events.CodeAlreadyOnImage, fmt.Sprintf("desktop %s is on %s already", q.ID, q.ImageID)}
 }
 
-// gpu refuses a GPU image on a desktop without GPU and the reverse.
+// gpu refuses a GPU image on a desktop without GPU and the reverse, and what ECD
+// says nothing of.
 func gpu(q Question) Verdict {
+	if q.Image.GPUUnknown || q.Desktop.GPUUnknown {
+		what := fmt.Sprintf("desktop %s has a GPU", q.ID)
+		if q.Image.GPUUnknown {
+			what = fmt.Sprintf("image %s is made for desktops with a GPU", q.Image.ID)
+		}
+		return refuse(events.CodeGpuMismatch, fmt.Sprintf("ECD does not say whether %s; what is not known is not rebuilt", what))
+	}
 	if q.Image.GPU == q.Desktop.GPU {
 		return none
 	}
@@ -69,6 +77,37 @@ func system(q Question) Verdict {
 func mainland(region string) bool {
 	return strings.HasPrefix(region, "cn-") && region != "cn-hongkong"
 }
+
+// command refuses an image on which the fleet's check cannot be run: ECD runs
+// commands on Windows only. What counts is the image, since the check comes after
+// the rebuild. Source: RunCommand.
+func command(q Question) Verdict {
+	if !q.Rules.Command || q.Image.OS == desktop.Windows {
+		return none
+	}
+	return refuse(events.CodeCheckNeedsWindows, fmt.Sprintf(
+		"image %s for desktop %s is of %s, and the fleet's check.command runs on Windows only; give such desktops a fleet without one",
+		q.Image.ID, q.ID, word(q.Image.OS)))
+}
+
+// language refuses a language for an image that takes none: only those of the
+// vendor do, and those of Linux take English alone. Source: RebuildDesktops,
+// "Language".
+func language(q Question) Verdict {
+	switch {
+	case q.Language == "":
+		return none
+	case q.Image.Type != desktop.SystemImage:
+		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("language %s goes with a system image, and image %s is %s; leave language out",
+			q.Language, q.Image.ID, word(strings.ToLower(q.Image.Type))))
+	case q.Image.OS != desktop.Windows && q.Language != english:
+		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("image %s is of %s, which takes the language %s only, not %s",
+			q.Image.ID, word(q.Image.OS), english, q.Language))
+	}
+	return none
+}
+
+const english = "en-US"
 
 // protocol refuses an image made for another streaming protocol or session
 // type. Whether ECD would refuse it by itself is not published.
@@ -101,6 +140,60 @@ func dataDisk(q Question) Verdict {
 	}
 	return refuse(events.CodeDataDiskNeedsConsent,
 		fmt.Sprintf("operateType %s erases the data disk of desktop %s; leave it out, or send the consent data-disk", q.OperateType, q.ID))
+}
+
+// snapshots refuses to delete snapshots that the fleet keeps.
+func snapshots(q Question) Verdict {
+	if q.Rules.Keep == KeepNone || q.Rules.consents(events.ConsentSnapshots) {
+		return none
+	}
+	if q.Snapshots == nil {
+		return refuse(events.CodeSnapshotsNeedConsent,
+			fmt.Sprintf("which snapshots desktop %s has is not known; send the consent snapshots if they may be deleted", q.ID))
+	}
+	if lost := Losses(q); lost != "" {
+		return refuse(events.CodeSnapshotsNeedConsent, lost+"; send the consent snapshots if that is meant")
+	}
+	return none
+}
+
+// Losses says which snapshots a rebuild would delete, of those that the fleet
+// keeps, or "". Every rebuild deletes those of the system disk; those of a data
+// disk go with it, when the OS family changes or operateType replaces it. Source:
+// RebuildDesktops.
+func Losses(q Question) string {
+	if q.Rules.Keep == KeepNone || q.Desktop == nil || q.Image == nil {
+		return ""
+	}
+	erased := q.OperateType != "" || q.Image.OS != q.Desktop.OS || q.Image.OS == ""
+	var system, data int
+	for _, s := range q.Snapshots {
+		switch {
+		case s.Auto && q.Rules.Keep != KeepAll:
+		case !s.DataDisk:
+			system++
+		case erased:
+			data++
+		}
+	}
+	var lost []string
+	if system > 0 {
+		lost = append(lost, counted(system, "snapshot")+" of its system disk")
+	}
+	if data > 0 {
+		lost = append(lost, counted(data, "snapshot")+" of its data disk")
+	}
+	if lost == nil {
+		return ""
+	}
+	return fmt.Sprintf("rebuilding desktop %s deletes %s", q.ID, strings.Join(lost, " and "))
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // downgrade refuses an image that is older than the desktop's own, or whose age

@@ -45,6 +45,54 @@ func TestGPUGuard(t *testing.T) {
 	})
 }
 
+// Bug 19 of the hard look: what ECD leaves out read as "no GPU".
+func TestBug19AGPUThatNobodyKnowsOfIsRefused(t *testing.T) {
+	check(t, []line{
+		{"of the desktop", func(q *guard.Question) { q.Desktop.GPUUnknown = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"of the image", func(q *guard.Question) { q.Image.GPUUnknown = true }, guard.Refuse, events.CodeGpuMismatch},
+		{"of both", func(q *guard.Question) { q.Image.GPUUnknown, q.Desktop.GPUUnknown = true, true }, guard.Refuse, events.CodeGpuMismatch},
+		{"no consent helps", func(q *guard.Question) { q.Desktop.GPUUnknown, q.Rules.Consents = true, events.Consents }, guard.Refuse, events.CodeGpuMismatch},
+	})
+}
+
+// Bug 20 of the hard look: a check that cannot be run halted the rollout.
+func TestBug20ACommandIsForWindowsOnly(t *testing.T) {
+	image := func(os string) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Rules.Command, q.Image.OS = true, os
+			q.Rules.Consents = []string{events.ConsentOSChange}
+		}
+	}
+	linux := func(q *guard.Question) { q.Desktop.OS = "linux" }
+	check(t, []line{
+		{"Windows", image("windows"), guard.Go, ""},
+		{"Linux", both(image("linux"), linux), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"Windows to Linux", image("linux"), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"Linux to Windows", both(image("windows"), linux), guard.Go, ""},
+		{"nobody knows", image(""), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"no consent helps", both(image("linux"), func(q *guard.Question) { q.Rules.Consents = events.Consents }), guard.Refuse, events.CodeCheckNeedsWindows},
+		{"no command", both(both(image("linux"), linux), func(q *guard.Question) { q.Rules.Command = false }), guard.Go, ""},
+	})
+}
+
+// Bug 19 of the hard look: a language went out for images that take none.
+func TestBug19ALanguageGoesWithSystemImagesOnlyAndWithLinuxOnlyEnglish(t *testing.T) {
+	speaks := func(language, kind, os string) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Language, q.Image.Type, q.Image.OS, q.Desktop.OS = language, kind, os, os
+		}
+	}
+	check(t, []line{
+		{"a custom image", speaks("en-US", "CUSTOM", "windows"), guard.Refuse, events.CodeLanguageMismatch},
+		{"an image of unknown type", speaks("en-US", "", "windows"), guard.Refuse, events.CodeLanguageMismatch},
+		{"a system image of Windows", speaks("ja-JP", "SYSTEM", "windows"), guard.Go, ""},
+		{"a system image of Linux in English", speaks("en-US", "SYSTEM", "linux"), guard.Go, ""},
+		{"a system image of Linux in another language", speaks("ja-JP", "SYSTEM", "linux"), guard.Refuse, events.CodeLanguageMismatch},
+		{"no language", speaks("", "CUSTOM", "windows"), guard.Go, ""},
+		{"a reset of a custom image", both(consent(events.ConsentReset), both(reset, func(q *guard.Question) { q.Language = "en-US" })), guard.Refuse, events.CodeLanguageMismatch},
+	})
+}
+
 func TestSystemGuard(t *testing.T) {
 	linux := func(q *guard.Question) { q.Image.OS = "linux" }
 	in := func(region string) func(*guard.Question) {
@@ -89,6 +137,39 @@ func TestDataDiskGuard(t *testing.T) {
 		{"kept", func(q *guard.Question) { q.Desktop.DataDisks = 1 }, guard.Go, ""},
 		{"none there", func(q *guard.Question) { q.OperateType = "replace" }, guard.Go, ""},
 	})
+}
+
+// Bug 19 of the hard look: a rebuild deletes snapshots, and nobody said so.
+func TestBug19SnapshotsThatAFleetKeepsAreNotDeletedWithoutConsent(t *testing.T) {
+	keep := func(k guard.Keep, list ...desktop.Snapshot) func(*guard.Question) {
+		return func(q *guard.Question) {
+			q.Rules.Keep, q.Snapshots = k, append([]desktop.Snapshot{}, list...)
+		}
+	}
+	mine, auto, data := desktop.Snapshot{}, desktop.Snapshot{Auto: true}, desktop.Snapshot{DataDisk: true}
+	replace := func(q *guard.Question) { q.OperateType = "replace" }
+	linux := both(consent(events.ConsentOSChange), func(q *guard.Question) { q.Image.OS = "linux" })
+	const code = events.CodeSnapshotsNeedConsent
+	check(t, []line{
+		{"none are kept", keep(guard.KeepNone, mine, auto, data), guard.Go, ""},
+		{"none are there", keep(guard.KeepAll), guard.Go, ""},
+		{"one by hand", keep(guard.KeepByHand, mine), guard.Refuse, code},
+		{"one by hand with consent", both(keep(guard.KeepByHand, mine), consent(events.ConsentSnapshots)), guard.Go, ""},
+		{"another consent does not do", both(keep(guard.KeepByHand, mine), consent(events.ConsentDataDisk)), guard.Refuse, code},
+		{"a policy's", keep(guard.KeepByHand, auto), guard.Go, ""},
+		{"a policy's where all are kept", keep(guard.KeepAll, auto), guard.Refuse, code},
+		{"of a data disk that stays", keep(guard.KeepAll, data), guard.Go, ""},
+		{"of a data disk that is replaced", both(keep(guard.KeepAll, data), replace), guard.Refuse, code},
+		{"of a data disk that another OS erases", both(keep(guard.KeepAll, data), linux), guard.Refuse, code},
+		{"for a reset", both(both(keep(guard.KeepByHand, mine), reset), consent(events.ConsentReset)), guard.Refuse, code},
+		{"nobody was asked", func(q *guard.Question) { q.Rules.Keep = guard.KeepByHand }, guard.Refuse, code},
+		{"nobody was asked, with consent", both(consent(events.ConsentSnapshots), func(q *guard.Question) { q.Rules.Keep = guard.KeepByHand }), guard.Go, ""},
+	})
+	q := good()
+	both(keep(guard.KeepAll, mine, auto, data), replace)(&q)
+	if got, want := guard.Losses(q), "rebuilding desktop ecd-1 deletes 2 snapshots of its system disk and 1 snapshot of its data disk"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestDowngradeGuard(t *testing.T) {

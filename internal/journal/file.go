@@ -23,6 +23,9 @@ import (
 //     byte is put right and synced. Until then the append is a torn tail, which
 //     no reader takes for records, whatever part of it reached the disk.
 //   - The next append cuts a torn tail off.
+//   - Files and directories that it makes are for their owner alone (0600, 0700),
+//     and their names are made durable with them. It follows no link below its
+//     directory and opens nothing but files.
 type file struct {
 	dir     string
 	timeout time.Duration // the longest wait for a lock
@@ -147,23 +150,27 @@ func (f *file) write(log *os.File, key string, at int64, lines []byte, torn bool
 // syncDirs makes a new file's name durable.
 func (f *file) syncDirs(key string) error {
 	for _, dir := range []string{path.Dir(key), "."} {
-		d, err := os.Open(filepath.Join(f.dir, filepath.FromSlash(dir)))
-		if err != nil {
-			return err
-		}
-		err = d.Sync()
-		if err := errors.Join(err, d.Close()); err != nil {
+		if err := syncDir(filepath.Join(f.dir, filepath.FromSlash(dir))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	return errors.Join(err, d.Close())
+}
+
 // open opens and locks the file of a key, and sees to it that the file has
 // still that name: somebody may have removed it before the lock was had.
 func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, error) {
 	if mode&os.O_CREATE != 0 {
-		if err := os.MkdirAll(filepath.Join(f.dir, filepath.FromSlash(path.Dir(key))), 0o700); err != nil {
+		if err := makeDirs(filepath.Join(f.dir, filepath.FromSlash(path.Dir(key)))); err != nil {
 			return nil, err
 		}
 	}
@@ -176,6 +183,9 @@ func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, 
 	ctx, cancel := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("locked by another process for %s", f.timeout))
 	defer cancel()
 	for {
+		if err := ordinary(root, key); err != nil {
+			return nil, err
+		}
 		log, err := root.OpenFile(filepath.FromSlash(key), mode, 0o600)
 		if err != nil {
 			return nil, err
@@ -185,7 +195,7 @@ func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, 
 			return nil, err
 		}
 		mine, err := log.Stat()
-		named, err2 := root.Stat(filepath.FromSlash(key))
+		named, err2 := root.Lstat(filepath.FromSlash(key))
 		if err == nil && err2 == nil && os.SameFile(mine, named) {
 			return log, nil
 		}
@@ -194,6 +204,39 @@ func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, 
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// ordinary refuses a key whose place is taken by something else than a file in a
+// directory: a link would lead to the log of another key, a pipe would block.
+func ordinary(root *os.Root, key string) error {
+	dir, err := root.Lstat(filepath.FromSlash(path.Dir(key)))
+	if err == nil && !dir.IsDir() {
+		return fmt.Errorf("%s is no directory but %s", path.Dir(key), dir.Mode().Type())
+	}
+	log, err := root.Lstat(filepath.FromSlash(key))
+	if err == nil && !log.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file but %s", key, log.Mode().Type())
+	}
+	return nil // what cannot be looked at cannot be opened either, and says so
+}
+
+// makeDirs makes a directory and those above it, each durable before the next,
+// for their owner alone. Those that are there stay as they are.
+func makeDirs(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above == dir {
+		return os.Mkdir(dir, 0o700)
+	}
+	if err := makeDirs(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(above)
 }
 
 // lockPause is how long to wait before asking for a lock again: an append holds

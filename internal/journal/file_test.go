@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,6 +23,10 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("JOURNAL_TEST_WRITER"); dir != "" {
 		write(dir, os.Getenv("JOURNAL_TEST_NAME"), os.Getenv("JOURNAL_TEST_ENDLESS") != "")
+		return
+	}
+	if dir := os.Getenv("JOURNAL_TEST_FULL"); dir != "" {
+		fill(dir)
 		return
 	}
 	os.Exit(m.Run())
@@ -247,10 +252,118 @@ func TestALinkLeadsNowhereElse(t *testing.T) {
 	}
 }
 
+// A link within the directory leads to the log of another key; a pipe would
+// block whoever opens it.
+func TestNothingButAFileIsOpened(t *testing.T) {
+	other := journal.Key("request", "other")
+	for name, put := range map[string]func(path string) error{
+		"link to a log":   func(path string) error { return os.Symlink(filepath.Base(other), path) },
+		"link to nothing": func(path string) error { return os.Symlink("none", path) },
+		"link outside":    func(path string) error { return os.Symlink("/etc/hostname", path) },
+		"pipe":            func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"directory":       func(path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := openDir(t, dir)
+			if _, err := s.Append(t.Context(), other, 0, []byte("other\n")); err != nil {
+				t.Fatal(err)
+			}
+			if err := put(filepath.Join(dir, filepath.FromSlash(key))); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Append(t.Context(), key, 0, []byte("x\n")); err == nil {
+				t.Error("appending: got no error")
+			}
+			if lines, _, err := s.Read(t.Context(), key, 0); err == nil {
+				t.Errorf("reading: got %q and no error", lines)
+			}
+			if keys, err := s.Keys(t.Context(), ""); err != nil || len(keys) != 1 || keys[0] != other {
+				t.Errorf("listing: got %q, %v; want the other log alone", keys, err)
+			}
+			if lines, _, err := s.Read(t.Context(), other, 0); string(lines) != "other\n" || err != nil {
+				t.Errorf("the other log: got %q, %v; want it untouched", lines, err)
+			}
+		})
+	}
+	t.Run("link for the kind", func(t *testing.T) {
+		dir := t.TempDir()
+		s := openDir(t, dir)
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, "elsewhere"), 0o700), os.Symlink("elsewhere", filepath.Join(dir, "request"))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Append(t.Context(), key, 0, []byte("x\n")); err == nil {
+			t.Error("appending: got no error")
+		}
+		if entries, err := os.ReadDir(filepath.Join(dir, "elsewhere")); err != nil || len(entries) > 0 {
+			t.Errorf("elsewhere: got %v, %v; want nothing", entries, err)
+		}
+	})
+}
+
+// fill appends until nothing more fits, looks whether all that was appended is
+// there and no more, makes room, and goes on. It runs in a process of its own,
+// whose files may only grow to a certain size: to a writer that is a full disk.
+func fill(dir string) {
+	signal.Ignore(syscall.SIGXFSZ)
+	var limit syscall.Rlimit
+	must(syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit))
+	small := limit
+	small.Cur = 1000
+	must(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small))
+	s, err := journal.Open("file://"+dir, journal.Options{Timeout: time.Minute})
+	must(err)
+	ctx := context.Background()
+	whole, line := "", strings.Repeat("x", 150)+"\n"
+	for {
+		length, err := s.Append(ctx, key, int64(len(whole)), []byte(line))
+		if err != nil {
+			if !errors.Is(err, syscall.EFBIG) || errors.Is(err, journal.ErrMoved) || errors.Is(err, journal.ErrUnsettled) {
+				panic(fmt.Sprintf("a full disk gives %v", err))
+			}
+			break
+		}
+		whole += line
+		if int(length) != len(whole) || len(whole) > 1000 {
+			panic(fmt.Sprintf("%d bytes after an append, want %d", length, len(whole)))
+		}
+	}
+	lines, length, err := s.Read(ctx, key, 0)
+	if must(err); string(lines) != whole || int(length) != len(whole) {
+		panic(fmt.Sprintf("read %q, want %q", lines, whole))
+	}
+	must(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit))
+	_, err = s.Append(ctx, key, length, []byte("more\n"))
+	must(err)
+	lines, _, err = s.Read(ctx, key, 0)
+	if must(err); string(lines) != whole+"more\n" {
+		panic(fmt.Sprintf("read %q after there was room, want %q", lines, whole+"more\n"))
+	}
+	fmt.Print("appended ", len(whole)/len(line))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func TestAFullDiskLosesNothingAndLeavesNothingHalf(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), "JOURNAL_TEST_FULL="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "appended 6" {
+		t.Errorf("got %v:\n%s", err, out)
+	}
+}
+
 func TestFilesAreForTheirOwnerOnly(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "new")
+	dir := filepath.Join(t.TempDir(), "made", "new")
 	mustAppend(t, openDir(t, dir), 0, "x\n")
-	for name, want := range map[string]os.FileMode{dir: 0o700, filepath.Join(dir, "request"): 0o700, filepath.Join(dir, key): 0o600} {
+	for name, want := range map[string]os.FileMode{filepath.Dir(dir): 0o700, dir: 0o700, filepath.Join(dir, "request"): 0o700, filepath.Join(dir, key): 0o600} {
 		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: got %v, %v; want %v", name, info.Mode().Perm(), err, want)
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
 )
 
 // bucket keeps each log in an appendable object. AppendObject is a
@@ -34,6 +35,7 @@ type bucket struct {
 	prefix  string // "" or ends with a slash
 	timeout time.Duration
 	backoff time.Duration
+	keys    func(context.Context) (access.Keys, error)
 }
 
 // maxAttempts bounds how often one call is sent: with the default backoff the
@@ -71,7 +73,7 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 		// A clock that is wrong should be heard of, not corrected.
 		opts.FeatureFlags &^= oss.FeatureCorrectClockSkew
 	})
-	b := &bucket{client: client, name: u.Host, timeout: o.Timeout, backoff: o.Backoff}
+	b := &bucket{client: client, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
 	if p := prefixOf(u); p != "" {
 		b.prefix = p + "/"
 	}
@@ -349,7 +351,15 @@ func (b *bucket) again(ctx context.Context, call func(context.Context) error) er
 func (b *bucket) once(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return call(ctx)
+	err := call(ctx)
+	if e, ok := errors.AsType[*desktop.CallError](err); ok {
+		// Services are known to echo credentials when a signature does not match.
+		k, _ := b.keys(ctx) // none, none to hide
+		for _, s := range []*string{&e.Code, &e.Message, &e.RequestID} {
+			*s = pace.Message(*s, k)
+		}
+	}
+	return err
 }
 
 // pause waits before a further attempt; false means that ctx ended.

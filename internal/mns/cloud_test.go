@@ -16,7 +16,7 @@ import (
 
 // newCloud starts the local cloud's MNS, which verifies signatures, with topic
 // outcomes and queue requests, and returns a client of it.
-func newCloud(t *testing.T, faults *fault.Injector, change ...func(*Config)) (*cloud.Server, *clock.Clock, *Client) {
+func newCloud(t testing.TB, faults *fault.Injector, change ...func(*Config)) (*cloud.Server, *clock.Clock, *Client) {
 	t.Helper()
 	c := clock.New(time.Now(), 0)
 	s := cloud.New(cloud.Options{Clock: c, Faults: faults, Keys: []cloud.Keys{{ID: keys.ID, Secret: keys.Secret, Token: keys.Token}}})

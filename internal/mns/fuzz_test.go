@@ -2,11 +2,18 @@ package mns
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
+	"net"
+	"net/url"
+	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/pace"
 )
 
@@ -45,6 +52,80 @@ func FuzzBody(f *testing.F) {
 		var got struct{ MessageBody []byte }
 		if err := xml.Unmarshal(w.Bytes(), &got); err != nil || !bytes.Equal(got.MessageBody, body) {
 			t.Errorf("%q arrives as %q (%v)", body, got.MessageBody, err)
+		}
+	})
+}
+
+// Bug 3 of the hard look: an outcome whose ids or text XML cannot carry was
+// refused by this client, for ever. What an event says arrives, through the SDK
+// and the stand-in, and says the same.
+func FuzzBug3WhateverAnEventSaysArrives(f *testing.F) {
+	for _, s := range []string{"r", "\ufffe", "a\uffffb", "\x00\x1f\x7f\u0085", "<&>\r\n\t", "\xed\xa0\x80", "\U0001fffe", "]]>", strings.Repeat("&<", 2000)} {
+		f.Add(s, s)
+	}
+	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	f.Fuzz(func(t *testing.T, id, text string) {
+		id = id[:min(len(id), 512)]
+		s, _, c := newCloud(t, &fault.Injector{})
+		refused := events.NewRefused(events.CodeMalformedMessage, text, []byte(text))
+		refused.EventID, refused.Source = text, text
+		sent := []events.Event{
+			events.Outcome{RequestID: id, DesktopID: id, Status: events.StatusFailed, Code: text, Message: text}.Event("s", at),
+			refused.Event("s", at),
+			events.Rollout{RolloutID: id, Reason: &events.Reason{Code: events.CodePaused, Message: text}}.Event(events.RolloutPaused, id, "s", at),
+		}
+		for _, event := range sent {
+			body, err := event.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Publish(t.Context(), "outcomes", body, event.Tag); err != nil {
+				t.Fatalf("publishing %s: %v", body, err)
+			}
+			if _, err := c.Send(t.Context(), "requests", body, 0); err != nil {
+				t.Fatalf("sending %s: %v", body, err)
+			}
+			got := s.Receive(t.Context(), "requests", 1, 0)
+			if len(got) != 1 || !bytes.Equal(got[0].Body, body) {
+				t.Fatalf("received %+v, want %s", got, body)
+			}
+			if err := s.Delete("requests", got[0].Handle); err != nil {
+				t.Fatal(err)
+			}
+			var doc struct{ ID string }
+			if err := json.Unmarshal(body, &doc); err != nil || utf8.ValidString(event.ID) && doc.ID != event.ID {
+				t.Errorf("the id arrives as %q, want %q (%v)", doc.ID, event.ID, err)
+			}
+		}
+		if got := s.Published("outcomes"); len(got) != len(sent) {
+			t.Errorf("%d of %d messages were published", len(got), len(sent))
+		}
+	})
+}
+
+// An endpoint that is taken is one that the SDK takes, and nothing in it leads to
+// another host than the one that it names.
+func FuzzEndpoint(f *testing.F) {
+	for _, s := range []string{"", "1234567890123456.mns.cn-hangzhou.aliyuncs.com", "https://1.mns.cn-hangzhou-internal.aliyuncs.com/", "http://127.0.0.1:80", "http://localhost",
+		"http://[::1]:1", "http://user@127.0.0.1", "ftp://127.0.0.1", "http://127.0.0.1/#x", "http://evil.com/1.mns.cn-hangzhou.aliyuncs.com", "\x00"} {
+		f.Add(s, "1234567890123456", "cn-hangzhou")
+	}
+	f.Add("http://127.0.0.1", "1/../2", "x y")
+	f.Fuzz(func(t *testing.T, given, account, region string) {
+		at, err := parseEndpoint(Config{Endpoint: given, AccountID: account, RegionID: region})
+		if err != nil {
+			return
+		}
+		if _, err := newLane(pace.NewWire(1), at); err != nil {
+			t.Errorf("%q is taken, and the SDK says %v", given, err)
+		}
+		signed, err := url.Parse(at.url)
+		if err != nil || !hostForm.MatchString(signed.Host) || signed.User != nil || at.region == "" {
+			t.Errorf("%q of %q in %q becomes %+v (%v)", given, account, region, at, err)
+		}
+		if real, err := url.Parse("http://" + at.host); err != nil || real.Host != at.host || real.Path != "" || real.User != nil ||
+			at.host != signed.Host && real.Hostname() != "localhost" && !net.ParseIP(real.Hostname()).IsLoopback() {
+			t.Errorf("%q leads to %q, signed for %q (%v)", given, at.host, signed.Host, err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/regild/regild/internal/access"
@@ -16,7 +17,9 @@ const maxMessage = 512
 func Message(text string, k access.Keys) string {
 	for _, secret := range []string{k.Token, k.Secret, k.ID} {
 		if secret != "" {
-			text = strings.ReplaceAll(text, secret, k.String())
+			for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
+				text = strings.ReplaceAll(text, form, k.String())
+			}
 		}
 	}
 	text = strings.ToValidUTF8(text, "\uFFFD")

@@ -101,13 +101,14 @@ type decider struct {
 	now clock
 	out Decision
 
-	settled []settlement
-	groups  map[groupKey]int // of settled
-	marks   map[markKey][]string
-	open    int     // desktops that are not Final after this decision
-	kept    int     // desktops that are Final and still ours to release or start
-	vain    *Unread // why something could not be had, for a plan
-	want    map[any]bool
+	settled  []settlement
+	groups   map[groupKey]int // of settled
+	marks    map[markKey][]string
+	open     int // desktops that are not Final after this decision
+	kept     int // desktops that are Final and still ours to release or start
+	want     map[any]bool
+	planning bool    // nothing is begun: see snapshots
+	vain     *Unread // why something could not be had, for a plan
 }
 
 func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
@@ -407,7 +408,7 @@ func (d *decider) question(x *Desktop, q *guard.Question) (Fact[*desktop.Desktop
 	image, ok1 := d.image(x, wanted)
 	current, ok2 := d.image(x, q.Desktop.ImageID)
 	q.Image, q.Current = image, current
-	return fact, strategy, ok1 && ok2
+	return fact, strategy, ok1 && ok2 && d.snapshots(x, q)
 }
 
 // fleetRules adds what the desktop's fleet says of it.
@@ -423,13 +424,27 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 			f = *d.fleet()
 		}
 		q.Rules.Outside = !in
+		q.Rules.Command = in && f.Strategy.Check.Command != ""
 		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), d.consents(&f)...)
 	}
 	if !in {
 		return nil
 	}
 	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions, readAt)
+	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
 	return &f.Strategy
+}
+
+// kept says which snapshots a fleet keeps. A word that this build does not know
+// keeps all of them.
+func kept(snapshots string) guard.Keep {
+	switch snapshots {
+	case "":
+		return guard.KeepNone
+	case fleet.KeepByHand:
+		return guard.KeepByHand
+	}
+	return guard.KeepAll
 }
 
 // consents returns what the fleet consents to for its rollouts. Going back is a
@@ -440,7 +455,7 @@ func (d *decider) consents(f *fleet.Fleet) []string {
 		return f.Rebuild.Consent
 	}
 	return slices.DeleteFunc(slices.Clone(f.Rebuild.Consent), func(c string) bool {
-		return c == events.ConsentDataDisk || c == events.ConsentOSChange
+		return c == events.ConsentDataDisk || c == events.ConsentOSChange || c == events.ConsentSnapshots
 	})
 }
 

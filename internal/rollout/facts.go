@@ -4,7 +4,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/guard"
 )
 
 // A Fact is something that ECD was asked, with its answer and the time of the
@@ -35,6 +37,8 @@ type Facts struct {
 	Changes  map[string]Fact[[]desktop.Change]              // by desktop, newest first
 	Checks   map[string]Fact[map[string]desktop.Invocation] // by check, by desktop
 	Members  map[string]Fact[[]desktop.Desktop]             // by fleet
+	// Snapshots are those of a desktop, where its fleet keeps any; by desktop.
+	Snapshots map[string]Fact[[]desktop.Snapshot]
 	// Busy are desktops that another rollout of the same fleet is rebuilding, and
 	// which. It comes from the journal and differs from work to work.
 	Busy map[string]string
@@ -45,6 +49,7 @@ func NewFacts() *Facts {
 	return &Facts{
 		Desktops: map[string]Fact[*desktop.Desktop]{}, Tags: map[string]Fact[map[string]string]{}, Images: map[string]Fact[*desktop.Image]{},
 		Changes: map[string]Fact[[]desktop.Change]{}, Checks: map[string]Fact[map[string]desktop.Invocation]{}, Members: map[string]Fact[[]desktop.Desktop]{},
+		Snapshots: map[string]Fact[[]desktop.Snapshot]{},
 	}
 }
 
@@ -56,6 +61,7 @@ func (f *Facts) DropBefore(t time.Time) {
 	drop(f.Changes, t)
 	drop(f.Checks, t)
 	drop(f.Members, t)
+	drop(f.Snapshots, t)
 }
 
 func drop[T any](facts map[string]Fact[T], t time.Time) {
@@ -74,11 +80,13 @@ type Need struct {
 	Changes  []string // of these desktops
 	Checks   []string
 	Members  []string // of these fleets
+
+	Snapshots []string // of these desktops
 }
 
 // Empty says whether nothing more must be known.
 func (n Need) Empty() bool {
-	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members) == 0
+	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots) == 0
 }
 
 // Add adds the needs of another decision, each once.
@@ -89,6 +97,7 @@ func (n *Need) Add(o Need) {
 	}{
 		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
 		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
+		{&n.Snapshots, o.Snapshots},
 	} {
 		if len(*p.to) == 0 {
 			*p.to = p.from
@@ -157,6 +166,26 @@ func (d *decider) image(x *Desktop, id string) (*desktop.Image, bool) {
 // changes returns ECD's record of the desktop's image changes, newest first.
 func (d *decider) changes(x *Desktop) (Fact[[]desktop.Change], bool) {
 	return about(d, x, d.f.Changes, x.ID, &d.out.Need.Changes, x.eventful())
+}
+
+// snapshots adds the desktop's snapshots, where its fleet keeps any and nothing
+// else keeps it from being rebuilt: they are asked for desktop by desktop. With
+// consent they matter to plans alone.
+func (d *decider) snapshots(x *Desktop, q *guard.Question) bool {
+	consented := slices.Contains(q.Rules.Consents, events.ConsentSnapshots)
+	if q.Rules.Keep == guard.KeepNone || q.Image == nil || consented && !d.planning {
+		return true
+	}
+	bare := *q
+	bare.Rules.Keep, bare.Rules.Sessions = guard.KeepNone, guard.ForceInUse
+	if guard.Check(bare).Answer != guard.Go {
+		return true
+	}
+	f, ok := about(d, x, d.f.Snapshots, x.ID, &d.out.Need.Snapshots, zero)
+	if q.Snapshots = f.Value; ok && q.Snapshots == nil {
+		q.Snapshots = []desktop.Snapshot{} // asked for, and there are none
+	}
+	return ok
 }
 
 // tagged returns the desktop with its tags, where the fleets choose by tags.

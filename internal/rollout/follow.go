@@ -252,6 +252,9 @@ func (d *decider) prove(x *Desktop, fact Fact[*desktop.Desktop]) {
 	case fact.Since(x.ArrivedAt) < check.Stable:
 		d.open++
 		d.again(x.ArrivedAt.Add(check.Stable))
+	case check.Command != "" && now.OS == desktop.Linux && x.Check == "":
+		// The guard refuses such desktops; the command came into fleets.yaml since.
+		d.settle(x, events.StatusCompleted, events.CodeCompleted, "it is on the image; the check was not run, for ECD runs commands on Windows only")
 	case check.Command != "":
 		d.check(x, fact, check)
 	default:

@@ -25,6 +25,7 @@ func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unre
 	s := NewState()
 	s.Apply(Record{Kind: KindOpened, At: now, Work: &w})
 	d := newDecider(s, r, f, now)
+	d.planning = true
 	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID}
 	if w.Request() {
 		p.RequestID = w.ID
@@ -74,6 +75,8 @@ func (d *decider) intention(x *Desktop) events.PlanDesktop {
 		q.Rules.Sessions = guard.ForceInUse
 	}
 	switch v := guard.Check(q); v.Answer {
+	case guard.Go:
+		p.Message = guard.Losses(q) // consented to, and said all the same
 	case guard.Skip:
 		p.Action, p.Code, p.Message = events.PlanSkip, v.Code, v.Message
 	case guard.Refuse:
@@ -168,6 +171,9 @@ func Outcomes(p events.Plan, w Work) []events.Outcome {
 			case events.PlanRebuild:
 				o.Status, o.Code = events.StatusSkipped, events.CodeDryRun
 				o.Message = fmt.Sprintf("would be rebuilt from %s in %s; nothing was done", x.From, waveTitle(wave.N, wave.Name))
+				if x.Message != "" {
+					o.Message += "; " + x.Message
+				}
 			case events.PlanSkip:
 				o.Status = events.StatusSkipped
 			default:

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -51,11 +52,7 @@ type runAnswer struct {
 
 // runCommand starts a command; what it comes to is the desktop's Command.
 func (s *Server) runCommand(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids("DesktopId", maxTargets)
+	region, ids, err := c.regional("DesktopId", maxTargets)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +74,11 @@ func (s *Server) runCommand(c *call) (any, error) {
 	entries, err := s.find(ids, region, "DesktopId")
 	if err != nil {
 		return nil, err
+	}
+	for _, e := range entries {
+		if strings.EqualFold(e.OS, "linux") { // which code the service answers is not published
+			return nil, refuse(http.StatusBadRequest, "OperationUnsupported.OsType", "Commands run on Windows only: %s.", e.ID)
+		}
 	}
 	s.sequence++
 	i := &invocation{

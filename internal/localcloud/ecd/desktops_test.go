@@ -202,12 +202,12 @@ func TestDescribeImages(t *testing.T) {
 		bend func(*sdk.DescribeImagesRequest)
 		want string
 	}{
-		{"all of a region", func(*sdk.DescribeImagesRequest) {}, "m-old m-new m-cad m-dev m-hatching m-spoilt desktopimage-everywhere"},
+		{"all of a region", func(*sdk.DescribeImagesRequest) {}, "m-old m-new m-cad m-dev m-hatching m-spoilt desktopimage-everywhere desktopimage-ubuntu"},
 		{"ids", func(r *sdk.DescribeImagesRequest) { r.ImageId = pointers("m-new", "m-none", "m-shanghai") }, "m-new"},
-		{"kind", func(r *sdk.DescribeImagesRequest) { r.ImageType = s("SYSTEM") }, "desktopimage-everywhere"},
+		{"kind", func(r *sdk.DescribeImagesRequest) { r.ImageType = s("SYSTEM") }, "desktopimage-everywhere desktopimage-ubuntu"},
 		{"status", func(r *sdk.DescribeImagesRequest) { r.ImageStatus = s("Creating") }, "m-hatching m-spoilt"},
 		{"name", func(r *sdk.DescribeImagesRequest) { r.ImageName = s("office 2") }, "m-new"},
-		{"OS", func(r *sdk.DescribeImagesRequest) { r.OsType = s("Linux") }, "m-dev"},
+		{"OS", func(r *sdk.DescribeImagesRequest) { r.OsType = s("Linux") }, "m-dev desktopimage-ubuntu"},
 		{"GPU", func(r *sdk.DescribeImagesRequest) { r.GpuCategory = tea.Bool(true) }, "m-cad"},
 		{"instance type", func(r *sdk.DescribeImagesRequest) { r.DesktopInstanceType = s("eds.graphics.x") }, "m-cad"},
 		{"language", func(r *sdk.DescribeImagesRequest) { r.LanguageType = s("ja-JP") }, ""},

@@ -87,6 +87,7 @@ type Wipe struct {
 	PreviousImageID     string
 	Reset               bool     // the call named no image
 	DataLost            bool     // a data disk was replaced or erased
+	SnapshotsLost       int      // snapshots that it deleted
 	Users               []string // the people whose sessions it ended
 	At                  time.Time
 	RequestID           string

@@ -158,6 +158,7 @@ func pair(desktops ...Desktop) State {
 		{ID: "m-shanghai", RegionID: "cn-shanghai"},
 		{ID: "m-dev-sg", RegionID: "ap-southeast-1", OS: "linux"},
 		{ID: "desktopimage-everywhere", Type: "SYSTEM"},
+		{ID: "desktopimage-ubuntu", Type: "SYSTEM", OS: "linux"},
 	}}
 }
 

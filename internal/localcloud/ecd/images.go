@@ -27,11 +27,7 @@ type imageShown struct {
 }
 
 func (s *Server) describeImages(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	p, err := c.page("DescribeImages", 100)
+	region, p, err := c.paged("DescribeImages", 100)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,22 @@ func (c *call) page(operation string, most int) (page, error) {
 	return p, nil
 }
 
+// paged reads the region of a call and the page of it that is wanted.
+func (c *call) paged(operation string, most int) (region string, p page, err error) {
+	if region, err = c.region(); err == nil {
+		p, err = c.page(operation, most)
+	}
+	return region, p, err
+}
+
+// regional reads the region of a call and the desktops of it that are meant.
+func (c *call) regional(list string, most int) (region string, ids []string, err error) {
+	if region, err = c.region(); err == nil {
+		ids, err = c.ids(list, most)
+	}
+	return region, ids, err
+}
+
 // numberedPage is page for an operation that also knows PageNumber and PageSize;
 // these count when no MaxResults and no NextToken is there.
 func (c *call) numberedPage(operation string, most int) (page, error) {

@@ -71,11 +71,7 @@ func (s *Server) inStatus(c *call, status string) ([]*entry, error) {
 
 // named returns the desktops of a list of ids.
 func (s *Server) named(c *call, list string) ([]*entry, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids(list, maxDesktops)
+	region, ids, err := c.regional(list, maxDesktops)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package ecd
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,11 +21,7 @@ type rebuildResult struct{ Code, Message, DesktopId string }
 
 // rebuildDesktops checks everything first: a call that is refused starts nothing.
 func (s *Server) rebuildDesktops(c *call) (any, error) {
-	region, err := c.region()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids("DesktopId", maxRebuilds)
+	region, ids, err := c.regional("DesktopId", maxRebuilds)
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +35,9 @@ func (s *Server) rebuildDesktops(c *call) (any, error) {
 	}
 	for _, e := range entries {
 		if err := fits(r.image, e); err != nil {
+			return nil, err
+		}
+		if err := s.speaks(c.params["Language"], r.image, e); err != nil {
 			return nil, err
 		}
 	}
@@ -101,6 +101,24 @@ func fits(image *picture, e *entry) error {
 	return nil
 }
 
+// speaks refuses a language that the image does not take: custom images take
+// none, and Linux takes English only. Which code the service answers is not
+// published. Source: RebuildDesktops, "Language".
+func (s *Server) speaks(language string, image *picture, e *entry) error {
+	if image == nil {
+		image = s.imageByID(e.ImageID)
+	}
+	switch {
+	case language == "":
+		return nil
+	case image == nil || image.Type != "SYSTEM":
+		return invalid("Language", "it is for system images only")
+	case language != "en-US" && strings.EqualFold(image.OS, "linux"):
+		return invalid("Language", "Linux supports English only")
+	}
+	return nil
+}
+
 // rebuildOne starts the rebuild of one desktop, if its status allows it.
 func (s *Server) rebuildOne(c *call, e *entry, r rebuild) rebuildResult {
 	if e.Status != Running && e.Status != Stopped {
@@ -119,6 +137,14 @@ func (s *Server) rebuildOne(c *call, e *entry, r rebuild) rebuildResult {
 		changesOS = !strings.EqualFold(r.image.OS, e.OS)
 	}
 	w.DataLost = e.hasData() && (changesOS || r.operateType == "replace")
+	erased := changesOS || r.operateType == "replace"
+	e.Snapshots = slices.DeleteFunc(e.Snapshots, func(s Snapshot) bool {
+		gone := s.Disk == "SYSTEM" || erased
+		if gone {
+			w.SnapshotsLost++
+		}
+		return gone
+	})
 	for _, session := range e.Sessions {
 		w.Users = append(w.Users, session.User)
 	}

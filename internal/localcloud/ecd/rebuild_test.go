@@ -216,6 +216,11 @@ func TestARefusedRebuildCallStartsNothing(t *testing.T) {
 		}, "InvalidImageId.OsTypeMismatch"},
 		{"an operate type", func(r *sdk.RebuildDesktopsRequest) { r.OperateType = tea.String("rebuild") }, "InvalidParameter.OperateType"},
 		{"a language", func(r *sdk.RebuildDesktopsRequest) { r.Language = tea.String("de-DE") }, "InvalidParameter.Language"},
+		{"a language for a custom image", func(r *sdk.RebuildDesktopsRequest) { r.Language = tea.String("en-US") }, "InvalidParameter.Language"},
+		{"a language for the custom image that is there", func(r *sdk.RebuildDesktopsRequest) { r.Language, r.ImageId = tea.String("en-US"), nil }, "InvalidParameter.Language"},
+		{"a language that Linux lacks", func(r *sdk.RebuildDesktopsRequest) {
+			r.Language, r.ImageId = tea.String("ja-JP"), tea.String("desktopimage-ubuntu")
+		}, "InvalidParameter.Language"},
 		{"a status", func(r *sdk.RebuildDesktopsRequest) { r.AfterStatus = tea.String("Flying") }, "InvalidParameter.AfterStatus"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -231,6 +236,17 @@ func TestARefusedRebuildCallStartsNothing(t *testing.T) {
 	}
 	if got, err := w.rebuildWith(valid()); err != nil || got["ecd-1"] != "success" || got["ecd-2"] != "success" {
 		t.Errorf("the valid call: got %v, %v", got, err)
+	}
+}
+
+func TestASystemImageTakesALanguage(t *testing.T) {
+	w := start(t, pair(Desktop{ID: "ecd-1"}, Desktop{ID: "ecd-2"}), Options{})
+	for id, want := range map[string][2]string{"ecd-1": {"desktopimage-everywhere", "ja-JP"}, "ecd-2": {"desktopimage-ubuntu", "en-US"}} {
+		got, err := w.rebuildWith(&sdk.RebuildDesktopsRequest{RegionId: tea.String("cn-hangzhou"), DesktopId: pointers(id),
+			ImageId: &want[0], Language: &want[1]})
+		if err != nil || got[id] != "success" {
+			t.Errorf("%s: got %v, %v", want, got, err)
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ func (s *Server) table() map[string]operation {
 		"DescribeImageModifiedRecords": s.describeImageModifiedRecords,
 		"DescribeImages":               s.describeImages,
 		"DescribeInvocations":          s.describeInvocations,
+		"DescribeSnapshots":            s.describeSnapshots,
 		"DescribeRegions":              s.describeRegions,
 		"ListTagResources":             s.listTagResources,
 		"RebuildDesktops":              s.rebuildDesktops,

@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -77,6 +78,7 @@ type Desktop struct {
 	Started         time.Time         `yaml:"started,omitempty"`
 	Expires         time.Time         `yaml:"expires,omitempty"`
 	Records         []Record          `yaml:"records,omitempty"` // image changes, oldest first
+	Snapshots       []Snapshot        `yaml:"snapshots,omitempty"`
 
 	RebuildTakes time.Duration `yaml:"rebuildTakes,omitempty"` // default 6 minutes
 	EndsAs       string        `yaml:"endsAs,omitempty"`       // fail: a rebuild ends with the old image and a record of Status 2
@@ -121,6 +123,17 @@ type Session struct {
 type Disk struct {
 	Type string `yaml:"type"` // SYSTEM or DATA
 	GiB  int    `yaml:"gib"`
+}
+
+// A Snapshot is one snapshot of a disk of a desktop. A rebuild deletes those of
+// the system disk, and those of a data disk that it erases. Source:
+// DescribeSnapshots, RebuildDesktops.
+type Snapshot struct {
+	ID      string    `yaml:"id,omitempty"`   // default: made of the desktop's id
+	Disk    string    `yaml:"disk,omitempty"` // SYSTEM or DATA, default SYSTEM
+	Auto    bool      `yaml:"auto,omitempty"` // made by a policy
+	Status  string    `yaml:"status,omitempty"`
+	Created time.Time `yaml:"created,omitempty"`
 }
 
 // A Record is one change of a desktop's image. Source:
@@ -179,6 +192,7 @@ func (d Desktop) clone() Desktop {
 	d.EndUsers = slices.Clone(d.EndUsers)
 	d.Tags = maps.Clone(d.Tags)
 	d.Records = slices.Clone(d.Records)
+	d.Snapshots = slices.Clone(d.Snapshots)
 	d.Cycle = nil
 	d.Count, d.From = 0, 0
 	return d
@@ -202,6 +216,12 @@ func (d *Desktop) complete() {
 	or(&d.ChargeType, "PostPaid")
 	if len(d.Disks) == 0 {
 		d.Disks = []Disk{{Type: "SYSTEM", GiB: 80}}
+	}
+	d.Snapshots = slices.Clone(d.Snapshots)
+	for i := range d.Snapshots {
+		or(&d.Snapshots[i].ID, fmt.Sprintf("s-%s-%d", d.ID, i+1))
+		or(&d.Snapshots[i].Disk, "SYSTEM")
+		or(&d.Snapshots[i].Status, "ACCOMPLISHED")
 	}
 	or(&d.RebuildTakes, defaultRebuild)
 	or(&d.Command.Takes, defaultCommand)

@@ -1,0 +1,31 @@
+package ecd
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Credentials go out unencrypted to loopback only, and nothing in an endpoint
+// leads to another host than the one that it names.
+func FuzzEndpoint(f *testing.F) {
+	for _, s := range []string{"", "ecd.cn-hangzhou.aliyuncs.com", "https://h:443/", "http://127.0.0.1:1", "http://localhost", "http://[::1]:1", "http://10.0.0.1",
+		"http://127.0.0.1@evil.com", "http://127.0.0.1#@evil.com", "https://h?x", "HTTP://LOCALHOST", "//h", "\x7f://h", "http://[::1%25eth0]"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		at, err := parseEndpoint(s)
+		protocol, host := at.protocol, at.host
+		if err != nil || s == "" {
+			return
+		}
+		u, err := url.Parse(strings.ToLower(protocol) + "://" + host)
+		if err != nil || u.Host != host || host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+			t.Errorf("%q leads to %s %q (%v)", s, protocol, host, err)
+			return
+		}
+		if protocol != "HTTPS" && !loopback(u.Hostname()) {
+			t.Errorf("%q sends credentials to %s unencrypted", s, host)
+		}
+	})
+}

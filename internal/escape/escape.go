@@ -1,0 +1,80 @@
+// Package escape makes text from outside fit to be shown: what senders wrote,
+// what ECD answered, names of desktops and people. There is one function for
+// each place where text is shown. All of them give one line of UTF-8, and show
+// what does not print as an escape, so that it is seen and does nothing.
+//
+// Each takes a whole text, once: what is escaped twice is not wrong, but shown
+// twice. It imports nothing of ours, and every function may be called from
+// several goroutines.
+package escape
+
+import (
+	"fmt"
+	"html"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Terminal returns text as it may be printed on a terminal: no control character
+// (so no command to the terminal, and no second line), no mark that turns the
+// direction of writing, no broken UTF-8. They become \n, \t, \x1b or \u202e. A
+// backslash stays one: the text is for people, and \x1b may have been written so.
+func Terminal(text string) string { return inert(text) }
+
+// Log returns text as it may stand in a line of a log, in whatever format: a
+// line stays one line, and whoever looks at it on a terminal is as safe as with
+// Terminal. A logger that writes JSON doubles the backslashes.
+func Log(text string) string { return inert(text) }
+
+// HTML returns text as it may stand between tags and in a quoted attribute. It
+// is not for scripts, styles and addresses (href, src).
+func HTML(text string) string { return html.EscapeString(inert(text)) }
+
+// CSV returns text as one field of a line of CSV (RFC 4180), in its quotes. A
+// text that a spreadsheet would take for a formula begins with an apostrophe.
+func CSV(text string) string {
+	text = inert(text)
+	if first, _ := utf8.DecodeRuneInString(text); text != "" && strings.ContainsRune(formula, first) {
+		text = "'" + text
+	}
+	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+}
+
+// formula are the characters by which a spreadsheet knows a formula, and their
+// full-width forms. Source: OWASP, "CSV Injection".
+const formula = "=+-@＝＋－＠"
+
+// inert shows what does not print as an escape. Only the ordinary space counts
+// as a space: others look like it and are not.
+func inert(text string) string {
+	if !strings.ContainsFunc(text, hidden) {
+		return text
+	}
+	var b strings.Builder
+	for i, r := range text {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case !hidden(r):
+			b.WriteRune(r)
+		case r == '\n':
+			b.WriteString(`\n`)
+		case r == '\r':
+			b.WriteString(`\r`)
+		case r == '\t':
+			b.WriteString(`\t`)
+		case r < utf8.RuneSelf:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// hidden says whether a character does not print, or does something else.
+// U+FFFD prints, but it is also how broken UTF-8 reads: inert tells them apart.
+func hidden(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
