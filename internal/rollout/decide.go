@@ -345,7 +345,7 @@ func (d *decider) pending(x *Desktop) {
 		d.again(x.Again)
 		return
 	}
-	if x.tried() && d.reconciled(x) {
+	if d.missing(x) || x.tried() && d.reconciled(x) {
 		return
 	}
 	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
@@ -364,6 +364,23 @@ func (d *decider) pending(x *Desktop) {
 	default:
 		d.settle(x, events.StatusRefused, v.Code, v.Message)
 	}
+}
+
+// missing keeps a desktop waiting that is ours to give back and that ECD does not
+// list, until it is gone. True also means that more must be known first.
+func (d *decider) missing(x *Desktop) bool {
+	if !x.Held && !x.Stopped {
+		return false
+	}
+	fact, ok := d.read(x)
+	if !ok {
+		return true
+	}
+	if d.gone(x, fact) || fact.Value != nil {
+		return false
+	}
+	d.open++
+	return true
 }
 
 // reconciled settles a pending desktop that is on its image already by an earlier
@@ -625,9 +642,13 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 		return nothing
 	}
 	now := fact.Value
+	gone := d.gone(x, fact)
+	if now == nil && !gone {
+		return waits
+	}
 	if x.Held {
 		switch in := x.Maintenance.over(KindReleasing); {
-		case now == nil:
+		case gone:
 			d.mark(KindReleased, x, d.now.t)
 			did = acts
 		case !d.now.due(in):
@@ -640,7 +661,7 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 	}
 	if x.Stopped {
 		switch stopping := x.Power.over(KindStarting); {
-		case now == nil, now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
+		case gone, now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
 			d.mark(KindStarted, x, d.now.t)
 			did = acts
 		case now.Status != desktop.Stopped:

@@ -20,11 +20,9 @@ func (d *decider) unknown(x *Desktop) {
 		return
 	}
 	now := fact.Value
-	if now == nil && d.gone(x, fact.ReadAt) {
+	if d.gone(x, fact) {
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
 		return
-	}
-	if now != nil && !x.MissingAt.IsZero() {
-		d.mark(KindListed, x, fact.ReadAt)
 	}
 	change, changesAt, ok := d.change(x)
 	if !ok || d.began(x, fact, change) {
@@ -82,20 +80,24 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// gone settles a desktop that ECD did not list, in two looks a settling time
-// apart, though its rebuild was begun. Its records cannot be asked for any more.
-func (d *decider) gone(x *Desktop, readAt time.Time) bool {
+// gone says whether ECD did not list a desktop in two looks, a settling time
+// apart: it may leave one out of a single answer. For one that is not gone, that it
+// is missing, or listed again, is written down. Its records cannot be asked for any
+// more.
+func (d *decider) gone(x *Desktop, fact Fact[*desktop.Desktop]) bool {
 	switch {
+	case fact.Value != nil && !x.MissingAt.IsZero():
+		d.mark(KindListed, x, fact.ReadAt)
+	case fact.Value != nil:
 	case x.MissingAt.IsZero():
-		d.mark(KindMissing, x, readAt)
+		d.mark(KindMissing, x, fact.ReadAt)
 		d.again(d.now.in(Settling))
-		return false
-	case readAt.Sub(x.MissingAt) < Settling:
+	case fact.Since(x.MissingAt) < Settling:
 		d.again(x.MissingAt.Add(Settling))
-		return false
+	default:
+		return true
 	}
-	d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
-	return true
+	return false
 }
 
 // change returns ECD's newest record of an image change that belongs to the
@@ -137,11 +139,9 @@ func (d *decider) follow(x *Desktop) {
 		return
 	}
 	now := fact.Value
-	if now == nil && d.gone(x, fact.ReadAt) {
+	if d.gone(x, fact) {
+		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
 		return
-	}
-	if now != nil && !x.MissingAt.IsZero() {
-		d.mark(KindListed, x, fact.ReadAt)
 	}
 	took := fact.Since(x.AcceptedAt)
 	spec := d.s.Work.SpecOf(x.ID)

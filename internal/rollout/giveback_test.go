@@ -25,7 +25,7 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 		"stopped":                        {&desktop.Desktop{Status: desktop.Stopped}, 2 * time.Minute, true, false},
 		"stopped, by a call under way":   {&desktop.Desktop{Status: desktop.Stopped}, time.Minute, false, false},
 		"running again without us":       {&desktop.Desktop{Status: desktop.Running}, 10 * time.Minute, false, true},
-		"no longer listed":               {nil, time.Minute, false, true},
+		"no longer listed, at one look":  {nil, time.Minute, false, false},
 		"being rebuilt by somebody else": {&desktop.Desktop{Status: desktop.Rebuilding}, time.Hour, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {

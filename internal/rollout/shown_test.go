@@ -445,3 +445,29 @@ func TestADesktopThatSomebodyElseRebuiltBeforeItsCheckHasNotPassedIt(t *testing.
 		t.Errorf("it is %q %q, want failed ChangedOutside", status, code)
 	}
 }
+
+// ECD left a desktop that we had stopped out of one answer: it was given up, and
+// nobody started it when it was listed again.
+func TestADesktopThatIsOursToGiveBackIsNotGivenUpAfterASingleLook(t *testing.T) {
+	rules, _ := office(0, func(s *fleet.Strategy) { s.StopFirst = true })
+	s := release()
+	s.Apply(rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}}, act(rollout.KindStopping, "a", at(0)))
+	for _, look := range []struct {
+		minute float64
+		want   events.Status
+	}{{2, ""}, {4, ""}, {8, events.StatusSkipped}} {
+		d := decide(s, rules, seen(nil), at(look.minute))
+		s.Apply(d.Records...)
+		if status, code := statusOf(d); status != look.want {
+			t.Fatalf("minute %g: it is %q %q, want %q", look.minute, status, code, look.want)
+		}
+	}
+	f := seen(nil)
+	f.Members["office"] = just[[]desktop.Desktop](nil)
+	for minute := range 5 {
+		s.Apply(decide(s, rules, f, at(9+float64(minute))).Records...)
+	}
+	if !s.Closed || s.Desktops["ecd-1"].Stopped {
+		t.Errorf("once it is gone for good: closed %t, still ours to start %t", s.Closed, s.Desktops["ecd-1"].Stopped)
+	}
+}

@@ -449,6 +449,9 @@ func (d *decider) departed(x *Desktop) bool {
 	if !asked || fact.Err != nil || fact.ReadAt.Before(x.eventful()) || !d.now.due(x.Again) || x.tried() && fact.Value != nil && fact.Value.ImageID == d.s.Work.SpecOf(x.ID).ImageID {
 		return false // pending asks, waits, or sees that it has come home
 	}
+	if fact.Value == nil && (x.Held || x.Stopped) && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling) {
+		return false // pending sees to it
+	}
 	if fact.Value == nil {
 		d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("ECD no longer lists desktop %s", x.ID))
 		return true
