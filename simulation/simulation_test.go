@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -131,6 +132,92 @@ func report(t *testing.T, s *schedule, w *world, mask map[string]bool) {
 	if os.Getenv("REGILD_SIMULATE_LONG") != "" {
 		t.Log("\n" + w.story())
 	}
+	rule := w.broken[0].Rule
+	for _, v := range w.broken {
+		if v.Rule == os.Getenv("REGILD_SIMULATE_RULE") {
+			rule = v.Rule
+		}
+	}
+	short := shrink(t, s, w, rule, mask)
+	if short == nil {
+		t.Logf("seed %d does not break %s a second time: something in it is not decided by the seed", s.Seed, rule)
+		return
+	}
+	again := simulate(t, short, mask)
+	t.Logf("the shortest schedule found that breaks %s:\n%s%s\n%s", rule, short, listed(again.broken), again.story())
+	if dir := os.Getenv("REGILD_SIMULATE_KEEP"); dir != "" {
+		keep(t, filepath.Join(dir, fmt.Sprintf("%s-%d.json", rule, s.Seed)), short)
+	}
+}
+
+func keep(t *testing.T, path string, s *schedule) {
+	t.Helper()
+	data, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(data, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNoKeptScheduleBreaksAPromise runs the schedules that have broken one.
+func TestNoKeptScheduleBreaksAPromise(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "schedules", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no schedules are kept: %v", err)
+	}
+	mask := known(t)
+	for _, path := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".json"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &schedule{}
+			if err := json.Unmarshal(data, s); err != nil {
+				t.Fatal(err)
+			}
+			if w := simulate(t, s, mask); len(w.broken) > 0 {
+				t.Errorf("%s breaks:\n%s\n%s%s", path, listed(w.broken), s, w.story())
+			}
+		})
+	}
+}
+
+// TestOneSeedGivesOneTrace runs some schedules twice.
+func TestOneSeedGivesOneTrace(t *testing.T) {
+	for _, p := range profiles {
+		for seed := range uint64(5) {
+			first, second := simulate(t, draw(seed, p.name), nil).story(), simulate(t, draw(seed, p.name), nil).story()
+			if first != second {
+				at := 0
+				for at < min(len(first), len(second)) && first[at] == second[at] {
+					at++
+				}
+				from := max(0, at-2000)
+				t.Errorf("%s, seed %d, runs in two ways:\n%s\nand\n%s", p.name, seed, first[from:min(at+400, len(first))], second[from:min(at+400, len(second))])
+			}
+		}
+	}
+}
+
+// String says what a schedule consists of, for people.
+func (s *schedule) String() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "\t%d at once, each for %s; desktops:", s.Instances, s.Timeout)
+	for _, d := range s.Desktops {
+		fmt.Fprintf(&out, " %s on %s (rebuilt in %s, shown %s, %s, %s late%s)", d.ID, d.Image, d.Takes.d().Round(time.Second), d.LagStatus.d().Round(time.Second),
+			d.LagImage.d().Round(time.Second), d.LagRecord.d().Round(time.Second), map[bool]string{true: ", ends: " + d.Ends}[d.Ends != ""])
+	}
+	out.WriteByte('\n')
+	for _, f := range s.Fleets {
+		fmt.Fprintf(&out, "\tfrom %s on: %s\n", f.At, strings.ReplaceAll(f.YAML, "\n", "\n\t"))
+	}
+	for _, k := range s.Strikes {
+		fmt.Fprintf(&out, "\tstrikes: %s\n", k)
+	}
+	return out.String()
 }
 
 func listed(list []violation) string {
