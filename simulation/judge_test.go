@@ -147,6 +147,9 @@ func (w *world) denied(owners []string, id string) {
 // minute, and the time of the call.
 const oldFacts = 150 * time.Second
 
+// clocksApart is how far the clocks of two instances may be apart.
+const clocksApart = 15 * time.Second
+
 // accepted holds a rebuild that ECD is about to start against every rule.
 func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []string, shown shot) {
 	id := m.now.ID
@@ -199,7 +202,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 		w.breaks(tooManyAtOnce, "%d desktops of %s are being rebuilt at once, %d may", under, k.fleet, most)
 	}
 	open := false
-	for _, at := range []time.Time{time.Now().Add(-oldFacts), time.Now().Add(-time.Minute), time.Now()} {
+	for _, at := range []time.Time{time.Now().Add(-oldFacts), time.Now().Add(-time.Minute), time.Now(), time.Now().Add(clocksApart)} {
 		is, until := s.Open(at)
 		open = open || is && (until.IsZero() || !at.Add(s.Expected).After(until))
 	}
@@ -207,7 +210,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 		w.breaks(rebuiltOutsideHours, "%s was rebuilt outside the window", id)
 	}
 	if shown.is.InUse() {
-		waited := s.Sessions.Policy == fleet.Wait && s.Sessions.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Sessions.Deadline
+		waited := s.Sessions.Policy == fleet.Wait && s.Sessions.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Sessions.Deadline-clocksApart
 		if s.Sessions.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
 			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)
 		}
@@ -448,7 +451,9 @@ func (w *world) countTicks(h head) {
 			n++
 		}
 	}
-	if most := 8 + 2*len(w.struck) + 2*len(w.given); n > most {
+	// Each invocation sees to it that one comes after its own end, and one when
+	// there is something to look at: every half a minute at the earliest.
+	if most := 10 + 2*w.hits + 2*int(w.s.Timeout/(30*second)); n > most {
 		w.breaks(ticksMultiply, "%d ticks for %s are on the queue", n, h.Subject)
 	}
 }

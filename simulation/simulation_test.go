@@ -144,7 +144,7 @@ func report(t *testing.T, s *schedule, w *world, mask map[string]bool) {
 		return
 	}
 	again := simulate(t, short, mask)
-	t.Logf("the shortest schedule found that breaks %s:\n%s%s\n%s", rule, short, listed(again.broken), again.story())
+	t.Logf("the shortest schedule found that breaks %s:\n%s%s\n%s", rule, short, listed(again.broken), again.tale(rule))
 	if dir := os.Getenv("REGILD_SIMULATE_KEEP"); dir != "" {
 		keep(t, filepath.Join(dir, fmt.Sprintf("%s-%d.json", rule, s.Seed)), short)
 	}
@@ -232,11 +232,62 @@ func listed(list []violation) string {
 func (w *world) story() string {
 	var out strings.Builder
 	for _, s := range w.trace {
-		fmt.Fprintf(&out, "%12s  %-4s %s", s.at.Sub(w.t0).Round(time.Millisecond), s.who, s.label)
-		if s.what != "" {
-			fmt.Fprintf(&out, ": %s", s.what)
-		}
-		out.WriteByte('\n')
+		w.tell(&out, s)
 	}
 	return out.String()
+}
+
+// tale is the story up to where the rule broke, without the invocations that
+// only looked.
+func (w *world) tale(rule string) string {
+	end := len(w.trace)
+	for n, s := range w.trace {
+		if s.label == "BROKEN" && strings.HasPrefix(s.what, rule+":") {
+			end = n + 1
+			break
+		}
+	}
+	acted := map[string]bool{"": true}
+	for _, s := range w.trace[:end] {
+		if !dull(s) {
+			acted[s.who] = true
+		}
+	}
+	var out strings.Builder
+	left := 0
+	flush := func() {
+		if left > 0 {
+			fmt.Fprintf(&out, "%12s        (%d times, somebody only looked)\n", "", left)
+			left = 0
+		}
+	}
+	for _, s := range w.trace[:end] {
+		switch {
+		case !acted[s.who]:
+			if s.label == "invoked" {
+				left++
+			}
+			continue
+		case s.what == "works" && (strings.HasSuffix(s.label, " tick") || strings.HasPrefix(s.label, "Send ")):
+			continue // every invocation does
+		}
+		flush()
+		w.tell(&out, s)
+	}
+	flush()
+	return out.String()
+}
+
+// dull says whether a step changes nothing but ticks.
+func dull(s step) bool {
+	return s.label == "invoked" || s.label == "returns" || strings.HasPrefix(s.label, "Send ") && strings.HasPrefix(s.what, "comes in") ||
+		s.what == "works" && (strings.HasPrefix(s.label, "Describe") || strings.HasPrefix(s.label, "List") || strings.HasSuffix(s.label, " tick") || strings.HasPrefix(s.label, "Send "))
+}
+
+func (w *world) tell(out *strings.Builder, s step) {
+	fmt.Fprintf(out, "%12s  %-5s %s", s.at.Sub(w.t0).Round(time.Millisecond), s.who, s.label)
+	if s.what != "" {
+		fmt.Fprintf(out, ": %s", s.what)
+	}
+	out.WriteByte('\n')
 }

@@ -33,6 +33,7 @@ type world struct {
 	seen      map[string]int
 	given     map[string]strike // the strikes of a schedule that is not drawn
 	struck    []strike
+	hits      int // strikes up to now
 	budget    int
 	wake      chan struct{}
 	coming    int // effects that are still under way
@@ -602,7 +603,11 @@ func (w *world) kill(on *instance) {
 // strikeAt says what the call meets.
 func (w *world) strikeAt(label string, n int, d dice) strike {
 	if !w.s.Drawn {
-		return w.given[strikeKey(label, n)]
+		k := w.given[strikeKey(label, n)]
+		if k.What != "" {
+			w.hits++
+		}
+		return k
 	}
 	if w.budget <= 0 || w.quiet() {
 		return strike{}
@@ -614,6 +619,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 		if d.n(1000) < o.PerMille {
 			k := strike{At: label, N: n, What: o.What, For: d.between(o.Min, o.Max) / second * second}
 			w.budget--
+			w.hits++
 			w.struck = append(w.struck, k)
 			return k
 		}
