@@ -194,7 +194,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 	under := 1
 	for _, other := range w.ids {
 		o := w.machine(other)
-		if o != m && !o.gone && o.byUs && o.now.Status == desktop.Rebuilding && time.Since(o.since) < 30*time.Minute && w.inFleet(other, k.fleet) {
+		if o != m && !o.gone && o.byUs && o.now.Status == desktop.Rebuilding && time.Since(o.since) < cmp.Or(w.s.Rebuild, 30*minute).d() && w.inFleet(other, k.fleet) {
 			under++
 		}
 	}

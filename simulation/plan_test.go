@@ -125,10 +125,10 @@ func desktops(s *schedule, d *dice, n int, strange bool) []string {
 	lag := pick(d, 0, second, 20*second, 50*second, 50*second, 4*minute)
 	var ids []string
 	for i := range n {
-		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(90*second, 8*minute), Early: d.one(3),
+		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(70*second, 4*minute), Early: d.one(3),
 			LagStatus: d.between(0, lag), LagImage: d.between(0, lag), LagRecord: d.between(0, lag)}
-		if d.one(8) {
-			p.Takes = d.between(8*minute, 25*minute)
+		if d.one(12) {
+			p.Takes = d.between(4*minute, 25*minute)
 		}
 		if p.Early { // a status that lags behind the image for longer is believed too early
 			p.LagStatus = min(p.LagStatus, 45*second)
@@ -193,6 +193,8 @@ func (s *schedule) request(d *dice, at span, id, image string, ids []string) {
 
 // requests are one to three requests for some of some desktops.
 func requests(s *schedule, d *dice) {
+	s.Rebuild = pick(d, 8*minute, 8*minute, 8*minute, 30*minute)
+	s.Warm = !d.one(8)
 	ids := desktops(s, d, 1+d.n(6), true)
 	if d.one(40) { // more than one batch
 		ids = append(ids, desktops(s, d, 25+d.n(30), false)...)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -113,7 +114,7 @@ func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) erro
 		if !takes(body) {
 			q.breaks(bodyNotTaken, "%s: MNS does not take a message of %d bytes", label, len(body))
 		}
-		q.put(body, delay)
+		q.putAs(h, body, delay)
 		q.sent++
 		q.countTicks(h)
 	}).callError("SendMessage")
@@ -130,16 +131,18 @@ func headOf(body []byte) head {
 	var h head
 	_ = json.Unmarshal(body, &h)
 	if h.Type == events.TypeTick {
-		var t struct{ N int }
-		_ = json.Unmarshal(h.Data, &t)
-		h.tick = t.N
+		if _, n, found := bytes.Cut(h.Data, []byte(`"n":`)); found {
+			end := bytes.IndexAny(n, ",}")
+			h.tick, _ = strconv.Atoi(string(n[:max(end, 0)]))
+		}
 	}
 	return h
 }
 
 // put places a message on the queue.
-func (w *world) put(body []byte, delay time.Duration) {
-	h := headOf(body)
+func (w *world) put(body []byte, delay time.Duration) { w.putAs(headOf(body), body, delay) }
+
+func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	w.seen["message"]++
 	m := &message{id: fmt.Sprintf("m%d", w.seen["message"]), body: body, head: h, visible: time.Now().Add(delay)}
 	// A message may come later than asked for.

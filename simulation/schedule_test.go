@@ -15,6 +15,7 @@ type schedule struct {
 
 	Instances  int          // at most so many at once
 	Timeout    span         // of an invocation
+	Rebuild    span         `json:",omitempty"` // how long a rebuild may take; 30 minutes
 	Window     span         // messages that come within it are delivered together
 	Skew       []span       // of the instances' clocks, in turn
 	Warm       bool         // instances live on between invocations

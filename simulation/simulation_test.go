@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,7 @@ import (
 // same one does each time.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(800) // a schedule lives for a millisecond
 	os.Exit(m.Run())
 }
 
@@ -87,7 +89,7 @@ func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
 	mask, began := known(t), time.Now()
 	only := os.Getenv("REGILD_SIMULATE_PROFILE")
 	found := map[string][]int{}
-	calls, ran, failed := 0, 0, 0
+	calls, invocations, ran, failed := 0, 0, 0, 0
 	for i := range n {
 		if limit > 0 && time.Since(began) > limit {
 			break
@@ -96,6 +98,7 @@ func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
 		w := simulate(t, s, mask)
 		ran++
 		calls += len(w.trace)
+		invocations += w.count
 		if len(w.broken) == 0 {
 			if os.Getenv("REGILD_SIMULATE_SEED") != "" && n == 1 {
 				t.Log("\n" + w.story())
@@ -118,7 +121,7 @@ func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	t.Logf("%d schedules, %d calls in %s: %.0f schedules a second; %d broke something", ran, calls, took.Round(time.Millisecond), float64(ran)/took.Seconds(), failed)
+	t.Logf("%d schedules, %d invocations, %d steps in %s: %.0f schedules a second; %d broke something", ran, invocations, calls, took.Round(time.Millisecond), float64(ran)/took.Seconds(), failed)
 	for _, rule := range slices.Sorted(maps.Keys(found)) {
 		seeds := found[rule]
 		t.Logf("%-40s %6d times, first after %d, seeds %v", rule, len(seeds), seeds[0]-first+1, seeds[:min(len(seeds), 6)])

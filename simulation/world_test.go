@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -422,7 +423,7 @@ func (w *world) instance() *instance {
 var discard = slog.New(slog.DiscardHandler)
 
 func (w *world) rules(epoch int) rollout.Rules {
-	r := rollout.Rules{Regions: w.s.Regions, RebuildTimeout: 30 * time.Minute}
+	r := rollout.Rules{Regions: w.s.Regions, RebuildTimeout: cmp.Or(w.s.Rebuild, 30*minute).d()}
 	if epoch >= 0 {
 		r.Fleets, r.Declared = w.fleets[epoch], true
 	}
