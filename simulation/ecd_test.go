@@ -63,6 +63,7 @@ func (e *ecd) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, err
 	}
 	if h.what == refuses {
 		e.mu.Lock()
+		e.spoken(rollout.IncorrectDesktopStatus)
 		for _, id := range b.IDs {
 			e.denied(owners[id], id)
 		}

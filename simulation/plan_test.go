@@ -164,9 +164,10 @@ func odder(s *schedule, d *dice, p *desktopPlan) {
 	case n == 8:
 		event(d.between(0, 10*minute), "starting", "")
 	case n == 9:
-		event(d.between(0, 20*minute), "vanish", "")
-		if d.one(2) {
-			event(d.between(20*minute, 60*minute), "return", "")
+		at := d.between(0, 20*minute)
+		event(at, "vanish", "")
+		if d.one(2) { // ECD did not list it for a while
+			event(at+d.between(second, 4*minute), "return", "")
 		}
 	case n == 10:
 		event(d.between(0, 20*minute), "outside", pick(d, "m-outside", "m-new1", "m-old"))
@@ -487,7 +488,12 @@ func bare(s *schedule, d *dice) {
 	s.NoJournal = true
 	s.Budget = pick(d, 0, 3)
 	s.Odds = onlyOdds(s.Odds, fails, throttles, lostAfter, isSlow)
-	s.Messages = slices.DeleteFunc(s.Messages, func(m messagePlan) bool { return m.Image == "" })
+	seen := map[string]bool{}
+	s.Messages = slices.DeleteFunc(s.Messages, func(m messagePlan) bool {
+		again := seen[m.ID]
+		seen[m.ID] = true
+		return m.Image == "" || again
+	})
 	if len(s.Messages) == 0 {
 		s.request(d, 0, "r1", "m-new1", []string{s.Desktops[0].ID})
 	}

@@ -49,6 +49,25 @@ func (l *log) Keys(ctx context.Context, prefix string) ([]string, error) {
 	return l.store.Keys(ctx, prefix)
 }
 
+func (l *log) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	if of(ctx).on.dead {
+		return nil, errDead
+	}
+	return l.store.Some(ctx, prefix, after, limit)
+}
+
+func (l *log) Forget(ctx context.Context, key string) error {
+	var err error
+	h := l.call(ctx, "Forget "+key, false, func() { err = l.store.Forget(context.Background(), key) })
+	switch {
+	case h.dead:
+		return errDead
+	case h.what == "":
+		return err
+	}
+	return errors.New("deleting: unexpected EOF")
+}
+
 func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
 	lines = bytes.Clone(lines)
 	records := decodeRecords(lines)
