@@ -57,6 +57,7 @@ const (
 	neverOpened         = "never-opened"
 	ticksMultiply       = "ticks-multiply"
 	journalGrows        = "journal-grows"
+	dryRunActs          = "dry-run-acts"
 	neverEnds           = "never-ends"
 	ticksUnbounded      = "ticks-unbounded"
 	worksTooLong        = "works-past-its-deadline"
@@ -549,6 +550,9 @@ func (w *world) finish() {
 		w.finishWork(k, finals)
 	}
 	for _, m := range w.s.Messages {
+		if k := w.works[m.ID]; k != nil && m.DryRun && !m.Planned {
+			w.breaks(dryRunActs, "request %s was for show only, and was opened", m.ID)
+		}
 		if m.Kind == "request" && !m.DryRun && m.Raw == "" && !w.s.NoJournal && w.works[m.ID] == nil && !w.excused(m.ID) {
 			w.breaks(neverOpened, "request %s was never opened", m.ID)
 		}
@@ -584,6 +588,9 @@ func (w *world) excused(id string) bool {
 }
 
 func (w *world) finishWork(k *work, finals map[wipe][]telling) {
+	if !k.closed && w.s.NoQueue {
+		return // nothing wakes it
+	}
 	if !k.closed {
 		w.breaks(notEnded, "%s is left open: %s", k.id, k.describe())
 		return

@@ -32,6 +32,10 @@ var profiles = []profile{
 	{"bare", 4, bare},
 	{"texts", 2, texts},
 	{"redeployed", 4, redeployed},
+	{"many", 6, many},
+	{"dry", 4, dry},
+	{"queueless", 3, queueless},
+	{"swept", 4, swept},
 }
 
 const (
@@ -527,6 +531,104 @@ func redeployed(s *schedule, d *dice) {
 	s.release(d.between(hour, 3*hour), "v1", "m-new1")
 }
 
+// many are several fleets in two regions, with tags, exclusions and blackouts,
+// releases for both regions, and requests beside them.
+func many(s *schedule, d *dice) {
+	s.Timeout, s.Calm, s.Shift, s.Instances = pick(d, minute, 5*minute), 24*hour, 2*hour, 2+d.n(2)
+	s.Regions = []string{region, region2}
+	s.Images = append(s.Images, imagePlan{ID: "m-sh-old", Region: region2, Day: 10}, imagePlan{ID: "m-sh-new", Region: region2, Day: 20})
+	desktops(s, d, 2+d.n(4), true)
+	for i := range s.Desktops {
+		s.Desktops[i].Tags = pick(d, map[string]string{}, map[string]string{"fleet": "office"}, map[string]string{"fleet": "office"}, map[string]string{"fleet": "office", "hold": ""},
+			map[string]string{"fleet": "office", "ring": "canary"}, map[string]string{"fleet": "design"})
+		if d.one(6) {
+			s.Events = append(s.Events, eventPlan{At: d.between(0, hour), Desktop: s.Desktops[i].ID, What: pick(d, "tag", "untag"), Arg: pick(d, "hold", "fleet")})
+		}
+	}
+	for n := range 1 + d.n(3) {
+		s.Desktops = append(s.Desktops, desktopPlan{ID: fmt.Sprintf("ecd-sh%02d", n), Region: region2, Image: "m-sh-old", Takes: d.between(70*second, 4*minute)})
+	}
+	fleet := func(name, region, selects string, o map[string]string) string {
+		var lines []string
+		for _, key := range slices.Sorted(maps.Keys(o)) {
+			if o[key] != "" {
+				lines = append(lines, key+": "+o[key])
+			}
+		}
+		text := strings.TrimPrefix(fleetYAML(name, selects, append(lines, "^requests: "+pick(d, "true", "false"))...), "fleets:\n")
+		return strings.Replace(text, "region: cn-hangzhou", "region: "+region, 1)
+	}
+	office, design, north := strategy(d), strategy(d), strategy(d)
+	for _, o := range []map[string]string{office, design, north} {
+		o["approval"] = pick(d, "none", "none", "every")
+	}
+	if d.one(2) {
+		office["canary"] = "{tags: {ring: canary}, maxFailures: 1}"
+	}
+	if d.one(3) {
+		design["blackouts"] = "[{from: 2000-01-01T00:30:00Z, to: 2000-01-01T05:00:00Z, reason: stocktaking}]"
+	}
+	s.Fleets = []fleetsFile{{0, "fleets:\n" + fleet("office", region, "select: {tags: {fleet: office}}\n    exclude: {tags: {hold: \"\"}}", office) +
+		fleet("design", region, "select: {tags: {fleet: design}}", design) + fleet("north", region2, "select: all", north)}}
+	s.Messages = append(s.Messages, messagePlan{Kind: "release", ID: "v1", Name: "win11", Images: map[string]string{region: "m-new1", region2: "m-sh-new"}})
+	if d.one(3) {
+		s.release(d.between(0, 2*hour), "v2", "m-new2")
+	}
+	if d.one(2) {
+		s.request(d, d.between(0, hour), "r1", pick(d, "m-new1", "m-new2"), []string{s.Desktops[0].ID, s.Desktops[1].ID})
+	}
+	for range d.n(3) {
+		s.control(d.between(0, 4*hour), pick(d, "v1/office", "v1/design", "v1/north"), pick(d, events.Actions...))
+	}
+	s.Sweep = d.one(2)
+}
+
+// dry are requests and releases that are looked at first, and then asked for as
+// they were looked at.
+func dry(s *schedule, d *dice) {
+	s.Calm, s.Shift = 6*hour, 2*hour
+	ids := desktops(s, d, 1+d.n(4), true)
+	if d.one(2) {
+		o := strategy(d)
+		s.fleet(0, "select: all", o, "requests: true")
+		at := d.between(0, hour)
+		s.Messages = append(s.Messages, messagePlan{At: at, Kind: "release", ID: "v1", Name: "win11", Images: map[string]string{region: "m-new1"}, DryRun: true, Planned: d.one(2)})
+		if d.one(2) {
+			s.release(d.between(0, 2*hour), "v2", "m-new2")
+			s.Messages = append(s.Messages, messagePlan{At: d.between(0, 3*hour), Kind: "control", ID: "dry", Rollout: "v2/office", Action: pick(d, events.Actions...), DryRun: true})
+		}
+	}
+	s.Messages = append(s.Messages, messagePlan{At: d.between(0, hour), Kind: "request", ID: "r1", Region: region, Image: "m-new1", IDs: ids, DryRun: true, Planned: d.one(2)})
+	if d.one(2) {
+		s.request(d, d.between(0, hour), "r2", "m-new1", ids)
+	}
+}
+
+// queueless is a function without a queue: what is not finished comes again only
+// if its delivery failed.
+func queueless(s *schedule, d *dice) {
+	s.NoQueue, s.Sweep = true, d.one(2)
+	s.Timeout, s.Calm, s.Budget = 5*minute, 2*hour, pick(d, 0, 3, 6)
+	ids := desktops(s, d, 1+d.n(4), false)
+	s.request(d, 0, "r1", pick(d, "m-new1", "m-new1", ""), ids)
+	if d.one(2) {
+		s.request(d, d.between(0, 10*minute), "r2", "m-new2", ids)
+	}
+}
+
+// swept is a queue that loses what it should not, and a timer that makes good
+// for it.
+func swept(s *schedule, d *dice) {
+	if d.one(2) {
+		requests(s, d)
+	} else {
+		rollouts(s, d)
+		s.Messages = s.Messages[:1]
+	}
+	s.Sweep, s.Budget = true, 10
+	s.Odds = append([]odd{{"Delivery of r", vanishes, pick(d, 50, 300), 0, 0}, {"Delivery of v", vanishes, pick(d, 20, 200), 0, 0}}, onlyOdds(s.Odds, fails, lostAfter, killAfter, isSlow, isLate)...)
+}
+
 // post sends a message of the schedule.
 func (w *world) post(m messagePlan) {
 	var body []byte
@@ -537,13 +639,13 @@ func (w *world) post(m messagePlan) {
 	switch m.Kind {
 	case "request":
 		event(events.TypeRequest, m.ID, m.ID, events.Request{RequestID: m.ID, RegionID: m.Region, DesktopIDs: m.IDs, ImageID: m.Image, Consent: m.Consent,
-			AfterStatus: m.After, DryRun: m.DryRun})
+			AfterStatus: m.After, DryRun: m.DryRun, PlanDigest: m.Digest})
 	case "release":
-		event(events.TypeRelease, m.ID, m.ID, events.Release{ReleaseID: m.ID, Image: m.Name, Images: m.Images, DryRun: m.DryRun})
+		event(events.TypeRelease, m.ID, m.ID, events.Release{ReleaseID: m.ID, Image: m.Name, Images: m.Images, DryRun: m.DryRun, PlanDigest: m.Digest})
 	case "control":
-		event(events.TypeControl, m.ID, m.Rollout, events.Control{RolloutID: m.Rollout, Action: m.Action, By: "alice", Reason: "because", DryRun: m.DryRun || m.Planned})
+		event(events.TypeControl, m.ID, m.Rollout, events.Control{RolloutID: m.Rollout, Action: m.Action, By: "alice", Reason: "because", DryRun: m.DryRun || m.Planned && m.Digest == "", PlanDigest: m.Digest})
 	case "timer":
-		body = []byte(`{"triggerTime":"2026-11-23T08:00:00Z","triggerName":"sweep","payload":""}`)
+		body = []byte(timer)
 	default:
 		body = []byte(m.Raw)
 	}
@@ -554,24 +656,33 @@ func (w *world) post(m messagePlan) {
 	w.put(body, 0)
 }
 
+const timer = `{"triggerTime":"2026-11-23T08:00:00Z","triggerName":"sweep","payload":""}`
+
 // operatorHears has somebody ask for what a dry run has shown.
 func (w *world) operatorHears(typ, subject string, t telling) {
 	if typ != events.RolloutPlan.Type() || t.rollout.Page > 1 {
 		return
 	}
 	for _, m := range w.s.Messages {
-		if m.Planned && m.Kind == "control" && subject == m.Rollout+"/rollback" {
-			body, err := events.Event{Type: events.TypeControl, ID: m.ID + "-planned", Source: "test", Subject: m.Rollout, Time: time.Now(),
-				Data: events.Control{RolloutID: m.Rollout, Action: m.Action, By: "alice", Reason: "because", PlanDigest: t.rollout.PlanDigest}}.Marshal()
-			if err != nil {
-				panic(err)
-			}
-			if w.seen["planned "+m.ID]++; w.seen["planned "+m.ID] == 1 {
-				w.note("", "SENT", "control "+m.Action+" "+m.Rollout+" with the digest of the plan")
-				w.put(body, time.Second)
-			}
+		about := subject == m.Rollout+"/rollback" || m.Kind == "request" && subject == m.ID || m.Kind == "release" && strings.HasPrefix(subject, m.ID+"/")
+		if !m.Planned || !about {
+			continue
 		}
+		if w.seen["planned "+m.ID]++; w.seen["planned "+m.ID] > 1 {
+			continue
+		}
+		m.ID, m.Digest, m.DryRun = m.ID+m.suffix(), t.rollout.PlanDigest, false
+		w.post(m)
 	}
+}
+
+// suffix tells what is asked for with a digest from the dry run before it, where
+// the id does not have to be the same.
+func (m messagePlan) suffix() string {
+	if m.Kind == "control" {
+		return "-planned"
+	}
+	return ""
 }
 
 // operate has somebody see to what stands still, one way or another, and in the
@@ -608,9 +719,9 @@ func (w *world) operate(idle bool) bool {
 			w.post(messagePlan{Kind: "control", ID: fmt.Sprintf("op%d", w.acted), Rollout: k.id, Action: action})
 		}
 	}
-	if idle && !put && w.s.Sweep && w.swept < 5 && slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed }) {
+	if idle && !put && w.s.Sweep && w.swept < 60 && slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed }) {
 		w.swept++
-		w.post(messagePlan{Kind: "timer"})
+		w.put([]byte(timer), time.Hour)
 		put = true
 	}
 	return put

@@ -170,6 +170,10 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	if k := w.strikeAt(label, w.seen[label], newDice(w.s.Seed, label, w.seen[label])); k.What == isLate {
 		m.visible = m.visible.Add(k.For.d())
 		w.note("", label, "comes "+k.For.String()+" late")
+	} else if k.What == vanishes && w.mayVanish(m) {
+		w.note("", label, "never comes")
+		w.poke()
+		return
 	} else if k.What == twice {
 		again := *m
 		again.visible = again.visible.Add(k.For.d())
@@ -179,6 +183,9 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	w.messages = append(w.messages, m)
 	w.poke()
 }
+
+// mayVanish says whether a message is of a work that the timer finds again.
+func (w *world) mayVanish(m *message) bool { return m.head.Type == events.TypeTick }
 
 // take chooses some messages that are due: those that came together, at most
 // three, in any order.

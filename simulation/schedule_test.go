@@ -119,6 +119,7 @@ type messagePlan struct {
 	Action  string            `json:",omitempty"`
 	DryRun  bool              `json:",omitempty"`
 	Planned bool              `json:",omitempty"` // after a dry run it is asked for with the digest of the plan
+	Digest  string            `json:",omitempty"`
 	Raw     string            `json:",omitempty"`
 }
 
@@ -165,6 +166,7 @@ const (
 	denies     = "denies"     // a desktop is refused with a code of its own
 	forgets    = "is forgotten"
 	twice      = "comes twice"
+	vanishes   = "never comes"
 )
 
 // dice are chances that follow from a seed and a name alone, so that one thing
