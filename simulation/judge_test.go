@@ -80,6 +80,7 @@ type told struct {
 	first  map[string]telling // by event id, as it came first
 	order  []string
 	resume map[string]int // resumed, by rollout
+	ended  map[string]bool
 }
 
 type telling struct {
@@ -506,6 +507,9 @@ func (w *world) hear(h head, by *invocation) {
 		return
 	}
 	w.told.first[h.ID] = t
+	if id := cmp.Or(t.finished.RequestID, t.rollout.RolloutID); t.finished.Digest != "" || t.rollout.Digest != "" && t.rollout.PlanDigest == "" {
+		w.told.ended[id] = true
+	}
 	w.told.order = append(w.told.order, h.ID)
 	if h.Type == events.RolloutResumed.Type() {
 		if w.told.resume == nil {

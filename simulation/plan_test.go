@@ -99,7 +99,7 @@ func faults(d *dice) []odd {
 	add("RebuildDesktops", lostBefore, 0, 0, 0, 50)
 	add("RebuildDesktops", leavesOut, 0, 0, 0, 50)
 	add("RebuildDesktops", refuses, 0, 0, 0, 0, 30)
-	add("RebuildDesktops", forbids, 0, 0, 0, 0, 10)
+	add("RebuildDesktops", forbids, 0, 0, 0, 0, 40)
 	add("Rebuild", denies, 0, 0, 0, 0, 50)
 	add("Describe", forbids, 0, 0, 0, 0, 3)
 	add("", lostBefore, 0, 0, 0, 5, 20)
@@ -719,7 +719,7 @@ func (w *world) operate(idle bool) bool {
 			w.post(messagePlan{Kind: "control", ID: fmt.Sprintf("op%d", w.acted), Rollout: k.id, Action: action})
 		}
 	}
-	if idle && !put && w.s.Sweep && w.swept < 60 && slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed }) {
+	if idle && !put && w.s.Sweep && w.swept < 60 && slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed || !w.told.ended[k.id] }) {
 		w.swept++
 		w.put([]byte(timer), time.Hour)
 		put = true

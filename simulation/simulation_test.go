@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/regild/regild/events"
 )
 
 // The simulation has one processor: of several goroutines that could go on, the
@@ -70,10 +72,19 @@ func number(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
+// plain is how many schedules a plain run of the tests takes.
+func plain() int {
+	if raceEnabled {
+		return 100 // each costs as much as ten
+	}
+	return 1000
+}
+
 // TestThePromiseHoldsUnderEverySchedule runs schedules until it has run as many
 // as were asked for, for as long as was asked for, or three have failed.
 func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
-	first, n := number(t, "REGILD_SIMULATE_SEED", 1), number(t, "REGILD_SIMULATE_SCHEDULES", 1000)
+	began := time.Now()
+	first, n := number(t, "REGILD_SIMULATE_SEED", 1), number(t, "REGILD_SIMULATE_SCHEDULES", plain())
 	if os.Getenv("REGILD_SIMULATE_SEED") != "" && os.Getenv("REGILD_SIMULATE_SCHEDULES") == "" {
 		n = 1
 	}
@@ -84,9 +95,12 @@ func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
 			t.Fatal(err)
 		}
 		n = 1 << 40
+		if os.Getenv("REGILD_SIMULATE_SEED") == "" {
+			first = int(began.Unix()) << 20 // other schedules each time; what fails is printed
+		}
 	}
 	most := number(t, "REGILD_SIMULATE_FINDINGS", 3)
-	mask, began := known(t), time.Now()
+	mask := known(t)
 	only := os.Getenv("REGILD_SIMULATE_PROFILE")
 	found := map[string][]int{}
 	calls, invocations, ran, failed := 0, 0, 0, 0
@@ -191,7 +205,7 @@ func TestNoKeptScheduleBreaksAPromise(t *testing.T) {
 // TestOneSeedGivesOneTrace runs some schedules twice.
 func TestOneSeedGivesOneTrace(t *testing.T) {
 	for _, p := range profiles {
-		for seed := range uint64(5) {
+		for seed := range uint64(3) {
 			first, second := simulate(t, draw(seed, p.name), nil).story(), simulate(t, draw(seed, p.name), nil).story()
 			if first != second {
 				at := 0
@@ -203,6 +217,91 @@ func TestOneSeedGivesOneTrace(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTheSchedulesReachWhatMatters makes sure that the schedules come to all that
+// the world can be told: a simulation in which nothing happens keeps every
+// promise.
+func TestTheSchedulesReachWhatMatters(t *testing.T) {
+	told := map[string]int{}
+	profile := map[string]bool{}
+	for seed := range uint64(plain()) {
+		s := draw(seed+1_000_000, "")
+		w := simulate(t, s, known(t))
+		profile[s.Profile] = true
+		for _, id := range w.told.order {
+			told[w.told.first[id].what()]++
+		}
+	}
+	t.Logf("told: %v", told)
+	if raceEnabled {
+		return // too few to reach everything
+	}
+	for _, p := range profiles {
+		if !profile[p.name] {
+			t.Errorf("no schedule has the profile %s", p.name)
+		}
+	}
+	for _, what := range strings.Split(reached, "\n") {
+		if what = strings.TrimSpace(what); what != "" && told[what] == 0 {
+			t.Errorf("no schedule is told %q", what)
+		}
+	}
+}
+
+// reached is what some schedule of a thousand must be told.
+const reached = `
+	accepted Success
+	accepted Reconciled
+	completed Completed
+	deferred OutcomeUnknown
+	deferred NotAuthorized
+	deferred SessionWait
+	deferred StatusWait
+	deferred StopWait
+	deferred Throttled
+	deferred TimeShort
+	failed ChangedOutside
+	failed CheckFailed
+	failed OutcomeUnknown
+	failed RebuildFailed
+	failed RebuildTimeout
+	refused Aborted
+	refused ConflictingTargets
+	refused DesktopNotFound
+	refused ImageNotAvailable
+	refused OutsideFleet
+	refused PooledDesktop
+	refused SessionActive
+	skipped AlreadyOnImage
+	skipped AlreadyRebuilding
+	skipped LeftFleet
+	skipped SessionSkipped
+	skipped Superseded
+	rollout.halted.v1 TooManyFailures
+	rollout.waiting.v1 ApprovalAwaited
+	rollout.waiting.v1 FleetUnknown
+	rollout.waiting.v1 Soaking
+	rollout.waiting.v1 WindowClosed
+	rollout.paused.v1 Paused
+	rollout.resumed.v1
+	rollout.approved.v1
+	rollout.rolledback.v1
+	rollout.completed.v1
+	rollout.plan.v1
+	rollout.control.refused.v1 ControlNotPossible
+	request.finished.v1
+`
+
+// what names the kind of thing that was told.
+func (t telling) what() string {
+	switch {
+	case t.outcome.Status != "":
+		return t.outcome.Status + " " + t.outcome.Code
+	case t.rollout.Reason != nil && t.rollout.Reason.Code != events.CodeSuccess:
+		return strings.TrimPrefix(t.typ, "regild.") + " " + t.rollout.Reason.Code
+	}
+	return strings.TrimPrefix(t.typ, "regild.")
 }
 
 // String says what a schedule consists of, for people.
