@@ -88,7 +88,8 @@ func (e *ecd) rebuildOne(i *invocation, id string, spec desktop.Spec, owners []s
 		return e.spoken(rollout.IncorrectDesktopStatus)
 	}
 	d := newDice(e.s.Seed, "deny "+id, m.rebuilt)
-	if e.strikesIf("Rebuild of "+id, denies, func() bool { return !e.quiet() && e.denyOdds() > d.n(1000) }) {
+	luck := newDice(e.s.Seed, "denied "+id, m.rebuilt)
+	if e.strikesIf("Rebuild of "+id, denies, func() bool { return !e.quiet() && e.denyOdds() > luck.n(1000) }) {
 		return e.spoken("OperationDenied")
 	}
 	e.accepted(i, m, spec, owners, shown)

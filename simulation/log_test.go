@@ -180,7 +180,6 @@ func (k *work) stopped() bool {
 
 // apply folds a line.
 func (k *work) apply(r *record) {
-	now := time.Now()
 	switch r.Kind {
 	case "wave":
 		if n := len(k.waves); n > 0 && r.Wave <= k.waves[n-1].n {
@@ -196,7 +195,7 @@ func (k *work) apply(r *record) {
 		}
 	case "wave-ended":
 		if n := len(k.waves); n > 0 && k.waves[n-1].n == r.Wave && !k.waves[n-1].ended {
-			k.waves[n-1].ended, k.waves[n-1].endedAt, k.waiting = true, now, ""
+			k.waves[n-1].ended, k.waves[n-1].endedAt, k.waiting = true, r.At, ""
 		}
 	case "begun":
 		for i, id := range r.Desktops {

@@ -525,7 +525,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 		return how{dead: true}
 	}
 	switch {
-	case gaveUp() && !reads && do != nil && out.what == "" && (!strings.HasPrefix(label, "RebuildDesktops") || time.Since(deadline) < 5*time.Second):
+	case gaveUp() && !reads && do != nil && out.what == "" && (!bounds(label) || time.Since(deadline) < 5*time.Second):
 		late := min(time.Until(due), w.latest(label, deadline))
 		w.note(i.id, label, "its caller gives up")
 		w.arrive(late, label, i, do)
@@ -558,10 +558,21 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	return out
 }
 
-// latest bounds how late something may still arrive. A rebuild arrives no later
-// than the guarantees assume: with the end of its call.
+// bounds says whether the guarantees assume that a call does not arrive after its
+// time: one that changes a desktop.
+func bounds(label string) bool {
+	for _, p := range []string{"RebuildDesktops", "Maintenance", "StopDesktops", "StartDesktops"} {
+		if strings.HasPrefix(label, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// latest bounds how late something may still arrive. What changes a desktop
+// arrives no later than the guarantees assume: with the end of its call.
 func (w *world) latest(label string, deadline time.Time) time.Duration {
-	if strings.HasPrefix(label, "RebuildDesktops") {
+	if bounds(label) {
 		return max(time.Until(deadline), 0) + 2*time.Second
 	}
 	return time.Hour
