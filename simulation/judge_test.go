@@ -189,6 +189,7 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		if k.request() {
 			continue
 		}
+		m.forRollout = true
 		if f := w.fleetOf(k.fleet, i.on.epoch); f != nil {
 			w.gates(k, p, f, m, shown)
 		}
@@ -201,7 +202,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 	under := 1
 	for _, other := range w.ids {
 		o := w.machine(other)
-		if o != m && !o.gone && o.byUs && o.now.Status == desktop.Rebuilding && time.Since(o.since) < cmp.Or(w.s.Rebuild, 30*minute).d() && w.inFleet(other, k.fleet) {
+		if o != m && !o.gone && o.forRollout && o.now.Status == desktop.Rebuilding && time.Since(o.since) < cmp.Or(w.s.Rebuild, 30*minute).d() && w.inFleet(other, k.fleet) {
 			under++
 		}
 	}
@@ -466,7 +467,7 @@ func (w *world) countTicks(h head) {
 }
 
 // hear takes one event that was published.
-func (w *world) hear(h head, by *invocation) {
+func (w *world) hear(h head) string {
 	t := telling{typ: h.Type, id: h.ID}
 	code := func(c string) {
 		if _, ours := events.CodeNamed(c); !ours && !w.ownCodes[c] && c != "" {
@@ -478,7 +479,7 @@ func (w *world) hear(h head, by *invocation) {
 	case events.TypeOutcome:
 		err = json.Unmarshal(h.Data, &t.outcome)
 		code(t.outcome.Code)
-		t.gist = t.outcome.RequestID + "/" + t.outcome.DesktopID + "/" + t.outcome.Status + " " + t.outcome.Code
+		t.gist = t.outcome.Code
 	case events.TypeFinished:
 		err = json.Unmarshal(h.Data, &t.finished)
 		t.gist = t.finished.Digest
@@ -501,10 +502,10 @@ func (w *world) hear(h head, by *invocation) {
 		w.breaks(notTold, "%s cannot be read: %v", h.ID, err)
 	}
 	if old, again := w.told.first[h.ID]; again {
-		if old.gist != t.gist {
+		if old.gist != t.gist && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
 			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.gist, t.gist)
 		}
-		return
+		return t.gist
 	}
 	w.told.first[h.ID] = t
 	if id := cmp.Or(t.finished.RequestID, t.rollout.RolloutID); t.finished.Digest != "" || t.rollout.Digest != "" && t.rollout.PlanDigest == "" {
@@ -512,14 +513,12 @@ func (w *world) hear(h head, by *invocation) {
 	}
 	w.told.order = append(w.told.order, h.ID)
 	if h.Type == events.RolloutResumed.Type() {
-		if w.told.resume == nil {
-			w.told.resume = map[string]int{}
-		}
 		w.told.resume[t.rollout.RolloutID]++
 		if k := w.works[t.rollout.RolloutID]; k != nil && w.told.resume[k.id] > k.resumes {
 			w.breaks(resumedWhilePaused, "%s is told to have resumed %d times, and did %d times", k.id, w.told.resume[k.id], k.resumes)
 		}
 	}
+	return t.gist
 }
 
 // reused asks whether a release that is told to be another one under the same id
@@ -607,7 +606,7 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 			w.breaks(notTold, "%s of %s ended as %s %s, and nobody was told", id, k.id, p.status, p.code)
 			continue
 		case len(got) > 1+p.retried:
-			w.breaks(endedTwice, "%s of %s ended %d times with %d retries: %s and %s", id, k.id, len(got), p.retried, got[0].gist, got[len(got)-1].gist)
+			w.breaks(endedTwice, "%s of %s ended %d times with %d retries: %s and %s", id, k.id, len(got), p.retried, got[0].id, got[len(got)-1].id)
 			continue
 		}
 		last := got[0]

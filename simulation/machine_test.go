@@ -13,15 +13,16 @@ type machine struct {
 	plan desktopPlan
 	now  desktop.Desktop
 
-	held    bool // in maintenance mode
-	gone    bool // released
-	halted  bool // stopped by the function, and not started since
-	byUs    bool // being rebuilt by the function
-	since   time.Time
-	inUse   time.Time // since when somebody uses it; zero: nobody does
-	rebuilt int
-	fails   int       // checks that still fail
-	checked time.Time // when it passed a check last
+	held       bool // in maintenance mode
+	gone       bool // released
+	halted     bool // stopped by the function, and not started since
+	byUs       bool // being rebuilt by the function
+	forRollout bool // and for a rollout
+	since      time.Time
+	inUse      time.Time // since when somebody uses it; zero: nobody does
+	rebuilt    int
+	fails      int       // checks that still fail
+	checked    time.Time // when it passed a check last
 
 	past   []shot
 	future []change
@@ -139,7 +140,7 @@ func (m *machine) rebuild(now time.Time, image, after string, skew time.Duration
 	end := now.Add(m.plan.Takes.d())
 	m.later(end, func() {
 		m.record[n].ended = end
-		m.now.Status, m.byUs = was, false
+		m.now.Status, m.byUs, m.forRollout = was, false, false
 		if m.plan.Ends == "fail" {
 			m.record[n].failed, m.now.ImageID = true, from
 			return

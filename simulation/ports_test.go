@@ -235,8 +235,8 @@ func (w *world) take() []*message {
 // putBack takes messages whose delivery failed.
 func (w *world) putBack(list []*message) {
 	for _, m := range list {
-		d := newDice(w.s.Seed, "back "+cmpOr(m.head.ID, m.id), m.got)
-		if w.strikesIf("Redelivery of "+cmpOr(m.head.ID, m.head.Subject), forgets, func() bool { return w.mayForget(m) && d.one(2) }) {
+		d, luck := newDice(w.s.Seed, "back "+cmpOr(m.head.ID, m.id), m.got), newDice(w.s.Seed, "forgotten "+cmpOr(m.head.ID, m.id), m.got)
+		if w.strikesIf("Redelivery of "+cmpOr(m.head.ID, m.head.Subject), forgets, func() bool { return w.mayForget(m) && luck.one(2) }) {
 			w.note("", "forgotten", m.id+" "+cmpOr(m.head.ID, m.head.Subject))
 			continue
 		}
@@ -303,7 +303,6 @@ var _ handler.Topic = (*topic)(nil)
 func (t *topic) Publish(ctx context.Context, body []byte, tag string) error {
 	body = bytes.Clone(body)
 	h := headOf(body)
-	by := of(ctx)
 	var refused error
 	err := t.call(ctx, "Publish "+h.ID, false, func() {
 		if !takes(body) {
@@ -311,7 +310,9 @@ func (t *topic) Publish(ctx context.Context, body []byte, tag string) error {
 			t.breaks(bodyNotTaken, "Publish %s: MNS does not take it: %d bytes", h.ID, len(body))
 			return
 		}
-		t.hear(h, by)
+		if gist := t.hear(h); gist != "" {
+			t.trace[len(t.trace)-1].what += " (" + gist + ")"
+		}
 	}).callError("PublishMessage")
 	if err == nil {
 		err = refused
