@@ -267,7 +267,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 			p.phase = ""
 		}
 		if code == "SessionWait" && p.inUse.IsZero() {
-			p.inUse = time.Now()
+			p.inUse = r.At
 		}
 	default:
 		p.phase, p.finalAt = "final", time.Now()

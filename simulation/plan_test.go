@@ -405,7 +405,7 @@ func rollbacks(s *schedule, d *dice) {
 	o["canary"] = "1"
 	s.fleet(0, "select: all", o)
 	s.Odds = append([]odd{
-		{"Append fleet/", isSlow, pick(d, 0, 200, 400), second, minute}, {"Append fleet/", fails, pick(d, 0, 200), 0, 0},
+		{"Append fleet/", isSlow, pick(d, 0, 200, 400), second, minute}, {"Append fleet/", fails, pick(d, 0, 200), 0, 0}, {"Read fleet/", isSlow, pick(d, 0, 100), second, minute},
 		{"Append fleet/", killBefore, pick(d, 0, 50), 0, 0}, {"Append rollout/", isSlow, pick(d, 0, 100), second, 30 * second},
 	}, s.Odds...)
 	s.release(0, "v1", "m-new1")

@@ -21,11 +21,25 @@ type log struct{ *world }
 
 var _ journal.Store = (*log)(nil)
 
-// Read takes no time: the handler may hold a lock while it reads, and the fake
-// clock does not pass for whoever waits for a lock.
+// Read takes its time for the logs of fleets. For the journals of works it takes
+// none: the handler holds a lock while it reads them, and the fake clock does not
+// pass for whoever waits for a lock.
 func (l *log) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
 	i := of(ctx)
 	label := "Read " + key
+	if strings.HasPrefix(key, "fleet/") {
+		var lines []byte
+		var length int64
+		var err error
+		h := l.call(ctx, label, true, func() { lines, length, err = l.store.Read(context.Background(), key, from) })
+		switch {
+		case h.dead:
+			return nil, 0, errDead
+		case h.what != "":
+			return nil, 0, errors.New("reading: connection refused")
+		}
+		return lines, length, err
+	}
 	l.mu.Lock()
 	if i.on.dead {
 		l.mu.Unlock()
@@ -33,7 +47,7 @@ func (l *log) Read(ctx context.Context, key string, from int64) ([]byte, int64, 
 	}
 	l.seen[label]++
 	k := l.strikeAt(label, l.seen[label], newDice(l.s.Seed, label, l.seen[label]))
-	if k.What == fails {
+	if k.What == fails || k.What == lostBefore || k.What == lostAfter {
 		l.note(i.id, label, "fails")
 		l.mu.Unlock()
 		return nil, 0, errors.New("reading: connection refused")

@@ -383,7 +383,7 @@ func (w *world) tale(rule string) string {
 // dull says whether a step changes nothing but ticks.
 func dull(s step) bool {
 	return s.label == "invoked" || s.label == "returns" || strings.HasPrefix(s.label, "Send ") && strings.HasPrefix(s.what, "comes in") ||
-		s.what == "works" && (strings.HasPrefix(s.label, "Describe") || strings.HasPrefix(s.label, "List") || strings.HasSuffix(s.label, " tick") || strings.HasPrefix(s.label, "Send "))
+		s.what == "works" && (strings.HasPrefix(s.label, "Describe") || strings.HasPrefix(s.label, "Read") || strings.HasPrefix(s.label, "List") || strings.HasSuffix(s.label, " tick") || strings.HasPrefix(s.label, "Send "))
 }
 
 func (w *world) tell(out *strings.Builder, s step) {
