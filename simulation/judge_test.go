@@ -53,6 +53,7 @@ const (
 	notTold             = "not-told"
 	wrongDigest         = "wrong-digest"
 	completedUntrue     = "completed-is-not-so"
+	resetUntrue         = "completed-reset-is-not-so"
 	rolloutUntrue       = "completed-rollout-is-not-so"
 	neverOpened         = "never-opened"
 	ticksMultiply       = "ticks-multiply"
@@ -433,7 +434,7 @@ func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Flee
 // fleet says.
 func (w *world) deadline(k *work, p *progress, m *machine, f *fleet.Fleet, id string) {
 	s := f.Strategy.Sessions
-	if s.Policy != fleet.Wait || p.inUse.IsZero() || m.inUse.IsZero() || m.inUse.After(p.inUse) || len(w.s.Fleets) > 1 || len(f.Strategy.Windows) > 0 {
+	if s.Policy != fleet.Wait || p.inUse.IsZero() || m.inUse.IsZero() || m.inUse.After(p.inUse) || w.s.Sweep || len(w.s.Fleets) > 1 || len(f.Strategy.Windows) > 0 {
 		return
 	}
 	for _, why := range slices.Sorted(maps.Keys(k.waitedFor)) {
@@ -639,7 +640,13 @@ func (w *world) truth(k *work, id string, t telling) {
 	if k.undoes != "" {
 		image = k.back[id]
 	}
-	if !slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.desktop == id && a.image == image }) {
+	m := w.machines[id]
+	if m == nil || slices.ContainsFunc(m.record, func(e entry) bool { return e.to == cmp.Or(image, e.from) }) {
+		return // whoever did it: ECD's records do not say
+	}
+	if image == "" {
+		w.breaks(resetUntrue, "%s of %s is said to be completed, and was never reset", id, k.id)
+	} else {
 		w.breaks(completedUntrue, "%s of %s is said to be completed, and was never rebuilt to %q", id, k.id, image)
 	}
 }
