@@ -696,7 +696,7 @@ func (w *world) operate(idle bool) bool {
 				continue
 			}
 			d := newDice(w.s.Seed, "operator "+k.id, w.acted)
-			action := ""
+			var action string
 			switch {
 			case w.acted >= 8 && (k.paused || k.halted != ""):
 				action = events.ActionAbort

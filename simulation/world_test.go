@@ -466,7 +466,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 		if bounded && deadline.Before(t) {
 			t = deadline
 		}
-		time.Sleep(time.Until(t))
+		time.Sleep(time.Until(t)) //nolint:forbidigo // the fake clock's time, which costs none
 	}
 	sleepTill(due)
 	out := how{what: k.What}
@@ -596,7 +596,7 @@ func (w *world) thaw(i *invocation) {
 	for i.on.frozen.After(time.Now()) && !i.on.dead {
 		until := i.on.frozen
 		w.mu.Unlock()
-		time.Sleep(time.Until(until))
+		time.Sleep(time.Until(until)) //nolint:forbidigo // as above
 		w.mu.Lock()
 	}
 }
