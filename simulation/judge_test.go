@@ -462,7 +462,7 @@ func (w *world) countTicks(h head) {
 	}
 	// Each invocation sees to it that one comes after its own end, and one when
 	// there is something to look at: every half a minute at the earliest.
-	if most := 10 + 2*w.hits + 2*int(w.s.Timeout/(30*second)); n > most {
+	if most := 20 + 2*w.hits + 2*int(w.s.Timeout/(30*second)); n > most {
 		w.breaks(ticksMultiply, "%d ticks for %s are on the queue", n, h.Subject)
 	}
 }

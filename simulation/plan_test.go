@@ -442,6 +442,16 @@ func maintenance(s *schedule, d *dice) {
 	s.fleet(0, "select: all", o)
 	s.release(0, "v1", "m-new1")
 	at := d.between(0, 20*minute)
+	if d.one(3) { // it is put in again while it is being given back
+		o := s.Odds
+		s.Odds = []odd{{"Maintenance on", lostAfter, 600, 0, 0}, {"Maintenance off", isSlow, 700, minute, 4 * minute}, {"Maintenance off", freezes, 300, minute, 8 * minute}}
+		s.Odds, s.Budget, s.Timeout = append(s.Odds, o...), 12, 5*minute
+		at = d.between(4*minute, 6*minute)
+		s.control(at, "v1/office", events.ActionPause)
+		at += d.between(5*second, 2*minute)
+		s.control(at, "v1/office", events.ActionResume)
+		return
+	}
 	for range 1 + d.n(3) {
 		s.control(at, "v1/office", events.ActionPause)
 		at += d.between(second, 5*minute)
