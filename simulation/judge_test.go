@@ -126,7 +126,7 @@ func (w *world) ownersOf(i *invocation, b desktop.Batch) map[string][]string {
 				out[id] = append(out[id], k.id)
 			}
 		}
-		if w.s.NoJournal {
+		if w.s.NoJournal && len(i.messages) == 1 { // else nobody knows for whom it is
 			for _, m := range i.messages {
 				for _, plan := range w.s.Messages {
 					if plan.ID == m.head.Subject && plan.Kind == "request" && plan.Image == b.ImageID && slices.Contains(plan.IDs, id) && !slices.Contains(out[id], plan.ID) {
@@ -173,7 +173,7 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		w.wipes = append(w.wipes, &acceptance{at, time.Now(), spec.ImageID})
 		k := w.works[o]
 		if k == nil {
-			if w.wiped[at] > 1 && len(w.struck) == 0 && w.s.Drawn {
+			if w.wiped[at] > 1 && w.hits == 0 {
 				w.breaks(wipedTwice, "%s was wiped %d times for %s, and nothing had gone wrong", id, w.wiped[at], o)
 			}
 			continue
@@ -503,7 +503,7 @@ func (w *world) hear(h head) string {
 		w.breaks(notTold, "%s cannot be read: %v", h.ID, err)
 	}
 	if old, again := w.told.first[h.ID]; again {
-		if old.gist != t.gist && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
+		if old.gist != t.gist && h.Type != events.TypeRefused && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
 			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.gist, t.gist)
 		}
 		return t.gist

@@ -129,7 +129,7 @@ func desktops(s *schedule, d *dice, n int, strange bool) []string {
 	lag := pick(d, 0, second, 20*second, 50*second, 50*second, 4*minute)
 	var ids []string
 	for i := range n {
-		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(70*second, 4*minute), Early: d.one(3),
+		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(65*second, pick(d, 2*minute, 2*minute, 4*minute)), Early: d.one(3),
 			LagStatus: d.between(0, lag), LagImage: d.between(0, lag), LagRecord: d.between(0, lag)}
 		if d.one(12) {
 			p.Takes = d.between(4*minute, 25*minute)
@@ -200,11 +200,11 @@ func (s *schedule) request(d *dice, at span, id, image string, ids []string) {
 func requests(s *schedule, d *dice) {
 	s.Rebuild = pick(d, 8*minute, 8*minute, 8*minute, 30*minute)
 	s.Warm = !d.one(8)
-	ids := desktops(s, d, 1+d.n(6), true)
+	ids := desktops(s, d, 1+d.n(pick(d, 3, 3, 6)), true)
 	if d.one(40) { // more than one batch
 		ids = append(ids, desktops(s, d, 25+d.n(30), false)...)
 	}
-	for n := range pick(d, 1, 1, 2, 3) {
+	for n := range pick(d, 1, 1, 1, 1, 2, 3) {
 		var some []string
 		for _, id := range ids {
 			if !d.one(4) {

@@ -99,6 +99,11 @@ func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (i
 			return
 		}
 		l.bytes[key] += len(lines)
+		if strings.HasPrefix(key, journal.OpenPrefix) {
+			var entry struct{ ID string }
+			_ = json.Unmarshal(lines, &entry)
+			l.indexed[entry.ID] = true
+		}
 		for n := range records {
 			l.wrote(key, &records[n], by)
 		}
@@ -198,8 +203,12 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	w.poke()
 }
 
-// mayVanish says whether a message is of a work that the timer finds again.
-func (w *world) mayVanish(m *message) bool { return m.head.Type == events.TypeTick }
+// mayVanish says whether a message is of a work that the timer finds again: the
+// latest rollout of a fleet, or a request that stands in the index of open ones.
+func (w *world) mayVanish(m *message) bool {
+	k := w.works[m.head.Subject]
+	return w.s.Sweep && m.head.Type == events.TypeTick && k != nil && (!k.request() || w.indexed[k.id])
+}
 
 // take chooses some messages that are due: those that came together, at most
 // three, in any order.
