@@ -43,13 +43,14 @@ check: test rest
 .PHONY: check
 
 # What CI runs besides the tests.
-rest: format vet tidy generated lint preview package model fuzz chaos
+rest: format vet tidy generated lint preview package simulate fuzz chaos
 .PHONY: rest
 
-# Run the model of the promise under SCHEDULES schedules of requests and a fifth as many of rollouts (default 12500).
-model:
-	REGILD_SCHEDULES=$(or $(SCHEDULES),12500) $(GO) test -count=1 -run UnderEverySchedule ./handler
-.PHONY: model
+# Simulate several instances against the promise: SEED=7 runs one schedule and tells it; SCHEDULES=100000, or TIME=10m (default 1m) from ever new seeds.
+simulate:
+	REGILD_SIMULATE_SEED='$(SEED)' REGILD_SIMULATE_SCHEDULES='$(SCHEDULES)' REGILD_SIMULATE_TIME='$(or $(TIME),$(if $(SEED)$(SCHEDULES),,1m))' \
+		$(GO) test -count=1 -timeout=0 -v -run 'EverySchedule' ./simulation
+.PHONY: simulate
 
 # Fail if a Go file is not gofmt'ed.
 format:

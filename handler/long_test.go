@@ -17,6 +17,8 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
+const region = "cn-hangzhou"
+
 // slowECD takes its time, loses the first answer for one desktop, and shows a
 // rebuild only a while after it began.
 type slowECD struct {

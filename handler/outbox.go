@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -292,8 +294,9 @@ func (o *outbox) drain() {
 	all := o.taken
 	o.taken = map[*job]*taken{}
 	o.mu.Unlock()
-	for j, t := range all {
-		o.write(j, t)
+	byName := func(a, b *job) int { return strings.Compare(a.name, b.name) } // in one order: a seed of the simulation gives one trace
+	for _, j := range slices.SortedFunc(maps.Keys(all), byName) {
+		o.write(j, all[j])
 	}
 }
 

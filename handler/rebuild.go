@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -73,8 +74,8 @@ func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 			Message:  fmt.Sprintf("request %s of the same delivery wants desktop %s otherwise, and came first", jobs[c.With.Owner].id, c.ID),
 			Desktops: []string{c.ID}})
 	}
-	for owner, g := range groups {
-		r.settle(jobs[owner], g)
+	for _, owner := range slices.Sorted(maps.Keys(groups)) {
+		r.settle(jobs[owner], groups[owner])
 	}
 }
 
@@ -167,8 +168,8 @@ func (c *calls) aged() {
 
 // deferRest writes down what did not get its turn.
 func (c *calls) deferRest() {
-	for why, batches := range c.late {
-		g := c.tooLate(why)
+	for _, why := range slices.Sorted(maps.Keys(c.late)) {
+		batches, g := c.late[why], c.tooLate(why)
 		byOwner := map[int][]string{}
 		for _, b := range batches {
 			for _, id := range b.IDs {
@@ -177,9 +178,9 @@ func (c *calls) deferRest() {
 				}
 			}
 		}
-		for owner, ids := range byOwner {
+		for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
 			mine := g
-			mine.Desktops = ids
+			mine.Desktops = byOwner[owner]
 			c.settle(c.jobs[owner], []rollout.Group{mine})
 		}
 	}

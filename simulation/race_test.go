@@ -1,5 +1,5 @@
 //go:build race
 
-package handler_test
+package simulation
 
 const raceEnabled = true

@@ -1,0 +1,696 @@
+package simulation
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+)
+
+// What every promise that was seen broken is called by. docs/simulation.md has
+// a line for each.
+const (
+	wipedTwice          = "wiped-twice"
+	wipedUnseen         = "wiped-again-after-a-failure-nobody-saw"
+	wipedAndDenied      = "wiped-and-denied"
+	rebuiltUnrecorded   = "rebuilt-without-a-record"
+	rebuiltForbidden    = "rebuilt-though-a-guard-forbids"
+	rebuiltOnOldFacts   = "rebuilt-on-old-facts"
+	rebuiltUnderUser    = "rebuilt-under-a-user"
+	rebuiltOutsideHours = "rebuilt-outside-the-window"
+	rebuiltUnheld       = "rebuilt-outside-maintenance"
+	rebuiltUnstopped    = "rebuilt-without-a-stop"
+	tooManyAtOnce       = "too-many-at-once"
+	begunAfterStop      = "begun-after-a-stop"
+	begunTwice          = "begun-twice"
+	waveTooEarly        = "wave-too-early"
+	notApproved         = "not-approved"
+	retryUnchecked      = "retry-passes-without-its-check"
+	waveUnchecked       = "wave-passes-without-its-check"
+	rollbackTakesNewer  = "rollback-takes-over-a-newer-release"
+	olderStopsRollback  = "older-release-stops-a-rollback"
+	supersededByNothing = "superseded-by-nothing"
+	leftInMaintenance   = "left-in-maintenance"
+	leftStopped         = "left-stopped"
+	deadlineMissed      = "session-deadline-missed"
+	resumedWhilePaused  = "resumed-is-told-while-paused"
+	followedForEver     = "followed-for-ever"
+	failedAtOnce        = "failed-at-the-first-denial"
+	falseReuse          = "reuse-is-told-and-is-not-so"
+	unknownCode         = "unknown-code"
+	idNamesTwo          = "id-names-two"
+	notEnded            = "not-ended"
+	endedTwice          = "ended-twice"
+	notTold             = "not-told"
+	wrongDigest         = "wrong-digest"
+	completedUntrue     = "completed-is-not-so"
+	resetUntrue         = "completed-reset-is-not-so"
+	rolloutUntrue       = "completed-rollout-is-not-so"
+	neverOpened         = "never-opened"
+	ticksMultiply       = "ticks-multiply"
+	journalGrows        = "journal-grows"
+	dryRunActs          = "dry-run-acts"
+	neverEnds           = "never-ends"
+	ticksUnbounded      = "ticks-unbounded"
+	worksTooLong        = "works-past-its-deadline"
+	batchTooLarge       = "batch-too-large"
+	bodyNotTaken        = "body-not-taken"
+)
+
+// A wipe is one desktop under one work.
+type wipe struct{ work, desktop string }
+
+// An acceptance is one rebuild that was started.
+type acceptance struct {
+	wipe
+	at    time.Time
+	image string
+}
+
+// told is what the world heard.
+type told struct {
+	first  map[string]telling // by event id, as it came first
+	order  []string
+	resume map[string]int // resumed, by rollout
+	ended  map[string]bool
+}
+
+type telling struct {
+	typ, id, gist string
+	outcome       struct {
+		RequestID, DesktopID, ImageID, Status, Code string
+		DryRun                                      bool
+	}
+	rollout struct {
+		RolloutID, Digest, PlanDigest string
+		Page                          int
+		Reason                        *struct{ Code string }
+		DryRun                        bool
+	}
+	finished struct {
+		RequestID, Digest string
+		Desktops          int
+	}
+	refused struct{ Code, Reason, Head string }
+}
+
+// fleetOf is a fleet as an instance knows it, or nil.
+func (w *world) fleetOf(name string, epoch int) *fleet.Fleet {
+	if epoch < 0 {
+		return nil
+	}
+	for i := range w.fleets[epoch] {
+		if w.fleets[epoch][i].Name == name {
+			return &w.fleets[epoch][i]
+		}
+	}
+	return nil
+}
+
+// ownersOf finds out for whom a call is, by what the journals say that the
+// invocation has begun.
+func (w *world) ownersOf(i *invocation, b desktop.Batch) map[string][]string {
+	out := map[string][]string{}
+	for _, id := range b.IDs {
+		for _, k := range w.workList() {
+			if p := k.desktops[id]; p != nil && p.phase == "begun" && p.by == i.id && p.call != "" {
+				out[id] = append(out[id], k.id)
+			}
+		}
+		if w.s.NoJournal && len(i.messages) == 1 { // else nobody knows for whom it is
+			for _, m := range i.messages {
+				for _, plan := range w.s.Messages {
+					if plan.ID == m.head.Subject && plan.Kind == "request" && plan.Image == b.ImageID && slices.Contains(plan.IDs, id) && !slices.Contains(out[id], plan.ID) {
+						out[id] = append(out[id], plan.ID)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func (w *world) denied(owners []string, id string) {
+	for _, o := range owners {
+		if k := w.works[o]; k != nil && k.desktops[id] != nil {
+			k.desktops[id].denials++
+		}
+	}
+}
+
+// oldFacts is how old what the function goes by may be when its call arrives: a
+// minute, and the time of the call.
+const oldFacts = 150 * time.Second
+
+// clocksApart is how far the clocks of two instances may be apart.
+const clocksApart = 15 * time.Second
+
+// accepted holds a rebuild that ECD is about to start against every rule.
+func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []string, shown shot) {
+	id := m.now.ID
+	w.note(i.id, "REBUILD", id+" to "+cmp.Or(spec.ImageID, "the same image")+" is started")
+	if err := w.forbidden(i, spec, id, shown); err != nil {
+		w.breaks(rebuiltForbidden, "%s was rebuilt to %s: %v", id, spec.ImageID, err)
+	}
+	if age := time.Since(shown.at); !shown.at.IsZero() && age > oldFacts {
+		w.breaks(rebuiltOnOldFacts, "%s was rebuilt by what ECD said %s before", id, age.Round(time.Second))
+	}
+	if len(owners) == 0 && !w.s.NoJournal {
+		w.breaks(rebuiltUnrecorded, "%s was rebuilt and no journal says that it was begun", id)
+	}
+	for _, o := range owners {
+		at := wipe{o, id}
+		w.wiped[at]++
+		w.wipes = append(w.wipes, &acceptance{at, time.Now(), spec.ImageID})
+		k := w.works[o]
+		if k == nil {
+			if w.wiped[at] > 1 && w.hits == 0 {
+				w.breaks(wipedTwice, "%s was wiped %d times for %s, and nothing had gone wrong", id, w.wiped[at], o)
+			}
+			continue
+		}
+		p := k.desktops[id]
+		p.wipedAt = time.Now()
+		if n := w.wiped[at]; n > 1+p.retried {
+			rule := wipedTwice
+			if !w.s.Records && m.plan.Ends == "fail" { // ECD keeps no trace of it but while it lasts
+				rule = wipedUnseen
+			}
+			w.breaks(rule, "%s was wiped %d times for %s, with %d retries of it", id, n, o, p.retried)
+		}
+		if k.request() {
+			continue
+		}
+		m.forRollout = true
+		if f := w.fleetOf(k.fleet, i.on.epoch); f != nil {
+			w.gates(k, p, f, m, shown)
+		}
+	}
+}
+
+// gates holds a rebuild of a rollout against its fleet's rules.
+func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown shot) {
+	id, s := m.now.ID, f.Strategy
+	under := 1
+	for _, other := range w.ids {
+		o := w.machine(other)
+		if o != m && !o.gone && o.forRollout && o.now.Status == desktop.Rebuilding && time.Since(o.since) < cmp.Or(w.s.Rebuild, 30*minute).d() && w.inFleet(other, k.fleet) {
+			under++
+		}
+	}
+	if most := s.AtOnce(k.size); under > most && w.static() {
+		w.breaks(tooManyAtOnce, "%d desktops of %s are being rebuilt at once, %d may", under, k.fleet, most)
+	}
+	open := false
+	for _, at := range []time.Time{time.Now().Add(-oldFacts), time.Now().Add(-time.Minute), time.Now(), time.Now().Add(clocksApart)} {
+		is, until := s.Open(at)
+		open = open || is && (until.IsZero() || !at.Add(s.Expected).After(until))
+	}
+	if !open {
+		w.breaks(rebuiltOutsideHours, "%s was rebuilt outside the window", id)
+	}
+	if shown.is.InUse() {
+		waited := s.Sessions.Policy == fleet.Wait && s.Sessions.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Sessions.Deadline-clocksApart
+		if s.Sessions.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
+			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)
+		}
+	}
+	if s.Maintenance && !m.held {
+		w.breaks(rebuiltUnheld, "%s was rebuilt and is not in maintenance mode", id)
+	}
+	if s.StopFirst && shown.is.Status != desktop.Stopped {
+		w.breaks(rebuiltUnstopped, "%s was rebuilt and had not been stopped", id)
+	}
+}
+
+func (w *world) inFleet(id, name string) bool {
+	for _, k := range w.works {
+		if k.fleet == name && k.desktops[id] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// static says whether nobody joins or leaves a fleet in this schedule and
+// fleets.yaml stays as it is.
+func (w *world) static() bool {
+	for _, e := range w.s.Events {
+		if e.What == "join" || e.What == "vanish" || e.What == "return" || e.What == "tag" || e.What == "untag" || e.What == "outside" {
+			return false
+		}
+	}
+	return len(w.s.Fleets) <= 1
+}
+
+// forbidden is what every rebuild must fulfil by what the caller was told, in
+// the same invocation: a second reading of the guards.
+func (w *world) forbidden(i *invocation, spec desktop.Spec, id string, shown shot) error {
+	d := shown.is
+	wanted := cmp.Or(spec.ImageID, d.ImageID)
+	image, read := i.images[wanted]
+	switch {
+	case shown.at.IsZero():
+		return errors.New("nobody had asked about it")
+	case shown.gone:
+		return errors.New("it was not listed")
+	case d.Status != desktop.Running && d.Status != desktop.Stopped:
+		return errors.New("it was shown as " + d.Status)
+	case spec.ImageID == d.ImageID:
+		return errors.New("it was shown on that image already")
+	case d.GroupID != "":
+		return errors.New("it belongs to a group")
+	case len(d.Flags) > 0:
+		return fmt.Errorf("it was shown as %v", d.Flags)
+	case !read || image.Status != desktop.ImageAvailable:
+		return errors.New("the image was not shown as Available")
+	case image.GPU != d.GPU || image.OS != d.OS || image.SizeGiB > d.SystemDiskGiB:
+		return errors.New("the image does not fit")
+	case spec.OperateType == "replace" && d.DataDisks > 0 && i.on.epoch < 0:
+		return errors.New("its data disk goes too")
+	}
+	return nil
+}
+
+// enrolled takes a line of a fleet's log.
+func (w *world) enrolled(key string, e enrolment) {
+	log := w.logs[key]
+	if n := len(log); n > 0 {
+		last := log[n-1]
+		if e.undoes != "" && last.id != e.undoes {
+			w.breaks(rollbackTakesNewer, "%s was enrolled behind %s, which it does not undo", e.id, last.id)
+		}
+		older := e.undoes == ""
+		for _, o := range log {
+			if o.undoes == "" && !e.made.Before(o.made) {
+				older = false
+			}
+		}
+		if k := w.works[last.id]; older && last.undoes != "" && (k == nil || !k.closed) {
+			w.breaks(olderStopsRollback, "%s has an image older than all before it, and takes over from %s, which is under way", e.id, last.id)
+		}
+	}
+	w.logs[key] = append(log, e)
+}
+
+// audit holds a line of a journal against those before it.
+func (w *world) audit(k *work, r *record, by *invocation) {
+	f := w.fleetOf(k.fleet, by.on.epoch)
+	switch r.Kind {
+	case "begun":
+		if k.stopped() {
+			w.breaks(begunAfterStop, "%s: %v begun after it was stopped (%s)", k.id, r.Desktops, k.describe())
+		}
+		for _, id := range r.Desktops {
+			p := k.desktops[id]
+			if p == nil || p.phase != "" {
+				w.breaks(begunTwice, "%s: %s is begun and not pending", k.id, id)
+				continue
+			}
+			p.by = by.id
+			if f != nil {
+				w.approved(k, f, id)
+			}
+		}
+		if f != nil {
+			running := len(r.Desktops)
+			for _, p := range k.desktops {
+				if p.phase == "begun" || p.phase == "accepted" {
+					running++
+				}
+			}
+			if most := f.Strategy.AtOnce(k.size); running > most && w.static() {
+				w.breaks(tooManyAtOnce, "%s: %d are under way, %d may be", k.id, running, most)
+			}
+			w.checked(k, f, k.desktops[r.Desktops[0]].wave)
+		}
+	case "wave":
+		if n := len(k.waves); n > 0 && f != nil {
+			last := k.waves[n-1]
+			switch {
+			case r.Wave <= last.n:
+				w.breaks(waveTooEarly, "%s: wave %d after wave %d", k.id, r.Wave, last.n)
+			case !last.ended:
+				w.breaks(waveTooEarly, "%s: wave %d before wave %d has ended", k.id, r.Wave, last.n)
+			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute && !w.parts(k):
+				w.breaks(waveTooEarly, "%s: wave %d while wave %d soaks", k.id, r.Wave, last.n)
+			}
+		}
+		if k.stopped() {
+			w.breaks(begunAfterStop, "%s: wave %d after it was stopped", k.id, r.Wave)
+		}
+	case "closed":
+		if f != nil && k.superseded == "" && !k.aborted {
+			w.checked(k, f, 1<<30)
+		}
+	case "ended", "settled":
+		for _, g := range r.Outcomes {
+			for _, id := range g.Desktops {
+				w.weigh(k, r, g.Status, g.Code, id, f)
+			}
+		}
+	}
+}
+
+// parts says whether waves of the work may be parts of one.
+func (w *world) parts(k *work) bool { return k.size > 5000 }
+
+// approved asks for an approval at every end of a wave that the fleet wants one
+// after and that lies before the desktop, whether or not a wave ended there.
+func (w *world) approved(k *work, f *fleet.Fleet, id string) {
+	if !w.static() || len(f.Strategy.Canary.Tags) > 0 {
+		return
+	}
+	at := slices.Index(k.order, id)
+	ends := f.Strategy.WaveEnds(k.size, f.Strategy.Canary.Size(k.size, 0))
+	gates := map[int]bool{}
+	for n, end := range ends[:len(ends)-1] {
+		if f.Strategy.Approval.After(n+1) && end <= at && end < k.size {
+			gates[end] = true
+		}
+	}
+	if k.approvals < len(gates) {
+		w.breaks(notApproved, "%s: %s, number %d of %d, is begun behind %d gates, with %d approvals", k.id, id, at+1, k.size, len(gates), k.approvals)
+	}
+}
+
+// checked asks whether all that was rebuilt in the waves before has passed its
+// check, where the fleet has one.
+func (w *world) checked(k *work, f *fleet.Fleet, before int) {
+	if f.Strategy.Check.Command == "" {
+		return
+	}
+	for _, fs := range w.fleets {
+		for _, o := range fs {
+			if o.Name == k.fleet && o.Strategy.Check.Command == "" {
+				return // there was a time when none was wanted
+			}
+		}
+	}
+	for _, id := range k.order {
+		p := k.desktops[id]
+		good := p.status == "completed" || p.status == "skipped" && p.code == events.CodeAlreadyOnImage
+		if p.wave >= before || p.wipedAt.IsZero() || p.phase != "final" || !good || w.machines[id].checked.After(p.wipedAt) {
+			continue
+		}
+		rule := waveUnchecked
+		if p.retried > 0 {
+			rule = retryUnchecked
+		}
+		w.breaks(rule, "%s goes on and %s, which is %s %s, has not passed its check", k.id, id, p.status, p.code)
+	}
+}
+
+// weigh holds an outcome against what is so.
+func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Fleet) {
+	p, m := k.desktops[id], w.machine(id)
+	if p == nil || m == nil || p.phase == "final" || r.Kind == "ended" && (p.phase != "begun" || p.call != r.Call) {
+		return
+	}
+	wiped := w.wiped[wipe{k.id, id}]
+	switch {
+	case status == "failed" && code == "IncorrectDesktopStatus" && p.denials < 5:
+		w.breaks(failedAtOnce, "%s of %s has failed after ECD denied it %d times for its status", id, k.id, p.denials)
+	case (status == "skipped" || status == "refused") && wiped > 0 && p.retried == 0 && code != events.CodeChangedOutside && p.phase == "":
+		w.breaks(wipedAndDenied, "%s of %s is said to be %s (%s), and was wiped for it", id, k.id, status, code)
+	case status == "completed" && m.now.Status == desktop.Rebuilding && m.byUs && m.rebuilt == wiped:
+		w.breaks(completedUntrue, "%s of %s is said to be completed, and is being rebuilt", id, k.id)
+	}
+	if f != nil && !k.request() && status != "deferred" && status != "accepted" {
+		w.deadline(k, p, m, f, id)
+	}
+}
+
+// deadline asks whether a desktop in use was waited for much longer than its
+// fleet says.
+func (w *world) deadline(k *work, p *progress, m *machine, f *fleet.Fleet, id string) {
+	s := f.Strategy.Sessions
+	if s.Policy != fleet.Wait || p.inUse.IsZero() || m.inUse.IsZero() || m.inUse.After(p.inUse) || w.s.Sweep || len(w.s.Fleets) > 1 || len(f.Strategy.Windows) > 0 {
+		return
+	}
+	for _, why := range slices.Sorted(maps.Keys(k.waitedFor)) {
+		if !slices.Contains([]string{events.CodeSessionWait, events.CodeThrottled, events.CodeFactsUnavailable, events.CodeSoaking}, why) {
+			return
+		}
+	}
+	if k.halted != "" || k.paused || k.resumes > 0 || k.retries > 0 {
+		return
+	}
+	if waited := time.Since(p.inUse); waited > s.Deadline+2*time.Hour {
+		w.breaks(deadlineMissed, "%s of %s is in use and was waited for %s, %s may be", id, k.id, waited.Round(time.Minute), s.Deadline)
+	}
+}
+
+func (w *world) countTicks(h head) {
+	if h.tick == 0 || w.s.NoJournal {
+		return
+	}
+	n := 0
+	for _, m := range w.messages {
+		if m.head.Type == events.TypeTick && m.head.Subject == h.Subject {
+			n++
+		}
+	}
+	// Each invocation sees to it that one comes after its own end, and one when
+	// there is something to look at: every half a minute at the earliest.
+	if most := 20 + 2*w.hits + 2*int(w.s.Timeout/(30*second)); n > most {
+		w.breaks(ticksMultiply, "%d ticks for %s are on the queue", n, h.Subject)
+	}
+}
+
+// hear takes one event that was published.
+func (w *world) hear(h head) string {
+	t := telling{typ: h.Type, id: h.ID}
+	code := func(c string) {
+		if _, ours := events.CodeNamed(c); !ours && !w.ownCodes[c] && c != "" {
+			w.breaks(unknownCode, "%s has the code %q, which is in no list", h.ID, c)
+		}
+	}
+	var err error
+	switch h.Type {
+	case events.TypeOutcome:
+		err = json.Unmarshal(h.Data, &t.outcome)
+		code(t.outcome.Code)
+		t.gist = t.outcome.Code
+	case events.TypeFinished:
+		err = json.Unmarshal(h.Data, &t.finished)
+		t.gist = t.finished.Digest
+	case events.TypeRefused:
+		err = json.Unmarshal(h.Data, &t.refused)
+		code(t.refused.Code)
+		t.gist = t.refused.Code
+		if t.refused.Code == events.CodeRequestIdReused {
+			w.reused(t.refused.Reason)
+		}
+	default:
+		err = json.Unmarshal(h.Data, &t.rollout)
+		if t.rollout.Reason != nil {
+			code(t.rollout.Reason.Code)
+			t.gist = t.rollout.Reason.Code
+		}
+		w.operatorHears(h.Type, h.Subject, t)
+	}
+	if err != nil {
+		w.breaks(notTold, "%s cannot be read: %v", h.ID, err)
+	}
+	if old, again := w.told.first[h.ID]; again {
+		if old.gist != t.gist && h.Type != events.TypeRefused && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
+			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.gist, t.gist)
+		}
+		return t.gist
+	}
+	w.told.first[h.ID] = t
+	if id := cmp.Or(t.finished.RequestID, t.rollout.RolloutID); t.finished.Digest != "" || t.rollout.Digest != "" && t.rollout.PlanDigest == "" {
+		w.told.ended[id] = true
+	}
+	w.told.order = append(w.told.order, h.ID)
+	if h.Type == events.RolloutResumed.Type() {
+		w.told.resume[t.rollout.RolloutID]++
+		if k := w.works[t.rollout.RolloutID]; k != nil && w.told.resume[k.id] > k.resumes {
+			w.breaks(resumedWhilePaused, "%s is told to have resumed %d times, and did %d times", k.id, w.told.resume[k.id], k.resumes)
+		}
+	}
+	return t.gist
+}
+
+// reused asks whether a release that is told to be another one under the same id
+// was ever sent with another image.
+func (w *world) reused(reason string) {
+	images := map[string]bool{}
+	for _, m := range w.s.Messages {
+		if m.Kind == "release" && strings.Contains(reason, "release "+m.ID+" ") {
+			data, _ := json.Marshal(m.Images)
+			images[string(data)] = true
+		}
+	}
+	if len(images) == 1 {
+		w.breaks(falseReuse, "%s, and it was not", reason)
+	}
+}
+
+// finish holds what happened against what is promised, when all is over.
+func (w *world) finish() {
+	if w.lastWords != "" {
+		return
+	}
+	finals := map[wipe][]telling{}
+	for _, id := range w.told.order {
+		t := w.told.first[id]
+		if o := t.outcome; t.typ == events.TypeOutcome && !o.DryRun && o.Status != "deferred" && o.Status != "accepted" {
+			at := wipe{o.RequestID, o.DesktopID}
+			finals[at] = append(finals[at], t)
+		}
+	}
+	for _, k := range w.workList() {
+		w.finishWork(k, finals)
+	}
+	for _, m := range w.s.Messages {
+		if k := w.works[m.ID]; k != nil && m.DryRun && !m.Planned {
+			w.breaks(dryRunActs, "request %s was for show only, and was opened", m.ID)
+		}
+		if m.Kind == "request" && !m.DryRun && m.Raw == "" && !w.s.NoJournal && w.works[m.ID] == nil && !w.excused(m.ID) {
+			w.breaks(neverOpened, "request %s was never opened", m.ID)
+		}
+	}
+	for _, id := range w.ids {
+		m := w.machine(id)
+		if m.held && !m.gone {
+			w.breaks(leftInMaintenance, "%s was left in maintenance mode", id)
+		}
+		if m.halted && !m.gone && m.now.Status == desktop.Stopped {
+			w.breaks(leftStopped, "%s was left stopped", id)
+		}
+	}
+	for key, n := range w.bytes {
+		if most := 200_000 + 2_000*w.count; n > most {
+			w.breaks(journalGrows, "journal %s has %d bytes", key, n)
+		}
+	}
+}
+
+// excused says whether nothing at all was heard of a request because the queue
+// lost it, or it was answered with a refusal of the whole.
+func (w *world) excused(id string) bool {
+	if w.seen["Redelivery of "+id] > 0 {
+		return true
+	}
+	for _, t := range w.told.first {
+		if t.typ == events.TypeRefused || t.typ == events.TypeOutcome && t.outcome.RequestID == id && t.outcome.Status == "refused" {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) finishWork(k *work, finals map[wipe][]telling) {
+	if !k.closed && w.s.NoQueue {
+		return // nothing wakes it
+	}
+	if !k.closed {
+		w.breaks(notEnded, "%s is left open: %s", k.id, k.describe())
+		return
+	}
+	var ids []string
+	for _, id := range k.order {
+		p, got := k.desktops[id], finals[wipe{k.id, id}]
+		switch {
+		case len(got) == 0:
+			w.breaks(notTold, "%s of %s ended as %s %s, and nobody was told", id, k.id, p.status, p.code)
+			continue
+		case len(got) > 1+p.retried:
+			w.breaks(endedTwice, "%s of %s ended %d times with %d retries: %s and %s", id, k.id, len(got), p.retried, got[0].id, got[len(got)-1].id)
+			continue
+		}
+		last := got[0]
+		for _, g := range got {
+			if g.outcome.Status == p.status {
+				last = g
+			}
+		}
+		ids = append(ids, last.id)
+		w.truth(k, id, last)
+	}
+	w.summary(k, ids)
+	if s := k.superseded; s != "" && w.works[s] == nil {
+		enrolled := false
+		for _, log := range w.logs {
+			enrolled = enrolled || slices.ContainsFunc(log, func(e enrolment) bool { return e.id == s })
+		}
+		if !enrolled {
+			w.breaks(supersededByNothing, "%s was superseded by %s, which does not exist", k.id, s)
+		}
+	}
+}
+
+// truth holds a final outcome against what really happened.
+func (w *world) truth(k *work, id string, t telling) {
+	if t.outcome.Status != "completed" {
+		return
+	}
+	image := k.image
+	if k.undoes != "" {
+		image = k.back[id]
+	}
+	m := w.machines[id]
+	if m == nil || slices.ContainsFunc(m.record, func(e entry) bool { return e.to == cmp.Or(image, e.from) }) {
+		return // whoever did it: ECD's records do not say
+	}
+	if image == "" {
+		w.breaks(resetUntrue, "%s of %s is said to be completed, and was never reset", id, k.id)
+	} else {
+		w.breaks(completedUntrue, "%s of %s is said to be completed, and was never rebuilt to %q", id, k.id, image)
+	}
+}
+
+// summary looks for what is said when a work ends, and holds its digest against
+// the outcomes.
+func (w *world) summary(k *work, ids []string) {
+	n := 0
+	want := events.Digest(ids)
+	for _, id := range w.told.order {
+		t := w.told.first[id]
+		switch {
+		case t.typ == events.TypeFinished && t.finished.RequestID == k.id && !strings.HasSuffix(id, "/dryrun"):
+			if n++; t.finished.Digest != want {
+				w.breaks(wrongDigest, "the summary of %s has another digest than its outcomes", k.id)
+			}
+			if t.finished.Desktops != len(k.order) {
+				w.breaks(wrongDigest, "the summary of %s counts %d desktops of %d", k.id, t.finished.Desktops, len(k.order))
+			}
+		case t.rollout.RolloutID == k.id && t.rollout.Digest != "" && !strings.HasSuffix(t.typ, ".plan.v1"):
+			if n++; k.retries == 0 && t.rollout.Digest != want {
+				w.breaks(wrongDigest, "the end of %s has another digest than its outcomes", k.id)
+			}
+			if t.rollout.Reason == nil && k.undoes == "" && w.static() && !k.request() {
+				for _, id := range w.ids {
+					if m := w.machines[id]; k.desktops[id] == nil && !m.gone && w.member(m, k.fleet) {
+						w.breaks(rolloutUntrue, "%s is said to have gone over the fleet, and %s had no turn", k.id, id)
+					}
+				}
+			}
+		}
+	}
+	if n != 1 {
+		w.breaks(notTold, "%s has %d endings", k.id, n)
+	}
+}
+
+// member says whether a desktop belongs to the fleet by the last fleets.yaml.
+func (w *world) member(m *machine, name string) bool {
+	if len(w.fleets) == 0 {
+		return false
+	}
+	f, in := w.fleets[len(w.fleets)-1].Of(m.now)
+	return in && f.Name == name
+}
+
+var _ = journal.Key

@@ -1,0 +1,315 @@
+package simulation
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A record is one line of a journal, as far as the judge reads it. It is read
+// from the JSON, as an auditor would.
+type record struct {
+	Kind string
+	At   time.Time
+	By   string
+	Work *struct {
+		ID, ImageID, Fleet, ReleaseID, Undoes string
+		ImageMade                             time.Time
+		Desktops                              []string
+		Consent                               []string
+		Back                                  map[string][]string
+	}
+	Call     string
+	Desktops []string
+	From     []string
+	Outcomes []struct {
+		Status, Code string
+		Desktops     []string
+	}
+	Wave, Size, Waves int
+	Digest            string
+	Reason            *struct {
+		Code  string
+		Until *time.Time
+	}
+	Action, Who, Message string
+	N                    int
+}
+
+func decodeRecords(lines []byte) []record {
+	var out []record
+	for line := range strings.Lines(string(lines)) {
+		var r record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			panic(fmt.Sprintf("a line of the journal cannot be read: %v: %s", err, line))
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// A work is a request or a rollout as its journal tells of it.
+type work struct {
+	id, key    string
+	fleet      string
+	image      string
+	made       time.Time
+	undoes     string
+	consent    []string
+	back       map[string]string
+	opened     time.Time
+	order      []string
+	desktops   map[string]*progress
+	waves      []waveOf
+	planned    int
+	size       int
+	paused     bool
+	halted     string
+	aborted    bool
+	superseded string
+	closed     bool
+	digest     string
+	waiting    string
+	waitedFor  map[string]bool
+	approvals  int
+	retries    int
+	resumes    int // how often somebody made it go on
+	tickN      int
+	stood      bool // it stood still at some time, for whatever reason
+	controls   map[string]bool
+}
+
+type waveOf struct {
+	n, size, at int // at: how many desktops had come before it
+	ended       bool
+	endedAt     time.Time
+	approved    bool
+	desktops    []string
+}
+
+// progress is one desktop under a work.
+type progress struct {
+	wave      int
+	phase     string // "", begun, accepted or final
+	call, by  string
+	from      string
+	begun     int
+	status    string
+	code      string
+	denials   int       // by ECD, for its status
+	inUse     time.Time // when it was first found in use
+	finals    int
+	finalAt   time.Time
+	retried   int
+	accepted  time.Time
+	wipedAt   time.Time
+	restarted time.Time // when a retry set it back
+}
+
+func (k *work) request() bool { return k.fleet == "" }
+
+func (k *work) describe() string {
+	var out []string
+	for _, id := range k.order {
+		p := k.desktops[id]
+		if p.phase != "final" {
+			out = append(out, strings.TrimSpace(id+" "+cmpOr(p.phase, "pending")+" "+p.code))
+		}
+	}
+	for what, is := range map[string]bool{"paused": k.paused, "halted " + k.halted: k.halted != "", "aborted": k.aborted,
+		"superseded by " + k.superseded: k.superseded != "", "waiting " + k.waiting: k.waiting != ""} {
+		if is {
+			out = append(out, what)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func (w *world) workList() []*work {
+	var out []*work
+	for _, id := range slices.Sorted(maps.Keys(w.works)) {
+		out = append(out, w.works[id])
+	}
+	return out
+}
+
+// An enrolment is a rollout in its fleet's log.
+type enrolment struct {
+	id, image, undoes string
+	made              time.Time
+}
+
+// wrote takes one line of a journal that was just written.
+func (w *world) wrote(key string, r *record, by *invocation) {
+	if strings.HasPrefix(key, "fleet/") {
+		if r.Kind == "opened" && r.Work != nil {
+			w.enrolled(key, enrolment{r.Work.ID, r.Work.ImageID, r.Work.Undoes, r.Work.ImageMade})
+		}
+		return
+	}
+	k := w.byKey[key]
+	if k == nil {
+		if r.Kind != "opened" || r.Work == nil {
+			return
+		}
+		k = &work{id: r.Work.ID, key: key, fleet: r.Work.Fleet, image: r.Work.ImageID, made: r.Work.ImageMade, undoes: r.Work.Undoes,
+			consent: r.Work.Consent, opened: time.Now(), desktops: map[string]*progress{}, back: map[string]string{}, waitedFor: map[string]bool{}, controls: map[string]bool{}}
+		for image, ids := range r.Work.Back {
+			for _, id := range ids {
+				k.back[id] = image
+			}
+		}
+		for _, id := range r.Work.Desktops {
+			k.order = append(k.order, id)
+			k.desktops[id] = &progress{wave: 1}
+		}
+		w.byKey[key], w.works[k.id] = k, k
+		return
+	}
+	w.audit(k, r, by)
+	k.apply(r)
+}
+
+func (k *work) stopped() bool {
+	return k.paused || k.halted != "" || k.aborted || k.superseded != "" || k.closed
+}
+
+// apply folds a line.
+func (k *work) apply(r *record) {
+	switch r.Kind {
+	case "wave":
+		if n := len(k.waves); n > 0 && r.Wave <= k.waves[n-1].n {
+			return
+		}
+		k.waves = append(k.waves, waveOf{n: r.Wave, size: r.Size, at: len(k.order), desktops: r.Desktops})
+		k.planned, k.size, k.waiting = r.Waves, r.Size, ""
+		for _, id := range r.Desktops {
+			if k.desktops[id] == nil {
+				k.order = append(k.order, id)
+				k.desktops[id] = &progress{wave: r.Wave}
+			}
+		}
+	case "wave-ended":
+		if n := len(k.waves); n > 0 && k.waves[n-1].n == r.Wave && !k.waves[n-1].ended {
+			k.waves[n-1].ended, k.waves[n-1].endedAt, k.waiting = true, r.At, ""
+		}
+	case "begun":
+		for i, id := range r.Desktops {
+			if p := k.desktops[id]; p != nil {
+				p.phase, p.call = "begun", r.Call
+				p.begun++
+				if p.from == "" && i < len(r.From) {
+					p.from = r.From[i]
+				}
+			}
+		}
+		k.waiting = ""
+	case "again":
+		for _, id := range r.Desktops {
+			if p := k.desktops[id]; p != nil && p.phase == "begun" {
+				p.phase = ""
+			}
+		}
+	case "ended", "settled":
+		for _, g := range r.Outcomes {
+			for _, id := range g.Desktops {
+				k.outcome(r, g.Status, g.Code, id)
+			}
+		}
+	case "waiting":
+		k.stood = true
+		if r.Reason != nil {
+			k.waiting = r.Reason.Code
+			k.waitedFor[r.Reason.Code] = true
+		}
+	case "halted":
+		k.stood = true
+		k.halted = "halted"
+		if r.Reason != nil {
+			k.halted = r.Reason.Code
+		}
+	case "superseded":
+		if k.superseded == "" {
+			k.superseded = r.Who
+		}
+	case "closed":
+		k.closed, k.digest = true, r.Digest
+	case "tick":
+		k.tickN = max(k.tickN, r.N)
+	case "control":
+		k.control(r)
+	}
+}
+
+func (k *work) outcome(r *record, status, code, id string) {
+	p := k.desktops[id]
+	if p == nil {
+		return
+	}
+	switch {
+	case r.Kind == "ended" && (p.phase != "begun" || p.call != r.Call),
+		r.Kind == "settled" && p.phase == "final",
+		r.Kind == "settled" && status == "accepted" && p.phase != "begun",
+		r.Kind == "settled" && status == "completed" && p.phase != "accepted",
+		r.Kind == "settled" && (status == "skipped" || status == "refused" || status == "deferred") && p.phase != "":
+		return
+	}
+	p.status, p.code = status, code
+	switch status {
+	case "accepted":
+		p.phase, p.accepted = "accepted", time.Now()
+	case "deferred":
+		if r.Kind == "ended" && code != "OutcomeUnknown" {
+			p.phase = ""
+		}
+		if code == "SessionWait" && p.inUse.IsZero() {
+			p.inUse = r.At
+		}
+	default:
+		p.phase, p.finalAt = "final", time.Now()
+		p.finals++
+	}
+}
+
+func (k *work) control(r *record) {
+	if r.Message != "" {
+		if k.controls[r.Message] {
+			return
+		}
+		k.controls[r.Message] = true
+	}
+	switch r.Action {
+	case "pause":
+		k.paused, k.stood = true, true
+	case "resume":
+		k.paused, k.halted, k.waiting = false, "", ""
+		k.resumes++
+	case "approve":
+		k.approvals++
+		if n := len(k.waves); n > 0 {
+			k.waves[n-1].approved = true
+		}
+	case "abort":
+		k.aborted = true
+	case "retry":
+		k.retries++
+		if !k.paused {
+			k.resumes++
+		}
+		k.halted, k.waiting = "", ""
+		for _, p := range k.desktops {
+			if p.phase == "final" && p.status == "failed" {
+				p.phase, p.inUse, p.denials = "", time.Time{}, 0
+				p.retried++
+				p.restarted = time.Now()
+				if n := len(k.waves); n > 0 {
+					k.waves[n-1].ended, k.waves[n-1].approved = false, false
+				}
+			}
+		}
+	}
+}

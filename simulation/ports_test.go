@@ -1,0 +1,359 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/journal"
+)
+
+// log is the journal: appends are atomic, and may be confirmed late or never.
+type log struct{ *world }
+
+var _ journal.Store = (*log)(nil)
+
+// Read takes its time for the logs of fleets. For the journals of works it takes
+// none: the handler holds a lock while it reads them, and the fake clock does not
+// pass for whoever waits for a lock.
+func (l *log) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	i := of(ctx)
+	label := "Read " + key
+	if strings.HasPrefix(key, "fleet/") {
+		var lines []byte
+		var length int64
+		var err error
+		h := l.call(ctx, label, true, func() { lines, length, err = l.store.Read(context.Background(), key, from) })
+		switch {
+		case h.dead:
+			return nil, 0, errDead
+		case h.what != "":
+			return nil, 0, errors.New("reading: connection refused")
+		}
+		return lines, length, err
+	}
+	l.mu.Lock()
+	if i.on.dead {
+		l.mu.Unlock()
+		return nil, 0, errDead
+	}
+	l.seen[label]++
+	k := l.strikeAt(label, l.seen[label], newDice(l.s.Seed, label, l.seen[label]))
+	if k.What == fails || k.What == lostBefore || k.What == lostAfter {
+		l.note(i.id, label, "fails")
+		l.mu.Unlock()
+		return nil, 0, errors.New("reading: connection refused")
+	}
+	l.mu.Unlock()
+	return l.store.Read(ctx, key, from)
+}
+
+func (l *log) Keys(ctx context.Context, prefix string) ([]string, error) {
+	if of(ctx).on.dead {
+		return nil, errDead
+	}
+	return l.store.Keys(ctx, prefix)
+}
+
+func (l *log) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	if of(ctx).on.dead {
+		return nil, errDead
+	}
+	return l.store.Some(ctx, prefix, after, limit)
+}
+
+func (l *log) Forget(ctx context.Context, key string) error {
+	var err error
+	h := l.call(ctx, "Forget "+key, false, func() { err = l.store.Forget(context.Background(), key) })
+	switch {
+	case h.dead:
+		return errDead
+	case h.what == "":
+		return err
+	}
+	return errors.New("deleting: unexpected EOF")
+}
+
+func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	lines = bytes.Clone(lines)
+	records := decodeRecords(lines)
+	var label strings.Builder
+	label.WriteString("Append " + key)
+	for _, r := range records {
+		label.WriteString(" " + r.Kind)
+	}
+	var length int64
+	var err error
+	by := of(ctx)
+	h := l.call(ctx, label.String(), false, func() {
+		if length, err = l.store.Append(context.Background(), key, at, lines); err != nil {
+			l.note(by.id, label.String(), err.Error())
+			return
+		}
+		l.bytes[key] += len(lines)
+		if strings.HasPrefix(key, journal.OpenPrefix) {
+			var entry struct{ ID string }
+			_ = json.Unmarshal(lines, &entry)
+			l.indexed[entry.ID] = true
+		}
+		for n := range records {
+			l.wrote(key, &records[n], by)
+		}
+	})
+	switch {
+	case h.dead:
+		return 0, errDead
+	case h.what == "":
+		return length, err
+	case h.what == fails || h.what == throttles:
+		return 0, errors.New("appending: connection refused")
+	}
+	// The adapter reads what is there when an answer is lost. It may find it.
+	return 0, fmt.Errorf("appending: %w", journal.ErrUnsettled)
+}
+
+// queue delivers at least once, in any order, some messages together.
+type queue struct{ *world }
+
+var _ handler.Queue = (*queue)(nil)
+
+type message struct {
+	id      string
+	body    []byte
+	head    head
+	visible time.Time
+	got     int // how often it was delivered
+}
+
+type head struct {
+	ID, Type, Subject string
+	Data              json.RawMessage
+	tick              int
+}
+
+func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	body = bytes.Clone(body)
+	h := headOf(body)
+	by := of(ctx)
+	label := "Send " + cmpOr(h.Subject, h.ID)
+	if h.tick > 0 {
+		label += fmt.Sprintf(" tick %d", h.tick)
+	}
+	return q.call(ctx, label, false, func() {
+		q.note(by.id, label, "comes in "+delay.Round(time.Second).String())
+		if !takes(body) {
+			q.breaks(bodyNotTaken, "%s: MNS does not take a message of %d bytes", label, len(body))
+		}
+		q.putAs(h, body, delay)
+		q.sent++
+		q.countTicks(h)
+	}).callError("SendMessage")
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func headOf(body []byte) head {
+	var h head
+	_ = json.Unmarshal(body, &h)
+	if h.Type == events.TypeTick {
+		if _, n, found := bytes.Cut(h.Data, []byte(`"n":`)); found {
+			end := bytes.IndexAny(n, ",}")
+			h.tick, _ = strconv.Atoi(string(n[:max(end, 0)]))
+		}
+	}
+	return h
+}
+
+// put places a message on the queue.
+func (w *world) put(body []byte, delay time.Duration) { w.putAs(headOf(body), body, delay) }
+
+func (w *world) putAs(h head, body []byte, delay time.Duration) {
+	w.seen["message"]++
+	m := &message{id: fmt.Sprintf("m%d", w.seen["message"]), body: body, head: h, visible: time.Now().Add(delay)}
+	// A message may come later than asked for.
+	label := "Delivery of " + cmpOr(h.Subject, h.ID)
+	w.seen[label]++
+	if k := w.strikeAt(label, w.seen[label], newDice(w.s.Seed, label, w.seen[label])); k.What == isLate {
+		m.visible = m.visible.Add(k.For.d())
+		w.note("", label, "comes "+k.For.String()+" late")
+	} else if k.What == vanishes && w.mayVanish(m) {
+		w.note("", label, "never comes")
+		w.poke()
+		return
+	} else if k.What == twice {
+		again := *m
+		again.visible = again.visible.Add(k.For.d())
+		w.messages = append(w.messages, &again)
+		w.note("", label, "comes twice")
+	}
+	w.messages = append(w.messages, m)
+	w.poke()
+}
+
+// mayVanish says whether a message is of a work that the timer finds again: the
+// latest rollout of a fleet, or a request that stands in the index of open ones.
+func (w *world) mayVanish(m *message) bool {
+	k := w.works[m.head.Subject]
+	return w.s.Sweep && m.head.Type == events.TypeTick && k != nil && (!k.request() || w.indexed[k.id])
+}
+
+// take chooses some messages that are due: those that came together, at most
+// three, in any order.
+func (w *world) take() []*message {
+	now := time.Now()
+	var due []*message
+	for _, m := range w.messages {
+		if !m.visible.After(now) {
+			due = append(due, m)
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	d := newDice(w.s.Seed, "delivery", w.count)
+	if w.s.Window > 0 { // wait for what comes soon
+		first := due[0].visible
+		for _, m := range due {
+			if m.visible.Before(first) {
+				first = m.visible
+			}
+		}
+		if now.Before(first.Add(w.s.Window.d())) && len(due) < 3 {
+			for _, m := range w.messages {
+				if m.visible.After(now) && !m.visible.After(first.Add(w.s.Window.d())) {
+					return nil // another is on its way: it comes along
+				}
+			}
+		}
+	}
+	for n := range due {
+		o := n + d.n(len(due)-n)
+		due[n], due[o] = due[o], due[n]
+	}
+	n := 1 + d.n(min(len(due), 3))
+	if w.s.Window > 0 {
+		n = min(len(due), 3)
+	}
+	due = due[:n]
+	w.messages = slices.DeleteFunc(w.messages, func(m *message) bool { return slices.Contains(due, m) })
+	for _, m := range due {
+		m.got++
+	}
+	return due
+}
+
+// putBack takes messages whose delivery failed.
+func (w *world) putBack(list []*message) {
+	for _, m := range list {
+		d, luck := newDice(w.s.Seed, "back "+cmpOr(m.head.ID, m.id), m.got), newDice(w.s.Seed, "forgotten "+cmpOr(m.head.ID, m.id), m.got)
+		if w.strikesIf("Redelivery of "+cmpOr(m.head.ID, m.head.Subject), forgets, func() bool { return w.mayForget(m) && luck.one(2) }) {
+			w.note("", "forgotten", m.id+" "+cmpOr(m.head.ID, m.head.Subject))
+			continue
+		}
+		again := *m
+		again.visible = time.Now().Add(d.between(0, minute).d())
+		w.messages = append(w.messages, &again)
+	}
+	w.poke()
+}
+
+// mayForget says whether the platform may give up on a message whose delivery
+// failed: when a tick for the same work is on the queue.
+func (w *world) mayForget(m *message) bool {
+	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {
+		return false
+	}
+	k := w.works[m.head.Subject]
+	if k == nil {
+		return false
+	}
+	return slices.ContainsFunc(w.messages, func(o *message) bool {
+		return o != m && o.head.Subject == m.head.Subject && o.head.Type == events.TypeTick && o.head.tick >= max(k.tickN, 1)
+	})
+}
+
+// payload is what the trigger delivers.
+func payload(list []*message) []byte {
+	if len(list) == 1 {
+		return list[0].body
+	}
+	var out bytes.Buffer
+	for i, m := range list {
+		out.WriteByte("[,"[min(i, 1)])
+		out.Write(m.body)
+	}
+	out.WriteByte(']')
+	return out.Bytes()
+}
+
+func describe(list []*message) string {
+	var out []string
+	for _, m := range list {
+		text := strings.TrimPrefix(m.head.Type, "regild.")
+		if text == "" {
+			text = "a timer, or a bare message"
+		}
+		text += " " + cmpOr(m.head.Subject, m.head.ID)
+		if m.head.tick > 0 {
+			text += fmt.Sprintf(" %d", m.head.tick)
+		}
+		if m.got > 1 {
+			text += " (again)"
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, " and ")
+}
+
+// topic is what the world is told.
+type topic struct{ *world }
+
+var _ handler.Topic = (*topic)(nil)
+
+func (t *topic) Publish(ctx context.Context, body []byte, tag string) error {
+	body = bytes.Clone(body)
+	h := headOf(body)
+	var refused error
+	err := t.call(ctx, "Publish "+h.ID, false, func() {
+		if !takes(body) {
+			refused = fmt.Errorf("MNS does not take a message of %d bytes", len(body))
+			t.breaks(bodyNotTaken, "Publish %s: MNS does not take it: %d bytes", h.ID, len(body))
+			return
+		}
+		if gist := t.hear(h); gist != "" {
+			t.trace[len(t.trace)-1].what += " (" + gist + ")"
+		}
+	}).callError("PublishMessage")
+	if err == nil {
+		err = refused
+	}
+	return err
+}
+
+// takes says whether MNS takes a body: XML carries it (production Char of XML
+// 1.0), and it has at most 64 KB.
+func takes(body []byte) bool {
+	if len(body) > 64<<10 {
+		return false
+	}
+	for _, r := range string(body) {
+		ok := r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
