@@ -107,8 +107,9 @@ type decider struct {
 	open     int // desktops that are not Final after this decision
 	kept     int // desktops that are Final and still ours to release or start
 	want     map[any]bool
-	planning bool    // nothing is begun: see snapshots
-	vain     *Unread // why something could not be had, for a plan
+	running  map[string]bool // desktops that we had stopped, and that run again
+	planning bool            // nothing is begun: see snapshots
+	vain     *Unread         // why something could not be had, for a plan
 }
 
 func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
@@ -276,10 +277,22 @@ func (d *decider) again(t time.Time) {
 // settle gives a desktop a final outcome that follows from the facts.
 func (d *decider) settle(x *Desktop, status events.Status, code, message string) {
 	d.group(x, groupKey{Gist: Gist{status, code, message}, at: d.now.t})
-	if x.Held || x.Stopped {
+	if x.Held || x.Stopped && !d.running[x.ID] {
 		d.kept++
 		d.again(d.now.t)
 	}
+}
+
+// runs notes that a desktop that we had stopped runs again by its rebuild.
+func (d *decider) runs(x *Desktop, now *desktop.Desktop) {
+	if !x.Stopped || now.Status != desktop.Running {
+		return
+	}
+	d.mark(KindStarted, x, d.now.t)
+	if d.running == nil {
+		d.running = map[string]bool{}
+	}
+	d.running[x.ID] = true
 }
 
 // accept notes that ECD shows, at the time at which it was asked, that a rebuild

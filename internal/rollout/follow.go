@@ -154,6 +154,7 @@ func (d *decider) follow(x *Desktop) {
 	}
 	switch {
 	case here:
+		d.runs(x, now)
 		d.prove(x, fact)
 		return
 	case still && now.ImageID != x.From && now.ImageID != spec.ImageID:

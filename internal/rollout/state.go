@@ -538,8 +538,8 @@ func (s *State) outcome(r *Record, g Group, id string) {
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
 		}
-		if g.Status == events.StatusCompleted || d.Touched && s.Work.AfterStatus == desktop.Stopped {
-			d.Stopped = false // the rebuild left it as asked; one that failed may have left it as it was
+		if d.Touched && s.Work.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Work.AfterStatus != "" {
+			d.Stopped = false // it is as asked; else it is ours to start, if it does not run
 		}
 	}
 	o.Attempt = d.Attempt
