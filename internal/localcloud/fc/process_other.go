@@ -2,7 +2,11 @@
 
 package fc
 
-import "os/exec"
+import (
+	"os/exec"
+
+	"github.com/regild/regild/internal/localcloud/sockets"
+)
 
 // isolate does nothing where the system has no way to have a process die with
 // its parent.
@@ -10,3 +14,8 @@ func isolate(*exec.Cmd) {}
 
 // peakRSS cannot be told of a live process here.
 func peakRSS(int) int64 { return 0 }
+
+// freeze does nothing where the system does not tell whose a connection is.
+func (*instance) freeze(func(string, []sockets.Connection)) {}
+
+func (*instance) thaw() {}
