@@ -262,6 +262,70 @@ func TestAnObjectThatIsNoLogIsDamaged(t *testing.T) {
 	})
 }
 
+func TestABucketInWhichNoLogCanBeKeptIsNamedByWhatIsWrongWithIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings   oss.BucketSettings
+		call       func(*testing.T, journal.Store) error
+		code, want string
+	}{
+		"under WORM": {oss.BucketSettings{RetentionDays: 1}, func(t *testing.T, s journal.Store) error {
+			_, err := s.Append(t.Context(), key, mustAppend(t, s, 0, "first\n"), []byte("second\n"))
+			return err
+		}, "FileImmutable", "the bucket has a retention policy (WORM)"},
+		"archived": {oss.BucketSettings{StorageClass: "Archive"}, func(t *testing.T, s journal.Store) error {
+			mustAppend(t, s, 0, "first\n")
+			_, _, err := s.Read(t.Context(), key, 0)
+			return err
+		}, "InvalidObjectState", "the log is in an archive storage class"},
+		"cold": {oss.BucketSettings{StorageClass: "ColdArchive"}, func(t *testing.T, s journal.Store) error {
+			_, err := s.Append(t.Context(), key, 0, []byte("first\n"))
+			return err
+		}, "OperationNotSupported", "the bucket is of an archive storage class"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			c.SetBucket(bucket, test.settings)
+			err := test.call(t, c.open(t))
+			call, ok := errors.AsType[*desktop.CallError](err)
+			if !ok || call.Fate != desktop.Refused || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
+				t.Errorf("got %v, want a refusal with code %s", err, test.code)
+			}
+			if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "keep the journal in a bucket") {
+				t.Errorf("got %v, want it to say: %s", err, test.want)
+			}
+			if n := c.faults.Count("oss", "AppendObject") + c.faults.Count("oss", "GetObject"); n > 2 {
+				t.Errorf("calls: got %d, want no second attempt", n)
+			}
+		})
+	}
+}
+
+func TestALogInAVersionedBucketIsALogLikeAnyOther(t *testing.T) {
+	for _, versioning := range []string{"Enabled", "Suspended"} {
+		t.Run(versioning, func(t *testing.T) {
+			c := newCloud(t)
+			c.SetBucket(bucket, oss.BucketSettings{Versioning: versioning})
+			s := c.open(t)
+			mustAppend(t, s, mustAppend(t, s, 0, "first\n"), "second\n")
+			if lines, _, err := s.Read(t.Context(), key, 0); string(lines) != "first\nsecond\n" || err != nil {
+				t.Errorf("reading: got %q, %v", lines, err)
+			}
+			// A lifecycle rule removes it: what remains are a delete marker and a past version.
+			c.Remove(bucket, object(key))
+			if lines, length, err := s.Read(t.Context(), key, 0); lines != nil || length != 0 || err != nil {
+				t.Errorf("reading what is gone: got %q, %d, %v; want an empty log", lines, length, err)
+			}
+			if _, _, err := s.Read(t.Context(), key, 13); !errors.Is(err, journal.ErrShrunk) {
+				t.Errorf("reading on: got %v, want ErrShrunk", err)
+			}
+			if keys, err := s.Keys(t.Context(), ""); len(keys) != 0 || err != nil {
+				t.Errorf("listing: got %q, %v; want none", keys, err)
+			}
+			mustAppend(t, s, 0, "anew\n")
+		})
+	}
+}
+
 func TestReadingOnAsksOnlyForWhatIsNew(t *testing.T) {
 	c := newCloud(t)
 	var sent []int64
