@@ -102,7 +102,7 @@ bench: build
 	GO='$(GO)' .ci/each bench Benchmark -count=$(or $(COUNT),1) -timeout=0 -run='^$$' -benchmem -bench
 .PHONY: bench
 
-# Drive the local cloud with npm clients that nobody here wrote.
+# Drive the local cloud with npm clients that nobody here wrote, and with the OSS SDK's own tests.
 conformance: conformance/node_modules
 	$(GO) test -tags conformance -count=1 ./conformance
 .PHONY: conformance
