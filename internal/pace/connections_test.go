@@ -76,7 +76,9 @@ func TestADialThatOutlastsARenewalServesNobodyAfterIt(t *testing.T) {
 	}()
 	<-dialling
 	cancel() // the call is given up, its dial goes on
-	<-gone
+	if err := <-gone; err == nil {
+		t.Error("a call that was given up succeeded")
+	}
 	c.dial = (&net.Dialer{}).DialContext
 	c.Renew() // the process was frozen
 	localEnd(t, c, server.URL)
