@@ -1,8 +1,10 @@
 package localcloud
 
 import (
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -31,16 +33,20 @@ type HoleCount struct {
 // listen returns l with its connections known to h.
 func (h *holes) listen(l net.Listener) net.Listener { return &holeListener{l, h} }
 
-// swallow makes black holes of an instance's connections, and lets go of those
-// that it had before: by now it cannot mean them any more.
-func (h *holes) swallow(instance string, open []sockets.Connection) {
-	unsent, _ := sockets.Unsent()
+// swallow makes black holes of the connections of an instance, which is the
+// process pid, and lets go of those that it had before: by now it cannot mean
+// them any more.
+func (h *holes) swallow(instance string, pid int) {
 	h.mu.Lock()
+	open := slices.Collect(maps.Keys(h.open))
 	over := h.dead[instance]
-	for _, c := range over {
-		h.lost += c.lost(unsent)
-	}
-	h.dig(instance, open)
+	h.mu.Unlock()
+	// What cannot be found out leaves connections as they are.
+	own, _ := sockets.Of(pid, open)
+	lost := lost(over)
+	h.mu.Lock()
+	h.lost += lost
+	h.dig(instance, own)
 	h.mu.Unlock()
 	for _, c := range over {
 		_ = c.SetLinger(0)
@@ -48,16 +54,16 @@ func (h *holes) swallow(instance string, open []sockets.Connection) {
 	}
 }
 
-// dig makes black holes of those connections that lead to us; h.mu is held.
-func (h *holes) dig(instance string, open []sockets.Connection) {
+// dig makes black holes of an instance's connections; h.mu is held.
+func (h *holes) dig(instance string, own []sockets.Connection) {
 	if h.dead == nil {
 		h.dead = map[string][]*holeConn{}
 	}
 	h.dead[instance] = nil
-	for _, end := range open {
+	for _, end := range own {
 		c := h.open[end]
 		if c == nil {
-			continue // not to us
+			continue // closed meanwhile
 		}
 		c.hole.Store(true)
 		dropAll(c.TCPConn)
@@ -67,17 +73,29 @@ func (h *holes) dig(instance string, open []sockets.Connection) {
 	}
 }
 
-// count tells of all holes so far.
-func (h *holes) count() HoleCount {
-	unsent, _ := sockets.Unsent()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	n := HoleCount{h.made, h.lost}
-	for _, dead := range h.dead {
-		for _, c := range dead {
-			n.Lost += c.lost(unsent)
+// lost counts the black holes into which the client has sent anything. Its own
+// end of a connection counts one byte, which is none of a request's.
+func lost(dead []*holeConn) (n int) {
+	ends := make([]sockets.Connection, 0, len(dead))
+	for _, c := range dead {
+		ends = append(ends, c.end)
+	}
+	unsent, _ := sockets.Unsent(ends)
+	for _, bytes := range unsent {
+		if bytes > 1 {
+			n++
 		}
 	}
+	return n
+}
+
+// count tells of all holes so far.
+func (h *holes) count() HoleCount {
+	h.mu.Lock()
+	n := HoleCount{h.made, h.lost}
+	dead := slices.Concat(slices.Collect(maps.Values(h.dead))...)
+	h.mu.Unlock()
+	n.Lost += lost(dead)
 	return n
 }
 
@@ -149,13 +167,4 @@ func (c *holeConn) Close() error {
 		}
 	})
 	return c.TCPConn.Close()
-}
-
-// lost says, as 1 or 0, whether the client has sent anything into the hole. Its
-// own end of the connection counts one byte, which is none of a request's.
-func (c *holeConn) lost(unsent map[sockets.Connection]int64) int {
-	if unsent[c.end] > 1 {
-		return 1
-	}
-	return 0
 }

@@ -62,7 +62,6 @@ import (
 	"github.com/regild/regild/internal/localcloud/fc"
 	"github.com/regild/regild/internal/localcloud/mns"
 	"github.com/regild/regild/internal/localcloud/oss"
-	"github.com/regild/regild/internal/localcloud/sockets"
 )
 
 // Names that every local cloud has; Env tells the function of them.
@@ -302,10 +301,11 @@ func (c *Cloud) Env() []string { return append([]string(nil), c.env...) }
 // are made up anew for each cloud, and temporary ones: they come with a token.
 func (c *Cloud) Keys() fc.Keys { return c.keys }
 
-// Sever makes black holes of an instance's connections to this cloud: what it
-// sends through them from now on is neither answered nor acknowledged nor
-// refused. It is the fc.Function.Freeze of a function that this cloud starts.
-func (c *Cloud) Sever(instance string, open []sockets.Connection) { c.holes.swallow(instance, open) }
+// Sever makes black holes of the connections that an instance of the function,
+// the process pid, has to this cloud: what it sends through them from now on is
+// neither answered nor acknowledged nor refused. It is the fc.Function.Freeze of
+// a function that this cloud starts.
+func (c *Cloud) Sever(instance string, pid int) { c.holes.swallow(instance, pid) }
 
 // BlackHoles tells what became of the connections that Sever was told of.
 func (c *Cloud) BlackHoles() HoleCount { return c.holes.count() }

@@ -33,8 +33,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/regild/regild/internal/localcloud/sockets"
 )
 
 // MaxPayload is the largest event, and the largest response, in bytes, of a
@@ -102,11 +100,11 @@ type Function struct {
 	// Freeze, when set, has each process stopped by a signal as soon as it has
 	// answered an event, and continued for its next event or hook, as FC freezes
 	// an instance in between. It is called while the process stands still, before
-	// the answer is passed on, with the instance's id and the connections that the
-	// process has: none of them should live on. It may be called from several
-	// goroutines. It is never called, and nothing is frozen, where the system is
-	// not Linux. Source: "Function instance lifecycle".
-	Freeze func(instance string, open []sockets.Connection)
+	// the answer is passed on, with the ids of the instance and of the process:
+	// none of the process's connections should live on. It may be called from
+	// several goroutines. It is never called, and nothing is frozen, where the
+	// system is not Linux. Source: "Function instance lifecycle".
+	Freeze func(instance string, pid int)
 
 	// Stdout receives what the processes write to stdout and stderr, whole
 	// lines at a time and never two at once. Nil discards it.

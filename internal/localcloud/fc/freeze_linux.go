@@ -5,13 +5,11 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/regild/regild/internal/localcloud/sockets"
 )
 
-// freeze stops the process by a signal and tells told, once it stands still,
-// which connections it has. A nil told freezes nothing.
-func (in *instance) freeze(told func(instance string, open []sockets.Connection)) {
+// freeze stops the process by a signal and tells told once it stands still. A
+// nil told freezes nothing.
+func (in *instance) freeze(told func(instance string, pid int)) {
 	if told == nil || in.cmd.Process.Signal(syscall.SIGSTOP) != nil { // it has ended
 		return
 	}
@@ -23,8 +21,7 @@ func (in *instance) freeze(told func(instance string, open []sockets.Connection)
 			break
 		}
 	}
-	open, _ := sockets.Of(pid) // a machine that cannot tell keeps its connections
-	told(in.known.ID, open)
+	told(in.known.ID, pid)
 }
 
 // thaw has the process go on; one that was never frozen does anyway.

@@ -2,11 +2,7 @@
 
 package fc
 
-import (
-	"os/exec"
-
-	"github.com/regild/regild/internal/localcloud/sockets"
-)
+import "os/exec"
 
 // isolate does nothing where the system has no way to have a process die with
 // its parent.
@@ -16,6 +12,6 @@ func isolate(*exec.Cmd) {}
 func peakRSS(int) int64 { return 0 }
 
 // freeze does nothing where the system does not tell whose a connection is.
-func (*instance) freeze(func(string, []sockets.Connection)) {}
+func (*instance) freeze(func(string, int)) {}
 
 func (*instance) thaw() {}
