@@ -220,13 +220,19 @@ func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte)
 
 // append is one AppendObject.
 func (b *bucket) append(ctx context.Context, key string, at int64, lines []byte) error {
-	res, err := b.client.AppendObject(ctx, &oss.AppendObjectRequest{
+	req := &oss.AppendObjectRequest{
 		Bucket:      oss.Ptr(b.name),
 		Key:         oss.Ptr(b.prefix + key),
 		Position:    oss.Ptr(at),
 		ContentType: oss.Ptr(contentType),
 		Body:        bytes.NewReader(lines),
-	})
+	}
+	if at == 0 {
+		// Whatever class the bucket has: an archived log could be begun and never
+		// be read. Source: "AppendObject", x-oss-storage-class.
+		req.StorageClass = oss.StorageClassStandard
+	}
+	res, err := b.client.AppendObject(ctx, req)
 	if err != nil {
 		return callError("AppendObject", err)
 	}

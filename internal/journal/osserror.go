@@ -31,8 +31,8 @@ func callError(call string, err error) *desktop.CallError {
 			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
 		}
 		e.Fate, e.Throttled = fateOf(s.StatusCode, e.Code)
-		if what := unfit(s.Code, s.EC); what != "" {
-			e.Message += "; " + what
+		if what := unfit[s.Code]; what != "" {
+			e.Message = strings.TrimSuffix(e.Message, ".") + "; " + what
 		}
 		return e
 	}
@@ -54,20 +54,13 @@ func callError(call string, err error) *desktop.CallError {
 	return e
 }
 
-// unfit says what is wrong with a bucket in which no log can be kept, and what
-// to do; "" when the refusal is not about that. Sources: "AppendObject",
-// "Retention policies", "RestoreObject", and the pages on the error numbers.
-func unfit(code, number string) string {
-	switch {
-	case code == "FileImmutable":
-		return "the bucket has a retention policy (WORM), under which no log can grow: keep the journal in a bucket without one"
-	case code == "InvalidObjectState":
-		return "the log is in an archive storage class and cannot be read as it is: keep the journal in a bucket of class Standard or IA; " +
-			"restore this log and copy it there with `ossutil append`"
-	case number == "0016-00000503", number == "0013-00000104":
-		return "the bucket is of an archive storage class, in which no log can grow: keep the journal in a bucket of class Standard or IA"
-	}
-	return ""
+// unfit says, by OSS's code, what is wrong with a bucket in which a log cannot
+// be kept, and what to do. Sources: "AppendObject", "Retention policies",
+// "RestoreObject".
+var unfit = map[string]string{
+	"FileImmutable": "the bucket has a retention policy (WORM), under which no log can grow: keep the journal in a bucket without one",
+	"InvalidObjectState": "the log has been archived, by a lifecycle rule of the bucket or by hand, and cannot be read: restore it and append its content to a new object; " +
+		"keep the journal in a bucket whose rules archive nothing",
 }
 
 // unreadable is the SDK's code for an error answer without one.

@@ -189,6 +189,7 @@ func (c *Cloud) startServices(o Options) error {
 		Clock: c.Clock, Faults: c.Faults, Keys: []oss.Keys{oss.Keys(c.keys)},
 		Buckets: []string{JournalBucket}, Region: o.Function.Region,
 	})
+	c.OSS.SetBucket(JournalBucket, oss.BucketSettings(o.State.OSS))
 	return nil
 }
 

@@ -229,6 +229,15 @@ func (s *Server) Remove(bucketName, key string) {
 	}
 }
 
+// Archive moves an object to another storage class, as a lifecycle rule does.
+func (s *Server) Archive(bucketName, key, class string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.buckets[bucketName]; b != nil && b.objects[key] != nil {
+		b.objects[key].class = class
+	}
+}
+
 // Handler answers the HTTP API, with the faults of Options around it.
 func (s *Server) Handler() http.Handler {
 	return s.faults.Wrap(fault.Service{
