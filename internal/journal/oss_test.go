@@ -333,6 +333,26 @@ func TestALogInAVersionedBucketIsALogLikeAnyOther(t *testing.T) {
 	}
 }
 
+func TestARenewedStoreUsesNoConnectionFromBefore(t *testing.T) {
+	c := newCloud(t)
+	var clients []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clients = append(clients, r.RemoteAddr)
+		c.Handler().ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c.url = server.URL
+	s := c.open(t)
+	at := mustAppend(t, s, 0, "first\n")
+	at = mustAppend(t, s, at, "second\n")
+	journal.Renew(s)
+	mustAppend(t, s, at, "third\n")
+	if clients[0] != clients[1] || clients[1] == clients[2] {
+		t.Errorf("connections of three appends, the last after a renewal: got %q", clients)
+	}
+	journal.Renew(journal.Memory()) // which has none
+}
+
 func TestReadingOnAsksOnlyForWhatIsNew(t *testing.T) {
 	c := newCloud(t)
 	var sent []int64
