@@ -31,7 +31,7 @@ build:
 test:
 	@$(if $(RACE),,echo 'no C compiler: testing without the race detector (CI has it)')
 	$(GO) test $(RACE) -shuffle=on -count=1 -vet=off ./...
-	@if [ -n "$${CI:-}" ] || { command -v npm >/dev/null && $(MAKE) --no-print-directory conformance/node_modules; }; then \
+	@if [ -n "$${CI:-}" ] || { command -v npm >/dev/null && $(MAKE) --no-print-directory conformance/node_modules sdk-modules; }; then \
 		$(MAKE) --no-print-directory conformance; \
 	else \
 		echo 'npm or its registry is not there: left out the conformance tests (make conformance; CI runs them)'; \
@@ -102,10 +102,15 @@ bench: build
 	GO='$(GO)' .ci/each bench Benchmark -count=$(or $(COUNT),1) -timeout=0 -run='^$$' -benchmem -bench
 .PHONY: bench
 
-# Drive the local cloud with npm clients that nobody here wrote.
+# Drive the local cloud with npm clients that nobody here wrote, and with the OSS SDK's own tests.
 conformance: conformance/node_modules
 	$(GO) test -tags conformance -count=1 ./conformance
 .PHONY: conformance
+
+# Download what the OSS SDK's own tests need.
+sdk-modules:
+	cd "$$($(GO) list -m -f '{{.Dir}}' github.com/aliyun/alibabacloud-oss-go-sdk-v2)" && $(GO) mod download
+.PHONY: sdk-modules
 
 conformance/node_modules: conformance/package-lock.json
 	cd conformance && npm ci --no-audit --no-fund

@@ -45,8 +45,9 @@ type function struct {
 	fleets fleet.Fleets
 	fault  error // why it cannot work; every invocation says so
 
-	mu      sync.Mutex // guards handler, which the first invocation makes
+	mu      sync.Mutex // guards what the first invocation makes
 	handler *handler.Handler
+	renew   []func() // has the clients make new connections
 }
 
 // newFunction reads the settings. A fault does not end the process: FC would
@@ -112,7 +113,8 @@ func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, 
 }
 
 // wired returns the handler, made by the first invocation that can: account and
-// region come with it.
+// region come with it. FC may have frozen the instance before any other, and
+// nothing tells which connections have outlived that: so none is used again.
 func (f *function) wired(who identity) (*handler.Handler, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -122,6 +124,9 @@ func (f *function) wired(who identity) (*handler.Handler, error) {
 			return nil, err
 		}
 		f.handler = h
+	}
+	for _, renew := range f.renew {
+		renew()
 	}
 	return f.handler, nil
 }
@@ -173,6 +178,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
+	f.renew = []func(){desktops.Renew, messages.Renew}
 	c := handler.Config{
 		ECD: desktops, Snapshots: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
@@ -191,6 +197,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 			return nil, err
 		}
 		c.Journal = counted{store, meter}
+		f.renew = append(f.renew, func() { journal.Renew(store) })
 	}
 	return handler.New(c)
 }

@@ -108,6 +108,7 @@ var vocabulary = append([]command{
 	{"calls [OPERATION...]", "prints how often operations were called, by default those that change desktops", (*world).calls},
 	{"journal request|rollout|fleet id", "prints the journal of one of them, a record a line", (*world).journal},
 	{"queue", "prints what waits on the request queue and on the dead-letter queue", (*world).queue},
+	{"frozen", "prints how many connections were dead when the frozen function went on, and into how many of them it has sent anything since", (*world).frozen},
 	{"report", "prints what the function answered last", (*world).report},
 	{"log", "prints the function's log", (*world).printLog},
 }, rolloutWords...)

@@ -61,6 +61,9 @@ func (w *world) endCloud() {
 	if w.cloud == nil {
 		return
 	}
+	if lost := w.cloud.BlackHoles().Lost; lost > 0 {
+		w.faults = append(w.faults, fmt.Sprintf("the function has sent into %d connections that were dead when it was continued", lost))
+	}
 	if w.host != nil {
 		w.host.Kill()
 	}
@@ -189,7 +192,7 @@ func (w *world) startFunction(s settings) error {
 	}
 	host, err := fc.Start(w.ctx, fc.Function{
 		Path: function, Env: env, Keys: w.cloud.Keys, Timeout: s.timeout, Instances: s.instances,
-		Initializer: true, PreStop: true, Stdout: &w.log,
+		Initializer: true, PreStop: true, Stdout: &w.log, Freeze: w.cloud.Sever,
 	})
 	w.host = host
 	return err

@@ -377,6 +377,12 @@ func (w *world) queue([]string) error {
 	return nil
 }
 
+func (w *world) frozen([]string) error {
+	holes := w.cloud.BlackHoles()
+	w.print(fmt.Sprintf("dead connections: %d, sent into: %d", holes.Made, holes.Lost))
+	return nil
+}
+
 func (w *world) report([]string) error { return w.printResult(w.result) }
 
 // printResult prints a report, or what the function failed with, which is an

@@ -32,6 +32,7 @@ const (
 const limit = 2 * time.Minute
 
 func TestClientsOfTheVendorAreContent(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Fatal("node is missing: install Node.js 18 or later, then run make conformance")
 	}

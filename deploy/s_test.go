@@ -9,9 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/internal/localcloud/fc"
 )
 
 // settings are the function's settings, as the README's table lists them; the value says whether s.yaml sets them.
@@ -134,8 +137,29 @@ func TestTheQueueTriggerReadsTheQueueThatTicksGoTo(t *testing.T) {
 	if got, want := parameters["RegionId"], p["region"]; got != want {
 		t.Errorf("got a queue in %v, want %v: queue and function share a region", got, want)
 	}
+	if got := parameters["IsBase64Decode"]; got != false {
+		t.Errorf("got IsBase64Decode %v: ticks are plain JSON, and nobody says what a stream that decodes does with them", got)
+	}
 	if got := dig(t, queue, "triggerConfig", "runOptions")["mode"]; got != "event-streaming" {
 		t.Errorf("got mode %v: a batch window counts for event-streaming only", got)
+	}
+}
+
+// The local cloud runs the hooks under the limits that they are deployed with.
+func TestHooksHaveTheLimitsOfTheStandIn(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := fc.Start(t.Context(), fc.Function{Path: path}) // which starts nothing before an event
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := host.Function()
+	for name, want := range map[string]time.Duration{"initializer": f.InitializerTimeout, "preStop": f.PreStopTimeout} {
+		if got := fmt.Sprint(dig(t, props(t), "instanceLifecycleConfig", name)["timeout"], "s"); got != want.String() {
+			t.Errorf("%s: s.yaml says %s, the stand-in %s", name, got, want)
+		}
 	}
 }
 

@@ -120,6 +120,11 @@ func New(cfg Config) (*Client, error) {
 	}, nil
 }
 
+// Renew has every call from now on use a connection that was made from now on.
+// It is for the start of an invocation: Function Compute may have frozen the
+// instance since, and its connections may be dead without a word.
+func (c *Client) Renew() { c.wire.Renew() }
+
 // regionForm is what a region may look like: it becomes part of a host name.
 var regionForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 

@@ -89,6 +89,16 @@ func Open(rawURL string, o Options) (Store, error) {
 	return open()
 }
 
+// Renew has a store that Open returned use new connections only, from now on. It
+// is for the start of an invocation: Function Compute may have frozen the
+// instance since, and its connections may be dead without a word. Stores without
+// connections are left as they are.
+func Renew(s Store) {
+	if b, ok := s.(*bucket); ok {
+		b.renew()
+	}
+}
+
 func fileFaults(u *url.URL) (faults []error) {
 	if u.Host != "" {
 		faults = append(faults, fmt.Errorf("file URL with a host %.60q: use three slashes, as in file:///dir", u.Host))

@@ -8,6 +8,7 @@ import (
 	"hash/crc64"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -31,6 +32,7 @@ import (
 // Source: "AppendObject".
 type bucket struct {
 	client  *oss.Client
+	wire    *pace.Connections // in place of the SDK's own, which outlive a frozen instance
 	name    string
 	prefix  string // "" or ends with a slash
 	timeout time.Duration
@@ -44,6 +46,14 @@ const maxAttempts = 4
 
 // contentType of the objects, which a browser shows as text.
 const contentType = "application/x-ndjson"
+
+// idleConnections is how many unused connections are kept: an invocation reads
+// the logs of a few works at once.
+const idleConnections = 10
+
+// noRedirects has a redirect read as the answer that it is, as the SDK's own
+// client does: a signature is for one host.
+func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 func newOSS(u *url.URL, o Options) (Store, error) {
 	endpoint, err := ossEndpoint(o)
@@ -60,25 +70,28 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 		}
 		return credentials.Credentials{AccessKeyID: k.ID, AccessKeySecret: k.Secret, SecurityToken: k.Token}, nil
 	})
+	// once bounds each attempt, so the SDK's timeouts for connections are not missed.
+	wire := pace.NewConnections(idleConnections)
 	cfg := oss.LoadDefaultConfig().
 		WithRegion(o.Region).
 		WithEndpoint(endpoint.String()).
 		WithUsePathStyle(pathStyle(endpoint)).
 		WithCredentialsProvider(keys).
 		WithRetryMaxAttempts(1).
-		WithProxyFromEnvironment(true). // as the other services' clients do
-		WithConnectTimeout(o.Timeout).
-		WithReadWriteTimeout(o.Timeout)
+		WithHttpClient(&http.Client{Transport: wire, CheckRedirect: noRedirects}) // by way of the proxy, as the other clients
 	client := oss.NewClient(cfg, func(opts *oss.Options) {
 		// A clock that is wrong should be heard of, not corrected.
 		opts.FeatureFlags &^= oss.FeatureCorrectClockSkew
 	})
-	b := &bucket{client: client, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
+	b := &bucket{client: client, wire: wire, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
 	if p := prefixOf(u); p != "" {
 		b.prefix = p + "/"
 	}
 	return b, nil
 }
+
+// renew has every call from now on use a connection that was made from now on.
+func (b *bucket) renew() { b.wire.Renew() }
 
 func (b *bucket) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
 	if err := checkRead(key, from); err != nil {
@@ -207,13 +220,19 @@ func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte)
 
 // append is one AppendObject.
 func (b *bucket) append(ctx context.Context, key string, at int64, lines []byte) error {
-	res, err := b.client.AppendObject(ctx, &oss.AppendObjectRequest{
+	req := &oss.AppendObjectRequest{
 		Bucket:      oss.Ptr(b.name),
 		Key:         oss.Ptr(b.prefix + key),
 		Position:    oss.Ptr(at),
 		ContentType: oss.Ptr(contentType),
 		Body:        bytes.NewReader(lines),
-	})
+	}
+	if at == 0 {
+		// Whatever class the bucket has: an archived log could be begun and never
+		// be read. Source: "AppendObject", x-oss-storage-class.
+		req.StorageClass = oss.StorageClassStandard
+	}
+	res, err := b.client.AppendObject(ctx, req)
 	if err != nil {
 		return callError("AppendObject", err)
 	}

@@ -262,6 +262,97 @@ func TestAnObjectThatIsNoLogIsDamaged(t *testing.T) {
 	})
 }
 
+func TestABucketInWhichNoLogCanBeKeptIsNamedByWhatIsWrongWithIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil      func(*cloud)
+		code, want string
+	}{
+		"under WORM": {func(c *cloud) { c.SetBucket(bucket, oss.BucketSettings{RetentionDays: 1}) }, "FileImmutable", "the bucket has a retention policy (WORM)"},
+		"archived":   {func(c *cloud) { c.Archive(bucket, object(key), "Archive") }, "InvalidObjectState", "the log has been archived"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCloud(t)
+			s := c.open(t)
+			at := mustAppend(t, s, 0, "first\n")
+			test.spoil(c)
+			_, _, err := s.Read(t.Context(), key, 0)
+			if err == nil { // a log under WORM can be read
+				_, err = s.Append(t.Context(), key, at, []byte("second\n"))
+			}
+			call, ok := errors.AsType[*desktop.CallError](err)
+			if !ok || call.Fate != desktop.Refused || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
+				t.Errorf("got %v, want a refusal with code %s", err, test.code)
+			}
+			if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "keep the journal in a bucket") {
+				t.Errorf("got %v, want it to say: %s", err, test.want)
+			}
+			if n := c.faults.Count("oss", "AppendObject") + c.faults.Count("oss", "GetObject"); n > 3 {
+				t.Errorf("calls: got %d, want no second attempt", n)
+			}
+		})
+	}
+}
+
+// In a bucket of an archive class a log was begun that could not be read: a
+// rebuild was called for, and nothing of it was ever heard.
+func TestALogIsReadableWhateverClassItsBucketHas(t *testing.T) {
+	for _, class := range []string{"IA", "Archive", "ColdArchive"} {
+		c := newCloud(t)
+		c.SetBucket(bucket, oss.BucketSettings{StorageClass: class})
+		s := c.open(t)
+		mustAppend(t, s, mustAppend(t, s, 0, "first\n"), "second\n")
+		if lines, _, err := s.Read(t.Context(), key, 0); string(lines) != "first\nsecond\n" || err != nil {
+			t.Errorf("in a bucket of class %s: got %q, %v", class, lines, err)
+		}
+	}
+}
+
+func TestALogInAVersionedBucketIsALogLikeAnyOther(t *testing.T) {
+	for _, versioning := range []string{"Enabled", "Suspended"} {
+		t.Run(versioning, func(t *testing.T) {
+			c := newCloud(t)
+			c.SetBucket(bucket, oss.BucketSettings{Versioning: versioning})
+			s := c.open(t)
+			mustAppend(t, s, mustAppend(t, s, 0, "first\n"), "second\n")
+			if lines, _, err := s.Read(t.Context(), key, 0); string(lines) != "first\nsecond\n" || err != nil {
+				t.Errorf("reading: got %q, %v", lines, err)
+			}
+			// A lifecycle rule removes it: what remains are a delete marker and a past version.
+			c.Remove(bucket, object(key))
+			if lines, length, err := s.Read(t.Context(), key, 0); lines != nil || length != 0 || err != nil {
+				t.Errorf("reading what is gone: got %q, %d, %v; want an empty log", lines, length, err)
+			}
+			if _, _, err := s.Read(t.Context(), key, 13); !errors.Is(err, journal.ErrShrunk) {
+				t.Errorf("reading on: got %v, want ErrShrunk", err)
+			}
+			if keys, err := s.Keys(t.Context(), ""); len(keys) != 0 || err != nil {
+				t.Errorf("listing: got %q, %v; want none", keys, err)
+			}
+			mustAppend(t, s, 0, "anew\n")
+		})
+	}
+}
+
+func TestARenewedStoreUsesNoConnectionFromBefore(t *testing.T) {
+	c := newCloud(t)
+	var clients []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		clients = append(clients, r.RemoteAddr)
+		c.Handler().ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c.url = server.URL
+	s := c.open(t)
+	at := mustAppend(t, s, 0, "first\n")
+	at = mustAppend(t, s, at, "second\n")
+	journal.Renew(s)
+	mustAppend(t, s, at, "third\n")
+	if clients[0] != clients[1] || clients[1] == clients[2] {
+		t.Errorf("connections of three appends, the last after a renewal: got %q", clients)
+	}
+	journal.Renew(journal.Memory()) // which has none
+}
+
 func TestReadingOnAsksOnlyForWhatIsNew(t *testing.T) {
 	c := newCloud(t)
 	var sent []int64

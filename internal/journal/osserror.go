@@ -31,6 +31,9 @@ func callError(call string, err error) *desktop.CallError {
 			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
 		}
 		e.Fate, e.Throttled = fateOf(s.StatusCode, e.Code)
+		if what := unfit[s.Code]; what != "" {
+			e.Message = strings.TrimSuffix(e.Message, ".") + "; " + what
+		}
 		return e
 	}
 	if k, ok := errors.AsType[*keysError](err); ok {
@@ -49,6 +52,15 @@ func callError(call string, err error) *desktop.CallError {
 		e.Fate = desktop.NotSent
 	}
 	return e
+}
+
+// unfit says, by OSS's code, what is wrong with a bucket in which a log cannot
+// be kept, and what to do. Sources: "AppendObject", "Retention policies",
+// "RestoreObject".
+var unfit = map[string]string{
+	"FileImmutable": "the bucket has a retention policy (WORM), under which no log can grow: keep the journal in a bucket without one",
+	"InvalidObjectState": "the log has been archived, by a lifecycle rule of the bucket or by hand, and cannot be read: restore it and append its content to a new object; " +
+		"keep the journal in a bucket whose rules archive nothing",
 }
 
 // unreadable is the SDK's code for an error answer without one.

@@ -133,6 +133,7 @@ type Cloud struct {
 	keys      fc.Keys
 	closeOnce sync.Once
 	servers   []*http.Server
+	holes     holes
 }
 
 // Start starts a cloud; it runs until Close or the end of ctx. The error names
@@ -188,6 +189,7 @@ func (c *Cloud) startServices(o Options) error {
 		Clock: c.Clock, Faults: c.Faults, Keys: []oss.Keys{oss.Keys(c.keys)},
 		Buckets: []string{JournalBucket}, Region: o.Function.Region,
 	})
+	c.OSS.SetBucket(JournalBucket, oss.BucketSettings(o.State.OSS))
 	return nil
 }
 
@@ -210,6 +212,9 @@ func (c *Cloud) listen(at Addresses) error {
 			return fmt.Errorf("listening for %s: %w", s.name, err)
 		}
 		*s.url = "http://" + listener.Addr().String()
+		if s.name != "admin" { // which is no part of the cloud that is imitated
+			listener = c.holes.listen(listener)
+		}
 		server := &http.Server{Handler: s.handler, ReadHeaderTimeout: headerLimit}
 		c.servers = append(c.servers, server)
 		go func() { _ = server.Serve(listener) }() // ends with Close
@@ -224,6 +229,9 @@ func (c *Cloud) startFunction(ctx context.Context, o Options) error {
 		f.Env = merge(c.env, f.Env)
 		if f.Keys == nil {
 			f.Keys = func() fc.Keys { return c.keys }
+		}
+		if f.Freeze == nil {
+			f.Freeze = c.Sever
 		}
 		host, err := fc.Start(ctx, f)
 		if err != nil {
@@ -293,6 +301,15 @@ func (c *Cloud) Env() []string { return append([]string(nil), c.env...) }
 // Keys returns the credentials that every service of this cloud accepts. They
 // are made up anew for each cloud, and temporary ones: they come with a token.
 func (c *Cloud) Keys() fc.Keys { return c.keys }
+
+// Sever makes black holes of the connections that an instance of the function,
+// the process pid, has to this cloud: what it sends through them from now on is
+// neither answered nor acknowledged nor refused. It is the fc.Function.Freeze of
+// a function that this cloud starts.
+func (c *Cloud) Sever(instance string, pid int) { c.holes.swallow(instance, pid) }
+
+// BlackHoles tells what became of the connections that Sever was told of.
+func (c *Cloud) BlackHoles() HoleCount { return c.holes.count() }
 
 // Close ends the function, with its preStop hook if it is idle, and all
 // services. Closing twice is harmless.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -35,6 +36,7 @@ type State struct {
 	Faults        []fault.Rule   `yaml:"faults,omitempty"`
 	ECD           ECD            `yaml:"ecd,omitempty"`
 	MNS           MNS            `yaml:"mns,omitempty"`
+	OSS           OSS            `yaml:"oss,omitempty"`
 }
 
 // A Clock says what time it is in the cloud, and how fast it passes.
@@ -89,6 +91,13 @@ type MNS struct {
 	Duplicate float64 `yaml:"duplicate,omitempty"`
 	Unordered bool    `yaml:"unordered,omitempty"`
 	Seed      uint64  `yaml:"seed,omitempty"`
+}
+
+// OSS says what the journal's bucket is like; see oss.BucketSettings.
+type OSS struct {
+	StorageClass  string `yaml:"storageClass,omitempty"`
+	Versioning    string `yaml:"versioning,omitempty"`
+	RetentionDays int    `yaml:"retentionDays,omitempty"`
 }
 
 // Default returns the state of a cloud that nobody described: the desktops of
@@ -173,6 +182,9 @@ func (s State) check() error {
 			fault("trigger: %w", err)
 		}
 	}
+	if err := s.OSS.check(); err != nil {
+		fault("oss: %w", err)
+	}
 	for i, r := range s.Faults {
 		if err := checkRule(r); err != nil {
 			fault("faults: rule %d: %w", i+1, err)
@@ -202,6 +214,21 @@ func (b Subscription) check(topics, queues []string) []error {
 		fault("tag %q is longer than 16 characters", b.Tag)
 	}
 	return faults
+}
+
+func (o OSS) check() error {
+	classes := []string{"", "Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"}
+	switch {
+	case !slices.Contains(classes, o.StorageClass):
+		return fmt.Errorf("storage class %q is none of %s", o.StorageClass, strings.Join(classes[1:], ", "))
+	case !slices.Contains([]string{"", "Enabled", "Suspended"}, o.Versioning):
+		return fmt.Errorf("versioning %q is neither Enabled nor Suspended", o.Versioning)
+	case o.RetentionDays < 0 || o.RetentionDays > 25550:
+		return fmt.Errorf("a retention of %d days is not between 0 and 25550", o.RetentionDays)
+	case o.RetentionDays > 0 && o.Versioning != "":
+		return errors.New("a bucket has versions or a retention policy, never both")
+	}
+	return nil
 }
 
 func checkRule(r fault.Rule) error {

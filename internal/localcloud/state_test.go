@@ -59,16 +59,21 @@ func TestEveryFaultOfAStateIsTold(t *testing.T) {
 		{"keys that nobody knows, with their line", "clock: {rate: 1}\ntopcis: [a]\n", []string{"line 2", "topcis"}},
 		{"values of another kind, with their line", "topics: 7\nclock: {start: soon}\n", []string{"line 1", "line 2"}},
 		{"repeated keys", "topics: [a]\ntopics: [b]\n", []string{"topics"}},
+		{"versions of another kind", "oss: {versioning: on}\n", []string{`versioning "on"`}},
+		{"a retention for ever", "oss: {retentionDays: 99999}\n", []string{"99999 days"}},
+		{"versions and a retention policy", "oss: {versioning: Enabled, retentionDays: 1}\n", []string{"never both"}},
 		{"what cannot be", `
 clock: {rate: -1}
 queues: [{name: "a b"}, {name: q, visibility: -1s, deadLetterQueue: nowhere}]
 topics: [""]
 subscriptions: [{topic: t, name: s, queue: u, format: TEXT, tag: longer-than-sixteen}]
 trigger: {shape: round}
+oss: {storageClass: Frozen}
 faults: [{kind: flood}, {kind: error, service: rds}, {kind: error, probability: 2}, {kind: error, times: -1}]
 `, []string{
 			"rate -1", `"a b" is not a name`, "q: nothing may be negative", `dead-letter queue "nowhere"`, `topics: "" is not a name`,
 			`topic "t" is not declared`, `queue "u" is not declared`, `format "TEXT"`, "longer than 16", `shape "round"`,
+			`storage class "Frozen"`,
 			`rule 1: kind "flood"`, `rule 2: service "rds"`, "rule 3: probability 2", "rule 4: skip, times",
 		}},
 	} {

@@ -120,6 +120,11 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// Renew has every call from now on use a connection that was made from now on.
+// It is for the start of an invocation: Function Compute may have frozen the
+// instance since, and its connections may be dead without a word.
+func (c *Client) Renew() { c.wire.Renew() }
+
 // An endpoint is where MNS is: the URL the SDK signs for, and the host that is
 // really called.
 type endpoint struct {

@@ -102,7 +102,7 @@ func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := NewWire(1)
 			if c.dial != nil {
-				w.transport.DialContext = c.dial
+				w.connections.dial = c.dial
 			}
 			_, err := w.Send(post(t, c.ctx, c.url))
 			e, ok := errors.AsType[*SendError](err)
@@ -130,35 +130,5 @@ func TestRedirectsAreAnswersLikeOthers(t *testing.T) {
 	a, err := NewWire(1).Send(post(t, t.Context(), server.URL))
 	if err != nil || a.Status != http.StatusFound || served.Load() != 1 {
 		t.Errorf("got %v, %v after %d requests, want 302 after 1", a.Status, err, served.Load())
-	}
-}
-
-func TestConnectionsAreReusedUntilNothingWasSentForAWhile(t *testing.T) {
-	var opened atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	server.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	w := NewWire(1)
-	send := func() {
-		t.Helper()
-		if _, err := w.Send(post(t, t.Context(), server.URL)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 5 {
-		send()
-	}
-	if opened.Load() != 1 {
-		t.Errorf("connections for 5 requests: got %d, want 1", opened.Load())
-	}
-	w.last = w.last.Add(-time.Hour) // the instance was frozen
-	send()
-	if opened.Load() != 2 {
-		t.Errorf("connections after a pause: got %d, want 2", opened.Load())
 	}
 }

@@ -13,9 +13,12 @@
 // lifecycle" and "Error handling" in FC's documentation, and the protocol
 // that fc-runtime-go-sdk v0.3.1 speaks.
 //
-// What it does not imitate: freezing an instance between invocations, the
-// memory limit, several invocations at once in one instance, HTTP triggers, and
-// refusing an invocation for want of instances, which waits here.
+// With Function.Freeze an instance stands still between invocations, stopped by
+// a signal, as on the platform; only on Linux.
+//
+// What it does not imitate: the memory limit, several invocations at once in one
+// instance, HTTP triggers, and refusing an invocation for want of instances,
+// which waits here.
 //
 // It is for the local cloud and for tests, never for production: anyone who
 // can reach the loopback interface of the machine can speak to the runtime API.
@@ -45,6 +48,7 @@ const Unhandled = "UnhandledInvocationError"
 // "Environment variables".
 const (
 	maxEnvBytes = 4096
+	maxHook     = 5 * time.Minute // of an initializer; a preStop hook may have less
 	maxTimeout  = 24 * time.Hour
 	maxMemoryMB = 32768
 )
@@ -88,6 +92,19 @@ type Function struct {
 
 	Initializer bool // the function has an initializer: run it before the first event
 	PreStop     bool // the function has a preStop hook: run it before an idle process ends
+	// InitializerTimeout and PreStopTimeout bound the hooks, in real time, whatever
+	// Timeout is; default 20 and 10 seconds, as in s.yaml. A hook that outlasts its
+	// limit is killed with its process. Source: "Function instance lifecycle".
+	InitializerTimeout, PreStopTimeout time.Duration
+
+	// Freeze, when set, has each process stopped by a signal as soon as it has
+	// answered an event, and continued for its next event or hook, as FC freezes
+	// an instance in between. It is called while the process stands still, before
+	// the answer is passed on, with the ids of the instance and of the process:
+	// none of the process's connections should live on. It may be called from
+	// several goroutines. It is never called, and nothing is frozen, where the
+	// system is not Linux. Source: "Function instance lifecycle".
+	Freeze func(instance string, pid int)
 
 	// Stdout receives what the processes write to stdout and stderr, whole
 	// lines at a time and never two at once. Nil discards it.
@@ -137,6 +154,8 @@ func (f Function) normal() (Function, error) {
 	fill(&f.AccountID, "1234567890123456")
 	fill(&f.MemoryMB, 512)
 	fill(&f.Timeout, time.Minute)
+	fill(&f.InitializerTimeout, 20*time.Second)
+	fill(&f.PreStopTimeout, 10*time.Second)
 	fill(&f.Instances, 1)
 	if f.Keys == nil {
 		f.Keys = func() Keys { return Keys{} }
@@ -147,6 +166,14 @@ func (f Function) normal() (Function, error) {
 	var faults []error
 	if f.Timeout < 0 || f.Timeout > maxTimeout {
 		faults = append(faults, fmt.Errorf("timeout %v is not between 0 and %v", f.Timeout, maxTimeout))
+	}
+	for _, hook := range []struct {
+		name  string
+		limit time.Duration
+	}{{"initializer", f.InitializerTimeout}, {"preStop", f.PreStopTimeout}} {
+		if hook.limit < 0 || hook.limit > maxHook {
+			faults = append(faults, fmt.Errorf("timeout %v of the %s hook is not between 0 and %v", hook.limit, hook.name, maxHook))
+		}
 	}
 	if f.MemoryMB < 128 || f.MemoryMB > maxMemoryMB || f.MemoryMB%64 != 0 {
 		faults = append(faults, fmt.Errorf("memory %d MB is not a multiple of 64 between 128 and %d", f.MemoryMB, maxMemoryMB))

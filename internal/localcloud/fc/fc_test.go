@@ -241,6 +241,47 @@ func TestAFailingInitializerFailsTheEventAndEndsTheInstance(t *testing.T) {
 	}
 }
 
+func TestHooksHaveLimitsOfTheirOwn(t *testing.T) {
+	t.Run("as the hooks are told", func(t *testing.T) {
+		var log buffer
+		h := start(t, fc.Function{
+			Initializer: true, PreStop: true, Stdout: &log, Timeout: time.Hour,
+			InitializerTimeout: 30 * time.Second, PreStopTimeout: 40 * time.Second,
+		})
+		if got := echoed(t, h, `{}`).Context.Function.Timeout; got != 3600 {
+			t.Errorf("the event was told a limit of %d s, want 3600", got)
+		}
+		if err := h.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"initializer ran within 30s\n", "preStop ran within 40s\n"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log lacks %q:\n%s", want, log.String())
+			}
+		}
+	})
+	t.Run("an initializer that hangs", func(t *testing.T) {
+		h := start(t, fc.Function{Initializer: true, Env: []string{"INITIALIZER=hang"}, Timeout: time.Hour, InitializerTimeout: time.Millisecond})
+		r := invoke(t, h, `{}`)
+		if !r.Killed || r.ErrorType != fc.Unhandled || r.ErrorMessage != "initializer timed out after 1ms" {
+			t.Errorf("result is %+v, want killed by the initializer's limit", r)
+		}
+		if all := h.Instances(); len(all) != 1 || all[0].Running {
+			t.Errorf("instances are %+v, want one that ended", all)
+		}
+	})
+	t.Run("a preStop hook that hangs", func(t *testing.T) {
+		h := start(t, fc.Function{PreStop: true, Env: []string{"PRESTOP=hang"}, Timeout: time.Hour, PreStopTimeout: time.Millisecond})
+		echoed(t, h, `{}`)
+		if err := h.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "preStop hook timed out after 1ms") {
+			t.Errorf("stopping returned %v, want the hook's limit", err)
+		}
+		if all := h.Instances(); len(all) != 1 || all[0].Running {
+			t.Errorf("instances are %+v, want one that ended", all)
+		}
+	})
+}
+
 // buffer is a writer that several goroutines may use.
 type buffer struct {
 	mu sync.Mutex
@@ -266,7 +307,7 @@ func TestStopRunsPreStopOnIdleInstancesAndEndsThem(t *testing.T) {
 	if err := h.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"a line of the function\n", "preStop ran\n"} {
+	for _, want := range []string{"a line of the function\n", "preStop ran within 10s\n"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("log lacks %q:\n%s", want, log.String())
 		}
@@ -376,14 +417,14 @@ func TestTheHostEndsWithStartsContext(t *testing.T) {
 
 func TestStartNamesEveryFaultOfAFunction(t *testing.T) {
 	_, err := fc.Start(t.Context(), fc.Function{
-		Timeout: -1, MemoryMB: 100, Instances: -1,
+		Timeout: -1, InitializerTimeout: -1, PreStopTimeout: time.Hour, MemoryMB: 100, Instances: -1,
 		Env: []string{"FC_REGION=x", "1A=x", "novalue", "BIG=" + strings.Repeat("x", 5000)},
 	})
 	if err == nil {
 		t.Fatal("starting succeeded")
 	}
 	for _, want := range []string{
-		"timeout -1ns", "memory 100 MB", "instances -1", "FC_REGION: FC_ is reserved", `"1A"`, `"novalue" is not NAME=value`,
+		"timeout -1ns", "timeout -1ns of the initializer hook", "timeout 1h0m0s of the preStop hook", "memory 100 MB", "instances -1", "FC_REGION: FC_ is reserved", `"1A"`, `"novalue" is not NAME=value`,
 		"the platform takes 4096", "path of the function's binary is missing",
 	} {
 		if !strings.Contains(err.Error(), want) {

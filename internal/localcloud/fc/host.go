@@ -89,6 +89,7 @@ func (h *Host) InvokeEvent(ctx context.Context, e Event) (Result, error) {
 	result, err := h.run(ctx, in, c)
 	in.countInvocation()
 	if in.alive() {
+		in.freeze(h.function.Freeze)
 		h.rest(in)
 	}
 	if err != nil {
@@ -123,6 +124,7 @@ func (h *Host) ready(ctx context.Context) (*instance, *Result, error) {
 		h.idle = h.idle[:len(h.idle)-1]
 		if in.alive() {
 			h.mu.Unlock()
+			in.thaw()
 			return in, nil, nil
 		}
 	}
@@ -181,7 +183,7 @@ func (h *Host) run(ctx context.Context, in *instance, c *call) (Result, error) {
 	}
 	<-c.taken
 	begun := time.Now()
-	limit.Reset(h.function.Timeout)
+	limit.Reset(c.limit)
 	select {
 	case a := <-c.answer:
 		return finish(result, a, begun), nil
@@ -206,7 +208,7 @@ func (h *Host) run(ctx context.Context, in *instance, c *call) (Result, error) {
 	result.Duration = time.Since(begun)
 	if result.Killed {
 		result.ErrorType = Unhandled
-		result.ErrorMessage = fmt.Sprintf("function timed out after %v", h.function.Timeout)
+		result.ErrorMessage = fmt.Sprintf("%s timed out after %v", c.what, c.limit)
 		return result, nil
 	}
 	return died(), nil
@@ -268,6 +270,7 @@ func (h *Host) Stop(ctx context.Context) error {
 
 func (h *Host) retire(ctx context.Context, in *instance) error {
 	defer in.end()
+	in.thaw() // for its hook, and because SIGTERM waits for it
 	if !h.function.PreStop || !in.alive() {
 		return nil
 	}

@@ -28,7 +28,9 @@ const (
 // A call is one thing that an instance is asked to do: an event or a hook.
 type call struct {
 	kind       int
+	what       string // for people
 	id         string
+	limit      time.Duration // how long it may take
 	payload    []byte
 	retryCount int
 	keys       Keys
@@ -49,10 +51,17 @@ type failure struct {
 }
 
 func newCall(kind int, id string, f *Function) *call {
-	return &call{
-		kind: kind, id: id, keys: f.Keys(),
+	c := &call{
+		kind: kind, what: "function", id: id, limit: f.Timeout, keys: f.Keys(),
 		taken: make(chan struct{}), answer: make(chan answer, 1),
 	}
+	switch kind {
+	case initializerCall:
+		c.what, c.limit = "initializer", f.InitializerTimeout
+	case preStopCall:
+		c.what, c.limit = "preStop hook", f.PreStopTimeout
+	}
+	return c
 }
 
 // runtimeAPI is what one instance speaks to. It must never answer a waiting
@@ -114,12 +123,12 @@ func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
 // describe writes the headers that the SDK turns into the function's context.
 func (a *runtimeAPI) describe(h http.Header, c *call) {
 	f := a.function
-	deadline := time.Now().Add(f.Timeout)
+	deadline := time.Now().Add(c.limit)
 	for name, value := range map[string]string{
 		"x-fc-request-id":        c.id,
 		"x-fc-function-type":     strconv.Itoa(c.kind),
 		"x-fc-function-deadline": strconv.FormatInt(deadline.UnixMilli(), 10),
-		"x-fc-function-timeout":  strconv.Itoa(int(math.Ceil(f.Timeout.Seconds()))),
+		"x-fc-function-timeout":  strconv.Itoa(int(math.Ceil(c.limit.Seconds()))),
 		"x-fc-function-name":     f.Name,
 		"x-fc-function-handler":  f.Handler,
 		"x-fc-function-memory":   strconv.Itoa(f.MemoryMB),

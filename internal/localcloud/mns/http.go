@@ -293,6 +293,10 @@ func (s *Server) answer(w http.ResponseWriter, a answer, requestID string) {
 	h["x-mns-version"] = []string{"2015-06-06"}
 	h["x-mns-request-id"] = []string{requestID}
 	h["x-mns-response-format"] = []string{"xml"}
+	// As recorded: an account without a type, and milliseconds, none of which are real here.
+	h["x-mns-account-type"] = []string{""}
+	h["x-mns-netty-total-time"] = []string{"1"}
+	h["x-mns-threadpool-wait-time"] = []string{"0"}
 	if a.location != "" {
 		h["Location"] = []string{a.location}
 	}

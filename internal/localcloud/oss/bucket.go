@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -32,7 +31,7 @@ type bucketXML struct {
 
 func (s *Server) bucketXML(name string) bucketXML {
 	return bucketXML{
-		Name: name, Location: "oss-" + s.region, CreationDate: isoTime(s.buckets[name].created), StorageClass: "Standard",
+		Name: name, Location: "oss-" + s.region, CreationDate: isoTime(s.buckets[name].created), StorageClass: s.buckets[name].class,
 		ExtranetEndpoint: "oss-" + s.region + ".aliyuncs.com", IntranetEndpoint: "oss-" + s.region + "-internal.aliyuncs.com",
 	}
 }
@@ -57,26 +56,102 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) *apiError {
 var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
 
 // putBucket is PutBucket. Making one's own bucket again changes nothing.
-func (s *Server) putBucket(w http.ResponseWriter, _ *http.Request, p place) *apiError {
+func (s *Server) putBucket(w http.ResponseWriter, p place, body []byte) *apiError {
 	if !bucketName.MatchString(p.bucket) {
 		return (&apiError{Status: 400, Code: "InvalidBucketName", Message: "The specified bucket is not valid."}).with("BucketName", p.bucket)
 	}
+	var c struct{ StorageClass string }
+	if len(body) > 0 && xml.Unmarshal(body, &c) != nil {
+		return errMalformedXML
+	}
 	if s.buckets[p.bucket] == nil {
-		s.buckets[p.bucket] = &bucket{created: s.clock.Now(), objects: map[string]*object{}}
+		s.buckets[p.bucket] = s.newBucket()
+		if c.StorageClass != "" {
+			s.buckets[p.bucket].class = c.StorageClass
+		}
 	}
 	w.Header().Set("Location", "/"+p.bucket)
 	answer(w, http.StatusOK, nil)
 	return nil
 }
 
+// deleteBucket is DeleteBucket, which takes an empty bucket only.
+func (s *Server) deleteBucket(w http.ResponseWriter, _ *http.Request, b *bucket, p place, _ []byte) *apiError {
+	if !b.empty() {
+		return (&apiError{Status: 409, Code: "BucketNotEmpty", EC: "0015-00000301", Message: "The bucket you tried to delete is not empty."}).with("BucketName", p.bucket)
+	}
+	delete(s.buckets, p.bucket)
+	answer(w, http.StatusNoContent, nil)
+	return nil
+}
+
+// bucketStat is GetBucketStat, which the service brings up to date hourly and
+// this server at once.
+func (s *Server) bucketStat(w http.ResponseWriter, _ *http.Request, b *bucket, _ place, _ []byte) *apiError {
+	var stat struct {
+		XMLName              xml.Name `xml:"BucketStat"`
+		Storage              int
+		ObjectCount          int
+		MultipartUploadCount int
+		LiveChannelCount     int
+		LastModifiedTime     int64
+		StandardStorage      int
+		StandardObjectCount  int
+		DeleteMarkerCount    int
+	}
+	stat.LastModifiedTime = s.clock.Now().Unix()
+	for _, key := range b.keys() {
+		o := b.objects[key]
+		stat.Storage += len(o.data)
+		stat.ObjectCount++
+		if o.class == standard {
+			stat.StandardStorage += len(o.data)
+			stat.StandardObjectCount++
+		}
+	}
+	return answerXML(w, stat)
+}
+
+// private is the ACL of every bucket.
+type private struct {
+	Grant string
+}
+
+// bucketACL is GetBucketAcl.
+func (s *Server) bucketACL(w http.ResponseWriter, _ *http.Request, _ *bucket, _ place, _ []byte) *apiError {
+	return answerXML(w, struct {
+		XMLName           xml.Name `xml:"AccessControlPolicy"`
+		Owner             ownerXML
+		AccessControlList private
+	}{Owner: ownerXML{account, account}, AccessControlList: private{"private"}})
+}
+
 // bucketInfo is GetBucketInfo.
-func (s *Server) bucketInfo(w http.ResponseWriter, _ *http.Request, _ *bucket, p place, _ []byte) *apiError {
+func (s *Server) bucketInfo(w http.ResponseWriter, _ *http.Request, b *bucket, p place, _ []byte) *apiError {
+	type rule struct{ SSEAlgorithm string }
 	var info struct {
 		XMLName xml.Name `xml:"BucketInfo"`
-		Bucket  bucketXML
+		Bucket  struct {
+			bucketXML
+			AccessMonitor            string
+			AccessControlList        private
+			BlockPublicAccess        bool
+			BucketPolicy             struct{ LogBucket, LogPrefix string }
+			CrossRegionReplication   string
+			DataRedundancyType       string
+			ResourceGroupID          string `xml:"ResourceGroupId"`
+			ServerSideEncryptionRule rule
+			TransferAcceleration     string
+			Versioning               string `xml:",omitempty"`
+		}
 	}
-	info.Bucket = s.bucketXML(p.bucket)
-	info.Bucket.Owner = &ownerXML{account, account}
+	bk := &info.Bucket
+	bk.bucketXML = s.bucketXML(p.bucket)
+	bk.Owner = &ownerXML{account, account}
+	bk.AccessMonitor, bk.CrossRegionReplication, bk.TransferAcceleration = "Disabled", "Disabled", "Disabled"
+	bk.AccessControlList, bk.BlockPublicAccess = private{"private"}, true
+	bk.DataRedundancyType, bk.ResourceGroupID = "LRS", "rg-acfmx000000001"
+	bk.ServerSideEncryptionRule, bk.Versioning = rule{"None"}, b.versioning
 	return answerXML(w, info)
 }
 
@@ -124,14 +199,11 @@ type listXML struct {
 func (s *Server) listObjects(w http.ResponseWriter, r *http.Request, b *bucket, p place, _ []byte) *apiError {
 	q := r.URL.Query()
 	second := q.Get("list-type") == "2"
-	list := listXML{Name: p.bucket, Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), EncodingType: q.Get("encoding-type"), MaxKeys: 100}
-	if raw := q.Get("max-keys"); raw != "" {
-		n, err := strconv.Atoi(raw)
-		if err != nil || n < 1 || n > 1000 {
-			return invalidArgument("max-keys", raw, "", "Argument maxKeys must be an integer between 1 and 1000.")
-		}
-		list.MaxKeys = n
+	size, err := pageSize(q.Get("max-keys"))
+	if err != nil {
+		return err
 	}
+	list := listXML{Name: p.bucket, Prefix: q.Get("prefix"), Delimiter: q.Get("delimiter"), EncodingType: q.Get("encoding-type"), MaxKeys: size}
 	after, err := list.start(q, second)
 	if err != nil {
 		return err
@@ -199,7 +271,7 @@ func (l *listXML) fill(b *bucket, after string, owner *ownerXML) (last string) {
 		}
 		o := b.objects[key]
 		l.Contents = append(l.Contents, contentXML{
-			Key: key, LastModified: isoTime(o.modified), ETag: o.etag(), Type: o.kind(), Size: len(o.data), StorageClass: "Standard", Owner: owner,
+			Key: key, LastModified: isoTime(o.modified), ETag: o.etag(), Type: o.kind(), Size: len(o.data), StorageClass: o.class, Owner: owner,
 		})
 	}
 	return last
@@ -221,6 +293,11 @@ func (l *listXML) encode() {
 	for i := range l.CommonPrefixes {
 		names = append(names, &l.CommonPrefixes[i].Prefix)
 	}
+	encode(names)
+}
+
+// encode escapes names as encoding-type=url asks for.
+func encode(names []*string) {
 	for _, name := range names {
 		*name = escape(*name, false)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc64"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -59,13 +60,26 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 	if length+len(body) > maxObject {
 		return errTooLarge
 	}
+	if s.kept(b, o) {
+		return errImmutable
+	}
 	if o == nil {
-		o = newObject(r)
+		o = newObject(r, b)
+		if o.class == "ColdArchive" || o.class == "DeepColdArchive" {
+			// The page on this number gives no code; that of its neighbour is taken.
+			return &apiError{Status: 400, Code: "OperationNotSupported", EC: "0016-00000503", Message: "AppendObject does not support the storage class " + o.class + "."}
+		}
 		o.appendable = true
-		b.objects[p.key] = o
+		b.put(p.key, o)
+		o.modified = s.clock.Now()
 	}
 	o.data = append(o.data, body...)
-	o.modified = s.clock.Now()
+	// With versions the time stays that of the first append. Source: "Convert
+	// appendable objects to the Cold Archive storage class".
+	if b.versioning == "" {
+		o.modified = s.clock.Now()
+	}
+	o.describeWrite(w.Header())
 	w.Header().Set("ETag", o.etag())
 	w.Header().Set("x-oss-next-append-position", strconv.Itoa(len(o.data)))
 	w.Header().Set("x-oss-hash-crc64ecma", o.crc())
@@ -74,17 +88,46 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 }
 
 // newObject takes what an object keeps of the request that made it.
-func newObject(r *http.Request) *object {
-	o := &object{contentType: r.Header.Get("Content-Type"), meta: http.Header{}}
+func newObject(r *http.Request, b *bucket) *object {
+	o := &object{contentType: r.Header.Get("Content-Type"), kept: http.Header{}, class: r.Header.Get("x-oss-storage-class")}
 	if o.contentType == "" {
 		o.contentType = "application/octet-stream"
 	}
+	if o.class == "" {
+		o.class = b.class
+	}
 	for name, values := range r.Header {
-		if strings.HasPrefix(strings.ToLower(name), "x-oss-meta-") {
-			o.meta[name] = values
+		lower := strings.ToLower(name)
+		if strings.HasPrefix(lower, "x-oss-meta-") || slices.Contains(toldAgain, lower) || slices.Contains(encryption, lower) {
+			o.kept[name] = values
 		}
 	}
+	if o.kept.Get(encryption[0]) == "KMS" && o.kept.Get(encryption[2]) == "" {
+		o.kept.Set(encryption[2], "9468da86-3509-4f8d-a61e-6eab1eac0000") // the service's own key
+	}
+	if tags := r.Header.Get("x-oss-tagging"); tags != "" {
+		o.kept.Set("x-oss-tagging-count", strconv.Itoa(strings.Count(tags, "&")+1))
+	}
 	return o
+}
+
+// toldAgain are headers of a write that a read gives back.
+var toldAgain = []string{"cache-control", "content-disposition", "content-encoding", "expires"}
+
+// encryption are headers that the answer to a write gives back, too. Nothing is
+// encrypted here.
+var encryption = []string{"x-oss-server-side-encryption", "x-oss-server-side-data-encryption", "x-oss-server-side-encryption-key-id"}
+
+// describeWrite writes the headers that tell of an object that was written.
+func (o *object) describeWrite(h http.Header) {
+	for _, name := range encryption {
+		if v := o.kept.Get(name); v != "" {
+			h.Set(name, v)
+		}
+	}
+	if o.version != "" {
+		h.Set("x-oss-version-id", o.version)
+	}
 }
 
 // putObject is PutObject. It replaces an appendable object with one that is not.
@@ -92,29 +135,53 @@ func (s *Server) putObject(w http.ResponseWriter, r *http.Request, b *bucket, p 
 	if b.objects[p.key] != nil && r.Header.Get("x-oss-forbid-overwrite") == "true" {
 		return &apiError{Status: 409, Code: "FileAlreadyExists", EC: "0026-00000013", Message: "The object you specified already exists and can not be overwritten."}
 	}
-	o := newObject(r)
+	if s.kept(b, b.objects[p.key]) {
+		return errImmutable
+	}
+	o := newObject(r, b)
 	o.data, o.modified = body, s.clock.Now()
-	b.objects[p.key] = o
-	sum := md5.Sum(body)
+	b.put(p.key, o)
+	o.describeWrite(w.Header())
 	w.Header().Set("ETag", o.etag())
-	w.Header().Set("Content-MD5", base64Of(sum[:]))
+	w.Header().Set("Content-MD5", o.contentMD5())
 	w.Header().Set("x-oss-hash-crc64ecma", o.crc())
 	answer(w, http.StatusOK, nil)
 	return nil
 }
 
-// deleteObject is DeleteObject, which succeeds whether or not there was one.
-func (s *Server) deleteObject(w http.ResponseWriter, _ *http.Request, b *bucket, p place, _ []byte) *apiError {
-	delete(b.objects, p.key)
-	answer(w, http.StatusNoContent, nil)
-	return nil
+// contentMD5 is the digest of an object that was put; one that was appended to
+// has none.
+func (o *object) contentMD5() string {
+	sum := md5.Sum(o.data)
+	return base64Of(sum[:])
+}
+
+// wanted returns the version that is asked for. It writes what a delete marker
+// tells.
+func (b *bucket) wanted(w http.ResponseWriter, r *http.Request, key string) (*object, *apiError) {
+	version := r.URL.Query().Get("versionId")
+	o := b.find(key, version)
+	switch {
+	case o == nil && version != "":
+		return nil, (&apiError{Status: 404, Code: "NoSuchVersion", Message: "The specified version does not exist."}).with("Key", key).with("VersionId", version)
+	case o == nil:
+		if all := b.all(key); len(all) > 0 { // the latest is a marker
+			w.Header().Set("x-oss-delete-marker", "true")
+			w.Header().Set("x-oss-version-id", all[0].id())
+		}
+		return nil, errNoSuchKey.with("Key", key)
+	case o.marker:
+		w.Header().Set("x-oss-delete-marker", "true")
+		return nil, &apiError{Status: 405, Code: "MethodNotAllowed", Message: "The specified method is not allowed against this resource."}
+	}
+	return o, nil
 }
 
 // headObject is HeadObject and GetObjectMeta.
 func (s *Server) headObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, _ []byte) *apiError {
-	o := b.objects[p.key]
-	if o == nil {
-		return errNoSuchKey.with("Key", p.key)
+	o, err := b.wanted(w, r, p.key)
+	if err != nil {
+		return err
 	}
 	describe(w, o)
 	w.Header().Set("Content-Length", strconv.Itoa(len(o.data)))
@@ -124,9 +191,12 @@ func (s *Server) headObject(w http.ResponseWriter, r *http.Request, b *bucket, p
 
 // getObject is GetObject.
 func (s *Server) getObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, _ []byte) *apiError {
-	o := b.objects[p.key]
-	if o == nil {
-		return errNoSuchKey.with("Key", p.key)
+	o, missing := b.wanted(w, r, p.key)
+	switch {
+	case missing != nil:
+		return missing
+	case s.frozen(o):
+		return errFrozen
 	}
 	size := len(o.data)
 	asked := r.Header.Get("Range")
@@ -180,17 +250,22 @@ func parseRange(header string, size int, standard bool) (start, end int, fits bo
 // describe writes the headers that tell of an object.
 func describe(w http.ResponseWriter, o *object) {
 	h := w.Header()
-	for name, values := range o.meta {
+	for name, values := range o.kept {
 		h[name] = values
+	}
+	if o.version != "" {
+		h.Set("x-oss-version-id", o.version)
 	}
 	h.Set("Content-Type", o.contentType)
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("ETag", o.etag())
 	h.Set("Last-Modified", o.modified.UTC().Format(http.TimeFormat))
 	h.Set("x-oss-object-type", o.kind())
-	h.Set("x-oss-storage-class", "Standard")
+	h.Set("x-oss-storage-class", o.class)
 	h.Set("x-oss-hash-crc64ecma", o.crc())
 	if o.appendable {
 		h.Set("x-oss-next-append-position", strconv.Itoa(len(o.data)))
+	} else {
+		h.Set("Content-MD5", o.contentMD5())
 	}
 }

@@ -31,15 +31,16 @@ var start = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 // A room is a server on loopback and how to reach it.
 type room struct {
 	*oss.Server
+	clock  *clock.Clock
 	url    string
 	faults *fault.Injector
 }
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
-	r := &room{faults: &fault.Injector{}}
+	r := &room{faults: &fault.Injector{}, clock: clock.New(start, 0)}
 	r.Server = oss.New(oss.Options{
-		Clock: clock.New(start, 0), Faults: r.faults, Buckets: []string{"journal", "other"},
+		Clock: r.clock, Faults: r.faults, Buckets: []string{"journal", "other"},
 		Keys: []oss.Keys{{ID: "ak", Secret: "sk"}, {ID: "STS.ak", Secret: "sk2", Token: "tok"}},
 	})
 	server := httptest.NewServer(r.Handler())

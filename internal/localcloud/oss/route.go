@@ -58,50 +58,66 @@ func (p place) operation(r *http.Request) string {
 	case p.bucket == "":
 		return map[string]string{"GET": "ListBuckets"}[r.Method]
 	case p.key == "":
-		return bucketOperation(r.Method, q.Has)
+		return nameOf(bucketOperations, r.Method, q.Has)
 	}
-	return objectOperation(r.Method, q.Has)
+	return nameOf(objectOperations, r.Method, q.Has)
 }
 
-func bucketOperation(method string, has func(string) bool) string {
-	switch {
-	case has("bucketInfo") && method == "GET":
-		return "GetBucketInfo"
-	case has("location") && method == "GET":
-		return "GetBucketLocation"
-	case unknownSubresource(has):
-		return ""
-	case method == "GET" && has("list-type"):
-		return "ListObjectsV2"
-	case method == "GET":
-		return "ListObjects"
-	case method == "PUT":
-		return "PutBucket"
+// An operation is told by its method and the query parameter that names it.
+type operation struct{ method, has, name string }
+
+var bucketOperations = []operation{
+	{"GET", "bucketInfo", "GetBucketInfo"},
+	{"GET", "location", "GetBucketLocation"},
+	{"GET", "stat", "GetBucketStat"},
+	{"GET", "acl", "GetBucketAcl"},
+	{"GET", "versioning", "GetBucketVersioning"},
+	{"PUT", "versioning", "PutBucketVersioning"},
+	{"GET", "versions", "ListObjectVersions"},
+	{"GET", "uploads", "ListMultipartUploads"},
+	{"POST", "delete", "DeleteMultipleObjects"},
+	{"POST", "worm", "InitiateBucketWorm"},
+	{"GET", "worm", "GetBucketWorm"},
+	{"DELETE", "worm", "AbortBucketWorm"},
+	{"POST", "wormExtend", "ExtendBucketWorm"},
+	{"POST", "wormId", "CompleteBucketWorm"},
+	{"GET", "list-type", "ListObjectsV2"},
+	{"GET", "", "ListObjects"},
+	{"PUT", "", "PutBucket"},
+	{"DELETE", "", "DeleteBucket"},
+}
+
+var objectOperations = []operation{
+	{"POST", "append", "AppendObject"},
+	{"HEAD", "objectMeta", "GetObjectMeta"},
+	{"POST", "restore", "RestoreObject"},
+	{"POST", "cleanRestoredObject", "CleanRestoredObject"},
+	{"POST", "seal", "SealAppendObject"},
+	{"GET", "", "GetObject"},
+	{"HEAD", "", "HeadObject"},
+	{"PUT", "", "PutObject"},
+	{"DELETE", "", "DeleteObject"},
+}
+
+// nameOf returns the name of the operation that is asked for, "" for one that
+// is not imitated: such share their method with one that is.
+func nameOf(all []operation, method string, has func(string) bool) string {
+	for _, op := range all {
+		if op.method != method || op.has != "" && !has(op.has) || op.has == "" && unknownSubresource(has) {
+			continue
+		}
+		return op.name
 	}
 	return ""
 }
 
-func objectOperation(method string, has func(string) bool) string {
-	switch {
-	case has("append") && method == "POST":
-		return "AppendObject"
-	case has("objectMeta") && method == "HEAD":
-		return "GetObjectMeta"
-	case unknownSubresource(has):
-		return ""
-	}
-	return map[string]string{
-		"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject",
-	}[method]
-}
-
-// unknownSubresource tells operations that are not imitated from those that
-// are and share their method.
+// unknownSubresource tells operations by a parameter that is none of a plain
+// one.
 func unknownSubresource(has func(string) bool) bool {
 	for _, name := range []string{
-		"acl", "append", "bucketInfo", "cors", "delete", "encryption", "lifecycle", "location", "logging", "objectMeta",
-		"partNumber", "policy", "qosInfo", "referer", "restore", "stat", "symlink", "tagging", "uploadId", "uploads",
-		"versionId", "versioning", "versions", "website", "worm",
+		"acl", "append", "bucketInfo", "cleanRestoredObject", "cors", "delete", "encryption", "lifecycle", "location", "logging",
+		"objectMeta", "objectWorm", "partNumber", "policy", "qosInfo", "referer", "restore", "seal", "stat", "symlink", "tagging",
+		"uploadId", "uploads", "versioning", "versions", "website", "worm", "wormExtend", "wormId",
 	} {
 		if has(name) {
 			return true
@@ -120,7 +136,7 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, p place, body 
 		return &apiError{Status: 501, Code: "NotImplemented", Message: "A header or a query you provided implies functionality that is not implemented."}
 	}
 	if op == "PutBucket" {
-		return s.putBucket(w, r, p)
+		return s.putBucket(w, p, body)
 	}
 	b := s.buckets[p.bucket]
 	if b == nil {
@@ -129,18 +145,39 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, p place, body 
 	if len(p.key) > 1023 || strings.HasPrefix(p.key, "\\") {
 		return &apiError{Status: 400, Code: "InvalidObjectName", Message: "The specified object is not valid."}
 	}
+	return s.operations()[op](w, r, b, p, body)
+}
+
+// operations are those on a bucket that exists; s.mu is held.
+func (s *Server) operations() map[string]func(http.ResponseWriter, *http.Request, *bucket, place, []byte) *apiError {
 	return map[string]func(http.ResponseWriter, *http.Request, *bucket, place, []byte) *apiError{
-		"GetBucketInfo":     s.bucketInfo,
-		"GetBucketLocation": s.bucketLocation,
-		"ListObjects":       s.listObjects,
-		"ListObjectsV2":     s.listObjects,
-		"AppendObject":      s.appendObject,
-		"PutObject":         s.putObject,
-		"GetObject":         s.getObject,
-		"HeadObject":        s.headObject,
-		"GetObjectMeta":     s.headObject,
-		"DeleteObject":      s.deleteObject,
-	}[op](w, r, b, p, body)
+		"GetBucketInfo":         s.bucketInfo,
+		"GetBucketLocation":     s.bucketLocation,
+		"GetBucketStat":         s.bucketStat,
+		"GetBucketAcl":          s.bucketACL,
+		"GetBucketVersioning":   s.getVersioning,
+		"PutBucketVersioning":   s.putVersioning,
+		"ListObjectVersions":    s.listVersions,
+		"ListMultipartUploads":  s.listUploads,
+		"DeleteMultipleObjects": s.deleteObjects,
+		"InitiateBucketWorm":    s.initiateWorm,
+		"GetBucketWorm":         s.getWorm,
+		"AbortBucketWorm":       s.abortWorm,
+		"ExtendBucketWorm":      s.changeWorm,
+		"CompleteBucketWorm":    s.changeWorm,
+		"ListObjects":           s.listObjects,
+		"ListObjectsV2":         s.listObjects,
+		"DeleteBucket":          s.deleteBucket,
+		"AppendObject":          s.appendObject,
+		"PutObject":             s.putObject,
+		"GetObject":             s.getObject,
+		"HeadObject":            s.headObject,
+		"GetObjectMeta":         s.headObject,
+		"DeleteObject":          s.deleteObject,
+		"RestoreObject":         s.restore,
+		"CleanRestoredObject":   s.cleanRestored,
+		"SealAppendObject":      s.seal,
+	}
 }
 
 // readBody reads a bounded body and checks the digest that came with it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/aliyun/fc-runtime-go-sdk/fc"
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
@@ -40,15 +41,29 @@ func (e *refusalError) Error() string { return e.say }
 var calls, initialized atomic.Int64
 
 func main() {
-	fc.RegisterInitializerFunction(func(context.Context) {
-		if os.Getenv("INITIALIZER") == "panic" {
+	fc.RegisterInitializerFunction(func(ctx context.Context) {
+		switch os.Getenv("INITIALIZER") {
+		case "panic":
 			panic(errors.New("initializer fails"))
+		case "hang":
+			select {}
 		}
 		initialized.Add(1)
-		fmt.Println("initializer ran")
+		fmt.Println("initializer ran within", limit(ctx))
 	})
-	fc.RegisterPreStopFunction(func(context.Context) { fmt.Println("preStop ran") })
+	fc.RegisterPreStopFunction(func(ctx context.Context) {
+		if os.Getenv("PRESTOP") == "hang" {
+			select {}
+		}
+		fmt.Println("preStop ran within", limit(ctx))
+	})
 	fc.Start(handle)
+}
+
+// limit is the time that the platform says a call may take.
+func limit(ctx context.Context) time.Duration {
+	c, _ := fccontext.FromContext(ctx)
+	return time.Duration(c.Function.Timeout) * time.Second
 }
 
 func handle(ctx context.Context, e event) (report, error) {
