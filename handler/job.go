@@ -29,6 +29,8 @@ type job struct {
 	request  *events.Request  // as it came, when it did
 	tick     int              // the number of the tick that brought it; -1: no tick did
 
+	indexed bool // entered into the index of open works in this invocation
+
 	used int // the highest number of a tick that was delivered to us; -1: none
 
 	ledger   *ledger

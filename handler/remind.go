@@ -101,7 +101,7 @@ func (r *run) remind() {
 			}
 		})
 		if again.IsZero() {
-			if !open && j.kind == kindRequest && r.Journal != nil && !r.neverTicked(j) {
+			if !open && j.kind == kindRequest && r.Journal != nil && r.isIndexed(j) {
 				r.noteClosed(openKey(j.id))
 			}
 			continue
@@ -161,9 +161,10 @@ func (r *run) tick(j *job, at time.Time) error {
 	}
 	ctx, cancel := r.last()
 	defer cancel()
+	indexed := r.isIndexed(j)
 	// If this is not written the tick comes all the same, and does no harm.
 	return j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
-		return []rollout.Record{{Kind: rollout.KindTick, N: n, Until: now.Add(delay)}}
+		return []rollout.Record{{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed}}
 	})
 }
 
@@ -174,6 +175,13 @@ func (r *run) insure(j *job) error {
 	if r.Queue == nil || r.Journal == nil {
 		return nil
 	}
+	var entry sync.WaitGroup
+	defer entry.Wait()
+	open := false
+	j.ledger.view(func(s *rollout.State) { open = s.Open() })
+	if open && j.kind == kindRequest && !r.isIndexed(j) {
+		entry.Go(func() { r.noteOpen(j) })
+	}
 	left := rollout.CallLimit
 	if !r.deadline.IsZero() {
 		left = time.Until(r.deadline)
@@ -181,23 +189,12 @@ func (r *run) insure(j *job) error {
 	at := r.business().Add(left + grace)
 	var sure bool
 	j.ledger.view(func(s *rollout.State) {
-		sure = !s.Open() || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
+		sure = !open || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
 	})
 	if sure {
 		return nil
 	}
-	var entry sync.WaitGroup
-	if first := j.kind == kindRequest && r.neverTicked(j); first {
-		entry.Go(func() { r.noteOpen(j.id) })
-	}
-	err := r.tick(j, at)
-	entry.Wait()
-	return err
-}
-
-func (r *run) neverTicked(j *job) (never bool) {
-	j.ledger.view(func(s *rollout.State) { never = s.TickN == 0 })
-	return never
+	return r.tick(j, at)
 }
 
 // carry sends what is unfinished to ourselves, for want of a journal, in as many

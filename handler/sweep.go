@@ -38,8 +38,9 @@ func (r *run) sweepFleets() error {
 	return nil
 }
 
-// An openEntry tells that a request is open. It is written before the request's
-// first tick is sent, and deleted once nothing is left to do. It lies under a hash
+// An openEntry tells that a request is open. It is written when the request is
+// first looked at, again until the journal says that it is there, and deleted once
+// nothing is left to do. It lies under a hash
 // of the id, so that wherever a sweep begins every request has the same chance.
 type openEntry struct {
 	ID string `json:"id"`
@@ -51,15 +52,27 @@ func openKey(id string) string {
 }
 
 // noteOpen enters a request into the index of those that are open. If that fails
-// nobody sweeps it; its ticks are what it lives by.
-func (r *run) noteOpen(id string) {
-	line, err := json.Marshal(openEntry{id})
+// the next invocation tries again.
+func (r *run) noteOpen(j *job) {
+	line, err := json.Marshal(openEntry{j.id})
 	if err == nil {
-		_, err = r.Journal.Append(r.ctx, openKey(id), 0, append(line, '\n'))
+		_, err = r.Journal.Append(r.ctx, openKey(j.id), 0, append(line, '\n'))
 	}
 	if err != nil && !errors.Is(err, journal.ErrMoved) {
-		r.log().Warn("not entered among the open requests", "request_id", id, "error", err.Error())
+		r.log().Warn("not entered among the open requests", "request_id", j.id, "error", err.Error())
+		return
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	j.indexed = true
+}
+
+// isIndexed says whether a request is certainly among the open ones.
+func (r *run) isIndexed(j *job) (indexed bool) {
+	j.ledger.view(func(s *rollout.State) { indexed = s.Indexed })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return indexed || j.indexed
 }
 
 // noteClosed takes it out again.

@@ -241,8 +241,9 @@ type State struct {
 	Forgiven time.Time
 	Waiting  *events.Reason
 
-	TickN  int // the last tick that was put on the queue
-	TickAt time.Time
+	TickN   int // the last tick that was put on the queue
+	TickAt  time.Time
+	Indexed bool // it is in the index of open works
 
 	Closed   bool
 	ClosedAt time.Time
@@ -344,6 +345,7 @@ func (s *State) apply(r *Record) {
 	case KindPublished:
 		s.published(r)
 	case KindTick:
+		s.Indexed = s.Indexed || r.Indexed
 		if r.N > s.TickN {
 			s.TickN, s.TickAt = r.N, r.Until
 		}
