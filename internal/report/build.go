@@ -158,10 +158,13 @@ func (b *Builder) hear(r *rollout.Record) {
 // stand ends the standstill that is over, and begins the one that there is.
 func (b *Builder) stand(at time.Time) {
 	now := standstill(b.state)
+	if n := len(b.said); now.What == StoodPaused && n > 0 {
+		now.Message = b.said[n-1].Reason // nobody else pauses
+	}
 	if n := len(b.stood); n > 0 && b.stood[n-1].To.IsZero() {
 		last := &b.stood[n-1]
 		if now.What == last.What && now.Code == last.Code && now.By == last.By {
-			last.Until = now.Until
+			last.Until = now.Until // as it was announced last
 			return
 		}
 		last.To = at
@@ -182,7 +185,7 @@ func standstill(s *rollout.State) Standstill {
 	case StateHalted:
 		out.What = StoodHalted
 	case StatePaused:
-		out.What, out.Code = StoodPaused, events.CodePaused
+		out.What = StoodPaused
 	case StateWaiting:
 		out.What = StoodWaiting
 	default:

@@ -103,7 +103,7 @@ func TestAStandstillBeginsEndsAndHasAReason(t *testing.T) {
 		"waiting ApprovalAwaited  23m0s",
 		"halted TooManyFailures  41m0s",
 		"waiting Soaking  30m0s",
-		"paused Paused chen@example.com 35m0s",
+		"paused  chen@example.com 35m0s",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -60,14 +60,15 @@ func Rollout(o Options) []rollout.Record {
 	if o.Size == 0 {
 		o.Size = 40
 	}
-	b := &book{o: o, at: Start, nth: map[string]int{}, final: map[string]string{}}
+	b := &book{o: o, at: Start, final: map[string]string{}}
 	b.tell()
+	b.publishNews()
 	return b.records
 }
 
 // Request returns the records of a request for so many desktops that has ended.
 func Request(id string, size int) []rollout.Record {
-	b := &book{o: Options{ID: id, Size: size}, at: Start, nth: map[string]int{}, final: map[string]string{}}
+	b := &book{o: Options{ID: id, Size: size}, at: Start, final: map[string]string{}}
 	ids := b.ids(0, size)
 	b.write(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: id, Desktops: ids,
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: NewImage}}})
@@ -101,7 +102,6 @@ type book struct {
 	at      time.Time
 	calls   int
 	records []rollout.Record
-	nth     map[string]int
 	final   map[string]string // ids of final outcomes, by desktop
 }
 
@@ -233,18 +233,20 @@ func (b *book) rebuild(ids []string) {
 			failed[id] = true
 		}
 		// Looks come a minute apart; some desktops take longer than others.
-		for look := range 5 {
+		for minute := range 40 {
 			var done []string
 			for i, id := range calling {
-				if !failed[id] && (i*i*7+i+from/20)%11%5 == look {
+				if !failed[id] && b.minutes(from+i) == minute {
 					done = append(done, id)
 				}
 			}
-			b.at = begun.Add(time.Duration(8+look*look) * time.Minute)
 			if len(done) > 0 {
+				b.at = begun.Add(time.Duration(minute) * time.Minute)
 				b.settle(events.StatusCompleted, events.CodeCompleted, "", done...)
+				end = later(end, b.at)
 			}
 		}
+		b.at = begun.Add(19 * time.Minute)
 		for i, id := range failing {
 			if i%2 == 0 {
 				b.settle(events.StatusFailed, events.CodeRebuildFailed, b.text("ECD records that the rebuild of "+id+" failed: the system disk could not be created"), id)
@@ -252,11 +254,25 @@ func (b *book) rebuild(ids []string) {
 				b.settle(events.StatusFailed, events.CodeCheckFailed, "the check on "+id+" ended with exit code 1: print spooler not running", id)
 			}
 		}
-		end = b.at
+		end = later(end, b.at)
 		b.at = begun.Add(time.Minute)
 	}
 	b.at = end
 	slices.SortStableFunc(b.records[first:], func(a, b rollout.Record) int { return a.At.Compare(b.At) })
+}
+
+// minutes is how long the n-th desktop of some takes: mostly about ten minutes,
+// a few a good deal longer.
+func (b *book) minutes(n int) int {
+	n = n*2654435761%1000 + b.calls
+	return 7 + n%4 + n/5%4 + n/7%3 + n%37/35*9
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (b *book) settle(status events.Status, code, message string, ids ...string) {
@@ -272,6 +288,17 @@ func (b *book) settle(status events.Status, code, message string, ids ...string)
 
 func (b *book) published(status events.Status, ids ...string) {
 	b.write(rollout.Record{Kind: rollout.KindPublished, Outcomes: []rollout.Group{{Status: status, Desktops: ids}}})
+}
+
+// publishNews has MNS take all events of the rollout as a whole.
+func (b *book) publishNews() {
+	s := rollout.NewState()
+	s.Apply(b.records...)
+	var ids []string
+	for _, n := range s.UnpublishedNews {
+		ids = append(ids, n.ID())
+	}
+	b.write(rollout.Record{Kind: rollout.KindPublished, News: ids})
 }
 
 func (b *book) close() {
