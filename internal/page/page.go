@@ -112,8 +112,9 @@ func (f frame) write(w io.Writer, name string) error {
 	}
 	zone := f.Zone
 	t.Funcs(template.FuncMap{
-		"at":   func(t time.Time) string { return clock(t, zone) },
-		"zone": func() string { return zoneName(zone, f.Now) },
+		"at":    func(t time.Time) string { return clock(t, zone) },
+		"short": func(t time.Time) string { return shortClock(t, zone) },
+		"zone":  func() string { return zoneName(zone, f.Now) },
 	})
 	if err := t.ExecuteTemplate(w, name, f); err != nil {
 		return fmt.Errorf("drawing a page: %w", err)
@@ -132,6 +133,7 @@ var templates = func() map[Lang]*template.Template {
 			"shares": func(c events.Counts) []box { return shares(c, l) },
 			"wave":   func(n int, name string) string { return waveTitle(l, n, name) },
 			"at":     func(time.Time) string { return "" },
+			"short":  func(time.Time) string { return "" },
 			"zone":   func() string { return "" },
 			"until": func(r *events.Reason) time.Time {
 				if r == nil || r.Until == nil {
@@ -152,6 +154,14 @@ func clock(t time.Time, zone *time.Location) string {
 		return ""
 	}
 	return t.In(zone).Format("2006-01-02 15:04:05")
+}
+
+// shortClock writes a moment where the year and the seconds say nothing.
+func shortClock(t time.Time, zone *time.Location) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.In(zone).Format("01-02 15:04")
 }
 
 // zoneName names a time zone by its name, if it has one that says something,

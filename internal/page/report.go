@@ -2,6 +2,7 @@ package page
 
 import (
 	"io"
+	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -155,3 +156,26 @@ func (b reportBody) Alone() int { return b.Counts.Refused + b.Counts.Skipped }
 
 // Left is how many desktops have no final outcome yet.
 func (b reportBody) Left() int { return b.Counts.Fleet - b.Done() }
+
+// maxBefore bounds how many former images are listed.
+const maxBefore = 20
+
+// Before lists the images that desktops were on before, the most common first.
+func (b reportBody) Before() []report.Back {
+	at := map[string]int{}
+	var out []report.Back
+	for _, d := range b.Desktops {
+		if d.From == "" {
+			continue
+		}
+		i, ok := at[d.From]
+		if !ok {
+			i = len(out)
+			at[d.From] = i
+			out = append(out, report.Back{ImageID: d.From})
+		}
+		out[i].Desktops = append(out[i].Desktops, d.ID)
+	}
+	slices.SortStableFunc(out, func(a, b report.Back) int { return len(b.Desktops) - len(a.Desktops) })
+	return out[:min(len(out), maxBefore)]
+}

@@ -51,7 +51,12 @@ func NewBuilder() *Builder {
 
 // Read takes the records of whole lines down. They are decoded one by one, so
 // that a long journal is never in memory twice.
-func (b *Builder) Read(lines []byte) error {
+func (b *Builder) Read(lines []byte) error { return each(lines, b.Add) }
+
+// Fold applies the records of whole lines to a state, one by one.
+func Fold(s *rollout.State, lines []byte) error { return each(lines, s.Apply) }
+
+func each(lines []byte, do func(...rollout.Record)) error {
 	for rest := lines; len(rest) > 0; {
 		n := bytes.IndexByte(rest, '\n') + 1
 		if n == 0 {
@@ -62,7 +67,7 @@ func (b *Builder) Read(lines []byte) error {
 			_, err = rollout.Decode(lines) // with the number of the line
 			return err
 		}
-		b.Add(records...)
+		do(records...)
 		rest = rest[n:]
 	}
 	return nil

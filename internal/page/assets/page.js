@@ -80,14 +80,14 @@
   const all = [
     { key: 'id', value: (i) => data.id[i], className: 'id' },
     { key: 'wave', value: (i) => data.wave[i], className: 'num' },
-    { key: 'stand', value: (i) => data.stand[i], show: (i) => t('stand.' + stand(i)), plain: stand },
+    { key: 'stand', value: (i) => data.stand[i], show: (i) => t('stand.' + stand(i)), plain: stand, className: 'word' },
     { key: 'code', value: word('code') },
     { key: 'message', value: message, className: 'text' },
     { key: 'from', value: word('from'), className: 'id' },
     { key: 'to', value: word('to'), className: 'id' },
-    { key: 'tries', value: (i) => data.tries[i], className: 'num' },
-    { key: 'accepted', value: (i) => data.accepted[i], show: (i) => moment(data.accepted[i]), className: 'time' },
-    { key: 'done', value: (i) => data.done[i], show: (i) => moment(data.done[i]), className: 'time' },
+    { key: 'tries', value: (i) => data.tries[i] || '', className: 'num' },
+    { key: 'accepted', value: (i) => data.accepted[i], show: (i) => moment(data.accepted[i]).slice(5), className: 'time' },
+    { key: 'done', value: (i) => data.done[i], show: (i) => moment(data.done[i]).slice(5), className: 'time' },
     { key: 'took', value: took, show: (i) => span(took(i)), className: 'num' },
     { key: 'request', value: word('request'), className: 'id' },
   ];
@@ -97,8 +97,8 @@
     rows = data.id.map((_, i) => i);
     text = rows.map((i) => [data.id[i], word('code')(i), message(i), word('from')(i), word('to')(i), word('request')(i), stand(i), t('stand.' + stand(i))].join('\n').toLowerCase());
     // A column that says the same of everybody is left out; the record has the image.
-    const same = (list) => data[list].every((x) => x === data[list][0]);
-    columns = all.filter((c) => !(['wave', 'to'].includes(c.key) && rows.length > 1 && same(c.key)));
+    const same = (c) => new Set(rows.map(c.value).filter((v) => v !== '')).size < 2;
+    columns = all.filter((c) => !(['wave', 'from', 'to', 'tries'].includes(c.key) && same(c)));
     const options = (id, values, label) => {
       const select = $(id);
       const before = select.value;
