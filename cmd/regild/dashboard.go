@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ and writes the address with it.`,
 // tokenVariable holds the token. It is no flag: other users of a machine see
 // command lines.
 const tokenVariable = "REGILD_DASHBOARD_TOKEN"
+
+// dashboardGC trades time, of which a dashboard has plenty, for memory: with 10,000
+// requests and rollouts of 20,000 desktops the process stays below 100 MB.
+const dashboardGC = 25
 
 type dashboardFlags struct {
 	journalFlags
@@ -94,6 +99,9 @@ func runDashboard(ctx context.Context, w world, c *command, args []string) error
 	if err != nil {
 		_ = l.Close()
 		return err
+	}
+	if _, set := w.lookup("GOGC"); !set {
+		debug.SetGCPercent(dashboardGC)
 	}
 	say(w.err, "the dashboard is at %s (Ctrl-C ends it)\n", shown)
 	if !loopback {

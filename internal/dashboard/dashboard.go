@@ -132,7 +132,7 @@ const (
 	headerLimit   = 5 * time.Second
 	writeLimit    = 60 * time.Second
 	idleLimit     = 2 * time.Minute
-	shutdownLimit = 3 * time.Second
+	shutdownLimit = 500 * time.Millisecond // a connection that was only opened is waited for
 	maxHeader     = 16 << 10
 	maxForm       = 16 << 10
 )

@@ -64,9 +64,13 @@ func (d *Dashboard) showBoard(w http.ResponseWriter, r *http.Request) {
 		d.problem(w, r, http.StatusBadRequest, fmt.Sprintf("What is searched for is longer than %d bytes; make it shorter.", maxQuery))
 		return
 	}
+	revision := d.hub.revision(boardName)
 	b := board(d.index.now(), d.Fleets, query)
 	b.Journal, b.Controls = d.Name, d.Control != nil
-	d.write(w, http.StatusOK, func(o page.Options, out writer) error { return page.WriteBoard(out, b, o) })
+	d.write(w, http.StatusOK, func(o page.Options, out writer) error {
+		o.Revision = revision
+		return page.WriteBoard(out, b, o)
+	})
 }
 
 // A faultyError says what is wrong with what was asked for, and with which
@@ -115,6 +119,7 @@ func (d *Dashboard) refuse(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
+	revision := d.hub.revision(r.URL.Query().Get("of"))
 	b, source, err := d.read(r, r.URL.Query().Get("of"))
 	if err != nil {
 		d.refuse(w, r, err)
@@ -141,7 +146,10 @@ func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	d.write(w, http.StatusOK, func(o page.Options, out writer) error { return page.Report(out, rep, extras, o) })
+	d.write(w, http.StatusOK, func(o page.Options, out writer) error {
+		o.Revision = revision
+		return page.Report(out, rep, extras, o)
+	})
 }
 
 // FileName is what the file with the report of a work is called.
@@ -166,7 +174,7 @@ func (d *Dashboard) listen(w http.ResponseWriter, r *http.Request) {
 		d.problem(w, r, http.StatusBadRequest, "The address does not say what to listen to.")
 		return
 	}
-	l := d.hub.listen(of)
+	l := d.hub.listen(of, r.URL.Query().Get("seen"))
 	if l == nil {
 		http.Error(w, "Too many pages are open. Close some.", http.StatusServiceUnavailable)
 		return

@@ -69,6 +69,9 @@ type Options struct {
 	// Linked: the style and script are not in the page, but at /assets/page.css
 	// and /assets/page.js, and the page keeps itself up to date from /events.
 	Linked bool
+	// Revision names what the page shows, for /events: what it was before the page
+	// was drawn.
+	Revision string
 }
 
 func (o Options) filled() Options {
@@ -81,7 +84,7 @@ func (o Options) filled() Options {
 	return o
 }
 
-// A sheetless frame is what every page has.
+// A frame is what every page has.
 type frame struct {
 	Options
 	Title  string

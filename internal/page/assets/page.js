@@ -285,17 +285,20 @@
         update();
       }
     };
-    const source = new EventSource('/events?of=' + encodeURIComponent(watch));
+    const source = new EventSource('/events?of=' + encodeURIComponent(watch) + '&seen=' + encodeURIComponent(document.body.dataset.seen));
     source.addEventListener('open', () => say(t('live.on', clockNow())));
     source.addEventListener('change', refresh);
     source.addEventListener('error', () => say(t('live.off')));
   }
 
   // ---- signing in with the token that stands behind # of the address, which no server and no log sees.
-  const token = $('token');
-  if (token && location.hash.length > 1) {
+  const signIn = () => {
+    const token = $('token');
+    if (!token || location.hash.length < 2) return;
     token.value = decodeURIComponent(location.hash.slice(1));
     history.replaceState(null, '', location.pathname);
     token.form.submit();
-  }
+  };
+  window.addEventListener('hashchange', signIn);
+  signIn();
 })();
