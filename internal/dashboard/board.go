@@ -12,8 +12,12 @@ import (
 	"github.com/regild/regild/internal/report"
 )
 
-// maxListed bounds each list on the board.
-const maxListed = 200
+// maxListed bounds each list on the board, maxNeeds that of what waits for
+// somebody, at its top.
+const (
+	maxListed = 200
+	maxNeeds  = 10
+)
 
 // board draws a picture of the index: which fleets there are, what is under way
 // and what has ended.
@@ -33,6 +37,11 @@ func board(p picture, declared fleet.Fleets, query string) page.Board {
 	}
 	b.OpenAll = len(b.Open)
 	slices.SortStableFunc(b.Open, func(a, b report.Brief) int { return cmp.Compare(urgency(a), urgency(b)) })
+	for _, w := range b.Open {
+		if urgency(w) < urgencyNone && len(b.Needs) < maxNeeds {
+			b.Needs = append(b.Needs, w)
+		}
+	}
 	b.Open = b.Open[:min(len(b.Open), maxListed)]
 	return b
 }
@@ -73,10 +82,13 @@ func urgency(b report.Brief) int {
 	case b.State == report.StatePaused:
 		return 2
 	case !b.Request():
-		return 3
+		return urgencyNone
 	}
-	return 4
+	return urgencyNone + 1
 }
+
+// urgencyNone is that of a rollout that waits for nobody.
+const urgencyNone = 3
 
 // matches says whether all words stand somewhere in what is known of a work.
 func matches(b report.Brief, words []string) bool {

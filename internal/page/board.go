@@ -12,6 +12,7 @@ type Board struct {
 	Fleets  []Fleet
 	Open    []report.Brief // the most urgent first
 	OpenAll int            // how many there are
+	Needs   []report.Brief // those of Open that wait for a person
 	Query   string         // what the history is searched for
 	History []report.Brief // the newest first
 	Ended   int            // how many match

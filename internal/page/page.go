@@ -144,6 +144,12 @@ var templates = func() map[Lang]*template.Template {
 				}
 				return *r.Until
 			},
+			"reason": func(b report.Brief) string {
+				if b.Reason == nil {
+					return ""
+				}
+				return Visible(b.Reason.Message)
+			},
 			"share": share,
 			"more":  func(all, shown int) int { return all - shown },
 		}).ParseFS(assets, "assets/*.tmpl"))

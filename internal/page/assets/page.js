@@ -89,7 +89,7 @@
     { key: 'accepted', value: (i) => data.accepted[i], show: (i) => moment(data.accepted[i]).slice(5), className: 'time' },
     { key: 'done', value: (i) => data.done[i], show: (i) => moment(data.done[i]).slice(5), className: 'time' },
     { key: 'took', value: took, show: (i) => span(took(i)), className: 'num' },
-    { key: 'request', value: word('request'), className: 'id' },
+    { key: 'request', value: word('request'), className: 'id wide' },
   ];
   const shownText = (c, i) => (c.show ? c.show(i) : visible(String(c.value(i))));
 
@@ -98,7 +98,7 @@
     text = rows.map((i) => [data.id[i], word('code')(i), message(i), word('from')(i), word('to')(i), word('request')(i), stand(i), t('stand.' + stand(i))].join('\n').toLowerCase());
     // A column that says the same of everybody is left out; the record has the image.
     const same = (c) => new Set(rows.map(c.value).filter((v) => v !== '')).size < 2;
-    columns = all.filter((c) => !(['wave', 'from', 'to', 'tries'].includes(c.key) && same(c)));
+    columns = all.filter((c) => !((['wave', 'from', 'to', 'tries'].includes(c.key) && same(c))));
     const options = (id, values, label) => {
       const select = $(id);
       const before = select.value;
@@ -162,7 +162,7 @@
       for (const c of columns) {
         const td = element('td', undefined, c.className);
         if (c.key === 'stand') td.append(element('span', '', 'dot is-' + stand(i)));
-        td.append(c.className === 'id' || c.key === 'message' ? element('bdi', shownText(c, i)) : shownText(c, i));
+        td.append(c.className?.startsWith('id') || c.key === 'message' ? element('bdi', shownText(c, i)) : shownText(c, i));
         tr.append(td);
       }
       body.append(tr);
