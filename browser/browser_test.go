@@ -235,6 +235,14 @@ func (x *tab) media(medium, scheme string) {
 	}
 }
 
+// size gives the page a window of so many pixels.
+func (x *tab) size(width, height int) {
+	x.t.Helper()
+	if _, err := chromedp.Call(x.bounded(), emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1}); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
 func quote(s string) string {
 	data, err := json.Marshal(s)
 	if err != nil {

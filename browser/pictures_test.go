@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
 	"github.com/regild/regild/events"
@@ -28,9 +27,7 @@ const width = 1240
 // have one, of that size.
 func (x *tab) picture(name string, height int) {
 	x.t.Helper()
-	if _, err := chromedp.Call(x.bounded(), emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: int64(height), DeviceScaleFactor: 1}); err != nil {
-		x.t.Fatal(err)
-	}
+	x.size(width, height)
 	got, err := chromedp.Run(x.bounded(), chromedp.CaptureScreenshot())
 	if err != nil {
 		x.t.Fatal(err)

@@ -190,3 +190,12 @@ func TestARequestHasAReportToo(t *testing.T) {
 	x.click("#check")
 	x.until(`document.getElementById('checked').textContent.startsWith('Agrees: 30 outcomes')`)
 }
+
+func TestPagesFitANarrowScreen(t *testing.T) {
+	x := openReport(t, reporttest.Options{Size: 400, Until: reporttest.Halted}, pages.English)
+	x.size(390, 900)
+	equal(t, "a report's width", js[int](x, "document.documentElement.scrollWidth"), 390)
+	x = serve(t, nil).open()
+	x.size(390, 900)
+	equal(t, "the board's width", js[int](x, "document.documentElement.scrollWidth"), 390)
+}

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,9 +17,11 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/dashboard"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/report/reporttest"
+	"github.com/regild/regild/internal/rollout"
 )
 
 // journalOf writes a rollout into a journal in a directory, and returns its URL.
@@ -188,5 +192,79 @@ func TestTheDashboardsControlsReachTheQueue(t *testing.T) {
 	got, err := events.ParseControl(e.Data)
 	if err != nil || !reflect.DeepEqual(got, want) || e.ID != id || e.Type != events.TypeControl {
 		t.Errorf("got %+v (%v) in %+v, want %+v with id %s", got, err, e, want, id)
+	}
+}
+
+// Against Object Storage with the vendor's own client: the journal is listed and
+// read as in production.
+func TestTheDashboardReadsAJournalInObjectStorage(t *testing.T) {
+	cloud, err := localcloud.Start(t.Context(), localcloud.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(kind, id string, records []rollout.Record) {
+		cloud.OSS.Put(localcloud.JournalBucket, localcloud.JournalPrefix+"/"+journal.Key(kind, id), reporttest.Lines(records))
+	}
+	put(kindRollout, "2026.11.3/office", reporttest.Rollout(reporttest.Options{}))
+	put("fleet", "office", reporttest.Fleet("office", "2026.11.3/office"))
+	for i := range 1200 { // more than one page of a listing
+		put(kindRequest, fmt.Sprint("ticket-", i), reporttest.Open(fmt.Sprint("ticket-", i), 1))
+	}
+	keys := cloud.Keys()
+	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
+	f := dashboardFlags{journalFlags: journalFlags{region: "cn-hangzhou", endpoint: cloud.OSSURL}}
+	config, err := f.config("oss://"+localcloud.JournalBucket+"/"+localcloud.JournalPrefix, world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Every = time.Hour
+	d, err := dashboard.New(config, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Serve(ctx, l) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	fetch := func(path string) string {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.Addr().String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	events, err := http.Get("http://" + l.Addr().String() + "/events?of=board") //nolint:noctx // it ends with the server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = events.Body.Close() }()
+	changes := bufio.NewScanner(events.Body)
+	for board := ""; !strings.Contains(board, "1,000 more are not listed") && !strings.Contains(board, "1,001 more are not listed"); board = fetch("/") {
+		for changes.Scan() && changes.Text() != "event: change" {
+		}
+		if changes.Err() != nil {
+			t.Fatalf("the server ended before it had read the journal: %v; the board: %.2000s", changes.Err(), board)
+		}
+	}
+	if got := fetch("/report?of=rollout/2026.11.3/office"); !strings.Contains(got, "32 of 40 desktops rebuilt") {
+		t.Errorf("the report: %.500s", got)
 	}
 }

@@ -122,8 +122,33 @@ func TestAReportIsWholeInEveryMomentAndLanguage(t *testing.T) {
 }
 
 func TestTheSameReportIsTheSameFile(t *testing.T) {
-	if draw(t, reporttest.Options{Size: 200}, English) != draw(t, reporttest.Options{Size: 200}, English) {
+	first, second := draw(t, reporttest.Options{Size: 200}, English), draw(t, reporttest.Options{Size: 200}, English)
+	if first != second {
 		t.Error("two drawings differ")
+	}
+}
+
+func TestAReportBesideAPlan(t *testing.T) {
+	r, err := report.Of(reporttest.Lines(reporttest.Rollout(reporttest.Options{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := events.Plan{RolloutID: r.ID, Fleet: r.Fleet, RegionID: r.RegionID, ImageID: r.ImageID, PlanDigest: "sha256:changed",
+		Waves: []events.PlanWave{{N: 1, Name: "canary", Desktops: []events.PlanDesktop{{ID: r.Desktops[0].ID, Action: events.PlanSkip, Code: "X<b>"}, {ID: "ecd-left", Action: events.PlanRebuild}}}}}
+	c := r.Compare(p)
+	for lang, wants := range map[Lang][]string{
+		English: {"the plan was changed, or is not whole", "wave 1, skip <code>X&lt;b&gt;</code>", "did not come", "not in the plan", "0 went as planned, 41 otherwise, 0 are still to come"},
+		Chinese: {"计划被改动或不完整", "未加入", "不在计划中"},
+	} {
+		var b bytes.Buffer
+		if err := Report(&b, r, Extras{Comparison: &c}, Options{Lang: lang, Now: r.Last}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: the page has no %q", lang, want)
+			}
+		}
 	}
 }
 
