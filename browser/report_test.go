@@ -172,6 +172,9 @@ func TestAReportIsPrinted(t *testing.T) {
 	equal(t, "no buttons on paper", js[string](x, "getComputedStyle(document.querySelector('.top')).display"), "none")
 	js[bool](x, `window.dispatchEvent(new Event('beforeprint'))`)
 	equal(t, "rows on paper", len(x.text("#table tbody tr")), 400)
+	equal(t, "what is folded on paper", js[int](x, `document.querySelectorAll('details:not([open])').length`), 0)
+	x.size(760, 1000)
+	equal(t, "nothing is cut off", js[bool](x, `[...document.querySelectorAll('.waves, #waves table, #timeline table')].every((e) => e.getBoundingClientRect().right <= innerWidth)`), true)
 	pdf, err := chromedp.Call(x.bounded(), page.PrintToPDF, page.PrintToPDFParams{})
 	if err != nil || !bytes.HasPrefix(pdf.Data, []byte("%PDF-")) {
 		t.Errorf("printing: %v", err)

@@ -64,6 +64,14 @@
   });
   $('print').addEventListener('click', () => window.print());
 
+  // On paper everything is open.
+  let closed = [];
+  window.addEventListener('beforeprint', () => {
+    closed = [...document.querySelectorAll('details:not([open])')];
+    for (const d of closed) d.open = true;
+  });
+  window.addEventListener('afterprint', () => { for (const d of closed) d.open = false; });
+
   // ---- the table
   const perPage = 100;
   const mostPrinted = 2000;
