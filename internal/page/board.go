@@ -3,6 +3,7 @@ package page
 import (
 	"io"
 
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/report"
 )
 
@@ -63,7 +64,7 @@ type Question struct {
 // WriteQuestion writes the page that asks whether a control is really wanted.
 func WriteQuestion(w io.Writer, q Question, o Options) error {
 	o = o.filled()
-	return o.small(w, "question", o.Lang.text("control.title", o.Lang.text("action."+q.Touch.Action), Visible(q.Of.ID)), "", q)
+	return o.small(w, "question", o.Lang.text("control.title", o.Lang.text("action."+q.Touch.Action), escape.Terminal(q.Of.ID)), "", q)
 }
 
 // Sent says that a control was sent.
@@ -76,7 +77,7 @@ type Sent struct {
 // WriteSent writes the page that says that a control was sent.
 func WriteSent(w io.Writer, s Sent, o Options) error {
 	o = o.filled()
-	return o.small(w, "sent", o.Lang.text("control.title", o.Lang.text("action."+s.Action), Visible(s.Of.ID)), "", s)
+	return o.small(w, "sent", o.Lang.text("control.title", o.Lang.text("action."+s.Action), escape.Terminal(s.Of.ID)), "", s)
 }
 
 // A Login asks for the token.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/report"
 )
 
@@ -106,7 +107,7 @@ func timelineOf(r *report.Report, l Lang, zone *time.Location, now time.Time) ti
 	if len(r.Said) > 0 {
 		t := track{Label: l.text("timeline.said"), Note: number(len(r.Said))}
 		for _, x := range r.Said[:min(len(r.Said), 200)] {
-			t.Marks = append(t.Marks, mark{X: percent(s.at(x.At)), Class: "said", Text: clock(x.At, zone) + " " + l.text("action."+x.Action) + ", " + Visible(x.Who)})
+			t.Marks = append(t.Marks, mark{X: percent(s.at(x.At)), Class: "said", Text: clock(x.At, zone) + " " + l.text("action."+x.Action) + ", " + escape.Terminal(x.Who)})
 		}
 		tl.Tracks = append(tl.Tracks, t)
 	}
@@ -120,11 +121,11 @@ func waveTitle(l Lang, n int, name string) string {
 	case "canary", "everybody":
 		return l.text("wave.named", n, l.text("wave."+name))
 	}
-	return l.text("wave.named", n, Visible(name))
+	return l.text("wave.named", n, escape.Terminal(name))
 }
 
 func standTitle(l Lang, x report.Standstill, zone *time.Location) string {
-	text := l.text("stood."+x.What) + ", " + firstOf(Visible(x.Code), Visible(x.By)) + ": " + clock(x.From, zone) + " – "
+	text := l.text("stood."+x.What) + ", " + firstOf(escape.Terminal(x.Code), escape.Terminal(x.By)) + ": " + clock(x.From, zone) + " – "
 	if !x.To.IsZero() {
 		text += clock(x.To, zone)
 	}
@@ -154,7 +155,7 @@ func failures(r *report.Report, wave int, s scale) []mark {
 		x := fmt.Sprintf("%.1f%%", s.at(d.Done))
 		if !seen[x] {
 			seen[x] = true
-			out = append(out, mark{X: x, Class: "failure", Text: Visible(d.ID)})
+			out = append(out, mark{X: x, Class: "failure", Text: escape.Terminal(d.ID)})
 		}
 	}
 	return out

@@ -5,8 +5,8 @@
 // Its rules:
 //
 //   - Text from outside (ids, names, messages) is written by html/template or,
-//     in the browser, as a text node, and goes through Visible before: it stays
-//     text, and nothing in it is invisible.
+//     in the browser, as a text node, and goes through package escape before:
+//     it stays text, and nothing in it is invisible.
 //   - There is no inline style and no inline handler: the pages work under a
 //     policy that allows one script and one style sheet, named by their hashes
 //     or served beside the page, and no request to anywhere.
@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/report"
 )
 
@@ -130,7 +131,7 @@ var templates = func() map[Lang]*template.Template {
 	out := map[Lang]*template.Template{}
 	for _, l := range Langs {
 		out[l] = template.Must(template.New("").Funcs(template.FuncMap{
-			"t": l.text, "count": l.count, "span": l.span, "meaning": l.meaning, "v": Visible, "n": number, "tag": l.tag,
+			"t": l.text, "count": l.count, "span": l.span, "meaning": l.meaning, "v": escape.Terminal, "n": number, "tag": l.tag,
 			"stands": func() []report.Stand { return report.Stands },
 			"of":     func(s report.Stand, c events.Counts) int { return s.Of(c) },
 			"shares": func(c events.Counts) []box { return shares(c, l) },
@@ -148,7 +149,7 @@ var templates = func() map[Lang]*template.Template {
 				if b.Reason == nil {
 					return ""
 				}
-				return Visible(b.Reason.Message)
+				return escape.Terminal(b.Reason.Message)
 			},
 			"share": share,
 			"more":  func(all, shown int) int { return all - shown },

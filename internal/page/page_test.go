@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/report"
@@ -214,40 +213,6 @@ func TestClocksSetForwardAndBackAreWritten(t *testing.T) {
 	if got := offsets(reporttest.Hangzhou, from, from); !reflect.DeepEqual(got, [][2]int64{{0, 28800}}) {
 		t.Errorf("a fixed zone: got %v", got)
 	}
-}
-
-func TestVisible(t *testing.T) {
-	for in, want := range map[string]string{
-		"ecd-0001":               "ecd-0001",
-		"云桌面 é 👍":                "云桌面 é 👍",
-		"a\nb\tc":                "a b c",
-		"\x1b[31mred":            "⟨U+001B⟩[31mred",
-		"exe\u202egpj":           "exe⟨U+202E⟩gpj",
-		"zero\u200bwidth":        "zero⟨U+200B⟩width",
-		"no\u00a0break":          "no⟨U+00A0⟩break",
-		"\x00":                   "⟨U+0000⟩",
-		"\xff":                   "\ufffd",
-		"a\U000e0041":            "a⟨U+E0041⟩",
-		"line\u2028end\ufeff":    "line⟨U+2028⟩end⟨U+FEFF⟩",
-		"plain <b> & \"quotes\"": "plain <b> & \"quotes\"",
-	} {
-		if got := Visible(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
-func FuzzVisible(f *testing.F) {
-	f.Add("a\u202e\x00")
-	f.Fuzz(func(t *testing.T, s string) {
-		got := Visible(s)
-		if i := strings.IndexFunc(got, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }); i >= 0 {
-			t.Errorf("%q became %q, which still has what is not seen", s, got)
-		}
-		if Visible(got) != got {
-			t.Errorf("%q is not left as it is", got)
-		}
-	})
 }
 
 func TestLengthsAndNumbers(t *testing.T) {

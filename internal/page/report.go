@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/report"
 )
 
@@ -36,7 +37,7 @@ func Report(w io.Writer, r *report.Report, x Extras, o Options) error {
 		StoodFor: stoodFor(r, o.Now)}
 	body.ToCome = max(0, r.Brief.Waves-len(r.Waves))
 	body.ToComeDesktops = max(0, r.Counts.Fleet-len(r.Desktops))
-	return o.frame(o.Lang.text("title."+r.Kind(), Visible(r.ID)), r.Name(), data, body).write(w, "report")
+	return o.frame(o.Lang.text("title."+r.Kind(), escape.Terminal(r.ID)), r.Name(), data, body).write(w, "report")
 }
 
 func kindOf(r *report.Report) string {
@@ -96,7 +97,7 @@ func attentionOf(r *report.Report, o Options) []notice {
 		why := ""
 		for _, c := range r.Causes {
 			if c.Stand == x.stand {
-				why = firstOf(Visible(c.Code), Visible(c.Message))
+				why = firstOf(escape.Terminal(c.Code), escape.Terminal(c.Message))
 				break
 			}
 		}
@@ -119,9 +120,9 @@ func standNotices(r *report.Report, o Options) []notice {
 		return nil
 	}
 	last := r.Stood[len(r.Stood)-1]
-	why := Visible(last.Message)
+	why := escape.Terminal(last.Message)
 	if r.Reason != nil {
-		why = Visible(r.Reason.Message)
+		why = escape.Terminal(r.Reason.Message)
 	}
 	tail := l.text("since", clock(last.From, o.Zone))
 	if !last.Until.IsZero() {
@@ -132,7 +133,7 @@ func standNotices(r *report.Report, o Options) []notice {
 	case last.What == report.StoodHalted:
 		n.Class, n.Text = "bad", l.text("attention.halted", why)
 	case last.What == report.StoodPaused:
-		n.Text = l.text("attention.paused", Visible(last.By), why)
+		n.Text = l.text("attention.paused", escape.Terminal(last.By), why)
 	case last.Code == events.CodeApprovalAwaited:
 		n.Text = l.text("attention.approval", why)
 	default:

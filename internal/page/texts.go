@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/report"
 )
 
@@ -125,19 +126,19 @@ func (l Lang) meaning(code string) string {
 func (l Lang) sentence(r *report.Report, now time.Time) string {
 	c := r.Counts
 	var head string
-	image := firstOf(Visible(r.ImageName), Visible(r.ImageID))
-	release, fleet, region := Visible(r.ReleaseID), Visible(r.Fleet), Visible(r.RegionID)
+	image := firstOf(escape.Terminal(r.ImageName), escape.Terminal(r.ImageID))
+	release, fleet, region := escape.Terminal(r.ReleaseID), escape.Terminal(r.Fleet), escape.Terminal(r.RegionID)
 	switch tense := map[bool]string{true: "done", false: "open"}[r.Closed]; {
 	case r.Request() && r.ImageID == "":
-		head = l.text("head.reset."+tense, Visible(r.ID), region)
+		head = l.text("head.reset."+tense, escape.Terminal(r.ID), region)
 	case r.Request():
-		head = l.text("head.request."+tense, Visible(r.ID), region, Visible(r.ImageID))
+		head = l.text("head.request."+tense, escape.Terminal(r.ID), region, escape.Terminal(r.ImageID))
 	case r.Undoes != "":
-		head = l.text("head.rollback."+tense, Visible(r.Undoes), fleet, region)
+		head = l.text("head.rollback."+tense, escape.Terminal(r.Undoes), fleet, region)
 	case r.State == report.StateAborted:
-		head = l.text("head.aborted", release, image, fleet, region, Visible(r.Who))
+		head = l.text("head.aborted", release, image, fleet, region, escape.Terminal(r.Who))
 	case r.State == report.StateSuperseded:
-		head = l.text("head.superseded", release, image, fleet, region, Visible(r.Who))
+		head = l.text("head.superseded", release, image, fleet, region, escape.Terminal(r.Who))
 	default:
 		head = l.text("head.rollout."+tense, release, image, fleet, region)
 	}

@@ -9,9 +9,14 @@
   const t = (key, ...args) => (data.texts[key] || key).replace(/%(\d)/g, (_, n) => args[n - 1]);
   const number = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, ',');
 
-  // As Visible in visible.go.
-  const visible = (s) => s.replace(/[\n\r\t]/g, ' ').replace(/(?! )[\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Z}]/gu,
-    (c) => '⟨U+' + c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0') + '⟩');
+  // As package escape does it: what does not print is shown as an escape.
+  const visible = (s) => s.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]|\ufffd/gu, (c) => {
+    const code = c.codePointAt(0), hex = code.toString(16);
+    const short = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c];
+    if (short) return short;
+    if (code < 0x80) return '\\x' + hex.padStart(2, '0');
+    return code > 0xffff ? '\\U' + hex.padStart(8, '0') : '\\u' + hex.padStart(4, '0');
+  });
   const element = (name, text, className) => {
     const e = document.createElement(name);
     if (text !== undefined) e.textContent = text;
@@ -190,7 +195,7 @@
 
   const csv = () => {
     // What a spreadsheet would take for a formula is made text.
-    const cell = (v) => '"' + (/^[=+\-@\t\r]/.test(v) ? "'" + v : v).replaceAll('"', '""') + '"';
+    const cell = (v) => '"' + (/^[=+\-@＝＋－＠\t\r]/.test(v) ? "'" + v : v).replaceAll('"', '""') + '"';
     const lines = [[...all.map((c) => t('col.' + c.key)), t('col.outcome')].map(cell).join(',')];
     for (const i of shown) {
       lines.push([...all.map((c) => cell(String(c.plain ? c.plain(i) : c.className === 'time' ? moment(c.value(i)) : c.value(i)))), cell(outcome(i))].join(','));
