@@ -39,7 +39,7 @@ test:
 .PHONY: test
 
 # Everything that CI runs.
-check: test rest
+check: test browser rest
 .PHONY: check
 
 # What CI runs besides the tests.
@@ -58,10 +58,11 @@ format:
 	if [ -n "$$unformatted" ]; then echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; fi
 .PHONY: format
 
-# Run go vet, also on the files that only `make conformance` builds.
+# Run go vet, also on the files that only `make conformance` and `make browser` build.
 vet:
 	$(GO) vet ./...
 	$(GO) vet -tags conformance ./conformance
+	$(GO) vet -tags browser ./browser
 .PHONY: vet
 
 # Fail if a go.mod or go.sum is not what `go mod tidy` would write.
@@ -116,6 +117,15 @@ conformance/node_modules: conformance/package-lock.json
 	cd conformance && npm ci --no-audit --no-fund
 	@touch $@
 
+# Look at the pages in a real browser: a Chromium on the PATH, or REGILD_BROWSER. PICTURES=1 also writes those of the docs.
+browser: browser/node_modules
+	$(GO) test -tags browser -count=1 ./browser $(if $(PICTURES),-update)
+.PHONY: browser
+
+browser/node_modules: browser/package-lock.json
+	cd browser && npm ci --no-audit --no-fund
+	@touch $@
+
 deploy/node_modules: deploy/package-lock.json
 	cd deploy && npm ci --no-audit --no-fund
 	@touch $@
@@ -155,5 +165,5 @@ start: deploy/node_modules
 
 # Remove what was built and installed here.
 clean:
-	rm -rf bin target conformance/node_modules deploy/node_modules
+	rm -rf bin target browser/node_modules conformance/node_modules deploy/node_modules
 .PHONY: clean

@@ -423,6 +423,7 @@ func (w *world) broken() []string {
 			faults = append(faults, fmt.Sprintf("%s was published, which its schema refuses: %v", e.body, err))
 		}
 	}
+	faults = append(faults, w.misreported()...)
 	log := w.log.String()
 	if strings.Contains(log, "WARNING: DATA RACE") {
 		faults = append(faults, "the function has a data race:\n"+log)

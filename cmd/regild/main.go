@@ -40,7 +40,7 @@ type command struct {
 // commands are in the order in which a newcomer needs them. A function, since
 // help is one of them and lists them.
 func commands() []*command {
-	return []*command{localCommand, checkCommand, planCommand, sendCommand, statusCommand, reportCommand, versionCommand}
+	return []*command{localCommand, checkCommand, planCommand, sendCommand, statusCommand, reportCommand, dashboardCommand, versionCommand}
 }
 
 func main() {

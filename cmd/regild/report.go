@@ -20,7 +20,8 @@ var reportCommand = &command{
 Writes what an auditor asks of a rollout or request: who wanted what and when,
 who said what meanwhile, what became of each desktop and from which image to
 which, how long rebuilds took, and what failed and why. It is made of the
-journal alone and only reads it; with --json it is for programs.`,
+journal alone and only reads it; with --json it is for programs, with --html it
+is one page for a browser that needs nothing else.`,
 	run: runReport,
 }
 
@@ -29,6 +30,8 @@ func runReport(ctx context.Context, w world, c *command, args []string) error {
 	fs := c.flags()
 	at.define(fs)
 	asJSON := fs.Bool("json", false, "write JSON")
+	var html htmlFlags
+	html.define(fs)
 	rest, err := c.parse(w, fs, args)
 	if err != nil {
 		return err
@@ -55,6 +58,9 @@ func runReport(ctx context.Context, w world, c *command, args []string) error {
 	records, err := rollout.Decode(lines)
 	if err != nil {
 		return err
+	}
+	if html.on {
+		return html.write(w, kind, id, lines)
 	}
 	r := reportOf(s, records)
 	if !*asJSON {

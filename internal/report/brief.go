@@ -1,0 +1,114 @@
+package report
+
+import (
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A Brief is how a rollout or request stands, in a few words.
+type Brief struct {
+	ID        string
+	Fleet     string // "" for a request
+	ReleaseID string
+	RegionID  string
+	ImageID   string // "" for a reset to the current image
+	ImageName string
+	Undoes    string // the rollout that it takes back
+	By        string // who asked for it
+
+	State  State
+	Reason *events.Reason // why it stands where it stands, or ended so
+	Who    string         // who paused or aborted it, or what took over
+	Closed bool
+	Opened time.Time
+	Ended  time.Time // zero: it is open
+
+	Wave   int // the wave that began last; 0 before the first
+	Waves  int // how many there are to be
+	Counts events.Counts
+}
+
+// A State says in a word how a work stands.
+type State string
+
+// How a work may stand. The last four are open.
+const (
+	StateCompleted  State = "completed"  // all waves are finished, or all of a request
+	StateRolledBack State = "rolledback" // as StateCompleted, for a rollback
+	StateAborted    State = "aborted"    // also while what was begun is followed to its end
+	StateSuperseded State = "superseded" // likewise
+	StateHalted     State = "halted"     // it stopped by itself
+	StatePaused     State = "paused"
+	StateWaiting    State = "waiting"
+	StateRunning    State = "running"
+)
+
+// States lists how a work may stand.
+var States = []State{StateCompleted, StateRolledBack, StateAborted, StateSuperseded, StateHalted, StatePaused, StateWaiting, StateRunning}
+
+// BriefOf says how a work stands. It is false for a journal in which nothing was
+// opened.
+func BriefOf(s *rollout.State) (Brief, bool) {
+	if s.Work == nil {
+		return Brief{}, false
+	}
+	w := s.Work
+	b := Brief{ID: w.ID, Fleet: w.Fleet, ReleaseID: w.ReleaseID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
+		Undoes: w.Undoes, By: w.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
+	if wave := s.Wave(); wave != nil {
+		b.Wave = wave.N
+	}
+	b.Waves = max(b.Waves, b.Wave)
+	b.State, b.Reason, b.Who = stateOf(s)
+	return b, true
+}
+
+func stateOf(s *rollout.State) (State, *events.Reason, string) {
+	switch {
+	case s.Aborted != "":
+		return StateAborted, nil, s.Aborted
+	case s.Superseded != "":
+		return StateSuperseded, nil, s.Superseded
+	case s.Closed && s.Work.Undoes != "":
+		return StateRolledBack, nil, ""
+	case s.Closed:
+		return StateCompleted, nil, ""
+	case s.Halted != nil:
+		return StateHalted, s.Halted, ""
+	case s.Paused != "":
+		return StatePaused, nil, s.Paused
+	case s.Waiting != nil:
+		return StateWaiting, s.Waiting, ""
+	}
+	return StateRunning, nil, ""
+}
+
+// Request says whether it is a request: one wave and no gates.
+func (b Brief) Request() bool { return b.Fleet == "" }
+
+// Kind is request or rollout, as the journal names them.
+func (b Brief) Kind() string {
+	if b.Request() {
+		return "request"
+	}
+	return "rollout"
+}
+
+// Name is what commands call it: rollout/ID or request/ID.
+func (b Brief) Name() string { return b.Kind() + "/" + b.ID }
+
+// Done returns how many desktops have their final outcome.
+func (b Brief) Done() int {
+	c := b.Counts
+	return c.Completed + c.Skipped + c.Refused + c.Failed
+}
+
+// Lasted returns how long it has been under way at now, or was.
+func (b Brief) Lasted(now time.Time) time.Duration {
+	if !b.Ended.IsZero() {
+		now = b.Ended
+	}
+	return max(0, now.Sub(b.Opened))
+}

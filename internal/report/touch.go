@@ -1,0 +1,61 @@
+package report
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A Touch is what a control would touch now: what somebody has to see before
+// they ask for it.
+type Touch struct {
+	Action   string
+	Refusal  string         // why it is not possible now; "" when it is
+	Running  []string       // being rebuilt: nothing stops these
+	Pending  int            // not begun
+	Failed   []string       // what a retry would try again
+	Back     []Back         // what a rollback would take back
+	Lost     []string       // changed, but from an image that nobody wrote down: these cannot go back
+	Wave     int            // the wave that an approve lets pass
+	Halted   *events.Reason // what a resume would forgive
+	Waiting  *events.Reason
+	Finished bool
+}
+
+// A Back is how many desktops would return to an image.
+type Back struct {
+	ImageID  string
+	Desktops []string
+}
+
+// TouchOf says what an action would touch.
+func TouchOf(s *rollout.State, action string) Touch {
+	t := Touch{Action: action, Halted: s.Halted, Waiting: s.Waiting, Finished: s.Closed}
+	if err := rollout.Allow(s, action, 0); err != nil {
+		t.Refusal = err.Error()
+		return t
+	}
+	t.Pending = s.Counts().Pending + s.Counts().Waiting
+	if w := s.Wave(); w != nil {
+		t.Wave = w.N
+	}
+	for _, id := range s.Order {
+		d := s.Desktops[id]
+		switch standOf(d) {
+		case Running:
+			t.Running = append(t.Running, id)
+		case Failed:
+			t.Failed = append(t.Failed, id)
+		}
+		if d.Attempt > 0 && d.From == "" {
+			t.Lost = append(t.Lost, id)
+		}
+	}
+	undo := s.Undo()
+	for _, image := range slices.Sorted(maps.Keys(undo)) {
+		t.Back = append(t.Back, Back{ImageID: image, Desktops: undo[image]})
+	}
+	return t
+}

@@ -1,0 +1,66 @@
+package main_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/page"
+	"github.com/regild/regild/internal/report"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// misreported says what the report of a story's journals tells otherwise than the
+// journals do: every story ends with this, whatever it is about.
+func (w *world) misreported() []string {
+	var faults []string
+	for _, key := range w.cloud.OSS.Keys(localcloud.JournalBucket) {
+		name := strings.TrimPrefix(key, localcloud.JournalPrefix+"/")
+		lines, ok := w.cloud.OSS.Object(localcloud.JournalBucket, key)
+		if !ok || !strings.HasPrefix(name, "rollout/") && !strings.HasPrefix(name, "request/") {
+			continue
+		}
+		records, err := rollout.Decode(lines)
+		if err != nil {
+			continue // a story about a damaged journal
+		}
+		if err := holdReport(records, lines); err != nil {
+			faults = append(faults, fmt.Sprintf("the report of %s: %v", name, err))
+		}
+	}
+	return faults
+}
+
+func holdReport(records []rollout.Record, lines []byte) error {
+	s := rollout.NewState()
+	s.Apply(records...)
+	if s.Work == nil {
+		return nil
+	}
+	r, err := report.Of(lines)
+	if err != nil {
+		return err
+	}
+	counts := s.Counts()
+	for _, stand := range report.Stands {
+		n := 0
+		for _, d := range r.Desktops {
+			if d.Stand == stand {
+				n++
+			}
+		}
+		if want := stand.Of(counts); n != want && (stand != report.Pending || n > want) { // some of the fleet may not have come
+			return fmt.Errorf("%d desktops are %s, the journal has %d", n, stand, want)
+		}
+	}
+	if r.Closed && !r.Digest.Agrees() {
+		return fmt.Errorf("the digest is %s, over %d outcomes counted as %s", r.Digest.Written, r.Digest.N, r.Digest.Counted)
+	}
+	for _, lang := range page.Langs {
+		if err := page.Report(new(bytes.Buffer), r, page.Extras{}, page.Options{Lang: lang, Now: r.Last}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
