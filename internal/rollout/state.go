@@ -421,10 +421,11 @@ func (s *State) begin(r *Record) {
 // goOn adds a further part of a wave that takes several records.
 func (s *State) goOn(w *Wave, r *Record) {
 	w.Of = r.Of
+	w.Desktops = slices.Clip(w.Desktops) // the record's own are not written to
 	for _, id := range r.Desktops {
 		if s.Desktops[id] == nil {
 			s.add(id, r.Wave)
-			w.Desktops = append(slices.Clip(w.Desktops), id)
+			w.Desktops = append(w.Desktops, id)
 		}
 	}
 }
