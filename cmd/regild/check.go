@@ -1,44 +1,51 @@
 package main
 
 import (
-	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 )
 
-var checkCommand = &command{
-	name: "check", args: "[fleets.yaml] [flags]", short: "explain a fleets.yaml, or say what is wrong with it",
-	long: `
+func checkCommand(w world) *cobra.Command {
+	var f checkFlags
+	c := &cobra.Command{
+		Use: "check [fleets.yaml]", Short: "explain a fleets.yaml, or say what is wrong with it",
+		Long: strings.TrimSpace(checkHelp),
+		RunE: func(_ *cobra.Command, args []string) error { return runCheck(w, &f, args) },
+	}
+	c.Flags().IntVar(&f.size, "desktops", 100, "show the waves of a fleet of this `size`")
+	c.Flags().Var(&f.at, "at", "explain the windows as of this `time` (RFC 3339); by default now")
+	return c
+}
+
+type checkFlags struct {
+	size int
+	at   moment
+}
+
+const checkHelp = `
 Reads a fleets.yaml (by default the one in this directory) as the function would
 and says what it means: who follows which image, how a release goes over a fleet
 of a given size, and when rebuilds may begin. If the file is at fault it names
-every fault with its line and column, and exits 1.`,
-	run: runCheck,
-}
+every fault with its line and column, and exits 1.`
 
-func runCheck(_ context.Context, w world, c *command, args []string) error {
-	fs := c.flags()
-	size := fs.Int("desktops", 100, "show the waves of a fleet of this `size`")
-	at := timeFlag(fs, "at", "explain the windows as of this `time` (RFC 3339); by default now")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
-	if *size < 1 || *size > fleet.MaxCount {
-		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", *size, fleet.MaxCount)}
+func runCheck(w world, f *checkFlags, args []string) error {
+	if f.size < 1 || f.size > fleet.MaxCount {
+		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", f.size, fleet.MaxCount)}
 	}
 	path := "fleets.yaml"
-	if len(rest) > 0 {
-		path, rest = rest[0], rest[1:]
+	if len(args) > 0 {
+		path, args = args[0], args[1:]
 	}
-	if err := takesNo(rest); err != nil {
+	if err := takesNo(args); err != nil {
 		return err
 	}
 	fleets, err := readFleets(path)
@@ -46,26 +53,44 @@ func runCheck(_ context.Context, w world, c *command, args []string) error {
 		return err
 	}
 	say(w.out, "%s: %s, no fault\n", path, count(len(fleets), "fleet"))
-	for _, f := range fleets {
-		for _, l := range explain(f, *size, *at) {
+	for _, x := range fleets {
+		for _, l := range explain(x, f.size, f.at.or(time.Now())) {
 			say(w.out, "%s\n", l)
 		}
 	}
 	return nil
 }
 
-// timeFlag defines a flag that holds a time, by default now.
-func timeFlag(fs *flag.FlagSet, name, usage string) *time.Time {
-	t := time.Now()
-	fs.Func(name, usage, func(s string) error {
-		got, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			return fmt.Errorf("write it like 2026-11-23T20:00:00+08:00")
-		}
-		t = got
-		return nil
-	})
-	return &t
+// A moment is a flag that holds a time; zero: it was not given.
+type moment struct{ time.Time }
+
+// Set is pflag.Value's.
+func (m *moment) Set(s string) error {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return errors.New("write it like 2026-11-23T20:00:00+08:00")
+	}
+	m.Time = t
+	return nil
+}
+
+// String is pflag.Value's.
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
+
+// Type is pflag.Value's.
+func (m *moment) Type() string { return "time" }
+
+// or returns the time that was given, or another where none was.
+func (m *moment) or(other time.Time) time.Time {
+	if m.IsZero() {
+		return other
+	}
+	return m.Time
 }
 
 // explain says what one fleet means, for a fleet of n desktops at a moment.

@@ -2,9 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/journal"
@@ -13,7 +14,7 @@ import (
 // journalFlags say where a journal is, beside its URL.
 type journalFlags struct{ region, endpoint string }
 
-func (f *journalFlags) define(fs *flag.FlagSet) {
+func (f *journalFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`; by default cn-hangzhou")
 	fs.StringVar(&f.endpoint, "endpoint", "", "reach Object Storage at this `host` or URL instead of the region's")
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
@@ -65,7 +67,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 	}{
 		{"nix", `there is no command "nix"`, exitUsage},
 		{"local --rate -2", "the clock does not run backwards", exitUsage},
-		{"local --speed 3", "not defined: -speed", exitUsage},
+		{"local --speed 3", "unknown flag: --speed", exitUsage},
 		{"local and more", `"and" is one argument too many`, exitUsage},
 		{"local --function /absent/main", "there is no function at /absent/main", exitFailed},
 		{"local --event /absent.json", "reading an event", exitFailed},
@@ -109,20 +111,52 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	if code != 0 {
 		t.Errorf("exit code %d without arguments", code)
 	}
-	for _, c := range commands() {
-		if !strings.Contains(list, "  "+c.name+" ") || !strings.Contains(list, c.short) {
-			t.Errorf("%s is not in\n%s", c.name, list)
+	seen := 0
+	for _, c := range rootCommand(world{}).Commands() {
+		seen++
+		if !strings.Contains(list, "  "+c.Name()+" ") || !strings.Contains(list, c.Short) {
+			t.Errorf("%s is not in\n%s", c.Name(), list)
 		}
-		out, errs, code := runRegild(t, c.name, "--help")
-		again, _, _ := runRegild(t, "help", c.name)
-		if code != 0 || errs != "" || !strings.HasPrefix(out, "regild "+c.name) || out != again {
-			t.Errorf("%s --help: exit code %d, %q\n%s", c.name, code, errs, out)
+	}
+	if seen < 7 {
+		t.Errorf("only %d commands were found", seen)
+	}
+	for _, c := range allCommands(rootCommand(world{})) {
+		name := strings.TrimSpace(strings.TrimPrefix(c.CommandPath(), "regild"))
+		out, errs, code := runRegild(t, append(strings.Fields(name), "--help")...)
+		again, _, _ := runRegild(t, append([]string{"help"}, strings.Fields(name)...)...)
+		if code != 0 || errs != "" || !strings.Contains(out, "  regild "+name) || out != again {
+			t.Errorf("%s --help: exit code %d, %q\n%s\nand help %s\n%s", name, code, errs, out, name, again)
 		}
 		for l := range strings.Lines(out) {
-			if columnsOf(l) > 100 {
-				t.Errorf("%s --help: too long for a terminal: %s", c.name, l)
+			if columnsOf(l) > helpWidth+1 {
+				t.Errorf("%s --help: too long for a terminal: %s", name, l)
 			}
 		}
+	}
+}
+
+// allCommands returns the commands under c that are shown.
+func allCommands(c *cobra.Command) []*cobra.Command {
+	var out []*cobra.Command
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			out = append(out, sub)
+			out = append(out, allCommands(sub)...)
+		}
+	}
+	return out
+}
+
+// What a shell completes, and how.
+func TestShellsCompleteCommandsAndFlags(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if out, errs, code := runRegild(t, "completion", shell); code != 0 || errs != "" || !strings.Contains(out, "__complete") {
+			t.Errorf("completion %s: exit code %d, %s\n%.200s", shell, code, errs, out)
+		}
+	}
+	if out, _, code := runRegild(t, "__complete", "sta"); code != 0 || !strings.HasPrefix(out, "status\t") {
+		t.Errorf("exit code %d, got %s", code, out)
 	}
 }
 
@@ -178,8 +212,8 @@ func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
 }
 
 func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
-	f := sendFlags{id: "1", source: "test", request: "r", region: "cn-hangzhou", image: "m-1", consent: list{"sessions"}, dryRun: true,
-		release: "2026.11.3", images: list{"cn-hangzhou=m-1"}, rollout: "2026.11.3/office", action: events.ActionPause, by: "ann", reason: "a < b"}
+	f := sendFlags{id: "1", source: "test", request: "r", region: "cn-hangzhou", image: "m-1", consent: []string{"sessions"}, dryRun: true,
+		release: "2026.11.3", images: []string{"cn-hangzhou=m-1"}, rollout: "2026.11.3/office", action: events.ActionPause, by: "ann", reason: "a < b"}
 	for kind, want := range map[string]string{
 		"request": `"type":"regild.rebuild.requested.v1","id":"1","source":"test","time":"2026-11-23T11:00:00Z","datacontenttype":"application/json",` +
 			`"data":{"consent":["sessions"],"desktopIds":["ecd-0001"],"dryRun":true,"imageId":"m-1","regionId":"cn-hangzhou","requestId":"r"}}`,

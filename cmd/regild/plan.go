@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -16,49 +17,54 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-var planCommand = &command{
-	name: "plan", args: "--image ID --fleet NAME [flags]", short: "show who would be in which wave of a release",
-	long: `
+func planCommand(w world) *cobra.Command {
+	var f planFlags
+	c := &cobra.Command{
+		Use: "plan --image ID --fleet NAME", Short: "show who would be in which wave of a release",
+		Long: strings.TrimSpace(planHelp),
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error { return runPlan(w, &f) },
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.path, "fleets", "fleets.yaml", "the fleets are in this `file`")
+	fs.StringVar(&f.cloud, "cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
+	fs.StringVar(&f.image, "image", "", "the `id` of the image that is released")
+	fs.StringVar(&f.name, "fleet", "", "the `name` of the fleet")
+	fs.StringVar(&f.release, "release", "plan", "the `id` of the release")
+	fs.Var(&f.at, "at", "plan as of this `time` (RFC 3339); by default the state's, or now")
+	return c
+}
+
+type planFlags struct {
+	path, cloud, image, name, release string
+	at                                moment
+}
+
+const planHelp = `
 Shows how the release of an image would go over a fleet: the waves, who is in
 each and why somebody is left out, the calls and the time to expect. Desktops
 and images are those of a state file, as regild local takes it; nothing is asked
-of the real cloud. There, a release with dryRun publishes the same plan.`,
-	run: runPlan,
-}
+of the real cloud. There, a release with dryRun publishes the same plan.`
 
-func runPlan(_ context.Context, w world, c *command, args []string) error {
-	fs := c.flags()
-	path := fs.String("fleets", "fleets.yaml", "the fleets are in this `file`")
-	cloud := fs.String("cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
-	image := fs.String("image", "", "the `id` of the image that is released")
-	name := fs.String("fleet", "", "the `name` of the fleet")
-	release := fs.String("release", "plan", "the `id` of the release")
-	at := timeFlag(fs, "at", "plan as of this `time` (RFC 3339); by default the state's, or now")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
-	if err := takesNo(rest); err != nil {
-		return err
-	}
-	if *image == "" || *name == "" {
+func runPlan(w world, f *planFlags) error {
+	if f.image == "" || f.name == "" {
 		return usageError{errors.New("--image and --fleet are needed")}
 	}
-	fleets, err := readFleets(*path)
+	fleets, err := readFleets(f.path)
 	if err != nil {
 		return err
 	}
 	state := localcloud.Default()
-	if *cloud != "" {
-		if state, err = localcloud.Load(*cloud); err != nil {
+	if f.cloud != "" {
+		if state, err = localcloud.Load(f.cloud); err != nil {
 			return err
 		}
 	}
-	now := *at
-	if !flagGiven(fs, "at") && !state.Clock.Start.IsZero() {
+	now := time.Now()
+	if !state.Clock.Start.IsZero() {
 		now = state.Clock.Start
 	}
-	p, err := preview(fleets, state, *name, *image, *release, now)
+	p, err := preview(fleets, state, f.name, f.image, f.release, f.at.or(now))
 	if err != nil {
 		return err
 	}

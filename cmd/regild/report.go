@@ -9,30 +9,33 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
-var reportCommand = &command{
-	name: "report", args: "<journal URL> rollout/ID|request/ID [flags]", short: "write down what a rollout did, for the record",
-	long: `
+func reportCommand(w world) *cobra.Command {
+	var at journalFlags
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "report <journal URL> rollout/ID|request/ID", Short: "write down what a rollout did, for the record",
+		Long: strings.TrimSpace(reportHelp),
+		RunE: func(c *cobra.Command, args []string) error { return runReport(c.Context(), w, at, asJSON, args) },
+	}
+	at.define(c.Flags())
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return c
+}
+
+const reportHelp = `
 Writes what an auditor asks of a rollout or request: who wanted what and when,
 who said what meanwhile, what became of each desktop and from which image to
 which, how long rebuilds took, and what failed and why. It is made of the
-journal alone and only reads it; with --json it is for programs.`,
-	run: runReport,
-}
+journal alone and only reads it; with --json it is for programs.`
 
-func runReport(ctx context.Context, w world, c *command, args []string) error {
-	var at journalFlags
-	fs := c.flags()
-	at.define(fs)
-	asJSON := fs.Bool("json", false, "write JSON")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
+func runReport(ctx context.Context, w world, at journalFlags, asJSON bool, rest []string) error {
 	if len(rest) < 2 {
 		return usageError{errors.New("name the journal, and the rollout/ID or request/ID")}
 	}
@@ -57,7 +60,7 @@ func runReport(ctx context.Context, w world, c *command, args []string) error {
 		return err
 	}
 	r := reportOf(s, records)
-	if !*asJSON {
+	if !asJSON {
 		printLines(w, r.lines(time.Local))
 		return nil
 	}
@@ -205,9 +208,9 @@ func (r report) lines(zone *time.Location) []string {
 		row("undoes", "%s", r.Undoes)
 	}
 	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), r.RegionID)
-	row("opened", "%s%s", r.Opened.In(zone).Format(moment), byText(r.By))
+	row("opened", "%s%s", r.Opened.In(zone).Format(exact), byText(r.By))
 	if r.Closed != nil {
-		row("closed", "%s, after %s", r.Closed.In(zone).Format(moment), span(r.Closed.Sub(r.Opened)))
+		row("closed", "%s, after %s", r.Closed.In(zone).Format(exact), span(r.Closed.Sub(r.Opened)))
 	} else {
 		row("closed", "not yet")
 	}
@@ -238,7 +241,7 @@ func (r report) lines(zone *time.Location) []string {
 			out = append(out, "")
 			label = "meanwhile"
 		}
-		row(label, "%s  %s%s: %s", x.At.In(zone).Format(moment), x.What, byText(x.Who), x.Reason)
+		row(label, "%s  %s%s: %s", x.At.In(zone).Format(exact), x.What, byText(x.Who), x.Reason)
 	}
 	return append(out, r.targets(zone)...)
 }

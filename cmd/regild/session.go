@@ -34,7 +34,7 @@ type session struct {
 const beat = 20 * time.Millisecond
 
 // run plays all acts, shows them, sums up and judges.
-func (s *session) run(ctx context.Context, w world, f localFlags, p *play) error {
+func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) error {
 	defer func() { _ = s.cloud.Close() }()
 	st := newStage(w, f.plain)
 	st.open(s)

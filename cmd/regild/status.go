@@ -9,34 +9,37 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
-var statusCommand = &command{
-	name: "status", args: "<journal URL> [request/ID | rollout/ID] [flags]", short: "show what the journal knows of requests and rollouts",
-	long: `
+func statusCommand(w world) *cobra.Command {
+	var at journalFlags
+	var all bool
+	c := &cobra.Command{
+		Use: "status <journal URL> [request/ID | rollout/ID]", Short: "show what the journal knows of requests and rollouts",
+		Long: strings.TrimSpace(statusHelp),
+		RunE: func(c *cobra.Command, args []string) error { return runStatus(c.Context(), w, at, all, args) },
+	}
+	at.define(c.Flags())
+	c.Flags().BoolVar(&all, "all", false, "list those that have ended, too")
+	return c
+}
+
+const statusHelp = `
 Reads the journal (oss://bucket/prefix or file:///dir) and lists the rollouts and
 requests in it: which are open, how far they are, and why they wait. Named one,
 it shows that one desktop by desktop.
 
 It only reads. Object Storage is reached with the credentials of
-ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
-	run: runStatus,
-}
+ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`
 
 // maxListed bounds how many journals one listing reads.
 const maxListed = 500
 
-func runStatus(ctx context.Context, w world, c *command, args []string) error {
-	var at journalFlags
-	fs := c.flags()
-	at.define(fs)
-	all := fs.Bool("all", false, "list those that have ended, too")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
+func runStatus(ctx context.Context, w world, at journalFlags, all bool, rest []string) error {
 	if len(rest) == 0 {
 		return usageError{errors.New("name the journal: oss://bucket/prefix or file:///dir")}
 	}
@@ -59,7 +62,7 @@ func runStatus(ctx context.Context, w world, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
-	printLines(w, statusLines(states, left, *all, time.Local))
+	printLines(w, statusLines(states, left, all, time.Local))
 	return nil
 }
 
@@ -181,11 +184,11 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	}
 	row(kindOf(!w.Request()), "%s", w.ID)
 	row("image", "%s in %s", imageText(w), w.RegionID)
-	row("opened", "%s%s", s.OpenedAt.In(zone).Format(moment), byText(w.By))
+	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(w.By))
 	row("state", "%s", briefly(s, zone))
 	row("counts", "%s", countsText(s.Counts()))
 	if !s.TickAt.IsZero() && s.Open() {
-		row("next look", "%s at the latest", s.TickAt.In(zone).Format(moment))
+		row("next look", "%s at the latest", s.TickAt.In(zone).Format(exact))
 	}
 	if n := len(s.Fresh()) + len(s.UnpublishedNews); n > 0 {
 		row("to tell", "%s not published yet", count(n, "thing"))
@@ -205,8 +208,8 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	return out
 }
 
-// moment is how a time is written where it must be exact.
-const moment = "Mon 2 Jan 2006 15:04:05 MST"
+// exact is how a time is written where it must be exact.
+const exact = "Mon 2 Jan 2006 15:04:05 MST"
 
 func imageText(w *rollout.Work) string {
 	switch {
@@ -228,9 +231,9 @@ func byText(who string) string {
 }
 
 func waveLine(w rollout.Wave, zone *time.Location) string {
-	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(moment))
+	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(exact))
 	if !w.EndedAt.IsZero() {
-		text += " to " + w.EndedAt.In(zone).Format(moment)
+		text += " to " + w.EndedAt.In(zone).Format(exact)
 	}
 	if w.Approved != "" {
 		text += ", approved by " + w.Approved
