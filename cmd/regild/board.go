@@ -10,6 +10,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
+	"github.com/regild/regild/internal/visible"
 )
 
 // A cell is where one desktop stands.
@@ -305,12 +306,12 @@ func (b board) panelLines(width int, p palette) []string {
 		if x.request {
 			continue
 		}
-		title := cut(clean(x.title), width)
-		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(clean(x.detail), width-2-columnsOf(title))))
+		title := cut(visible.Text(x.title), width)
+		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(visible.Text(x.detail), width-2-columnsOf(title))))
 		for _, r := range x.bars {
 			out = append(out, r.line(width, room, p))
 		}
-		out = append(out, "  "+p.paint(x.ink, cut(clean(x.state), width-2)))
+		out = append(out, "  "+p.paint(x.ink, cut(visible.Text(x.state), width-2)))
 	}
 	return out
 }
@@ -373,12 +374,12 @@ func (b bar) line(wide, room int, p palette) string {
 			drawn.WriteString(cells(cell(c), k, p))
 		}
 	}
-	line := "  " + pad(clean(b.label), labelWidth) + " " + tally + "  " + drawn.String()
+	line := "  " + pad(visible.Text(b.label), labelWidth) + " " + tally + "  " + drawn.String()
 	if b.note == "" {
 		return line
 	}
 	free := wide - 2 - labelWidth - 1 - tallyWidth - 2 - room - 2
-	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(clean(b.note), free))
+	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(visible.Text(b.note), free))
 }
 
 // cells draws so many of one kind.

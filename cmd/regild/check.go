@@ -12,6 +12,7 @@ import (
 
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/visible"
 )
 
 func checkCommand(w world) *cobra.Command {
@@ -277,7 +278,7 @@ func explainWindows(s fleet.Strategy, now time.Time) []string {
 	}
 	label = "blackouts"
 	for _, b := range s.Blackouts {
-		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), clean(b.Reason)))
+		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), visible.Text(b.Reason)))
 		label = ""
 	}
 	open, until := s.Open(now)

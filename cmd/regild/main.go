@@ -21,6 +21,8 @@ import (
 	_ "time/tzdata" // windows have time zones, and a machine need not
 
 	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/internal/visible"
 )
 
 // A world is what a command sees of the process it runs in.
@@ -36,13 +38,21 @@ func main() {
 	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv}, os.Args[1:]))
 }
 
-// Exit codes: 0 all is well, 1 it did not work, 2 it was asked for wrongly, 130
-// somebody interrupted it.
+// The exit codes, the same for every command. docs/cli.md has the table.
 const (
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	exitFailed      = 1   // it could not be done
+	exitUsage       = 2   // it was asked for wrongly
+	exitFailures    = 3   // what was waited for ended, and some desktop failed or was refused
+	exitStopped     = 4   // what was waited for halted, was aborted or was superseded
+	exitTimedOut    = 5   // what was waited for did not come in time
+	exitInterrupted = 130 // somebody interrupted it
 )
+
+// An endError is how something came out that was waited for.
+type endError struct {
+	code int
+	error
+}
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
@@ -81,7 +91,8 @@ func rootCommand(w world) *cobra.Command {
 	root.SetIn(w.in)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
-	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w), versionCommand(w))
+	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w),
+		configCommand(w), versionCommand(w))
 	root.SetHelpCommand(helpCommand(root))
 	cobra.EnableCommandSorting = false
 	return root
@@ -113,18 +124,23 @@ func exitCode(w world, c *cobra.Command, err error) int {
 	}
 	name := c.CommandPath()
 	var usage usageError
+	var ended endError
+	text := visible.Lines(err.Error())
 	switch {
 	case errors.As(err, &usage) && !c.HasParent():
-		say(w.err, "%s: %v\n", name, err)
+		say(w.err, "%s: %s\n", name, text)
 		return exitUsage
 	case errors.As(err, &usage):
-		say(w.err, "%s: %v\n%s --help says how it is used\n", name, err, name)
+		say(w.err, "%s: %s\n%s --help says how it is used\n", name, text, name)
 		return exitUsage
 	case errors.Is(err, errInterrupted):
-		say(w.err, "%s: %v\n", name, err)
+		say(w.err, "%s: %s\n", name, text)
 		return exitInterrupted
+	case errors.As(err, &ended):
+		say(w.err, "%s: %s\n", name, text)
+		return ended.code
 	}
-	say(w.err, "%s: %v\n", name, err)
+	say(w.err, "%s: %s\n", name, text)
 	return exitFailed
 }
 

@@ -39,7 +39,7 @@ func TestTheShowEndsAndKeepsItsPromise(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"status " + store + " --all":                          "36 completed",
+		"status " + store + " --all":                          "36 ended incomplete",
 		"status " + store:                                     "nothing is open",
 		"status " + store + " request/ticket-4711":            "ecd-helpdesk10",
 		"report " + store + " rollout/2026.11.3/office":       "RebuildFailed",
@@ -84,10 +84,13 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 			"fleet design does not follow image m-84mztzatmlnys0001 (win11-office", exitFailed},
 		{"status", "name the journal", exitUsage},
 		{"status /var/journal", "is a file:///dir meant?", exitFailed},
+		{"status file:///absent", "there is no directory /absent", exitFailed},
 		{"status file:///absent fleet/x", "names nothing", exitUsage},
-		{"status file:///absent request/x", "knows no request x", exitFailed},
+		{"status fleet/x", "names nothing", exitUsage},
+		{"status " + journalIn(t) + " request/x and", "one argument too many", exitUsage},
+		{"status " + journalIn(t) + " request/x", "knows no request x", exitFailed},
 		{"status oss://regild-journal/prod", "there are no credentials", exitFailed},
-		{"report file:///absent", "name the journal, and", exitUsage},
+		{"report file:///absent", "name the rollout/ID", exitUsage},
 		{"send", "say what to send", exitUsage},
 		{"send nonsense", `"nonsense" cannot be sent`, exitUsage},
 		{"send release --image-in m-1", "write cn-hangzhou=m-", exitUsage},
@@ -104,6 +107,12 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 			t.Errorf("%s: wrote to standard output: %s", tt.args, out)
 		}
 	}
+}
+
+// journalIn returns the URL of an empty journal.
+func journalIn(t *testing.T) string {
+	t.Helper()
+	return "file://" + filepath.ToSlash(t.TempDir())
 }
 
 func TestEveryCommandHasHelp(t *testing.T) {

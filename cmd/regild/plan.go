@@ -15,6 +15,7 @@ import (
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/rollout"
+	"github.com/regild/regild/internal/visible"
 )
 
 func planCommand(w world) *cobra.Command {
@@ -183,7 +184,7 @@ func planLines(p events.Plan) []string {
 		for _, d := range wave.Desktops {
 			text := "  " + pad(d.ID, desktopColumn) + " " + pad(d.Action, 8) + " " + pad(d.From, 22)
 			if d.Code != "" {
-				text += " " + pad(d.Code, codeColumn) + " " + clean(d.Message)
+				text += " " + pad(d.Code, codeColumn) + " " + visible.Text(d.Message)
 			}
 			out = append(out, strings.TrimRight(text, " "))
 		}

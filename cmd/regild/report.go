@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,20 +11,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
+	"github.com/regild/regild/internal/visible"
 )
 
 func reportCommand(w world) *cobra.Command {
-	var at journalFlags
+	var o output
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "report <journal URL> rollout/ID|request/ID", Short: "write down what a rollout did, for the record",
+		Use: "report [journal URL] rollout/ID|request/ID", Short: "write down what a rollout did, for the record",
 		Long: strings.TrimSpace(reportHelp),
-		RunE: func(c *cobra.Command, args []string) error { return runReport(c.Context(), w, at, asJSON, args) },
 	}
-	at.define(c.Flags())
-	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	s := newSeat(w, c, forJournal)
+	oldEndpoint(c, s)
+	o.define(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, as --output json does")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if asJSON {
+			o = outputJSON
+		}
+		return runReport(c.Context(), s, o, args)
+	}
+	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
 	return c
 }
 
@@ -35,39 +43,30 @@ who said what meanwhile, what became of each desktop and from which image to
 which, how long rebuilds took, and what failed and why. It is made of the
 journal alone and only reads it; with --json it is for programs.`
 
-func runReport(ctx context.Context, w world, at journalFlags, asJSON bool, rest []string) error {
-	if len(rest) < 2 {
-		return usageError{errors.New("name the journal, and the rollout/ID or request/ID")}
+func runReport(ctx context.Context, s *seat, o output, args []string) error {
+	given, names := journalAndName(args)
+	if len(names) == 0 {
+		return usageError{errors.New("name the rollout/ID or request/ID, after the journal if the settings have none")}
 	}
-	if err := takesNo(rest[2:]); err != nil {
+	if err := takesNo(names[1:]); err != nil {
 		return err
 	}
-	store, err := openJournal(rest[0], at, w.lookup)
+	kind, id, err := splitName(names[0])
 	if err != nil {
 		return err
 	}
-	s, err := oneState(ctx, store, rest[1])
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	store, _, zone, err := s.open(given)
 	if err != nil {
 		return err
 	}
-	kind, id, _ := strings.Cut(rest[1], "/")
-	lines, _, err := store.Read(ctx, journal.Key(kind, id), 0)
+	state, records, err := operator.Read(ctx, store, kind, id)
 	if err != nil {
 		return err
 	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return err
-	}
-	r := reportOf(s, records)
-	if !asJSON {
-		printLines(w, r.lines(time.Local))
-		return nil
-	}
-	enc := json.NewEncoder(w.out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	r := reportOf(state, records)
+	return o.show(s.w, r, func() []string { return r.lines(zone) })
 }
 
 // A report is what a rollout or request did. Times are in UTC, lengths in
@@ -201,7 +200,7 @@ func said(records []rollout.Record) []reportSaid {
 func (r report) lines(zone *time.Location) []string {
 	var out []string
 	row := func(label, format string, args ...any) {
-		out = append(out, pad(label, 10)+" "+clean(fmt.Sprintf(format, args...)))
+		out = append(out, pad(label, 10)+" "+visible.Text(fmt.Sprintf(format, args...)))
 	}
 	row("report of", "%s", r.ID)
 	if r.Undoes != "" {
@@ -263,7 +262,7 @@ func (r report) targets(zone *time.Location) []string {
 			why = ""
 		}
 		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(firstOf(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
-			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+clean(joined(": ", why, d.Message)))
+			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+visible.Text(joined(": ", why, d.Message)))
 	}
 	return out
 }

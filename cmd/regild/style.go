@@ -34,20 +34,6 @@ func (p palette) paint(i ink, s string) string {
 	return "\x1b[" + string(i) + "m" + s + "\x1b[0m"
 }
 
-// clean makes text from outside fit to be shown: one line, and nothing that a
-// terminal would take for a command.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
 // columnsOf returns how many columns the text takes on a terminal.
 func columnsOf(s string) int {
 	n := 0

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/visible"
 )
 
 // statusInk says how a status, or what happened to a rollout, is painted.
@@ -57,10 +58,10 @@ func (t table) row(l line) string {
 
 func (t table) columns(at, work, desktop, status, code, message string, i ink) string {
 	works, desktops, codes := t.widths()
-	fixed := pad(clean(at), timeColumn) + " " + pad(clean(work), works) + " " + pad(clean(desktop), desktops) + " "
-	rest := clean(firstOf(message, code))
+	fixed := pad(visible.Text(at), timeColumn) + " " + pad(visible.Text(work), works) + " " + pad(visible.Text(desktop), desktops) + " "
+	rest := visible.Text(firstOf(message, code))
 	if codes > 0 {
-		rest = pad(clean(code), codes) + " " + clean(message)
+		rest = pad(visible.Text(code), codes) + " " + visible.Text(message)
 	}
 	rest = strings.TrimRight(rest, " ")
 	if t.width > 0 {
