@@ -230,6 +230,7 @@ type board struct {
 	newest     []line // oldest first
 	calls      int
 	wipes      int
+	watched    bool // it shows a real journal: no speed, wipes and calls are known
 }
 
 func (b *board) add(p panel) { b.panels = append(b.panels, p) }
@@ -276,14 +277,17 @@ func (b board) lines(width, height int, p palette) []string {
 
 func (b board) header(width int, p palette) []string {
 	clock := b.now.In(b.zone).Format("Mon 2 Jan 15:04:05 MST")
-	speed := fmt.Sprintf("×%.0f", b.rate)
-	if b.base > 0 && b.rate > b.base*1.01 {
+	name, speed := "regild local", fmt.Sprintf("×%.0f", b.rate)
+	switch {
+	case b.watched:
+		name, speed = "regild watch", b.zone.String()
+	case b.base > 0 && b.rate > b.base*1.01:
 		speed = fmt.Sprintf("»»» ×%.0f", b.rate)
 	}
-	left := "regild local  " + clock + "  " + speed
+	left := name + "  " + clock + "  " + speed
 	took := span(b.real)
 	return []string{
-		p.paint(boldInk, "regild local") + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
+		p.paint(boldInk, name) + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
 			p.paint(dimInk, lead(took, max(0, width-columnsOf(left)))),
 		cut(b.title, width),
 	}
@@ -444,7 +448,11 @@ func (b board) footer(width int, p palette) []string {
 	if columnsOf(strings.Join(plain, "  ")) > width {
 		legend = cut(strings.Join(plain, "  "), width)
 	}
-	return []string{"", legend, p.paint(dimInk, cut(fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls), width))}
+	totals := fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls)
+	if b.watched {
+		totals = fmt.Sprintf("%d desktops; q ends it", all)
+	}
+	return []string{"", legend, p.paint(dimInk, cut(totals, width))}
 }
 
 // totals adds up calls.

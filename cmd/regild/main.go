@@ -21,6 +21,7 @@ import (
 	_ "time/tzdata" // windows have time zones, and a machine need not
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/regild/regild/internal/visible"
 )
@@ -30,12 +31,13 @@ type world struct {
 	out, err io.Writer
 	in       io.Reader
 	lookup   func(string) (string, bool) // the environment
+	asks     func() bool                 // whether somebody can be asked at in; nil: nobody
 }
 
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv}, os.Args[1:]))
+	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv, asks: func() bool { return term.IsTerminal(int(os.Stdin.Fd())) }}, os.Args[1:]))
 }
 
 // The exit codes, the same for every command. docs/cli.md has the table.
@@ -92,11 +94,31 @@ func rootCommand(w world) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
 	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w),
-		configCommand(w), versionCommand(w))
+		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), configCommand(w), versionCommand(w))
 	root.SetHelpCommand(helpCommand(root))
 	cobra.EnableCommandSorting = false
+	narrow(root)
 	return root
 }
+
+// narrow wraps what is too long in the help of a command and of those under it.
+func narrow(c *cobra.Command) {
+	var out []string
+	for l := range strings.SplitSeq(c.Long, "\n") {
+		if columnsOf(l) > textWidth && !strings.HasPrefix(l, " ") {
+			out = append(out, wrap(l, textWidth)...)
+			continue
+		}
+		out = append(out, l)
+	}
+	c.Long = strings.Join(out, "\n")
+	for _, sub := range c.Commands() {
+		narrow(sub)
+	}
+}
+
+// textWidth is how wide a help's text is, in columns.
+const textWidth = 80
 
 // helpWidth is the longest line of a help, in columns.
 const helpWidth = 100

@@ -37,7 +37,9 @@ const beat = 20 * time.Millisecond
 func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) error {
 	defer func() { _ = s.cloud.Close() }()
 	st := newStage(w, f.plain)
-	st.open(s)
+	ctx, quit := context.WithCancel(ctx) // Ctrl-C is no signal while the stage has the terminal
+	defer quit()
+	st.open(ctx, s, quit)
 	err := s.playAll(ctx, f.limit, st)
 	st.close(s)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,14 +80,23 @@ const (
 
 // listWorks shows the works of some kinds.
 func listWorks(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
-	if q.most < 0 {
-		return usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, oneCall, fmt.Errorf("reading the journal took longer than %s; ask for less with --limit", oneCall))
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
-	store, conf, zone, err := s.open(given)
+	l, zone, err := s.list(ctx, given, q, kinds...)
 	if err != nil {
 		return err
+	}
+	return q.out.show(s.w, l, func() []string { return listLines(l, zone) })
+}
+
+// list reads the works of some kinds.
+func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
+	if q.most < 0 {
+		return operator.Listing{}, nil, usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
+	}
+	store, conf, zone, err := s.open(given)
+	if err != nil {
+		return operator.Listing{}, nil, err
 	}
 	query := operator.Query{Kinds: kinds, Ended: q.all, Most: q.most}
 	if strings.HasPrefix(conf.Journal, "oss:") {
@@ -96,17 +106,21 @@ func listWorks(ctx context.Context, s *seat, given string, q listFlags, kinds ..
 		}
 	}
 	l, err := operator.List(ctx, store, query)
-	if err != nil {
-		return err
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("reading the journal took longer than %s; read less with --limit: %w", oneCall, err)
 	}
-	return q.out.show(s.w, l, func() []string { return listLines(l, zone) })
+	return l, zone, err
 }
 
 // listLines shows a listing.
 func listLines(l operator.Listing, zone *time.Location) []string {
 	out := []string{pad("kind", 8) + " " + pad("id", 32) + " " + pad("opened", 17) + " " + pad("desktops", 8) + " state"}
 	for _, x := range l.Works {
-		out = append(out, pad(x.Kind, 8)+" "+pad(visible.Text(x.ID), 32)+" "+pad(x.Opened.In(zone).Format("Mon 2 Jan 15:04"), 17)+" "+
+		opened := ""
+		if !x.Opened.IsZero() {
+			opened = x.Opened.In(zone).Format("Mon 2 Jan 15:04")
+		}
+		out = append(out, pad(x.Kind, 8)+" "+pad(visible.Text(x.ID), 32)+" "+pad(opened, 17)+" "+
 			pad(lead(fmt.Sprint(x.Counts.Fleet), 8), 8)+" "+visible.Text(inBrief(x, zone)))
 	}
 	switch {

@@ -27,6 +27,7 @@ const (
 	Superseded = "superseded" // a newer release took over
 	Completed  = "completed"  // it ended, and every desktop is completed or skipped
 	Incomplete = "incomplete" // it ended, and some desktop failed or was refused
+	Expired    = "expired"    // its fleet's log names it, and its own journal is gone
 )
 
 // A Work is a request or rollout in short. Times are UTC.
@@ -159,7 +160,11 @@ func Follow(from Reader, kind, id string) *Follower {
 }
 
 // Look reads and folds what is new, and returns those records.
-func (f *Follower) Look(ctx context.Context) ([]rollout.Record, error) {
+func (f *Follower) Look(ctx context.Context) ([]rollout.Record, error) { return f.Each(ctx, nil) }
+
+// Each is Look, and calls folded after each record is folded; State is then as
+// of that record.
+func (f *Follower) Each(ctx context.Context, folded func(rollout.Record)) ([]rollout.Record, error) {
 	lines, length, err := f.from.Read(ctx, f.key, f.Length)
 	if err != nil {
 		return nil, err
@@ -168,7 +173,12 @@ func (f *Follower) Look(ctx context.Context) ([]rollout.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading journal %s: %w", f.key, err)
 	}
-	f.State.Apply(records...)
+	for _, r := range records {
+		f.State.Apply(r)
+		if folded != nil {
+			folded(r)
+		}
+	}
 	f.Length = length
 	return records, nil
 }
