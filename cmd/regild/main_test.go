@@ -172,7 +172,7 @@ func TestShellsCompleteCommandsAndFlags(t *testing.T) {
 func TestFleetsAndPlansAreExplained(t *testing.T) {
 	var explained []string
 	for _, f := range office(t) {
-		explained = append(explained, explain(f, 36, start)...)
+		explained = append(explained, explain(f, 36, -1, start)...)
 	}
 	golden(t, "check", explained)
 	state, err := showState()
@@ -209,7 +209,7 @@ func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
 	s := fleet.Default()
 	s.MaxFailures = fleet.Share{}
 	s.Approval = fleet.Approval{Waves: []int{1}}
-	lines := explainWaves(s, 100)
+	lines := explainWaves(s, 100, -1)
 	for i, l := range lines {
 		if !strings.Contains(l, "halts when more than 0 fail") {
 			t.Errorf("wave %d: got %q", i+1, l)

@@ -96,20 +96,38 @@ type tailer struct {
 // for.
 const deleteWithin = 10 * time.Second
 
+// emptyLooks is how many looks in a row must find nothing before a queue counts
+// as empty: each reads a part of it. Source: MNS, "BatchReceiveMessage".
+const emptyLooks = 3
+
 func (t *tailer) run(ctx context.Context) error {
+	wait := client.MaxWait
+	if t.once {
+		wait = 0
+	}
+	empty, failures := 0, 0
 	for ctx.Err() == nil {
-		got, err := t.from.Receive(ctx, t.queue, client.MaxBatch, client.MaxWait)
+		got, err := t.from.Receive(ctx, t.queue, client.MaxBatch, wait)
 		if ctx.Err() != nil {
 			break // what was received and not printed comes again
 		}
 		if err != nil {
-			return fmt.Errorf("receiving from %s: %w", t.queue, err)
+			if failures++; t.once || !passing(err) || failures == maxFailures {
+				return fmt.Errorf("receiving from %s: %w", t.queue, err)
+			}
+			_ = (&pacing{interval: defaultInterval}).wait(ctx) // the loop hears of its end
+			continue
 		}
-		if len(got) == 0 && t.once {
+		failures = 0
+		if len(got) > 0 {
+			empty = 0
+			if err := t.take(ctx, got); err != nil {
+				return err
+			}
+			continue
+		}
+		if empty++; t.once && empty == emptyLooks {
 			return nil
-		}
-		if err := t.take(ctx, got); err != nil {
-			return err
 		}
 	}
 	return nil
