@@ -112,18 +112,29 @@ func (w *world) drive(ctx context.Context, ended chan error, pass time.Duration)
 	end := w.cloud.Clock.Now().Add(pass)
 	tick := time.NewTicker(glance)
 	defer tick.Stop()
+	busy := false
 	for {
 		select {
 		case err := <-ended:
 			return err
-		case <-tick.C:
+		default:
+		}
+		if !busy {
+			select {
+			case err := <-ended:
+				return err
+			case <-tick.C:
+			}
 		}
 		some, err := w.cloud.Bridge.Step(ctx)
 		if err != nil {
 			return err
 		}
-		if next, ok := w.cloud.MNS.Next(localcloud.RequestQueue); !some && ok && !next.After(end) {
+		next, ok := w.cloud.MNS.Next(localcloud.RequestQueue)
+		later := !some && ok && !next.After(end)
+		if later {
 			w.cloud.Clock.Advance(max(next.Sub(w.cloud.Clock.Now()), 0))
 		}
+		busy = some || later
 	}
 }
