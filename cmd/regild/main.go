@@ -16,6 +16,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // windows have time zones, and a machine need not
@@ -34,7 +35,12 @@ type world struct {
 	asks     func() bool                 // whether somebody can be asked at in; nil: nobody
 }
 
+// memoryLimit is what the collector keeps to, as long as less than that is in use:
+// a journal of 10,000 requests is read on a small machine, too.
+const memoryLimit = 72 << 20
+
 func main() {
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv, asks: func() bool { return term.IsTerminal(int(os.Stdin.Fd())) }}, os.Args[1:]))
