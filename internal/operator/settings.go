@@ -63,7 +63,7 @@ var Settings = []Setting{
 	{"timeZone", "REGILD_TIME_ZONE", "time-zone", "show times in this `zone`, such as Asia/Shanghai; by default the machine's", func(p *Profile) *string { return &p.TimeZone }, checkZone},
 	{"fleets", "REGILD_FLEETS", "fleets", "the fleets are in this `file`", func(p *Profile) *string { return &p.Fleets }, nil},
 	{"by", "REGILD_BY", "by", "`who` says so, in controls; by default the user's name", func(p *Profile) *string { return &p.By }, nil},
-	{"ecdEndpoint", "REGILD_ECD_ENDPOINT", "ecd-endpoint", "reach Elastic Desktop Service at this `host` or loopback URL", func(p *Profile) *string { return &p.ECDEndpoint }, checkEndpoint},
+	{"ecdEndpoint", "REGILD_ECD_ENDPOINT", "ecd-endpoint", "reach Elastic Desktop Service at this `host` or loopback URL, or region=host,…", func(p *Profile) *string { return &p.ECDEndpoint }, nil},
 	{"mnsEndpoint", "REGILD_MNS_ENDPOINT", "mns-endpoint", "reach Message Service at this `host` or loopback URL", func(p *Profile) *string { return &p.MNSEndpoint }, checkEndpoint},
 	{"ossEndpoint", "REGILD_OSS_ENDPOINT", "oss-endpoint", "reach Object Storage at this `host` or loopback URL", func(p *Profile) *string { return &p.OSSEndpoint }, checkEndpoint},
 }
