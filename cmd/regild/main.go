@@ -56,6 +56,20 @@ const (
 	exitInterrupted = 130 // somebody interrupted it
 )
 
+// exitCodes are all of them, for the page of docs.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{0, "done; of what was waited for: every desktop is completed or skipped"},
+	{exitFailed, "could not be done, or somebody said no"},
+	{exitUsage, "asked for wrongly"},
+	{exitFailures, "what was waited for has ended, and some desktop failed or was refused"},
+	{exitStopped, "what was waited for halted, was aborted or was superseded"},
+	{exitTimedOut, "timed out: no end, or no answer, within `--timeout`"},
+	{exitInterrupted, "interrupted"},
+}
+
 // An endError is how something came out that was waited for.
 type endError struct {
 	code int

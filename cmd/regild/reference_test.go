@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+
+	"github.com/regild/regild/internal/operator"
 )
 
 // referenceDir has one page for each command.
@@ -73,4 +77,40 @@ func pageOf(c *cobra.Command) string {
 		}
 	}
 	return name + ".md"
+}
+
+// The page that commands share has two tables that are made from code.
+func TestTheTablesOfTheSharedPageAreCurrent(t *testing.T) {
+	settings := "| key | variable | flag | meaning |\n|---|---|---|---|\n"
+	for _, x := range operator.Settings {
+		settings += fmt.Sprintf("| `%s` | `%s` | `--%s` | %s |\n", x.Key, x.Env, x.Flag, strings.ReplaceAll(x.Meaning, "`", ""))
+	}
+	codes := "| code | meaning |\n|---:|---|\n"
+	for _, x := range exitCodes {
+		codes += fmt.Sprintf("| %d | %s |\n", x.code, x.meaning)
+	}
+	const page = "../../docs/cli.md"
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	for name, want := range map[string]string{"operator-settings": settings, "exit-codes": codes} {
+		_, rest, ok1 := strings.Cut(text, "<!-- "+name+": ")
+		_, rest, ok2 := strings.Cut(rest, "-->\n")
+		got, _, ok3 := strings.Cut(rest, "<!-- /"+name+" -->")
+		if !ok1 || !ok2 || !ok3 {
+			t.Fatalf("%s has no part %s", page, name)
+		}
+		if got != want && *update {
+			text = strings.Replace(text, got, want, 1)
+		} else if got != want {
+			t.Errorf("%s, %s: got\n%s\nwant\n%s", page, name, got, want)
+		}
+	}
+	if *update {
+		if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
