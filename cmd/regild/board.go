@@ -289,7 +289,7 @@ func (b board) header(width int, p palette) []string {
 	return []string{
 		p.paint(boldInk, name) + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
 			p.paint(dimInk, lead(took, max(0, width-columnsOf(left)))),
-		cut(b.title, width),
+		cut(visible.Text(b.title), width),
 	}
 }
 

@@ -91,7 +91,8 @@ type gallery struct {
 	newest    []line
 	told      func(line) // nil: nobody
 	began     time.Time
-	failed    error // the last look
+	failed    error // the last search
+	ended     map[string]int64
 }
 
 // keptLines is how many lines are kept for the board: more than a terminal shows.
@@ -105,7 +106,7 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 	if err != nil {
 		return err
 	}
-	g := &gallery{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now()}
+	g := &gallery{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), ended: map[string]int64{}}
 	if fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets)); err == nil {
 		g.fleets = fleets
 	}
@@ -130,7 +131,7 @@ func (g *gallery) follow(n name) {
 
 // find looks for works that are open and not watched yet, the oldest first.
 func (g *gallery) find(ctx context.Context) error {
-	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost})
+	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost, Over: g.ended})
 	if err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (g *gallery) watch(ctx context.Context, st *stage) error {
 		g.told = func(l line) { say(st.w.out, "%s\n", strings.TrimRight(t.row(l), " ")) }
 	}
 	st.take(quitting, quit)
+	defer st.leave()
 	err := g.loop(bounded, st)
 	if st.live {
 		st.leave()

@@ -83,7 +83,13 @@ type usageError struct{ error }
 var errInterrupted = errors.New("interrupted")
 
 // run runs one command line and returns its exit code.
-func run(ctx context.Context, w world, args []string) int {
+func run(ctx context.Context, w world, args []string) (code int) {
+	defer func() {
+		if fault := recover(); fault != nil { // a sentence helps whoever is at work; a stack does not
+			say(w.err, "regild: this is a fault of regild's own, please report it: %s\n", visible.Lines(fmt.Sprint(fault)))
+			code = exitFailed
+		}
+	}()
 	root := rootCommand(w)
 	root.SetArgs(append([]string{}, args...)) // cobra would take nil for the process's own
 	c, err := root.ExecuteContextC(ctx)

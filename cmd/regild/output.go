@@ -53,7 +53,9 @@ func (o *output) define(c *cobra.Command) {
 // nothing in it that a terminal would obey.
 func (o *output) show(w world, doc any, lines func() []string) error {
 	if *o == outputTable {
-		printLines(w, lines())
+		for _, l := range lines() { // whatever was overlooked when the line was made
+			say(w.out, "%s\n", visible.Text(strings.TrimRight(l, " ")))
+		}
 		return nil
 	}
 	data, err := document(doc)

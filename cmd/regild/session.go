@@ -40,6 +40,7 @@ func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) erro
 	ctx, quit := context.WithCancel(ctx) // Ctrl-C is no signal while the stage has the terminal
 	defer quit()
 	st.open(ctx, s, quit)
+	defer st.leave()
 	err := s.playAll(ctx, f.limit, st)
 	st.close(s)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

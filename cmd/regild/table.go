@@ -67,7 +67,7 @@ func (t table) columns(at, work, desktop, status, code, message string, i ink) s
 	if t.width > 0 {
 		rest = cut(rest, t.width-columnsOf(fixed)-statusColumn-1)
 	}
-	return fixed + t.paint(i, pad(status, statusColumn)) + " " + rest
+	return fixed + t.paint(i, pad(visible.Text(status), statusColumn)) + " " + rest
 }
 
 // widths are those of the columns that give way on a narrow terminal: the board

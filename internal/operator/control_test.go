@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -234,6 +236,41 @@ func TestAListingHasWhatWasAskedFor(t *testing.T) {
 	}
 	if _, err := List(t.Context(), s, Query{Kinds: both}); err == nil || !strings.Contains(err.Error(), "torn") {
 		t.Errorf("a journal that cannot be read: got %v, want it named", err)
+	}
+}
+
+// A listing that is made again and again reads only what is open or has grown:
+// what has ended may become unreadable, and nobody notices.
+func TestWhatHasEndedIsNotReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	s, err := journal.Open("file://"+dir, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := rollout.Work{ID: "a", Desktops: []string{"d"}}
+	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w}, rollout.Record{Kind: rollout.KindClosed, At: at})
+	q := Query{Kinds: []string{Request}, Over: map[string]int64{}}
+	list := func() (Listing, error) { return List(t.Context(), s, q) }
+	if l, err := list(); err != nil || l.Ended != 1 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(journal.Key(Request, "a")))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := strings.Repeat("x", int(info.Size())-1) + "\n"
+	if err := os.WriteFile(path, []byte(garbage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := list(); err != nil || l.Ended != 1 {
+		t.Errorf("as long as it was: got %+v, %v", l, err)
+	}
+	if err := os.WriteFile(path, []byte(garbage+garbage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list(); err == nil {
+		t.Error("it has grown, and was not read")
 	}
 }
 

@@ -23,6 +23,10 @@ type Query struct {
 	// Readers bounds how many are read at once; 0 means one for each processor,
 	// which suits a directory. Object Storage takes more.
 	Readers int
+	// Over remembers from one listing to the next which journals have ended: by
+	// key, how long they were. Those that are still as long are not read again.
+	// It goes with Ended false; nil: nothing is remembered.
+	Over map[string]int64
 }
 
 // MostRead is how many journals of a kind one listing reads unless it is told
@@ -41,7 +45,7 @@ type Listing struct {
 // has readers, and no more.
 func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 	l := Listing{Works: []Work{}, Empty: true}
-	var keys []string
+	var keys []journal.Entry
 	for _, kind := range q.Kinds {
 		found, err := journal.Entries(ctx, store, kind+"/")
 		if err != nil {
@@ -56,11 +60,15 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 			l.NotRead += len(found) - most
 			found = found[:most]
 		}
+		l.Empty = l.Empty && len(found) == 0
 		for _, e := range found {
-			keys = append(keys, e.Key)
+			if size, over := q.Over[e.Key]; over && size == e.Size {
+				l.Ended++
+				continue
+			}
+			keys = append(keys, e)
 		}
 	}
-	l.Empty = len(keys) == 0
 	if err := l.read(ctx, store, keys, q); err != nil {
 		return l, err
 	}
@@ -74,7 +82,7 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 }
 
 // read sums up the journals of the keys, some at once.
-func (l *Listing) read(ctx context.Context, store journal.Store, keys []string, q Query) error {
+func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.Entry, q Query) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	readers := q.Readers
@@ -83,11 +91,11 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []string, 
 	}
 	var mu sync.Mutex // guards next and l
 	next := 0
-	take := func() (string, bool) {
+	take := func() (journal.Entry, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if next == len(keys) || ctx.Err() != nil {
-			return "", false
+			return journal.Entry{}, false
 		}
 		next++
 		return keys[next-1], true
@@ -95,8 +103,8 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []string, 
 	var wg sync.WaitGroup
 	for range min(readers, len(keys)) {
 		wg.Go(func() {
-			for key, some := take(); some; key, some = take() {
-				w, ended, err := brief(ctx, store, key, q.Ended)
+			for e, some := take(); some; e, some = take() {
+				w, ended, err := brief(ctx, store, e.Key, q.Ended)
 				if err != nil {
 					stop(err)
 					return
@@ -105,6 +113,9 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []string, 
 				switch {
 				case ended:
 					l.Ended++
+					if q.Over != nil && e.Size > 0 {
+						q.Over[e.Key] = e.Size
+					}
 				case w.ID != "":
 					l.Works = append(l.Works, w)
 				}
