@@ -112,18 +112,20 @@ func BenchmarkOperator(b *testing.B) {
 	}
 	for _, line := range []string{"status", "status --all", "rollout list", "rollout show 2026.4/office", "request show ticket-00001", "version"} {
 		b.Run(strings.ReplaceAll(line, " ", "_"), func(b *testing.B) {
-			peak := 0.0
+			peak, used := 0.0, time.Duration(0)
 			for b.Loop() {
 				cmd := exec.Command(regild, strings.Fields(line)...)
 				cmd.Env = append(os.Environ(), "REGILD_JOURNAL="+at)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					b.Fatalf("%v\n%s", err, out)
 				}
+				used += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 				if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 					peak = max(peak, float64(usage.Maxrss)/1024)
 				}
 			}
 			b.ReportMetric(peak, "peak-MiB")
+			b.ReportMetric(used.Seconds()/float64(b.N), "cpu-s/op")
 		})
 	}
 }

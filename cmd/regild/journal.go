@@ -5,19 +5,12 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/journal"
 )
 
 // journalFlags say where a journal is, beside its URL.
 type journalFlags struct{ region, endpoint string }
-
-func (f *journalFlags) define(fs *pflag.FlagSet) {
-	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`; by default cn-hangzhou")
-	fs.StringVar(&f.endpoint, "endpoint", "", "reach Object Storage at this `host` or URL instead of the region's")
-}
 
 // openJournal opens the journal that a URL names, with the credentials of the
 // environment, which a directory does not need.
