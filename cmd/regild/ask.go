@@ -6,7 +6,7 @@ import (
 	"errors"
 	"strings"
 
-	"github.com/regild/regild/internal/visible"
+	"github.com/regild/regild/internal/escape"
 )
 
 // errDeclined says that somebody was asked and did not say yes.
@@ -17,7 +17,7 @@ var errDeclined = errors.New("nothing was sent")
 // nobody can be asked it refuses, unless yes says that it was asked before.
 func confirm(ctx context.Context, w world, yes bool, about []string, question string) error {
 	for _, l := range about {
-		say(w.err, "%s\n", visible.Text(l))
+		say(w.err, "%s\n", escape.Terminal(l))
 	}
 	if yes {
 		return nil
@@ -25,7 +25,7 @@ func confirm(ctx context.Context, w world, yes bool, about []string, question st
 	if w.asks == nil || !w.asks() {
 		return usageError{errors.New("there is no terminal to ask at; look at what stands above, and say --yes")}
 	}
-	say(w.err, "%s [y/N] ", visible.Text(question))
+	say(w.err, "%s [y/N] ", escape.Terminal(question))
 	answer := make(chan string, 1)
 	go func() { // reading a terminal hears of no context
 		line, _ := bufio.NewReader(w.in).ReadString('\n')

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 // A cell is where one desktop stands.
@@ -289,7 +289,7 @@ func (b board) header(width int, p palette) []string {
 	return []string{
 		p.paint(boldInk, name) + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
 			p.paint(dimInk, lead(took, max(0, width-columnsOf(left)))),
-		cut(visible.Text(b.title), width),
+		cut(escape.Terminal(b.title), width),
 	}
 }
 
@@ -310,12 +310,12 @@ func (b board) panelLines(width int, p palette) []string {
 		if x.request {
 			continue
 		}
-		title := cut(visible.Text(x.title), width)
-		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(visible.Text(x.detail), width-2-columnsOf(title))))
+		title := cut(escape.Terminal(x.title), width)
+		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(escape.Terminal(x.detail), width-2-columnsOf(title))))
 		for _, r := range x.bars {
 			out = append(out, r.line(width, room, p))
 		}
-		out = append(out, "  "+p.paint(x.ink, cut(visible.Text(x.state), width-2)))
+		out = append(out, "  "+p.paint(x.ink, cut(escape.Terminal(x.state), width-2)))
 	}
 	return out
 }
@@ -378,12 +378,12 @@ func (b bar) line(wide, room int, p palette) string {
 			drawn.WriteString(cells(cell(c), k, p))
 		}
 	}
-	line := "  " + pad(visible.Text(b.label), labelWidth) + " " + tally + "  " + drawn.String()
+	line := "  " + pad(escape.Terminal(b.label), labelWidth) + " " + tally + "  " + drawn.String()
 	if b.note == "" {
 		return line
 	}
 	free := wide - 2 - labelWidth - 1 - tallyWidth - 2 - room - 2
-	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(visible.Text(b.note), free))
+	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(escape.Terminal(b.note), free))
 }
 
 // cells draws so many of one kind.

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/operator"
-	"github.com/regild/regild/internal/visible"
 )
 
 func checkCommand(w world) *cobra.Command {
@@ -397,7 +397,7 @@ func explainWindows(s fleet.Strategy, now time.Time) []string {
 	}
 	label = "blackouts"
 	for _, b := range s.Blackouts {
-		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), visible.Text(b.Reason)))
+		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), escape.Terminal(b.Reason)))
 		label = ""
 	}
 	open, until := s.Open(now)

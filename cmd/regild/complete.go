@@ -7,10 +7,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 // completeLimit bounds how long a shell waits for a completion, and
@@ -42,7 +42,7 @@ func (s *seat) completeWorks(kinds ...string) cobra.CompletionFunc {
 				if len(kinds) > 1 {
 					name = kind + "/" + id
 				}
-				if strings.HasPrefix(name, begun) && visible.Text(name) == name && len(out) < completeMost {
+				if strings.HasPrefix(name, begun) && escape.Terminal(name) == name && len(out) < completeMost {
 					out = append(out, name)
 				}
 			}

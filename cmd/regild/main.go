@@ -24,7 +24,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/regild/regild/internal/visible"
+	"github.com/regild/regild/internal/escape"
 )
 
 // A world is what a command sees of the process it runs in.
@@ -86,7 +86,7 @@ var errInterrupted = errors.New("interrupted")
 func run(ctx context.Context, w world, args []string) (code int) {
 	defer func() {
 		if fault := recover(); fault != nil { // a sentence helps whoever is at work; a stack does not
-			say(w.err, "regild: this is a fault of regild's own, please report it: %s\n", visible.Lines(fmt.Sprint(fault)))
+			say(w.err, "regild: this is a fault of regild's own, please report it: %s\n", escape.Lines(fmt.Sprint(fault)))
 			code = exitFailed
 		}
 	}()
@@ -173,7 +173,7 @@ func exitCode(w world, c *cobra.Command, err error) int {
 	name := c.CommandPath()
 	var usage usageError
 	var ended endError
-	text := visible.Lines(err.Error())
+	text := escape.Lines(err.Error())
 	switch {
 	case errors.As(err, &usage) && !c.HasParent():
 		say(w.err, "%s: %s\n", name, text)

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
-	"github.com/regild/regild/internal/visible"
+	"github.com/regild/regild/internal/escape"
 )
 
 // An output is the flag -o: how a command shows what it found. The schemas of
@@ -54,7 +54,7 @@ func (o *output) define(c *cobra.Command) {
 func (o *output) show(w world, doc any, lines func() []string) error {
 	if *o == outputTable {
 		for _, l := range lines() { // whatever was overlooked when the line was made
-			say(w.out, "%s\n", visible.Text(strings.TrimRight(l, " ")))
+			say(w.out, "%s\n", escape.Terminal(strings.TrimRight(l, " ")))
 		}
 		return nil
 	}
@@ -78,7 +78,7 @@ func document(doc any) ([]byte, error) {
 	if err := enc.Encode(doc); err != nil {
 		return nil, err
 	}
-	return visible.JSON(b.Bytes()), nil
+	return escape.JSON(b.Bytes()), nil
 }
 
 // inYAML writes a JSON document as YAML, with its fields in their order. JSON is
@@ -98,7 +98,7 @@ func inYAML(data []byte) ([]byte, error) {
 	if err := enc.Close(); err != nil {
 		return nil, err
 	}
-	return visible.JSON(b.Bytes()), nil // within double quotes, YAML knows JSON's escapes
+	return escape.JSON(b.Bytes()), nil // within double quotes, YAML knows JSON's escapes
 }
 
 func blockStyle(n *yaml.Node) {

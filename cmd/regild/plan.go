@@ -14,13 +14,13 @@ import (
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/desktop"
 	ecdclient "github.com/regild/regild/internal/ecd"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 func planCommand(w world) *cobra.Command {
@@ -288,7 +288,7 @@ func planLines(p events.Plan) []string {
 		for _, d := range wave.Desktops {
 			text := "  " + pad(d.ID, desktopColumn) + " " + pad(d.Action, 8) + " " + pad(d.From, 22)
 			if d.Code != "" {
-				text += " " + pad(d.Code, codeColumn) + " " + visible.Text(d.Message)
+				text += " " + pad(d.Code, codeColumn) + " " + escape.Terminal(d.Message)
 			}
 			out = append(out, strings.TrimRight(text, " "))
 		}

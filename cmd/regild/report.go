@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 func reportCommand(w world) *cobra.Command {
@@ -200,7 +200,7 @@ func said(records []rollout.Record) []reportSaid {
 func (r report) lines(zone *time.Location) []string {
 	var out []string
 	row := func(label, format string, args ...any) {
-		out = append(out, pad(label, 10)+" "+visible.Text(fmt.Sprintf(format, args...)))
+		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
 	row("report of", "%s", r.ID)
 	if r.Undoes != "" {
@@ -262,7 +262,7 @@ func (r report) targets(zone *time.Location) []string {
 			why = ""
 		}
 		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(firstOf(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
-			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+visible.Text(joined(": ", why, d.Message)))
+			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+escape.Terminal(joined(": ", why, d.Message)))
 	}
 	return out
 }

@@ -11,14 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 // shown makes text from outside fit for a terminal.
-func shown(s string) string { return visible.Text(s) }
+func shown(s string) string { return escape.Terminal(s) }
 
 func rolloutCommand(w world) *cobra.Command {
 	c := group("rollout", "look at rollouts, and tell them what to do", `
@@ -253,7 +253,7 @@ func controlCommand(w world, action, short, long string) *cobra.Command {
 		fs.IntVar(&x.wave, "wave", 0, "the `wave` that is approved; by default the one that waits")
 	}
 	if action == events.ActionRollback {
-		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: os-change, data-disk, sessions; may be given several times")
+		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+strings.Join(events.Consents, ", ")+"; may be given several times")
 		fs.StringVar(&x.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
 	}
 	x.pacing.define(c, answerWithin, "wait for the answer this `long`; with --wait for the end, 24h by default")

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
-	"github.com/regild/regild/internal/visible"
 )
 
 func statusCommand(w world) *cobra.Command {
@@ -120,8 +120,8 @@ func listLines(l operator.Listing, zone *time.Location) []string {
 		if !x.Opened.IsZero() {
 			opened = x.Opened.In(zone).Format("Mon 2 Jan 15:04")
 		}
-		out = append(out, pad(x.Kind, 8)+" "+pad(visible.Text(x.ID), 32)+" "+pad(opened, 17)+" "+
-			pad(lead(fmt.Sprint(x.Counts.Fleet), 8), 8)+" "+visible.Text(inBrief(x, zone)))
+		out = append(out, pad(x.Kind, 8)+" "+pad(escape.Terminal(x.ID), 32)+" "+pad(opened, 17)+" "+
+			pad(lead(fmt.Sprint(x.Counts.Fleet), 8), 8)+" "+escape.Terminal(inBrief(x, zone)))
 	}
 	switch {
 	case l.Empty:
@@ -227,7 +227,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	w := s.Work
 	var out []string
 	row := func(label, format string, args ...any) {
-		out = append(out, pad(label, 10)+" "+visible.Text(fmt.Sprintf(format, args...)))
+		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
 	row(kindOf(!w.Request()), "%s", w.ID)
 	row("image", "%s in %s", imageText(w), w.RegionID)
@@ -285,7 +285,7 @@ func waveLine(w rollout.Wave, zone *time.Location) string {
 	if w.Approved != "" {
 		text += ", approved by " + w.Approved
 	}
-	return visible.Text(text)
+	return escape.Terminal(text)
 }
 
 // phases has the words for rollout.Phase.
@@ -307,7 +307,7 @@ func desktopLine(d *rollout.Desktop, zone *time.Location) string {
 		at = since.In(zone).Format("15:04:05")
 	}
 	return "  " + pad(d.ID, desktopColumn) + " " + pad(phases[d.Phase], 9) + " " + lead(fmt.Sprint(d.Attempt), 5) + " " +
-		pad(string(d.Last.Status), 9) + " " + pad(visible.Text(d.Last.Code), codeColumn) + " " + pad(at, 9) + " " + visible.Text(text)
+		pad(string(d.Last.Status), 9) + " " + pad(escape.Terminal(d.Last.Code), codeColumn) + " " + pad(at, 9) + " " + escape.Terminal(text)
 }
 
 // sorted returns the keys of a map in order.

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/localcloud/mns"
 	client "github.com/regild/regild/internal/mns"
-	"github.com/regild/regild/internal/visible"
 )
 
 func tailCommand(w world) *cobra.Command {
@@ -188,7 +188,7 @@ func printEvent(out io.Writer, body []byte) error {
 		b.Write(text)
 	}
 	b.WriteByte('\n')
-	_, err := out.Write(visible.JSON(b.Bytes()))
+	_, err := out.Write(escape.JSON(b.Bytes()))
 	return err
 }
 

@@ -4,7 +4,7 @@
 //
 // It reads the journal and never writes it: only the function does. Everything
 // that it returns of others' texts (ids, names, reasons) is as it was written;
-// whoever shows it makes it visible first (package visible).
+// whoever shows it escapes it first (package escape).
 //
 // The files: settings.go has profiles and where each value comes from, work.go
 // sums up a folded journal, list.go reads many, control.go is about controls,
