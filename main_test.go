@@ -111,7 +111,7 @@ var vocabulary = append([]command{
 	{"frozen", "prints how many connections were dead when the frozen function went on, and into how many of them it has sent anything since", (*world).frozen},
 	{"report", "prints what the function answered last", (*world).report},
 	{"log", "prints the function's log", (*world).printLog},
-}, rolloutWords...)
+}, append(rolloutWords, operatorWords...)...)
 
 func (c command) name() string {
 	name, _, _ := strings.Cut(c.usage, " ")

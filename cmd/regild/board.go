@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -229,6 +230,7 @@ type board struct {
 	newest     []line // oldest first
 	calls      int
 	wipes      int
+	watched    bool // it shows a real journal: no speed, wipes and calls are known
 }
 
 func (b *board) add(p panel) { b.panels = append(b.panels, p) }
@@ -275,16 +277,19 @@ func (b board) lines(width, height int, p palette) []string {
 
 func (b board) header(width int, p palette) []string {
 	clock := b.now.In(b.zone).Format("Mon 2 Jan 15:04:05 MST")
-	speed := fmt.Sprintf("×%.0f", b.rate)
-	if b.base > 0 && b.rate > b.base*1.01 {
+	name, speed := "regild local", fmt.Sprintf("×%.0f", b.rate)
+	switch {
+	case b.watched:
+		name, speed = "regild watch", b.zone.String()
+	case b.base > 0 && b.rate > b.base*1.01:
 		speed = fmt.Sprintf("»»» ×%.0f", b.rate)
 	}
-	left := "regild local  " + clock + "  " + speed
+	left := name + "  " + clock + "  " + speed
 	took := span(b.real)
 	return []string{
-		p.paint(boldInk, "regild local") + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
+		p.paint(boldInk, name) + "  " + p.paint(cyanInk, clock) + "  " + p.paint(dimInk, speed) +
 			p.paint(dimInk, lead(took, max(0, width-columnsOf(left)))),
-		cut(b.title, width),
+		cut(escape.Terminal(b.title), width),
 	}
 }
 
@@ -305,12 +310,12 @@ func (b board) panelLines(width int, p palette) []string {
 		if x.request {
 			continue
 		}
-		title := cut(clean(x.title), width)
-		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(clean(x.detail), width-2-columnsOf(title))))
+		title := cut(escape.Terminal(x.title), width)
+		out = append(out, "", p.paint(boldInk, title)+"  "+p.paint(dimInk, cut(escape.Terminal(x.detail), width-2-columnsOf(title))))
 		for _, r := range x.bars {
 			out = append(out, r.line(width, room, p))
 		}
-		out = append(out, "  "+p.paint(x.ink, cut(clean(x.state), width-2)))
+		out = append(out, "  "+p.paint(x.ink, cut(escape.Terminal(x.state), width-2)))
 	}
 	return out
 }
@@ -373,12 +378,12 @@ func (b bar) line(wide, room int, p palette) string {
 			drawn.WriteString(cells(cell(c), k, p))
 		}
 	}
-	line := "  " + pad(clean(b.label), labelWidth) + " " + tally + "  " + drawn.String()
+	line := "  " + pad(escape.Terminal(b.label), labelWidth) + " " + tally + "  " + drawn.String()
 	if b.note == "" {
 		return line
 	}
 	free := wide - 2 - labelWidth - 1 - tallyWidth - 2 - room - 2
-	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(clean(b.note), free))
+	return line + strings.Repeat(" ", room-used+2) + p.paint(dimInk, cut(escape.Terminal(b.note), free))
 }
 
 // cells draws so many of one kind.
@@ -443,7 +448,11 @@ func (b board) footer(width int, p palette) []string {
 	if columnsOf(strings.Join(plain, "  ")) > width {
 		legend = cut(strings.Join(plain, "  "), width)
 	}
-	return []string{"", legend, p.paint(dimInk, cut(fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls), width))}
+	totals := fmt.Sprintf("%d desktops, %d wipes, %d API calls", all, b.wipes, b.calls)
+	if b.watched {
+		totals = fmt.Sprintf("%d desktops; q ends it", all)
+	}
+	return []string{"", legend, p.paint(dimInk, cut(totals, width))}
 }
 
 // totals adds up calls.

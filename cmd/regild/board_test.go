@@ -143,7 +143,7 @@ func TestARolloutIsStuckOnlyWhenAPersonIsNeeded(t *testing.T) {
 func TestTheSignsDifferWithoutColours(t *testing.T) {
 	var signs []rune
 	for _, l := range looks {
-		if slices.Contains(signs, l.sign) || columns(l.sign) != 1 {
+		if slices.Contains(signs, l.sign) || columnsOf(string(l.sign)) != 1 {
 			t.Errorf("%c stands twice, or is not one column wide", l.sign)
 		}
 		signs = append(signs, l.sign)

@@ -2,74 +2,216 @@ package main
 
 import (
 	"context"
-	"flag"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/operator"
 )
 
-var checkCommand = &command{
-	name: "check", args: "[fleets.yaml] [flags]", short: "explain a fleets.yaml, or say what is wrong with it",
-	long: `
-Reads a fleets.yaml (by default the one in this directory) as the function would
-and says what it means: who follows which image, how a release goes over a fleet
-of a given size, and when rebuilds may begin. If the file is at fault it names
-every fault with its line and column, and exits 1.`,
-	run: runCheck,
+func checkCommand(w world) *cobra.Command {
+	var f checkFlags
+	c := &cobra.Command{
+		Use: "check [fleets.yaml]", Short: "explain a fleets.yaml, or say what is wrong with it",
+		Long: strings.TrimSpace(checkHelp),
+	}
+	s := newSeat(w, c, forECD)
+	c.Flags().IntVar(&f.size, "desktops", 100, "show the waves of a fleet of this `size`")
+	c.Flags().Var(&f.at, "at", "explain the windows as of this `time` (RFC 3339); by default now")
+	c.Flags().BoolVar(&f.live, "live", false, "ask the real ECD who is in each fleet today; it is only read")
+	f.out.define(c)
+	c.RunE = func(c *cobra.Command, args []string) error { return runCheck(c.Context(), s, &f, args) }
+	return c
 }
 
-func runCheck(_ context.Context, w world, c *command, args []string) error {
-	fs := c.flags()
-	size := fs.Int("desktops", 100, "show the waves of a fleet of this `size`")
-	at := timeFlag(fs, "at", "explain the windows as of this `time` (RFC 3339); by default now")
-	rest, err := c.parse(w, fs, args)
+type checkFlags struct {
+	size int
+	at   moment
+	live bool
+	out  output
+}
+
+const checkHelp = `
+Reads a fleets.yaml (by default that of the settings, or the one in this
+directory) as the function would and says what it means: who follows which image,
+how a release goes over a fleet of a given size, and when rebuilds may begin. If
+the file is at fault it names every fault with its line and column, and exits 1.
+
+With --live it asks the real Elastic Desktop Service, which it only reads: how
+many desktops are in each fleet today, on which image they are, who is in no
+fleet, and what the waves of the real size are.`
+
+// A checkDoc is what regild check shows.
+type checkDoc struct {
+	Path   string         `json:"path"`
+	Fleets []checkedFleet `json:"fleets"`
+	// InNoFleet has by region how many desktops belong to no fleet; with --live.
+	InNoFleet map[string]int `json:"inNoFleet,omitempty"`
+}
+
+type checkedFleet struct {
+	Name     string         `json:"name"`
+	RegionID string         `json:"regionId"`
+	Desktops int            `json:"desktops"`         // in the fleet today with --live, else as many as were assumed
+	Live     bool           `json:"live"`             // ECD was asked
+	Images   map[string]int `json:"images,omitempty"` // with --live: desktops by the image that they are on
+	Waves    []int          `json:"waves"`            // how many desktops each has
+	Open     bool           `json:"open"`             // rebuilds may begin at the time that was asked for
+	Until    *time.Time     `json:"until,omitempty"`  // when that changes
+
+	fleet  fleet.Fleet
+	at     time.Time
+	tagged int
+}
+
+func runCheck(ctx context.Context, s *seat, f *checkFlags, args []string) error {
+	if f.size < 1 || f.size > fleet.MaxCount {
+		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", f.size, fleet.MaxCount)}
+	}
+	conf, err := s.load()
 	if err != nil {
 		return err
 	}
-	if *size < 1 || *size > fleet.MaxCount {
-		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", *size, fleet.MaxCount)}
+	path := firstOf(conf.Fleets, defaultFleets)
+	if len(args) > 0 {
+		path, args = args[0], args[1:]
 	}
-	path := "fleets.yaml"
-	if len(rest) > 0 {
-		path, rest = rest[0], rest[1:]
-	}
-	if err := takesNo(rest); err != nil {
+	if err := takesNo(args); err != nil {
 		return err
 	}
 	fleets, err := readFleets(path)
 	if err != nil {
 		return err
 	}
-	say(w.out, "%s: %s, no fault\n", path, count(len(fleets), "fleet"))
-	for _, f := range fleets {
-		for _, l := range explain(f, *size, *at) {
-			say(w.out, "%s\n", l)
+	doc := checkDoc{Path: path, Fleets: []checkedFleet{}}
+	for _, x := range fleets {
+		doc.Fleets = append(doc.Fleets, checked(x, f.size, -1, f.at.or(time.Now())))
+	}
+	if f.live {
+		ctx, cancel := context.WithTimeout(ctx, liveLimit)
+		defer cancel()
+		if err := doc.ask(ctx, s, conf, fleets); err != nil {
+			return err
 		}
+	}
+	return f.out.show(s.w, doc, doc.lines)
+}
+
+// checked says what a fleet of a size means.
+func checked(f fleet.Fleet, size, tagged int, at time.Time) checkedFleet {
+	c := checkedFleet{Name: f.Name, RegionID: f.Region, Desktops: size, Waves: []int{}, fleet: f, at: at, tagged: tagged}
+	if tagged < 0 && len(f.Strategy.Canary.Tags) > 0 {
+		tagged = 1
+	}
+	tagged = max(tagged, 0)
+	had := 0
+	for _, end := range f.Strategy.WaveEnds(size, f.Strategy.Canary.Size(size, tagged)) {
+		c.Waves, had = append(c.Waves, end-had), end
+	}
+	open, until := f.Strategy.Open(at)
+	c.Open, c.Until = open, known(until)
+	return c
+}
+
+// ask fills in what ECD says.
+func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets) error {
+	client, err := s.desktops(conf)
+	if err != nil {
+		return err
+	}
+	in := map[string]int{}
+	for i, x := range d.Fleets {
+		members, err := operator.Members(ctx, client, fleets, x.Name)
+		if err != nil {
+			return err
+		}
+		tagged := 0
+		images := map[string]int{}
+		for _, m := range members {
+			images[m.ImageID]++
+			if tags := x.fleet.Strategy.Canary.Tags; len(tags) > 0 && (desktop.Selector{Tags: tags}).Matches(m) {
+				tagged++
+			}
+		}
+		d.Fleets[i] = checked(x.fleet, len(members), tagged, x.at)
+		d.Fleets[i].Live, d.Fleets[i].Images = true, images
+		in[x.RegionID] += len(members)
+	}
+	d.InNoFleet = map[string]int{}
+	for region, n := range in {
+		all, err := client.Select(ctx, region, desktop.Selector{})
+		if err != nil {
+			return fmt.Errorf("reading the desktops of %s: %w", region, err)
+		}
+		d.InNoFleet[region] = max(0, len(all)-n) // the two were not read at the same moment
 	}
 	return nil
 }
 
-// timeFlag defines a flag that holds a time, by default now.
-func timeFlag(fs *flag.FlagSet, name, usage string) *time.Time {
-	t := time.Now()
-	fs.Func(name, usage, func(s string) error {
-		got, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			return fmt.Errorf("write it like 2026-11-23T20:00:00+08:00")
+func (d checkDoc) lines() []string {
+	out := []string{fmt.Sprintf("%s: %s, no fault", d.Path, count(len(d.Fleets), "fleet"))}
+	for _, x := range d.Fleets {
+		lines := explain(x.fleet, max(x.Desktops, 1), x.tagged, x.at)
+		if x.Live {
+			lines = append(lines, "  "+pad("today", 14)+" "+count(x.Desktops, "desktop"))
+			for _, id := range sorted(x.Images) {
+				lines = append(lines, fmt.Sprintf("  %s %d on image %s", pad("", 14), x.Images[id], shown(id)))
+			}
 		}
-		t = got
-		return nil
-	})
-	return &t
+		out = append(out, lines...)
+	}
+	if len(d.InNoFleet) > 0 {
+		out = append(out, "")
+	}
+	for _, region := range sorted(d.InNoFleet) {
+		out = append(out, fmt.Sprintf("%s in no fleet in %s", count(d.InNoFleet[region], "desktop"), region))
+	}
+	return out
 }
 
-// explain says what one fleet means, for a fleet of n desktops at a moment.
-func explain(f fleet.Fleet, n int, now time.Time) []string {
+// A moment is a flag that holds a time; zero: it was not given.
+type moment struct{ time.Time }
+
+// Set is pflag.Value's.
+func (m *moment) Set(s string) error {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return errors.New("write it like 2026-11-23T20:00:00+08:00")
+	}
+	m.Time = t
+	return nil
+}
+
+// String is pflag.Value's.
+func (m *moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
+
+// Type is pflag.Value's.
+func (m *moment) Type() string { return "time" }
+
+// or returns the time that was given, or another where none was.
+func (m *moment) or(other time.Time) time.Time {
+	if m.IsZero() {
+		return other
+	}
+	return m.Time
+}
+
+// explain says what one fleet means, for a fleet of n desktops at a moment, of
+// which so many carry the canary's tags; below 0: one is assumed.
+func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 	s := f.Strategy
 	out := []string{"", f.Name + "  in " + f.Region}
 	row := func(label, format string, args ...any) {
@@ -85,7 +227,7 @@ func explain(f fleet.Fleet, n int, now time.Time) []string {
 	if text := options(f.Rebuild); text != "" {
 		row("rebuilds", "%s", text)
 	}
-	out = append(out, explainWaves(s, n)...)
+	out = append(out, explainWaves(s, n, tagged)...)
 	row("at once", "%d of %d (maxUnavailable %s)", s.AtOnce(n), n, s.MaxUnavailable)
 	row("halts when", "more than %d of %d fail (maxFailures %s)", s.AllowedFailures(n), n, s.MaxFailures)
 	row("a wave is good", "%s", goodWhen(s.Check))
@@ -155,15 +297,18 @@ func options(r fleet.Rebuild) string {
 	return strings.Join(parts, "; ")
 }
 
-// explainWaves shows the waves of a fleet of n, of which one desktop carries the
-// canary's tags.
-func explainWaves(s fleet.Strategy, n int) []string {
-	tagged := 0
+// explainWaves shows the waves of a fleet of n, of which so many carry the
+// canary's tags; below 0: one is assumed.
+func explainWaves(s fleet.Strategy, n, tagged int) []string {
 	canary := "by share " + s.Canary.Share.String()
 	if len(s.Canary.Tags) > 0 {
-		tagged = 1
-		canary = "those tagged " + strings.Join(tagList(s.Canary.Tags), ", ") + "; here one"
+		canary = "those tagged " + strings.Join(tagList(s.Canary.Tags), ", ")
+		if tagged < 0 {
+			tagged = 1
+			canary += "; here one"
+		}
 	}
+	tagged = max(tagged, 0)
 	var out []string
 	had := 0
 	ends := s.WaveEnds(n, s.Canary.Size(n, tagged))
@@ -252,7 +397,7 @@ func explainWindows(s fleet.Strategy, now time.Time) []string {
 	}
 	label = "blackouts"
 	for _, b := range s.Blackouts {
-		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), clean(b.Reason)))
+		row(label, fmt.Sprintf("%s to %s  %s", b.From.Format("Mon 2 Jan 2006 15:04"), b.To.Format("Mon 2 Jan 2006 15:04 MST"), escape.Terminal(b.Reason)))
 		label = ""
 	}
 	open, until := s.Open(now)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"strings"
 
@@ -12,11 +11,6 @@ import (
 
 // journalFlags say where a journal is, beside its URL.
 type journalFlags struct{ region, endpoint string }
-
-func (f *journalFlags) define(fs *flag.FlagSet) {
-	fs.StringVar(&f.region, "region", "cn-hangzhou", "the journal's bucket is in this `region`; by default cn-hangzhou")
-	fs.StringVar(&f.endpoint, "endpoint", "", "reach Object Storage at this `host` or URL instead of the region's")
-}
 
 // openJournal opens the journal that a URL names, with the credentials of the
 // environment, which a directory does not need.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/bridge"
@@ -19,9 +21,19 @@ import (
 	"github.com/regild/regild/internal/localcloud/mns"
 )
 
-var localCommand = &command{
-	name: "local", args: "[flags]", short: "run the function against a cloud on this machine, and watch",
-	long: `
+func localCommand(w world) *cobra.Command {
+	var f localFlags
+	c := &cobra.Command{
+		Use: "local", Short: "run the function against a cloud on this machine, and watch",
+		Long: strings.TrimSpace(localHelp),
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runLocal(c.Context(), w, &f) },
+	}
+	f.define(c.Flags())
+	return c
+}
+
+const localHelp = `
 Starts Function Compute, Elastic Desktop Service, Message Service and Object
 Storage on loopback, runs the real function in them, sends it messages and shows
 what becomes of each desktop. Nothing leaves the machine and no account is
@@ -38,13 +50,12 @@ the body of a message (a request), which is put on the request queue. Its cloud 
 some eighty desktops unless --cloud says otherwise, and its fleets are those of
 ./fleets.yaml if there is one.
 
-Time in the cloud runs fast, and faster still while everything waits.`,
-	run: runLocal,
-}
+Time in the cloud runs fast, and faster still while everything waits.`
 
 // localFlags are what regild local was asked for.
 type localFlags struct {
-	events   list
+	flags    *pflag.FlagSet
+	events   []string
 	cloud    string
 	fleets   string
 	function string
@@ -54,38 +65,28 @@ type localFlags struct {
 	limit    time.Duration
 	plain    bool
 	serve    bool
-	rated    bool // --rate was given
 }
 
 // stateRate is the --rate that leaves the rate to the state.
 const stateRate = -1
 
-func (f *localFlags) define(fs *flag.FlagSet) {
-	fs.Var(&f.events, "event", "send what is in this `file`; may be given several times")
+func (f *localFlags) define(fs *pflag.FlagSet) {
+	f.flags = fs
+	fs.StringArrayVar(&f.events, "event", nil, "send what is in this `file`; may be given several times")
 	fs.StringVar(&f.cloud, "cloud", "", "start from the desktops and images in this state `file` (YAML)")
 	fs.StringVar(&f.fleets, "fleets", "", "give the function this `file` as its fleets.yaml")
 	fs.StringVar(&f.function, "function", defaultFunction, "run this `binary`; by default "+defaultFunction+", built first if it is not there")
 	fs.StringVar(&f.journal, "journal", "", "keep the journal at this `URL` (file:///dir), or none;\nby default in the local cloud's own Object Storage")
 	fs.StringVar(&f.log, "log", "", "write the function's log to this `file`")
 	fs.Float64Var(&f.rate, "rate", stateRate, "let so many cloud `seconds` pass in one; 0 stands still but for jumps\nover waits; by default as the state says")
+	fs.Lookup("rate").DefValue = "0" // not shown
 	fs.DurationVar(&f.limit, "limit", 10*time.Minute, "give up after this `time` on this machine's clock")
 	fs.BoolVar(&f.plain, "plain", false, "write plain lines, also on a terminal")
 	fs.BoolVar(&f.serve, "serve", false, "keep the cloud running until Ctrl-C, and say how to reach it")
 }
 
-func runLocal(ctx context.Context, w world, c *command, args []string) error {
-	var f localFlags
-	fs := c.flags()
-	f.define(fs)
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
-	if err := takesNo(rest); err != nil {
-		return err
-	}
-	fs.Visit(func(x *flag.Flag) { f.rated = f.rated || x.Name == "rate" })
-	if f.rated && f.rate < 0 {
+func runLocal(ctx context.Context, w world, f *localFlags) error {
+	if f.rated() && f.rate < 0 {
 		return usageError{fmt.Errorf("--rate is %v; the clock does not run backwards", f.rate)}
 	}
 	p, err := f.play(ctx, w)
@@ -103,13 +104,8 @@ func runLocal(ctx context.Context, w world, c *command, args []string) error {
 	return s.run(ctx, w, f, p)
 }
 
-// takesNo refuses arguments that a command has no use for.
-func takesNo(rest []string) error {
-	if len(rest) > 0 {
-		return usageError{fmt.Errorf("%q is one argument too many", rest[0])}
-	}
-	return nil
-}
+// rated says whether --rate was given.
+func (f *localFlags) rated() bool { return f.flags.Changed("rate") }
 
 // A play is all that is put on: the cloud, the function and what is sent.
 type play struct {
@@ -158,7 +154,7 @@ func (f *localFlags) play(ctx context.Context, w world) (_ *play, err error) {
 	if r := p.state.Clock.Rate; r != nil {
 		p.rate = *r
 	}
-	if f.rated {
+	if f.rated() {
 		p.rate = f.rate
 	}
 	p.state.Clock.Rate = &p.rate

@@ -4,22 +4,27 @@
 // messages that the function takes (send).
 //
 // The function itself is the other binary, in the root of the project. Each
-// command stands in a file of its own name; what people see is made by pure
-// functions from a model to lines (board.go, summary.go, …), so that it can be
-// tested without a terminal or a clock.
+// command stands in a file of its own name and is a cobra command; what people
+// see is made by pure functions from a model to lines (board.go, summary.go, …),
+// so that it can be tested without a terminal or a clock.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // windows have time zones, and a machine need not
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/regild/regild/internal/escape"
 )
 
 // A world is what a command sees of the process it runs in.
@@ -27,35 +32,49 @@ type world struct {
 	out, err io.Writer
 	in       io.Reader
 	lookup   func(string) (string, bool) // the environment
+	asks     func() bool                 // whether somebody can be asked at in; nil: nobody
 }
 
-// A command is one word behind regild.
-type command struct {
-	name, args string
-	short      string // for the list of commands
-	long       string // for its own help, above the flags
-	run        func(ctx context.Context, w world, c *command, args []string) error
-}
-
-// commands are in the order in which a newcomer needs them. A function, since
-// help is one of them and lists them.
-func commands() []*command {
-	return []*command{localCommand, checkCommand, planCommand, sendCommand, statusCommand, reportCommand, dashboardCommand, versionCommand}
-}
+// memoryLimit is what the collector keeps to, as long as less than that is in use:
+// a journal of 10,000 requests is read on a small machine, too.
+const memoryLimit = 72 << 20
 
 func main() {
+	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv}, os.Args[1:]))
+	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv, asks: func() bool { return term.IsTerminal(int(os.Stdin.Fd())) }}, os.Args[1:]))
 }
 
-// Exit codes: 0 all is well, 1 it did not work, 2 it was asked for wrongly, 130
-// somebody interrupted it.
+// The exit codes, the same for every command. docs/cli.md has the table.
 const (
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	exitFailed      = 1   // it could not be done
+	exitUsage       = 2   // it was asked for wrongly
+	exitFailures    = 3   // what was waited for ended, and some desktop failed or was refused
+	exitStopped     = 4   // what was waited for halted, was aborted or was superseded
+	exitTimedOut    = 5   // what was waited for did not come in time
+	exitInterrupted = 130 // somebody interrupted it
 )
+
+// exitCodes are all of them, for the page of docs.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{0, "done; of what was waited for: every desktop is completed or skipped"},
+	{exitFailed, "could not be done, or somebody said no"},
+	{exitUsage, "asked for wrongly"},
+	{exitFailures, "what was waited for has ended, and some desktop failed or was refused"},
+	{exitStopped, "what was waited for halted, was aborted or was superseded"},
+	{exitTimedOut, "timed out: no end, or no answer, within `--timeout`"},
+	{exitInterrupted, "interrupted"},
+}
+
+// An endError is how something came out that was waited for.
+type endError struct {
+	code int
+	error
+}
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ error }
@@ -63,116 +82,127 @@ type usageError struct{ error }
 // errInterrupted says that somebody ended the command before it was done.
 var errInterrupted = errors.New("interrupted")
 
-func run(ctx context.Context, w world, args []string) int {
-	name := "help"
-	if len(args) > 0 {
-		name, args = args[0], args[1:]
-	}
-	if name == "help" || name == "--help" || name == "-h" {
-		return help(ctx, w, args)
-	}
-	for _, c := range commands() {
-		if c.name == name {
-			return exitCode(w, c, c.run(ctx, w, c, args))
+// run runs one command line and returns its exit code.
+func run(ctx context.Context, w world, args []string) (code int) {
+	defer func() {
+		if fault := recover(); fault != nil { // a sentence helps whoever is at work; a stack does not
+			say(w.err, "regild: this is a fault of regild's own, please report it: %s\n", escape.Lines(fmt.Sprint(fault)))
+			code = exitFailed
 		}
-	}
-	say(w.err, "regild: there is no command %q; regild help lists them\n", name)
-	return exitUsage
+	}()
+	root := rootCommand(w)
+	root.SetArgs(append([]string{}, args...)) // cobra would take nil for the process's own
+	c, err := root.ExecuteContextC(ctx)
+	return exitCode(w, c, err)
 }
 
-func exitCode(w world, c *command, err error) int {
-	var usage usageError
-	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
+// rootCommand returns regild with all of its commands. They are in the order in
+// which a newcomer needs them.
+func rootCommand(w world) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "regild",
+		Short: "bring new golden images to cloud desktops, and tell what became of each",
+		Long:  "regild brings new golden images to cloud desktops, and tells what became of each.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q; regild help lists them", args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SilenceErrors: true, // exitCode tells them
+		SilenceUsage:  true,
+	}
+	root.SetOut(w.out)
+	root.SetErr(w.err)
+	root.SetIn(w.in)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
+	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w),
+		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), dashboardCommand(w), configCommand(w), versionCommand(w))
+	root.SetHelpCommand(helpCommand(root))
+	cobra.EnableCommandSorting = false
+	narrow(root)
+	return root
+}
+
+// narrow wraps what is too long in the help of a command and of those under it.
+func narrow(c *cobra.Command) {
+	var out []string
+	for l := range strings.SplitSeq(c.Long, "\n") {
+		if columnsOf(l) > textWidth && !strings.HasPrefix(l, " ") {
+			out = append(out, wrap(l, textWidth)...)
+			continue
+		}
+		out = append(out, l)
+	}
+	c.Long = strings.Join(out, "\n")
+	for _, sub := range c.Commands() {
+		narrow(sub)
+	}
+}
+
+// textWidth is how wide a help's text is, in columns.
+const textWidth = 80
+
+// helpWidth is the longest line of a help, in columns.
+const helpWidth = 100
+
+// helpCommand shows the help of a command. Unlike cobra's own it fails on a
+// command that is not there.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [command]", Short: "say more of a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError{fmt.Errorf("there is no command %q; regild help lists them", strings.Join(args, " "))}
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
+}
+
+// exitCode tells an error and says what the process exits with.
+func exitCode(w world, c *cobra.Command, err error) int {
+	if err == nil {
 		return 0
+	}
+	name := c.CommandPath()
+	var usage usageError
+	var ended endError
+	text := escape.Lines(err.Error())
+	switch {
+	case errors.As(err, &usage) && !c.HasParent():
+		say(w.err, "%s: %s\n", name, text)
+		return exitUsage
 	case errors.As(err, &usage):
-		say(w.err, "regild %s: %v\nregild %s --help says how it is used\n", c.name, err, c.name)
+		say(w.err, "%s: %s\n%s --help says how it is used\n", name, text, name)
 		return exitUsage
 	case errors.Is(err, errInterrupted):
-		say(w.err, "regild %s: %v\n", c.name, err)
+		say(w.err, "%s: %s\n", name, text)
 		return exitInterrupted
+	case errors.As(err, &ended):
+		say(w.err, "%s: %s\n", name, text)
+		return ended.code
 	}
-	say(w.err, "regild %s: %v\n", c.name, err)
+	say(w.err, "%s: %s\n", name, text)
 	return exitFailed
-}
-
-// help lists the commands, or shows the help of one.
-func help(ctx context.Context, w world, args []string) int {
-	for _, c := range commands() {
-		if len(args) > 0 && args[0] == c.name {
-			return exitCode(w, c, c.run(ctx, w, c, []string{"--help"}))
-		}
-	}
-	say(w.out, "regild brings new golden images to cloud desktops, and tells what became of each.\n\n")
-	say(w.out, "Commands:\n")
-	for _, c := range commands() {
-		say(w.out, "  %-9s %s\n", c.name, c.short)
-	}
-	say(w.out, "\nregild <command> --help says more of each.\n")
-	return 0
 }
 
 // say writes text for people. Where it cannot be written there is nobody to
 // tell.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
-// flags returns an empty set of flags for the command.
-func (c *command) flags() *flag.FlagSet {
-	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	return fs
-}
-
-// parse reads the command line into the flags and returns what is left of it.
-// Flags may stand before and behind the other arguments. Asked for help, it
-// writes it and returns flag.ErrHelp.
-func (c *command) parse(w world, fs *flag.FlagSet, args []string) ([]string, error) {
-	var rest []string
-	for {
-		err := fs.Parse(args)
-		if errors.Is(err, flag.ErrHelp) {
-			c.help(w.out, fs)
-			return nil, err
-		}
-		if err != nil {
-			return nil, usageError{err}
-		}
-		if fs.NArg() == 0 {
-			return rest, nil
-		}
-		rest, args = append(rest, fs.Arg(0)), fs.Args()[1:]
+// takesNo refuses arguments that a command has no use for.
+func takesNo(rest []string) error {
+	if len(rest) > 0 {
+		return usageError{fmt.Errorf("%q is one argument too many", rest[0])}
 	}
-}
-
-// help writes how the command is used.
-func (c *command) help(w io.Writer, fs *flag.FlagSet) {
-	say(w, "regild %s\n\n%s\n", strings.TrimSpace(c.name+" "+c.args), strings.TrimSpace(c.long))
-	var names, usages []string
-	fs.VisitAll(func(f *flag.Flag) {
-		value, usage := flag.UnquoteUsage(f)
-		names = append(names, strings.TrimSpace("--"+f.Name+" "+value))
-		usages = append(usages, usage)
-	})
-	if len(names) == 0 {
-		return
-	}
-	wide := 0
-	for _, n := range names {
-		wide = max(wide, len(n))
-	}
-	say(w, "\nFlags:\n")
-	for i, n := range names {
-		say(w, "  %-*s  %s\n", wide, n, strings.ReplaceAll(usages[i], "\n", "\n"+strings.Repeat(" ", wide+4)))
-	}
-}
-
-// list is a flag that may be given several times.
-type list []string
-
-func (l *list) String() string { return strings.Join(*l, ", ") }
-
-// Set adds a value.
-func (l *list) Set(s string) error {
-	*l = append(*l, s)
 	return nil
 }
+
+// noArgs is takesNo for a command that takes none at all.
+func noArgs(_ *cobra.Command, args []string) error { return takesNo(args) }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
@@ -37,7 +39,7 @@ func TestTheShowEndsAndKeepsItsPromise(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{
-		"status " + store + " --all":                          "36 completed",
+		"status " + store + " --all":                          "36 ended incomplete",
 		"status " + store:                                     "nothing is open",
 		"status " + store + " request/ticket-4711":            "ecd-helpdesk10",
 		"report " + store + " rollout/2026.11.3/office":       "RebuildFailed",
@@ -65,7 +67,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 	}{
 		{"nix", `there is no command "nix"`, exitUsage},
 		{"local --rate -2", "the clock does not run backwards", exitUsage},
-		{"local --speed 3", "not defined: -speed", exitUsage},
+		{"local --speed 3", "unknown flag: --speed", exitUsage},
 		{"local and more", `"and" is one argument too many`, exitUsage},
 		{"local --function /absent/main", "there is no function at /absent/main", exitFailed},
 		{"local --event /absent.json", "reading an event", exitFailed},
@@ -82,10 +84,13 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 			"fleet design does not follow image m-84mztzatmlnys0001 (win11-office", exitFailed},
 		{"status", "name the journal", exitUsage},
 		{"status /var/journal", "is a file:///dir meant?", exitFailed},
+		{"status file:///absent", "there is no directory /absent", exitFailed},
 		{"status file:///absent fleet/x", "names nothing", exitUsage},
-		{"status file:///absent request/x", "knows no request x", exitFailed},
+		{"status fleet/x", "names nothing", exitUsage},
+		{"status " + journalIn(t) + " request/x and", "one argument too many", exitUsage},
+		{"status " + journalIn(t) + " request/x", "knows no request x", exitFailed},
 		{"status oss://regild-journal/prod", "there are no credentials", exitFailed},
-		{"report file:///absent", "name the journal, and", exitUsage},
+		{"report file:///absent", "name the rollout/ID", exitUsage},
 		{"send", "say what to send", exitUsage},
 		{"send nonsense", `"nonsense" cannot be sent`, exitUsage},
 		{"send release --image-in m-1", "write cn-hangzhou=m-", exitUsage},
@@ -104,32 +109,70 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 	}
 }
 
+// journalIn returns the URL of an empty journal.
+func journalIn(t *testing.T) string {
+	t.Helper()
+	return "file://" + filepath.ToSlash(t.TempDir())
+}
+
 func TestEveryCommandHasHelp(t *testing.T) {
 	list, _, code := runRegild(t)
 	if code != 0 {
 		t.Errorf("exit code %d without arguments", code)
 	}
-	for _, c := range commands() {
-		if !strings.Contains(list, "  "+c.name+" ") || !strings.Contains(list, c.short) {
-			t.Errorf("%s is not in\n%s", c.name, list)
+	seen := 0
+	for _, c := range rootCommand(world{}).Commands() {
+		seen++
+		if !strings.Contains(list, "  "+c.Name()+" ") || !strings.Contains(list, c.Short) {
+			t.Errorf("%s is not in\n%s", c.Name(), list)
 		}
-		out, errs, code := runRegild(t, c.name, "--help")
-		again, _, _ := runRegild(t, "help", c.name)
-		if code != 0 || errs != "" || !strings.HasPrefix(out, "regild "+c.name) || out != again {
-			t.Errorf("%s --help: exit code %d, %q\n%s", c.name, code, errs, out)
+	}
+	if seen < 7 {
+		t.Errorf("only %d commands were found", seen)
+	}
+	for _, c := range allCommands(rootCommand(world{})) {
+		name := strings.TrimSpace(strings.TrimPrefix(c.CommandPath(), "regild"))
+		out, errs, code := runRegild(t, append(strings.Fields(name), "--help")...)
+		again, _, _ := runRegild(t, append([]string{"help"}, strings.Fields(name)...)...)
+		if code != 0 || errs != "" || !strings.Contains(out, "  regild "+name) || out != again {
+			t.Errorf("%s --help: exit code %d, %q\n%s\nand help %s\n%s", name, code, errs, out, name, again)
 		}
 		for l := range strings.Lines(out) {
-			if columnsOf(l) > 100 {
-				t.Errorf("%s --help: too long for a terminal: %s", c.name, l)
+			if columnsOf(l) > helpWidth+1 {
+				t.Errorf("%s --help: too long for a terminal: %s", name, l)
 			}
 		}
+	}
+}
+
+// allCommands returns the commands under c that are shown.
+func allCommands(c *cobra.Command) []*cobra.Command {
+	var out []*cobra.Command
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			out = append(out, sub)
+			out = append(out, allCommands(sub)...)
+		}
+	}
+	return out
+}
+
+// What a shell completes, and how.
+func TestShellsCompleteCommandsAndFlags(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if out, errs, code := runRegild(t, "completion", shell); code != 0 || errs != "" || !strings.Contains(out, "__complete") {
+			t.Errorf("completion %s: exit code %d, %s\n%.200s", shell, code, errs, out)
+		}
+	}
+	if out, _, code := runRegild(t, "__complete", "sta"); code != 0 || !strings.HasPrefix(out, "status\t") {
+		t.Errorf("exit code %d, got %s", code, out)
 	}
 }
 
 func TestFleetsAndPlansAreExplained(t *testing.T) {
 	var explained []string
 	for _, f := range office(t) {
-		explained = append(explained, explain(f, 36, start)...)
+		explained = append(explained, explain(f, 36, -1, start)...)
 	}
 	golden(t, "check", explained)
 	state, err := showState()
@@ -166,7 +209,7 @@ func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
 	s := fleet.Default()
 	s.MaxFailures = fleet.Share{}
 	s.Approval = fleet.Approval{Waves: []int{1}}
-	lines := explainWaves(s, 100)
+	lines := explainWaves(s, 100, -1)
 	for i, l := range lines {
 		if !strings.Contains(l, "halts when more than 0 fail") {
 			t.Errorf("wave %d: got %q", i+1, l)
@@ -178,8 +221,8 @@ func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
 }
 
 func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
-	f := sendFlags{id: "1", source: "test", request: "r", region: "cn-hangzhou", image: "m-1", consent: list{"sessions"}, dryRun: true,
-		release: "2026.11.3", images: list{"cn-hangzhou=m-1"}, rollout: "2026.11.3/office", action: events.ActionPause, by: "ann", reason: "a < b"}
+	f := sendFlags{id: "1", source: "test", request: "r", region: "cn-hangzhou", image: "m-1", consent: []string{"sessions"}, dryRun: true,
+		release: "2026.11.3", images: []string{"cn-hangzhou=m-1"}, rollout: "2026.11.3/office", action: events.ActionPause, by: "ann", reason: "a < b"}
 	for kind, want := range map[string]string{
 		"request": `"type":"regild.rebuild.requested.v1","id":"1","source":"test","time":"2026-11-23T11:00:00Z","datacontenttype":"application/json",` +
 			`"data":{"consent":["sessions"],"desktopIds":["ecd-0001"],"dryRun":true,"imageId":"m-1","regionId":"cn-hangzhou","requestId":"r"}}`,

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/dashboard"
 	"github.com/regild/regild/internal/journal"
@@ -42,7 +44,7 @@ func journalOf(t *testing.T) string {
 func TestReportAsAPage(t *testing.T) {
 	url := journalOf(t)
 	path := filepath.Join(t.TempDir(), "report.html")
-	out, errs, code := runRegild(t, "report", url, "rollout/2026.11.3/office", "--html", "--lang", "zh", "--zone", "Asia/Shanghai", "--file", path)
+	out, errs, code := runRegild(t, "report", url, "rollout/2026.11.3/office", "--html", "--lang", "zh", "--time-zone", "Asia/Shanghai", "--file", path)
 	page, err := os.ReadFile(path)
 	if code != 0 || out != "" || err != nil || !strings.Contains(errs, "open it in a browser") {
 		t.Fatalf("code %d, %v: %s %s", code, err, out, errs)
@@ -70,7 +72,7 @@ func TestReportAsAPageRefusesWhatIsWrong(t *testing.T) {
 		want string
 	}{
 		"a language":  {[]string{"--lang", "tlh"}, exitUsage, "use en or zh"},
-		"a zone":      {[]string{"--zone", "Mars/Olympus"}, exitUsage, "is not known; write one such as Asia/Shanghai"},
+		"a zone":      {[]string{"--time-zone", "Mars/Olympus"}, exitFailed, "Mars/Olympus"},
 		"no plan":     {[]string{"--plan", plan + "x"}, exitFailed, "reading the plan"},
 		"an odd plan": {[]string{"--plan", plan}, exitFailed, "no planDigest"},
 		"no folder":   {[]string{"--file", filepath.Join(plan, "x")}, exitFailed, "not a directory"},
@@ -91,7 +93,7 @@ func TestDashboardRefusesWhatIsWrong(t *testing.T) {
 	}{
 		"no journal":            {nil, exitUsage, "name the journal"},
 		"no directory":          {[]string{url + "x"}, exitFailed, "there is no directory"},
-		"controls to nowhere":   {[]string{url, "--allow-control"}, exitUsage, "needs --queue"},
+		"controls to nowhere":   {[]string{url, "--allow-control"}, exitUsage, "name the queue"},
 		"looks too often":       {[]string{url, "--listen", "127.0.0.1:0", "--every", "1ms"}, exitFailed, "too often"},
 		"an address of another": {[]string{url, "--listen", "192.0.2.1:80"}, exitFailed, "give --listen another address"},
 	} {
@@ -159,6 +161,21 @@ func TestDashboardServesUntilItIsEnded(t *testing.T) {
 	}
 }
 
+// dashboardConfig is what a dashboard is made of by these settings.
+func dashboardConfig(t *testing.T, env map[string]string, f dashboardFlags, args ...string) dashboard.Config {
+	t.Helper()
+	c := &cobra.Command{}
+	s := newSeat(world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, c, forJournal, forQueue, []string{"fleets"})
+	if err := c.ParseFlags(args); err != nil {
+		t.Fatal(err)
+	}
+	config, err := f.config(s, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
 // What the dashboard sends is what the function takes, with an id of its own.
 func TestTheDashboardsControlsReachTheQueue(t *testing.T) {
 	cloud, err := localcloud.Start(t.Context(), localcloud.Options{})
@@ -167,12 +184,8 @@ func TestTheDashboardsControlsReachTheQueue(t *testing.T) {
 	}
 	keys := cloud.Keys()
 	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
-	f := dashboardFlags{control: true, queue: localcloud.RequestQueue, account: "1234567890123456", messageEndpoint: cloud.MNSURL}
-	f.region, f.every = "cn-hangzhou", time.Second
-	config, err := f.config(journalOf(t), world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := dashboardConfig(t, env, dashboardFlags{lang: "en", every: time.Second, control: true}, "--journal", journalOf(t), "--region", "cn-hangzhou",
+		"--queue", localcloud.RequestQueue, "--account", "1234567890123456", "--mns-endpoint", cloud.MNSURL)
 	want := events.Control{RolloutID: "2026.11.3/office", Action: events.ActionApprove, By: "ann", Reason: "a < b", Wave: 2}
 	id, err := config.Control(t.Context(), want)
 	if err != nil {
@@ -212,11 +225,8 @@ func TestTheDashboardReadsAJournalInObjectStorage(t *testing.T) {
 	}
 	keys := cloud.Keys()
 	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
-	f := dashboardFlags{journalFlags: journalFlags{region: "cn-hangzhou", endpoint: cloud.OSSURL}}
-	config, err := f.config("oss://"+localcloud.JournalBucket+"/"+localcloud.JournalPrefix, world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := dashboardConfig(t, env, dashboardFlags{lang: "en"}, "--journal", "oss://"+localcloud.JournalBucket+"/"+localcloud.JournalPrefix,
+		"--region", "cn-hangzhou", "--oss-endpoint", cloud.OSSURL)
 	config.Every = time.Hour
 	d, err := dashboard.New(config, true)
 	if err != nil {

@@ -8,73 +8,192 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/desktop"
+	ecdclient "github.com/regild/regild/internal/ecd"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/ecd"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
-var planCommand = &command{
-	name: "plan", args: "--image ID --fleet NAME [flags]", short: "show who would be in which wave of a release",
-	long: `
-Shows how the release of an image would go over a fleet: the waves, who is in
-each and why somebody is left out, the calls and the time to expect. Desktops
-and images are those of a state file, as regild local takes it; nothing is asked
-of the real cloud. There, a release with dryRun publishes the same plan.`,
-	run: runPlan,
+func planCommand(w world) *cobra.Command {
+	var f planFlags
+	c := &cobra.Command{
+		Use: "plan --image ID --fleet NAME", Short: "show who would be in which wave of a release",
+		Long: strings.TrimSpace(planHelp),
+		Args: noArgs,
+	}
+	s := newSeat(w, c, forJournal, forECD)
+	fs := c.Flags()
+	fs.StringVar(&f.cloud, "cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
+	fs.BoolVar(&f.live, "live", false, "ask the real ECD, which is only read")
+	fs.StringVar(&f.image, "image", "", "the `id` of the image that is released")
+	fs.StringVar(&f.name, "fleet", "", "the `name` of the fleet")
+	fs.StringVar(&f.release, "release", "plan", "the `id` of the release")
+	fs.Var(&f.at, "at", "plan as of this `time` (RFC 3339); by default the state's, or now")
+	fs.BoolVar(&f.diff, "diff", false, "show only what differs from the last rollout of the fleet in the journal")
+	f.out.define(c)
+	mustRegister(c, "fleet", s.completeFleets)
+	c.RunE = func(c *cobra.Command, _ []string) error { return runPlan(c.Context(), s, &f) }
+	return c
 }
 
-func runPlan(_ context.Context, w world, c *command, args []string) error {
-	fs := c.flags()
-	path := fs.String("fleets", "fleets.yaml", "the fleets are in this `file`")
-	cloud := fs.String("cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
-	image := fs.String("image", "", "the `id` of the image that is released")
-	name := fs.String("fleet", "", "the `name` of the fleet")
-	release := fs.String("release", "plan", "the `id` of the release")
-	at := timeFlag(fs, "at", "plan as of this `time` (RFC 3339); by default the state's, or now")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
-	if err := takesNo(rest); err != nil {
-		return err
-	}
-	if *image == "" || *name == "" {
+type planFlags struct {
+	cloud, image, name, release string
+	at                          moment
+	live, diff                  bool
+	out                         output
+}
+
+const planHelp = `
+Shows how the release of an image would go over a fleet: the waves, who is in
+each and why somebody is left out, the calls and the time to expect.
+
+With --live it asks the real Elastic Desktop Service who is in the fleet today
+and on which image; it only reads (DescribeDesktops, DescribeImages,
+ListTagResources). Otherwise desktops and images are those of a state file, as
+regild local takes it, and nothing is asked of the real cloud. A release with
+dryRun has the function publish the same plan.
+
+With --diff it shows what is other than in the last rollout of the fleet: who
+came, who left, who is in another wave, and for whom another end is to be
+expected.`
+
+// A planDoc is what regild plan shows.
+type planDoc struct {
+	Plan events.Plan    `json:"plan"`
+	Diff *operator.Diff `json:"diff,omitempty"`
+}
+
+func runPlan(ctx context.Context, s *seat, f *planFlags) error {
+	switch {
+	case f.image == "" || f.name == "":
 		return usageError{errors.New("--image and --fleet are needed")}
+	case f.live && f.cloud != "":
+		return usageError{errors.New("--live and --cloud exclude each other")}
 	}
-	fleets, err := readFleets(*path)
+	ctx, cancel := context.WithTimeout(ctx, liveLimit)
+	defer cancel()
+	conf, err := s.load()
 	if err != nil {
 		return err
 	}
+	fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets))
+	if err != nil {
+		return err
+	}
+	var doc planDoc
+	if f.live {
+		doc.Plan, err = livePlan(ctx, s, conf, fleets, f)
+	} else {
+		doc.Plan, err = statePlan(fleets, f)
+	}
+	if err != nil {
+		return err
+	}
+	if doc.Plan.Page == 0 { // it is shown whole
+		doc.Plan.Page, doc.Plan.Pages = 1, 1
+	}
+	if !f.diff {
+		return f.out.show(s.w, doc, func() []string { return planLines(doc.Plan) })
+	}
+	store, _, _, err := s.open("")
+	if err != nil {
+		return err
+	}
+	last, err := lastRollout(ctx, store, f.name)
+	if err != nil {
+		return err
+	}
+	diff := operator.DiffOf(doc.Plan, last)
+	doc.Diff = &diff
+	return f.out.show(s.w, doc, func() []string { return diffLines(diff) })
+}
+
+// liveLimit bounds the questions to ECD: a fleet of 20,000 takes some hundred
+// calls, and ECD may ask to slow down.
+const liveLimit = 10 * time.Minute
+
+func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
+	client, err := s.desktops(conf)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	return operator.PlanLive(ctx, client, fleets, operator.Release{ID: f.release, ImageID: f.image, Fleet: f.name}, f.at.or(time.Now()))
+}
+
+// desktops returns a client of ECD, as something that only reads.
+func (s *seat) desktops(conf operator.Config) (operator.ECD, error) {
+	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (access.Keys, error) { return keysOf(s.w.lookup) }})
+}
+
+func statePlan(fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
 	state := localcloud.Default()
-	if *cloud != "" {
-		if state, err = localcloud.Load(*cloud); err != nil {
-			return err
+	if f.cloud != "" {
+		var err error
+		if state, err = localcloud.Load(f.cloud); err != nil {
+			return events.Plan{}, err
 		}
 	}
-	now := *at
-	if !flagGiven(fs, "at") && !state.Clock.Start.IsZero() {
+	now := time.Now()
+	if !state.Clock.Start.IsZero() {
 		now = state.Clock.Start
 	}
-	p, err := preview(fleets, state, *name, *image, *release, now)
+	return preview(fleets, state, f.name, f.image, f.release, f.at.or(now))
+}
+
+// lastRollout returns the last rollout of a fleet whose journal is there.
+func lastRollout(ctx context.Context, store journal.Store, fleet string) (*rollout.State, error) {
+	ids, err := operator.Enrolled(ctx, store, fleet)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, l := range planLines(p) {
-		say(w.out, "%s\n", l)
+	for _, id := range slices.Backward(ids) {
+		last, _, err := operator.Read(ctx, store, operator.Rollout, id)
+		if _, unknown := errors.AsType[*operator.UnknownError](err); !unknown {
+			return last, err
+		}
 	}
-	return nil
+	return nil, fmt.Errorf("the journal has no rollout of fleet %s to compare with", fleet)
+}
+
+// diffLines shows a plan beside the last rollout.
+func diffLines(d operator.Diff) []string {
+	out := []string{shown("beside " + d.Against + ":")}
+	if len(d.Added)+len(d.Gone)+len(d.Changed) == 0 {
+		return append(out, "  everybody is where they were")
+	}
+	was := func(x operator.Differ) string {
+		return fmt.Sprintf("was in wave %d, %s", x.WasWave, joined(" ", firstOf(x.WasState, "not begun"), x.WasCode))
+	}
+	is := func(x operator.Differ) string {
+		return fmt.Sprintf("is in wave %d, %s", x.IsWave, joined(" ", x.IsAction, x.IsCode))
+	}
+	for _, x := range d.Added {
+		out = append(out, shown("+ "+pad(x.ID, desktopColumn)+" "+is(x)))
+	}
+	for _, x := range d.Gone {
+		out = append(out, shown("- "+pad(x.ID, desktopColumn)+" "+was(x)))
+	}
+	for _, x := range d.Changed {
+		out = append(out, shown("~ "+pad(x.ID, desktopColumn)+" "+was(x)+"; "+is(x)))
+	}
+	return append(out, "", fmt.Sprintf("%d came, %d left, %d changed", len(d.Added), len(d.Gone), len(d.Changed)))
 }
 
 // preview plans a release over a fleet of a state.
 func preview(fleets fleet.Fleets, state localcloud.State, name, image, release string, now time.Time) (events.Plan, error) {
-	at := slices.IndexFunc(fleets, func(f fleet.Fleet) bool { return f.Name == name })
-	if at < 0 {
-		return events.Plan{}, fmt.Errorf("there is no fleet %q; there are %s", name, fleetNames(fleets))
+	f, err := operator.FleetNamed(fleets, name)
+	if err != nil {
+		return events.Plan{}, err
 	}
-	f := fleets[at]
 	facts, err := factsOf(fleets, state, f)
 	if err != nil {
 		return events.Plan{}, err
@@ -92,14 +211,6 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 		return events.Plan{}, fmt.Errorf("the state leaves open what the plan needs: %+v", need)
 	}
 	return p, nil
-}
-
-func fleetNames(fleets fleet.Fleets) string {
-	var names []string
-	for _, f := range fleets {
-		names = append(names, f.Name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // factsOf reads a state as ECD would tell it of the fleet's region.
@@ -177,7 +288,7 @@ func planLines(p events.Plan) []string {
 		for _, d := range wave.Desktops {
 			text := "  " + pad(d.ID, desktopColumn) + " " + pad(d.Action, 8) + " " + pad(d.From, 22)
 			if d.Code != "" {
-				text += " " + pad(d.Code, codeColumn) + " " + clean(d.Message)
+				text += " " + pad(d.Code, codeColumn) + " " + escape.Terminal(d.Message)
 			}
 			out = append(out, strings.TrimRight(text, " "))
 		}

@@ -2,75 +2,77 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/escape"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
-var reportCommand = &command{
-	name: "report", args: "<journal URL> rollout/ID|request/ID [flags]", short: "write down what a rollout did, for the record",
-	long: `
+func reportCommand(w world) *cobra.Command {
+	var o output
+	var asJSON bool
+	var html htmlFlags
+	c := &cobra.Command{
+		Use: "report [journal URL] rollout/ID|request/ID", Short: "write down what a rollout did, for the record",
+		Long: strings.TrimSpace(reportHelp),
+	}
+	s := newSeat(w, c, forJournal)
+	oldEndpoint(c, s)
+	o.define(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, as --output json does")
+	html.define(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if asJSON {
+			o = outputJSON
+		}
+		return runReport(c.Context(), s, o, &html, args)
+	}
+	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	return c
+}
+
+const reportHelp = `
 Writes what an auditor asks of a rollout or request: who wanted what and when,
 who said what meanwhile, what became of each desktop and from which image to
 which, how long rebuilds took, and what failed and why. It is made of the
 journal alone and only reads it; with --json it is for programs, with --html it
-is one page for a browser that needs nothing else.`,
-	run: runReport,
-}
+is one page for a browser that needs nothing else.`
 
-func runReport(ctx context.Context, w world, c *command, args []string) error {
-	var at journalFlags
-	fs := c.flags()
-	at.define(fs)
-	asJSON := fs.Bool("json", false, "write JSON")
-	var html htmlFlags
-	html.define(fs)
-	rest, err := c.parse(w, fs, args)
+func runReport(ctx context.Context, s *seat, o output, html *htmlFlags, args []string) error {
+	given, names := journalAndName(args)
+	if len(names) == 0 {
+		return usageError{errors.New("name the rollout/ID or request/ID, after the journal if the settings have none")}
+	}
+	if err := takesNo(names[1:]); err != nil {
+		return err
+	}
+	kind, id, err := splitName(names[0])
 	if err != nil {
 		return err
 	}
-	if len(rest) < 2 {
-		return usageError{errors.New("name the journal, and the rollout/ID or request/ID")}
-	}
-	if err := takesNo(rest[2:]); err != nil {
-		return err
-	}
-	store, err := openJournal(rest[0], at, w.lookup)
-	if err != nil {
-		return err
-	}
-	s, err := oneState(ctx, store, rest[1])
-	if err != nil {
-		return err
-	}
-	kind, id, _ := strings.Cut(rest[1], "/")
-	lines, _, err := store.Read(ctx, journal.Key(kind, id), 0)
-	if err != nil {
-		return err
-	}
-	records, err := rollout.Decode(lines)
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	store, _, zone, err := s.open(given)
 	if err != nil {
 		return err
 	}
 	if html.on {
-		return html.write(w, kind, id, lines)
+		return html.write(ctx, s.w, store, zone, kind, id)
 	}
-	r := reportOf(s, records)
-	if !*asJSON {
-		printLines(w, r.lines(time.Local))
-		return nil
+	state, records, err := operator.Read(ctx, store, kind, id)
+	if err != nil {
+		return err
 	}
-	enc := json.NewEncoder(w.out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	r := reportOf(state, records)
+	return o.show(s.w, r, func() []string { return r.lines(zone) })
 }
 
 // A report is what a rollout or request did. Times are in UTC, lengths in
@@ -204,16 +206,16 @@ func said(records []rollout.Record) []reportSaid {
 func (r report) lines(zone *time.Location) []string {
 	var out []string
 	row := func(label, format string, args ...any) {
-		out = append(out, pad(label, 10)+" "+clean(fmt.Sprintf(format, args...)))
+		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
 	row("report of", "%s", r.ID)
 	if r.Undoes != "" {
 		row("undoes", "%s", r.Undoes)
 	}
 	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), r.RegionID)
-	row("opened", "%s%s", r.Opened.In(zone).Format(moment), byText(r.By))
+	row("opened", "%s%s", r.Opened.In(zone).Format(exact), byText(r.By))
 	if r.Closed != nil {
-		row("closed", "%s, after %s", r.Closed.In(zone).Format(moment), span(r.Closed.Sub(r.Opened)))
+		row("closed", "%s, after %s", r.Closed.In(zone).Format(exact), span(r.Closed.Sub(r.Opened)))
 	} else {
 		row("closed", "not yet")
 	}
@@ -244,7 +246,7 @@ func (r report) lines(zone *time.Location) []string {
 			out = append(out, "")
 			label = "meanwhile"
 		}
-		row(label, "%s  %s%s: %s", x.At.In(zone).Format(moment), x.What, byText(x.Who), x.Reason)
+		row(label, "%s  %s%s: %s", x.At.In(zone).Format(exact), x.What, byText(x.Who), x.Reason)
 	}
 	return append(out, r.targets(zone)...)
 }
@@ -266,7 +268,7 @@ func (r report) targets(zone *time.Location) []string {
 			why = ""
 		}
 		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(firstOf(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
-			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+clean(joined(": ", why, d.Message)))
+			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+escape.Terminal(joined(": ", why, d.Message)))
 	}
 	return out
 }

@@ -2,67 +2,66 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/page"
 	model "github.com/regild/regild/internal/report" // report is the command
 )
 
-// pageFlags are those of every page.
-type pageFlags struct{ lang, zone string }
-
-func (f *pageFlags) define(fs *flag.FlagSet) {
-	fs.StringVar(&f.lang, "lang", "en", "write pages in this `language`: en or zh")
-	fs.StringVar(&f.zone, "zone", "", "show times in this time `zone`, such as Asia/Shanghai; by default\nthis machine's")
-}
-
-// options reads the flags.
-func (f *pageFlags) options() (page.Options, error) {
-	lang, err := page.ParseLang(f.lang)
+// options says how pages are drawn, in the time zone of the settings.
+func pageOptions(lang string, zone *time.Location) (page.Options, error) {
+	l, err := page.ParseLang(lang)
 	if err != nil {
 		return page.Options{}, usageError{fmt.Errorf("--lang: %w", err)}
 	}
-	zone := time.Local
-	if f.zone != "" {
-		if zone, err = time.LoadLocation(f.zone); err != nil {
-			return page.Options{}, usageError{fmt.Errorf("--zone: the time zone %.40q is not known; write one such as Asia/Shanghai or UTC", f.zone)}
-		}
-	}
 	info, _ := debug.ReadBuildInfo()
-	return page.Options{Lang: lang, Zone: zone, Now: time.Now(), Version: version(info)}, nil
+	return page.Options{Lang: l, Zone: zone, Now: time.Now(), Version: version(info)}, nil
+}
+
+// langFlag defines the flag of every page.
+func langFlag(c *cobra.Command, lang *string) {
+	c.Flags().StringVar(lang, "lang", "en", "write pages in this `language`: en or zh")
+	_ = c.RegisterFlagCompletionFunc("lang", cobra.FixedCompletions([]string{"en", "zh"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // htmlFlags are those of regild report --html.
 type htmlFlags struct {
-	pageFlags
-	on         bool
-	file, plan string
+	on               bool
+	lang, file, plan string
 }
 
-func (f *htmlFlags) define(fs *flag.FlagSet) {
+func (f *htmlFlags) define(c *cobra.Command) {
+	fs := c.Flags()
 	fs.BoolVar(&f.on, "html", false, "write a page for a browser, in one file")
-	f.pageFlags.define(fs)
+	langFlag(c, &f.lang)
 	fs.StringVar(&f.file, "file", "", "write the page into this `file` instead of standard output")
-	fs.StringVar(&f.plan, "plan", "", "hold what happened against the plan in this `file`: a plan as JSON,\nor the regild.rollout.plan.v1 events of a dry run")
+	fs.StringVar(&f.plan, "plan", "", "hold what happened against the plan in this `file`: a plan as JSON, or the regild.rollout.plan.v1 events of a dry run")
 }
 
 // write makes the page of a journal's lines.
-func (f *htmlFlags) write(w world, kind, id string, lines []byte) error {
-	o, err := f.options()
+func (f *htmlFlags) write(ctx context.Context, w world, store journal.Store, zone *time.Location, kind, id string) error {
+	o, err := pageOptions(f.lang, zone)
+	if err != nil {
+		return err
+	}
+	lines, _, err := store.Read(ctx, journal.Key(kind, id), 0)
 	if err != nil {
 		return err
 	}
 	if file, ok := w.out.(*os.File); ok && f.file == "" {
-		if _, _, terminal := terminalSize(file); terminal {
+		if isTerminal(file) {
 			return usageError{errors.New("a page is not for a terminal; give --file report.html")}
 		}
 	}
@@ -90,7 +89,7 @@ func (f *htmlFlags) write(w world, kind, id string, lines []byte) error {
 	if err := os.WriteFile(f.file, b.Bytes(), 0o644); err != nil { // a report is there to be handed on
 		return err
 	}
-	say(w.err, "wrote %s: open it in a browser\n", clean(f.file))
+	say(w.err, "wrote %s: open it in a browser\n", escape.Terminal(f.file))
 	return nil
 }
 

@@ -6,19 +6,30 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/mns"
 )
 
-var sendCommand = &command{
-	name: "send", args: "request|release|control [flags]", short: "write a message to the function, or send it",
-	long: `
+func sendCommand(w world) *cobra.Command {
+	var f sendFlags
+	c := &cobra.Command{
+		Use: "send request|release|control", Short: "write a message to the function, or send it",
+		Long: strings.TrimSpace(sendHelp),
+		RunE: func(c *cobra.Command, args []string) error { return runSend(c.Context(), w, &f, args) },
+	}
+	f.define(c.Flags())
+	return c
+}
+
+const sendHelp = `
 Writes the message that asks the function for something, as a CloudEvent, after
 holding it against the same rules as the function does:
 
@@ -28,9 +39,7 @@ holding it against the same rules as the function does:
 
 With --queue it is sent to that queue of Message Service, with the credentials of
 ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN; without, it is
-written to standard output, for whatever client you like.`,
-	run: runSend,
-}
+written to standard output, for whatever client you like.`
 
 // sendFlags are those of all three kinds of message.
 type sendFlags struct {
@@ -39,24 +48,24 @@ type sendFlags struct {
 	delay                            time.Duration
 	dryRun                           bool
 	digest                           string
-	consent                          list
+	consent                          []string
 
 	// Of a request.
 	request, image, operate, language, after string
 	// Of a release.
 	release, name string
-	images        list
+	images        []string
 	// Of a control.
 	rollout, action, by, reason string
 	wave                        int
 }
 
-func (f *sendFlags) define(fs *flag.FlagSet) {
+func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.id, "id", "", "the CloudEvent's `id`; by default a new one")
 	fs.StringVar(&f.source, "source", "regild-send", "the CloudEvent's `source`")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "ask for the plan and change nothing")
 	fs.StringVar(&f.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
-	fs.Var(&f.consent, "consent", "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade, reset or snapshots; several times\nif there are several (request, control)")
+	fs.StringArrayVar(&f.consent, "consent", nil, "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade, reset or snapshots; several times if there are several (request, control)")
 	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised")
 	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
 	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image\n(needs --consent reset)")
@@ -65,7 +74,7 @@ func (f *sendFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.after, "after", "", "request: the `status` wanted afterwards, Running or Stopped")
 	fs.StringVar(&f.release, "release", "", "release: its `id`")
 	fs.StringVar(&f.name, "image-name", "", "release: the image's `name`; by default ECD is asked")
-	fs.Var(&f.images, "image-in", "release: `REGION=ID` of the image there; may be given several times")
+	fs.StringArrayVar(&f.images, "image-in", nil, "release: `REGION=ID` of the image there; may be given several times")
 	fs.StringVar(&f.rollout, "rollout", "", "control: the rollout's `id`, release/fleet")
 	fs.StringVar(&f.action, "action", "", "control: "+strings.Join(events.Actions, ", "))
 	fs.StringVar(&f.by, "by", "", "control: `who` says so")
@@ -77,14 +86,7 @@ func (f *sendFlags) define(fs *flag.FlagSet) {
 	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`")
 }
 
-func runSend(ctx context.Context, w world, c *command, args []string) error {
-	var f sendFlags
-	fs := c.flags()
-	f.define(fs)
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
-	}
+func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 	if len(rest) == 0 {
 		return usageError{errors.New("say what to send: request, release or control")}
 	}
@@ -193,11 +195,4 @@ func plainJSON(v any) ([]byte, error) {
 		return nil, fmt.Errorf("writing the message: %w", err)
 	}
 	return bytes.TrimSpace(b.Bytes()), nil
-}
-
-// flagGiven says whether a flag stood on the command line.
-func flagGiven(fs *flag.FlagSet, name string) bool {
-	given := false
-	fs.Visit(func(f *flag.Flag) { given = given || f.Name == name })
-	return given
 }

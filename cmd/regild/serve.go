@@ -17,7 +17,7 @@ func (s *session) serve(ctx context.Context, w world, p *play) error {
 	s.pacer.base = p.rate
 	st := newStage(w, true)
 	st.live = false
-	st.open(s)
+	st.open(ctx, s, nil)
 	for _, a := range p.acts {
 		if err := s.send(ctx, a); err != nil {
 			return err

@@ -34,10 +34,13 @@ type session struct {
 const beat = 20 * time.Millisecond
 
 // run plays all acts, shows them, sums up and judges.
-func (s *session) run(ctx context.Context, w world, f localFlags, p *play) error {
+func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) error {
 	defer func() { _ = s.cloud.Close() }()
 	st := newStage(w, f.plain)
-	st.open(s)
+	ctx, quit := context.WithCancel(ctx) // Ctrl-C is no signal while the stage has the terminal
+	defer quit()
+	st.open(ctx, s, quit)
+	defer st.leave()
 	err := s.playAll(ctx, f.limit, st)
 	st.close(s)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {

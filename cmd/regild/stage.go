@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -17,10 +15,11 @@ const frame = 100 * time.Millisecond
 // A stage is where a session is shown: a terminal that is painted anew at each
 // frame, or lines that come one after the other.
 type stage struct {
-	out    io.Writer
+	w      world
+	file   *os.File // the terminal; nil: there is none
 	live   bool
 	colour bool
-	size   func() (width, height int)
+	screen *screen // while it is live and open
 
 	mu    sync.Mutex // lines come from other goroutines
 	drawn time.Time
@@ -29,51 +28,40 @@ type stage struct {
 // newStage returns a stage for what the process writes to. A terminal that knows
 // no cursor, and --plain, take plain lines.
 func newStage(w world, plain bool) *stage {
-	st := &stage{out: w.out}
+	st := &stage{w: w}
 	file, ok := w.out.(*os.File)
-	if !ok {
-		return st
-	}
-	if _, _, terminal := terminalSize(file); !terminal {
+	if !ok || !isTerminal(file) {
 		return st
 	}
 	kind, _ := w.lookup("TERM")
 	noColour, _ := w.lookup("NO_COLOR")
+	st.file = file
 	st.colour = noColour == "" && kind != "dumb"
 	st.live = !plain && kind != "dumb"
-	st.size = func() (int, int) {
-		width, height, ok := terminalSize(file)
-		if !ok || width == 0 || height == 0 {
-			return 80, 24
-		}
-		return width, height
-	}
 	return st
 }
 
 // width is that of a line, or 0 where lines are as long as they take.
 func (st *stage) width() int {
-	if st.size == nil {
+	if st.file == nil {
 		return 0
 	}
-	width, _ := st.size()
+	width, _ := sizeOf(st.file)
 	return width
 }
 
-// What a terminal is told. The alternate screen keeps what was there before;
-// without wrapping, a line that is too long harms no other.
-const (
-	enter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
-	leave = "\x1b[?7h\x1b[?25h\x1b[?1049l"
-	home  = "\x1b[H"
-	toEnd = "\x1b[K" // clears the rest of the line
-	below = "\x1b[J" // clears all below
-)
+// take takes the terminal, if the stage is live; quit is called when somebody
+// wants to end it. Until the stage is closed nothing else may write there.
+func (st *stage) take(ctx context.Context, quit func()) {
+	if st.live {
+		st.screen = newScreen(ctx, st.w, st.file, quit)
+	}
+}
 
 // open begins to show the session.
-func (st *stage) open(s *session) {
+func (st *stage) open(ctx context.Context, s *session, quit func()) {
+	st.take(ctx, quit)
 	if st.live {
-		say(st.out, "%s", enter)
 		return
 	}
 	t := table{zone: s.zone, palette: palette{st.colour}}
@@ -81,16 +69,16 @@ func (st *stage) open(s *session) {
 	if s.play.rate == 0 {
 		pace = "jumping over every wait"
 	}
-	say(st.out, "a cloud of %s, %s (%s), %s\n",
+	say(st.w.out, "a cloud of %s, %s (%s), %s\n",
 		count(len(s.cloud.ECD.Desktops()), "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	s.watch.told = func(l line) {
 		st.mu.Lock()
 		defer st.mu.Unlock()
-		say(st.out, "%s\n", strings.TrimRight(t.row(l), " "))
+		say(st.w.out, "%s\n", strings.TrimRight(t.row(l), " "))
 	}
-	say(st.out, "%s\n", t.head())
+	say(st.w.out, "%s\n", t.head())
 }
 
 // announce says what comes next.
@@ -100,33 +88,37 @@ func (st *stage) announce(s *session, title string) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	say(st.out, "%s\n", palette{st.colour}.paint(boldInk, s.cloud.Clock.Now().In(s.zone).Format("15:04:05")+"  "+title))
+	say(st.w.out, "%s\n", palette{st.colour}.paint(boldInk, s.cloud.Clock.Now().In(s.zone).Format("15:04:05")+"  "+title))
+}
+
+// due says whether it is time for another picture.
+func (st *stage) due() bool {
+	if st.screen == nil || time.Since(st.drawn) < frame {
+		return false
+	}
+	st.drawn = time.Now()
+	return true
 }
 
 // draw paints a picture, if it is time for one.
 func (st *stage) draw(s *session) {
-	if !st.live || time.Since(st.drawn) < frame {
-		return
+	if st.due() {
+		st.paint(func(height int) board { return s.picture(height) })
 	}
-	st.drawn = time.Now()
-	width, height := st.size()
-	// The last column stays free: clearing the rest of a full line clears its end.
-	st.paint(s.picture(height).lines(width-1, height, palette{st.colour}))
 }
 
-// paint writes a picture in one piece, so that none is seen half done.
-func (st *stage) paint(lines []string) {
-	var b bytes.Buffer
-	b.WriteString(home)
-	for i, l := range lines {
-		if i > 0 {
-			b.WriteString("\r\n")
-		}
-		b.WriteString(l)
-		b.WriteString(toEnd)
+// paint shows a board that is made for the height of the terminal.
+func (st *stage) paint(of func(height int) board) {
+	width, height := st.screen.size()
+	st.screen.show(of(height).lines(width, height, palette{st.colour}))
+}
+
+// leave gives the terminal back.
+func (st *stage) leave() {
+	if st.screen != nil {
+		st.screen.close()
+		st.screen = nil
 	}
-	b.WriteString(below)
-	_, _ = st.out.Write(b.Bytes())
 }
 
 // close gives the terminal back, with the last picture on it.
@@ -134,10 +126,14 @@ func (st *stage) close(s *session) {
 	if !st.live {
 		return
 	}
-	width, _ := st.size()
-	say(st.out, "%s", leave)
-	for _, l := range s.picture(0).lines(width, 0, palette{st.colour}) {
-		say(st.out, "%s\n", l)
+	st.leave()
+	st.last(s.picture(0))
+}
+
+// last leaves a board on the terminal.
+func (st *stage) last(b board) {
+	for _, l := range b.lines(st.width(), 0, palette{st.colour}) {
+		say(st.w.out, "%s\n", l)
 	}
 }
 

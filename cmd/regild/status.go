@@ -9,58 +9,193 @@ import (
 	"strings"
 	"time"
 
-	"github.com/regild/regild/internal/journal"
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/internal/escape"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
-var statusCommand = &command{
-	name: "status", args: "<journal URL> [request/ID | rollout/ID] [flags]", short: "show what the journal knows of requests and rollouts",
-	long: `
-Reads the journal (oss://bucket/prefix or file:///dir) and lists the rollouts and
-requests in it: which are open, how far they are, and why they wait. Named one,
-it shows that one desktop by desktop.
-
-It only reads. Object Storage is reached with the credentials of
-ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
-	run: runStatus,
-}
-
-// maxListed bounds how many journals one listing reads.
-const maxListed = 500
-
-func runStatus(ctx context.Context, w world, c *command, args []string) error {
-	var at journalFlags
-	fs := c.flags()
-	at.define(fs)
-	all := fs.Bool("all", false, "list those that have ended, too")
-	rest, err := c.parse(w, fs, args)
-	if err != nil {
-		return err
+func statusCommand(w world) *cobra.Command {
+	var q listFlags
+	c := &cobra.Command{
+		Use: "status [journal URL] [request/ID | rollout/ID]", Short: "show what the journal knows of requests and rollouts",
+		Long: strings.TrimSpace(statusHelp),
 	}
-	if len(rest) == 0 {
-		return usageError{errors.New("name the journal: oss://bucket/prefix or file:///dir")}
-	}
-	store, err := openJournal(rest[0], at, w.lookup)
-	if err != nil {
-		return err
-	}
-	if len(rest) > 1 {
-		if err := takesNo(rest[2:]); err != nil {
+	s := newSeat(w, c, forJournal)
+	q.define(c, "list those that have ended, too")
+	oldEndpoint(c, s)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		given, names := journalAndName(args)
+		if len(names) == 0 {
+			return listWorks(c.Context(), s, given, q, operator.Rollout, operator.Request)
+		}
+		if err := takesNo(names[1:]); err != nil {
 			return err
 		}
-		s, err := oneState(ctx, store, rest[1])
+		kind, id, err := splitName(names[0])
 		if err != nil {
 			return err
 		}
-		printLines(w, detailLines(s, time.Local))
-		return nil
+		return showWork(c.Context(), s, given, q.out, kind, id)
 	}
-	states, left, err := listed(ctx, store)
+	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	return c
+}
+
+const statusHelp = `
+Reads the journal (that of the settings, or oss://bucket/prefix or file:///dir)
+and lists the rollouts and requests in it: which are open, how far they are, and
+why they wait. Named one, it shows that one desktop by desktop.
+
+It only reads. Object Storage is reached with the credentials of
+ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`
+
+// oldEndpoint gives a command the former name of --oss-endpoint.
+func oldEndpoint(c *cobra.Command, s *seat) {
+	c.Flags().StringVar(s.values["oss-endpoint"], "endpoint", "", "the former name of --oss-endpoint")
+	if err := c.Flags().MarkHidden("endpoint"); err != nil {
+		panic(err) // the flag was defined a line before
+	}
+}
+
+// listFlags are those of what lists works.
+type listFlags struct {
+	all  bool
+	most int
+	out  output
+}
+
+func (q *listFlags) define(c *cobra.Command, all string) {
+	c.Flags().BoolVar(&q.all, "all", false, all)
+	c.Flags().IntVar(&q.most, "limit", 0, "read at most this `number` of journals of a kind, those written last; by\ndefault 20000 of a directory and 1000 of Object Storage")
+	q.out.define(c)
+}
+
+// What is read of a bucket: a call each, some at once.
+const (
+	bucketMost    = 1000
+	bucketReaders = 32
+)
+
+// listWorks shows the works of some kinds.
+func listWorks(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	l, zone, err := s.list(ctx, given, q, kinds...)
 	if err != nil {
 		return err
 	}
-	printLines(w, statusLines(states, left, *all, time.Local))
-	return nil
+	return q.out.show(s.w, l, func() []string { return listLines(l, zone) })
+}
+
+// list reads the works of some kinds.
+func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
+	if q.most < 0 {
+		return operator.Listing{}, nil, usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
+	}
+	store, conf, zone, err := s.open(given)
+	if err != nil {
+		return operator.Listing{}, nil, err
+	}
+	query := operator.Query{Kinds: kinds, Ended: q.all, Most: q.most}
+	if strings.HasPrefix(conf.Journal, "oss:") {
+		query.Readers = bucketReaders
+		if query.Most == 0 {
+			query.Most = bucketMost
+		}
+	}
+	l, err := operator.List(ctx, store, query)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("reading the journal took longer than %s; read less with --limit: %w", oneCall, err)
+	}
+	return l, zone, err
+}
+
+// listLines shows a listing.
+func listLines(l operator.Listing, zone *time.Location) []string {
+	out := []string{pad("kind", 8) + " " + pad("id", 32) + " " + pad("opened", 17) + " " + pad("desktops", 8) + " state"}
+	for _, x := range l.Works {
+		opened := ""
+		if !x.Opened.IsZero() {
+			opened = x.Opened.In(zone).Format("Mon 2 Jan 15:04")
+		}
+		out = append(out, pad(x.Kind, 8)+" "+pad(escape.Terminal(x.ID), 32)+" "+pad(opened, 17)+" "+
+			pad(lead(fmt.Sprint(x.Counts.Fleet), 8), 8)+" "+escape.Terminal(inBrief(x, zone)))
+	}
+	switch {
+	case l.Empty:
+		return []string{"the journal is empty: it has no request and no rollout"}
+	case len(l.Works) == 0:
+		out = []string{"nothing is open"}
+	default:
+		out = append(out, "", "times are those of "+zoneName(zone))
+	}
+	if l.Ended > 0 {
+		out = append(out, fmt.Sprintf("%d that have ended are not listed; --all lists them", l.Ended))
+	}
+	if l.NotRead > 0 {
+		out = append(out, fmt.Sprintf("%d more journals, written longest ago, were not read; --limit reads more, and naming one shows it", l.NotRead))
+	}
+	return out
+}
+
+// zoneName says which time zone times are shown in.
+func zoneName(zone *time.Location) string {
+	if zone == time.Local {
+		name, _ := time.Now().Zone()
+		return "this machine (" + name + ")"
+	}
+	return zone.String()
+}
+
+// inBrief says how a work stands, in one line.
+func inBrief(x operator.Work, zone *time.Location) string {
+	text := x.State
+	if x.Kind == operator.Rollout && x.Open && x.Wave > 0 {
+		text = fmt.Sprintf("wave %d of %d, %s", x.Wave, x.Waves, text)
+	}
+	why := x.Why
+	switch x.State {
+	case operator.Aborted, operator.Superseded, operator.Paused:
+		text = strings.TrimSuffix(text, x.State) + why // it begins with the state
+	default:
+		text = joined(": ", text, why)
+	}
+	if x.Until != nil {
+		text += " until " + dayTime(*x.Until, zone)
+	}
+	if x.Closed != nil {
+		if x.State == operator.Incomplete {
+			text = "ended incomplete"
+		}
+		text += " " + dayTime(*x.Closed, zone)
+	}
+	return joined(": ", text, countsText(x.Counts))
+}
+
+// showWork shows one work.
+func showWork(ctx context.Context, s *seat, given string, o output, kind, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	store, _, zone, err := s.open(given)
+	if err != nil {
+		return err
+	}
+	state, _, err := operator.Read(ctx, store, kind, id)
+	if err != nil {
+		return err
+	}
+	return o.show(s.w, documentOf(state), func() []string { return detailLines(state, zone) })
+}
+
+// splitName takes rollout/ID or request/ID apart.
+func splitName(name string) (kind, id string, err error) {
+	kind, id, err = operator.SplitName(name)
+	if err != nil {
+		return "", "", usageError{err}
+	}
+	return kind, id, nil
 }
 
 func printLines(w world, lines []string) {
@@ -69,107 +204,22 @@ func printLines(w world, lines []string) {
 	}
 }
 
-// oneState folds the journal that a name such as rollout/2026.11.3/office means.
-func oneState(ctx context.Context, store journal.Store, name string) (*rollout.State, error) {
-	kind, id, ok := strings.Cut(name, "/")
-	if !ok || kind != kindRequest && kind != kindRollout || id == "" {
-		return nil, usageError{fmt.Errorf("%q names nothing; write request/ID or rollout/RELEASE/FLEET", name)}
-	}
-	s, err := newFolder(store).state(ctx, kind, id)
-	if err != nil {
-		return nil, err
-	}
-	if s.Work == nil {
-		return nil, fmt.Errorf("the journal knows no %s %s", kind, id)
-	}
-	return s, nil
+// A detail is one work with all that is known of each desktop.
+type detail struct {
+	operator.Work
+	NextLook *time.Time     `json:"nextLook,omitempty"` // when the function looks again, at the latest
+	Untold   int            `json:"untold"`             // outcomes and news that are not published yet
+	WaveList []reportWave   `json:"waveList"`
+	Desktops []reportTarget `json:"desktops"`
 }
 
-// listed folds all journals, rollouts first, and says how many it left out.
-func listed(ctx context.Context, store journal.Store) ([]*rollout.State, int, error) {
-	var states []*rollout.State
-	left := 0
-	for _, kind := range []string{kindRollout, kindRequest} {
-		keys, err := store.Keys(ctx, kind+"/")
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, key := range keys {
-			if len(states) >= maxListed {
-				left++
-				continue
-			}
-			s, err := stateAt(ctx, store, key)
-			if err != nil {
-				return nil, 0, err
-			}
-			if s.Work != nil {
-				states = append(states, s)
-			}
-		}
+func documentOf(s *rollout.State) detail {
+	r := reportOf(s, nil)
+	d := detail{Work: operator.WorkOf(s), Untold: len(s.Fresh()) + len(s.UnpublishedNews), WaveList: r.Waves, Desktops: r.Desktops}
+	if s.Open() {
+		d.NextLook = known(s.TickAt)
 	}
-	return states, left, nil
-}
-
-// stateAt folds the journal of a key, whose id may be hashed.
-func stateAt(ctx context.Context, store journal.Store, key string) (*rollout.State, error) {
-	lines, _, err := store.Read(ctx, key, 0)
-	if err != nil {
-		return nil, err
-	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return nil, fmt.Errorf("reading journal %s: %w", key, err)
-	}
-	s := rollout.NewState()
-	s.Apply(records...)
-	return s, nil
-}
-
-// statusLines lists works, the latest first.
-func statusLines(states []*rollout.State, left int, all bool, zone *time.Location) []string {
-	states = slices.Clone(states)
-	slices.SortStableFunc(states, func(a, b *rollout.State) int { return b.OpenedAt.Compare(a.OpenedAt) })
-	out := []string{pad("kind", 8) + " " + pad("id", 32) + " " + pad("opened", 17) + " " + pad("desktops", 8) + " state"}
-	ended := 0
-	for _, s := range states {
-		if !s.Open() && !all {
-			ended++
-			continue
-		}
-		kind := kindOf(!s.Work.Request())
-		out = append(out, pad(kind, 8)+" "+pad(clean(s.Work.ID), 32)+" "+pad(s.OpenedAt.In(zone).Format("Mon 2 Jan 15:04"), 17)+" "+
-			pad(lead(fmt.Sprint(max(s.Size, len(s.Desktops))), 8), 8)+" "+clean(briefly(s, zone)))
-	}
-	if len(out) == 1 {
-		out = []string{"nothing is open"}
-	}
-	if ended > 0 {
-		out = append(out, fmt.Sprintf("%d that have ended are not listed; --all lists them", ended))
-	}
-	if left > 0 {
-		out = append(out, fmt.Sprintf("%d more journals were not read; name one to see it", left))
-	}
-	return out
-}
-
-// briefly says how a work stands, in one line.
-func briefly(s *rollout.State, zone *time.Location) string {
-	if s.Work.Request() {
-		state := "open"
-		if s.Closed {
-			state = "finished " + dayTime(s.ClosedAt, zone)
-		}
-		return state + ": " + countsText(s.Counts())
-	}
-	text, _ := standing(s, zone)
-	if w := s.Wave(); w != nil && s.Open() {
-		text = fmt.Sprintf("wave %d of %d, %s", w.N, s.Planned, text)
-	}
-	if s.Closed {
-		text += ": " + countsText(s.Counts())
-	}
-	return text
+	return d
 }
 
 // detailLines shows one work.
@@ -177,15 +227,15 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	w := s.Work
 	var out []string
 	row := func(label, format string, args ...any) {
-		out = append(out, pad(label, 10)+" "+clean(fmt.Sprintf(format, args...)))
+		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
 	row(kindOf(!w.Request()), "%s", w.ID)
 	row("image", "%s in %s", imageText(w), w.RegionID)
-	row("opened", "%s%s", s.OpenedAt.In(zone).Format(moment), byText(w.By))
-	row("state", "%s", briefly(s, zone))
+	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(w.By))
+	row("state", "%s", inBrief(operator.WorkOf(s), zone))
 	row("counts", "%s", countsText(s.Counts()))
 	if !s.TickAt.IsZero() && s.Open() {
-		row("next look", "%s at the latest", s.TickAt.In(zone).Format(moment))
+		row("next look", "%s at the latest", s.TickAt.In(zone).Format(exact))
 	}
 	if n := len(s.Fresh()) + len(s.UnpublishedNews); n > 0 {
 		row("to tell", "%s not published yet", count(n, "thing"))
@@ -205,8 +255,8 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	return out
 }
 
-// moment is how a time is written where it must be exact.
-const moment = "Mon 2 Jan 2006 15:04:05 MST"
+// exact is how a time is written where it must be exact.
+const exact = "Mon 2 Jan 2006 15:04:05 MST"
 
 func imageText(w *rollout.Work) string {
 	switch {
@@ -228,14 +278,14 @@ func byText(who string) string {
 }
 
 func waveLine(w rollout.Wave, zone *time.Location) string {
-	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(moment))
+	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(exact))
 	if !w.EndedAt.IsZero() {
-		text += " to " + w.EndedAt.In(zone).Format(moment)
+		text += " to " + w.EndedAt.In(zone).Format(exact)
 	}
 	if w.Approved != "" {
 		text += ", approved by " + w.Approved
 	}
-	return clean(text)
+	return escape.Terminal(text)
 }
 
 // phases has the words for rollout.Phase.
@@ -257,7 +307,7 @@ func desktopLine(d *rollout.Desktop, zone *time.Location) string {
 		at = since.In(zone).Format("15:04:05")
 	}
 	return "  " + pad(d.ID, desktopColumn) + " " + pad(phases[d.Phase], 9) + " " + lead(fmt.Sprint(d.Attempt), 5) + " " +
-		pad(string(d.Last.Status), 9) + " " + pad(clean(d.Last.Code), codeColumn) + " " + pad(at, 9) + " " + clean(text)
+		pad(string(d.Last.Status), 9) + " " + pad(escape.Terminal(d.Last.Code), codeColumn) + " " + pad(at, 9) + " " + escape.Terminal(text)
 }
 
 // sorted returns the keys of a map in order.

@@ -4,7 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
 )
 
 // A palette paints text for a terminal. The zero palette paints nothing.
@@ -34,68 +35,16 @@ func (p palette) paint(i ink, s string) string {
 	return "\x1b[" + string(i) + "m" + s + "\x1b[0m"
 }
 
-// clean makes text from outside fit to be shown: one line, and nothing that a
-// terminal would take for a command.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return ' '
-		case unicode.IsPrint(r):
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
-}
-
 // columnsOf returns how many columns the text takes on a terminal.
-func columnsOf(s string) int {
-	n := 0
-	for _, r := range s {
-		n += columns(r)
-	}
-	return n
-}
-
-// wide are the runes that take two columns. Source: Unicode's East Asian Width,
-// wide and full-width, and emoji.
-var wide = &unicode.RangeTable{
-	R16: []unicode.Range16{
-		{Lo: 0x1100, Hi: 0x115f, Stride: 1}, {Lo: 0x2e80, Hi: 0x303e, Stride: 1}, {Lo: 0x3041, Hi: 0xa4cf, Stride: 1},
-		{Lo: 0xac00, Hi: 0xd7a3, Stride: 1}, {Lo: 0xf900, Hi: 0xfaff, Stride: 1}, {Lo: 0xfe30, Hi: 0xfe6f, Stride: 1},
-		{Lo: 0xff00, Hi: 0xff60, Stride: 1}, {Lo: 0xffe0, Hi: 0xffe6, Stride: 1},
-	},
-	R32: []unicode.Range32{{Lo: 0x1f300, Hi: 0x1f64f, Stride: 1}, {Lo: 0x1f680, Hi: 0x1f9ff, Stride: 1}, {Lo: 0x20000, Hi: 0x3fffd, Stride: 1}},
-}
-
-func columns(r rune) int {
-	switch {
-	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		return 0
-	case unicode.Is(wide, r):
-		return 2
-	}
-	return 1
-}
+func columnsOf(s string) int { return ansi.StringWidth(s) }
 
 // cut shortens text to so many columns, with an ellipsis where something is
 // missing.
 func cut(s string, most int) string {
-	if columnsOf(s) <= most {
-		return s
-	}
 	if most < 1 {
 		return ""
 	}
-	var b strings.Builder
-	left := most - 1
-	for _, r := range s {
-		if left -= columns(r); left < 0 {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String() + "…"
+	return ansi.Truncate(s, most, "…")
 }
 
 // pad makes text exactly so many columns wide.
@@ -111,11 +60,11 @@ func lead(s string, to int) string {
 }
 
 // wrap breaks text into lines of so many columns, between words where there are
-// any.
+// any. Unlike ansi.Wordwrap it keeps ids in one piece, which have hyphens.
 func wrap(s string, most int) []string {
 	var out []string
 	line := ""
-	for _, word := range strings.Fields(s) {
+	for word := range strings.FieldsSeq(s) {
 		switch {
 		case line == "":
 			line = word

@@ -29,12 +29,6 @@ func TestTextIsCutAndPaddedByColumns(t *testing.T) {
 	}
 }
 
-func TestTextFromOutsideCannotCommandATerminal(t *testing.T) {
-	if got, want := clean("a\x1b[2J\nb\tc\u202e"), "a\ufffd[2J b c\ufffd"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestALengthOfTimeIsToldInItsTwoLargestParts(t *testing.T) {
 	tests := map[time.Duration]string{
 		0: "0s", 1234 * time.Millisecond: "1.2s", 59 * time.Second: "59s", time.Minute: "1m", 90 * time.Second: "1m 30s",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -185,14 +186,14 @@ func (sum *summary) lines(width int, p palette) []string {
 	row("desktops", "%d, under %s and %s", sum.desktops, count(sum.requests, "request"), count(len(sum.rollouts), "rollout"))
 	out = append(out, "  "+p.paint(dimInk, pad("outcomes", summaryLabel-3))+" "+firstOf(sum.outcomes(p), "none"))
 	for _, f := range sum.failures {
-		row("", "%s", clean(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
+		row("", "%s", escape.Terminal(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
 	}
 	if sum.refused > 0 {
 		row("messages", "%s refused: no desktop could be read", count(sum.refused, "message"))
 	}
 	for _, s := range sum.rollouts {
 		text, _ := standing(s, sum.zone)
-		row("rollout", "%s, %s: %s", clean(s.Work.ID), count(len(s.Waves), "wave"), clean(text))
+		row("rollout", "%s, %s: %s", escape.Terminal(s.Work.ID), count(len(s.Waves), "wave"), escape.Terminal(text))
 	}
 	if sum.news > 0 {
 		row("told", "%s of rollouts", count(sum.news, "event"))
@@ -244,7 +245,7 @@ func (sum *summary) promise(width int, p palette) []string {
 		}
 	}
 	for _, u := range sum.unfinished {
-		say(yellowInk, "not finished: "+clean(u))
+		say(yellowInk, "not finished: "+escape.Terminal(u))
 	}
 	if len(sum.faults) > 0 {
 		say(redInk, fmt.Sprintf("the promise is broken in %s, see below", count(len(sum.faults), "place")))

@@ -9,6 +9,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -130,8 +131,8 @@ func TestReportsAndStatusesAreMadeOfTheJournalAlone(t *testing.T) {
 	golden(t, "report", r.lines(hangzhou))
 	golden(t, "status", detailLines(s, hangzhou))
 	request := stateOf(append(asked("ticket-1", "ecd-c001"), rollout.Record{Kind: rollout.KindClosed, At: after(3)}))
-	golden(t, "status-list", statusLines([]*rollout.State{s, request}, 3, false, hangzhou))
-	golden(t, "status-all", statusLines([]*rollout.State{s, request}, 0, true, hangzhou))
+	golden(t, "status-list", listLines(operator.Listing{Works: []operator.Work{operator.WorkOf(s), operator.WorkOf(request)}, Ended: 2, NotRead: 3}, hangzhou))
+	golden(t, "status-all", listLines(operator.Listing{Works: []operator.Work{operator.WorkOf(s), operator.WorkOf(request)}}, hangzhou))
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		t.Fatal(err)

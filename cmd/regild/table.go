@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
 )
 
 // statusInk says how a status, or what happened to a rollout, is painted.
@@ -57,16 +58,16 @@ func (t table) row(l line) string {
 
 func (t table) columns(at, work, desktop, status, code, message string, i ink) string {
 	works, desktops, codes := t.widths()
-	fixed := pad(clean(at), timeColumn) + " " + pad(clean(work), works) + " " + pad(clean(desktop), desktops) + " "
-	rest := clean(firstOf(message, code))
+	fixed := pad(escape.Terminal(at), timeColumn) + " " + pad(escape.Terminal(work), works) + " " + pad(escape.Terminal(desktop), desktops) + " "
+	rest := escape.Terminal(firstOf(message, code))
 	if codes > 0 {
-		rest = pad(clean(code), codes) + " " + clean(message)
+		rest = pad(escape.Terminal(code), codes) + " " + escape.Terminal(message)
 	}
 	rest = strings.TrimRight(rest, " ")
 	if t.width > 0 {
 		rest = cut(rest, t.width-columnsOf(fixed)-statusColumn-1)
 	}
-	return fixed + t.paint(i, pad(status, statusColumn)) + " " + rest
+	return fixed + t.paint(i, pad(escape.Terminal(status), statusColumn)) + " " + rest
 }
 
 // widths are those of the columns that give way on a narrow terminal: the board

@@ -6,9 +6,14 @@ import (
 	"golang.org/x/term"
 )
 
-// terminalSize returns how many columns and lines the terminal has that the file
-// is, and false for a file that is no terminal.
-func terminalSize(f *os.File) (width, height int, ok bool) {
+// isTerminal says whether somebody looks at the file.
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) } //nolint:gosec // a file descriptor is small
+
+// sizeOf returns how many columns and lines a terminal has, or what most have.
+func sizeOf(f *os.File) (width, height int) {
 	width, height, err := term.GetSize(int(f.Fd())) //nolint:gosec // a file descriptor is small
-	return width, height, err == nil
+	if err != nil || width == 0 || height == 0 {
+		return 80, 24
+	}
+	return width, height
 }

@@ -1,26 +1,23 @@
 package main
 
 import (
-	"context"
 	"runtime"
 	"runtime/debug"
+
+	"github.com/spf13/cobra"
 )
 
-var versionCommand = &command{
-	name: "version", short: "say which build this is",
-	long: "Says which build of regild this is, and with which Go it was built.",
-	run: func(_ context.Context, w world, c *command, args []string) error {
-		rest, err := c.parse(w, c.flags(), args)
-		if err != nil {
-			return err
-		}
-		if err := takesNo(rest); err != nil {
-			return err
-		}
-		info, _ := debug.ReadBuildInfo()
-		say(w.out, "%s\n", version(info))
-		return nil
-	},
+func versionCommand(w world) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "say which build this is",
+		Long: "Says which build of regild this is, and with which Go it was built.",
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			info, _ := debug.ReadBuildInfo()
+			say(w.out, "%s\n", version(info))
+			return nil
+		},
+	}
 }
 
 // version tells a build by what the Go tool wrote into it. A release has a

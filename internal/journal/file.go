@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -265,7 +264,11 @@ func flock(ctx context.Context, log *os.File, how int) error {
 }
 
 func (f *file) Keys(ctx context.Context, prefix string) ([]string, error) {
-	var keys []string
+	return keysOf(f.entries(ctx, prefix))
+}
+
+func (f *file) entries(ctx context.Context, prefix string) ([]Entry, error) {
+	var found []Entry
 	err := filepath.WalkDir(f.dir, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
@@ -284,10 +287,11 @@ func (f *file) Keys(ctx context.Context, prefix string) ([]string, error) {
 		if d.IsDir() || !d.Type().IsRegular() || !strings.HasPrefix(key, prefix) || checkKey(key) != nil {
 			return nil
 		}
-		if info, err := d.Info(); err != nil || info.Size() == 0 {
+		info, err := d.Info()
+		if err != nil || info.Size() == 0 {
 			return nil // removed while we look, or created and never written
 		}
-		if keys = append(keys, key); len(keys) > MaxKeys {
+		if found = append(found, Entry{key, info.Size(), info.ModTime()}); len(found) > MaxKeys {
 			return fmt.Errorf("more than %d keys", MaxKeys)
 		}
 		return nil
@@ -295,8 +299,7 @@ func (f *file) Keys(ctx context.Context, prefix string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing journal %s: %w", prefix, err)
 	}
-	slices.Sort(keys)
-	return keys, nil
+	return found, nil
 }
 
 func (f *file) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {

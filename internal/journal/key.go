@@ -32,6 +32,21 @@ func Key(kind, id string) string {
 	return encode(kind) + "/" + encode(id) + suffix
 }
 
+// SplitKey returns what Key was made from. It is false for a key that Key did
+// not make, and for one that holds a hash, since that cannot be undone.
+func SplitKey(key string) (kind, id string, ok bool) {
+	k, i, found := strings.Cut(strings.TrimSuffix(key, suffix), "/")
+	if !found {
+		return "", "", false
+	}
+	kind, ok1 := decode(k)
+	id, ok2 := decode(i)
+	if !ok1 || !ok2 || Key(kind, id) != key {
+		return "", "", false
+	}
+	return kind, id, true
+}
+
 const hexDigits = "0123456789abcdef"
 
 func encode(s string) string {
@@ -70,6 +85,36 @@ func hashed(readable, whole string) string {
 
 func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+func decode(s string) (string, bool) {
+	if s == "~" {
+		return "", true
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '=':
+			if i+1 >= len(s) {
+				return "", false
+			}
+			b.WriteByte(s[i+1] - 'a' + 'A')
+			i++
+		case '~':
+			if i+2 >= len(s) {
+				return "", false
+			}
+			raw, err := hex.DecodeString(s[i+1 : i+3])
+			if err != nil {
+				return "", false
+			}
+			b.Write(raw)
+			i += 2
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), true
 }
 
 // checkKey accepts what Key can have made, hashed parts included, so that no

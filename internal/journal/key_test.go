@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/hex"
 	"math/rand/v2"
 	"path"
 	"path/filepath"
@@ -74,53 +73,19 @@ func checkMadeKey(t *testing.T, kind, id string) {
 	if path.Clean(key) != key || !filepath.IsLocal(filepath.FromSlash(key)) || strings.ToLower(key) != key {
 		t.Fatalf("Key(%q, %q) = %q is not a plain relative path in lower case", kind, id, key)
 	}
-	k, i, ok := splitKey(key)
+	k, i, ok := SplitKey(key)
 	if ok != !strings.Contains(key, hashMark) || ok && (k != kind || i != id) {
-		t.Fatalf("Key(%q, %q) = %s: it was made of %q, %q, %v", kind, id, key, k, i, ok)
+		t.Fatalf("Key(%q, %q) = %s: SplitKey returns %q, %q, %v", kind, id, key, k, i, ok)
 	}
 }
 
-// splitKey returns what Key was made from. It is false for a key that Key did
-// not make, and for one that holds a hash, since that cannot be undone.
-func splitKey(key string) (kind, id string, ok bool) {
-	k, i, found := strings.Cut(strings.TrimSuffix(key, suffix), "/")
-	if !found {
-		return "", "", false
-	}
-	kind, ok1 := decode(k)
-	id, ok2 := decode(i)
-	if !ok1 || !ok2 || Key(kind, id) != key {
-		return "", "", false
-	}
-	return kind, id, true
-}
-
-func decode(s string) (string, bool) {
-	if s == "~" {
-		return "", true
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '=':
-			if i+1 >= len(s) {
-				return "", false
-			}
-			b.WriteByte(s[i+1] - 'a' + 'A')
-			i++
-		case '~':
-			if i+2 >= len(s) {
-				return "", false
-			}
-			raw, err := hex.DecodeString(s[i+1 : i+3])
-			if err != nil {
-				return "", false
-			}
-			b.Write(raw)
-			i += 2
-		default:
-			b.WriteByte(c)
+func FuzzSplitKey(f *testing.F) {
+	f.Add("request/=d6~2f.jsonl")
+	f.Add("a/~.jsonl")
+	f.Add("=/~f.jsonl")
+	f.Fuzz(func(t *testing.T, key string) {
+		if kind, id, ok := SplitKey(key); ok && Key(kind, id) != key {
+			t.Fatalf("SplitKey(%q) = %q, %q, whose key is %q", key, kind, id, Key(kind, id))
 		}
-	}
-	return b.String(), true
+	})
 }

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -269,7 +268,11 @@ func (b *bucket) settle(ctx context.Context, key string, at int64, lines []byte,
 }
 
 func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
-	var keys []string
+	return keysOf(b.entries(ctx, prefix))
+}
+
+func (b *bucket) entries(ctx context.Context, prefix string) ([]Entry, error) {
+	var found []Entry
 	var token *string
 	for seen := 0; ; {
 		var page *oss.ListObjectsV2Result
@@ -295,7 +298,7 @@ func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
 		for _, object := range page.Contents {
 			key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix)
 			if ok && checkKey(key) == nil {
-				keys = append(keys, key)
+				found = append(found, Entry{key, object.Size, oss.ToTime(object.LastModified)})
 			}
 		}
 		// What is not ours counts too: this bounds the pages.
@@ -303,8 +306,7 @@ func (b *bucket) Keys(ctx context.Context, prefix string) ([]string, error) {
 			return nil, fmt.Errorf("listing journal %s: more than %d keys", prefix, MaxKeys)
 		}
 		if !page.IsTruncated {
-			slices.Sort(keys)
-			return keys, nil
+			return found, nil
 		}
 		if token = page.NextContinuationToken; oss.ToString(token) == "" {
 			return nil, fmt.Errorf("listing journal %s: the listing breaks off without a continuation", prefix)

@@ -117,3 +117,26 @@ func BenchmarkAppend(b *testing.B) {
 	b.Run("file", func(b *testing.B) { journaltest.Benchmark(b, openDir(b, b.TempDir())) })
 	b.Run("oss", func(b *testing.B) { journaltest.Benchmark(b, newCloud(b).open(b)) })
 }
+
+func TestAListingTellsSizeAndTime(t *testing.T) {
+	cloud := newCloud(t)
+	for name, s := range map[string]journal.Store{"file": openDir(t, t.TempDir()), "oss": cloud.harness().Open(t)} {
+		for _, id := range []string{"b", "a"} {
+			if _, err := journaltest.Append(t.Context(), s, journal.Key("request", id), 0, []byte("line\n")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := journal.Entries(t.Context(), s, "request/")
+		if err != nil || len(got) != 2 || got[0].Key != journal.Key("request", "a") {
+			t.Fatalf("%s: got %+v, %v; want two entries in order", name, got, err)
+		}
+		for _, e := range got {
+			if e.Size != 5 || e.Written.IsZero() {
+				t.Errorf("%s: got %+v, want 5 bytes and a time", name, e)
+			}
+		}
+	}
+	if got, err := journal.Entries(t.Context(), journal.Memory(), ""); err != nil || len(got) != 0 {
+		t.Errorf("memory: got %+v, %v", got, err)
+	}
+}

@@ -43,14 +43,14 @@ func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
 	return l, nil
 }
 
-// post has the SDK sign a body for a resource, sends it once, and returns the
+// call has the SDK sign a body for a resource, sends it once, and returns the
 // answer, whatever its status.
-func (l *lane) post(ctx context.Context, keys access.Keys, resource string, body []byte) (answer pace.Answer, err error) {
+func (l *lane) call(ctx context.Context, keys access.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
 	err = errNothingSent
 	l.keys = keys
 	l.send = func(signed *fasthttp.Request) { answer, err = l.exchange(ctx, signed) }
 	defer func() { l.keys, l.send = access.Keys{}, nil }()
-	res, refusal := l.sdk.Send(sdk.POST, nil, body, resource)
+	res, refusal := l.sdk.Send(method, nil, body, resource)
 	if res != nil {
 		fasthttp.ReleaseResponse(res)
 	}

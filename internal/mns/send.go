@@ -10,8 +10,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+
 	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
 )
 
 // Limits of a message. Source: "Limits" of the MNS documentation.
@@ -63,7 +66,20 @@ func (c *Client) Send(ctx context.Context, queue string, body []byte, delay time
 }
 
 func (c *Client) post(ctx context.Context, api, resource string, message []byte) (id string, err error) {
-	err = c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
+	err = c.do(ctx, api, sdk.POST, resource, message, func(a pace.Answer) (done bool, err error) {
+		if a.Status != http.StatusCreated {
+			return false, nil
+		}
+		id, err = messageID(a.Body)
+		return true, err
+	})
+	return id, err
+}
+
+// do makes one call, again while that can help. read says whether the answer is
+// the one that was hoped for, and reads it.
+func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource string, body []byte, read func(pace.Answer) (bool, error)) error {
+	return c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
 			err = access.ErrNone
@@ -75,25 +91,24 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 		if err != nil {
 			return "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
 		}
-		answer, err := lane.post(ctx, keys, resource, message)
+		answer, err := lane.call(ctx, keys, method, resource, body)
 		c.give(lane)
 		if err != nil {
 			return "", sendFault(api, keys, err)
 		}
 		requestID := answer.Header.Get("X-Mns-Request-Id")
-		if answer.Status != http.StatusCreated {
-			return requestID, judge(api, requestID, keys, answer)
-		}
-		id, err = messageID(answer.Body)
-		if err != nil {
+		done, err := read(answer)
+		switch {
+		case err != nil:
 			return requestID, &desktop.CallError{
 				Call: api, Fate: desktop.Unknown, RequestID: requestID, Err: err,
 				Message: "unreadable answer: " + err.Error(),
 			}
+		case !done:
+			return requestID, judge(api, requestID, keys, answer)
 		}
 		return requestID, nil
 	})
-	return id, err
 }
 
 // open writes the head of a message and its body. The XML is written by hand:

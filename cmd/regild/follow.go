@@ -1,0 +1,281 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
+)
+
+// A pacing says how often the journal is looked at, and for how long at the most.
+type pacing struct {
+	interval time.Duration
+	timeout  time.Duration
+}
+
+// Bounds of a pacing. A look at a journal in Object Storage is a call.
+const (
+	defaultInterval = 2 * time.Second
+	leastInterval   = 10 * time.Millisecond
+	answerWithin    = 2 * time.Minute // the function answers within seconds, or is not running
+	endWithin       = 24 * time.Hour  // a rollout may wait for a window
+)
+
+func (p *pacing) define(c *cobra.Command, timeout time.Duration, meaning string) {
+	c.Flags().DurationVar(&p.interval, "interval", defaultInterval, "look at the journal this `often`")
+	c.Flags().DurationVar(&p.timeout, "timeout", timeout, meaning)
+}
+
+func (p *pacing) check() error {
+	if p.interval < leastInterval {
+		return usageError{fmt.Errorf("--interval is %s; it is %s at least", p.interval, leastInterval)}
+	}
+	if p.timeout <= 0 {
+		return usageError{fmt.Errorf("--timeout is %s; it must be more than nothing", p.timeout)}
+	}
+	return nil
+}
+
+// errTimedOut is the cause of a context whose time was for waiting.
+var errTimedOut = errors.New("timed out")
+
+// within bounds a wait.
+func (p *pacing) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, p.timeout, errTimedOut)
+}
+
+// wait waits until it is time to look again.
+func (p *pacing) wait(ctx context.Context) error {
+	t := time.NewTimer(p.interval)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// outcomeOf makes of an error that ended a wait what the process exits with.
+func (p *pacing) outcomeOf(ctx context.Context, err error, what string) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(context.Cause(ctx), errTimedOut):
+		return endError{exitTimedOut, fmt.Errorf("%s within %s (--timeout)", what, p.timeout)}
+	case ctx.Err() != nil:
+		return errInterrupted
+	}
+	return err
+}
+
+// patient reads a journal and overlooks some failures in a row: what is followed
+// for hours outlives a network that is away for a minute.
+type patient struct {
+	operator.Reader
+	pacing *pacing
+}
+
+// maxFailures is how many reads in a row may fail.
+const maxFailures = 20
+
+func (p patient) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	for failures := 1; ; failures++ {
+		lines, length, err := p.Reader.Read(ctx, key, from)
+		if err == nil || !passing(err) || failures == maxFailures {
+			return lines, length, err
+		}
+		if p.pacing.wait(ctx) != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+// passing says whether a failure to read may pass by itself.
+func passing(err error) bool {
+	for _, lasting := range []error{journal.ErrDamaged, journal.ErrShrunk, fs.ErrNotExist, fs.ErrPermission, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, lasting) {
+			return false
+		}
+	}
+	call, ok := errors.AsType[*desktop.CallError](err)
+	return ok && call.Fate != desktop.Refused && call.Fate != desktop.Forbidden
+}
+
+// A name is one work: its kind and its id.
+type name struct{ kind, id string }
+
+func (n name) String() string { return n.kind + "/" + n.id }
+
+// toTheEnd follows works until all have come to their end, and tells of each
+// change of their state. A work that is not there yet is waited for. What it
+// returns is how they came out: the worst of it.
+func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Work, error) {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	works := make([]operator.Work, len(names))
+	followers := make([]*operator.Follower, len(names))
+	told := make([]string, len(names))
+	for i, n := range names {
+		followers[i] = operator.Follow(patient{store, p}, n.kind, n.id)
+	}
+	for {
+		open := 0
+		for i, f := range followers {
+			if works[i].ID != "" && operator.EndOf(works[i]) != operator.NotYet {
+				continue
+			}
+			if _, err := f.Look(ctx); err != nil {
+				return works, p.outcomeOf(ctx, err, stillOpen(names, works))
+			}
+			if f.State.Work != nil {
+				works[i] = operator.WorkOf(f.State)
+			}
+			if text := changeText(works[i], zone); text != told[i] && text != "" {
+				say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(names[i].String()+"  "+text))
+				told[i] = text
+			}
+			if works[i].ID == "" || operator.EndOf(works[i]) == operator.NotYet {
+				open++
+			}
+		}
+		if open == 0 {
+			return works, verdict(names, works)
+		}
+		if err := p.wait(ctx); err != nil {
+			return works, p.outcomeOf(ctx, err, stillOpen(names, works))
+		}
+	}
+}
+
+// changeText is what of a work is worth a line when it changes: how it stands,
+// but not each desktop.
+func changeText(w operator.Work, zone *time.Location) string {
+	if w.ID == "" {
+		return ""
+	}
+	if w.Open && w.State == operator.Running {
+		w.Counts.Fleet = 0
+		return fmt.Sprintf("running, wave %d of %d", w.Wave, w.Waves)
+	}
+	return inBrief(w, zone)
+}
+
+func stillOpen(names []name, works []operator.Work) string {
+	var open []string
+	for i, n := range names {
+		switch {
+		case works[i].ID == "":
+			open = append(open, n.String()+" did not begin")
+		case operator.EndOf(works[i]) == operator.NotYet:
+			open = append(open, n.String()+" did not end")
+		}
+	}
+	return strings.Join(open, ", ")
+}
+
+// verdict says how works came out, as an exit code and a sentence; nil means that
+// all is completed.
+func verdict(names []name, works []operator.Work) error {
+	code := 0
+	var texts []string
+	for i, w := range works {
+		switch operator.EndOf(w) {
+		case operator.Stopped:
+			code = exitStopped
+		case operator.WithFailures:
+			code = max(code, exitFailures)
+		default:
+			continue
+		}
+		texts = append(texts, fmt.Sprintf("%s: %s", names[i], joined(", ", w.State, w.Why, countsText(w.Counts))))
+	}
+	if code == 0 {
+		return nil
+	}
+	return endError{code, errors.New(strings.Join(texts, "; "))}
+}
+
+func waitCommand(w world) *cobra.Command {
+	var p pacing
+	var o output
+	c := &cobra.Command{
+		Use: "wait rollout/ID|request/ID...", Short: "wait until rollouts or requests have come to their end",
+		Long: strings.TrimSpace(waitHelp),
+		Example: `  regild wait rollout/2026.11.3/office --timeout 12h
+  regild wait request/ticket-4711 -o json`,
+	}
+	s := newSeat(w, c, forJournal)
+	p.define(c, endWithin, "give up after this `time`")
+	o.define(c)
+	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		given, rest := journalAndName(args)
+		if len(rest) == 0 {
+			return usageError{errors.New("name what to wait for: rollout/ID or request/ID")}
+		}
+		var names []name
+		for _, arg := range rest {
+			kind, id, err := splitName(arg)
+			if err != nil {
+				return err
+			}
+			names = append(names, name{kind, id})
+		}
+		return s.waitFor(c.Context(), given, names, &p, &o)
+	}
+	return c
+}
+
+const waitHelp = `
+Follows rollouts and requests in the journal until they have come to their end,
+and exits with
+
+  0    all completed: every desktop is completed, or skipped as the rules want it
+  3    ended, and some desktop failed or was refused
+  4    halted, aborted or superseded
+  5    timed out: not ended within --timeout, or never begun
+
+One that halted counts as ended: it stands still until somebody says go on. What
+is not in the journal yet is waited for.`
+
+// waitFor follows works to the end and shows what became of them.
+func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacing, o *output) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	store, _, zone, err := s.open(given)
+	if err != nil {
+		return err
+	}
+	return s.waitIn(ctx, store, zone, names, p, o)
+}
+
+func (s *seat) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
+	works, end := toTheEnd(ctx, s, store, names, p, zone)
+	known := works[:0:0]
+	for _, w := range works {
+		if w.ID != "" {
+			known = append(known, w)
+		}
+	}
+	l := operator.Listing{Works: append([]operator.Work{}, known...)}
+	if err := o.show(s.w, l, func() []string {
+		var out []string
+		for _, w := range known {
+			out = append(out, shown(w.Kind+"/"+w.ID+"  "+inBrief(w, zone)))
+		}
+		return out
+	}); err != nil {
+		return err
+	}
+	return end
+}

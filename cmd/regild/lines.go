@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// linesOf says what a record of a journal tells, as lines of the table that
+// regild local shows. The state is the journal folded up to that record: an
+// outcome that the fold did not take, such as that of an instance that lost a
+// race, is none.
+func linesOf(s *rollout.State, r rollout.Record) []line {
+	if s.Work == nil {
+		return nil
+	}
+	l := line{At: r.At, Work: s.Work.ID}
+	why := func(what events.What) []line {
+		l.Status = strings.ReplaceAll(string(what), ".", " ")
+		if r.Reason != nil {
+			l.Code, l.Message = r.Reason.Code, whyText(r.Reason)
+			if r.Reason.Until != nil {
+				l.Until = *r.Reason.Until
+			}
+		}
+		if r.Who != "" {
+			l.Message = joined(" ", l.Message, "(by "+r.Who+")")
+		}
+		return []line{l}
+	}
+	switch r.Kind {
+	case rollout.KindOpened:
+		l.Status, l.Message = "started", "image "+firstOf(s.Work.ImageID, "that each is on")
+		return []line{l}
+	case rollout.KindWave:
+		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, count(len(r.Desktops), "desktop"))
+		return []line{l}
+	case rollout.KindWaveEnded:
+		l.Status, l.Message = "wave finished", fmt.Sprintf("wave %d of %d; so far %s", r.Wave, s.Planned, countsText(s.Counts()))
+		return []line{l}
+	case rollout.KindEnded, rollout.KindSettled:
+		return outcomeLines(s, r)
+	case rollout.KindControl:
+		return why(told[r.Action])
+	case rollout.KindWaiting:
+		if r.Reason == nil {
+			return nil
+		}
+		return why(events.RolloutWaiting)
+	case rollout.KindHalted:
+		return why(events.RolloutHalted)
+	case rollout.KindSuperseded:
+		return why(events.RolloutSuperseded)
+	case rollout.KindClosed:
+		l.Status, l.Message = "finished", countsText(s.Counts())
+		return []line{l}
+	}
+	return nil
+}
+
+// told is what a control makes known.
+var told = map[string]events.What{
+	events.ActionPause: events.RolloutPaused, events.ActionResume: events.RolloutResumed, events.ActionApprove: events.RolloutApproved,
+	events.ActionAbort: events.RolloutAborted, events.ActionRetry: events.RolloutResumed, events.ActionRollback: "rollback",
+}
+
+func outcomeLines(s *rollout.State, r rollout.Record) []line {
+	var out []line
+	for _, g := range r.Outcomes {
+		for _, id := range g.Desktops {
+			d := s.Desktops[id]
+			if d == nil || d.Last != (rollout.Gist{Status: g.Status, Code: g.Code, Message: g.Message}) {
+				continue
+			}
+			l := line{At: r.At, Work: s.Work.ID, Desktop: id, Status: string(g.Status), Code: g.Code, Message: g.Message, Until: g.Until}
+			if g.Status == events.StatusCompleted && l.Message == "" && !d.AcceptedAt.IsZero() {
+				l.Message = "took " + d.DoneAt.Sub(d.AcceptedAt).Round(time.Second).String()
+			}
+			out = append(out, l)
+		}
+	}
+	return out
+}

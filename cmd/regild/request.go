@@ -1,0 +1,407 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/rollout"
+)
+
+func requestCommand(w world) *cobra.Command {
+	c := group("request", "ask for named desktops to be rebuilt, and look at such requests", `
+A request names the desktops that are to be rebuilt. Its id tells a second
+delivery from a second wish.`)
+	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), workWatchCommand(w, operator.Request), requestRetryCommand(w))
+	return c
+}
+
+// A sender sends requests and releases, and waits for what becomes of them.
+type sender struct {
+	*seat
+	message          sendFlags
+	yes, noWait, end bool
+	pacing           pacing
+	out              output
+}
+
+// define gives the command what all senders have.
+func (x *sender) define(w world, c *cobra.Command, groups ...[]string) {
+	x.seat = newSeat(w, c, append([][]string{forJournal, forQueue}, groups...)...)
+	fs := c.Flags()
+	fs.BoolVarP(&x.yes, "yes", "y", false, "do not ask")
+	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has taken it")
+	fs.BoolVar(&x.end, "wait", false, "wait until all has come to its end, as regild wait does")
+	fs.BoolVar(&x.message.dryRun, "dry-run", false, "ask for the plan, which is published, and change nothing")
+	fs.StringVar(&x.message.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
+	x.pacing.define(c, answerWithin, "wait until it is taken this `long`; with --wait for the end, 24h by default")
+	x.out.define(c)
+	x.message.source = "regild"
+}
+
+// ready checks the flags and opens what is needed.
+func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.Location, error) {
+	if x.noWait && x.end {
+		return nil, operator.Config{}, nil, usageError{errors.New("--no-wait and --wait exclude each other")}
+	}
+	if x.end && !c.Flags().Changed("timeout") {
+		x.pacing.timeout = endWithin
+	}
+	if err := x.pacing.check(); err != nil {
+		return nil, operator.Config{}, nil, err
+	}
+	return x.open("")
+}
+
+// put asks, and puts the message on the queue.
+func (x *sender) put(ctx context.Context, conf operator.Config, kind string, desktops, about []string, question string) error {
+	client, queue, err := x.queueOf(conf)
+	if err != nil {
+		return err
+	}
+	e, err := x.message.event(kind, desktops, time.Now())
+	if err != nil {
+		return err
+	}
+	body, err := e.Marshal()
+	if err != nil {
+		return err
+	}
+	if len(body) > queueLimit {
+		return fmt.Errorf("the message has %d bytes, and a queue takes %d; name fewer desktops in one request", len(body), queueLimit)
+	}
+	if err := confirm(ctx, x.w, x.yes, about, question); err != nil {
+		return err
+	}
+	id, err := client.Send(ctx, queue, body, 0)
+	if err != nil {
+		return fmt.Errorf("sending to %s: %w", queue, err)
+	}
+	if x.noWait || x.message.dryRun {
+		say(x.w.out, "sent to %s as message %s\n", queue, id)
+	}
+	if x.message.dryRun {
+		say(x.w.out, "the function publishes its plan to the result topic (tag rollout)\n")
+	}
+	return nil
+}
+
+// taken waits until the journal has what was asked for, and shows it or follows
+// it to the end.
+func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Location, what string, names func(context.Context) ([]name, error)) error {
+	if x.noWait || x.message.dryRun {
+		return nil
+	}
+	within := x.pacing
+	if x.end {
+		within.timeout = min(within.timeout, answerWithin)
+	}
+	waiting, cancel := within.within(ctx)
+	defer cancel()
+	refused := what + " was sent, and nothing in the journal shows that the function took it; if it was refused, the result topic was told (regild tail)"
+	found, err := names(waiting)
+	for err == nil && len(found) == 0 {
+		if err = within.wait(waiting); err == nil {
+			found, err = names(waiting)
+		}
+	}
+	if err != nil {
+		return within.outcomeOf(waiting, err, refused)
+	}
+	if x.end {
+		return x.waitIn(ctx, store, zone, found, &x.pacing, &x.out)
+	}
+	l := operator.Listing{Works: []operator.Work{}}
+	for _, n := range found {
+		a, err := operator.Opened(waiting, patient{store, &within}, n.kind, n.id, within.wait)
+		if err != nil {
+			return within.outcomeOf(waiting, err, refused)
+		}
+		l.Works = append(l.Works, a.Work)
+	}
+	return x.out.show(x.w, l, func() []string { return listLines(l, zone) })
+}
+
+// justThis says that one work is waited for.
+func justThis(ctx context.Context, store journal.Store, id string) ([]name, error) {
+	f := operator.Follow(store, operator.Request, id)
+	if _, err := f.Look(ctx); err != nil || f.State.Work == nil {
+		return nil, err
+	}
+	return []name{{operator.Request, id}}, nil
+}
+
+func requestSendCommand(w world) *cobra.Command {
+	x := &sender{}
+	c := &cobra.Command{
+		Use: "send DESKTOP...", Short: "ask for desktops to be rebuilt",
+		Long: strings.TrimSpace(requestSendHelp),
+		Example: `  regild request send ecd-gx2x1dhsmucyy0001 ecd-gx2x1dhsmucyy0002 --image m-84mztzatmlnys0001
+  regild request send --consent reset ecd-gx2x1dhsmucyy0001 --id ticket-4711 --wait`,
+	}
+	x.define(w, c)
+	fs, m := c.Flags(), &x.message
+	fs.StringVar(&m.request, "id", "", "the request's `id`, by which repetitions are recognised; by default a new one")
+	fs.StringVar(&m.image, "image", "", "the `id` of the image; without one, back to the current image (needs --consent reset)")
+	defineRebuild(c, m)
+	c.ValidArgsFunction = cobra.NoFileCompletions
+	c.RunE = func(c *cobra.Command, args []string) error {
+		store, conf, zone, err := x.ready(c)
+		if err != nil {
+			return err
+		}
+		m.region = conf.Region
+		m.request = firstOf(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
+		s, _, err := operator.Read(c.Context(), store, operator.Request, m.request)
+		if s != nil {
+			return fmt.Errorf("there is a request %s already: %s; give this one another --id", m.request, inBrief(operator.WorkOf(s), zone))
+		}
+		if _, unknown := errors.AsType[*operator.UnknownError](err); !unknown {
+			return err
+		}
+		return x.request(c.Context(), store, conf, zone, args, nil)
+	}
+	return c
+}
+
+const requestSendHelp = `
+Puts a request on the queue that names the desktops, after showing what it asks
+for, and waits until the function has taken it (--no-wait) or until all desktops
+have come to their end (--wait). The region is that of the settings.`
+
+// defineRebuild gives a command the options of a rebuild.
+func defineRebuild(c *cobra.Command, m *sendFlags) {
+	fs := c.Flags()
+	fs.StringArrayVar(&m.consent, "consent", nil, "`what` is knowingly destroyed: "+strings.Join(events.Consents, ", ")+"; may be given several times")
+	fs.StringVar(&m.operate, "operate-type", "", "`replace` also replaces data disks")
+	fs.StringVar(&m.language, "language", "", strings.Join(events.Languages, ", "))
+	fs.StringVar(&m.after, "after", "", "the `status` wanted afterwards, Running or Stopped")
+	mustRegister(c, "consent", cobra.FixedCompletions(events.Consents, cobra.ShellCompDirectiveNoFileComp))
+	mustRegister(c, "after", cobra.FixedCompletions(events.AfterStatuses, cobra.ShellCompDirectiveNoFileComp))
+	mustRegister(c, "language", cobra.FixedCompletions(events.Languages, cobra.ShellCompDirectiveNoFileComp))
+	mustRegister(c, "operate-type", cobra.FixedCompletions(events.OperateTypes, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// request asks and sends, and waits for what becomes of it.
+func (x *sender) request(ctx context.Context, store journal.Store, conf operator.Config, zone *time.Location, desktops, about []string) error {
+	m := &x.message
+	image := "image " + m.image
+	if m.image == "" {
+		image = "the image that each is on: everything on the system disks since then is lost"
+	}
+	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, count(len(desktops), "desktop"), m.region, image)}, about...)
+	about = append(about, firstDesktops(desktops)...)
+	if len(m.consent) > 0 {
+		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
+	}
+	question := "rebuild them? What is on their system disks is lost."
+	if m.dryRun {
+		question = "ask for the plan?"
+	}
+	if err := x.put(ctx, conf, "request", desktops, about, question); err != nil {
+		return err
+	}
+	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) ([]name, error) {
+		return justThis(ctx, patientStore{store, &x.pacing}, m.request)
+	})
+}
+
+// patientStore is a store that overlooks some failed reads in a row.
+type patientStore struct {
+	journal.Store
+	pacing *pacing
+}
+
+func (p patientStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	return patient{p.Store, p.pacing}.Read(ctx, key, from)
+}
+
+func requestRetryCommand(w world) *cobra.Command {
+	x := &sender{}
+	c := &cobra.Command{
+		Use: "retry ID", Short: "ask once more for the desktops of a request that failed",
+		Long: `Sends a new request for those desktops of an ended one that failed, with the same image, options and consents. The
+new one has an id of its own, by default ID/retry-N.`,
+	}
+	x.define(w, c)
+	c.Flags().StringVar(&x.message.request, "id", "", "the new request's `id`")
+	c.ValidArgsFunction = x.completeWorks(operator.Request)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		id, err := oneID(operator.Request, args)
+		if err != nil {
+			return err
+		}
+		store, conf, zone, err := x.ready(c)
+		if err != nil {
+			return err
+		}
+		s, _, err := operator.Read(c.Context(), store, operator.Request, id)
+		if err != nil {
+			return err
+		}
+		if s.Open() {
+			return fmt.Errorf("request %s has not ended; it tries by itself what can be tried", id)
+		}
+		failed := failedOf(s)
+		if len(failed) == 0 {
+			return fmt.Errorf("no desktop of request %s has failed: %s", id, countsText(s.Counts()))
+		}
+		m := &x.message
+		if m.request == "" {
+			if m.request, err = nextRetry(c.Context(), store, id); err != nil {
+				return err
+			}
+		}
+		w := s.Work
+		m.region, m.image, m.operate, m.language, m.after, m.consent = w.RegionID, w.ImageID, w.OperateType, w.Language, w.AfterStatus, w.Consents
+		var about []string
+		for _, d := range failed {
+			last := s.Desktops[d].Last
+			about = append(about, fmt.Sprintf("  %s failed: %s: %s", d, last.Code, last.Message))
+			if len(about) == 10 {
+				about = append(about, fmt.Sprintf("  and %d more", len(failed)-len(about)))
+				break
+			}
+		}
+		return x.request(c.Context(), store, conf, zone, failed, about)
+	}
+	return c
+}
+
+func failedOf(s *rollout.State) []string {
+	var out []string
+	for _, id := range s.Order {
+		if s.Desktops[id].Last.Status == events.StatusFailed {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// maxRetries bounds the search for an id that is free.
+const maxRetries = 100
+
+// nextRetry returns the first id of a retry that the journal does not know.
+func nextRetry(ctx context.Context, store journal.Store, id string) (string, error) {
+	for n := 1; n <= maxRetries; n++ {
+		next := fmt.Sprintf("%s/retry-%d", id, n)
+		if found, err := justThis(ctx, store, next); err != nil || len(found) == 0 {
+			return next, err
+		}
+	}
+	return "", fmt.Errorf("request %s was tried again %d times; give the next one an --id", id, maxRetries)
+}
+
+func releaseCommand(w world) *cobra.Command {
+	x := &sender{}
+	c := &cobra.Command{
+		Use: "release ID --image-in REGION=IMAGE", Short: "roll an image out over the fleets that follow it",
+		Long: strings.TrimSpace(releaseHelp),
+		Example: `  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --dry-run
+  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --yes --wait --timeout 12h`,
+	}
+	x.define(w, c, []string{"fleets"})
+	fs, m := c.Flags(), &x.message
+	fs.StringArrayVar(&m.images, "image-in", nil, "`REGION=ID` of the image there; may be given several times")
+	fs.StringVar(&m.name, "image-name", "", "the image's `name`, which fleets follow; by default ECD is asked")
+	c.ValidArgsFunction = cobra.NoFileCompletions
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{errors.New("give the release an id, such as 2026.11.3")}
+		}
+		if err := takesNo(args[1:]); err != nil {
+			return err
+		}
+		m.release = args[0]
+		store, conf, zone, err := x.ready(c)
+		if err != nil {
+			return err
+		}
+		images, err := m.byRegion()
+		if err != nil {
+			return err
+		}
+		before, err := operator.OfRelease(c.Context(), store, m.release)
+		if err != nil {
+			return err
+		}
+		if len(before) > 0 {
+			return fmt.Errorf("there is a release %s already: rollout %s; give this one another id", m.release, strings.Join(before, ", "))
+		}
+		about, fleets := aboutRelease(conf, m, images)
+		question := "release it?"
+		if m.dryRun {
+			question = "ask for the plan?"
+		}
+		if err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
+			return err
+		}
+		return x.taken(c.Context(), store, zone, "release "+m.release, rolloutsOf(store, m.release, fleets))
+	}
+	return c
+}
+
+const releaseHelp = `
+Says that a golden image is out: the function rolls it out over every fleet that
+follows it, in waves, as fleets.yaml says. It shows first which fleets those are,
+as far as a fleets.yaml is at hand, and asks. With --wait it follows all of the
+rollouts to their end and exits as regild wait does (0, 3, 4 or 5).`
+
+// aboutRelease says what a release means, and which fleets follow it if that is
+// known; without the image's name only the function finds out.
+func aboutRelease(conf operator.Config, m *sendFlags, images map[string]string) (about, following []string) {
+	about = []string{"release " + m.release + ":"}
+	fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets))
+	for _, region := range sorted(images) {
+		about = append(about, fmt.Sprintf("  %s (%s) in %s", firstOf(m.name, "image"), images[region], region))
+		if err != nil || m.name == "" {
+			continue
+		}
+		for _, f := range fleets.Following(m.name, region) {
+			following = append(following, f.Name)
+			about = append(about, fmt.Sprintf("    over fleet %s: %s", f.Name, selects(f)))
+		}
+	}
+	switch {
+	case err != nil:
+		about = append(about, "  which fleets follow it is not known here: "+err.Error())
+	case m.name == "":
+		about = append(about, "  which fleets follow it depends on the image's name (--image-name); regild plan --live shows who would be in which wave")
+	case len(following) == 0:
+		about = append(about, "  no fleet follows it, so nothing will be rebuilt")
+	}
+	return about, following
+}
+
+// rolloutsOf returns a function that returns the rollouts of a release once all
+// are there: one for each fleet that follows, or, where that is not known, those
+// that two looks in a row find. The function opens them one after the other,
+// within one invocation.
+func rolloutsOf(store journal.Store, release string, fleets []string) func(context.Context) ([]name, error) {
+	var before []string
+	return func(ctx context.Context) ([]name, error) {
+		ids, err := operator.OfRelease(ctx, store, release)
+		settled := len(ids) > 0 && slices.Equal(ids, before)
+		if len(fleets) > 0 {
+			settled = len(ids) >= len(fleets)
+		}
+		before = ids
+		if err != nil || !settled {
+			return nil, err
+		}
+		var names []name
+		for _, id := range ids {
+			names = append(names, name{operator.Rollout, id})
+		}
+		return names, nil
+	}
+}

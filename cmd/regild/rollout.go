@@ -1,0 +1,418 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/escape"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// shown makes text from outside fit for a terminal.
+func shown(s string) string { return escape.Terminal(s) }
+
+func rolloutCommand(w world) *cobra.Command {
+	c := group("rollout", "look at rollouts, and tell them what to do", `
+A rollout is one release on its way over one fleet, in waves. Its id is
+RELEASE/FLEET, such as 2026.11.3/office.`)
+	c.AddCommand(rolloutListCommand(w), showCommand(w, operator.Rollout), workWatchCommand(w, operator.Rollout), historyCommand(w))
+	for _, x := range []struct{ action, short, long string }{
+		{events.ActionPause, "begin nothing new", "Has the rollout begin nothing new until somebody says resume. What was begun is followed to its end."},
+		{events.ActionResume, "go on after a pause or a halt", "Has the rollout go on. After a halt, failures until now do not count any more."},
+		{events.ActionApprove, "open the gate behind a wave", "Opens the gate behind the wave that is finished, where the fleet asks for an approval."},
+		{events.ActionAbort, "begin nothing new, ever", "Ends the rollout: it begins nothing new, ever. What was begun is followed to its end. Only rollback is\npossible afterwards."},
+		{events.ActionRetry, "try the failed desktops again", "Has the rollout try its failed desktops again."},
+		{events.ActionRollback, "return every changed desktop to its former image", "Returns every desktop that the rollout changed to the image that it was on before, as a rollout of its own\n(ID/rollback). The images come back; what was on the system disks does not."},
+	} {
+		c.AddCommand(controlCommand(w, x.action, x.short, x.long))
+	}
+	return c
+}
+
+// group returns a command that has others and does nothing by itself.
+func group(use, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: strings.TrimSpace(long),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+}
+
+func rolloutListCommand(w world) *cobra.Command {
+	var q listFlags
+	var fleet string
+	var open bool
+	c := &cobra.Command{
+		Use: "list", Short: "list rollouts, the latest first",
+		Long: "Lists the rollouts that the journal knows, the latest first: those that are open and those that have ended.",
+		Args: noArgs,
+	}
+	s := newSeat(w, c, forJournal)
+	c.Flags().BoolVar(&open, "open", false, "list only those that have not ended")
+	c.Flags().StringVar(&fleet, "fleet", "", "list only those of this `fleet`")
+	c.Flags().IntVar(&q.most, "limit", rolloutsMost, "read at most this `number` of journals, those written last")
+	q.out.define(c)
+	mustRegister(c, "fleet", s.completeFleets)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		q.all = !open
+		ctx, cancel := context.WithTimeout(c.Context(), oneCall)
+		defer cancel()
+		l, zone, err := s.list(ctx, "", q, operator.Rollout)
+		if err != nil {
+			return err
+		}
+		if fleet != "" {
+			l.Works = slices.DeleteFunc(l.Works, func(x operator.Work) bool { return x.Fleet != fleet })
+		}
+		return q.out.show(w, l, func() []string { return listLines(l, zone) })
+	}
+	return c
+}
+
+// rolloutsMost is how many rollouts are listed: some of them are large.
+const rolloutsMost = 50
+
+func showCommand(w world, kind string) *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use: "show ID", Short: "show a " + kind + ", desktop by desktop",
+		Long: "Shows what the journal knows of a " + kind + ": how far it is, why it waits, and each desktop.",
+	}
+	s := newSeat(w, c, forJournal)
+	o.define(c)
+	c.ValidArgsFunction = s.completeWorks(kind)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		id, err := oneID(kind, args)
+		if err != nil {
+			return err
+		}
+		return showWork(c.Context(), s, "", o, kind, id)
+	}
+	return c
+}
+
+// oneID reads the one argument of a command: the id of a work, with or without
+// its kind before it.
+func oneID(kind string, args []string) (string, error) {
+	if len(args) == 0 {
+		return "", usageError{fmt.Errorf("name the %s", kind)}
+	}
+	if err := takesNo(args[1:]); err != nil {
+		return "", err
+	}
+	id := strings.TrimPrefix(args[0], kind+"/")
+	if id == "" {
+		return "", usageError{fmt.Errorf("name the %s", kind)}
+	}
+	return id, nil
+}
+
+func historyCommand(w world) *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use: "history ID|FLEET", Short: "show what happened in a rollout, or which rollouts a fleet had",
+		Long: `Shows what happened in a rollout and when: its waves, why it stood still, and who said what. Of a fleet (a name
+without a slash) it shows which rollouts it had, in their order.`,
+	}
+	s := newSeat(w, c, forJournal)
+	o.define(c)
+	c.ValidArgsFunction = s.completeWorks(operator.Rollout)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		id, err := oneID(operator.Rollout, args)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(c.Context(), oneCall)
+		defer cancel()
+		store, _, zone, err := s.open("")
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(id, "/") {
+			return fleetHistory(ctx, s, store, o, id, zone)
+		}
+		_, records, err := operator.Read(ctx, store, operator.Rollout, id)
+		if err != nil {
+			return err
+		}
+		h := history{ID: id, Entries: entriesOf(records)}
+		return o.show(w, h, func() []string { return h.lines(zone) })
+	}
+	return c
+}
+
+// fleetHistory shows the rollouts of a fleet in the order of its log.
+func fleetHistory(ctx context.Context, s *seat, store journal.Store, o output, fleet string, zone *time.Location) error {
+	ids, err := operator.Enrolled(ctx, store, fleet)
+	if err != nil {
+		return err
+	}
+	if len(ids) == 0 {
+		return fmt.Errorf("the journal knows no rollout of a fleet %q", fleet)
+	}
+	left := max(0, len(ids)-rolloutsMost)
+	l := operator.Listing{Works: []operator.Work{}, NotRead: left}
+	for _, id := range ids[left:] {
+		state, _, err := operator.Read(ctx, store, operator.Rollout, id)
+		if unknown, ok := errors.AsType[*operator.UnknownError](err); ok {
+			l.Works = append(l.Works, operator.Work{Kind: unknown.Kind, ID: id, State: operator.Expired, Fleet: fleet})
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		l.Works = append(l.Works, operator.WorkOf(state))
+	}
+	return o.show(s.w, l, func() []string { return listLines(l, zone) })
+}
+
+// A history is what happened in a rollout.
+type history struct {
+	ID      string       `json:"id"`
+	Entries []reportSaid `json:"entries"`
+}
+
+func (h history) lines(zone *time.Location) []string {
+	out := []string{"times are those of " + zoneName(zone), ""}
+	for _, e := range h.Entries {
+		out = append(out, e.At.In(zone).Format("2006-01-02 15:04:05")+"  "+pad(e.What, 13)+" "+shown(joined(": ", strings.TrimSpace(byText(e.Who)), e.Reason)))
+	}
+	return out
+}
+
+// entriesOf picks what happened to a rollout as a whole out of its records.
+func entriesOf(records []rollout.Record) []reportSaid {
+	out := []reportSaid{}
+	for _, r := range records {
+		e := reportSaid{At: r.At.UTC(), What: string(r.Kind), Who: r.Who}
+		if r.Reason != nil {
+			e.Reason = r.Reason.Message
+		}
+		switch r.Kind {
+		case rollout.KindOpened:
+			if r.Work != nil {
+				e.Who, e.Reason = r.Work.By, joined(": ", "image "+r.Work.ImageID, r.Work.Why)
+			}
+		case rollout.KindWave:
+			e.Reason = fmt.Sprintf("wave %d of %d (%s), %s", r.Wave, r.Waves, r.Name, count(len(r.Desktops), "desktop"))
+		case rollout.KindWaveEnded:
+			e.Reason = fmt.Sprintf("wave %d", r.Wave)
+		case rollout.KindControl:
+			e.What = r.Action
+		case rollout.KindWaiting:
+			if e.Reason == "" {
+				continue
+			}
+		case rollout.KindHalted, rollout.KindSuperseded, rollout.KindClosed:
+		default:
+			continue
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// A controller is one control command: what is said and how its answer is waited
+// for.
+type controller struct {
+	*seat
+	action           string
+	reason           string
+	wave             int
+	consent          []string
+	digest           string
+	yes, noWait, end bool
+	pacing           pacing
+	out              output
+}
+
+func controlCommand(w world, action, short, long string) *cobra.Command {
+	x := &controller{action: action}
+	c := &cobra.Command{Use: action + " ID", Short: short, Long: long + "\n\n" + controlHelp}
+	x.seat = newSeat(w, c, forJournal, forQueue, []string{"by"})
+	fs := c.Flags()
+	fs.StringVar(&x.reason, "reason", "", "`why`; it is written down and told to subscribers")
+	fs.BoolVarP(&x.yes, "yes", "y", false, "do not ask")
+	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has answered")
+	fs.BoolVar(&x.end, "wait", false, "wait until the rollout has come to its end, as regild wait does")
+	if action == events.ActionApprove {
+		fs.IntVar(&x.wave, "wave", 0, "the `wave` that is approved; by default the one that waits")
+	}
+	if action == events.ActionRollback {
+		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+strings.Join(events.Consents, ", ")+"; may be given several times")
+		fs.StringVar(&x.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
+	}
+	x.pacing.define(c, answerWithin, "wait for the answer this `long`; with --wait for the end, 24h by default")
+	x.out.define(c)
+	c.ValidArgsFunction = x.completeWorks(operator.Rollout)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		id, err := oneID(operator.Rollout, args)
+		if err != nil {
+			return err
+		}
+		if x.end && !c.Flags().Changed("timeout") {
+			x.pacing.timeout = endWithin
+		}
+		return x.run(c.Context(), id)
+	}
+	return c
+}
+
+const controlHelp = `It shows first what it will touch and asks; --yes does not ask. The message goes to the request queue; the
+answer is what the journal shows of it.`
+
+func (x *controller) run(ctx context.Context, id string) error {
+	if x.reason == "" {
+		return usageError{errors.New("say why: --reason")}
+	}
+	if x.noWait && x.end {
+		return usageError{errors.New("--no-wait and --wait exclude each other")}
+	}
+	if err := x.pacing.check(); err != nil {
+		return err
+	}
+	store, conf, zone, err := x.open("")
+	if err != nil {
+		return err
+	}
+	client, queue, err := x.queueOf(conf)
+	if err != nil {
+		return err
+	}
+	by, err := x.who(conf)
+	if err != nil {
+		return err
+	}
+	f := sendFlags{source: "regild", rollout: id, action: x.action, by: by, reason: x.reason, wave: x.wave, consent: x.consent, digest: x.digest}
+	e, err := f.event("control", nil, time.Now())
+	if err != nil {
+		return err
+	}
+	touch, before, err := x.touch(ctx, store, id)
+	if err != nil {
+		return err
+	}
+	if touch.Refused != "" {
+		return fmt.Errorf("%s is not possible for rollout %s: %s", x.action, id, touch.Refused)
+	}
+	about := append([]string{x.action + " " + id + ":"}, indented(touch.Facts)...)
+	if err := confirm(ctx, x.w, x.yes, append(about, firstDesktops(touch.Desktops)...), x.action+" "+id+"?"); err != nil {
+		return err
+	}
+	body, err := e.Marshal()
+	if err != nil {
+		return err
+	}
+	message, err := client.Send(ctx, queue, body, 0)
+	if err != nil {
+		return fmt.Errorf("sending to %s: %w", queue, err)
+	}
+	if x.noWait {
+		say(x.w.out, "sent to %s as message %s\n", queue, message)
+		return nil
+	}
+	control := operator.Control{Control: events.Control{RolloutID: id, Action: x.action, By: by, Reason: x.reason}, MessageID: message, Before: before}
+	answer, err := x.answer(ctx, store, control)
+	if err != nil {
+		return err
+	}
+	if x.end {
+		kind, id, _ := strings.Cut(answer.Taken, "/")
+		return x.waitIn(ctx, store, zone, []name{{kind, id}}, &x.pacing, &x.out)
+	}
+	return x.out.show(x.w, answer, func() []string { return answerLines(x.action, answer, zone) })
+}
+
+// touch says what the control will touch, and how many controls there were
+// before it.
+func (x *controller) touch(ctx context.Context, store journal.Store, id string) (operator.Touch, int, error) {
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	var expired operator.Touch
+	enrolled := []string{}
+	if _, fleet, ok := rollout.SplitID(id); ok && x.action == events.ActionRollback {
+		var err error
+		if enrolled, err = operator.Enrolled(ctx, store, fleet); err != nil {
+			return expired, 0, err
+		}
+	}
+	at := slices.Index(enrolled, id)
+	state, records, err := operator.Read(ctx, store, operator.Rollout, id)
+	if _, unknown := errors.AsType[*operator.UnknownError](err); unknown && at >= 0 {
+		expired.Facts = []string{"its journal has expired: the function goes by what ECD recorded of each desktop that is on its image now"}
+		return expired, 0, nil
+	}
+	if err != nil {
+		return expired, 0, err
+	}
+	t := operator.TouchOf(state, x.action, x.wave)
+	if last := len(enrolled) - 1; t.Refused == "" && x.action == events.ActionRollback && last >= 0 && enrolled[last] != id && enrolled[last] != id+"/rollback" {
+		t.Refused = enrolled[last] + " came after it; roll that back, or publish the image that is wanted"
+	}
+	return t, operator.Controls(records), nil
+}
+
+// answer waits until the function has taken the control.
+func (x *controller) answer(ctx context.Context, store journal.Store, control operator.Control) (operator.Answer, error) {
+	within := x.pacing
+	within.timeout = min(within.timeout, answerWithin)
+	if !x.end {
+		within.timeout = x.pacing.timeout
+	}
+	waiting, cancel := within.within(ctx)
+	defer cancel()
+	a, err := control.Answer(waiting, patient{store, &within}, within.wait)
+	if err == nil {
+		return a, nil
+	}
+	what := fmt.Sprintf("message %s was sent, and the function did not answer", control.MessageID)
+	if state, _, readErr := operator.Read(context.WithoutCancel(ctx), store, operator.Rollout, control.RolloutID); readErr == nil {
+		if refusal := rollout.Allow(state, x.action, x.wave); refusal != nil {
+			what += " (as the rollout stands now it would refuse: " + refusal.Error() + ")"
+		}
+	}
+	return a, within.outcomeOf(waiting, err, what)
+}
+
+// answerLines shows what the function made of something.
+func answerLines(what string, a operator.Answer, zone *time.Location) []string {
+	return []string{
+		shown(fmt.Sprintf("%s: taken by %s at %s", what, a.Taken, a.At.In(zone).Format(exact))),
+		shown(fmt.Sprintf("it is now %s", inBrief(a.Work, zone))),
+	}
+}
+
+func indented(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		out = append(out, "  "+l)
+	}
+	return out
+}
+
+// firstDesktops names the first of many desktops.
+func firstDesktops(ids []string) []string {
+	const most = 10
+	if len(ids) == 0 {
+		return nil
+	}
+	text := "  " + strings.Join(ids[:min(most, len(ids))], " ")
+	if len(ids) > most {
+		text += fmt.Sprintf(" and %d more", len(ids)-most)
+	}
+	return []string{text}
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+
+	tea "charm.land/bubbletea/v2"
+)
+
+// A screen shows a picture that changes on a terminal: on its alternate screen,
+// so that what was there before is there afterwards, too. Bubble Tea draws it,
+// and gives the terminal back however it ends: in order, by a signal, by a panic.
+type screen struct {
+	program *tea.Program
+	ended   chan struct{}
+
+	mu            sync.Mutex
+	width, height int
+}
+
+// picture is a message to the screen: what is to be seen from now on.
+type picture []string
+
+// newScreen takes the terminal that the process writes to. quit is called when
+// somebody presses q or Ctrl-C, which no longer is a signal then.
+func newScreen(ctx context.Context, w world, out *os.File, quit func()) *screen {
+	s := &screen{ended: make(chan struct{})}
+	s.width, s.height = sizeOf(out)
+	var in *os.File
+	if file, ok := w.in.(*os.File); ok && isTerminal(file) {
+		in = file
+	}
+	options := []tea.ProgramOption{tea.WithContext(ctx), tea.WithOutput(out), tea.WithoutSignalHandler()}
+	if in == nil {
+		options = append(options, tea.WithInput(nil))
+	} else {
+		options = append(options, tea.WithInput(in))
+	}
+	s.program = tea.NewProgram(seen{screen: s, quit: quit}, options...)
+	go func() {
+		defer close(s.ended)
+		_, _ = s.program.Run() // what ends it is the context or close
+	}()
+	return s
+}
+
+// show changes the picture.
+func (s *screen) show(lines []string) { s.program.Send(picture(lines)) }
+
+// size is that of the terminal now.
+func (s *screen) size() (width, height int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.width, s.height
+}
+
+// close gives the terminal back.
+func (s *screen) close() {
+	s.program.Quit()
+	<-s.ended
+}
+
+// seen is what the screen shows: Bubble Tea's model.
+type seen struct {
+	screen *screen
+	quit   func()
+	lines  []string
+}
+
+// Init is tea.Model's.
+func (m seen) Init() tea.Cmd { return nil }
+
+// Update is tea.Model's.
+func (m seen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case picture:
+		m.lines = msg
+	case tea.WindowSizeMsg:
+		m.screen.mu.Lock()
+		m.screen.width, m.screen.height = msg.Width, msg.Height
+		m.screen.mu.Unlock()
+	case tea.KeyPressMsg:
+		switch msg.String() {
+		case "ctrl+c", "q":
+			m.quit()
+		}
+	}
+	return m, nil
+}
+
+// View is tea.Model's.
+func (m seen) View() tea.View {
+	v := tea.NewView(strings.Join(m.lines, "\n"))
+	v.AltScreen = true
+	return v
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/operator"
+)
+
+// A seat is the settings of one command: which flags it has of them, and what is
+// in force once the command line is read.
+type seat struct {
+	w             world
+	flags         *pflag.FlagSet
+	values        map[string]*string // by flag
+	file, profile string
+}
+
+// The groups of settings that commands have in common.
+var (
+	forJournal = []string{"journal", "region", "oss-endpoint", "time-zone"}
+	forQueue   = []string{"queue", "account", "mns-endpoint"}
+	forECD     = []string{"ecd-endpoint", "fleets"}
+)
+
+// newSeat gives the command the flags of some settings, and --profile and
+// --config.
+func newSeat(w world, c *cobra.Command, groups ...[]string) *seat {
+	s := &seat{w: w, flags: c.Flags(), values: map[string]*string{}}
+	wanted := slices.Concat(groups...)
+	for _, x := range operator.Settings {
+		if slices.Contains(wanted, x.Flag) {
+			s.values[x.Flag] = s.flags.String(x.Flag, "", x.Meaning)
+		}
+	}
+	s.flags.StringVar(&s.profile, "profile", "", "take the settings of this `profile` of regild.yaml")
+	s.flags.StringVar(&s.file, "config", "", "read the settings from this `file`; by default $REGILD_CONFIG or ./regild.yaml")
+	mustRegister(c, "profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		conf, err := s.load()
+		if err != nil && len(conf.Profiles) == 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return conf.Profiles, cobra.ShellCompDirectiveNoFileComp
+	})
+	return s
+}
+
+// mustRegister registers a completion for a flag that the command has.
+func mustRegister(c *cobra.Command, flag string, f cobra.CompletionFunc) {
+	if err := c.RegisterFlagCompletionFunc(flag, f); err != nil {
+		panic(err) // the flag was defined a line before
+	}
+}
+
+// load returns the settings in force.
+func (s *seat) load() (operator.Config, error) {
+	src := operator.Source{File: s.file, Profile: s.profile, Lookup: s.w.lookup, Flags: map[string]string{}}
+	for name, value := range s.values {
+		if s.flags.Changed(name) {
+			src.Flags[name] = *value
+		}
+	}
+	return operator.Load(src)
+}
+
+// open opens the journal of the settings, or that of a URL that was given.
+func (s *seat) open(given string) (journal.Store, operator.Config, *time.Location, error) {
+	conf, err := s.load()
+	if err != nil {
+		return nil, conf, nil, err
+	}
+	if given != "" {
+		conf.Journal = given
+	}
+	if conf.Journal == "" {
+		return nil, conf, nil, usageError{errors.New("name the journal: --journal oss://bucket/prefix or file:///dir, REGILD_JOURNAL or a profile (regild config shows what is in force)")}
+	}
+	zone, err := conf.Zone()
+	if err != nil {
+		return nil, conf, nil, err
+	}
+	if err := thereIs(conf.Journal); err != nil {
+		return nil, conf, nil, err
+	}
+	store, err := openJournal(conf.Journal, journalFlags{region: firstOf(conf.Region, defaultRegion), endpoint: conf.OSSEndpoint}, s.w.lookup)
+	return store, conf, zone, err
+}
+
+// defaultRegion is where a bucket is looked for unless something else is set.
+const defaultRegion = "cn-hangzhou"
+
+// thereIs fails for a journal in a directory that is not there: it would look
+// like one in which nothing is open.
+func thereIs(journalURL string) error {
+	u, err := url.Parse(journalURL)
+	if err != nil || u.Scheme != "file" {
+		return nil // openJournal says what is wrong with it
+	}
+	info, err := os.Stat(filepath.FromSlash(u.Path))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("there is no directory %s, so there is no journal in it; name the directory that the function's REGILD_JOURNAL names", u.Path)
+	case err != nil:
+		return fmt.Errorf("opening the journal: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is a file; a journal is a directory: name the one that the function's REGILD_JOURNAL names", u.Path)
+	}
+	return nil
+}
+
+// journalAndName takes the arguments of a command apart that takes a journal's
+// URL, which the settings can stand in for, and names.
+func journalAndName(args []string) (journalURL string, names []string) {
+	if len(args) > 0 && (strings.Contains(args[0], "://") || strings.HasPrefix(args[0], "/")) {
+		return args[0], args[1:]
+	}
+	return "", args
+}
+
+// queueOf returns the client and the name of the queue that requests go to.
+func (s *seat) queueOf(conf operator.Config) (*mns.Client, string, error) {
+	if conf.Queue == "" {
+		return nil, "", usageError{errors.New("name the queue: --queue, REGILD_REQUEST_QUEUE or a profile (regild config shows what is in force)")}
+	}
+	client, err := s.messages(conf)
+	return client, conf.Queue, err
+}
+
+// messages returns a client of Message Service.
+func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
+	client, err := mns.New(mns.Config{Endpoint: conf.MNSEndpoint, AccountID: conf.Account, RegionID: conf.Region,
+		Keys: func(context.Context) (access.Keys, error) { return keysOf(s.w.lookup) }})
+	if err != nil {
+		return nil, fmt.Errorf("%w (set account and region: --account and --region, REGILD_ACCOUNT and REGILD_REGION, or a profile)", err)
+	}
+	return client, nil
+}
+
+// who returns who says so: what the settings say, else the user's name.
+func (s *seat) who(conf operator.Config) (string, error) {
+	env := func(name string) string { v, _ := s.w.lookup(name); return v }
+	if by := firstOf(conf.By, env("USER"), env("LOGNAME")); by != "" {
+		return by, nil
+	}
+	return "", usageError{errors.New("say who says so: --by, REGILD_BY or by in a profile")}
+}
+
+// oneCall bounds what a command does that follows nothing: it reads some
+// thousand small objects at the most.
+const oneCall = 2 * time.Minute
+
+func configCommand(w world) *cobra.Command {
+	var o output
+	c := &cobra.Command{
+		Use: "config", Short: "show the settings in force, and where each comes from",
+		Long: strings.TrimSpace(configHelp),
+		Args: noArgs,
+	}
+	var all []string
+	for _, x := range operator.Settings {
+		all = append(all, x.Flag)
+	}
+	s := newSeat(w, c, all)
+	o.define(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		conf, err := s.load()
+		if err != nil {
+			return err
+		}
+		doc := configDoc{File: conf.File, Profile: conf.Name, Profiles: append([]string{}, conf.Profiles...), Settings: append([]operator.Value{}, conf.Values...)}
+		return o.show(w, doc, doc.lines)
+	}
+	return c
+}
+
+var configHelp = `
+Shows the settings in force and where each comes from. They are looked for in
+this order, and the first that has a value wins: flags, the environment, the
+profile. Profiles stand in ./regild.yaml or in the file that REGILD_CONFIG names:
+
+  default: production
+  profiles:
+    production:
+      region: cn-hangzhou
+      account: "1234567890123456"
+      journal: oss://regild-journal/prod
+      queue: regild-requests
+      outcomesQueue: regild-outcomes
+      timeZone: Asia/Shanghai
+      fleets: fleets.yaml
+
+Credentials are no settings: they are taken from ALIBABA_CLOUD_ACCESS_KEY_ID,
+…_SECRET and …_SECURITY_TOKEN, and never shown.
+
+` + settingsTable()
+
+// settingsTable lists keys, variables and flags.
+func settingsTable() string {
+	lines := []string{pad("key", 14) + " " + pad("variable", 22) + " flag"}
+	for _, x := range operator.Settings {
+		lines = append(lines, pad(x.Key, 14)+" "+pad(x.Env, 22)+" --"+x.Flag)
+	}
+	return "  " + strings.Join(lines, "\n  ")
+}
+
+// configDoc is what regild config shows.
+type configDoc struct {
+	File     string           `json:"file,omitempty"`
+	Profile  string           `json:"profile,omitempty"`
+	Profiles []string         `json:"profiles"`
+	Settings []operator.Value `json:"settings"`
+}
+
+func (d configDoc) lines() []string {
+	file := firstOf(d.File, "none")
+	out := []string{pad("file", 14) + " " + file, pad("profile", 14) + " " + firstOf(d.Profile, "none")}
+	if len(d.Profiles) > 1 {
+		out = append(out, pad("profiles", 14)+" "+strings.Join(d.Profiles, ", "))
+	}
+	if len(d.Settings) == 0 {
+		return append(out, "", "no setting is set")
+	}
+	out = append(out, "")
+	for _, v := range d.Settings {
+		out = append(out, pad(v.Key, 14)+" "+pad(v.Value, 40)+" "+v.From)
+	}
+	return out
+}

@@ -1,0 +1,323 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A Touch says what a control would touch, as the journal stands now.
+type Touch struct {
+	Rollout  string   `json:"rollout"`
+	Action   string   `json:"action"`
+	Facts    []string `json:"facts"`              // sentences for people
+	Desktops []string `json:"desktops"`           // that it concerns
+	Back     []Back   `json:"back,omitempty"`     // rollback: how many go to which image
+	Refused  string   `json:"refused,omitempty"`  // why the function would not follow it now
+	UnderWay []string `json:"underWay,omitempty"` // desktops that are followed to their end in any case
+}
+
+// Back is one image to which desktops return.
+type Back struct {
+	ImageID  string `json:"imageId"`
+	Desktops int    `json:"desktops"`
+}
+
+// TouchOf says what an action (one of events.Actions) would touch. Wave is what
+// an approve is meant for; 0: whichever waits.
+func TouchOf(s *rollout.State, action string, wave int) Touch {
+	t := Touch{Rollout: s.Work.ID, Action: action, Desktops: []string{}, Facts: []string{}}
+	if err := rollout.Allow(s, action, wave); err != nil {
+		t.Refused = err.Error()
+	}
+	var failed, pending []string
+	held := 0
+	for _, id := range s.Order {
+		d := s.Desktops[id]
+		switch {
+		case d.Phase == rollout.Begun || d.Phase == rollout.Accepted:
+			t.UnderWay = append(t.UnderWay, id)
+		case d.Phase == rollout.Pending:
+			pending = append(pending, id)
+		case d.Last.Status == events.StatusFailed:
+			failed = append(failed, id)
+		}
+		if d.Held || d.Stopped {
+			held++
+		}
+	}
+	tell := func(format string, args ...any) { t.Facts = append(t.Facts, fmt.Sprintf(format, args...)) }
+	underWay := func() {
+		if n := len(t.UnderWay); n > 0 {
+			tell("%s under way: what was begun is followed to its end", are(n, "desktop"))
+		} else {
+			tell("nothing is under way")
+		}
+	}
+	c := s.Counts()
+	switch action {
+	case events.ActionPause:
+		underWay()
+		tell("%s not begun yet, and will not be until somebody says resume", are(c.Pending+c.Waiting, "desktop"))
+		t.Desktops = pending
+	case events.ActionResume:
+		tell("%s not begun yet, and may be begun from now on", are(c.Pending+c.Waiting, "desktop"))
+		if s.Halted != nil {
+			tell("it halted by itself: %s; failures until now do not count any more", s.Halted.Message)
+		}
+		t.Desktops = pending
+	case events.ActionApprove:
+		if w := s.Wave(); w != nil {
+			tell("%s is finished: %s", w.Title(), waveCounts(s, w))
+			tell("the next wave begins when its other gates are open; %s not begun yet", are(c.Pending, "desktop"))
+		}
+	case events.ActionAbort:
+		underWay()
+		tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(c.Pending+c.Waiting, "desktop"))
+		if held > 0 {
+			tell("%s in maintenance mode or stopped by the rollout, and given back", are(held, "desktop"))
+		}
+		t.Desktops = t.UnderWay
+	case events.ActionRetry:
+		tell("%s failed and will be tried again", countOf(len(failed), "desktop"))
+		for _, x := range causes(s, failed) {
+			tell("%s", x)
+		}
+		t.Desktops = failed
+	case events.ActionRollback:
+		t.rollback(s, tell)
+	}
+	return t
+}
+
+// rollback says who goes back where, and what cannot come back.
+func (t *Touch) rollback(s *rollout.State, tell func(string, ...any)) {
+	back := s.Undo()
+	n := 0
+	for _, image := range slices.Sorted(maps.Keys(back)) {
+		t.Back = append(t.Back, Back{image, len(back[image])})
+		t.Desktops = append(t.Desktops, back[image]...)
+		n += len(back[image])
+	}
+	tell("%s by this rollout, or may have been, and will be rebuilt once more:", was(n, "desktop"))
+	for _, b := range t.Back {
+		tell("%s back to image %s", goes(b.Desktops), b.ImageID)
+	}
+	tell("what was written to their system disks since then is lost, and what was on them before the rollout does not come back: only the images do")
+	unknown := 0
+	for _, d := range s.Desktops {
+		if d.Attempt > 0 && d.From == "" {
+			unknown++
+		}
+	}
+	if unknown > 0 {
+		tell("%s left as they are: it is not known which image they were on before", are(unknown, "desktop"))
+	}
+	if len(t.UnderWay) > 0 {
+		tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "desktop"))
+	}
+	if s.Open() {
+		tell("the rollout ends by it: it begins nothing more")
+	}
+}
+
+// causes groups desktops by why they failed, the most frequent first.
+func causes(s *rollout.State, ids []string) []string {
+	by := map[string]int{}
+	for _, id := range ids {
+		g := s.Desktops[id].Last
+		by[g.Code+": "+g.Message]++
+	}
+	list := slices.Sorted(maps.Keys(by))
+	slices.SortStableFunc(list, func(a, b string) int { return by[b] - by[a] })
+	const most = 5
+	out := make([]string, 0, most+1)
+	for i, x := range list {
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d other causes", len(list)-most))
+			break
+		}
+		out = append(out, fmt.Sprintf("%d × %s", by[x], x))
+	}
+	return out
+}
+
+func waveCounts(s *rollout.State, w *rollout.Wave) string {
+	done, failed := 0, 0
+	for _, id := range w.Desktops {
+		switch s.Desktops[id].Last.Status {
+		case events.StatusFailed:
+			failed++
+		case events.StatusCompleted:
+			done++
+		}
+	}
+	return fmt.Sprintf("%d of %d completed, %d failed", done, len(w.Desktops), failed)
+}
+
+func countOf(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func are(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " is"
+	}
+	return fmt.Sprintf("%d %ss are", n, what)
+}
+
+func was(n int, what string) string {
+	if n == 1 {
+		return "1 " + what + " was changed"
+	}
+	return fmt.Sprintf("%d %ss were changed", n, what)
+}
+
+func goes(n int) string {
+	if n == 1 {
+		return "1 goes"
+	}
+	return fmt.Sprintf("%d go", n)
+}
+
+// A Control is a control message that was put on the queue, and what is needed
+// to recognise the function's answer to it.
+type Control struct {
+	events.Control
+	MessageID string // MNS's
+	Before    int    // how many controls the rollout's journal had before it was sent
+}
+
+// An Answer is what the function made of a control, a request or a release.
+// There is none for what it refused: that is told to the result topic alone.
+type Answer struct {
+	Taken string    `json:"taken"` // the work that took it: rollout/ID or request/ID
+	At    time.Time `json:"at"`
+	Work  Work      `json:"work"` // as it stands now
+}
+
+// Answer waits until the journal shows that the function took the control. It
+// looks at once and then each time wait returns nil; wait's error ends it.
+func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Context) error) (Answer, error) {
+	f := Follow(from, Rollout, c.RolloutID)
+	back := Follow(from, Rollout, c.RolloutID+"/rollback")
+	var taken time.Time
+	seen := 0
+	for {
+		records, err := f.Look(ctx)
+		if err != nil {
+			return Answer{}, err
+		}
+		for _, r := range records {
+			if r.Kind != rollout.KindControl {
+				continue
+			}
+			if seen++; seen > c.Before && c.is(r) {
+				taken = r.At
+			}
+		}
+		if !taken.IsZero() && c.Action != events.ActionRollback {
+			return Answer{Rollout + "/" + c.RolloutID, taken, WorkOf(f.State)}, nil
+		}
+		if c.Action == events.ActionRollback {
+			if _, err := back.Look(ctx); err != nil {
+				return Answer{}, err
+			}
+			if w := back.State.Work; w != nil && w.By == c.By && w.Why == c.Reason {
+				return Answer{Rollout + "/" + w.ID, back.State.OpenedAt, WorkOf(back.State)}, nil
+			}
+		}
+		if err := wait(ctx); err != nil {
+			return Answer{}, err
+		}
+	}
+}
+
+// is says whether a record that came after the message was sent is about it. MNS
+// may have the message twice, under two ids: then who said what decides.
+func (c Control) is(r rollout.Record) bool {
+	return r.Message == "mns:"+c.MessageID || r.Action == c.Action && r.Who == c.By && r.Reason != nil && r.Reason.Message == c.Reason
+}
+
+// Controls counts the controls among the records of a journal.
+func Controls(records []rollout.Record) (n int) {
+	for _, r := range records {
+		if r.Kind == rollout.KindControl {
+			n++
+		}
+	}
+	return n
+}
+
+// Opened waits until the journal has a work, as Control.Answer waits.
+func Opened(ctx context.Context, from Reader, kind, id string, wait func(context.Context) error) (Answer, error) {
+	f := Follow(from, kind, id)
+	for {
+		if _, err := f.Look(ctx); err != nil {
+			return Answer{}, err
+		}
+		if f.State.Work != nil {
+			return Answer{kind + "/" + id, f.State.OpenedAt, WorkOf(f.State)}, nil
+		}
+		if err := wait(ctx); err != nil {
+			return Answer{}, err
+		}
+	}
+}
+
+// OfRelease returns the ids of the rollouts of a release that have a journal,
+// but for rollbacks.
+func OfRelease(ctx context.Context, store journal.Store, release string) ([]string, error) {
+	// Of an overlong id the key holds a hash, and only the beginning can be sought.
+	prefix, _, _ := strings.Cut(strings.TrimSuffix(journal.Key(Rollout, release+"/"), ".jsonl"), "~~")
+	keys, err := store.Keys(ctx, prefix)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, key := range keys {
+		_, id, ok := journal.SplitKey(key)
+		if !ok {
+			w, _, err := brief(ctx, store, key, true)
+			if err != nil {
+				return nil, err
+			}
+			id = w.ID
+		}
+		if of, _, ok := rollout.SplitID(id); ok && of == release && !strings.HasSuffix(id, "/rollback") {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, nil
+}
+
+// Enrolled returns the ids of a fleet's rollouts, oldest first, as the fleet's
+// log has them.
+func Enrolled(ctx context.Context, from Reader, fleet string) ([]string, error) {
+	lines, _, err := from.Read(ctx, journal.Key("fleet", fleet), 0)
+	if err != nil {
+		return nil, err
+	}
+	records, err := rollout.Decode(lines)
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of fleet %s: %w", fleet, err)
+	}
+	var ids []string
+	for _, r := range records {
+		if r.Kind == rollout.KindOpened && r.Work != nil {
+			ids = append(ids, r.Work.ID)
+		}
+	}
+	return ids, nil
+}

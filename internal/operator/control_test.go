@@ -1,0 +1,307 @@
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// at is when everything in these tests begins.
+var at = time.Date(2026, 11, 23, 11, 0, 0, 0, time.UTC)
+
+const id = "2026.11.3/office"
+
+// underWay is a rollout of six desktops: one completed, one failed, one under
+// way, three not begun.
+func underWay() []rollout.Record {
+	w := rollout.Work{ID: id, Fleet: "office", ReleaseID: "2026.11.3", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	group := func(s events.Status, code string, ids ...string) []rollout.Group {
+		return []rollout.Group{{Status: s, Code: code, Message: "why", Desktops: ids}}
+	}
+	return []rollout.Record{
+		{Kind: rollout.KindOpened, At: at, Work: &w},
+		{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 2, Name: "canary", Size: 6, Desktops: []string{"a", "b", "c", "d"}},
+		{Kind: rollout.KindBegun, At: at, Call: "1", Desktops: []string{"a", "b", "c"}, From: []string{"m-old", "m-old", "m-older"}},
+		{Kind: rollout.KindEnded, At: at, Call: "1", Outcomes: group(events.StatusAccepted, "Success", "a", "b", "c")},
+		{Kind: rollout.KindSettled, At: at, Outcomes: group(events.StatusCompleted, "Completed", "a")},
+		{Kind: rollout.KindSettled, At: at, Outcomes: group(events.StatusFailed, "RebuildFailed", "b")},
+	}
+}
+
+func folded(records ...rollout.Record) *rollout.State {
+	s := rollout.NewState()
+	s.Apply(records...)
+	return s
+}
+
+func TestAControlSaysWhatItTouches(t *testing.T) {
+	for action, want := range map[string]Touch{
+		events.ActionPause: {Desktops: []string{"d"}, UnderWay: []string{"c"},
+			Facts: []string{"1 desktop is under way: what was begun is followed to its end", "3 desktops are not begun yet, and will not be until somebody says resume"}},
+		events.ActionResume: {Desktops: []string{"d"}, Refused: "it is neither paused nor halted"},
+		events.ActionAbort:  {Desktops: []string{"c"}, Facts: []string{"1 desktop is under way", "3 desktops are not begun yet, and never will be"}},
+		events.ActionRetry:  {Desktops: []string{"b"}, Facts: []string{"1 desktop failed and will be tried again", "1 × RebuildFailed: why"}},
+		events.ActionRollback: {Desktops: []string{"a", "b", "c"}, Back: []Back{{"m-old", 2}, {"m-older", 1}},
+			Facts: []string{"3 desktops were changed", "2 go back to image m-old", "1 goes back to image m-older", "does not come back: only the images do", "1 desktop is still under way"}},
+		events.ActionApprove: {Desktops: []string{}, Refused: "no wave is finished"},
+	} {
+		got := TouchOf(folded(underWay()...), action, 0)
+		if !slices.Equal(got.Desktops, want.Desktops) || !slices.Equal(got.Back, want.Back) ||
+			!strings.Contains(got.Refused, want.Refused) || want.Refused == "" && got.Refused != "" || want.UnderWay != nil && !slices.Equal(got.UnderWay, want.UnderWay) {
+			t.Errorf("%s: got %+v, want %+v", action, got, want)
+		}
+		all := strings.Join(got.Facts, "\n")
+		for _, fact := range want.Facts {
+			if !strings.Contains(all, fact) {
+				t.Errorf("%s: %q is not in\n%s", action, fact, all)
+			}
+		}
+	}
+}
+
+func TestHowAWorkStandsAndEnds(t *testing.T) {
+	record := func(k rollout.Kind) rollout.Record {
+		return rollout.Record{Kind: k, At: at, Who: "r9/office", Reason: &events.Reason{Code: "X", Message: "why"}}
+	}
+	control := func(action string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindControl, At: at, Action: action, Who: "ann", Message: action, Reason: &events.Reason{Message: "why"}}
+	}
+	done := rollout.Record{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusSkipped, Desktops: []string{"d"}},
+		{Status: events.StatusCompleted, Desktops: []string{"c"}}}}
+	for _, tt := range []struct {
+		name  string
+		more  []rollout.Record
+		state string
+		why   string
+		end   End
+	}{
+		{"under way", nil, Running, "", NotYet},
+		{"waiting", []rollout.Record{record(rollout.KindWaiting)}, Waiting, "why", NotYet},
+		{"paused", []rollout.Record{control("pause")}, Paused, "paused by ann", NotYet},
+		{"halted", []rollout.Record{record(rollout.KindHalted)}, Halted, "why", Stopped},
+		{"aborted, and followed", []rollout.Record{control("abort")}, Aborted, "aborted by ann", NotYet},
+		{"aborted", []rollout.Record{control("abort"), done, record(rollout.KindClosed)}, Aborted, "aborted by ann", Stopped},
+		{"superseded", []rollout.Record{record(rollout.KindSuperseded), done, record(rollout.KindClosed)}, Superseded, "superseded by r9/office", Stopped},
+		{"with a failure", []rollout.Record{done, record(rollout.KindClosed)}, Incomplete, "", WithFailures},
+		{"tried again", []rollout.Record{control("retry"),
+			{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusSkipped, Desktops: []string{"b"}}}}, done, record(rollout.KindClosed)}, Completed, "", AllCompleted},
+	} {
+		w := WorkOf(folded(append(underWay(), tt.more...)...))
+		if w.State != tt.state || w.Why != tt.why || EndOf(w) != tt.end {
+			t.Errorf("%s: got %s, %q, %v, want %s, %q, %v", tt.name, w.State, w.Why, EndOf(w), tt.state, tt.why, tt.end)
+		}
+	}
+}
+
+// stored returns a store with the journal of a work.
+func stored(t *testing.T, kind, id string, records ...rollout.Record) journal.Store {
+	t.Helper()
+	s := journal.Memory()
+	put(t, s, kind, id, records...)
+	return s
+}
+
+func put(t *testing.T, s journal.Store, kind, id string, records ...rollout.Record) {
+	t.Helper()
+	lines, err := rollout.Encode(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, length, err := s.Read(t.Context(), journal.Key(kind, id), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), journal.Key(kind, id), length, lines); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var errEnough = errors.New("waited enough")
+
+// An answer is told from what somebody said before in the same words.
+func TestAnAnswerIsToTheMessageThatWasSent(t *testing.T) {
+	said := func(message, who string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindControl, At: at, Action: "pause", Who: who, Message: message, Reason: &events.Reason{Message: "lunch"}}
+	}
+	resumed := rollout.Record{Kind: rollout.KindControl, At: at, Action: "resume", Who: "ann", Message: "mns:2", Reason: &events.Reason{Message: "back"}}
+	before := append(underWay(), said("mns:1", "ann"), resumed)
+	for name, tt := range map[string]struct {
+		after []rollout.Record
+		taken bool
+	}{
+		"nothing came":         {nil, false},
+		"the message":          {[]rollout.Record{said("mns:7", "ann")}, true},
+		"its twin":             {[]rollout.Record{said("mns:8", "ann")}, true},
+		"somebody else's":      {[]rollout.Record{said("mns:9", "bob")}, false},
+		"somebody's, and then": {[]rollout.Record{said("mns:9", "bob"), resumed, said("mns:7", "ann")}, true},
+	} {
+		s := stored(t, Rollout, id, before...)
+		c := Control{Control: events.Control{RolloutID: id, Action: "pause", By: "ann", Reason: "lunch"}, MessageID: "7", Before: Controls(before)}
+		looks := 0
+		a, err := c.Answer(t.Context(), s, func(context.Context) error {
+			if looks++; looks == 2 {
+				return errEnough
+			}
+			if len(tt.after) > 0 {
+				put(t, s, Rollout, id, tt.after...)
+			}
+			return nil
+		})
+		if (err == nil) != tt.taken || err != nil && !errors.Is(err, errEnough) {
+			t.Errorf("%s: got %+v, %v", name, a, err)
+		}
+		if tt.taken && a.Taken != "rollout/"+id {
+			t.Errorf("%s: got %+v", name, a)
+		}
+	}
+}
+
+func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
+	s := stored(t, Rollout, id, underWay()...)
+	w := rollout.Work{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
+	put(t, s, Rollout, w.ID, rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w})
+	ask := func(why string) (Answer, error) {
+		c := Control{Control: events.Control{RolloutID: id, Action: events.ActionRollback, By: "ann", Reason: why}}
+		return c.Answer(t.Context(), s, func(context.Context) error { return errEnough })
+	}
+	if a, err := ask("bad"); err != nil || a.Taken != "rollout/"+id+"/rollback" {
+		t.Errorf("got %+v, %v", a, err)
+	}
+	if a, err := ask("another reason"); !errors.Is(err, errEnough) {
+		t.Errorf("somebody else's rollback: got %+v, %v", a, err)
+	}
+}
+
+func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
+	s := journal.Memory()
+	long := strings.Repeat("long", 60)
+	for _, x := range []string{"r1/office", "r1/lab", "r1/office/rollback", "r10/office", "r1/a/office", long + "/office"} {
+		w := rollout.Work{ID: x, Fleet: "office"}
+		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w})
+	}
+	for release, want := range map[string][]string{"r1": {"r1/lab", "r1/office"}, "r10": {"r10/office"}, "r1/a": {"r1/a/office"}, long: {long + "/office"}, "r2": nil} {
+		if got, err := OfRelease(t.Context(), s, release); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%.10s: got %q, %v, want %q", release, got, err, want)
+		}
+	}
+}
+
+func TestAListingHasWhatWasAskedFor(t *testing.T) {
+	s := journal.Memory()
+	for n := range 30 {
+		w := rollout.Work{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
+		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Work: &w}}
+		if n%3 == 0 {
+			records = append(records, rollout.Record{Kind: rollout.KindClosed, At: at})
+		}
+		put(t, s, Request, w.ID, records...)
+	}
+	put(t, s, Rollout, id, underWay()...)
+	both := []string{Request, Rollout}
+	for _, tt := range []struct {
+		q                     Query
+		works, ended, notRead int
+	}{
+		{Query{Kinds: both}, 21, 10, 0},
+		{Query{Kinds: both, Ended: true}, 31, 0, 0},
+		{Query{Kinds: both, Ended: true, Readers: 8}, 31, 0, 0},
+		{Query{Kinds: []string{Rollout}}, 1, 0, 0},
+		{Query{Kinds: both, Ended: true, Most: 4}, 5, 0, 26},
+	} {
+		l, err := List(t.Context(), s, tt.q)
+		if err != nil || len(l.Works) != tt.works || l.Ended != tt.ended || l.NotRead != tt.notRead || l.Empty {
+			t.Errorf("%+v: got %d works, %d ended, %d not read, %v", tt.q, len(l.Works), l.Ended, l.NotRead, err)
+		}
+		if !slices.IsSortedFunc(l.Works, func(a, b Work) int { return b.Opened.Compare(a.Opened) }) {
+			t.Errorf("%+v: not the latest first", tt.q)
+		}
+	}
+	if l, err := List(t.Context(), journal.Memory(), Query{Kinds: both}); err != nil || !l.Empty {
+		t.Errorf("an empty journal: got %+v, %v", l, err)
+	}
+	put(t, s, Request, "broken", rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "broken"}})
+	if _, err := s.Append(t.Context(), journal.Key(Request, "torn"), 0, []byte("no record\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := List(t.Context(), s, Query{Kinds: both}); err == nil || !strings.Contains(err.Error(), "torn") {
+		t.Errorf("a journal that cannot be read: got %v, want it named", err)
+	}
+}
+
+// A listing that is made again and again reads only what is open or has grown:
+// what has ended may become unreadable, and nobody notices.
+func TestWhatHasEndedIsNotReadAgain(t *testing.T) {
+	dir := t.TempDir()
+	s, err := journal.Open("file://"+dir, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := rollout.Work{ID: "a", Desktops: []string{"d"}}
+	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w}, rollout.Record{Kind: rollout.KindClosed, At: at})
+	q := Query{Kinds: []string{Request}, Over: map[string]int64{}}
+	list := func() (Listing, error) { return List(t.Context(), s, q) }
+	if l, err := list(); err != nil || l.Ended != 1 {
+		t.Fatalf("got %+v, %v", l, err)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(journal.Key(Request, "a")))
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	garbage := strings.Repeat("x", int(info.Size())-1) + "\n"
+	if err := os.WriteFile(path, []byte(garbage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := list(); err != nil || l.Ended != 1 {
+		t.Errorf("as long as it was: got %+v, %v", l, err)
+	}
+	if err := os.WriteFile(path, []byte(garbage+garbage), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := list(); err == nil {
+		t.Error("it has grown, and was not read")
+	}
+}
+
+// What is skipped without being decoded is what folding would skip, whatever
+// somebody writes into a reason.
+func TestEndedIsSeenWithoutDecodingOnlyWhereItIsTrue(t *testing.T) {
+	encode := func(records ...rollout.Record) []byte {
+		lines, err := rollout.Encode(records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
+	}
+	evil := rollout.Record{Kind: rollout.KindControl, At: at, Action: "pause", Who: "x", Reason: &events.Reason{Message: "\n" + string(closedLine) + "\n"}}
+	if closed(encode(append(underWay(), evil)...)) {
+		t.Error("a reason made an open rollout look ended")
+	}
+	if !closed(encode(append(underWay(), evil, rollout.Record{Kind: rollout.KindClosed, At: at}, rollout.Record{Kind: rollout.KindPublished, At: at})...)) {
+		t.Error("an ended rollout is decoded: has the form of records changed?")
+	}
+}
+
+// A build that writes more than this one knows must not break who reads it.
+func TestFieldsThatAreNotKnownAreOverlooked(t *testing.T) {
+	s := journal.Memory()
+	line := `{"v":1,"kind":"opened","at":"2026-11-23T11:00:00Z","new":{"a":[1]},"work":{"id":"t1","regionId":"cn-hangzhou","desktops":["a"],"newer":true}}` + "\n" +
+		`{"v":1,"kind":"never-heard-of","at":"2026-11-23T11:00:00Z"}` + "\n"
+	if _, err := s.Append(t.Context(), journal.Key(Request, "t1"), 0, []byte(line)); err != nil {
+		t.Fatal(err)
+	}
+	if state, records, err := Read(t.Context(), s, Request, "t1"); err != nil || len(records) != 2 || WorkOf(state).State != Running {
+		t.Errorf("got %d records, %v", len(records), err)
+	}
+}

@@ -1,0 +1,166 @@
+package operator
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A Query says which works are listed.
+type Query struct {
+	Kinds []string // Request, Rollout
+	Ended bool     // those that have ended, too
+	// Most bounds how many journals of each kind are read; those that were
+	// written last are. 0 means MostRead.
+	Most int
+	// Readers bounds how many are read at once; 0 means one for each processor,
+	// which suits a directory. Object Storage takes more.
+	Readers int
+	// Over remembers from one listing to the next which journals have ended: by
+	// key, how long they were. Those that are still as long are not read again.
+	// It goes with Ended false; nil: nothing is remembered.
+	Over map[string]int64
+}
+
+// MostRead is how many journals of a kind one listing reads unless it is told
+// otherwise.
+const MostRead = 20_000
+
+// A Listing is what a Query found, the latest opened first.
+type Listing struct {
+	Works   []Work `json:"works"`
+	Ended   int    `json:"ended"`   // that have ended and are not among them
+	NotRead int    `json:"notRead"` // that were left out; their journals were written longest ago
+	Empty   bool   `json:"empty"`   // the journal has no request and no rollout at all
+}
+
+// List reads journals and sums them up. It holds as many of them in memory as it
+// has readers, and no more.
+func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
+	l := Listing{Works: []Work{}, Empty: true}
+	var keys []journal.Entry
+	for _, kind := range q.Kinds {
+		found, err := journal.Entries(ctx, store, kind+"/")
+		if err != nil {
+			return l, err
+		}
+		slices.SortStableFunc(found, func(a, b journal.Entry) int { return b.Written.Compare(a.Written) })
+		most := q.Most
+		if most <= 0 {
+			most = MostRead
+		}
+		if len(found) > most {
+			l.NotRead += len(found) - most
+			found = found[:most]
+		}
+		l.Empty = l.Empty && len(found) == 0
+		for _, e := range found {
+			if size, over := q.Over[e.Key]; over && size == e.Size {
+				l.Ended++
+				continue
+			}
+			keys = append(keys, e)
+		}
+	}
+	if err := l.read(ctx, store, keys, q); err != nil {
+		return l, err
+	}
+	slices.SortStableFunc(l.Works, func(a, b Work) int {
+		if c := b.Opened.Compare(a.Opened); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Kind+a.ID, b.Kind+b.ID)
+	})
+	return l, nil
+}
+
+// read sums up the journals of the keys, some at once.
+func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.Entry, q Query) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	readers := q.Readers
+	if readers <= 0 {
+		readers = runtime.GOMAXPROCS(0)
+	}
+	var mu sync.Mutex // guards next and l
+	next := 0
+	take := func() (journal.Entry, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if next == len(keys) || ctx.Err() != nil {
+			return journal.Entry{}, false
+		}
+		next++
+		return keys[next-1], true
+	}
+	var wg sync.WaitGroup
+	for range min(readers, len(keys)) {
+		wg.Go(func() {
+			for e, some := take(); some; e, some = take() {
+				w, ended, err := brief(ctx, store, e.Key, q.Ended)
+				if err != nil {
+					stop(err)
+					return
+				}
+				mu.Lock()
+				switch {
+				case ended:
+					l.Ended++
+					if q.Over != nil && e.Size > 0 {
+						q.Over[e.Key] = e.Size
+					}
+				case w.ID != "":
+					l.Works = append(l.Works, w)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// brief sums up one journal, or says that it has ended where such are not asked
+// for.
+func brief(ctx context.Context, store journal.Store, key string, wanted bool) (w Work, ended bool, err error) {
+	lines, _, err := store.Read(ctx, key, 0)
+	if err != nil {
+		return w, false, err
+	}
+	if !wanted && closed(lines) {
+		return w, true, nil
+	}
+	records, err := rollout.Decode(lines)
+	if err != nil {
+		return w, false, fmt.Errorf("reading journal %s: %w", key, err)
+	}
+	s := rollout.NewState()
+	s.Apply(records...)
+	switch {
+	case s.Work == nil: // opened by nobody: not a work yet
+		return w, false, nil
+	case s.Closed && !wanted:
+		return w, true, nil
+	}
+	return WorkOf(s), false, nil
+}
+
+// closedLine is how a record begins that ends a work, as rollout.Encode writes
+// it. A test holds it to that.
+var closedLine = []byte(`{"v":1,"kind":"closed",`)
+
+// closed says whether the lines surely end a work, without decoding them: in a
+// large journal most works have ended. False means that only folding tells. A
+// text within a record cannot look like the beginning of a line, since JSON
+// escapes line feeds.
+func closed(lines []byte) bool {
+	at := bytes.LastIndex(lines, closedLine)
+	return at >= 0 && (at == 0 || lines[at-1] == '\n')
+}

@@ -1,0 +1,264 @@
+// Package operator is what the operator's command and its pages share: the
+// settings of a person or a pipeline, how works are read from the journal and
+// summed up, what a control would touch, and how its answer is waited for.
+//
+// It reads the journal and never writes it: only the function does. Everything
+// that it returns of others' texts (ids, names, reasons) is as it was written;
+// whoever shows it escapes it first (package escape).
+//
+// The files: settings.go has profiles and where each value comes from, work.go
+// sums up a folded journal, list.go reads many, control.go is about controls,
+// live.go plans against the real ECD.
+package operator
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A Profile is one installation of regild, as regild.yaml has it. Empty fields
+// are not set.
+type Profile struct {
+	Region        string `yaml:"region"`
+	Account       string `yaml:"account"`
+	Journal       string `yaml:"journal"`       // oss://bucket/prefix or file:///dir
+	Queue         string `yaml:"queue"`         // that requests and controls go to
+	OutcomesQueue string `yaml:"outcomesQueue"` // subscribed to the result topic; see regild tail
+	TimeZone      string `yaml:"timeZone"`      // an IANA name; by default the machine's
+	Fleets        string `yaml:"fleets"`        // path of fleets.yaml, relative to regild.yaml
+	By            string `yaml:"by"`            // who says so, in controls
+	ECDEndpoint   string `yaml:"ecdEndpoint"`
+	MNSEndpoint   string `yaml:"mnsEndpoint"`
+	OSSEndpoint   string `yaml:"ossEndpoint"`
+}
+
+// A Setting describes one field of a profile: its key in regild.yaml, its
+// variable, its flag, and what it means.
+type Setting struct {
+	Key, Env, Flag, Meaning string
+	field                   func(*Profile) *string
+	check                   func(string) error
+}
+
+// Settings are all fields of a profile, in the order of the docs.
+var Settings = []Setting{
+	{"region", "REGILD_REGION", "region", "the `region` of the function, its queues and its journal", func(p *Profile) *string { return &p.Region }, checkRegion},
+	{"account", "REGILD_ACCOUNT", "account", "the `id` of the account that owns the queues", func(p *Profile) *string { return &p.Account }, checkAccount},
+	{"journal", "REGILD_JOURNAL", "journal", "the journal's `URL`: oss://bucket/prefix or file:///dir", func(p *Profile) *string { return &p.Journal }, checkJournal},
+	{"queue", "REGILD_REQUEST_QUEUE", "queue", "the `queue` that requests and controls go to", func(p *Profile) *string { return &p.Queue }, checkQueue},
+	{"outcomesQueue", "REGILD_OUTCOMES_QUEUE", "outcomes-queue", "the `queue` that outcomes come to, for regild tail", func(p *Profile) *string { return &p.OutcomesQueue }, checkQueue},
+	{"timeZone", "REGILD_TIME_ZONE", "time-zone", "show times in this `zone`, such as Asia/Shanghai; by default the machine's", func(p *Profile) *string { return &p.TimeZone }, checkZone},
+	{"fleets", "REGILD_FLEETS", "fleets", "the fleets are in this `file`", func(p *Profile) *string { return &p.Fleets }, nil},
+	{"by", "REGILD_BY", "by", "`who` says so, in controls; by default the user's name", func(p *Profile) *string { return &p.By }, nil},
+	{"ecdEndpoint", "REGILD_ECD_ENDPOINT", "ecd-endpoint", "reach Elastic Desktop Service at this `host` or loopback URL, or region=host,…", func(p *Profile) *string { return &p.ECDEndpoint }, nil},
+	{"mnsEndpoint", "REGILD_MNS_ENDPOINT", "mns-endpoint", "reach Message Service at this `host` or loopback URL", func(p *Profile) *string { return &p.MNSEndpoint }, checkEndpoint},
+	{"ossEndpoint", "REGILD_OSS_ENDPOINT", "oss-endpoint", "reach Object Storage at this `host` or loopback URL", func(p *Profile) *string { return &p.OSSEndpoint }, checkEndpoint},
+}
+
+// Variables that choose a file and a profile.
+const (
+	ConfigEnv  = "REGILD_CONFIG"
+	ProfileEnv = "REGILD_PROFILE"
+)
+
+// DefaultFile is the settings' file in the current directory.
+const DefaultFile = "regild.yaml"
+
+// A Value is one setting in force and where it comes from.
+type Value struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	From  string `json:"from"`
+}
+
+// A Config is the settings in force.
+type Config struct {
+	Profile
+	Name     string   // of the profile; "" none
+	File     string   // that was read; "" none
+	Profiles []string // that the file has, sorted
+	Values   []Value  // those that are set, in the order of Settings
+}
+
+// A Source says where settings come from. Flags win over the environment, and
+// that over the profile.
+type Source struct {
+	File    string // named by a flag; "" the environment's, or regild.yaml if it is there
+	Profile string // named by a flag; "" the environment's, or the file's default
+	Lookup  func(string) (string, bool)
+	Flags   map[string]string // by Setting.Flag; only those that were given
+}
+
+// file is what regild.yaml holds.
+type file struct {
+	Default  string             `yaml:"default"`
+	Profiles map[string]Profile `yaml:"profiles"`
+}
+
+// maxFile bounds regild.yaml, in bytes.
+const maxFile = 1 << 20
+
+// Load returns the settings in force. A file that was named must be there; a
+// profile that was named must be in it. The error names every value that is at
+// fault, and where it comes from.
+func Load(s Source) (Config, error) {
+	env := func(name string) string { v, _ := s.Lookup(name); return strings.TrimSpace(v) }
+	var c Config
+	f, path, err := read(first(s.File, env(ConfigEnv)))
+	if err != nil {
+		return c, err
+	}
+	c.File = path
+	for name := range f.Profiles {
+		c.Profiles = append(c.Profiles, name)
+	}
+	slices.Sort(c.Profiles)
+	c.Name = first(s.Profile, env(ProfileEnv), f.Default)
+	if c.Name == "" && len(c.Profiles) == 1 {
+		c.Name = c.Profiles[0]
+	}
+	p, known := f.Profiles[c.Name]
+	switch {
+	case c.Name != "" && path == "":
+		return c, fmt.Errorf("profile %q was asked for, and there is no %s; write one, or name it with --config or %s", c.Name, DefaultFile, ConfigEnv)
+	case c.Name != "" && !known:
+		return c, fmt.Errorf("%s has no profile %q; it has %s", path, c.Name, strings.Join(c.Profiles, ", "))
+	}
+	if p.Fleets != "" && !filepath.IsAbs(p.Fleets) {
+		p.Fleets = filepath.Join(filepath.Dir(path), p.Fleets)
+	}
+	var faults []error
+	for _, x := range Settings {
+		v := Value{x.Key, strings.TrimSpace(*x.field(&p)), fmt.Sprintf("profile %s of %s", c.Name, path)}
+		if e := env(x.Env); e != "" {
+			v.Value, v.From = e, x.Env
+		}
+		if flag, given := s.Flags[x.Flag]; given {
+			v.Value, v.From = flag, "--"+x.Flag
+		}
+		if v.Value == "" {
+			continue
+		}
+		if x.check != nil {
+			if err := x.check(v.Value); err != nil {
+				faults = append(faults, fmt.Errorf("%s (from %s): %w", x.Key, v.From, err))
+			}
+		}
+		*x.field(&c.Profile) = v.Value
+		c.Values = append(c.Values, v)
+	}
+	return c, errors.Join(faults...)
+}
+
+// read reads the file that was named, or the default one if it is there.
+func read(named string) (f file, path string, err error) {
+	path = first(named, DefaultFile)
+	from, err := os.Open(path)
+	if named == "" && errors.Is(err, fs.ErrNotExist) {
+		return f, "", nil
+	}
+	if err != nil {
+		return f, path, fmt.Errorf("reading settings: %w", err)
+	}
+	defer func() { _ = from.Close() }()
+	data, err := io.ReadAll(io.LimitReader(from, maxFile+1))
+	switch {
+	case err != nil:
+		return f, path, fmt.Errorf("reading settings %s: %w", path, err)
+	case len(data) > maxFile:
+		return f, path, fmt.Errorf("reading settings %s: it is larger than %d MiB", path, maxFile>>20)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
+		return f, path, fmt.Errorf("reading settings %s: %w", path, err)
+	}
+	return f, path, nil
+}
+
+// Zone returns the time zone in which times are shown.
+func (c Config) Zone() (*time.Location, error) {
+	if c.TimeZone == "" {
+		return time.Local, nil
+	}
+	return time.LoadLocation(c.TimeZone)
+}
+
+func first(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+var (
+	regionName  = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
+	accountName = regexp.MustCompile(`^[0-9]{1,32}$`)
+	queueName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
+)
+
+func checkRegion(s string) error {
+	if !regionName.MatchString(s) {
+		return fmt.Errorf("%q is no region; write one such as cn-hangzhou", s)
+	}
+	return nil
+}
+
+func checkAccount(s string) error {
+	if !accountName.MatchString(s) {
+		return fmt.Errorf("%q is no account; write its id, which is a number such as 1234567890123456", s)
+	}
+	return nil
+}
+
+func checkQueue(s string) error {
+	if !queueName.MatchString(s) {
+		return fmt.Errorf("%q is no queue: a name in MNS has up to 120 letters, digits and hyphens", s)
+	}
+	return nil
+}
+
+func checkJournal(s string) error {
+	if u, err := url.Parse(s); err != nil || u.Scheme != "oss" && u.Scheme != "file" {
+		return fmt.Errorf("%.100q is no journal; write oss://bucket/prefix or file:///dir", s)
+	}
+	return nil
+}
+
+func checkZone(s string) error {
+	if _, err := time.LoadLocation(s); err != nil {
+		return fmt.Errorf("%q is no time zone; write one such as Asia/Shanghai or UTC", s)
+	}
+	return nil
+}
+
+// checkEndpoint takes http on loopback only, since a security token travels
+// with each call.
+func checkEndpoint(s string) error {
+	if !strings.Contains(s, "://") {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("%.100q is neither a host nor the URL of one", s)
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("%.100q is http, which is taken on loopback only; write https", s)
+	}
+	return nil
+}
