@@ -204,8 +204,9 @@ func TestNoKeptScheduleBreaksAPromise(t *testing.T) {
 
 // TestOneSeedGivesOneTrace runs some schedules twice.
 func TestOneSeedGivesOneTrace(t *testing.T) {
+	n := number(t, "REGILD_SIMULATE_TWICE", 3)
 	for _, p := range profiles {
-		for seed := range uint64(3) {
+		for seed := range uint64(n) {
 			first, second := simulate(t, draw(seed, p.name), nil).story(), simulate(t, draw(seed, p.name), nil).story()
 			if first != second {
 				at := 0
