@@ -40,6 +40,8 @@ const (
 	olderStopsRollback  = "older-release-stops-a-rollback"
 	supersededByNothing = "superseded-by-nothing"
 	leftInMaintenance   = "left-in-maintenance"
+	keptFromUser        = "kept-from-its-user"
+	rollbackOverwrites  = "rollback-overwrites-what-others-brought"
 	leftStopped         = "left-stopped"
 	deadlineMissed      = "session-deadline-missed"
 	resumedWhilePaused  = "resumed-is-told-while-paused"
@@ -223,6 +225,9 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 		if s.Sessions.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
 			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)
 		}
+	}
+	if on := shown.is.ImageID; k.undoes != "" && on != k.image && on != k.back[id] {
+		w.breaks(rollbackOverwrites, "%s took %s from %s, which %s did not bring", k.id, id, on, k.undoes)
 	}
 	if s.Maintenance && !m.held {
 		w.breaks(rebuiltUnheld, "%s was rebuilt and is not in maintenance mode", id)
@@ -408,6 +413,32 @@ func (w *world) checked(k *work, f *fleet.Fleet, before int) {
 		}
 		w.breaks(rule, "%s goes on and %s, which is %s %s, has not passed its check", k.id, id, p.status, p.code)
 	}
+}
+
+// standing asks whether a rollout that stands still, because somebody said so or it
+// halted, still keeps people from desktops that it has not begun.
+func (w *world) standing(k *work) {
+	if !(k.paused || k.halted != "") || k.stopAt.IsZero() || time.Since(k.stopAt) < 2*time.Hour || !w.quietSince(k.stopAt) {
+		return
+	}
+	for _, id := range k.order {
+		if m := w.machine(id); m != nil && !m.gone && m.held && k.desktops[id].phase == "" && w.only(k, id) {
+			w.breaks(keptFromUser, "%s is in maintenance mode, and %s has stood still for %s", id, k.id, time.Since(k.stopAt).Round(time.Minute))
+		}
+	}
+}
+
+// quietSince says whether nothing has struck since then.
+func (w *world) quietSince(t time.Time) bool { return w.lastHit.Before(t) }
+
+// only says whether no other open work names the desktop.
+func (w *world) only(k *work, id string) bool {
+	for _, o := range w.works {
+		if o != k && !o.closed && o.desktops[id] != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // weigh holds an outcome against what is so.

@@ -80,6 +80,7 @@ type work struct {
 	tickN      int
 	stood      bool // it stood still at some time, for whatever reason
 	controls   map[string]bool
+	stopAt     time.Time // since when it is paused or has halted
 }
 
 type waveOf struct {
@@ -227,7 +228,7 @@ func (k *work) apply(r *record) {
 			k.waitedFor[r.Reason.Code] = true
 		}
 	case "halted":
-		k.stood = true
+		k.stood, k.stopAt = true, time.Now()
 		k.halted = "halted"
 		if r.Reason != nil {
 			k.halted = r.Reason.Code
@@ -284,7 +285,7 @@ func (k *work) control(r *record) {
 	}
 	switch r.Action {
 	case "pause":
-		k.paused, k.stood = true, true
+		k.paused, k.stood, k.stopAt = true, true, time.Now()
 	case "resume":
 		k.paused, k.halted, k.waiting = false, "", ""
 		k.resumes++

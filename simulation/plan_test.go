@@ -411,6 +411,9 @@ func rollbacks(s *schedule, d *dice) {
 	s.release(0, "v1", "m-new1")
 	at := d.between(5*minute, 40*minute)
 	s.Messages = append(s.Messages, messagePlan{At: at, Kind: "control", ID: "back", Rollout: "v1/office", Action: events.ActionRollback, Planned: d.one(2)})
+	if d.one(3) { // somebody else changes one meanwhile
+		s.Events = append(s.Events, eventPlan{At: d.between(10*minute, hour), Desktop: s.Desktops[0].ID, What: "outside", Arg: "m-outside"})
+	}
 	switch d.n(4) {
 	case 0:
 		s.release(at+d.between(0, 20*second), "v2", "m-new2")
@@ -705,6 +708,7 @@ func (w *world) operate(idle bool) bool {
 			if k.request() || k.closed || k.superseded != "" || k.aborted {
 				continue
 			}
+			w.standing(k)
 			d := newDice(w.s.Seed, "operator "+k.id, w.acted)
 			var action string
 			switch {

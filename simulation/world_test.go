@@ -35,6 +35,7 @@ type world struct {
 	given     map[string]strike // the strikes of a schedule that is not drawn
 	struck    []strike
 	hits      int // strikes up to now
+	lastHit   time.Time
 	budget    int
 	wake      chan struct{}
 	coming    int // effects that are still under way
@@ -625,6 +626,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 		k := w.given[strikeKey(label, n)]
 		if k.What != "" {
 			w.hits++
+			w.lastHit = time.Now()
 		}
 		return k
 	}
@@ -639,6 +641,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 			k := strike{At: label, N: n, What: o.What, For: d.between(o.Min, o.Max) / second * second}
 			w.budget--
 			w.hits++
+			w.lastHit = time.Now()
 			w.struck = append(w.struck, k)
 			return k
 		}
