@@ -342,6 +342,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if n := len(k.waves); n > 0 && f != nil {
 			last := k.waves[n-1]
 			switch {
+			case r.Wave == last.n && r.Of > 0: // a further part of it
 			case r.Wave <= last.n:
 				w.breaks(waveTooEarly, "%s: wave %d after wave %d", k.id, r.Wave, last.n)
 			case !last.ended:
@@ -602,7 +603,7 @@ func (w *world) finish() {
 		}
 	}
 	for key, n := range w.bytes {
-		if most := 200_000 + 2_000*w.count; n > most {
+		if most := 200_000 + 2_000*w.count + 1_000*len(w.ids); n > most {
 			w.breaks(journalGrows, "journal %s has %d bytes", key, n)
 		}
 	}

@@ -36,6 +36,7 @@ var profiles = []profile{
 	{"dry", 4, dry},
 	{"queueless", 3, queueless},
 	{"swept", 4, swept},
+	{"large", 0, large},
 }
 
 const (
@@ -49,8 +50,10 @@ func draw(seed uint64, only string) *schedule {
 	d := newDice(seed, "plan", 0)
 	total := 0
 	for _, p := range profiles {
-		if only == "" || p.name == only {
+		if only == "" {
 			total += p.weight
+		} else if p.name == only {
+			total = 1
 		}
 	}
 	at := d.n(total)
@@ -58,7 +61,7 @@ func draw(seed uint64, only string) *schedule {
 		if only != "" && p.name != only {
 			continue
 		}
-		if at -= p.weight; at < 0 {
+		if at -= p.weight; at < 0 || only != "" {
 			s := basic(seed, p.name, &d)
 			p.make(s, &d)
 			return s
@@ -640,6 +643,19 @@ func swept(s *schedule, d *dice) {
 	}
 	s.Sweep, s.Budget = true, 10
 	s.Odds = append([]odd{{"Delivery of r", vanishes, pick(d, 50, 300), 0, 0}, {"Delivery of v", vanishes, pick(d, 20, 200), 0, 0}}, onlyOdds(s.Odds, fails, lostAfter, killAfter, isSlow, isLate)...)
+}
+
+// large is a fleet of which a wave takes several records. It takes seconds, and
+// has a test of its own.
+func large(s *schedule, d *dice) {
+	s.Timeout, s.Calm, s.Shift, s.Budget, s.Instances, s.Warm, s.Skew, s.Window = 10*minute, 0, hour, 0, 1, true, nil, 0
+	s.Rebuilds, s.Publishers, s.Odds = 4, 16, nil
+	for n := range 10_500 {
+		s.Desktops = append(s.Desktops, desktopPlan{ID: fmt.Sprintf("ecd-%05d", n), Region: region, Image: pick(d, "m-new1", "m-new1", "m-new1", "m-old"), Takes: 2 * minute})
+	}
+	s.fleet(0, "select: all", map[string]string{"canary": "1", "waves": pick(d, `["98%"]`, `["97%", "99%"]`), "approval": "every", "soak": "0s",
+		"maxUnavailable": `"100%"`, "check": "{stable: 0s}", "sessions": "{policy: skip}"})
+	s.release(0, "v1", "m-new1")
 }
 
 // post sends a message of the schedule.

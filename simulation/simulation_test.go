@@ -102,11 +102,15 @@ func TestThePromiseHoldsUnderEverySchedule(t *testing.T) {
 	most := number(t, "REGILD_SIMULATE_FINDINGS", 3)
 	mask := known(t)
 	only := os.Getenv("REGILD_SIMULATE_PROFILE")
-	found := map[string][]int{}
+	found, said := map[string][]int{}, began
 	calls, invocations, ran, failed := 0, 0, 0, 0
 	for i := range n {
 		if limit > 0 && time.Since(began) > limit {
 			break
+		}
+		if limit > 0 && time.Since(said) > time.Minute {
+			said = time.Now()
+			t.Logf("%d schedules so far, %d broke something", ran, failed)
 		}
 		s := draw(uint64(first+i), only)
 		w := simulate(t, s, mask)
@@ -239,7 +243,7 @@ func TestTheSchedulesReachWhatMatters(t *testing.T) {
 		return // too few to reach everything
 	}
 	for _, p := range profiles {
-		if !profile[p.name] {
+		if !profile[p.name] && p.weight > 0 {
 			t.Errorf("no schedule has the profile %s", p.name)
 		}
 	}
