@@ -347,7 +347,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 				w.breaks(waveTooEarly, "%s: wave %d after wave %d", k.id, r.Wave, last.n)
 			case !last.ended:
 				w.breaks(waveTooEarly, "%s: wave %d before wave %d has ended", k.id, r.Wave, last.n)
-			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute && !w.parts(k):
+			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute:
 				w.breaks(waveTooEarly, "%s: wave %d while wave %d soaks", k.id, r.Wave, last.n)
 			}
 		}
@@ -366,9 +366,6 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		}
 	}
 }
-
-// parts says whether waves of the work may be parts of one.
-func (w *world) parts(k *work) bool { return k.size > 5000 }
 
 // approved asks for an approval at every end of a wave that the fleet wants one
 // after and that lies before the desktop, whether or not a wave ended there.
