@@ -40,6 +40,8 @@ const (
 	olderStopsRollback  = "older-release-stops-a-rollback"
 	supersededByNothing = "superseded-by-nothing"
 	leftInMaintenance   = "left-in-maintenance"
+	keptFromUser        = "kept-from-its-user"
+	rollbackOverwrites  = "rollback-overwrites-what-others-brought"
 	leftStopped         = "left-stopped"
 	deadlineMissed      = "session-deadline-missed"
 	resumedWhilePaused  = "resumed-is-told-while-paused"
@@ -224,6 +226,9 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)
 		}
 	}
+	if on := shown.is.ImageID; k.undoes != "" && on != k.image && on != k.back[id] {
+		w.breaks(rollbackOverwrites, "%s took %s from %s, which %s did not bring", k.id, id, on, k.undoes)
+	}
 	if s.Maintenance && !m.held {
 		w.breaks(rebuiltUnheld, "%s was rebuilt and is not in maintenance mode", id)
 	}
@@ -337,11 +342,12 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if n := len(k.waves); n > 0 && f != nil {
 			last := k.waves[n-1]
 			switch {
+			case r.Wave == last.n && r.Of > 0: // a further part of it
 			case r.Wave <= last.n:
 				w.breaks(waveTooEarly, "%s: wave %d after wave %d", k.id, r.Wave, last.n)
 			case !last.ended:
 				w.breaks(waveTooEarly, "%s: wave %d before wave %d has ended", k.id, r.Wave, last.n)
-			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute && !w.parts(k):
+			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute:
 				w.breaks(waveTooEarly, "%s: wave %d while wave %d soaks", k.id, r.Wave, last.n)
 			}
 		}
@@ -360,9 +366,6 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		}
 	}
 }
-
-// parts says whether waves of the work may be parts of one.
-func (w *world) parts(k *work) bool { return k.size > 5000 }
 
 // approved asks for an approval at every end of a wave that the fleet wants one
 // after and that lies before the desktop, whether or not a wave ended there.
@@ -408,6 +411,32 @@ func (w *world) checked(k *work, f *fleet.Fleet, before int) {
 		}
 		w.breaks(rule, "%s goes on and %s, which is %s %s, has not passed its check", k.id, id, p.status, p.code)
 	}
+}
+
+// standing asks whether a rollout that stands still, because somebody said so or it
+// halted, still keeps people from desktops that it has not begun.
+func (w *world) standing(k *work) {
+	if !(k.paused || k.halted != "") || k.stopAt.IsZero() || time.Since(k.stopAt) < 2*time.Hour || !w.quietSince(k.stopAt) {
+		return
+	}
+	for _, id := range k.order {
+		if m := w.machine(id); m != nil && !m.gone && m.held && k.desktops[id].phase == "" && w.only(k, id) {
+			w.breaks(keptFromUser, "%s is in maintenance mode, and %s has stood still for %s", id, k.id, time.Since(k.stopAt).Round(time.Minute))
+		}
+	}
+}
+
+// quietSince says whether nothing has struck since then.
+func (w *world) quietSince(t time.Time) bool { return w.lastHit.Before(t) }
+
+// only says whether no other open work names the desktop.
+func (w *world) only(k *work, id string) bool {
+	for _, o := range w.works {
+		if o != k && !o.closed && o.desktops[id] != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // weigh holds an outcome against what is so.
@@ -571,7 +600,7 @@ func (w *world) finish() {
 		}
 	}
 	for key, n := range w.bytes {
-		if most := 200_000 + 2_000*w.count; n > most {
+		if most := 200_000 + 2_000*w.count + 1_000*len(w.ids); n > most {
 			w.breaks(journalGrows, "journal %s has %d bytes", key, n)
 		}
 	}

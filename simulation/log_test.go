@@ -30,6 +30,7 @@ type record struct {
 		Desktops     []string
 	}
 	Wave, Size, Waves int
+	Of                int
 	Digest            string
 	Reason            *struct {
 		Code  string
@@ -80,6 +81,7 @@ type work struct {
 	tickN      int
 	stood      bool // it stood still at some time, for whatever reason
 	controls   map[string]bool
+	stopAt     time.Time // since when it is paused or has halted
 }
 
 type waveOf struct {
@@ -183,16 +185,14 @@ func (k *work) apply(r *record) {
 	switch r.Kind {
 	case "wave":
 		if n := len(k.waves); n > 0 && r.Wave <= k.waves[n-1].n {
+			if r.Of > 0 && r.Wave == k.waves[n-1].n { // a further part of it
+				k.come(r)
+			}
 			return
 		}
 		k.waves = append(k.waves, waveOf{n: r.Wave, size: r.Size, at: len(k.order), desktops: r.Desktops})
 		k.planned, k.size, k.waiting = r.Waves, r.Size, ""
-		for _, id := range r.Desktops {
-			if k.desktops[id] == nil {
-				k.order = append(k.order, id)
-				k.desktops[id] = &progress{wave: r.Wave}
-			}
-		}
+		k.come(r)
 	case "wave-ended":
 		if n := len(k.waves); n > 0 && k.waves[n-1].n == r.Wave && !k.waves[n-1].ended {
 			k.waves[n-1].ended, k.waves[n-1].endedAt, k.waiting = true, r.At, ""
@@ -227,7 +227,7 @@ func (k *work) apply(r *record) {
 			k.waitedFor[r.Reason.Code] = true
 		}
 	case "halted":
-		k.stood = true
+		k.stood, k.stopAt = true, time.Now()
 		k.halted = "halted"
 		if r.Reason != nil {
 			k.halted = r.Reason.Code
@@ -242,6 +242,16 @@ func (k *work) apply(r *record) {
 		k.tickN = max(k.tickN, r.N)
 	case "control":
 		k.control(r)
+	}
+}
+
+// come takes the desktops of a wave, or of a part of one.
+func (k *work) come(r *record) {
+	for _, id := range r.Desktops {
+		if k.desktops[id] == nil {
+			k.order = append(k.order, id)
+			k.desktops[id] = &progress{wave: r.Wave}
+		}
 	}
 }
 
@@ -284,7 +294,7 @@ func (k *work) control(r *record) {
 	}
 	switch r.Action {
 	case "pause":
-		k.paused, k.stood = true, true
+		k.paused, k.stood, k.stopAt = true, true, time.Now()
 	case "resume":
 		k.paused, k.halted, k.waiting = false, "", ""
 		k.resumes++

@@ -36,6 +36,7 @@ var profiles = []profile{
 	{"dry", 4, dry},
 	{"queueless", 3, queueless},
 	{"swept", 4, swept},
+	{"large", 0, large},
 }
 
 const (
@@ -49,8 +50,10 @@ func draw(seed uint64, only string) *schedule {
 	d := newDice(seed, "plan", 0)
 	total := 0
 	for _, p := range profiles {
-		if only == "" || p.name == only {
+		if only == "" {
 			total += p.weight
+		} else if p.name == only {
+			total = 1
 		}
 	}
 	at := d.n(total)
@@ -58,7 +61,7 @@ func draw(seed uint64, only string) *schedule {
 		if only != "" && p.name != only {
 			continue
 		}
-		if at -= p.weight; at < 0 {
+		if at -= p.weight; at < 0 || only != "" {
 			s := basic(seed, p.name, &d)
 			p.make(s, &d)
 			return s
@@ -411,6 +414,9 @@ func rollbacks(s *schedule, d *dice) {
 	s.release(0, "v1", "m-new1")
 	at := d.between(5*minute, 40*minute)
 	s.Messages = append(s.Messages, messagePlan{At: at, Kind: "control", ID: "back", Rollout: "v1/office", Action: events.ActionRollback, Planned: d.one(2)})
+	if d.one(3) { // somebody else changes one meanwhile
+		s.Events = append(s.Events, eventPlan{At: d.between(10*minute, hour), Desktop: s.Desktops[0].ID, What: "outside", Arg: "m-outside"})
+	}
 	switch d.n(4) {
 	case 0:
 		s.release(at+d.between(0, 20*second), "v2", "m-new2")
@@ -639,6 +645,19 @@ func swept(s *schedule, d *dice) {
 	s.Odds = append([]odd{{"Delivery of r", vanishes, pick(d, 50, 300), 0, 0}, {"Delivery of v", vanishes, pick(d, 20, 200), 0, 0}}, onlyOdds(s.Odds, fails, lostAfter, killAfter, isSlow, isLate)...)
 }
 
+// large is a fleet of which a wave takes several records. It takes seconds, and
+// has a test of its own.
+func large(s *schedule, d *dice) {
+	s.Timeout, s.Calm, s.Shift, s.Budget, s.Instances, s.Warm, s.Skew, s.Window = 10*minute, 0, hour, 0, 1, true, nil, 0
+	s.Rebuilds, s.Publishers, s.Odds = 4, 16, nil
+	for n := range 10_500 {
+		s.Desktops = append(s.Desktops, desktopPlan{ID: fmt.Sprintf("ecd-%05d", n), Region: region, Image: pick(d, "m-new1", "m-new1", "m-new1", "m-old"), Takes: 2 * minute})
+	}
+	s.fleet(0, "select: all", map[string]string{"canary": "1", "waves": pick(d, `["98%"]`, `["97%", "99%"]`), "approval": "every", "soak": "0s",
+		"maxUnavailable": `"100%"`, "check": "{stable: 0s}", "sessions": "{policy: skip}"})
+	s.release(0, "v1", "m-new1")
+}
+
 // post sends a message of the schedule.
 func (w *world) post(m messagePlan) {
 	var body []byte
@@ -705,6 +724,7 @@ func (w *world) operate(idle bool) bool {
 			if k.request() || k.closed || k.superseded != "" || k.aborted {
 				continue
 			}
+			w.standing(k)
 			d := newDice(w.s.Seed, "operator "+k.id, w.acted)
 			var action string
 			switch {

@@ -35,6 +35,7 @@ type world struct {
 	given     map[string]strike // the strikes of a schedule that is not drawn
 	struck    []strike
 	hits      int // strikes up to now
+	lastHit   time.Time
 	budget    int
 	wake      chan struct{}
 	coming    int // effects that are still under way
@@ -465,7 +466,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	gaveUp := func() bool { return bounded && !time.Now().Before(deadline) }
 	sleepTill := func(t time.Time) {
 		if bounded && deadline.Before(t) {
-			t = deadline
+			t = deadline.Add(time.Microsecond + takes.d()/1000) // when it is over for everybody, and nobody else's moment
 		}
 		time.Sleep(time.Until(t)) //nolint:forbidigo // the fake clock's time, which costs none
 	}
@@ -521,7 +522,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	} else if k.What == freezes {
 		do = nil
 	}
-	w.thaw(i)
+	w.thaw(i, takes.d()/1000)
 	if i.on.dead {
 		return how{dead: true}
 	}
@@ -581,8 +582,13 @@ func (w *world) latest(label string, deadline time.Time) time.Duration {
 
 // arrive has something happen later, whoever sent it.
 func (w *world) arrive(in time.Duration, label string, i *invocation, do func()) {
+	if in <= 0 { // before its sender goes on
+		w.note(i.id, label, "arrives now")
+		do()
+		return
+	}
 	w.coming++
-	time.AfterFunc(max(in, 0), func() {
+	time.AfterFunc(in, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.note(i.id, label, "arrives now")
@@ -592,12 +598,13 @@ func (w *world) arrive(in time.Duration, label string, i *invocation, do func())
 	})
 }
 
-// thaw waits until the instance goes on. The lock is held before and after.
-func (w *world) thaw(i *invocation) {
+// thaw waits until the instance goes on, each of its calls at a moment of its own.
+// The lock is held before and after.
+func (w *world) thaw(i *invocation, after time.Duration) {
 	for i.on.frozen.After(time.Now()) && !i.on.dead {
 		until := i.on.frozen
 		w.mu.Unlock()
-		time.Sleep(time.Until(until)) //nolint:forbidigo // as above
+		time.Sleep(time.Until(until.Add(time.Microsecond + after))) //nolint:forbidigo // as above
 		w.mu.Lock()
 	}
 }
@@ -619,6 +626,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 		k := w.given[strikeKey(label, n)]
 		if k.What != "" {
 			w.hits++
+			w.lastHit = time.Now()
 		}
 		return k
 	}
@@ -633,6 +641,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 			k := strike{At: label, N: n, What: o.What, For: d.between(o.Min, o.Max) / second * second}
 			w.budget--
 			w.hits++
+			w.lastHit = time.Now()
 			w.struck = append(w.struck, k)
 			return k
 		}
