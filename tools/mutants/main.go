@@ -46,6 +46,7 @@ type options struct {
 	accepted string
 	workers  int
 	only     string
+	slow     string
 	slack    time.Duration
 }
 
@@ -60,6 +61,7 @@ func parse() options {
 	flag.StringVar(&o.accepted, "accepted", "", "file of bugs that change nothing, each with its reason")
 	flag.IntVar(&o.workers, "workers", max(1, runtime.NumCPU()), "runs at once")
 	flag.StringVar(&o.only, "only", "", "make only bugs whose description contains this")
+	flag.StringVar(&o.slow, "slow", "", "pattern of the package's slow tests, which run if the others notice nothing")
 	flag.DurationVar(&o.slack, "slack", 20*time.Second, "how much longer than without a bug tests may take")
 	flag.Parse()
 	return o
@@ -68,6 +70,9 @@ func parse() options {
 // suites returns the tests to run, those of the package itself first.
 func (o options) suites() []*suite {
 	out := []*suite{{pkg: o.pkg}}
+	if o.slow != "" { // first without them: most bugs are noticed by a quick one
+		out = []*suite{{pkg: o.pkg, flags: []string{"-test.skip=" + o.slow}}, {pkg: o.pkg, flags: []string{"-test.run=" + o.slow}}}
+	}
 	for _, t := range o.then {
 		pkg, flags, _ := strings.Cut(t, ":")
 		out = append(out, &suite{pkg: pkg, flags: strings.Fields(flags)})
@@ -193,7 +198,7 @@ type suite struct {
 // prepare builds the binary and runs it without a bug.
 func (s *suite) prepare(o options, work, overlay string) error {
 	s.dir = filepath.Join(o.root, s.pkg)
-	s.bin = filepath.Join(work, strings.NewReplacer("/", "_", ".", "_").Replace(s.pkg)+strconv.Itoa(len(s.flags))+".test")
+	s.bin = filepath.Join(work, strings.NewReplacer("/", "_", ".", "_").Replace(s.pkg)+strconv.Itoa(len(strings.Join(s.flags, "")))+".test")
 	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", s.bin, s.pkg)
 	build.Dir = o.root
 	if out, err := build.CombinedOutput(); err != nil {
