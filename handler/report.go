@@ -145,9 +145,30 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 	}
 	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.ledger != nil {
 		j.ledger.view(func(s *rollout.State) { whereItStands(&n, s) })
+		r.noteRefusal(m, c, j, n.Reason)
 	}
 	r.log().Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
 	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw), r.in.Source, r.now)})
+}
+
+// maxRefusals bounds how many refusals a rollout's journal keeps: whoever may send
+// nonsense must not be able to fill it.
+const maxRefusals = 100
+
+// noteRefusal writes down that a control message is not followed, for whoever waits
+// for the answer by reading the journal. The event tells it to everybody else, so
+// a journal that does not take it changes nothing.
+func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *events.Reason) {
+	id := r.identity(m)
+	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		if s.Work == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Reason: why}}
+	})
+	if err != nil {
+		r.log().Warn("the refusal is not in the journal", "rollout", c.RolloutID, "error", err.Error())
+	}
 }
 
 // whereItStands fills in how far the rollout is that a refused command was for.

@@ -199,14 +199,25 @@ type Control struct {
 }
 
 // An Answer is what the function made of a control, a request or a release.
-// There is none for what it refused: that is told to the result topic alone.
+// What it refused is a RefusedError.
 type Answer struct {
 	Taken string    `json:"taken"` // the work that took it: rollout/ID or request/ID
 	At    time.Time `json:"at"`
 	Work  Work      `json:"work"` // as it stands now
 }
 
-// Answer waits until the journal shows that the function took the control. It
+// A RefusedError is the function's no to a control.
+type RefusedError struct{ Reason *events.Reason }
+
+func (e *RefusedError) Error() string {
+	if e.Reason == nil {
+		return "the function refuses it"
+	}
+	return fmt.Sprintf("the function refuses it (%s): %s", e.Reason.Code, e.Reason.Message)
+}
+
+// Answer waits until the journal shows that the function took the control, or
+// fails with a RefusedError. It
 // looks at once and then each time wait returns nil; wait's error ends it.
 func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Context) error) (Answer, error) {
 	f := Follow(from, Rollout, c.RolloutID)
@@ -219,6 +230,9 @@ func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Cont
 			return Answer{}, err
 		}
 		for _, r := range records {
+			if r.Kind == rollout.KindRefused && r.Message == "mns:"+c.MessageID {
+				return Answer{}, &RefusedError{r.Reason}
+			}
 			if r.Kind != rollout.KindControl {
 				continue
 			}

@@ -305,3 +305,15 @@ func TestFieldsThatAreNotKnownAreOverlooked(t *testing.T) {
 		t.Errorf("got %d records, %v", len(records), err)
 	}
 }
+
+// A control may be refused between our look and the function's.
+func TestARefusalIsAnAnswer(t *testing.T) {
+	s := stored(t, Rollout, "v1/office", append(underWay(),
+		rollout.Record{Kind: rollout.KindRefused, At: at, Action: "pause", Who: "ann", Message: "mns:other", Reason: &events.Reason{Code: events.CodeControlNotPossible, Message: "not this one"}},
+		rollout.Record{Kind: rollout.KindRefused, At: at, Action: "pause", Who: "ann", Message: "mns:m1", Reason: &events.Reason{Code: events.CodeControlNotPossible, Message: "it has ended"}})...)
+	c := Control{Control: events.Control{RolloutID: "v1/office", Action: "pause", By: "ann", Reason: "lunch"}, MessageID: "m1"}
+	_, err := c.Answer(t.Context(), s, func(context.Context) error { return errEnough })
+	if no, refused := errors.AsType[*RefusedError](err); !refused || no.Reason.Message != "it has ended" {
+		t.Errorf("got %v, want the refusal", err)
+	}
+}

@@ -44,6 +44,7 @@ const (
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
 	KindHalted     Kind = "halted"     // the rollout stopped by itself
 	KindControl    Kind = "control"    // somebody told the rollout something
+	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow
 	KindSuperseded Kind = "superseded" // a newer release took over
 	KindClosed     Kind = "closed"     // nothing is left to do
 )

@@ -253,13 +253,16 @@ type State struct {
 	UnpublishedNews []News
 	// Controls are the ids of the messages that told the rollout something.
 	Controls map[string]bool
+	// Refusals are the ids of messages that it does not follow, as far as they are
+	// written down.
+	Refusals map[string]bool
 
 	records int
 }
 
 // NewState returns the state of an empty journal.
 func NewState() *State {
-	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}}
+	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}}
 }
 
 // Open says whether there is a work and it is not closed.
@@ -372,6 +375,8 @@ func (s *State) apply(r *Record) {
 		s.tell(events.RolloutHalted, r, r.Reason, "")
 	case KindControl:
 		s.control(r)
+	case KindRefused:
+		s.Refusals[r.Message] = true
 	case KindSuperseded:
 		if s.Superseded == "" {
 			s.Superseded = r.Who
