@@ -416,7 +416,7 @@ func (w *world) checked(k *work, f *fleet.Fleet, before int) {
 // standing asks whether a rollout that stands still, because somebody said so or it
 // halted, still keeps people from desktops that it has not begun.
 func (w *world) standing(k *work) {
-	if !(k.paused || k.halted != "") || k.stopAt.IsZero() || time.Since(k.stopAt) < 2*time.Hour || !w.quietSince(k.stopAt) {
+	if !(k.paused || k.halted != "") || k.stopAt.IsZero() || time.Since(k.stopAt) < 30*time.Minute || !w.quietSince(k.stopAt) {
 		return
 	}
 	for _, id := range k.order {

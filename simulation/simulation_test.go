@@ -207,54 +207,6 @@ func TestNoKeptScheduleBreaksAPromise(t *testing.T) {
 	}
 }
 
-// TestOneSeedGivesOneTrace runs some schedules twice.
-func TestOneSeedGivesOneTrace(t *testing.T) {
-	n := number(t, "REGILD_SIMULATE_TWICE", 3)
-	for _, p := range profiles {
-		for seed := range uint64(n) {
-			first, second := simulate(t, draw(seed, p.name), nil).story(), simulate(t, draw(seed, p.name), nil).story()
-			if first != second {
-				at := 0
-				for at < min(len(first), len(second)) && first[at] == second[at] {
-					at++
-				}
-				from := max(0, at-2000)
-				t.Errorf("%s, seed %d, runs in two ways:\n%s\nand\n%s", p.name, seed, first[from:min(at+400, len(first))], second[from:min(at+400, len(second))])
-			}
-		}
-	}
-}
-
-// TestTheSchedulesReachWhatMatters makes sure that the schedules come to all that
-// the world can be told: a simulation in which nothing happens keeps every
-// promise.
-func TestTheSchedulesReachWhatMatters(t *testing.T) {
-	told := map[string]int{}
-	profile := map[string]bool{}
-	for seed := range uint64(plain()) {
-		s := draw(seed+1_000_000, "")
-		w := simulate(t, s, known(t))
-		profile[s.Profile] = true
-		for _, id := range w.told.order {
-			told[w.told.first[id].what()]++
-		}
-	}
-	t.Logf("told: %v", told)
-	if raceEnabled {
-		return // too few to reach everything
-	}
-	for _, p := range profiles {
-		if !profile[p.name] && p.weight > 0 {
-			t.Errorf("no schedule has the profile %s", p.name)
-		}
-	}
-	for _, what := range strings.Split(reached, "\n") {
-		if what = strings.TrimSpace(what); what != "" && told[what] == 0 {
-			t.Errorf("no schedule is told %q", what)
-		}
-	}
-}
-
 // reached is what some schedule of a thousand must be told.
 const reached = `
 	accepted Success
