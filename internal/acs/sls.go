@@ -95,4 +95,3 @@ func signLog(r *http.Request, keys access.Keys, now time.Time) {
 	_, _ = mac.Write([]byte(r.Method + "\n\n\n" + r.Header.Get("Date") + "\n" + signed + r.URL.Path))
 	r.Header.Set("Authorization", "LOG "+keys.ID+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }
-

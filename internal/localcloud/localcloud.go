@@ -204,7 +204,10 @@ func (c *Cloud) startServices(o Options) error {
 		Clock: c.Clock, Faults: c.Faults, Keys: []control.Keys{control.Keys(c.keys)},
 		AccountID: o.Function.AccountID, Region: o.Function.Region, MNS: c.MNS, OSS: c.OSS,
 	})
-	c.OSS.SetBucket(JournalBucket, oss.BucketSettings(o.State.OSS))
+	if !o.Empty {
+		c.OSS.SetBucket(JournalBucket, oss.BucketSettings{StorageClass: o.State.OSS.StorageClass,
+			Versioning: o.State.OSS.Versioning, RetentionDays: o.State.OSS.RetentionDays})
+	}
 	return nil
 }
 
