@@ -42,7 +42,7 @@ check: test browser rest
 .PHONY: check
 
 # What CI runs besides the tests.
-rest: format vet tidy generated lint preview package simulate fuzz chaos
+rest: format vet tidy generated lint preview ros package simulate fuzz chaos
 .PHONY: rest
 
 # Simulate several instances against the promise: SEED=7 runs one schedule and tells it; SCHEDULES=100000, or TIME=10m (default 1m) from ever new seeds.
@@ -135,6 +135,13 @@ preview: deploy/node_modules
 	env -i PATH="$$PATH" HOME="$(CURDIR)/target/serverless-devs" $(S) preview -o json --silent > target/preview.json
 	REGILD_PREVIEW="$(CURDIR)/target/preview.json" $(GO) test -count=1 ./deploy
 .PHONY: preview
+
+# Hold deploy/ros.yaml to the vendor's own description of its resource types, offline.
+ros: deploy/node_modules
+	@mkdir -p target
+	$(GO) run ./deploy/rosjson >target/ros.json
+	node deploy/ros.js target/ros.json target/ros
+.PHONY: ros
 
 # Build the zip that Function Compute runs: target/regild.zip, linux/amd64, static, the same bytes for the same sources.
 package:

@@ -30,6 +30,7 @@ type Stack struct {
 		OutputKey   string
 		OutputValue any
 	}
+	Parameters []struct{ ParameterKey, ParameterValue string }
 }
 
 // Output returns the value of an output, or "".

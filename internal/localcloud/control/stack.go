@@ -254,7 +254,12 @@ func (st *stack) describe() map[string]any {
 	for _, name := range sortedKeys(st.outputs) {
 		outputs = append(outputs, map[string]any{"OutputKey": name, "OutputValue": st.outputs[name]})
 	}
-	return map[string]any{"StackId": st.id, "StackName": st.name, "Status": st.status, "StatusReason": st.reason, "Outputs": outputs}
+	parameters := []any{}
+	for _, name := range sortedKeys(st.scope.values) {
+		parameters = append(parameters, map[string]any{"ParameterKey": name, "ParameterValue": fmt.Sprint(st.scope.values[name])})
+	}
+	return map[string]any{"StackId": st.id, "StackName": st.name, "Status": st.status, "StatusReason": st.reason,
+		"Outputs": outputs, "Parameters": parameters}
 }
 
 // advance does the next step of a stack.

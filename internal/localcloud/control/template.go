@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -16,8 +17,8 @@ import (
 type template struct {
 	Version    string `yaml:"ROSTemplateFormatVersion"`
 	Parameters map[string]struct {
-		Type          string
-		Default       any
+		Type          string `yaml:"Type"`
+		Default       any    `yaml:"Default"`
 		AllowedValues []any  `yaml:"AllowedValues"`
 		Pattern       string `yaml:"AllowedPattern"`
 	} `yaml:"Parameters"`
@@ -74,6 +75,13 @@ func (s *Server) scope(t *template, stackName string, given map[string]string) (
 		}
 		if v == nil {
 			return nil, no(400, "ParameterMissing", "The parameter "+name+" is missing.")
+		}
+		if text, ok := v.(string); ok && p.Type == "Number" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is not a number: %v", name, v))
+			}
+			v = n
 		}
 		if p.Pattern != "" {
 			if form, err := regexp.Compile("^(?:" + p.Pattern + ")$"); err != nil || !form.MatchString(fmt.Sprint(v)) {
