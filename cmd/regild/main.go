@@ -121,7 +121,7 @@ func rootCommand(w world) *cobra.Command {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
 	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w),
 		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), dashboardCommand(w), configCommand(w),
-		setupCommand(w), stopCommand(w), startCommand(w), versionCommand(w))
+		setupCommand(w), doctorCommand(w), stopCommand(w), startCommand(w), versionCommand(w))
 	root.SetHelpCommand(helpCommand(root))
 	cobra.EnableCommandSorting = false
 	narrow(root)

@@ -129,7 +129,7 @@ const officeFleet = `
 fleets:
   - name: office
     region: cn-hangzhou
-    images: ["win11-office*"]
+    images: ["win11-office"]
     select: {tags: {fleet: office}}
     requests: true
     strategy:

@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	openapi "github.com/alibabacloud-go/darabonba-openapi/v2/client"
@@ -72,6 +73,7 @@ type Client struct {
 	keys            func(context.Context) (access.Keys, error)
 	wire            *pace.Wire
 	reads, changes  pace.Caller
+	date            atomic.Pointer[time.Time] // of the last answer, by the service's clock
 }
 
 var regionForm = regexp.MustCompile(`^[a-z]{2}-[a-z0-9-]{2,40}$`)
@@ -144,8 +146,24 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 		if err != nil {
 			return "", sendFault(r.action, keys, err)
 		}
+		if at, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
+			c.date.Store(&at)
+		}
 		return judge(r.action, keys, answer, out)
 	})
+}
+
+// Time asks for the time by a service's clock, in whole seconds; zero if it does
+// not tell.
+func (c *Client) Time(ctx context.Context) (time.Time, error) {
+	c.date.Store(nil)
+	if _, err := c.Identity(ctx); err != nil {
+		return time.Time{}, err
+	}
+	if at := c.date.Load(); at != nil {
+		return *at, nil
+	}
+	return time.Time{}, nil
 }
 
 // exchange has the vendor's client build and sign a request, and sends it once.

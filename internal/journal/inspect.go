@@ -18,7 +18,6 @@ type Bucket struct {
 	Versioning   string // "", Enabled or Suspended
 	WORM         string // state of a retention policy; "" without one
 	Rules        []Rule
-	StorageClass string
 }
 
 // A Rule deletes objects by age.
@@ -55,7 +54,6 @@ func Inspect(ctx context.Context, rawURL string, o Options) (b Bucket, exists bo
 		b.Private = oss.ToString(info.ACL) == "private"
 		b.Blocked = info.BlockPublicAccess != nil && *info.BlockPublicAccess
 		b.Versioning = oss.ToString(info.Versioning)
-		b.StorageClass = oss.ToString(info.StorageClass)
 		return nil
 	})
 	switch {
