@@ -322,3 +322,21 @@ func TestSetupSaysInASentenceWhatIsWrong(t *testing.T) {
 	s.env["REGILD_REGION"] = "Hangzhou"
 	s.fails(`"Hangzhou" is not a region`, setupArgs...)
 }
+
+// Found wrong: check took the example, and a fleet that is wide open, without a word.
+func TestCheckRefusesTheExampleAndWarnsOfWhatIsWideOpen(t *testing.T) {
+	out, errs, code := runRegild(t, "check", "--deploy", "../../fleets.yaml")
+	if code != exitFailed || !strings.Contains(errs, "fleet office is the example's: put your own fleets in its place") {
+		t.Errorf("exit code %d, %s%s", code, out, errs)
+	}
+	open := filepath.Join(t.TempDir(), "fleets.yaml")
+	if err := os.WriteFile(open, []byte("fleets:\n  - {name: a, region: cn-hangzhou, images: ['*'], select: all}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"check", open}, {"check", "--deploy", open}} {
+		out, errs, code = runRegild(t, args...)
+		if code != 0 || !strings.Contains(out, "warning: fleet a: images matches every name") || !strings.Contains(out, "warning: fleet a: select: all") {
+			t.Errorf("%v: exit code %d, %s%s", args, code, out, errs)
+		}
+	}
+}

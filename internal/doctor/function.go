@@ -237,7 +237,7 @@ func (p *Patient) compare(documents map[string]string) (missing, more []string, 
 // needsExtras says whether a fleet uses what function-extras.json allows.
 func (p *Patient) needsExtras() bool {
 	for _, f := range p.Fleets {
-		if f.Strategy.Maintenance || f.Strategy.StopFirst || f.Strategy.Check.Command != "" {
+		if f.Strategy.Maintenance || f.Strategy.StopFirst || f.Strategy.Check.Command != "" || f.Rebuild.KeepSnapshots != "" {
 			return true
 		}
 	}
