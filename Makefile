@@ -5,11 +5,10 @@ GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
 S := deploy/node_modules/.bin/s
 FUZZTIME ?= 5s
+# What the function calls itself in its log.
+BUILD = $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
 # A race needs a C compiler to be found; Go itself says whether it has one.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
-# s.yaml would fall back to cn-hangzhou, and a kill switch that aims at another region is none.
-aimed = [ -n "$${REGILD_REGION:-}" ] || { echo 'set REGILD_REGION to the region of the function (docs/runbook.md, "Stop everything")'; exit 1; }
-TRIGGERS = $(shell sed -n 's/^ *- triggerName: *//p' s.yaml)
 
 # Print every target and what it is for.
 help:
@@ -43,7 +42,7 @@ check: test browser rest
 .PHONY: check
 
 # What CI runs besides the tests.
-rest: format vet tidy generated lint preview package simulate fuzz chaos
+rest: format vet tidy generated lint preview ros package simulate fuzz chaos
 .PHONY: rest
 
 # Simulate several instances against the promise: SEED=7 runs one schedule and tells it; SCHEDULES=100000, or TIME=10m (default 1m) from ever new seeds.
@@ -137,31 +136,47 @@ preview: deploy/node_modules
 	REGILD_PREVIEW="$(CURDIR)/target/preview.json" $(GO) test -count=1 ./deploy
 .PHONY: preview
 
+# Hold deploy/ros.yaml to the vendor's own description of its resource types, offline.
+ros: deploy/node_modules
+	@mkdir -p target
+	$(GO) run ./deploy/rosjson >target/ros.json
+	node deploy/ros.js target/ros.json target/ros
+.PHONY: ros
+
 # Build the zip that Function Compute runs: target/regild.zip, linux/amd64, static, the same bytes for the same sources.
 package:
-	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o target/linux-amd64/main .
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.build=$(BUILD)' -o target/linux-amd64/main .
 	$(GO) run ./deploy/pack -o target/regild.zip target/linux-amd64/main $(wildcard fleets.yaml)
 .PHONY: package
 
-# Deploy with Serverless Devs, every trigger by name (s.yaml, "Triggers"): ALIAS=name picks the credential, default is default.
-deploy: package deploy/node_modules
-	@[ -n "$${REGILD_ACCOUNT:-}" ] || { echo 'set REGILD_ACCOUNT to the account id (docs/deployment.md)'; exit 1; }
-	@[ -n "$${REGILD_FLEETS:-}" ] || [ -e fleets.yaml ] || ! grep -q '^ *REGILD_FLEETS:' s.yaml || { echo 'the function would look for fleets.yaml, and there is none to deploy'; exit 1; }
-	$(S) deploy -a '$(or $(ALIAS),default)' --assume-yes
-	for trigger in $(TRIGGERS); do $(S) deploy -a '$(or $(ALIAS),default)' --assume-yes --trigger "$$trigger" || exit 1; done
+# Make or update everything around the function (deploy/ros.yaml) and write regild.env: ARGS='--dry-run' shows what would change.
+setup: bin/regild
+	bin/regild setup $(ARGS)
+.PHONY: setup
+
+# Deploy with Serverless Devs, every trigger by name (s.yaml, "Triggers"). A stopped function stays stopped, unless START=1.
+deploy: package deploy/node_modules bin/regild
+	S='$(S)' REGILD='bin/regild' ALIAS='$(ALIAS)' START='$(START)' deploy/deploy.sh
 .PHONY: deploy
 
 # Turn away every invocation of the function in REGILD_REGION, at once (the kill switch); `make start` lets them in again.
-stop: deploy/node_modules
-	@$(aimed)
-	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency 0
+stop: bin/regild
+	bin/regild stop
 .PHONY: stop
 
 # Let invocations in again, as many at once as s.yaml says.
-start: deploy/node_modules
-	@$(aimed)
-	$(S) concurrency put -a '$(or $(ALIAS),default)' --reserved-concurrency "$$(sed -n 's/^ *reservedConcurrency: *//p' s.yaml)"
+start: bin/regild
+	bin/regild start
 .PHONY: start
+
+# Look whether the account is set up right: ARGS='--probe' also sends a dry run through it.
+doctor: bin/regild
+	bin/regild doctor $(ARGS)
+.PHONY: doctor
+
+# Not built anew when it is there: the kill switch must not wait for a compiler. `make build` does.
+bin/regild:
+	$(GO) build -trimpath -o bin/regild ./cmd/regild
 
 # Remove what was built and installed here.
 clean:

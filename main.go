@@ -29,6 +29,9 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
+// build names the build in every line of the log. `make package` fills it in.
+var build = "(devel)"
+
 func main() {
 	f := newFunction(os.LookupEnv)
 	fc.RegisterInitializerFunction(f.initialize)
@@ -55,7 +58,7 @@ type function struct {
 func newFunction(lookup func(string) (string, bool)) *function {
 	f := &function{lookup: lookup}
 	f.conf, f.fault = config.Load(lookup)
-	f.log = newLogger(os.Stdout, f.conf.LogLevel)
+	f.log = newLogger(os.Stdout, f.conf.LogLevel).With("build", build)
 	if f.fault == nil && f.conf.Fleets != "" {
 		data, err := os.ReadFile(f.conf.Fleets)
 		if err == nil {

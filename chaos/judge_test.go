@@ -267,7 +267,7 @@ func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 			w.breaksLocked("%s: wave %d after wave %d", k.id, r.Wave, last.N)
 		case last.EndedAt.IsZero():
 			w.breaksLocked("%s: wave %d before wave %d has ended", k.id, r.Wave, last.N)
-		case last.N < s.Planned && f.Strategy.Approval.After(last.N) && last.Approved == "":
+		case last.N < s.Planned && f.Strategy.Approval.After(last.N, false) && last.Approved == "":
 			w.breaksLocked("%s: wave %d without approval after wave %d", k.id, r.Wave, last.N)
 		case last.N < s.Planned && r.At.Before(last.EndedAt.Add(f.Strategy.Soak)):
 			w.breaksLocked("%s: wave %d while wave %d soaks", k.id, r.Wave, last.N)

@@ -34,9 +34,10 @@ func (s *stringOrList) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*[]string)(s))
 }
 
-// withoutResource are the actions that RAM cannot confine to a resource: every ECD action, EventBridge's, and the making of
+// withoutResource are the actions that RAM cannot confine to a resource: every ECD action, EventBridge's, some of Function
+// Compute's (its pages say "all resources"), and the making of
 // service-linked roles. Only these may name the resource `*`.
-var withoutResource = regexp.MustCompile(`^(ecd|eventbridge):|^ram:CreateServiceLinkedRole$`)
+var withoutResource = regexp.MustCompile(`^(ecd|eventbridge|cms):|^ros:(ListStacks|ValidateTemplate)$|^ram:(Create|Check)ServiceLinkedRole(Existence)?$|^fc:(Get|Put)ConcurrencyConfig$|^fc:GetTempBucketToken$`)
 
 func TestPoliciesAreExactAboutActionsAndResources(t *testing.T) {
 	files, err := filepath.Glob("../docs/ram/*.json")

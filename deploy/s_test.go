@@ -221,8 +221,8 @@ func TestNoActionsRunOnDeployment(t *testing.T) {
 	if err := loader.Load(&file); err != nil {
 		t.Fatalf("s.yaml has keys beyond edition, name, access, vars, resources.component and resources.props: %v", err)
 	}
-	if file.Edition != "3.0.0" || file.Resources["regild"].Component != "fc3" || len(file.Resources) != 1 {
-		t.Errorf("got edition %s and resources %v, want 3.0.0 and one fc3", file.Edition, file.Resources)
+	if file.Edition != "3.0.0" || file.Resources["regild"].Component != "fc3@0.1.22" || len(file.Resources) != 1 {
+		t.Errorf("got edition %s and resources %v, want 3.0.0 and one fc3, pinned", file.Edition, file.Resources)
 	}
 }
 

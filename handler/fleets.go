@@ -194,6 +194,7 @@ func (r *run) openRollout(m asked, w rollout.Work) error {
 		r.refuseMessage(m.Message, events.CodeRequestIdReused, fmt.Sprintf("release %s was published before with another image; give every release an id of its own", w.ReleaseID))
 		return nil
 	}
+	w.First = e.First
 	j, fresh := r.add(kindRollout, w.ID)
 	if fresh {
 		j.message = m.Message
@@ -227,6 +228,9 @@ func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, 
 		if refusal := log.MayFollow(w, image, ended); refusal != nil {
 			return e, refusal, nil
 		}
+		if e.First, err = r.first(log, w); err != nil {
+			return e, nil, err
+		}
 		entered := e.Entered()
 		entered.By = r.in.RequestID
 		line, err := rollout.Encode([]rollout.Record{entered})
@@ -238,6 +242,27 @@ func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, 
 		}
 	}
 	return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, journal.ErrMoved)
+}
+
+// first says whether no rollout of a fleet has gone further than its canary yet.
+// What takes back is never the first.
+func (r *run) first(log rollout.FleetLog, w rollout.Work) (first bool, err error) {
+	if w.Undoes != "" {
+		return false, nil
+	}
+	for _, last := range slices.Backward(log) {
+		if last.Undoes != "" {
+			continue
+		}
+		if !last.First {
+			return false, nil
+		}
+		err = r.peek(kindRollout, last.ID, func(s *rollout.State) {
+			first = len(s.Waves) < 2 && !(s.Closed && s.Planned == 1)
+		})
+		return first, err
+	}
+	return true, nil
 }
 
 // ended says whether nothing is left to do for a rollout. What has ended does not

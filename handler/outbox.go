@@ -244,10 +244,10 @@ func (o *outbox) settleOne(i item, err error) {
 	}
 	o.counts.published(i.event)
 	if s := i.said; s.DesktopID != "" {
-		log.Info("outcome", "request_id", s.RequestID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
-			"image_id", s.ImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
+		log.Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
+			"image_id", s.ImageID, "previous_image_id", s.PreviousImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
 	} else {
-		log.Info("published", "type", i.event.Type, "id", i.event.ID)
+		log.Info("published", append([]any{"type", i.event.Type, "id", i.event.ID}, newsOf(i.event)...)...)
 	}
 	if i.job == nil {
 		return
@@ -264,6 +264,19 @@ func (o *outbox) settleOne(i item, err error) {
 		o.write(i.job, t)
 		o.mu.Lock()
 	}
+}
+
+// newsOf returns the rollout that an event tells of, and the reason that it gives.
+func newsOf(e events.Event) []any {
+	n, ok := e.Data.(events.Rollout)
+	if !ok {
+		return nil
+	}
+	attrs := []any{"rollout", n.RolloutID}
+	if n.Reason != nil {
+		attrs = append(attrs, "code", n.Reason.Code, "reason", n.Reason.Message)
+	}
+	return attrs
 }
 
 // write notes in the journal what MNS took. If that fails it is told again, and

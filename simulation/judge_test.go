@@ -377,7 +377,7 @@ func (w *world) approved(k *work, f *fleet.Fleet, id string) {
 	ends := f.Strategy.WaveEnds(k.size, f.Strategy.Canary.Size(k.size, 0))
 	gates := map[int]bool{}
 	for n, end := range ends[:len(ends)-1] {
-		if f.Strategy.Approval.After(n+1) && end <= at && end < k.size {
+		if f.Strategy.Approval.After(n+1, false) && end <= at && end < k.size {
 			gates[end] = true
 		}
 	}

@@ -27,6 +27,7 @@ func checkCommand(w world) *cobra.Command {
 	c.Flags().IntVar(&f.size, "desktops", 100, "show the waves of a fleet of this `size`")
 	c.Flags().Var(&f.at, "at", "explain the windows as of this `time` (RFC 3339); by default now")
 	c.Flags().BoolVar(&f.live, "live", false, "ask the real ECD who is in each fleet today; it is only read")
+	c.Flags().BoolVar(&f.deploy, "deploy", false, "say less, and fail if a fleet is one of the example's")
 	f.out.define(c)
 	c.RunE = func(c *cobra.Command, args []string) error { return runCheck(c.Context(), s, &f, args) }
 	return c
@@ -37,6 +38,8 @@ type checkFlags struct {
 	at   moment
 	live bool
 	out  output
+
+	deploy bool
 }
 
 const checkHelp = `
@@ -44,6 +47,7 @@ Reads a fleets.yaml (by default that of the settings, or the one in this
 directory) as the function would and says what it means: who follows which image,
 how a release goes over a fleet of a given size, and when rebuilds may begin. If
 the file is at fault it names every fault with its line and column, and exits 1.
+It warns of what is wide open.
 
 With --live it asks the real Elastic Desktop Service, which it only reads: how
 many desktops are in each fleet today, on which image they are, who is in no
@@ -91,6 +95,9 @@ func runCheck(ctx context.Context, s *seat, f *checkFlags, args []string) error 
 	if err != nil {
 		return err
 	}
+	if f.deploy {
+		return checkDeploy(s.w, path, fleets)
+	}
 	doc := checkDoc{Path: path, Fleets: []checkedFleet{}}
 	for _, x := range fleets {
 		doc.Fleets = append(doc.Fleets, checked(x, f.size, -1, f.at.or(time.Now())))
@@ -103,6 +110,22 @@ func runCheck(ctx context.Context, s *seat, f *checkFlags, args []string) error 
 		}
 	}
 	return f.out.show(s.w, doc, doc.lines)
+}
+
+// checkDeploy refuses the example's fleets, and warns of what is wide open.
+func checkDeploy(w world, path string, fleets fleet.Fleets) error {
+	for _, f := range fleets {
+		if f.FromExample() {
+			return fmt.Errorf("%s: fleet %s is the example's: put your own fleets in its place before you deploy", path, f.Name)
+		}
+	}
+	say(w.out, "%s: %s, no fault\n", path, count(len(fleets), "fleet"))
+	for _, f := range fleets {
+		for _, text := range f.Warnings() {
+			say(w.out, "warning: fleet %s: %s\n", f.Name, text)
+		}
+	}
+	return nil
 }
 
 // checked says what a fleet of a size means.
@@ -159,6 +182,9 @@ func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleet
 func (d checkDoc) lines() []string {
 	out := []string{fmt.Sprintf("%s: %s, no fault", d.Path, count(len(d.Fleets), "fleet"))}
 	for _, x := range d.Fleets {
+		for _, text := range x.fleet.Warnings() {
+			out = append(out, "warning: fleet "+x.fleet.Name+": "+text)
+		}
 		lines := explain(x.fleet, max(x.Desktops, 1), x.tagged, x.at)
 		if x.Live {
 			lines = append(lines, "  "+pad("today", 14)+" "+count(x.Desktops, "desktop"))
@@ -328,8 +354,12 @@ func explainWaves(s fleet.Strategy, n, tagged int) []string {
 		if end > had {
 			text += fmt.Sprintf("; halts when more than %d fail", min(s.AllowedFailuresInWave(i+1, end-had), s.AllowedFailures(n)))
 		}
-		if i < len(ends)-1 && s.Approval.After(i+1) {
+		switch {
+		case i == len(ends)-1:
+		case s.Approval.After(i+1, false):
 			text += "; then somebody has to approve"
+		case s.Approval.After(i+1, true):
+			text += "; then somebody has to approve the fleet's first rollout"
 		}
 		out = append(out, "  "+pad(label, 14)+" "+text)
 		had = end

@@ -120,7 +120,8 @@ func rootCommand(w world) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", helpWidth)))
 	root.AddCommand(localCommand(w), checkCommand(w), planCommand(w), sendCommand(w), statusCommand(w), reportCommand(w),
-		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), dashboardCommand(w), configCommand(w), versionCommand(w))
+		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), dashboardCommand(w), configCommand(w),
+		setupCommand(w), doctorCommand(w), stopCommand(w), startCommand(w), versionCommand(w))
 	root.SetHelpCommand(helpCommand(root))
 	cobra.EnableCommandSorting = false
 	narrow(root)

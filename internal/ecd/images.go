@@ -3,6 +3,7 @@ package ecd
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,6 +59,16 @@ func (c *Client) ImagesNamed(ctx context.Context, region, name string) ([]deskto
 		return strings.Compare(a.ID, b.ID)
 	})
 	return out, nil
+}
+
+// AllImages returns the images of a region, in the order of their ids. Source:
+// DescribeImages.
+func (c *Client) AllImages(ctx context.Context, region string) ([]desktop.Image, error) {
+	found, err := c.listImages(ctx, region, sdk.DescribeImagesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the images of %s: %w", region, err)
+	}
+	return inOrder(slices.Sorted(maps.Keys(found)), found), nil
 }
 
 type describedImages struct {

@@ -137,7 +137,7 @@ func TestSchemaAndParserAgreeOnEachKey(t *testing.T) {
 		"maxUnavailable: 0": bad, "maxFailures: 0": good, `maxFailures: "0%"`: good, "maxFailuresPerWave: 0": good,
 		"soak: 0": good, `soak: "0"`: good, "soak: 1d1h1m1s": good, "soak: 1.5h": good, "soak: 5": bad, "soak: -1m": bad,
 		"soak: 1h1d": bad, "soak: 1w": bad, "soak: d": bad, "soak: .5h": bad, `soak: ""`: bad, "soak: 100ms": good,
-		"approval: none": good, "approval: canary": good, "approval: every": good, "approval: all": bad,
+		"approval: first": good, "approval: none": good, "approval: canary": good, "approval: every": good, "approval: all": bad,
 		"approval: [1]": good, "approval: []": bad, "approval: [0]": bad, "approval: [52]": bad,
 		"check: {kind: RunBatScript}": bad, "check: {timeout: 1m}": bad, "check: {command: x, kind: RunBatScript}": good,
 		"check: {command: x, kind: Bash}": bad, `check: {command: ""}`: bad, "check: {}": bad,
@@ -287,7 +287,7 @@ func TestDefaultsInTheSchemaAreTheDefaults(t *testing.T) {
 
 func TestEveryFieldCanBeWritten(t *testing.T) {
 	f := parse(t, "testdata/valid/everything.yaml")[0]
-	f.Strategy.Approval.Every = true // another way to write the same key
+	f.Strategy.Approval.Every, f.Strategy.Approval.First = true, true // other ways to write the same key
 	for i, w := range f.Strategy.Waves {
 		if w.Count > 0 {
 			f.Strategy.Waves[i].Percent = 1

@@ -164,7 +164,8 @@ func TestLimitsOfTheDefaultStrategy(t *testing.T) {
 
 func TestApprovalAndCanaryAnswerByWaveAndTag(t *testing.T) {
 	a := parse(t, "testdata/valid/everything.yaml")[0].Strategy
-	if !a.Approval.After(1) || a.Approval.After(2) || !a.Approval.After(3) || !(fleet.Approval{Every: true}).After(7) || (fleet.Approval{}).After(1) {
+	if !a.Approval.After(1, false) || a.Approval.After(2, true) || !a.Approval.After(3, false) || !(fleet.Approval{Every: true}).After(7, false) || (fleet.Approval{}).After(1, true) ||
+		!fleet.Default().Approval.After(1, true) || fleet.Default().Approval.After(1, false) || fleet.Default().Approval.After(2, true) {
 		t.Errorf("got approvals %+v, want them after 1 and 3", a.Approval)
 	}
 	if !a.Canary.Chosen(desktop.Desktop{Tags: tags("ring", "canary")}) || a.Canary.Chosen(desktop.Desktop{}) || fleet.Default().Canary.Chosen(desktop.Desktop{}) {

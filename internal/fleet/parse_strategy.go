@@ -128,7 +128,9 @@ func (r *reader) ordered(c Canary, waves []Share, at map[string]value) []Share {
 // approval reads a word or a list of wave numbers.
 func (r *reader) approval(v value) Approval {
 	if v.node.Kind != yaml.SequenceNode {
-		switch r.oneOf(v, "none", "canary", "every") {
+		switch r.oneOf(v, "first", "none", "canary", "every") {
+		case "first":
+			return Approval{First: true}
 		case "canary":
 			return Approval{Waves: []int{1}}
 		case "every":

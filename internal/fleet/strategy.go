@@ -28,7 +28,8 @@ type Strategy struct {
 	// Soak is how long to wait after a wave was checked before the next begins.
 	// Default 30m, at most 30d.
 	Soak time.Duration
-	// Approval says after which waves somebody must say go on. Default: none.
+	// Approval says after which waves somebody must say go on. Default: after the
+	// canary of the fleet's first rollout.
 	Approval Approval
 	Check    Check
 	// Windows are when a rebuild may begin and must be expected to end. None:
@@ -64,6 +65,7 @@ func Default() Strategy {
 		MaxFailures:        Share{Percent: 5},
 		MaxFailuresPerWave: Share{Percent: 10},
 		Soak:               30 * time.Minute,
+		Approval:           Approval{First: true},
 		Check:              Check{Stable: 5 * time.Minute, Kind: PowerShell, Timeout: time.Minute},
 		Sessions:           Sessions{Policy: Wait, Deadline: 24 * time.Hour, After: Skip},
 		Expected:           15 * time.Minute,
@@ -137,16 +139,20 @@ func (s Strategy) AllowedFailuresInWave(wave, size int) int {
 }
 
 // An Approval says after which waves a rollout waits until it is told to go on.
-// The zero Approval waits for nobody. In YAML it is none, canary, every, or a
-// list of wave numbers: 1 is the canary, 2 the first of waves.
+// The zero Approval waits for nobody. In YAML it is first, none, canary, every,
+// or a list of wave numbers: 1 is the canary, 2 the first of waves.
 type Approval struct {
+	First bool // after the canary, as long as no rollout of the fleet has gone further
 	Every bool
 	Waves []int // ascending
 }
 
 // After says whether an approval is needed between the wave and the next one.
+// first says that no rollout of the fleet has gone further than its canary yet.
 // There is no next one after the last wave: do not ask then.
-func (a Approval) After(wave int) bool { return a.Every || slices.Contains(a.Waves, wave) }
+func (a Approval) After(wave int, first bool) bool {
+	return a.Every || a.First && first && wave == 1 || slices.Contains(a.Waves, wave)
+}
 
 // A Check is what a wave must pass before it counts as good.
 type Check struct {

@@ -3,7 +3,7 @@
 // so that the real function runs against them with the vendors' own SDKs.
 //
 // The pieces are packages beside this one: fc runs the function's binary, ecd,
-// mns and oss are the services, bridge is the trigger between a queue and the
+// mns and oss are the services, control is how an account is set up, bridge is the trigger between a queue and the
 // function, clock is the time that all of them share, and fault makes them
 // misbehave. Start puts them together from a State, which is what a file
 // declares: desktops, images, queues, topics, faults and the clock.
@@ -57,6 +57,7 @@ import (
 
 	"github.com/regild/regild/internal/localcloud/bridge"
 	"github.com/regild/regild/internal/localcloud/clock"
+	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
@@ -103,6 +104,9 @@ type Options struct {
 	// Journal is the function's REGILD_JOURNAL; default a prefix in this cloud's
 	// OSS; NoJournal for none.
 	Journal string
+	// Empty leaves out the queues, topics and buckets that every local cloud has
+	// otherwise, as in an account that nobody has set up.
+	Empty bool
 	// Env overrides or adds to the settings that Env returns, NAME=value each.
 	Env []string
 
@@ -112,7 +116,7 @@ type Options struct {
 // Addresses are where the cloud listens; each default is a free port of
 // 127.0.0.1.
 type Addresses struct {
-	ECD, MNS, OSS, Admin string
+	ECD, MNS, OSS, Control, Admin string
 }
 
 // A Cloud is a running local cloud. All methods may be called at once from
@@ -125,9 +129,11 @@ type Cloud struct {
 	OSS    *oss.Server
 	FC     *fc.Host       // nil without a function
 	Bridge *bridge.Stream // from RequestQueue to the function; nil without one
+	// Control are the APIs by which an account is set up and looked at.
+	Control *control.Server
 
 	// URLs of the services: http://127.0.0.1:PORT.
-	ECDURL, MNSURL, OSSURL, AdminURL string
+	ECDURL, MNSURL, OSSURL, ControlURL, AdminURL string
 
 	env       []string
 	keys      fc.Keys
@@ -184,12 +190,24 @@ func (c *Cloud) startServices(o Options) error {
 		AccountID: o.Function.AccountID, RegionID: o.Function.Region,
 		Duplicate: o.State.MNS.Duplicate, Unordered: o.State.MNS.Unordered, Seed: o.State.MNS.Seed,
 	})
-	o.State.fill(c.MNS)
+	buckets := []string{JournalBucket}
+	if o.Empty {
+		buckets = nil
+	} else {
+		o.State.fill(c.MNS)
+	}
 	c.OSS = oss.New(oss.Options{
 		Clock: c.Clock, Faults: c.Faults, Keys: []oss.Keys{oss.Keys(c.keys)},
-		Buckets: []string{JournalBucket}, Region: o.Function.Region,
+		Buckets: buckets, Region: o.Function.Region,
 	})
-	c.OSS.SetBucket(JournalBucket, oss.BucketSettings(o.State.OSS))
+	c.Control = control.New(control.Options{
+		Clock: c.Clock, Faults: c.Faults, Keys: []control.Keys{control.Keys(c.keys)},
+		AccountID: o.Function.AccountID, Region: o.Function.Region, MNS: c.MNS, OSS: c.OSS,
+	})
+	if !o.Empty {
+		c.OSS.SetBucket(JournalBucket, oss.BucketSettings{StorageClass: o.State.OSS.StorageClass,
+			Versioning: o.State.OSS.Versioning, RetentionDays: o.State.OSS.RetentionDays})
+	}
 	return nil
 }
 
@@ -202,6 +220,7 @@ func (c *Cloud) listen(at Addresses) error {
 		{"ECD", at.ECD, c.ECD.Handler(), &c.ECDURL},
 		{"MNS", at.MNS, c.MNS.Handler(), &c.MNSURL},
 		{"OSS", at.OSS, c.OSS.Handler(), &c.OSSURL},
+		{"control", at.Control, c.Control.Handler(), &c.ControlURL},
 		{"admin", at.Admin, c.admin(), &c.AdminURL},
 	} {
 		if s.address == "" {

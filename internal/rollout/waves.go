@@ -205,7 +205,7 @@ func (d *decider) advance(f *fleet.Fleet, busy int) {
 // them is wanted all the same.
 func (d *decider) mayLeave(f *fleet.Fleet, w *Wave, next int) bool {
 	for n := w.N; n < next; n++ {
-		if f.Strategy.Approval.After(n) && w.Approved == "" {
+		if f.Strategy.Approval.After(n, d.s.Work.First) && w.Approved == "" {
 			d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
 			return false
 		}

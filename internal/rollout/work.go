@@ -30,6 +30,9 @@ type Work struct {
 	ReleaseID string    `json:"releaseId,omitempty"`
 	ImageName string    `json:"imageName,omitempty"`
 	ImageMade time.Time `json:"imageMade,omitzero"` // when the image was created
+	// First says that no rollout of the fleet had gone further than its canary
+	// when this one was entered.
+	First bool `json:"first,omitempty"`
 	// Of a rollback: the rollout that it undoes, and the desktops that go back to
 	// each image. ImageID is then the image that they leave.
 	Undoes string              `json:"undoes,omitempty"`
@@ -97,7 +100,7 @@ func (w Work) Same(o Work) bool {
 // are two different wishes under one name. What differs between deliveries of
 // the same wish (who relayed it, what ECD said of the image) does not count.
 func (w Work) Digest() string {
-	w.By, w.Why, w.ImageName, w.ImageMade = "", "", "", time.Time{}
+	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
 	data, err := json.Marshal(w)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)

@@ -1,6 +1,7 @@
 package oss
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/xml"
 	"net/http"
@@ -112,18 +113,20 @@ func (s *Server) bucketStat(w http.ResponseWriter, _ *http.Request, b *bucket, _
 	return answerXML(w, stat)
 }
 
-// private is the ACL of every bucket.
+// private is a bucket's ACL.
 type private struct {
 	Grant string
 }
 
+func (b *bucket) acl() string { return cmp.Or(b.settings.ACL, "private") }
+
 // bucketACL is GetBucketAcl.
-func (s *Server) bucketACL(w http.ResponseWriter, _ *http.Request, _ *bucket, _ place, _ []byte) *apiError {
+func (s *Server) bucketACL(w http.ResponseWriter, _ *http.Request, b *bucket, _ place, _ []byte) *apiError {
 	return answerXML(w, struct {
 		XMLName           xml.Name `xml:"AccessControlPolicy"`
 		Owner             ownerXML
 		AccessControlList private
-	}{Owner: ownerXML{account, account}, AccessControlList: private{"private"}})
+	}{Owner: ownerXML{account, account}, AccessControlList: private{b.acl()}})
 }
 
 // bucketInfo is GetBucketInfo.
@@ -149,7 +152,7 @@ func (s *Server) bucketInfo(w http.ResponseWriter, _ *http.Request, b *bucket, p
 	bk.bucketXML = s.bucketXML(p.bucket)
 	bk.Owner = &ownerXML{account, account}
 	bk.AccessMonitor, bk.CrossRegionReplication, bk.TransferAcceleration = "Disabled", "Disabled", "Disabled"
-	bk.AccessControlList, bk.BlockPublicAccess = private{"private"}, true
+	bk.AccessControlList, bk.BlockPublicAccess = private{b.acl()}, !b.settings.Public
 	bk.DataRedundancyType, bk.ResourceGroupID = "LRS", "rg-acfmx000000001"
 	bk.ServerSideEncryptionRule, bk.Versioning = rule{"None"}, b.versioning
 	return answerXML(w, info)

@@ -80,6 +80,7 @@ type bucket struct {
 	versioning string               // "", Enabled or Suspended
 	class      string               // what objects are stored as unless they say otherwise
 	worm       *worm                // retention policy; nil: none
+	settings   BucketSettings       // of which the three above are left out
 }
 
 func (s *Server) newBucket() *bucket {
@@ -147,6 +148,11 @@ type BucketSettings struct {
 	StorageClass  string // "": Standard; also IA, Archive, ColdArchive, DeepColdArchive
 	Versioning    string // "", Enabled or Suspended
 	RetentionDays int    // of a locked retention policy (WORM); 0: none
+
+	// These are shown and not obeyed.
+	ACL       string // "": private; also public-read and public-read-write
+	Public    bool   // public access is not blocked
+	Lifecycle []LifecycleRule
 }
 
 // SetBucket makes a bucket if need be, and gives it settings. Objects that it
@@ -156,7 +162,8 @@ func (s *Server) SetBucket(name string, o BucketSettings) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.buckets[name]
-	b.class, b.versioning, b.worm = o.StorageClass, o.Versioning, nil
+	b.class, b.versioning, b.worm, b.settings = o.StorageClass, o.Versioning, nil, o
+	b.settings.Lifecycle = slices.Clone(o.Lifecycle)
 	if b.class == "" {
 		b.class = standard
 	}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/envfile"
+)
+
+// accountFlags say which account and region a command works on. What is not
+// given comes from the environment, then from regild.env.
+type accountFlags struct{ file, region, account, endpoint string }
+
+func (f *accountFlags) define(fs *pflag.FlagSet) {
+	fs.StringVar(&f.file, "env-file", envfile.Default, "read names from this `file`, which regild setup writes")
+	fs.StringVar(&f.region, "region", "", "the `region` of the function; by default REGILD_REGION")
+	fs.StringVar(&f.account, "account", "", "the account's `id`; by default REGILD_ACCOUNT, or the credentials' own")
+	fs.StringVar(&f.endpoint, "endpoint", "", "reach every control API at this `URL`, such as a local cloud's")
+}
+
+// open returns a client for the account, and a lookup in environment and file.
+func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), error) {
+	file, err := envfile.Read(f.file)
+	if err != nil {
+		return nil, nil, err
+	}
+	lookup := envfile.Over(file, w.lookup)
+	get := func(name string) string { v, _ := lookup(name); return v }
+	f.region = cmp.Or(f.region, get("REGILD_REGION"))
+	f.account = cmp.Or(f.account, get("REGILD_ACCOUNT"))
+	if f.region == "" {
+		return nil, nil, usageError{fmt.Errorf("no region: give --region, or set REGILD_REGION, or run where %s is", f.file)}
+	}
+	client, err := acs.New(acs.Config{Region: f.region, AccountID: f.account, Endpoint: f.endpoint,
+		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
+	return client, lookup, err
+}
+
+// known fills in the account, from the credentials if nothing else names it.
+func (f *accountFlags) known(ctx context.Context, client *acs.Client) error {
+	if f.account == "" {
+		who, err := client.Identity(ctx)
+		if err != nil {
+			return errors.New(acs.Sentence(err))
+		}
+		f.account = who.AccountID
+		client.SetAccount(f.account)
+	}
+	return nil
+}
+
+// ready returns a client that knows its account.
+func (f *accountFlags) ready(ctx context.Context, w world) (*acs.Client, error) {
+	client, _, err := f.open(w)
+	if err != nil {
+		return nil, err
+	}
+	return client, f.known(ctx, client)
+}

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/internal/doctor"
+	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/localcloud/control"
+	"github.com/regild/regild/internal/localcloud/fault"
+	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/localcloud/oss"
+)
+
+const testBucket, testProject = "regild-journal-1234567890123456-cn-hangzhou", "regild-1234567890123456-cn-hangzhou"
+
+// healthySite is set up and deployed as it should be.
+func healthySite(t *testing.T) *site {
+	t.Helper()
+	s := newSite(t)
+	s.must("Next: make deploy", append(setupArgs, "--set", "ContactGroup=oncall")...)
+	s.write("fleets.yaml", officeFleet)
+	s.write("regild.zip", "the zip")
+	file, err := envfile.Read(s.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, err := checksum(strings.TrimSuffix(s.file, "regild.env") + "regild.zip")
+	if err != nil || sum == "" {
+		t.Fatal(sum, err)
+	}
+	ten := 10
+	s.cloud.Control.Change(func(a *control.Account) {
+		a.Functions["regild"] = &control.Function{
+			Runtime: "go1", Handler: "main", Role: "acs:ram::1234567890123456:role/regild-function", Timeout: 280, CodeChecksum: sum, Concurrency: &ten,
+			Env:       map[string]string{"REGILD_RESULT_TOPIC": file["REGILD_RESULT_TOPIC"], "REGILD_REQUEST_QUEUE": file["REGILD_REQUEST_QUEUE"], "REGILD_JOURNAL": file["REGILD_JOURNAL"]},
+			OnFailure: "acs:mns:cn-hangzhou::/topics/regild-failures/messages",
+			Triggers: map[string]control.Trigger{
+				"topic": {Type: "mns_topic", Config: `{}`}, "sweep": {Type: "timer", Config: `{"enable": true}`},
+				"queue": {Type: "eventbridge", Config: `{"triggerEnable": true}`}, "image": {Type: "eventbridge", Config: `{"triggerEnable": false}`},
+			},
+		}
+		for _, name := range []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS"} {
+			a.ServiceLinked[name] = true
+		}
+	})
+	return s
+}
+
+// examine runs the doctor and returns its findings and its exit code.
+func (s *site) examine(args ...string) (findings []doctor.Finding, code int) {
+	s.t.Helper()
+	dir := strings.TrimSuffix(s.file, "regild.env")
+	out, code := s.regild(append([]string{"doctor", "--json", "--fleets", dir + "fleets.yaml", "--zip", dir + "regild.zip"}, args...)...)
+	end := strings.LastIndex(out, "}")
+	var v struct{ Findings []doctor.Finding }
+	if end < 0 || json.Unmarshal([]byte(out[:end+1]), &v) != nil {
+		s.t.Fatalf("the doctor printed no JSON, exit code %d: %s", code, out)
+	}
+	return v.Findings, code
+}
+
+func TestTheDoctorFindsNothingWrongWithAHealthySite(t *testing.T) {
+	s := healthySite(t)
+	s.deploy(s.write("fleets.yaml", officeFleet))
+	findings, code := s.examine("--probe")
+	seen := map[string]bool{}
+	for _, f := range findings {
+		seen[f.Check] = true
+		if f.Level != doctor.Good {
+			t.Errorf("got %+v", f)
+		}
+	}
+	for _, c := range doctor.Checks() {
+		if !seen[c.Name] {
+			t.Errorf("check %s said nothing", c.Name)
+		}
+	}
+	if code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if n := len(s.cloud.MNS.Pending("regild-outcomes")); n > 1 { // the request's summary may still be on its way
+		t.Errorf("%d messages of the probe are left", n)
+	}
+	for _, key := range s.cloud.OSS.Keys(testBucket) {
+		if !strings.Contains(key, "/probe/") && !strings.Contains(key, "/request/doctor-") {
+			t.Errorf("the doctor, or its probe, left %s", key)
+		}
+	}
+	out, code := s.regild("doctor", "--fleets", "absent", "--zip", "absent")
+	if code != 0 || !strings.Contains(out, "good     function     regild, go1, role regild-function, 280 s") || !strings.Contains(out, "nothing is wrong; 2 warnings") {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
+// Each check must be able to fail, and say what to do.
+func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
+	function := func(f func(*control.Function)) func(*site) {
+		return func(s *site) { s.cloud.Control.Change(func(a *control.Account) { f(a.Functions["regild"]) }) }
+	}
+	account := func(f func(*control.Account)) func(*site) {
+		return func(s *site) { s.cloud.Control.Change(f) }
+	}
+	bucket := func(f func(*oss.BucketSettings)) func(*site) {
+		return func(s *site) {
+			settings, _ := s.cloud.OSS.Bucket(testBucket)
+			f(&settings)
+			s.cloud.OSS.SetBucket(testBucket, settings)
+		}
+	}
+	fleets := func(text string) func(*site) {
+		return func(s *site) { s.write("fleets.yaml", text) }
+	}
+	fleetOf := func(rest string) func(*site) {
+		return fleets("fleets:\n  - {name: office, region: cn-hangzhou, " + rest + "}\n")
+	}
+	const windows = `windows: [{from: "20:00", to: "06:00", zone: Asia/Shanghai}]`
+	for name, tt := range map[string]struct {
+		ail   func(*site)
+		check string
+		level doctor.Level
+		want  string
+	}{
+		"another account":        {func(s *site) { s.env["REGILD_ACCOUNT"] = "1000000000000001" }, "account", doctor.Wrong, "the credentials are of account 1234567890123456"},
+		"no function":            {account(func(a *control.Account) { delete(a.Functions, "regild") }), "function", doctor.Wrong, "there is no function regild"},
+		"another runtime":        {function(func(f *control.Function) { f.Runtime = "custom" }), "function", doctor.Wrong, "runtime custom"},
+		"another role":           {function(func(f *control.Function) { f.Role = "acs:ram::1234567890123456:role/admin" }), "function", doctor.Wrong, "role acs:ram::1234567890123456:role/admin"},
+		"a setting at fault":     {function(func(f *control.Function) { f.Env["REGILD_REBUILD_CONCURRENCY"] = "many" }), "function", doctor.Wrong, "REGILD_REBUILD_CONCURRENCY"},
+		"another journal":        {function(func(f *control.Function) { f.Env["REGILD_JOURNAL"] = "oss://other/x" }), "function", doctor.Wrong, `REGILD_JOURNAL is "oss://other/x"`},
+		"a timeout too long":     {function(func(f *control.Function) { f.Timeout = 600 }), "function", doctor.Wrong, "timeout 600 s"},
+		"another build":          {function(func(f *control.Function) { f.CodeChecksum = "1" }), "code", doctor.Wrong, "another build is deployed"},
+		"no trigger":             {function(func(f *control.Function) { delete(f.Triggers, "sweep") }), "triggers", doctor.Wrong, "there is no trigger sweep"},
+		"a stream that is off":   {function(func(f *control.Function) { f.Triggers["queue"] = control.Trigger{Config: `{"triggerEnable": false}`} }), "triggers", doctor.Wrong, "trigger queue is off"},
+		"stopped":                {function(func(f *control.Function) { f.Concurrency = new(int) }), "concurrency", doctor.Wrong, "the function is stopped"},
+		"no limit":               {function(func(f *control.Function) { f.Concurrency = nil }), "concurrency", doctor.Warning, "no reserved concurrency"},
+		"no destination":         {function(func(f *control.Function) { f.OnFailure = "" }), "failures", doctor.Wrong, "there is no destination"},
+		"another destination":    {function(func(f *control.Function) { f.OnFailure = "acs:mns:cn-hangzhou::/topics/other/messages" }), "failures", doctor.Wrong, "instead of the topic regild-failures"},
+		"no role":                {account(func(a *control.Account) { delete(a.Roles, "regild-function") }), "role", doctor.Wrong, "there is no role"},
+		"trust in somebody else": {account(func(a *control.Account) { a.Roles["regild-function"].Trust = `{"Statement":[]}` }), "role", doctor.Wrong, "does not trust"},
+		"a right missing":        {account(func(a *control.Account) { clear(a.Roles["regild-function"].Policies) }), "role", doctor.Wrong, "the role may not: ecd:DescribeDesktops on *"},
+		"a right too many": {account(func(a *control.Account) {
+			a.Roles["regild-function"].Policies["more"] = `{"Statement":[{"Effect":"Allow","Action":"ecs:*","Resource":"*"}]}`
+		}), "role", doctor.Warning, "more than it needs: ecs:* on *"},
+		"no linked role":      {account(func(a *control.Account) { clear(a.ServiceLinked) }), "linked roles", doctor.Wrong, "AliyunServiceRoleForEventBridgeSourceCMS"},
+		"no queue":            {func(s *site) { s.cloud.MNS.RemoveQueue("regild-dead-letters") }, "queues", doctor.Wrong, "there is no queue regild-dead-letters"},
+		"retention too short": {func(s *site) { s.cloud.MNS.CreateQueue("regild-dead-letters", mns.QueueAttributes{}) }, "queues", doctor.Wrong, "less than 7 days"},
+		"visibility too short": {func(s *site) {
+			s.cloud.MNS.CreateQueue("regild-requests", mns.QueueAttributes{Retention: 7 * 24 * 3600e9})
+		}, "queues", doctor.Wrong, "hides a message for 30s"},
+		"no topic":        {func(s *site) { s.cloud.MNS.RemoveTopic("regild-requests") }, "topics", doctor.Wrong, "there is no topic regild-requests"},
+		"no subscription": {func(s *site) { s.cloud.MNS.Unsubscribe("regild-failures", "regild-dead-letters") }, "topics", doctor.Wrong, "has no queue behind it"},
+		"the default format": {func(s *site) {
+			s.cloud.MNS.Subscribe("regild-outcomes", "regild-outcomes", mns.Subscription{Endpoint: s.cloud.MNS.QueueEndpoint("regild-outcomes")})
+		}, "topics", doctor.Wrong, "has format XML"},
+		"no bucket":             {func(s *site) { s.cloud.OSS.RemoveBucket(testBucket) }, "bucket", doctor.Wrong, "there is no bucket"},
+		"a public bucket":       {bucket(func(b *oss.BucketSettings) { b.ACL = "public-read" }), "bucket", doctor.Wrong, "is not private"},
+		"public access":         {bucket(func(b *oss.BucketSettings) { b.Public = true }), "bucket", doctor.Warning, "is not blocked"},
+		"a retention policy":    {bucket(func(b *oss.BucketSettings) { b.RetentionDays = 30 }), "bucket", doctor.Wrong, "retention policy (Locked)"},
+		"versioning":            {bucket(func(b *oss.BucketSettings) { b.Versioning = "Enabled" }), "bucket", doctor.Warning, "versioning of bucket"},
+		"no lifecycle":          {bucket(func(b *oss.BucketSettings) { b.Lifecycle = nil }), "bucket", doctor.Warning, "no lifecycle rule"},
+		"a lifecycle too short": {bucket(func(b *oss.BucketSettings) { b.Lifecycle[0].Days = 3 }), "bucket", doctor.Wrong, "deleted after 3 days"},
+		"a journal that cannot be written": {func(s *site) {
+			s.cloud.Faults.Add(fault.Rule{Service: "oss", Operation: "AppendObject", Kind: fault.Error, Status: 403, Code: "AccessDenied"})
+		}, "journal", doctor.Unknown, "AppendObject"},
+		"no index":             {account(func(a *control.Account) { a.Projects[testProject].Logstores["function"] = nil }), "log index", doctor.Wrong, "has no index"},
+		"no logstore":          {account(func(a *control.Account) { clear(a.Projects[testProject].Logstores) }), "log index", doctor.Wrong, "there is no logstore"},
+		"an index of old":      {account(func(a *control.Account) { delete(a.Projects[testProject].Logstores["function"], "KeyIndices") }), "log index", doctor.Wrong, "lacks message.msg"},
+		"no alarm":             {account(func(a *control.Account) { clear(a.Alarms) }), "alarms", doctor.Warning, "nobody is woken"},
+		"an alarm that is off": {account(func(a *control.Account) { a.Alarms["regild: messages in regild-dead-letters"] = false }), "alarms", doctor.Warning, "switched off"},
+		"no desktop":           {fleetOf(`images: [win11-office], select: {tags: {fleet: other}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects no desktop"},
+		"all desktops":         {fleetOf(`images: [win11-office], select: all, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects all 41 desktops"},
+		"a large canary":       {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {canary: 9, waves: ["50%"], ` + windows + `}`), "fleets", doctor.Warning, "its canary is 9 of 40"},
+		"no image":             {fleetOf(`images: [win10], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "follows no image"},
+		"no window":            {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}`), "fleets", doctor.Warning, "no windows"},
+		"any image":            {fleetOf(`images: ["*"], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "matches every name"},
+		"the example":          {func(s *site) { s.write("fleets.yaml", string(mustRead(s.t, "../../fleets.yaml"))) }, "fleets", doctor.Wrong, "fleet office is the example's"},
+		"no right":             {account(func(a *control.Account) { a.Denied["fc:GetTrigger"] = true }), "triggers", doctor.Unknown, "could not look at trigger topic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := healthySite(t)
+			tt.ail(s)
+			findings, code := s.examine()
+			for _, f := range findings {
+				if f.Check != tt.check || f.Level != tt.level || !strings.Contains(f.Text, tt.want) {
+					continue
+				}
+				if f.Do == "" {
+					t.Errorf("it does not say what to do: %+v", f)
+				}
+				if (code == 0) != (tt.level == doctor.Warning) {
+					t.Errorf("exit code %d for %s", code, tt.level)
+				}
+				if name == "no right" && f.Right != "fc:GetTrigger" {
+					t.Errorf("it does not name the right: %+v", f)
+				}
+				return
+			}
+			t.Errorf("check %s did not find %q as %s in %+v", tt.check, tt.want, tt.level, findings)
+		})
+	}
+}
+
+func TestTheDoctorExplainsItselfWithoutLooking(t *testing.T) {
+	s := newSite(t)
+	out := s.must("against stand-ins only", "doctor", "--explain")
+	for _, c := range doctor.Checks() {
+		if !strings.Contains(out, c.Name+"\n  looks at  "+c.Looks) {
+			t.Errorf("%s is not explained", c.Name)
+		}
+	}
+	s.fails("no journal is named", "doctor")
+}

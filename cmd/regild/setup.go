@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/deploy"
+	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/setup"
+)
+
+func setupCommand(w world) *cobra.Command {
+	var f setupFlags
+	c := &cobra.Command{
+		Use: "setup", Short: "make everything around the function: queues, bucket, logs, alarms, roles", Args: noArgs,
+		Long: strings.TrimSpace(`
+Hands deploy/ros.yaml to Resource Orchestration Service, shows each resource until
+it is done, and writes the names to regild.env, which make deploy reads. It may be
+run again at any time: it changes what differs, and mends what an earlier run left
+half done. Its rights are those of docs/ram/setup.json; docs/deployment-long.md
+lists what it makes.`),
+	}
+	f.at.define(c.Flags())
+	c.Flags().StringArrayVar(&f.set, "set", nil, "give the template's parameter this `Name=value`; may be given several times")
+	c.Flags().BoolVar(&f.dry, "dry-run", false, "change nothing; show what would be made, changed or taken away")
+	c.Flags().BoolVar(&f.remove, "remove", false, "take everything away but bucket and logs, after a question")
+	c.Flags().BoolVar(&f.yes, "yes", false, "with --remove: ask nothing")
+	c.Flags().DurationVar(&f.poll, "poll", 3*time.Second, "look at the stack after each such `time`")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), w, &f) }
+	return c
+}
+
+type setupFlags struct {
+	at               accountFlags
+	set              []string
+	dry, remove, yes bool
+	poll             time.Duration
+}
+
+func runSetup(ctx context.Context, w world, f *setupFlags) error {
+	at := &f.at
+	parameters := map[string]string{}
+	for _, p := range f.set {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return usageError{fmt.Errorf("--set %q: write Name=value", p)}
+		}
+		parameters[name] = value
+	}
+	client, err := at.ready(ctx, w)
+	if err != nil {
+		return err
+	}
+	s := &setup.Setup{
+		Cloud: client, AccountID: at.account, Template: deploy.Template, Set: parameters, Poll: f.poll,
+		Say:    func(line string) { say(w.out, "%s\n", line) },
+		Token:  func() string { return rand.Text() },
+		Bucket: func(ctx context.Context, name string) (bool, error) { return hasBucket(ctx, w, at.region, name) },
+	}
+	switch {
+	case f.remove:
+		return removeSetup(ctx, w, s, at.region, f.yes)
+	case f.dry:
+		return planSetup(ctx, w, s)
+	}
+	lines, err := s.Apply(ctx)
+	if err != nil {
+		return err
+	}
+	old, err := envfile.Read(at.file)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(at.file, envfile.Format(setup.Merge(lines, old)), 0o644); err != nil {
+		return err
+	}
+	say(w.out, "done; the names are in %s. Next: make deploy, then make doctor\n", at.file)
+	return nil
+}
+
+// hasBucket says whether the bucket exists and is ours.
+func hasBucket(ctx context.Context, w world, region, name string) (bool, error) {
+	endpoint, _ := w.lookup("REGILD_OSS_ENDPOINT")
+	_, exists, err := journal.Inspect(ctx, journal.URLOf(name), journal.Options{Region: region, OSSEndpoint: endpoint,
+		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
+	if err != nil && acs.Code(err) == "AccessDenied" {
+		return false, fmt.Errorf("bucket %s belongs to somebody else, or the credentials may not look at it: choose another with --set JournalBucket=name", name)
+	}
+	return exists, err
+}
+
+func planSetup(ctx context.Context, w world, s *setup.Setup) error {
+	changes, err := s.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range changes {
+		say(w.out, "%s\n", l)
+	}
+	say(w.out, "%s; nothing was done\n", count(len(changes), "change"))
+	return nil
+}
+
+func removeSetup(ctx context.Context, w world, s *setup.Setup, region string, yes bool) error {
+	if !yes {
+		say(w.out, "This takes queues, topics, alarms, roles and policies of regild in %s away, with all messages on the queues.\n"+
+			"Bucket and logs stay. The function is not touched, and cannot work without them.\nType the region to go on: ", region)
+		answer, err := bufio.NewReader(w.in).ReadString('\n')
+		if strings.TrimSpace(answer) != region {
+			if err != nil {
+				say(w.out, "\n")
+			}
+			return errors.New("nothing was taken away")
+		}
+	}
+	there, err := s.Remove(ctx)
+	switch {
+	case err != nil:
+		return err
+	case !there:
+		say(w.out, "there is nothing to take away\n")
+	default:
+		say(w.out, "done; bucket and logs are still there\n")
+	}
+	return nil
+}

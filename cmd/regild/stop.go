@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/regild/regild/internal/acs"
+)
+
+func stopCommand(w world) *cobra.Command {
+	var at accountFlags
+	c := &cobra.Command{
+		Use: "stop", Short: "turn every invocation of the function away, at once", Args: noArgs,
+		Long: strings.TrimSpace(`
+The kill switch: sets the function's reserved concurrency to 0 by Function
+Compute's own API, so that every invocation is turned away. Rebuilds that ECD has
+accepted go on. What is turned away is offered again, or goes to the dead-letter
+queue: docs/runbook.md, "Stop everything". It needs the right
+fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`),
+	}
+	at.define(c.Flags())
+	name := c.Flags().String("function", "regild", "the function's `name`")
+	show := c.Flags().Bool("show", false, "change nothing; print stopped, running or absent")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runStop(c.Context(), w, &at, *name, *show) }
+	return c
+}
+
+func startCommand(w world) *cobra.Command {
+	var at accountFlags
+	c := &cobra.Command{
+		Use: "start", Short: "let invocations of the function in again", Args: noArgs,
+		Long: strings.TrimSpace(`
+Undoes regild stop: sets the function's reserved concurrency to --concurrency, or
+to what s.yaml says. It needs the right fc:PutConcurrencyConfig and nothing else.`),
+	}
+	at.define(c.Flags())
+	name := c.Flags().String("function", "regild", "the function's `name`")
+	n := c.Flags().Int("concurrency", 0, "let this `number` of invocations in at once; by default what s.yaml says")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runStart(c.Context(), w, &at, *name, *n) }
+	return c
+}
+
+const (
+	// reserved is the reservedConcurrency of the s.yaml that this build came
+	// with, for a machine without the sources. A test compares the two.
+	reserved = 10
+	// switchLimit bounds stop and start, with all repetitions.
+	switchLimit = time.Minute
+)
+
+func runStop(ctx context.Context, w world, at *accountFlags, name string, show bool) error {
+	ctx, cancel := context.WithTimeout(ctx, switchLimit)
+	defer cancel()
+	client, err := at.ready(ctx, w)
+	if err != nil {
+		return err
+	}
+	if show {
+		return showSwitch(ctx, w, client, name)
+	}
+	if err := client.SetConcurrency(ctx, name, 0); err != nil {
+		return switchError(err, name, at.region)
+	}
+	say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", name, at.region)
+	return nil
+}
+
+func showSwitch(ctx context.Context, w world, client *acs.Client, name string) error {
+	n, set, err := client.Concurrency(ctx, name)
+	switch {
+	case acs.Code(err) == "FunctionNotFound":
+		say(w.out, "absent\n")
+	case err != nil:
+		return errors.New(acs.Sentence(err))
+	case set && n == 0:
+		say(w.out, "stopped\n")
+	default:
+		say(w.out, "running\n")
+	}
+	return nil
+}
+
+func runStart(ctx context.Context, w world, at *accountFlags, name string, n int) error {
+	if n < 0 {
+		return usageError{fmt.Errorf("--concurrency is %d; 1 is the least", n)}
+	}
+	if n == 0 {
+		n = declared("s.yaml")
+	}
+	ctx, cancel := context.WithTimeout(ctx, switchLimit)
+	defer cancel()
+	client, err := at.ready(ctx, w)
+	if err != nil {
+		return err
+	}
+	if err := client.SetConcurrency(ctx, name, n); err != nil {
+		return switchError(err, name, at.region)
+	}
+	say(w.out, "%s in %s is started: up to %d invocations at once\n", name, at.region, n)
+	return nil
+}
+
+// declared returns the reserved concurrency of an s.yaml, or the built-in one.
+func declared(path string) int {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return reserved
+	}
+	match := regexp.MustCompile(`(?m)^ *reservedConcurrency: *([0-9]+)`).FindSubmatch(text)
+	if match == nil {
+		return reserved
+	}
+	n, err := strconv.Atoi(string(match[1]))
+	if err != nil || n == 0 {
+		return reserved
+	}
+	return n
+}
+
+func switchError(err error, name, region string) error {
+	if acs.Code(err) == "FunctionNotFound" {
+		return fmt.Errorf("there is no function %s in %s: is the region right?", name, region)
+	}
+	return errors.New(acs.Sentence(err))
+}

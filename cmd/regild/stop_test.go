@@ -1,0 +1,125 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/localcloud/control"
+)
+
+// account starts an empty local cloud with a deployed function, and returns how
+// to run regild there.
+func account(t *testing.T) (*localcloud.Cloud, func(args string) (out string, code int)) {
+	t.Helper()
+	cloud, err := localcloud.Start(t.Context(), localcloud.Options{Empty: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cloud.Close() })
+	cloud.Control.Change(func(a *control.Account) { a.Functions["regild"] = &control.Function{} })
+	keys := cloud.Keys()
+	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
+	return cloud, func(args string) (string, int) {
+		var out strings.Builder
+		w := world{out: &out, err: &out, in: strings.NewReader(""), lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+		code := run(t.Context(), w, append(strings.Fields(args), "--endpoint", cloud.ControlURL))
+		return out.String(), code
+	}
+}
+
+func concurrencyOf(cloud *localcloud.Cloud) string {
+	text := "none"
+	cloud.Control.Change(func(a *control.Account) {
+		if n := a.Functions["regild"].Concurrency; n != nil {
+			text = strconv.Itoa(*n)
+		}
+	})
+	return text
+}
+
+func TestTheKillSwitchNeedsOneRightAndNothingElse(t *testing.T) {
+	cloud, regild := account(t)
+	cloud.Control.Change(func(a *control.Account) {
+		for _, action := range []string{"ram:CheckServiceLinkedRoleExistence", "fc:GetFunction", "fc:GetTrigger", "fc:GetConcurrencyConfig", "ram:GetRole"} {
+			a.Denied[action] = true
+		}
+	})
+	for _, tt := range []struct{ args, want, left string }{
+		{"stop --region cn-hangzhou", "is stopped", "0"},
+		{"start --region cn-hangzhou", "up to 10 invocations", "10"},
+		{"start --region cn-hangzhou --concurrency 3", "up to 3 invocations", "3"},
+	} {
+		out, code := regild(tt.args)
+		if code != 0 || !strings.Contains(out, tt.want) || concurrencyOf(cloud) != tt.left {
+			t.Errorf("%s: exit code %d, concurrency %s, %s", tt.args, code, concurrencyOf(cloud), out)
+		}
+	}
+	for _, name := range []string{"GetConcurrencyConfig", "GetFunction"} {
+		if n := cloud.Faults.Count("control", name); n != 0 {
+			t.Errorf("%s was called %d times", name, n)
+		}
+	}
+}
+
+func TestTheKillSwitchShowsWhereItStands(t *testing.T) {
+	cloud, regild := account(t)
+	show := func(want string) {
+		t.Helper()
+		if out, code := regild("stop --show --region cn-hangzhou"); code != 0 || out != want+"\n" {
+			t.Errorf("got %d, %q, want %s", code, out, want)
+		}
+	}
+	show("running")
+	regild("stop --region cn-hangzhou")
+	show("stopped")
+	cloud.Control.Change(func(a *control.Account) { delete(a.Functions, "regild") })
+	show("absent")
+	out, code := regild("stop --region cn-hangzhou")
+	if code != exitFailed || !strings.Contains(out, "there is no function regild in cn-hangzhou") {
+		t.Errorf("got %d, %s", code, out)
+	}
+	cloud.Control.Change(func(a *control.Account) { a.Denied["fc:PutConcurrencyConfig"] = true })
+	if out, code := regild("stop --region cn-hangzhou"); code != exitFailed || !strings.Contains(out, "may not call PutConcurrencyConfig") {
+		t.Errorf("got %d, %s", code, out)
+	}
+	if out, code := regild("stop"); code != exitUsage || !strings.Contains(out, "no region") {
+		t.Errorf("got %d, %s", code, out)
+	}
+}
+
+func TestTheRegionMayComeFromTheFileThatSetupWrites(t *testing.T) {
+	cloud, regild := account(t)
+	file := filepath.Join(t.TempDir(), "regild.env")
+	if err := os.WriteFile(file, []byte("REGILD_REGION=cn-hangzhou\nREGILD_ACCOUNT=1234567890123456\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := regild("stop --env-file " + file); code != 0 || concurrencyOf(cloud) != "0" {
+		t.Errorf("got %d, %s", code, out)
+	}
+}
+
+func TestStartKnowsWhatSYAMLSays(t *testing.T) {
+	text, err := os.ReadFile("../../s.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile(`(?m)^ *reservedConcurrency: *([0-9]+)`).FindSubmatch(text)
+	if match == nil || string(match[1]) != strconv.Itoa(reserved) {
+		t.Errorf("s.yaml has %s, the command %d", match, reserved)
+	}
+	other := filepath.Join(t.TempDir(), "s.yaml")
+	if err := os.WriteFile(other, []byte("concurrencyConfig:\n  reservedConcurrency: 25\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := declared(other); got != 25 {
+		t.Errorf("got %d, want 25", got)
+	}
+	if got := declared(other + ".absent"); got != reserved {
+		t.Errorf("got %d, want %d", got, reserved)
+	}
+}

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Deploys the function with Serverless Devs (s.yaml): first as a whole, then every trigger once more by name, since the component
+# leaves triggers out in silence (docs/decisions/0002-triggers-one-by-one.md). `make deploy` calls it; it expects target/regild.zip.
+#
+#   S        the command s of Serverless Devs
+#   REGILD   the command regild
+#   ALIAS    a credential of `s config`; by default the one in ALIBABA_CLOUD_ACCESS_KEY_ID and its kin
+#   START    1: let invocations in again although somebody has stopped the function
+#   ENV_FILE what `regild setup` wrote, default regild.env; variables of the environment win over it
+set -eu
+cd "$(dirname "$0")/.."
+file=${ENV_FILE:-regild.env}
+
+if [ -f "$file" ]; then
+	while IFS='=' read -r name value || [ -n "$name" ]; do
+		case $name in
+		'' | '#'*) continue ;;
+		*[!A-Z0-9_]*)
+			echo "$file: $name is not the name of a variable" >&2
+			exit 1
+			;;
+		esac
+		eval "given=\${$name:-}"
+		[ -n "$given" ] || export "$name=$value"
+	done <"$file"
+fi
+if [ -z "${REGILD_ACCOUNT:-}" ] || [ -z "${REGILD_REGION:-}" ]; then
+	echo "set REGILD_ACCOUNT and REGILD_REGION, or run \`make setup\` first, which writes them to $file (docs/deployment.md)" >&2
+	exit 1
+fi
+
+# What is deployed must not be the example, and must be readable.
+if grep -q '^ *REGILD_FLEETS:' s.yaml; then
+	if [ -f fleets.yaml ]; then
+		"$REGILD" check --deploy fleets.yaml
+	elif [ -z "${REGILD_FLEETS:-}" ]; then
+		echo 'the function would look for fleets.yaml, and there is none to deploy: write one (docs/deployment.md)' >&2
+		exit 1
+	fi
+fi
+
+# s.yaml's concurrency would start a function that was stopped. So a stopped one is deployed as stopped.
+template=s.yaml
+if [ "${START:-}" != 1 ]; then
+	if ! state=$("$REGILD" stop --show --env-file "$file"); then
+		echo 'cannot see whether the function is stopped, and a deployment would start it: give the right fc:GetConcurrencyConfig, or say START=1' >&2
+		exit 1
+	fi
+	if [ "$state" = stopped ]; then
+		echo 'The function is stopped, and stays so. `make start` lets invocations in again; `make deploy START=1` does both.'
+		template=s.stopped.yaml # beside s.yaml, since its paths are relative
+		trap 'rm -f s.stopped.yaml' EXIT
+		sed 's/^\( *reservedConcurrency:\).*/\1 0/' s.yaml >"$template"
+	fi
+fi
+
+if [ -z "${ALIAS:-}" ] && [ -n "${ALIBABA_CLOUD_ACCESS_KEY_ID:-}" ]; then
+	ALIAS=default
+	# Serverless Devs reads a credential from this variable, so that it need not be stored.
+	default_serverless_devs_access=$(printf '{"AccountID":"%s","AccessKeyID":"%s","AccessKeySecret":"%s","SecurityToken":"%s"}' \
+		"$REGILD_ACCOUNT" "$ALIBABA_CLOUD_ACCESS_KEY_ID" "${ALIBABA_CLOUD_ACCESS_KEY_SECRET:-}" "${ALIBABA_CLOUD_SECURITY_TOKEN:-}")
+	export default_serverless_devs_access
+fi
+"$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes
+for trigger in $(sed -n 's/^ *- triggerName: *//p' s.yaml); do
+	"$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes --trigger "$trigger"
+done

@@ -1,0 +1,320 @@
+package deploy
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v4"
+)
+
+var update = flag.Bool("update", false, "write the policies of ros.yaml anew from docs/ram")
+
+// A resource of the template, as it stands there.
+type resource struct {
+	Type           string
+	Condition      string
+	DeletionPolicy string
+	DependsOn      any
+	Properties     map[string]any
+}
+
+func resources(t *testing.T) map[string]resource {
+	t.Helper()
+	var file struct {
+		Resources map[string]resource `yaml:"Resources"`
+	}
+	decode(t, []byte(Template), &file)
+	if len(file.Resources) < 20 {
+		t.Fatalf("got %d resources: has the template's form changed?", len(file.Resources))
+	}
+	return file.Resources
+}
+
+// decode reads YAML through JSON, so that keys match whatever their case.
+func decode(t *testing.T, text []byte, v any) {
+	t.Helper()
+	var any map[string]any
+	if err := yaml.Unmarshal(text, &any); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(any)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// attached are the roles and policies of the template: the resource's name, the
+// file it comes from, and the role that it is attached to.
+var attached = []struct{ name, policy, file, role, condition string }{
+	{"FunctionPolicy", "regild-function", "function.json", "FunctionRole", ""},
+	{"FunctionExtrasPolicy", "regild-function-extras", "function-extras.json", "FunctionRole", "Extras"},
+	{"NotificationPolicy", "regild-notification", "notification.json", "NotificationRole", ""},
+	{"DeployerPolicy", "regild-deployer", "deployer.json", "", ""},
+	{"DoctorPolicy", "regild-doctor", "doctor.json", "", ""},
+	{"OperatorPolicy", "regild-operator", "operator.json", "", ""},
+	{"ProducerPolicy", "regild-producer", "producer.json", "", ""},
+}
+
+// filled are the placeholders of docs/ram as the template fills them in.
+var filled = strings.NewReplacer(
+	"<account>", "${ALIYUN::TenantId}", "<region>", "${ALIYUN::Region}", "<function>", "regild",
+	"<request-queue>", "regild-requests", "<request-topic>", "regild-requests", "<result-topic>", "regild-outcomes",
+	"<failure-topic>", "regild-failures", "<dead-letter-queue>", "regild-dead-letters", "<outcomes-queue>", "regild-outcomes",
+	"<bucket>", "${JournalBucket}", "<prefix>", "${JournalPrefix}", "<log-project>", "${LogProject}", "<logstore>", "function",
+)
+
+// policies are the template's part on roles and policies, from docs/ram.
+func policies(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, role := range []struct{ name, role, file, more string }{
+		{"FunctionRole", "regild-function", "function-trust.json", ""},
+		// The console makes this role too, and other triggers use it.
+		{"NotificationRole", "aliyunmnsnotificationrole", "notification-trust.json", "    DeletionPolicy: Retain\n"},
+	} {
+		fmt.Fprintf(&b, "  %s:\n    Type: ALIYUN::RAM::Role\n%s    Properties:\n      RoleName: %s\n      Description: Of regild.\n", role.name, role.more, role.role)
+		if role.more != "" {
+			b.WriteString("      IgnoreExisting: true\n")
+		}
+		fmt.Fprintf(&b, "      AssumeRolePolicyDocument: %s\n", flow(t, role.file))
+	}
+	for _, p := range attached {
+		fmt.Fprintf(&b, "  %s:\n    Type: ALIYUN::RAM::ManagedPolicy\n", p.name)
+		if p.condition != "" {
+			fmt.Fprintf(&b, "    Condition: %s\n", p.condition)
+		}
+		fmt.Fprintf(&b, "    Properties:\n      PolicyName: %s\n      Description: docs/ram/%s of regild.\n", p.policy, p.file)
+		if p.role != "" {
+			fmt.Fprintf(&b, "      Roles: [{Ref: %s}]\n", p.role)
+		}
+		fmt.Fprintf(&b, "      PolicyDocument: %s\n", flow(t, p.file))
+	}
+	return b.String()
+}
+
+// flow returns a policy as one line of YAML, its placeholders filled in by Fn::Sub.
+func flow(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/ram/" + file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(text, &v); err != nil {
+		t.Fatal(err)
+	}
+	for _, element := range v["Statement"].([]any) { // ROS takes lists where RAM takes a text as well
+		s := element.(map[string]any)
+		for _, key := range []string{"Action", "Resource"} {
+			if text, ok := s[key].(string); ok && s["Principal"] == nil {
+				s[key] = []any{text}
+			}
+		}
+	}
+	out, err := json.Marshal(fill(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func fill(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key := range v {
+			out[key] = fill(v[key])
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = fill(v[i])
+		}
+		return out
+	case string:
+		if text := filled.Replace(v); text != v {
+			return map[string]any{"Fn::Sub": text}
+		}
+	}
+	return v
+}
+
+func TestTheTemplatesPoliciesAreThoseOfTheDocuments(t *testing.T) {
+	const begin, end = "  # policies: written by go test ./deploy -update, from docs/ram\n", "  # /policies\n"
+	i, j := strings.Index(Template, begin), strings.Index(Template, end)
+	if i < 0 || j < i {
+		t.Fatal("the template has no part for policies")
+	}
+	i += len(begin)
+	want := policies(t)
+	if *update {
+		if err := os.WriteFile("ros.yaml", []byte(Template[:i]+want+Template[j:]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if Template[i:j] != want {
+		t.Error("ros.yaml has other policies than docs/ram: run go test ./deploy -update")
+	}
+	if strings.Contains(want, "<") {
+		t.Errorf("a placeholder is left: %.80s", want[strings.Index(want, "<"):])
+	}
+}
+
+// What s.yaml refers to and the template makes must have one name.
+func TestTheTemplateMakesWhatSYAMLRefersTo(t *testing.T) {
+	p, r := props(t), resources(t)
+	text := marshal(t, p)
+	for name, property := range map[string]string{
+		"RequestQueue": "QueueName", "DeadLetterQueue": "QueueName", "RequestTopic": "TopicName", "ResultTopic": "TopicName",
+		"FailureTopic": "TopicName", "FunctionRole": "RoleName", "NotificationRole": "RoleName",
+	} {
+		if value, ok := r[name].Properties[property].(string); !ok || !regexp.MustCompile(`[/"]`+value+`["/]`).MatchString(text) {
+			t.Errorf("s.yaml does not refer to %s %v", name, r[name].Properties[property])
+		}
+	}
+	env := dig(t, p, "environmentVariables")
+	if env["REGILD_RESULT_TOPIC"] != r["ResultTopic"].Properties["TopicName"] || env["REGILD_REQUEST_QUEUE"] != r["RequestQueue"].Properties["QueueName"] {
+		t.Errorf("s.yaml has queue %v and topic %v", env["REGILD_REQUEST_QUEUE"], env["REGILD_RESULT_TOPIC"])
+	}
+	if got, want := r["Logstore"].Properties["LogstoreName"], dig(t, p, "logConfig")["logstore"]; got != want {
+		t.Errorf("got logstore %v, want %v", got, want)
+	}
+	timeout, err := p["timeout"].(json.Number).Int64()
+	if visibility, ok := r["RequestQueue"].Properties["VisibilityTimeout"].(float64); err != nil || !ok || int64(visibility) <= timeout {
+		t.Errorf("a message is hidden for %v s, and the function may run for %v", r["RequestQueue"].Properties["VisibilityTimeout"], p["timeout"])
+	}
+	var names []string
+	for _, element := range p["triggers"].([]any) {
+		names = append(names, element.(map[string]any)["triggerName"].(string))
+	}
+	if !slices.Equal(names, Triggers) {
+		t.Errorf("got triggers %q, want %q", Triggers, names)
+	}
+}
+
+// The vendor's package for MNS types cannot be had, so these are held to a schema of our own.
+func TestQueuesTopicsAndSubscriptionsKeepTheSchema(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("ros-mns.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(r resource) error {
+		raw, err := json.Marshal(map[string]any{"Type": r.Type, "Properties": r.Properties})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(v)
+	}
+	n := 0
+	for name, r := range resources(t) {
+		if strings.HasPrefix(r.Type, "ALIYUN::MNS::") {
+			n++
+			if err := validate(r); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if n != 8 {
+		t.Errorf("got %d resources of MNS, want 8", n)
+	}
+	for name, r := range map[string]resource{
+		"a misspelt property": {Type: "ALIYUN::MNS::Queue", Properties: map[string]any{"QueueName": "a", "RetentionPeriod": 60}},
+		"retention too long":  {Type: "ALIYUN::MNS::Queue", Properties: map[string]any{"QueueName": "a", "MessageRetentionPeriod": 604801}},
+		"no name":             {Type: "ALIYUN::MNS::Topic", Properties: map[string]any{}},
+		"no format": {Type: "ALIYUN::MNS::Subscription", Properties: map[string]any{"TopicName": "a", "SubscriptionName": "b",
+			"Endpoint": map[string]any{"Fn::Sub": "acs:mns:r:a:queues/q"}, "PushType": "queue"}},
+	} {
+		if validate(r) == nil {
+			t.Errorf("the schema let %s pass", name)
+		}
+	}
+}
+
+// An alarm on a text that the code does not write never fires.
+func TestAlertsLookForWhatTheCodeWrites(t *testing.T) {
+	code := sources(t, "../main.go", "../handler/*.go")
+	wire := sources(t, "../events/*.go")
+	texts := 0
+	for name, r := range resources(t) {
+		if r.Type != "ALIYUN::SLS::Alert" && r.Type != "ALIYUN::SLS::Savedsearch" && r.Type != "ALIYUN::SLS::Dashboard" {
+			continue
+		}
+		raw, err := json.Marshal(r.Properties)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := strings.ReplaceAll(string(raw), `\"`, `"`)
+		for _, m := range regexp.MustCompile(`message\.(msg|type|code|status): (?:"([^"]+)"|([A-Za-z_]+))`).FindAllStringSubmatch(query, -1) {
+			texts++
+			text := m[2] + m[3]
+			switch {
+			case m[1] == "msg" && !strings.Contains(code, `("`+text+`"`) && !strings.Contains(code, `("`+text+`:`):
+				t.Errorf("%s looks for the line %q, which nobody writes", name, text)
+			case m[1] == "type" && !strings.Contains(wire, `"`+strings.TrimSuffix(strings.TrimPrefix(text, "regild.rollout."), ".v1")+`"`):
+				t.Errorf("%s looks for the type %q, which nobody sends", name, text)
+			case (m[1] == "code" || m[1] == "status") && !strings.Contains(wire, `"`+text+`"`):
+				t.Errorf("%s looks for the %s %q, which nobody gives", name, m[1], text)
+			}
+		}
+	}
+	if texts < 15 {
+		t.Errorf("found %d texts: has the form of the queries changed?", texts)
+	}
+}
+
+func sources(t *testing.T, patterns ...string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no file matches %s (%v)", pattern, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Write(text)
+		}
+	}
+	return b.String()
+}
+
+func TestWhatHoldsTheMemoryIsKept(t *testing.T) {
+	r := resources(t)
+	for _, name := range []string{"JournalBucket", "LogProject", "Logstore", "LogIndex"} {
+		if r[name].DeletionPolicy != "Retain" {
+			t.Errorf("%s is deleted with the stack", name)
+		}
+	}
+	bucket := r["JournalBucket"].Properties
+	if bucket["AccessControl"] != "private" || bucket["BlockPublicAccess"] != true || bucket["VersioningConfiguration"] != nil {
+		t.Errorf("got bucket %v", bucket)
+	}
+	index, ok := r["LogIndex"].Properties["KeyIndices"].([]any)
+	if !ok || !reflect.DeepEqual(index[0].(map[string]any)["Name"], "message") {
+		t.Errorf("got index %v", index)
+	}
+}

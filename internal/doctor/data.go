@@ -1,0 +1,228 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/internal/journal"
+)
+
+const setUp = "run make setup"
+
+// week is the retention that leaves room for any outage; ticks wait for hours.
+const week = 7 * 24 * time.Hour
+
+func checkQueues(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	ok := true
+	for _, name := range []string{p.RequestQueue, p.DeadLetterQueue, p.OutcomesQueue} {
+		if name == "" {
+			continue
+		}
+		q, there, err := p.Messages.Queue(ctx, name)
+		switch {
+		case err != nil:
+			trouble(say, "queue "+name, err)
+			ok = false
+		case !there:
+			say(Wrong, "there is no queue "+name, setUp)
+			ok = false
+		case q.Retention < week:
+			say(Wrong, fmt.Sprintf("queue %s keeps messages for %s, less than 7 days", name, q.Retention), setUp)
+			ok = false
+		case name == p.RequestQueue && q.Visibility <= p.timeout():
+			say(Wrong, fmt.Sprintf("queue %s hides a message for %s, and the function may run for %s", name, q.Visibility, p.timeout()), setUp)
+			ok = false
+		}
+	}
+	if ok {
+		say(Good, fmt.Sprintf("%s, %s, %s keep messages for 7 days", p.RequestQueue, p.DeadLetterQueue, p.OutcomesQueue), "")
+	}
+}
+
+// timeout is the function's, or what s.yaml says when nothing is known of it.
+func (p *Patient) timeout() time.Duration {
+	if p.function != nil {
+		return time.Duration(p.function.Timeout) * time.Second
+	}
+	return 280 * time.Second
+}
+
+func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	ok := true
+	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
+	for _, name := range []string{p.RequestTopic, p.ResultTopic, p.FailureTopic} {
+		there, err := p.Messages.Topic(ctx, name)
+		switch {
+		case err != nil:
+			ok = false
+			trouble(say, "topic "+name, err)
+			continue
+		case !there:
+			bad(Wrong, "there is no topic "+name, setUp)
+			continue
+		case name == p.RequestTopic:
+			continue
+		}
+		subs, err := p.Messages.Subscriptions(ctx, name)
+		if err != nil {
+			ok = false
+			trouble(say, "the subscriptions of topic "+name, err)
+			continue
+		}
+		queues := 0
+		for _, s := range subs {
+			queue, isQueue := strings.CutPrefix(s.Endpoint, "acs:mns:"+p.Region+":"+p.Account+":")
+			if queue = strings.TrimPrefix(strings.TrimPrefix(queue, "/"), "queues/"); !isQueue {
+				continue
+			}
+			queues++
+			ours := name == p.ResultTopic && queue == p.OutcomesQueue || name == p.FailureTopic && queue == p.DeadLetterQueue
+			if ours && s.Format != "SIMPLIFIED" {
+				bad(Wrong, fmt.Sprintf("subscription %s of topic %s has format %s; the runbook and the probe read SIMPLIFIED", s.Name, name, s.Format), "delete the subscription and "+setUp)
+			}
+			if ours && s.Tag != "" {
+				bad(Wrong, fmt.Sprintf("subscription %s of topic %s takes messages with tag %s only", s.Name, name, s.Tag), "delete the subscription and "+setUp)
+			}
+		}
+		if queues == 0 {
+			bad(Wrong, fmt.Sprintf("topic %s has no queue behind it: its messages are gone after a day", name), setUp)
+		}
+	}
+	if ok {
+		say(Good, "there, with queues behind outcomes and failures", "")
+	}
+}
+
+func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	b, there, err := p.Bucket(ctx)
+	switch {
+	case errors.Is(err, journal.ErrNotOSS):
+		say(Warning, "the journal is not in Object Storage: "+p.Journal, "a file system must be one that all instances share")
+		return
+	case err != nil:
+		trouble(say, "the journal's bucket", err)
+		return
+	case !there:
+		say(Wrong, "there is no bucket "+b.Name, setUp)
+		return
+	}
+	ok := true
+	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
+	if b.Region != p.Region {
+		bad(Wrong, fmt.Sprintf("bucket %s is in %s, the function in %s: the function reaches it by the internal endpoint", b.Name, b.Region, p.Region), "make a bucket in "+p.Region)
+	}
+	if !b.Private {
+		bad(Wrong, "bucket "+b.Name+" is not private: everybody can read which desktops there are", "set its access control to private")
+	}
+	if !b.Blocked {
+		bad(Warning, "public access to bucket "+b.Name+" is not blocked", "block it in the console, or "+setUp)
+	}
+	if b.WORM != "" {
+		bad(Wrong, "bucket "+b.Name+" has a retention policy ("+b.WORM+"): appending is refused under it", "use another bucket: --set JournalBucket=name")
+	}
+	if b.Versioning != "" {
+		bad(Warning, "versioning of bucket "+b.Name+" is "+strings.ToLower(b.Versioning)+": a journal that is overwritten or deleted by hand ends appending, and old versions pile up", "leave it off, or never touch a journal by hand")
+	}
+	days := 0
+	for _, r := range b.Rules {
+		if r.Enabled && r.Days > 0 && strings.HasPrefix(b.Prefix, r.Prefix) && (days == 0 || r.Days < days) {
+			days = r.Days
+		}
+	}
+	switch {
+	case days == 0:
+		bad(Warning, "no lifecycle rule deletes old journals of bucket "+b.Name, setUp)
+	case days < 30:
+		bad(Wrong, fmt.Sprintf("journals are deleted after %d days: a request that comes again later is a new one, and a rollout may take longer", days), "set 180 days, and 30 at least")
+	}
+	if ok {
+		say(Good, fmt.Sprintf("%s in %s, private, journals kept for %d days", b.Name, b.Region, days), "")
+	}
+}
+
+// checkJournal tries the two facts that the promise rests on.
+func checkJournal(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	key := journal.Key("probe", "doctor-"+p.Token)
+	if data, _, err := p.Store.Read(ctx, journal.Key("probe", "absent-"+p.Token), 0); err != nil || len(data) > 0 {
+		if err != nil {
+			trouble(say, "a journal that is not there", err)
+		} else {
+			say(Wrong, "a journal that was never written has content", "something stands between here and Object Storage: find it, and do not run a rollout before")
+		}
+		return
+	}
+	line := func(who string) []byte {
+		return fmt.Appendf(nil, `{"probe":"regild doctor","by":%q,"at":%q}`+"\n", who, p.Now().UTC().Format(time.RFC3339))
+	}
+	if _, err := p.Store.Append(ctx, key, 0, line("first "+p.Token)); err != nil {
+		trouble(say, "the journal (writing "+key+")", err)
+		return
+	}
+	_, err := p.Store.Append(ctx, key, 0, line("second "+p.Token))
+	switch {
+	case errors.Is(err, journal.ErrMoved):
+		say(Good, "a second append at one position is refused, and a missing key reads as missing", "")
+	case err == nil:
+		say(Wrong, "a second append at one position was taken: two instances could rebuild one desktop", "stop the function (regild stop) and do not use this journal")
+	default:
+		trouble(say, "the journal (appending a second time)", err)
+	}
+}
+
+// indexed are the keys of message that alarms and searches use.
+var indexed = []string{"msg", "status", "code", "type"}
+
+func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	index, there, err := p.Cloud.LogIndex(ctx, p.LogProject, p.Logstore)
+	switch {
+	case codeIn(err, "ProjectNotExist", "LogStoreNotExist"):
+		say(Wrong, fmt.Sprintf("there is no logstore %s in project %s", p.Logstore, p.LogProject), setUp)
+		return
+	case err != nil:
+		trouble(say, "the log index", err)
+		return
+	case !there:
+		say(Wrong, "the logstore has no index: no search and no alarm works", setUp)
+		return
+	}
+	var missing []string
+	if index.Line == nil {
+		missing = append(missing, "full text")
+	}
+	for _, name := range indexed {
+		if k, ok := index.Keys["message"].JSONKeys[name]; !ok || !k.DocValue {
+			missing = append(missing, "message."+name)
+		}
+	}
+	if len(missing) > 0 {
+		say(Wrong, "the index lacks "+strings.Join(missing, ", "), setUp)
+		return
+	}
+	say(Good, "full text and message as JSON", "")
+}
+
+// alarmPrefix begins the names of regild's alarm rules.
+const alarmPrefix = "regild: "
+
+func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	rules, err := p.Cloud.AlarmRules(ctx, alarmPrefix)
+	var off []string
+	for name, on := range rules {
+		if !on {
+			off = append(off, name)
+		}
+	}
+	switch {
+	case err != nil:
+		trouble(say, "the alarms", err)
+	case len(rules) == 0:
+		say(Warning, "nobody is woken: there is no alarm of CloudMonitor", "make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
+	case len(off) > 0:
+		say(Warning, "switched off: "+few(off), "switch them on in the console")
+	default:
+		say(Good, fmt.Sprintf("%d rules", len(rules)), "")
+	}
+}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/subtle"
+	"encoding/base64"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// logService answers Log Service's API. The project is the first part of the
+// host. Source of codes: the pages on GetProject and GetIndex.
+func (s *Server) logService(r *http.Request) (map[string]any, *refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, signature, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "LOG "), ":")
+	i := slices.IndexFunc(s.keys, func(k Keys) bool { return k.ID == id })
+	switch {
+	case i < 0:
+		return nil, no(http.StatusUnauthorized, "Unauthorized", "The AccessKeyId is not found.")
+	case s.keys[i].Token != r.Header.Get("x-acs-security-token"):
+		return nil, no(http.StatusUnauthorized, "Unauthorized", "The security token is not valid.")
+	case subtle.ConstantTimeCompare([]byte(signature), []byte(logSignature(r, s.keys[i].Secret))) != 1:
+		return nil, no(http.StatusForbidden, "SignatureNotMatch", "Signature does not match.")
+	}
+	action := "log:" + operationOf(r)
+	if s.state.Denied[action] {
+		return nil, no(http.StatusForbidden, "Unauthorized", "denied by sts or ram, action: "+action)
+	}
+	name, _, _ := strings.Cut(r.Host, ".")
+	project := s.state.Projects[name]
+	switch {
+	case s.state.Taken[name]:
+		return nil, no(http.StatusForbidden, "Unauthorized", "The project is not of this account.")
+	case project == nil:
+		return nil, no(http.StatusNotFound, "ProjectNotExist", "The Project does not exist: "+name)
+	case r.URL.Path == "/":
+		return map[string]any{"projectName": name, "status": "Normal", "region": s.region}, nil
+	}
+	store := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/logstores/"), "/index")
+	index, ok := project.Logstores[store]
+	switch {
+	case !ok:
+		return nil, no(http.StatusNotFound, "LogStoreNotExist", "logstore "+store+" does not exist")
+	case index == nil:
+		return nil, no(http.StatusNotFound, "IndexConfigNotExist", "index config doesn't exist")
+	}
+	return indexAnswer(index), nil
+}
+
+// logSignature signs a request without a body as Log Service does. Source:
+// "Request signatures", V1.
+func logSignature(r *http.Request, secret string) string {
+	var headers []string
+	for name, values := range r.Header {
+		if name = strings.ToLower(name); strings.HasPrefix(name, "x-log-") || strings.HasPrefix(name, "x-acs-") {
+			headers = append(headers, name+":"+values[0])
+		}
+	}
+	slices.Sort(headers)
+	mac := hmac.New(sha1.New, []byte(secret))
+	_, _ = mac.Write([]byte(strings.Join([]string{r.Method, "", "", r.Header.Get("Date"), strings.Join(headers, "\n"), r.URL.Path}, "\n")))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// indexAnswer is GetIndex of an index that was made from ROS's properties.
+func indexAnswer(p map[string]any) map[string]any {
+	out := map[string]any{}
+	if full, ok := p["FullTextIndex"].(map[string]any); ok && full["Enable"] == true {
+		out["line"] = map[string]any{"caseSensitive": false}
+	}
+	keys := map[string]any{}
+	list, _ := p["KeyIndices"].([]any)
+	for _, element := range list {
+		k, _ := element.(map[string]any)
+		name, _ := k["Name"].(string)
+		key := map[string]any{"type": k["Type"]}
+		inner := map[string]any{}
+		sub, _ := k["JsonKeyIndices"].([]any)
+		for _, element := range sub {
+			j, _ := element.(map[string]any)
+			path, _ := j["Name"].(string)
+			inner[path] = map[string]any{"type": j["Type"], "doc_value": j["EnableAnalytics"] == true}
+		}
+		key["json_keys"] = inner
+		keys[name] = key
+	}
+	out["keys"] = keys
+	return out
+}

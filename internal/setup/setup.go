@@ -1,0 +1,393 @@
+// Package setup makes everything around the function: it hands the template
+// deploy/ros.yaml to Resource Orchestration Service (ROS), follows the stack
+// until it is done, and returns the names that s.yaml needs.
+//
+// A run may follow on any other: it updates a stack that is there, waits for one
+// that somebody is working on, and makes anew one whose creation failed. So
+// what is left half done is mended by running it again.
+package setup
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/envfile"
+)
+
+// StackName is the stack's name in its region.
+const StackName = "regild"
+
+const (
+	// defaultPoll is how often the stack is looked at: ROS makes some thirty
+	// resources in one to three minutes.
+	defaultPoll = 3 * time.Second
+	// patience bounds the wait for a stack, and for one that somebody else is
+	// working on. ROS itself gives up after 30 minutes.
+	patience = 35 * time.Minute
+	// maxPolls bounds it where polling does not wait, as in tests.
+	maxPolls = 100_000
+)
+
+// A Setup is one account in one region. All fields but Set, Poll and Sleep are required.
+type Setup struct {
+	Cloud     *acs.Client
+	AccountID string
+	Template  string
+	// Set are parameters of the template that somebody has chosen. Those that
+	// are not named keep what the stack has, or get the default.
+	Set map[string]string
+	// Bucket says whether the bucket exists and is the account's own.
+	Bucket func(ctx context.Context, name string) (bool, error)
+	// Say is told of progress, a line each.
+	Say func(line string)
+	// Token returns a new token by which ROS knows a repeated call.
+	Token func() string
+	Poll  time.Duration
+	Sleep func(ctx context.Context, d time.Duration) error
+}
+
+// parameters returns what the template is given: what the stack has, over that
+// what is set, and whether bucket and logs are to be made. A stack without
+// resources is a new one.
+func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Resource) (map[string]string, error) {
+	region := s.Cloud.Region()
+	out := map[string]string{
+		"JournalBucket": "regild-journal-" + s.AccountID + "-" + region,
+		"LogProject":    "regild-" + s.AccountID + "-" + region,
+	}
+	for _, p := range stack.Parameters {
+		if !strings.HasPrefix(p.ParameterKey, "ALIYUN::") && !strings.HasPrefix(p.ParameterKey, "Make") {
+			out[p.ParameterKey] = p.ParameterValue
+		}
+	}
+	maps.Copy(out, s.Set)
+	has := func(name string) bool {
+		return slices.ContainsFunc(made, func(r acs.Resource) bool {
+			return r.LogicalResourceID == name && r.Status != "DELETE_COMPLETE" && !strings.HasSuffix(r.Status, "CREATE_FAILED")
+		})
+	}
+	for _, part := range []struct {
+		parameter, resource string
+		exists              func() (bool, error)
+	}{
+		{"MakeBucket", "JournalBucket", func() (bool, error) { return s.Bucket(ctx, out["JournalBucket"]) }},
+		{"MakeLogs", "LogProject", func() (bool, error) { return s.Cloud.LogProject(ctx, out["LogProject"]) }},
+	} {
+		out[part.parameter] = "yes"
+		if has(part.resource) {
+			continue
+		}
+		exists, err := part.exists()
+		if err != nil {
+			return nil, plain(err, out)
+		}
+		if exists {
+			out[part.parameter] = "no"
+		}
+	}
+	return out, nil
+}
+
+// Plan returns what Apply would do, a line a resource that changes.
+func (s *Setup) Plan(ctx context.Context) ([]string, error) {
+	if err := s.Cloud.ValidateTemplate(ctx, s.Template); err != nil {
+		return nil, fmt.Errorf("the template: %w", plain(err, nil))
+	}
+	stack, made, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id := stack.ID
+	if hopeless(stack.Status) {
+		id = ""
+		made = nil
+	}
+	parameters, err := s.parameters(ctx, stack, made)
+	if err != nil {
+		return nil, err
+	}
+	name := StackName
+	if stack.ID != "" && id == "" {
+		name += "-preview" // the failed one still has the name
+	}
+	changes, err := s.Cloud.PreviewStack(ctx, id, name, s.Template, parameters)
+	if err != nil {
+		return nil, plain(err, parameters)
+	}
+	words := map[string]string{"Add": "make", "Modify": "change", "Remove": "take away"}
+	var out []string
+	for _, r := range changes {
+		word := words[cmp.Or(r.Action, "Add")]
+		if word == "" {
+			continue // None
+		}
+		if strings.EqualFold(r.Replacement, "true") {
+			word = "make anew"
+		}
+		out = append(out, fmt.Sprintf("%-10s %-24s %s", word, r.LogicalResourceID, kindOf(r.ResourceType)))
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+// look returns the stack, empty if there is none, and its resources.
+func (s *Setup) look(ctx context.Context) (acs.Stack, []acs.Resource, error) {
+	stack, there, err := s.Cloud.FindStack(ctx, StackName)
+	if err != nil || !there {
+		return acs.Stack{}, nil, plain(err, nil)
+	}
+	if stack, err = s.Cloud.Stack(ctx, stack.ID); err != nil { // the list has no parameters
+		return acs.Stack{}, nil, plain(err, nil)
+	}
+	made, err := s.Cloud.StackResources(ctx, stack.ID)
+	return stack, made, plain(err, nil)
+}
+
+// hopeless says whether a stack cannot be updated any more: its creation failed.
+func hopeless(status string) bool {
+	return strings.HasPrefix(status, "CREATE_") && status != "CREATE_COMPLETE" && !strings.HasSuffix(status, "_IN_PROGRESS") ||
+		status == "DELETE_FAILED"
+}
+
+// Apply makes or updates the stack and returns the lines of regild.env.
+func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
+	if err := s.Cloud.ValidateTemplate(ctx, s.Template); err != nil {
+		return nil, fmt.Errorf("the template: %w", plain(err, nil))
+	}
+	stack, made, err := s.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if stack.InProgress() {
+		s.Say("somebody is working on the stack (" + stack.Status + "): waiting")
+		if stack, err = s.follow(ctx, stack.ID, nil); err != nil {
+			return nil, err
+		}
+		if made, err = s.Cloud.StackResources(ctx, stack.ID); err != nil {
+			return nil, plain(err, nil)
+		}
+	}
+	if stack.ID != "" && hopeless(stack.Status) {
+		s.Say("an earlier creation failed (" + stack.Status + "): clearing its rest away")
+		if err := s.clear(ctx, stack, made); err != nil {
+			return nil, err
+		}
+		stack.ID, made = "", nil
+	}
+	parameters, err := s.parameters(ctx, stack, made)
+	if err != nil {
+		return nil, err
+	}
+	id := stack.ID
+	if id == "" {
+		if id, err = s.Cloud.CreateStack(ctx, StackName, s.Template, parameters, s.Token()); err != nil {
+			return nil, plain(err, parameters)
+		}
+	} else {
+		changed, err := s.Cloud.UpdateStack(ctx, id, s.Template, parameters, s.Token())
+		if err != nil {
+			return nil, plain(err, parameters)
+		}
+		if !changed {
+			s.Say("nothing to change")
+		}
+	}
+	stack, err = s.follow(ctx, id, parameters)
+	if err != nil {
+		return nil, err
+	}
+	return s.lines(stack), nil
+}
+
+// follow says what becomes of each resource until the stack is done. A stack
+// that ends badly is an error, in plain words.
+func (s *Setup) follow(ctx context.Context, id string, parameters map[string]string) (acs.Stack, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	told := map[string]string{}
+	first := parameters == nil
+	for range maxPolls {
+		stack, err := s.Cloud.Stack(ctx, id)
+		if err != nil {
+			return stack, plain(err, parameters)
+		}
+		resources, err := s.Cloud.StackResources(ctx, id)
+		if err != nil {
+			return stack, plain(err, parameters)
+		}
+		var reasons []string
+		for _, r := range resources {
+			if strings.HasSuffix(r.Status, "_FAILED") && r.StatusReason != "" {
+				reasons = append(reasons, r.LogicalResourceID+": "+reason(r.StatusReason, parameters))
+			}
+			if told[r.LogicalResourceID] == r.Status {
+				continue
+			}
+			told[r.LogicalResourceID] = r.Status
+			s.Say(fmt.Sprintf("%-12s %-24s %s", inWords(r.Status), r.LogicalResourceID, kindOf(r.ResourceType)))
+		}
+		if !stack.InProgress() {
+			if !first && (strings.HasSuffix(stack.Status, "_FAILED") || strings.Contains(stack.Status, "ROLLBACK")) {
+				if len(reasons) == 0 {
+					reasons = []string{reason(stack.StatusReason, parameters)}
+				}
+				return stack, errors.New(strings.Join(reasons, "\n") + "\nmend that and run setup again: it begins where it must")
+			}
+			return stack, nil
+		}
+		if err := s.sleep(ctx); err != nil {
+			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", StackName, err)
+		}
+	}
+	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", StackName)
+}
+
+func (s *Setup) sleep(ctx context.Context) error {
+	poll := cmp.Or(s.Poll, defaultPoll)
+	if s.Sleep != nil {
+		return s.Sleep(ctx, poll)
+	}
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// kept are the resources that outlive the stack: what was done, and who else may
+// use it.
+var kept = []string{"JournalBucket", "LogProject", "Logstore", "LogIndex", "NotificationRole"}
+
+// clear deletes a stack but for what is kept.
+func (s *Setup) clear(ctx context.Context, stack acs.Stack, made []acs.Resource) error {
+	var keep []string
+	for _, r := range made {
+		if slices.Contains(kept, r.LogicalResourceID) && r.PhysicalResourceID != "" && r.Status != "DELETE_COMPLETE" && !strings.HasSuffix(r.Status, "CREATE_FAILED") {
+			keep = append(keep, r.LogicalResourceID)
+		}
+	}
+	if err := s.Cloud.DeleteStack(ctx, stack.ID, keep); err != nil {
+		return plain(err, nil)
+	}
+	end, err := s.follow(ctx, stack.ID, map[string]string{})
+	if err != nil && acs.Code(err) != "StackNotFound" {
+		return err
+	}
+	if err == nil && end.Status != "DELETE_COMPLETE" {
+		return fmt.Errorf("the stack is %s: %s", end.Status, reason(end.StatusReason, nil))
+	}
+	return nil
+}
+
+// Remove takes the stack away, but for bucket and logs. It reports false when
+// there is none.
+func (s *Setup) Remove(ctx context.Context) (bool, error) {
+	stack, made, err := s.look(ctx)
+	if err != nil || stack.ID == "" {
+		return false, err
+	}
+	return true, s.clear(ctx, stack, made)
+}
+
+// lines are those of regild.env.
+func (s *Setup) lines(stack acs.Stack) []envfile.Line {
+	return []envfile.Line{
+		{Comment: "Written by regild setup, from the outputs of stack " + StackName + ". make deploy, regild stop, start and doctor read it;"},
+		{Comment: "variables of the environment win over it. Add other settings of the function below. It holds no secret."},
+		{Name: "REGILD_ACCOUNT", Value: s.AccountID},
+		{Name: "REGILD_REGION", Value: s.Cloud.Region()},
+		{Name: "REGILD_REQUEST_QUEUE", Value: stack.Output("RequestQueue")},
+		{Name: "REGILD_RESULT_TOPIC", Value: stack.Output("ResultTopic")},
+		{Name: "REGILD_OUTCOMES_QUEUE", Value: stack.Output("OutcomesQueue")},
+		{Name: "REGILD_JOURNAL", Value: stack.Output("Journal")},
+		{Name: "REGILD_LOG_PROJECT", Value: stack.Output("LogProject")},
+		{Name: "REGILD_LOGSTORE", Value: stack.Output("Logstore")},
+	}
+}
+
+// Merge returns lines for a file that has old variables already: those that
+// setup does not write stay, behind.
+func Merge(lines []envfile.Line, old map[string]string) []envfile.Line {
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		if !slices.ContainsFunc(lines, func(l envfile.Line) bool { return l.Name == name }) {
+			lines = append(lines, envfile.Line{Name: name, Value: old[name]})
+		}
+	}
+	return lines
+}
+
+// kindOf says what a resource type is: ALIYUN::MNS::Queue is "MNS Queue".
+func kindOf(resourceType string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(resourceType, "ALIYUN::"), "::", " ")
+}
+
+func inWords(status string) string {
+	words := map[string]string{
+		"CREATE_COMPLETE": "made", "UPDATE_COMPLETE": "changed", "DELETE_COMPLETE": "taken away",
+		"CREATE_IN_PROGRESS": "making", "UPDATE_IN_PROGRESS": "changing", "DELETE_IN_PROGRESS": "taking away",
+		"CREATE_FAILED": "failed", "UPDATE_FAILED": "failed", "DELETE_FAILED": "not removed", "INIT_COMPLETE": "waiting",
+	}
+	return cmp.Or(words[status], strings.ToLower(status))
+}
+
+// reasons say what the usual faults of a resource mean, by a word of ROS's own
+// reason. The first that matches counts.
+var reasons = []struct{ word, say string }{
+	{"BucketAlreadyExist", "the bucket's name is taken: choose another with --set JournalBucket=name"},
+	{"ProjectAlreadyExist", "the log project's name is taken: choose another with --set LogProject=name"},
+	{"QueueAlreadyExist", "there is a queue of this name already, which setup did not make: delete it if nobody needs it"},
+	{"TopicAlreadyExist", "there is a topic of this name already, which setup did not make: delete it if nobody needs it"},
+	{"EntityAlreadyExists", "there is a role or policy of this name already, which setup did not make: delete it if nobody needs it"},
+	{"ContactGroup", "CloudMonitor has no such contact group: make it in the console, or leave --set ContactGroup= empty"},
+	{"NotOpen", "the product is not activated in this account: activate it in the console"},
+	{"NotEnabled", "the product is not activated in this account: activate it in the console"},
+	{"NoPermission", "the credentials may not make it: compare them with docs/ram/setup.json"},
+	{"Forbidden", "the credentials may not make it: compare them with docs/ram/setup.json"},
+	{"AccessDenied", "the credentials may not make it: compare them with docs/ram/setup.json"},
+	{"Unauthorized", "the credentials may not make it: compare them with docs/ram/setup.json"},
+}
+
+// reason says in plain words why a resource failed; ROS's own words stand behind.
+func reason(text string, _ map[string]string) string {
+	for _, r := range reasons {
+		if strings.Contains(text, r.word) {
+			return r.say + " (" + text + ")"
+		}
+	}
+	return cmp.Or(text, "ROS gives no reason")
+}
+
+// plain turns a call's error into a sentence; nil stays nil.
+func plain(err error, parameters map[string]string) error {
+	switch code := acs.Code(err); {
+	case err == nil:
+		return nil
+	case code == "StackNotFound":
+		return err
+	case code == "ActionInProgress":
+		return errors.New("somebody is working on the stack at this moment: run setup again in a minute")
+	case code == "UnknownUserParameter":
+		return fmt.Errorf("the template has no such parameter: %w", err)
+	case strings.Contains(err.Error(), "GetProject") && acs.Denied(err) && parameters != nil:
+		return fmt.Errorf("the log project %s belongs to somebody else, or the credentials may not read it: choose another with --set LogProject=name", parameters["LogProject"])
+	}
+	return errors.New(acs.Sentence(err))
+}
+
+// NewToken returns a token of the parts that tell one intention from another.
+func NewToken(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:16])
+}
