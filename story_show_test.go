@@ -244,6 +244,9 @@ func (w *world) plans(args []string) error {
 		}
 		digest = p.Data.PlanDigest
 		w.print(fmt.Sprintf("plan of %s, page %d of %d, calls %v, %s", e.Subject, p.Data.Page, p.Data.Pages, p.Data.Calls, time.Duration(p.Data.ExpectedSeconds)*time.Second) + e.show(""))
+		for _, g := range p.Data.Gates {
+			w.print("  note: " + g)
+		}
 		for _, wave := range p.Data.Waves {
 			for _, d := range wave.Desktops {
 				w.print(strings.TrimRight(fmt.Sprintf("  %d %s %s %s %s", wave.N, wave.Name, d.ID, d.Action, d.Code), " "))

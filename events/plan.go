@@ -3,6 +3,7 @@ package events
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,9 @@ type Plan struct {
 	Page       int        `json:"page"` // counts from 1
 	Pages      int        `json:"pages"`
 	Waves      []PlanWave `json:"waves"`
+	// Gates are sentences about the work as a whole: what holds it back, and what
+	// it does by itself. They are not part of the digest.
+	Gates []string `json:"gates,omitempty"`
 	// Calls are the calls to expect of the whole plan, by API name.
 	Calls map[string]int `json:"calls"`
 	// ExpectedSeconds is how long the whole plan takes, windows included.
@@ -100,6 +104,10 @@ func PlanPages(p Plan) []Plan {
 	waves := p.Waves
 	// Nines stand for page numbers that are not known yet.
 	p.Waves, p.Page, p.Pages = []PlanWave{}, 999_999, 999_999
+	p.Gates = slices.Clone(p.Gates)
+	for i := range p.Gates {
+		p.Gates[i] = cut(p.Gates[i], maxPlanMessage)
+	}
 	if p.Calls == nil {
 		p.Calls = map[string]int{}
 	}

@@ -87,15 +87,23 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r := h.begin(ctx, in)
 	defer r.end()
 
-	messages := r.decode(payload)  // what came in: requests, releases, controls, ticks
-	r.recall(messages)             // what the journals know of them
-	for r.decide(); r.rebuild(); { // what may be done now, by facts and rules; then claim, call, write down
-		r.decide() // a long invocation looks again before it goes on
+	messages := r.decode(payload) // what came in: requests, releases, controls, ticks
+	r.recall(messages)            // what the journals know of them
+	r.work()
+	if r.goBack() { // a rollout that halted takes itself back
+		r.work()
 	}
 	r.publish() // whatever the world has not been told yet
 	r.remind()  // a tick for all that is unfinished
 
 	return r.report()
+}
+
+// work does what may be done now.
+func (r *run) work() {
+	for r.decide(); r.rebuild(); { // what may be done now, by facts and rules; then claim, call, write down
+		r.decide() // a long invocation looks again before it goes on
+	}
 }
 
 // run is one invocation under way.

@@ -262,6 +262,13 @@ func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 	if before := before(s); before != "" {
 		row("before", "%s", before)
 	}
+	if s.OnHalt == fleet.Rollback {
+		now := ""
+		if s.OnHaltNow {
+			now = ", at once, whatever the windows"
+		}
+		row("on a halt", "it goes back by itself%s", now)
+	}
 	row("takes", "%s expected for a rebuild, %s at the most for the rollout", span(s.Expected), span(s.RolloutTimeout))
 	return append(out, explainWindows(s, now)...)
 }

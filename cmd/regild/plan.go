@@ -300,5 +300,11 @@ func planLines(p events.Plan) []string {
 	for _, name := range sorted(p.Calls) {
 		calls = append(calls, fmt.Sprintf("%s %d", name, p.Calls[name]))
 	}
+	if len(p.Gates) > 0 {
+		out = append(out, "")
+	}
+	for _, g := range p.Gates {
+		out = append(out, "note      "+clean(g))
+	}
 	return append(out, "", "calls     "+strings.Join(calls, ", "), "expected  "+span(time.Duration(p.ExpectedSeconds)*time.Second), "digest    "+p.PlanDigest)
 }

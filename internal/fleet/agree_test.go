@@ -144,6 +144,8 @@ func TestSchemaAndParserAgreeOnEachKey(t *testing.T) {
 		"sessions: {policy: wait, deadline: 1h}": good, "sessions: {deadline: 1h}": good, "sessions: {after: force}": good,
 		"sessions: {policy: skip, deadline: 1h}": bad, "sessions: {policy: force, after: skip}": bad,
 		"sessions: {after: wait}": bad, "sessions: {}": bad,
+		"onHalt: stay": good, "onHalt: rollback": good, "onHalt: abort": bad, "onHalt: true": bad, "onHaltNow: false": good,
+		"onHaltNow: true": bad, "onHalt: stay, onHaltNow: true": bad, "onHalt: rollback, onHaltNow: true": good,
 		"windows: []": bad, "windows: [{from: '08:00', to: '24:00', zone: UTC}]": good,
 		"windows: [{from: '00:00', to: '00:00', zone: UTC}]": good,
 		"windows: [{from: '24:00', to: '08:00', zone: UTC}]": bad, "windows: [{from: '8:00', to: '09:00', zone: UTC}]": bad,

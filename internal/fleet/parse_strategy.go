@@ -31,6 +31,8 @@ func (r *reader) strategy(v value) Strategy {
 		"expected":       func(v value) { s.Expected = r.duration(v, time.Minute, day) },
 		"rebuildTimeout": func(v value) { s.RebuildTimeout = r.rebuildTimeout(v) },
 		"rolloutTimeout": func(v value) { s.RolloutTimeout = r.duration(v, time.Hour, 365*day) },
+		"onHalt":         func(v value) { s.OnHalt = OnHalt(r.oneOf(v, string(Stay), string(Rollback))) },
+		"onHaltNow":      func(v value) { s.OnHaltNow = r.truth(v) },
 	})
 	r.notEmpty(v)
 	s.Waves = r.ordered(s.Canary, s.Waves, at)
@@ -54,6 +56,9 @@ func (r *reader) agree(s Strategy, at map[string]value) {
 					written(w.length()), written(s.Expected))
 			}
 		}
+	}
+	if v, ok := at["onHaltNow"]; ok && s.OnHaltNow && s.OnHalt != Rollback {
+		r.faultf(v, "says when a rollback on a halt begins; write onHalt: rollback too, or leave it out")
 	}
 	if v, ok := at["rebuildTimeout"]; ok && s.RebuildTimeout > 0 && s.RebuildTimeout < s.Expected {
 		r.faultf(v, "must not be less than expected (%s)", written(s.Expected))

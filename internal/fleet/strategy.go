@@ -50,6 +50,12 @@ type Strategy struct {
 	// failed. Default 0: the function's setting REGILD_REBUILD_TIMEOUT. Else 1m
 	// to 24h and not less than Expected.
 	RebuildTimeout time.Duration
+	// OnHalt is what a rollout does that halted by itself because too many desktops
+	// failed: Stay, or Rollback. Default Stay.
+	OnHalt OnHalt
+	// OnHaltNow lets that rollback begin outside of Windows and in Blackouts.
+	// Default false.
+	OnHaltNow bool
 	// RolloutTimeout is how long the whole rollout may take before it halts.
 	// Default 14d, 1h to 365d.
 	RolloutTimeout time.Duration
@@ -69,6 +75,7 @@ func Default() Strategy {
 		Check:              Check{Stable: 5 * time.Minute, Kind: PowerShell, Timeout: time.Minute},
 		Sessions:           Sessions{Policy: Wait, Deadline: 24 * time.Hour, After: Skip},
 		Expected:           15 * time.Minute,
+		OnHalt:             Stay,
 		RolloutTimeout:     14 * day,
 	}
 }
@@ -199,4 +206,13 @@ const (
 	Wait  Policy = "wait"  // until nobody uses it, or the deadline
 	Skip  Policy = "skip"  // leave it alone in this rollout
 	Force Policy = "force" // rebuild it: unsaved work is lost
+)
+
+// OnHalt is what a rollout does that halted by itself.
+type OnHalt string
+
+// What OnHalt may be.
+const (
+	Stay     OnHalt = "stay"     // wait for somebody to decide
+	Rollback OnHalt = "rollback" // bring back what was changed, once
 )

@@ -16,6 +16,9 @@ func Allow(s *State, action string, wave int) error {
 	if s.Superseded != "" {
 		return fmt.Errorf("%s has taken over from it", s.Superseded)
 	}
+	if s.MayGoBack() && s.Back.Begun {
+		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Work.ID)
+	}
 	if s.Closed && action != events.ActionRollback {
 		return errors.New("it has ended; only rollback is possible now")
 	}
@@ -80,6 +83,7 @@ func (s *State) control(r *Record) {
 		}
 		s.Controls[r.Message] = true
 	}
+	s.actedOn(r)
 	switch r.Action {
 	case events.ActionPause:
 		s.Paused = r.Who

@@ -57,6 +57,8 @@ type Decision struct {
 	// Left are desktops that we could not give back, for so long that an operator
 	// has to: they are in maintenance mode, or stopped, because of us.
 	Left []string
+	// Back says that the rollout, which has halted, is to go back by itself.
+	Back bool
 	// Begin are the desktops whose rebuild may be begun, in order.
 	Begin []string
 	// Again is when to look again at the latest; zero when nothing is left.

@@ -37,7 +37,7 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 	kinds := []rollout.Kind{rollout.KindWave, rollout.KindWaveEnded, rollout.KindBegun, rollout.KindEnded, rollout.KindSettled, rollout.KindAgain,
 		rollout.KindSeen, rollout.KindPublished, rollout.KindTick, rollout.KindArrived, rollout.KindHolding, rollout.KindHeld, rollout.KindReleasing, rollout.KindReleased,
 		rollout.KindStopping, rollout.KindStarting, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
-		rollout.KindSuperseded, rollout.KindClosed, "of-a-later-version"}
+		rollout.KindSuperseded, rollout.KindGoingBack, rollout.KindStays, rollout.KindClosed, "of-a-later-version"}
 	codes := []string{events.CodeSuccess, events.CodeOutcomeUnknown, events.CodeThrottled, events.CodeStatusWait, rollout.IncorrectDesktopStatus}
 	out := []rollout.Record{{Kind: rollout.KindOpened, At: start, Work: &work}}
 	for n := range lines {
@@ -60,8 +60,9 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 			rec.Wave = 1 + r.IntN(3)
 		case rollout.KindTick:
 			rec.N, rec.Until = r.IntN(10), at.Add(time.Minute)
-		case rollout.KindWaiting, rollout.KindHalted:
+		case rollout.KindWaiting, rollout.KindHalted, rollout.KindStays:
 			rec.Reason = &events.Reason{Code: events.CodeSoaking, Message: "because"}
+			rec.Action = []string{"", "rollback", "rollback-now"}[r.IntN(3)]
 		case rollout.KindControl:
 			rec.Action, rec.Who, rec.Message = events.Actions[r.IntN(len(events.Actions))], "alice", fmt.Sprint("message", r.IntN(5))
 		case rollout.KindSuperseded:

@@ -34,6 +34,7 @@ func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unre
 		p.RolloutID = w.ID
 		d.plannedWaves(&p)
 	}
+	p.Gates = d.gates()
 	rebuilds := 0
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {

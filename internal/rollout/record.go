@@ -46,6 +46,8 @@ const (
 	KindControl    Kind = "control"    // somebody told the rollout something
 	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow
 	KindSuperseded Kind = "superseded" // a newer release took over
+	KindGoingBack  Kind = "going-back" // a rollout that halted is about to be taken back by itself
+	KindStays      Kind = "stays"      // it cannot be, and stays halted
 	KindClosed     Kind = "closed"     // nothing is left to do
 )
 

@@ -233,6 +233,7 @@ type State struct {
 
 	Paused     string // who paused it; "" when it is not
 	Halted     *events.Reason
+	Back       Back   // how it goes back by itself, if it does
 	Aborted    string // who aborted it
 	Superseded string // the rollout that took over
 	// Resumed is when a standstill ended last, in which nobody looked at desktops.
@@ -372,7 +373,10 @@ func (s *State) apply(r *Record) {
 		}
 	case KindHalted:
 		s.Halted = r.Reason
+		s.backOut(r)
 		s.tell(events.RolloutHalted, r, r.Reason, "")
+	case KindGoingBack, KindStays:
+		s.backOut(r)
 	case KindControl:
 		s.control(r)
 	case KindRefused:

@@ -38,6 +38,7 @@ func (d *decider) rollout() {
 		d.drop(events.StatusSkipped, events.CodeSuperseded, d.s.Superseded+" took over before the rebuild began")
 	case d.s.Paused != "" || d.s.Halted != nil:
 		d.standDown()
+		d.goBack()
 	case f == nil:
 		d.standDown()
 		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Work.Fleet), zero)
@@ -109,7 +110,7 @@ func (d *decider) stand(code, message string, until time.Time) {
 
 // halt stops the rollout by itself. What is under way is followed to its end.
 func (d *decider) halt(code, message string) {
-	d.record(Record{Kind: KindHalted, Reason: &events.Reason{Code: code, Message: message}})
+	d.record(d.onHalt(Record{Kind: KindHalted, Reason: &events.Reason{Code: code, Message: message}}))
 	d.again(d.now.t)
 }
 
@@ -400,7 +401,7 @@ const askAhead = 100
 // and there is room.
 func (d *decider) work(f *fleet.Fleet, busy int) {
 	room := f.Strategy.AtOnce(d.s.Size) - busy
-	open, until := d.window(f)
+	open, until := d.windowOrNow(f)
 	if !open {
 		d.standDown()
 		if d.anyPending() {

@@ -37,6 +37,8 @@ type Work struct {
 	// each image. ImageID is then the image that they leave.
 	Undoes string              `json:"undoes,omitempty"`
 	Back   map[string][]string `json:"back,omitempty"`
+	// AnyTime lets a rollback begin outside of the fleet's windows.
+	AnyTime bool `json:"anyTime,omitempty"`
 	// By is who asked for it and Why their reason, where a person or a pipeline
 	// did.
 	By  string `json:"by,omitempty"`

@@ -1,0 +1,126 @@
+package rollout
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// This file is about onHalt: rollback. The steps, each written down before the
+// next is taken, so that whoever finds one goes on from there:
+//
+//  1. halted, with the intention to go back: as fleets.yaml said at that moment;
+//  2. going-back, only if nobody has acted since. From here on nobody can tell the
+//     rollout to go on;
+//  3. the rollback is entered into the fleet's log, as one by message is, unless a
+//     newer release is there.
+//
+// Whoever acts before step 2 keeps the rollout: it does not go back by itself any
+// more, neither then nor at a later halt.
+
+// A Back is how far a rollout is on its way back by itself.
+type Back struct {
+	Wanted bool // it halted and is to go back
+	Now    bool // outside of windows too
+	Begun  bool // nobody can keep it from going back but a newer release
+	Over   bool // it will not do so any more: somebody has acted, or it was tried
+}
+
+// The words of a halted record that say what follows.
+const (
+	thenRollback    = events.ActionRollback
+	thenRollbackNow = events.ActionRollback + "-now"
+)
+
+// goesBackText ends the message of a halt that a rollback follows.
+const goesBackText = "; it goes back by itself"
+
+// goesBack are the halts after which a rollout may go back by itself: those that
+// its desktops are the reason of. An image that is gone, or time that is up, says
+// nothing against the image that they are on.
+var goesBack = []string{events.CodeTooManyFailures}
+
+// onHalt adds to the record of a halt that the rollout goes back by itself, if
+// its fleet wants that.
+func (d *decider) onHalt(r Record) Record {
+	f := d.fleet()
+	if f == nil || f.Strategy.OnHalt != fleet.Rollback || d.s.Work.Undoes != "" || d.s.Back.Over || !slices.Contains(goesBack, r.Reason.Code) {
+		return r
+	}
+	r.Action = thenRollback
+	if f.Strategy.OnHaltNow {
+		r.Action = thenRollbackNow
+	}
+	r.Reason.Message += goesBackText
+	return r
+}
+
+// backOut folds what concerns going back by itself.
+func (s *State) backOut(r *Record) {
+	switch r.Kind {
+	case KindHalted:
+		if !s.Back.Over && (r.Action == thenRollback || r.Action == thenRollbackNow) {
+			s.Back.Wanted, s.Back.Now = true, r.Action == thenRollbackNow
+		}
+	case KindGoingBack:
+		s.Back.Begun = true
+	case KindStays:
+		s.Back = Back{Over: true}
+		s.Waiting = r.Reason
+		s.tell(events.RolloutWaiting, r, r.Reason, "")
+	}
+}
+
+// actedOn notes that somebody told the rollout something since it halted.
+func (s *State) actedOn(r *Record) {
+	if s.Halted != nil && r.Action != events.ActionRollback {
+		s.Back = Back{Over: true}
+	}
+}
+
+// MayGoBack says whether the rollout, as it stands, is to go back by itself.
+func (s *State) MayGoBack() bool {
+	return s.Open() && s.Back.Wanted && !s.Back.Over && s.Halted != nil && s.Paused == "" && s.Aborted == "" && s.Superseded == ""
+}
+
+// goBack asks for the rollback of a rollout that halted.
+func (d *decider) goBack() {
+	if d.s.MayGoBack() {
+		d.out.Back = true
+		d.again(d.now.t)
+	}
+}
+
+// GoBack returns the rollback by which the rollout goes back by itself, with the
+// consents of its fleet and nothing besides, or why there is none. Data disks
+// stay.
+func (s *State) GoBack(f *fleet.Fleet) (Work, error) {
+	if len(s.Undo()) == 0 {
+		return Work{}, errors.New("it has not changed any desktop")
+	}
+	w := *s.Work
+	back := Work{ID: w.ID + "/rollback", Undoes: w.ID, Spec: w.Spec, Fleet: w.Fleet, ReleaseID: w.ReleaseID, ImageName: w.ImageName,
+		By: "regild", Why: "it halted: " + strings.TrimSuffix(s.Halted.Message, goesBackText), AnyTime: s.Back.Now, Consents: []string{events.ConsentDowngrade}}
+	if f != nil {
+		for _, c := range f.Rebuild.Consent {
+			if !slices.Contains(back.Consents, c) {
+				back.Consents = append(back.Consents, c)
+			}
+		}
+	}
+	back.OperateType, back.Language = "", "" // as in any rollback
+	back.Back = s.Undo()
+	return back, nil
+}
+
+// windowOrNow is window for a rollback that may begin at any time.
+func (d *decider) windowOrNow(f *fleet.Fleet) (bool, time.Time) {
+	if d.s.Work.AnyTime {
+		return true, zero
+	}
+	return d.window(f)
+}
