@@ -30,6 +30,7 @@ var contracts = []contract{
 	{TypeRequest, Request{}, func(d []byte) (any, error) { return ParseRequest(d) }, true},
 	{TypeRelease, Release{}, func(d []byte) (any, error) { return ParseRelease(d) }, true},
 	{TypeControl, Control{}, func(d []byte) (any, error) { return ParseControl(d) }, true},
+	{TypeFreeze, Freeze{}, func(d []byte) (any, error) { return ParseFreeze(d) }, true},
 	{TypeTick, Tick{}, func(d []byte) (any, error) { return ParseTick(d) }, true},
 	{TypeOutcome, Outcome{}, strictly[Outcome], false},
 	{TypeRefused, Refused{}, strictly[Refused], false},

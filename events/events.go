@@ -2,7 +2,8 @@
 // out, one contract a file, with the names exactly as they travel.
 //
 // What comes in is read by a parser that reports every fault at once
-// (ParseRequest, ParseRelease, ParseActionTrail, ParseControl, ParseTick).
+// (ParseRequest, ParseRelease, ParseActionTrail, ParseControl, ParseFreeze,
+// ParseTick).
 // What goes out is a plain struct with an Event method that puts it into a
 // CloudEvent (Outcome, Refused, Finished, Rollout, Plan, Tick). The same
 // contracts stand as JSON Schema 2020-12 in schema/ and as examples in
@@ -19,6 +20,7 @@ const (
 	TypeRequest = "regild.rebuild.requested.v1"
 	TypeRelease = "regild.image.published.v1"
 	TypeControl = "regild.rollout.control.v1"
+	TypeFreeze  = "regild.freeze.v1"
 	TypeTick    = "regild.tick.v1"
 )
 

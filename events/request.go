@@ -13,10 +13,11 @@ const (
 	ConsentDowngrade = "downgrade" // an image older than the desktop's own
 	ConsentReset     = "reset"     // no imageId: back to the current image
 	ConsentSnapshots = "snapshots" // snapshots that the rebuild deletes, where the fleet keeps them
+	ConsentFreeze    = "freeze"    // the rebuild is wanted though somebody has frozen the region or fleet
 )
 
 // Consents lists all of them.
-var Consents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentReset, ConsentSnapshots}
+var Consents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentReset, ConsentSnapshots, ConsentFreeze}
 
 // What RebuildDesktops takes for its options. Source: RebuildDesktops,
 // "OperateType", "Language", "AfterStatus".

@@ -75,6 +75,8 @@ func (r *run) take(m envelope.Message) error {
 		return r.takeRelease(m)
 	case m.Type == events.TypeControl:
 		return r.takeControl(m)
+	case m.Type == events.TypeFreeze:
+		return r.takeFreeze(m)
 	case m.Type == events.TypeTick:
 		return r.takeTick(m)
 	case m.Type == "":
@@ -161,7 +163,7 @@ func meant(m envelope.Message) string {
 		return ""
 	}
 	for _, other := range []struct{ field, what, kind string }{
-		{"rolloutId", "a control message", events.TypeControl}, {"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
+		{"rolloutId", "a control message", events.TypeControl}, {"freezeId", "a freeze", events.TypeFreeze}, {"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
 	} {
 		if _, has := fields[other.field]; has {
 			return fmt.Sprintf("; if it is meant as %s, send it as the data of a CloudEvent of type %s", other.what, other.kind)

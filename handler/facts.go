@@ -41,6 +41,7 @@ func (r *run) look(needs map[string]*rollout.Need) {
 		each(l, &wg, need.Changes, l.facts.Changes, l.changes)
 		each(l, &wg, need.Checks, l.facts.Checks, l.checks)
 		each(l, &wg, need.Members, l.facts.Members, l.members)
+		l.freezes(&wg, need.Freezes)
 		whole(l, &wg, need.Snapshots, l.facts.Snapshots, l.snapshots)
 	}
 	wg.Wait()

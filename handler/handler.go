@@ -72,6 +72,7 @@ func New(c Config) (*Handler, error) {
 		return nil, errors.Join(faults...)
 	}
 	c.Rules.Journal = c.Journal != nil
+	c.Rules.Freezes = c.Rules.Journal
 	return &Handler{Config: c}, nil
 }
 

@@ -33,6 +33,7 @@ func (r *run) rebuild() (again bool) {
 	r.refuseConflicts(jobs, p.Conflicts)
 
 	c := &calls{run: r, jobs: jobs, hopeless: map[refusal]bool{}, turns: make(chan struct{}, r.RebuildConcurrency)}
+	c.concerns()
 	next := make(chan plan.Batch)
 	var wg sync.WaitGroup
 	// Twice as many as may call at once: while some call, the others write, and
@@ -118,6 +119,8 @@ type calls struct {
 	// hopeless are refusals that every single desktop of a batch has met: they
 	// are about the spec, so further batches are not taken apart for them.
 	hopeless map[refusal]bool
+	// concern says which freezes hold a desktop; it is not changed while calls are made.
+	concern map[string]concern
 	// late are the batches that did not get their turn, and why.
 	late map[hindrance][]plan.Batch
 	// old says that somebody was not begun because what was known of them was too
@@ -385,6 +388,15 @@ func (c *calls) write(j *job, call string, endings []ending) {
 // then nothing of it was started, and one bad id must not sink nineteen. A batch of n
 // takes at most 2n-2 further calls; see hopeless for when it takes none.
 func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
+	b, held := c.thawed(ctx, b)
+	if len(b.IDs) == 0 {
+		return held
+	}
+	return append(held, c.call(ctx, b, depth)...)
+}
+
+// call is send for what no freeze holds back.
+func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 	answer, err := c.ECD.Rebuild(ctx, b)
 	if err == nil {
 		return c.read(b, answer)

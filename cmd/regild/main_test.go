@@ -96,6 +96,8 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"send release --image-in m-1", "write cn-hangzhou=m-", exitUsage},
 		{"send request ecd-0001", "regionId: is missing", exitFailed},
 		{"send control --rollout 1/f --action stop --by me --reason why", `action: "stop" is unknown`, exitFailed},
+		{"send freeze --freeze f1 --action freeze --by me --reason why --in cn-hangzhou", "until: is missing", exitFailed},
+		{"send freeze --freeze f1 --action freeze --until soon --in cn-hangzhou", "--until is", exitUsage},
 		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "give --account and --region", exitFailed},
 	}
 	for _, tt := range tests {

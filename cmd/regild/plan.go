@@ -304,7 +304,7 @@ func planLines(p events.Plan) []string {
 		out = append(out, "")
 	}
 	for _, g := range p.Gates {
-		out = append(out, "note      "+clean(g))
+		out = append(out, "note      "+escape.Terminal(g))
 	}
 	return append(out, "", "calls     "+strings.Join(calls, ", "), "expected  "+span(time.Duration(p.ExpectedSeconds)*time.Second), "digest    "+p.PlanDigest)
 }

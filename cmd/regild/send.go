@@ -21,7 +21,7 @@ import (
 func sendCommand(w world) *cobra.Command {
 	var f sendFlags
 	c := &cobra.Command{
-		Use: "send request|release|control", Short: "write a message to the function, or send it",
+		Use: "send request|release|control|freeze", Short: "write a message to the function, or send it",
 		Long: strings.TrimSpace(sendHelp),
 		RunE: func(c *cobra.Command, args []string) error { return runSend(c.Context(), w, &f, args) },
 	}
@@ -36,6 +36,7 @@ holding it against the same rules as the function does:
   regild send request --region R --image ID ecd-… ecd-…    rebuild these desktops
   regild send release --release ID --image-in REGION=ID    roll an image out
   regild send control --rollout ID --action pause --by me --reason why
+  regild send freeze --freeze ID --action freeze --until TIME --in REGION --by me --reason why
 
 With --queue it is sent to that queue of Message Service, with the credentials of
 ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN; without, it is
@@ -58,6 +59,9 @@ type sendFlags struct {
 	// Of a control.
 	rollout, action, by, reason string
 	wave                        int
+	// Of a freeze.
+	freeze, until string
+	in, fleets    []string
 }
 
 func (f *sendFlags) define(fs *pflag.FlagSet) {
@@ -65,7 +69,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.source, "source", "regild-send", "the CloudEvent's `source`")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "ask for the plan and change nothing")
 	fs.StringVar(&f.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
-	fs.StringArrayVar(&f.consent, "consent", nil, "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade, reset or snapshots; several times if there are several (request, control)")
+	fs.StringArrayVar(&f.consent, "consent", nil, "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade, reset, snapshots or freeze; several times if there are several (request, control)")
 	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised")
 	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
 	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image\n(needs --consent reset)")
@@ -76,10 +80,14 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.name, "image-name", "", "release: the image's `name`; by default ECD is asked")
 	fs.StringArrayVar(&f.images, "image-in", nil, "release: `REGION=ID` of the image there; may be given several times")
 	fs.StringVar(&f.rollout, "rollout", "", "control: the rollout's `id`, release/fleet")
-	fs.StringVar(&f.action, "action", "", "control: "+strings.Join(events.Actions, ", "))
-	fs.StringVar(&f.by, "by", "", "control: `who` says so")
-	fs.StringVar(&f.reason, "reason", "", "control: `why`")
+	fs.StringVar(&f.action, "action", "", "control: "+strings.Join(events.Actions, ", ")+"\n(freeze: freeze or lift)")
+	fs.StringVar(&f.by, "by", "", "control, freeze: `who` says so")
+	fs.StringVar(&f.reason, "reason", "", "control, freeze: `why`")
 	fs.IntVar(&f.wave, "wave", 0, "control: the `wave` that is approved; by default the one that waits")
+	fs.StringVar(&f.freeze, "freeze", "", "freeze: its own `id`, by which it is lifted")
+	fs.StringVar(&f.until, "until", "", "freeze: the `time` (RFC 3339) at which it ends")
+	fs.StringArrayVar(&f.in, "in", nil, "freeze: a `region` that is frozen; may be given several times")
+	fs.StringArrayVar(&f.fleets, "fleet", nil, "freeze: a `fleet` that is frozen; may be given several times")
 	fs.StringVar(&f.queue, "queue", "", "send it to this `queue`")
 	fs.StringVar(&f.endpoint, "endpoint", "", "reach Message Service at this `URL` instead of the account's in the region")
 	fs.StringVar(&f.account, "account", "", "the `id` of the account that owns the queue")
@@ -88,7 +96,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 
 func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 	if len(rest) == 0 {
-		return usageError{errors.New("say what to send: request, release or control")}
+		return usageError{errors.New("say what to send: request, release, control or freeze")}
 	}
 	e, err := f.event(rest[0], rest[1:], time.Now())
 	if err != nil {
@@ -137,8 +145,15 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 		e.Type, check = events.TypeControl, func(b []byte) error { _, err := events.ParseControl(b); return err }
 		data = events.Control{RolloutID: f.rollout, Action: f.action, By: f.by, Reason: f.reason, Wave: f.wave,
 			Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
+	case "freeze":
+		until, err := timeOf("until", f.until)
+		if err != nil {
+			return e, err
+		}
+		e.Type, check = events.TypeFreeze, func(b []byte) error { _, err := events.ParseFreeze(b); return err }
+		data = events.Freeze{FreezeID: f.freeze, Action: f.action, By: f.by, Reason: f.reason, Until: until, Regions: f.in, Fleets: f.fleets}
 	default:
-		return e, usageError{fmt.Errorf("%q cannot be sent; say request, release or control", kind)}
+		return e, usageError{fmt.Errorf("%q cannot be sent; say request, release, control or freeze", kind)}
 	}
 	if err := takesNo(rest); err != nil {
 		return e, err
@@ -195,4 +210,15 @@ func plainJSON(v any) ([]byte, error) {
 		return nil, fmt.Errorf("writing the message: %w", err)
 	}
 	return bytes.TrimSpace(b.Bytes()), nil
+}
+
+// timeOf reads a time that was given to a flag, or none.
+func timeOf(name, s string) (t time.Time, err error) {
+	if s == "" {
+		return t, nil
+	}
+	if t, err = time.Parse(time.RFC3339, s); err != nil {
+		return t, usageError{fmt.Errorf("--%s is %q; write it like 2026-12-24T18:00:00+08:00", name, s)}
+	}
+	return t, nil
 }

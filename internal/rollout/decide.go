@@ -43,6 +43,7 @@ type Rules struct {
 	Fleets         fleet.Fleets
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
+	Freezes        bool // and knows of freezes, which hold everything back
 	RebuildTimeout time.Duration
 }
 
@@ -590,6 +591,8 @@ var passing = map[string]time.Duration{
 func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) {
 	now := fact.Value
 	switch {
+	case d.frozen(x, now):
+		return
 	case d.f.Busy[x.ID] != "":
 		d.postpone(x, events.CodeStatusWait, fmt.Sprintf("desktop %s is still being rebuilt by %s", x.ID, d.f.Busy[x.ID]))
 		return

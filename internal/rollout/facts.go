@@ -39,6 +39,8 @@ type Facts struct {
 	Members  map[string]Fact[[]desktop.Desktop]             // by fleet
 	// Snapshots are those of a desktop, where its fleet keeps any; by desktop.
 	Snapshots map[string]Fact[[]desktop.Snapshot]
+	// Freezes are all that the journal knows of, under FreezesKey.
+	Freezes map[string]Fact[Freezes]
 	// Busy are desktops that another rollout of the same fleet is rebuilding, and
 	// which. It comes from the journal and differs from work to work.
 	Busy map[string]string
@@ -49,7 +51,7 @@ func NewFacts() *Facts {
 	return &Facts{
 		Desktops: map[string]Fact[*desktop.Desktop]{}, Tags: map[string]Fact[map[string]string]{}, Images: map[string]Fact[*desktop.Image]{},
 		Changes: map[string]Fact[[]desktop.Change]{}, Checks: map[string]Fact[map[string]desktop.Invocation]{}, Members: map[string]Fact[[]desktop.Desktop]{},
-		Snapshots: map[string]Fact[[]desktop.Snapshot]{},
+		Snapshots: map[string]Fact[[]desktop.Snapshot]{}, Freezes: map[string]Fact[Freezes]{},
 	}
 }
 
@@ -62,6 +64,7 @@ func (f *Facts) DropBefore(t time.Time) {
 	drop(f.Checks, t)
 	drop(f.Members, t)
 	drop(f.Snapshots, t)
+	drop(f.Freezes, t)
 }
 
 func drop[T any](facts map[string]Fact[T], t time.Time) {
@@ -82,11 +85,12 @@ type Need struct {
 	Members  []string // of these fleets
 
 	Snapshots []string // of these desktops
+	Freezes   []string // FreezesKey
 }
 
 // Empty says whether nothing more must be known.
 func (n Need) Empty() bool {
-	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots) == 0
+	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots)+len(n.Freezes) == 0
 }
 
 // Add adds the needs of another decision, each once.
@@ -97,7 +101,7 @@ func (n *Need) Add(o Need) {
 	}{
 		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
 		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
-		{&n.Snapshots, o.Snapshots},
+		{&n.Snapshots, o.Snapshots}, {&n.Freezes, o.Freezes},
 	} {
 		if len(*p.to) == 0 {
 			*p.to = p.from

@@ -5,11 +5,11 @@ import "github.com/regild/regild/internal/fleet"
 // gates says in sentences what else a plan must tell whoever reads it: what holds
 // the work back as a whole, and what it does by itself.
 func (d *decider) gates() []string {
+	out := d.frozenGate()
 	f := d.fleet()
 	if f == nil {
-		return nil
+		return out
 	}
-	var out []string
 	if f.Strategy.OnHalt == fleet.Rollback && d.s.Work.Undoes == "" {
 		text := "if it halts because too many desktops failed, it goes back by itself"
 		if f.Strategy.OnHaltNow {

@@ -48,6 +48,8 @@ const (
 	KindSuperseded Kind = "superseded" // a newer release took over
 	KindGoingBack  Kind = "going-back" // a rollout that halted is about to be taken back by itself
 	KindStays      Kind = "stays"      // it cannot be, and stays halted
+	KindFreeze     Kind = "freeze"     // in the log of freezes: somebody holds everything back
+	KindLift       Kind = "lift"       // in the log of freezes: that was lifted
 	KindClosed     Kind = "closed"     // nothing is left to do
 )
 
@@ -74,6 +76,8 @@ type Record struct {
 	Reason    *events.Reason `json:"reason,omitempty"`
 	Action    string         `json:"action,omitempty"`
 	Who       string         `json:"who,omitempty"`
+	Regions   []string       `json:"regions,omitempty"` // freeze
+	Fleets    []string       `json:"fleets,omitempty"`  // freeze
 	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works

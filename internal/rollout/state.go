@@ -603,6 +603,9 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 	}
 	d.waitFor(g.Code, r.At)
 	d.Again = g.Until
+	if g.Code == events.CodeFrozen {
+		d.Again = r.At // it may be lifted
+	}
 }
 
 // blind are the reasons for which nobody could look: they say nothing of any
@@ -616,7 +619,10 @@ var blind = map[string]bool{
 // others that were seen but one: how long its user has been waited for counts from
 // when it was due and found in use, until it is begun.
 func (d *Desktop) waitFor(code string, at time.Time) {
-	if d.WaitFirst.IsZero() {
+	switch {
+	case ordered[code]:
+		d.WaitFirst = zero
+	case d.WaitFirst.IsZero():
 		d.WaitFirst = at
 	}
 	since, waits := d.waitsSince(code)
@@ -628,7 +634,7 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 		others = append(others, Wait{d.WaitCode, d.WaitSince})
 	}
 	others = slices.DeleteFunc(append(slices.Clone(d.Waits), others...), func(w Wait) bool {
-		return w.Code == code || !blind[code] && w.Code != events.CodeSessionWait
+		return w.Code == code || !blind[code] && w.Code != events.CodeSessionWait || ordered[code]
 	})
 	d.WaitCode, d.WaitSince, d.Waits = code, since, slices.Clip(others)
 	if len(others) == 0 {

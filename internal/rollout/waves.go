@@ -412,6 +412,10 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 	if !until.IsZero() {
 		d.again(until)
 	}
+	if d.held(f) {
+		d.standDown()
+		return
+	}
 	most := max(room, 0) + askAhead
 	for _, id := range d.s.Order {
 		x := d.s.Desktops[id]
