@@ -32,6 +32,7 @@ func (r *run) factsOf(region string, busy map[string]string) *rollout.Facts {
 // look reads what the decisions need to know, for each region, all at once. What
 // cannot be read is noted as such: cannot ask means no.
 func (r *run) look(needs map[string]*rollout.Need) {
+	r.ringsOf(needs)
 	var wg sync.WaitGroup
 	for region, need := range needs {
 		l := &look{run: r, region: region, facts: r.facts[region]}

@@ -269,6 +269,9 @@ func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 		}
 		row("on a halt", "it goes back by itself%s", now)
 	}
+	if len(f.After) > 0 {
+		row("after", "a release begins here once it has completed on %s", strings.Join(f.After, ", "))
+	}
 	row("takes", "%s expected for a rebuild, %s at the most for the rollout", span(s.Expected), span(s.RolloutTimeout))
 	return append(out, explainWindows(s, now)...)
 }

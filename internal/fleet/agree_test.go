@@ -120,6 +120,23 @@ func TestSchemaRefusesWhatASchemaCanSee(t *testing.T) {
 	}
 }
 
+// whole returns a file of one fleet with these further keys.
+func whole(keys string) []byte {
+	return []byte("fleets: [{name: a, region: cn-hangzhou, images: [w], select: {desktopIds: [ecd-1]}, " + keys + "}, {name: b, region: cn-hangzhou, images: [w], select: all}]")
+}
+
+func TestSchemaAndParserAgreeOnRings(t *testing.T) {
+	schema := compiled(t)
+	for keys, good := range map[string]bool{
+		"after: [b]": true, "after: []": false, "after: b": false, "after: [B]": false, "after: [b, b]": false, "after: [1]": false, `after: [""]`: false,
+	} {
+		_, err := fleet.Parse("fleets.yaml", whole(keys))
+		if ok := schema.Validate(document(t, whole(keys))) == nil; ok != good || (err == nil) != good {
+			t.Errorf("%s: the schema takes it: %v, the parser says %v; want it taken: %v", keys, ok, err, good)
+		}
+	}
+}
+
 // one returns a file of one fleet with these keys of a strategy.
 func one(strategy string) []byte {
 	return []byte("fleets: [{name: a, region: cn-hangzhou, images: [w], select: all, strategy: {" + strategy + "}}]")

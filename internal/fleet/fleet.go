@@ -43,6 +43,9 @@ type Fleet struct {
 	// Requests says whether a request may name the fleet's desktops directly.
 	// Default false: only releases rebuild them.
 	Requests bool
+	// After are fleets of the file on which a release must have completed before it
+	// begins here. Default: none.
+	After    []string
 	Rebuild  Rebuild
 	Strategy Strategy
 }

@@ -16,6 +16,7 @@ import (
 const (
 	MaxFile      = 1 << 20 // bytes of the file
 	MaxFleets    = 1000    // in the file
+	MaxAfter     = 20      // fleets that a fleet comes after
 	MaxImages    = 100     // patterns in a fleet
 	MaxIDs       = 2000    // in each list of ids
 	MaxTags      = 20      // in each set of tags; also what TagResources takes
@@ -146,6 +147,7 @@ func (r *reader) fleets(root value) Fleets {
 	var fleets Fleets
 	names := map[string]int{}   // line of each name
 	regions := map[string]int{} // index of the fleet that takes all of a region
+	var after []value           // of each fleet; without a node if it has none
 	r.object(root, fields{
 		"fleets": func(v value) {
 			r.list(v, 1, MaxFleets, func(v value) {
@@ -153,9 +155,11 @@ func (r *reader) fleets(root value) Fleets {
 				r.unique(f, at, names)
 				r.reachable(f, at, len(fleets), regions)
 				fleets = append(fleets, f)
+				after = append(after, at["after"])
 			})
 		},
 	}, "fleets")
+	r.rings(fleets, after)
 	return fleets
 }
 

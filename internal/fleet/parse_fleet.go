@@ -19,6 +19,9 @@ func (r *reader) fleet(v value) (Fleet, map[string]value) {
 		"select":   func(v value) { f.Select = r.selector(v) },
 		"exclude":  func(v value) { f.Exclude = Exclusion(r.selection(v)) },
 		"requests": func(v value) { f.Requests = r.truth(v) },
+		"after": func(v value) {
+			f.After = r.set(v, MaxAfter, func(v value) string { return r.text(v, nameForm) })
+		},
 		"rebuild":  func(v value) { f.Rebuild = r.rebuild(v) },
 		"strategy": func(v value) { f.Strategy = r.strategy(v) },
 	}, "name", "region", "images", "select")

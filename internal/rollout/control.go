@@ -37,6 +37,7 @@ func Allow(s *State, action string, wave int) error {
 	case events.ActionApprove:
 		w := s.Wave()
 		switch {
+		case wave == 0 && s.waitsForRings():
 		case w == nil || w.EndedAt.IsZero():
 			return errors.New("no wave is finished that could be approved")
 		case wave != 0 && wave != w.N:
@@ -92,7 +93,10 @@ func (s *State) control(r *Record) {
 		s.Paused, s.Halted, s.Waiting, s.Forgiven, s.Resumed = "", nil, nil, r.At, r.At
 		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
 	case events.ActionApprove:
-		if w := s.Wave(); w != nil {
+		if w := s.Wave(); r.Wave == 0 && s.waitsForRings() {
+			s.passRings()
+			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
+		} else if w != nil {
 			w.Approved = r.Who
 			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
 		}

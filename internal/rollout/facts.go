@@ -41,6 +41,8 @@ type Facts struct {
 	Snapshots map[string]Fact[[]desktop.Snapshot]
 	// Freezes are all that the journal knows of, under FreezesKey.
 	Freezes map[string]Fact[Freezes]
+	// Rings are how the work's release is on the fleets that it comes after.
+	Rings map[string]Fact[Ring] // by release and fleet, as rollouts are named
 	// Busy are desktops that another rollout of the same fleet is rebuilding, and
 	// which. It comes from the journal and differs from work to work.
 	Busy map[string]string
@@ -51,7 +53,7 @@ func NewFacts() *Facts {
 	return &Facts{
 		Desktops: map[string]Fact[*desktop.Desktop]{}, Tags: map[string]Fact[map[string]string]{}, Images: map[string]Fact[*desktop.Image]{},
 		Changes: map[string]Fact[[]desktop.Change]{}, Checks: map[string]Fact[map[string]desktop.Invocation]{}, Members: map[string]Fact[[]desktop.Desktop]{},
-		Snapshots: map[string]Fact[[]desktop.Snapshot]{}, Freezes: map[string]Fact[Freezes]{},
+		Snapshots: map[string]Fact[[]desktop.Snapshot]{}, Freezes: map[string]Fact[Freezes]{}, Rings: map[string]Fact[Ring]{},
 	}
 }
 
@@ -65,6 +67,7 @@ func (f *Facts) DropBefore(t time.Time) {
 	drop(f.Members, t)
 	drop(f.Snapshots, t)
 	drop(f.Freezes, t)
+	drop(f.Rings, t)
 }
 
 func drop[T any](facts map[string]Fact[T], t time.Time) {
@@ -86,11 +89,12 @@ type Need struct {
 
 	Snapshots []string // of these desktops
 	Freezes   []string // FreezesKey
+	Rings     []string // of these rollouts
 }
 
 // Empty says whether nothing more must be known.
 func (n Need) Empty() bool {
-	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots)+len(n.Freezes) == 0
+	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots)+len(n.Freezes)+len(n.Rings) == 0
 }
 
 // Add adds the needs of another decision, each once.
@@ -101,7 +105,7 @@ func (n *Need) Add(o Need) {
 	}{
 		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
 		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
-		{&n.Snapshots, o.Snapshots}, {&n.Freezes, o.Freezes},
+		{&n.Snapshots, o.Snapshots}, {&n.Freezes, o.Freezes}, {&n.Rings, o.Rings},
 	} {
 		if len(*p.to) == 0 {
 			*p.to = p.from

@@ -10,6 +10,7 @@ func (d *decider) gates() []string {
 	if f == nil {
 		return out
 	}
+	out = append(out, d.ringGate(f)...)
 	if f.Strategy.OnHalt == fleet.Rollback && d.s.Work.Undoes == "" {
 		text := "if it halts because too many desktops failed, it goes back by itself"
 		if f.Strategy.OnHaltNow {

@@ -78,6 +78,7 @@ type Record struct {
 	Who       string         `json:"who,omitempty"`
 	Regions   []string       `json:"regions,omitempty"` // freeze
 	Fleets    []string       `json:"fleets,omitempty"`  // freeze
+	Rings     []string       `json:"rings,omitempty"`   // waiting: the fleets that are waited for, and how each is
 	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works

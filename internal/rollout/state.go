@@ -241,6 +241,8 @@ type State struct {
 	// Forgiven is until when failures do not count, because somebody said go on.
 	Forgiven time.Time
 	Waiting  *events.Reason
+	Rings    []string        // what it waits for on the fleets that it comes after
+	Passed   map[string]bool // of these, what somebody approved
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time
@@ -367,7 +369,7 @@ func (s *State) apply(r *Record) {
 		}
 	case KindWaiting:
 		s.resume(r)
-		s.Waiting = r.Reason
+		s.Waiting, s.Rings = r.Reason, r.Rings
 		if r.Reason != nil {
 			s.tell(events.RolloutWaiting, r, r.Reason, "")
 		}

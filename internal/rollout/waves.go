@@ -42,7 +42,9 @@ func (d *decider) rollout() {
 	case f == nil:
 		d.standDown()
 		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Work.Fleet), zero)
-	case d.now.due(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)) && d.s.Forgiven.Before(d.s.OpenedAt.Add(f.Strategy.RolloutTimeout)):
+	case d.awaitsRings(f):
+		d.standDown()
+	case d.now.due(d.since(f).Add(f.Strategy.RolloutTimeout)) && d.s.Forgiven.Before(d.since(f).Add(f.Strategy.RolloutTimeout)):
 		d.halt(events.CodeRolloutTimeout, fmt.Sprintf("the rollout has taken longer than %s", f.Strategy.RolloutTimeout))
 	case !d.tooMany(f) && d.imageReady():
 		d.advance(f, busy)

@@ -1,0 +1,163 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// This file is about after: a fleet that a release reaches once it has completed
+// on others. Whether it has is read from their logs and journals each time, so
+// that it does not matter who was told what when; nothing but completed opens.
+
+// A Ring says how far a release is on a fleet that another comes after.
+type Ring string
+
+// The rings.
+const (
+	RingCompleted  Ring = "completed"  // and nobody has taken it back
+	RingAbsent     Ring = "absent"     // it has not come there
+	RingUnderWay   Ring = "under way"  //
+	RingPaused     Ring = "paused"     //
+	RingHalted     Ring = "halted"     //
+	RingAborted    Ring = "aborted"    //
+	RingSuperseded Ring = "superseded" // a newer release came before it had completed
+	RingBack       Ring = "going back" // or gone
+	RingEmpty      Ring = "empty"      // it has ended there, and nobody had it
+	RingExpired    Ring = "expired"    // the journal that would tell is gone
+)
+
+// words say a ring to people.
+var words = map[Ring]string{
+	RingAbsent: "has not had it", RingUnderWay: "has not completed it", RingPaused: "is paused in it", RingHalted: "has halted in it",
+	RingAborted: "has aborted it", RingSuperseded: "got a newer release before it had completed", RingBack: "has taken it back, or is about to",
+	RingEmpty: "has no desktop that it could have been tried on", RingExpired: "had it so long ago that its journal is gone",
+}
+
+// RingOf says how far a release is, by the log of its fleet and its journal.
+func RingOf(log FleetLog, id string, s *State) Ring {
+	switch e := log.Find(id); {
+	case e == nil:
+		return RingAbsent
+	case log.Find(id+"/rollback") != nil:
+		return RingBack
+	case s.Work == nil && log.Latest().ID != id:
+		return RingExpired
+	case s.Work == nil:
+		return RingUnderWay // just entered, or expired: it is not known to have completed
+	case s.Aborted != "":
+		return RingAborted
+	case s.Superseded != "" || !s.Closed && log.Latest().ID != id:
+		return RingSuperseded
+	case s.Closed && !s.completedAny():
+		return RingEmpty
+	case s.Closed:
+		return RingCompleted
+	case s.Halted != nil:
+		return RingHalted
+	case s.Paused != "":
+		return RingPaused
+	}
+	return RingUnderWay
+}
+
+// completedAny says whether a desktop proved the release: it was rebuilt, or had
+// the image already.
+func (s *State) completedAny() bool {
+	for _, x := range s.Desktops {
+		if x.Last.Status == events.StatusCompleted || x.Last.Code == events.CodeAlreadyOnImage {
+			return true
+		}
+	}
+	return false
+}
+
+// ringAgain is how often the other fleets are looked at.
+const ringAgain = 10 * time.Minute
+
+// awaitsRings says whether the fleet comes after one on which the release has not
+// completed, and tells why, once for each reason. Whoever approved what was told
+// opens it, until something new is to be told.
+func (d *decider) awaitsRings(f *fleet.Fleet) bool {
+	if len(f.After) == 0 || d.s.Work.Undoes != "" {
+		return false
+	}
+	var shut, texts []string
+	ready := true
+	for _, name := range f.After {
+		id := d.s.Work.ReleaseID + "/" + name
+		fact, ok := find(d, d.f.Rings, id, &d.out.Need.Rings, zero)
+		switch {
+		case !ok:
+			ready = false
+		case fact.Err != nil:
+			d.stand(fact.Err.Code, fact.Err.Message, zero)
+			d.again(d.now.in(time.Minute))
+			return true
+		case fact.Value != RingCompleted && !d.s.Passed[passKey(name, fact.Value)]:
+			shut, texts = append(shut, ringKey(name, fact.Value)), append(texts, name+" "+words[fact.Value])
+		}
+	}
+	switch {
+	case !ready:
+		return true
+	case len(shut) == 0:
+		return false
+	}
+	d.again(d.now.in(ringAgain))
+	if w := d.s.Waiting; w == nil || w.Code != events.CodeRingAwaited || !slices.Equal(d.s.Rings, shut) {
+		d.record(Record{Kind: KindWaiting, Rings: shut, Reason: &events.Reason{Code: events.CodeRingAwaited,
+			Message: fmt.Sprintf("release %s begins here once it has completed on %s: %s; or once somebody approves", d.s.Work.ReleaseID,
+				strings.Join(f.After, ", "), strings.Join(texts, ", "))}})
+	}
+	return true
+}
+
+func ringKey(name string, r Ring) string { return name + ": " + string(r) }
+
+// passKey is what an approval is for: whoever approves past a fleet that is not
+// done means it for as long as nothing has gone wrong there.
+func passKey(name string, r Ring) string {
+	if r == RingAbsent || r == RingPaused {
+		r = RingUnderWay
+	}
+	return ringKey(name, r)
+}
+
+// since is when the time of the rollout begins to count: with its first wave, if
+// it has to wait for other fleets before.
+func (d *decider) since(f *fleet.Fleet) time.Time {
+	if len(f.After) > 0 && len(d.s.Waves) > 0 {
+		return d.s.Waves[0].BegunAt
+	}
+	return d.s.OpenedAt
+}
+
+// waitsForRings says whether it stands still for want of other fleets.
+func (s *State) waitsForRings() bool {
+	return s.Waiting != nil && s.Waiting.Code == events.CodeRingAwaited && len(s.Rings) > 0
+}
+
+// passRings notes that somebody approved what was told.
+func (s *State) passRings() {
+	if s.Passed == nil {
+		s.Passed = map[string]bool{}
+	}
+	for _, key := range s.Rings {
+		name, ring, _ := strings.Cut(key, ": ")
+		s.Passed[passKey(name, Ring(ring))] = true
+	}
+	s.Rings, s.Waiting = nil, nil
+}
+
+// ringGate says what a plan must tell of the fleets that it comes after.
+func (d *decider) ringGate(f *fleet.Fleet) []string {
+	if len(f.After) == 0 || d.s.Work.Undoes != "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("it begins once release %s has completed on %s, or somebody approves", d.s.Work.ReleaseID, strings.Join(f.After, ", "))}
+}
