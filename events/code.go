@@ -73,6 +73,7 @@ const (
 	CodeSessionWait     = "SessionWait"
 	CodeStatusWait      = "StatusWait"
 	CodeStopWait        = "StopWait"
+	CodeScheduled       = "Scheduled"
 	CodeRingAwaited     = "RingAwaited"
 	CodeFrozen          = "Frozen"
 	CodeSoaking         = "Soaking"
@@ -150,6 +151,7 @@ var Codes = []Code{
 	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
 	{CodeStatusWait, StatusDeferred, "The desktop is starting, stopping or rebuilding; it waits for that to pass."},
 	{CodeStopWait, StatusDeferred, "The desktop was told to stop first."},
+	{CodeScheduled, StatusDeferred, "The request names a time before which nothing begins."},
 	{CodeRingAwaited, StatusDeferred, "The release has not completed on the fleets that this one comes after."},
 	{CodeFrozen, StatusDeferred, "Somebody has frozen the region or the fleet until a time."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},

@@ -1,6 +1,9 @@
 package events
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // MaxRequestID bounds a request's own id, in characters.
 const MaxRequestID = 128
@@ -41,7 +44,10 @@ type Request struct {
 	Language    string   `json:"language,omitempty"`    // one of Languages, or ""
 	AfterStatus string   `json:"afterStatus,omitempty"` // one of AfterStatuses, or ""
 	Consent     []string `json:"consent,omitempty"`     // of Consents, each once
-	DryRun      bool     `json:"dryRun,omitempty"`
+	// NotBefore is when the rebuilds may begin; zero: at once. At most 7 days ahead
+	// of when the request comes.
+	NotBefore time.Time `json:"notBefore,omitzero"`
+	DryRun    bool      `json:"dryRun,omitempty"`
 	// PlanDigest, when set, demands that the plan made now is the one that was
 	// shown before (see DigestPlan).
 	PlanDigest string `json:"planDigest,omitempty"`
@@ -55,7 +61,7 @@ var (
 	ourSpelling = spelling{"regionId", "desktopIds", "imageId", "operateType", "language", "afterStatus"}
 	apiSpelling = spelling{"RegionId", "DesktopId", "ImageId", "OperateType", "Language", "AfterStatus"}
 	// ourOwn are fields that RebuildDesktops does not have.
-	ourOwn = []string{"requestId", "consent", "dryRun", "planDigest"}
+	ourOwn = []string{"requestId", "consent", "notBefore", "dryRun", "planDigest"}
 )
 
 func (s spelling) names() []string {
@@ -116,6 +122,7 @@ func (r *reader) request(s spelling, own bool) Request {
 	req.AfterStatus = r.str(s.after, oneOf(AfterStatuses...))
 	if own {
 		req.Consent = r.texts("consent", 0, len(Consents), oneOf(Consents...))
+		req.NotBefore = r.instant("notBefore")
 		req.DryRun = r.flag("dryRun")
 		req.PlanDigest = r.str("planDigest", checkDigest)
 	}

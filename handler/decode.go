@@ -108,6 +108,12 @@ func (r *run) takeRequest(m envelope.Message) error {
 		r.refuseRequest(m, req, events.CodeInvalidRequest, err.Error()+meant(m))
 		return nil
 	}
+	if why, err := r.tooFar(req); why != "" || err != nil {
+		if why != "" {
+			r.refuseRequest(m, req, events.CodeInvalidRequest, why)
+		}
+		return err
+	}
 	w := workOf(req)
 	if req.DryRun || req.PlanDigest != "" {
 		plan := r.preview(w)
@@ -222,7 +228,7 @@ func digestOf(raw []byte) string {
 
 func workOf(req events.Request) rollout.Work {
 	return rollout.Work{
-		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent,
+		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent, NotBefore: req.NotBefore,
 		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
 			Language: req.Language, AfterStatus: req.AfterStatus},
 	}

@@ -52,7 +52,7 @@ type sendFlags struct {
 	consent                          []string
 
 	// Of a request.
-	request, image, operate, language, after string
+	request, image, operate, language, after, notBefore string
 	// Of a release.
 	release, name string
 	images        []string
@@ -76,6 +76,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.operate, "operate-type", "", "request: `replace` also replaces data disks")
 	fs.StringVar(&f.language, "language", "", "request: en-US, zh-HK, zh-CN or ja-JP")
 	fs.StringVar(&f.after, "after", "", "request: the `status` wanted afterwards, Running or Stopped")
+	fs.StringVar(&f.notBefore, "not-before", "", "request: the `time` (RFC 3339) before which nothing begins")
 	fs.StringVar(&f.release, "release", "", "release: its `id`")
 	fs.StringVar(&f.name, "image-name", "", "release: the image's `name`; by default ECD is asked")
 	fs.StringArrayVar(&f.images, "image-in", nil, "release: `REGION=ID` of the image there; may be given several times")
@@ -130,9 +131,13 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 	var check func([]byte) error
 	switch kind {
 	case "request":
+		notBefore, err := timeOf("not-before", f.notBefore)
+		if err != nil {
+			return e, err
+		}
 		e.Type, check = events.TypeRequest, func(b []byte) error { _, err := events.ParseRequest(b); return err }
 		data = events.Request{RequestID: f.request, RegionID: f.region, DesktopIDs: rest, ImageID: f.image, OperateType: f.operate,
-			Language: f.language, AfterStatus: f.after, Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
+			Language: f.language, AfterStatus: f.after, NotBefore: notBefore, Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
 		rest = nil
 	case "release":
 		images, err := f.byRegion()

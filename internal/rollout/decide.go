@@ -356,6 +356,9 @@ func (d *decider) mark(k Kind, x *Desktop, readAt time.Time) {
 
 // pending decides whether a desktop may be begun.
 func (d *decider) pending(x *Desktop) {
+	if d.scheduled(x) {
+		return
+	}
 	if !d.now.due(x.Again) {
 		d.open++
 		d.again(x.Again)

@@ -157,7 +157,7 @@ func (d *decider) held(f *fleet.Fleet) bool {
 
 // ordered are the waits that somebody ordered. Nobody looks at the desktop
 // meanwhile: they do not count towards how long it may wait.
-var ordered = map[string]bool{events.CodeFrozen: true}
+var ordered = map[string]bool{events.CodeFrozen: true, events.CodeScheduled: true}
 
 // frozenGate says what a plan must tell of freezes.
 func (d *decider) frozenGate() []string {

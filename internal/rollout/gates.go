@@ -5,7 +5,7 @@ import "github.com/regild/regild/internal/fleet"
 // gates says in sentences what else a plan must tell whoever reads it: what holds
 // the work back as a whole, and what it does by itself.
 func (d *decider) gates() []string {
-	out := d.frozenGate()
+	out := append(d.scheduleGate(), d.frozenGate()...)
 	f := d.fleet()
 	if f == nil {
 		return out

@@ -21,6 +21,8 @@ type Work struct {
 
 	// Of a request: the desktops that it names, in its order.
 	Desktops []string `json:"desktops,omitempty"`
+	// NotBefore is when its desktops may be begun; zero: at once.
+	NotBefore time.Time `json:"notBefore,omitzero"`
 	// Consents are what the sender knowingly destroys. For a rollout they come
 	// on top of the fleet's.
 	Consents []string `json:"consent,omitempty"`
