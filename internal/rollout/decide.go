@@ -598,10 +598,11 @@ func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Stra
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(
 			"ECD shows desktop %s as %s and refused to rebuild it %d times; stopFirst in its fleet stops it before", x.ID, now.Status, x.Denied))
 		return
-	case !d.now.due(x.Maintenance.over(KindHolding)), !d.now.due(x.Power.over(KindStopping)):
-		// It is being given back at this moment, perhaps by another instance.
+	case !d.now.due(x.Maintenance.over("")), !d.now.due(x.Power.over(KindStopping)):
+		// It is being put in or given back at this moment, perhaps by another
+		// instance: what is announced next must not hide that.
 		d.open++
-		d.again(later(x.Maintenance.over(KindHolding), x.Power.over(KindStopping)))
+		d.again(later(x.Maintenance.over(""), x.Power.over(KindStopping)))
 		return
 	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)
@@ -660,7 +661,7 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 		return waits
 	}
 	if x.Held {
-		switch in := x.Maintenance.over(KindReleasing); {
+		switch in := x.Maintenance.over(""); {
 		case gone:
 			d.mark(KindReleased, x, d.now.t)
 			did = acts
@@ -673,7 +674,7 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 		}
 	}
 	if x.Stopped {
-		switch stopping := x.Power.over(KindStarting); {
+		switch stopping := x.Power.over(""); {
 		case gone, now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
 			d.mark(KindStarted, x, d.now.t)
 			did = acts

@@ -37,6 +37,7 @@ type Desktop struct {
 	Touched    bool      // ECD accepted a rebuild of it at some time
 	Doubtful   bool      // the fate of a call for it was unknown at some time
 	Seen       bool      // seen Rebuilding since the call
+	SeenAt     time.Time // when
 
 	WaitCode  string    // why it is not begun, if it is waiting
 	WaitSince time.Time // since when, for that reason
@@ -79,7 +80,7 @@ type Act struct {
 	Open bool      // its end is not written down: it may be under way, and its fate is unknown
 }
 
-// over returns when an act that is not of the given kind is certainly over. Zero:
+// over returns when an act is certainly over, unless it is of the given kind. Zero:
 // none is under way.
 func (a *Act) over(other Kind) time.Time {
 	if a == nil || !a.Open || a.Kind == other {
@@ -118,7 +119,7 @@ func (d *Desktop) eventful() time.Time {
 	case Begun:
 		return d.asked()
 	case Accepted:
-		return d.AcceptedAt.Add(statusLag)
+		return later(d.AcceptedAt.Add(statusLag), d.SeenAt)
 	case Pending:
 		return later(d.DoneAt, d.ActedAt)
 	case Final:
@@ -457,7 +458,7 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Seen, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, ""
+		d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, zero, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -482,7 +483,7 @@ func (d *Desktop) mark(r *Record) {
 			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
 		}
 	case KindSeen:
-		d.Seen = true
+		d.Seen, d.SeenAt = true, r.At
 	case KindArrived:
 		d.ArrivedAt = r.At
 	case KindMissing:
