@@ -29,6 +29,7 @@ const (
 	CodeMalformedMessage     = "MalformedMessage"
 	CodeInvalidRequest       = "InvalidRequest"
 	CodeUnknownType          = "UnknownType"
+	CodeWrongDoor            = "WrongDoor"
 	CodeConflictingTargets   = "ConflictingTargets"
 	CodeRequestIdReused      = "RequestIdReused"
 	CodeRegionNotAllowed     = "RegionNotAllowed"
@@ -104,6 +105,7 @@ var Codes = []Code{
 	{CodeMalformedMessage, StatusRefused, "The message cannot be read."},
 	{CodeInvalidRequest, StatusRefused, "The message can be read, but fields are missing, unknown or wrong."},
 	{CodeUnknownType, StatusRefused, "The CloudEvent is of a type that regild does not take."},
+	{CodeWrongDoor, StatusRefused, "The message came through a door, or from a source, that may not say this; the message names it."},
 	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
 	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
 	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},

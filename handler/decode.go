@@ -68,6 +68,9 @@ func (r *run) recall(messages []envelope.Message) {
 // take makes jobs of one message. An error that it returns can be cured by
 // delivering the message again.
 func (r *run) take(m envelope.Message) error {
+	if !r.mayEnter(m) {
+		return nil
+	}
 	switch {
 	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m.Data):
 		return r.takeRequest(m)
@@ -107,6 +110,10 @@ func (r *run) takeRequest(m envelope.Message) error {
 		return nil
 	}
 	w := workOf(req)
+	w.Via = r.via(m)
+	if err := r.apart(&w); err != nil {
+		return err
+	}
 	if req.DryRun || req.PlanDigest != "" {
 		plan := r.preview(w)
 		if req.DryRun {

@@ -36,6 +36,11 @@ type Config struct {
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
 	Rules     rollout.Rules // Journal is set by New
+	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
+	// go, so that a flood of requests does not hold them up; nil: to Queue.
+	Doors        Doors
+	RolloutQueue Queue
+	TickKey      []byte // signs ticks that carry records; nil: those are not believed
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1

@@ -156,7 +156,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := r.send(body, delay); err != nil {
+	if err := r.send(j.kind, body, delay); err != nil {
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
 	ctx, cancel := r.last()
@@ -223,7 +223,7 @@ func (r *run) carry(j *job, at time.Time) {
 		}
 	})
 	for _, body := range bodies {
-		if err := r.send(body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
+		if err := r.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
 			r.redeliver(fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err))
 			return
 		}
@@ -250,7 +250,7 @@ func (r *run) publishPlan(p events.Plan, w rollout.Work) {
 	}
 	if w.Request() {
 		for _, o := range rollout.Outcomes(p, w) {
-			r.out.put(nil, item{event: o.Event(r.in.Source, r.now), said: o})
+			r.out.put(nil, item{event: shown(o.Event(r.in.Source, r.now), &w), said: o})
 		}
 	}
 }

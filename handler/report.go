@@ -108,6 +108,9 @@ func (r *run) report() (Report, error) {
 func (r *run) refuseMessage(m envelope.Message, code, reason string) {
 	refused := events.NewRefused(code, reason, m.Raw)
 	refused.MessageID, refused.Source, refused.EventID = m.MessageID, m.Source, m.ID
+	if m.Raw != nil {
+		refused.Via = r.via(m)
+	}
 	if m.MessageID == "" && m.ID == "" {
 		refused.RequestID = r.in.RequestID
 	}
@@ -124,7 +127,7 @@ func (r *run) refuseRequest(m envelope.Message, req events.Request, code, reason
 	}
 	for _, id := range req.DesktopIDs {
 		o := events.Outcome{RequestID: req.RequestID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
-			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun}
+			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: r.via(m)}
 		e := o.Event(r.in.Source, r.now)
 		// The request that has this id already may have an outcome refused of its
 		// own: another message must not be taken for it.
@@ -139,7 +142,7 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 		r.refuseMessage(m, code, reason)
 		return
 	}
-	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Reason: &events.Reason{Code: code, Message: reason}}
+	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: r.via(m), Reason: &events.Reason{Code: code, Message: reason}}
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}

@@ -35,6 +35,14 @@ func fleet(q Question) Verdict {
 		fmt.Sprintf("desktop %s is in no fleet of fleets.yaml that allows this; declare it in one (requests: true for direct requests)", q.ID))
 }
 
+// door refuses a request that came on a way on which the fleet hears none.
+func door(q Question) Verdict {
+	if q.Rules.Door == "" {
+		return none
+	}
+	return refuse(events.CodeWrongDoor, fmt.Sprintf("desktop %s: %s", q.ID, q.Rules.Door))
+}
+
 // pooled refuses desktops of a desktop group: their image belongs to the group.
 func pooled(q Question) Verdict {
 	if q.Desktop.GroupID == "" {

@@ -449,6 +449,9 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	f, in := d.r.Fleets.Of(*q.Desktop)
 	if d.s.Work.Request() {
 		q.Rules.Outside = !in || !f.Requests
+		if in {
+			d.heard(&f, q)
+		}
 	} else {
 		if in = d.member(*q.Desktop); in {
 			f = *d.fleet()
@@ -475,6 +478,36 @@ func kept(snapshots string) guard.Keep {
 		return guard.KeepByHand
 	}
 	return guard.KeepAll
+}
+
+// heard adds what follows from the way on which the request came. What does not
+// say how it came is from an earlier build, and trusted least.
+func (d *decider) heard(f *fleet.Fleet, q *guard.Question) {
+	door, source := d.s.Work.Came()
+	if !f.From.Request.Admits(door, source) {
+		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
+	}
+	if len(q.Rules.Consents) > 0 && !f.HearsConsent(door) {
+		q.Rules.Consents = nil
+		q.Rules.Unheard = fmt.Sprintf("for fleet %s a consent counts only through %s, and this came through %s", f.Name, strings.Join(f.ConsentFrom, ", "), door)
+	}
+}
+
+// WrongDoor says, for people, why a fleet does not hear what came through the door
+// from the source.
+func WrongDoor(name, what, door, source string, g fleet.Gate) string {
+	came := "this came through " + door
+	if len(g.Sources) > 0 {
+		came += fmt.Sprintf(" from the source %.100q", source)
+	}
+	var from []string
+	if len(g.Doors) > 0 {
+		from = append(from, "through "+strings.Join(g.Doors, ", "))
+	}
+	if len(g.Sources) > 0 {
+		from = append(from, "from "+strings.Join(g.Sources, ", "))
+	}
+	return fmt.Sprintf("fleet %s takes %s only %s; %s", name, what, strings.Join(from, " "), came)
 }
 
 // consents returns what the fleet consents to for its rollouts. Going back is a

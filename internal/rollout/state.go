@@ -189,6 +189,7 @@ type News struct {
 	Reason *events.Reason
 	By     string
 	Digest string
+	Via    *events.Via // of the message from which it follows, where one did
 }
 
 // ID identifies the news within its work.
@@ -714,11 +715,19 @@ func (s *State) tell(what events.What, r *Record, reason *events.Reason, by stri
 	if s.Work.Request() && what != whatFinished {
 		return
 	}
-	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest}
+	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}
 	s.UnpublishedNews = append(s.UnpublishedNews, n)
+}
+
+// via returns how the message reached us from which the record follows, or nil.
+func (r *Record) via() *events.Via {
+	if r.Work != nil {
+		return r.Work.Via
+	}
+	return r.Via
 }
 
 // Counts says how many desktops stand where.
