@@ -16,6 +16,9 @@ type Via struct {
 	// Source is the CloudEvent's source. The sender wrote it: it tells senders
 	// apart that mean well, and proves nothing.
 	Source string `json:"source,omitempty"`
+	// RequestID is the request's id as its sender wrote it, where regild has put a
+	// mark behind it to keep it apart from that of another sender; else "".
+	RequestID string `json:"requestId,omitempty"`
 }
 
 // Doors that are neither a queue nor a topic.
@@ -26,14 +29,14 @@ const (
 	DoorUnknown = "unknown"
 )
 
-// maxVia bounds each text of a Via, in bytes.
-const maxVia = 256
+// MaxVia bounds each text of a Via but the request's id, in bytes.
+const MaxVia = 256
 
 // Cut returns the Via with each text in at most 256 bytes, as it is written down
 // and published.
 func (v Via) Cut() Via {
 	for _, s := range []*string{&v.Door, &v.Queue, &v.Message, &v.Source} {
-		*s = cut(*s, maxVia)
+		*s = cut(*s, MaxVia)
 	}
 	return v
 }

@@ -205,7 +205,7 @@ func (r *run) apart(w *rollout.Work) error {
 	home := door == r.Doors.Request && source == "" && !marked().MatchString(w.ID)
 	if r.Journal == nil {
 		if !home {
-			w.Asked, w.ID = w.ID, own
+			rename(w, own)
 		}
 		return nil
 	}
@@ -228,28 +228,18 @@ func (r *run) apart(w *rollout.Work) error {
 		}
 	}
 	if !mine {
-		w.Asked, w.ID = w.ID, own
+		rename(w, own)
 	}
 	return nil
+}
+
+// rename gives a request another id, and keeps its sender's.
+func rename(w *rollout.Work, id string) {
+	via := *w.Via
+	via.RequestID = w.ID
+	w.Via, w.ID = &via, id
 }
 
 // maxID bounds a request's id with its mark, in bytes; the id of an event and of a
 // tick holds it.
 const maxID = 256
-
-// shown returns the event with the request's id as its sender wrote it. The
-// event's own id keeps the mark: it tells two senders' outcomes apart.
-func shown(e events.Event, w *rollout.Work) events.Event {
-	if w == nil || w.Asked == "" {
-		return e
-	}
-	switch d := e.Data.(type) {
-	case events.Outcome:
-		d.RequestID = w.Asked
-		e.Data = d
-	case events.Finished:
-		d.RequestID = w.Asked
-		e.Data = d
-	}
-	return e
-}

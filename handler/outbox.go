@@ -136,8 +136,7 @@ func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
 		maps.DeleteFunc(statuses, func(_ events.Status, n int) bool { return n == 0 })
 		i.event = events.Finished{RequestID: w.ID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
-			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second)}.Event(o.in.Source)
-		i.event = shown(i.event, w)
+			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second), Via: w.Via}.Event(o.in.Source)
 		return i
 	}
 	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID,
@@ -156,7 +155,7 @@ func (o *outbox) outcome(j *job, w *rollout.Work, id string, out rollout.Outcome
 		e.Until = &out.Until
 	}
 	g := groupOf{out.Status, out.N}
-	return item{job: j, event: shown(e.Event(o.in.Source, out.At), w), said: e,
+	return item{job: j, event: e.Event(o.in.Source, out.At), said: e,
 		done: func(t *taken) { t.outcomes[g] = append(t.outcomes[g], id) }}
 }
 

@@ -250,7 +250,7 @@ func (r *run) publishPlan(p events.Plan, w rollout.Work) {
 	}
 	if w.Request() {
 		for _, o := range rollout.Outcomes(p, w) {
-			r.out.put(nil, item{event: shown(o.Event(r.in.Source, r.now), &w), said: o})
+			r.out.put(nil, item{event: o.Event(r.in.Source, r.now), said: o})
 		}
 	}
 }

@@ -127,14 +127,16 @@ type Cloud struct {
 	ECD    *ecd.Server
 	MNS    *mns.Server
 	OSS    *oss.Server
-	FC     *fc.Host       // nil without a function
-	Bridge *bridge.Stream // from RequestQueue to the function; nil without one
+	FC     *fc.Host                  // nil without a function
+	Bridge *bridge.Stream            // from RequestQueue to the function; nil without one
+	Doors  map[string]*bridge.Stream // from further queues, by name
 	// Control are the APIs by which an account is set up and looked at.
 	Control *control.Server
 
 	// URLs of the services: http://127.0.0.1:PORT.
 	ECDURL, MNSURL, OSSURL, ControlURL, AdminURL string
 
+	doors     []string // the names in Doors, in the order of the state
 	env       []string
 	keys      fc.Keys
 	closeOnce sync.Once
@@ -272,6 +274,15 @@ func (c *Cloud) startFunction(ctx context.Context, o Options) error {
 	}
 	var err error
 	c.Bridge, err = bridge.NewStream(c.MNS, function, c.Clock, stream)
+	c.Doors = map[string]*bridge.Stream{}
+	for _, q := range o.State.Trigger.Queues {
+		if err != nil {
+			return err
+		}
+		stream.Queue = q
+		c.doors = append(c.doors, q)
+		c.Doors[q], err = bridge.NewStream(c.MNS, function, c.Clock, stream)
+	}
 	return err
 }
 

@@ -44,9 +44,6 @@ type Work struct {
 
 	// Via says how the wish reached us; nil in journals of earlier builds.
 	Via *events.Via `json:"via,omitempty"`
-	// Asked is the id that the sender gave a request, where another has that id
-	// already or might have: ID then has a mark behind it. Else "".
-	Asked string `json:"asked,omitempty"`
 
 	to map[string]string // Back by desktop; see index
 }
@@ -115,7 +112,7 @@ func (w Work) Same(o Work) bool {
 // the same wish (who relayed it, what ECD said of the image) does not count.
 func (w Work) Digest() string {
 	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
-	w.Via, w.Asked = nil, ""
+	w.Via = nil
 	data, err := json.Marshal(w)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)
