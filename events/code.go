@@ -57,6 +57,7 @@ const (
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
+	CodeNeedsTickKey         = "NeedsTickKey"
 	CodeRolloutUnknown       = "RolloutUnknown"
 	CodeControlNotPossible   = "ControlNotPossible"
 	CodePlanChanged          = "PlanChanged"
@@ -133,6 +134,7 @@ var Codes = []Code{
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
+	{CodeNeedsTickKey, StatusRefused, "Maintenance mode and stopFirst need a journal, or ticks that are signed: else nothing remembers to give the desktop back."},
 	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
 	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},

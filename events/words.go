@@ -25,6 +25,7 @@ var (
 	releaseForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
 	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[0-9a-z][0-9a-z-]{0,62}(/rollback)?$`)
 	digestForm  = lazily(`^(sha256:[0-9a-f]{64})?$`)
+	signForm    = lazily(`^hmac-sha256:[0-9a-f]{64}$`)
 	nameForm    = lazily(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
 

@@ -76,7 +76,7 @@ func New(c Config) (*Handler, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	c.Rules.Journal = c.Journal != nil
+	c.Rules.Journal, c.Rules.SignedTicks = c.Journal != nil, len(c.TickKey) > 0
 	return &Handler{Config: c}, nil
 }
 

@@ -41,6 +41,9 @@ type Rules struct {
 	// Unheard says why the sender's consents do not count, which Consents are
 	// without then; "" if they count, or there are none.
 	Unheard string
+	// Forgetful says that the desktop would be put into maintenance mode, or
+	// stopped, and that nothing would remember that in a way that can be believed.
+	Forgetful bool
 	// Sessions says what happens to a desktop that somebody is using.
 	Sessions Sessions
 	// Keep says which snapshots the rebuild may not delete without consent.
@@ -103,7 +106,7 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // questions pointless, then what never changes, then what passes with time, so
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
-	region, known, fleet, door, pooled, // who
+	region, known, fleet, door, forgetful, pooled, // who
 	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 	snapshots, // last: they are asked for one by one
@@ -121,7 +124,7 @@ func Check(q Question) Verdict {
 
 // wantsConsent are the codes that a consent would have kept away.
 var wantsConsent = []string{events.CodeOsChangeNeedsConsent, events.CodeDataDiskNeedsConsent, events.CodeSessionActive,
-	events.CodeDowngrade, events.CodeResetNeedsConsent}
+	events.CodeDowngrade, events.CodeResetNeedsConsent, events.CodeSnapshotsNeedConsent}
 
 // explained adds why a consent that the sender gave did not help.
 func (r Rules) explained(v Verdict) Verdict {

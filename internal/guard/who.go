@@ -43,6 +43,15 @@ func door(q Question) Verdict {
 	return refuse(events.CodeWrongDoor, fmt.Sprintf("desktop %s: %s", q.ID, q.Rules.Door))
 }
 
+// forgetful refuses what would be left in maintenance mode, or stopped.
+func forgetful(q Question) Verdict {
+	if !q.Rules.Forgetful {
+		return none
+	}
+	return refuse(events.CodeNeedsTickKey, fmt.Sprintf(
+		"desktop %s would first be put into maintenance mode or stopped, and nothing would remember that it has to be given back; set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID))
+}
+
 // pooled refuses desktops of a desktop group: their image belongs to the group.
 func pooled(q Question) Verdict {
 	if q.Desktop.GroupID == "" {

@@ -43,6 +43,7 @@ type Rules struct {
 	Fleets         fleet.Fleets
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
+	SignedTicks    bool // without a journal: what ticks carry is signed, and so believed
 	RebuildTimeout time.Duration
 }
 
@@ -140,6 +141,10 @@ func (d *decider) desktop(x *Desktop) {
 	case Pending:
 		d.pending(x)
 	case Begun:
+		if x.Doubted {
+			d.doubted(x)
+			return
+		}
 		d.unknown(x)
 	case Accepted:
 		d.follow(x)
@@ -361,7 +366,7 @@ func (d *decider) pending(x *Desktop) {
 	if d.missing(x) || x.tried() && d.reconciled(x) {
 		return
 	}
-	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
+	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
 	fact, strategy, ok := d.question(x, &q)
 	if !ok {
 		return
@@ -395,6 +400,8 @@ func (d *decider) missing(x *Desktop) bool {
 	d.open++
 	return true
 }
+
+func targetOf(w *Work, id string) desktop.Target { return desktop.Target{ID: id, Spec: w.SpecOf(id)} }
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
@@ -463,6 +470,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	if !in {
 		return nil
 	}
+	q.Rules.Forgetful = !d.r.Journal && !d.r.SignedTicks && (f.Strategy.Maintenance || f.Strategy.StopFirst)
 	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions, readAt)
 	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
 	return &f.Strategy
@@ -526,7 +534,7 @@ func (d *decider) consents(f *fleet.Fleet) []string {
 // it was looked at.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Sessions {
 	policy := s.Policy
-	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && readAt.Sub(since) >= s.Deadline {
+	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && !x.Doubted && readAt.Sub(since) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {

@@ -32,6 +32,7 @@ type Desktop struct {
 	BegunAt    time.Time
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
+	Doubted    bool      // what is known of it came in an unsigned tick; see Doubt
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
 	Touched    bool      // ECD accepted a rebuild of it at some time
@@ -573,7 +574,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 	}
 	switch status {
 	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
-		return d.Phase == Pending
+		return d.Phase == Pending || d.Doubted && d.Phase == Begun
 	case events.StatusAccepted:
 		return d.Phase == Begun || d.Phase == Pending && d.tried()
 	case events.StatusCompleted:
