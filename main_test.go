@@ -91,7 +91,7 @@ var vocabulary = append([]command{
 	{"together [-at SERVICE/OPERATION] file...", "invokes the function with all files at once; with -at, the first such calls of all of them wait for one another", (*world).together},
 	{"deliver [-queue name]", "delivers the messages that are visible on the request queue, or another, now, in one batch, and prints what report prints", (*world).deliver},
 	{"redeliver", "invokes the function once more with the very payload that it had last", (*world).redeliver},
-	{"settle [duration]", "delivers and moves the clock on until the request queue is empty, or until that much time has passed", (*world).settle},
+	{"settle [-queues name,...] [duration]", "delivers and moves the clock on until all queues with a trigger are empty, or those that are named, which alone are served then, or until that much time has passed", (*world).settle},
 	{"advance duration", "moves the clock and delivers nothing", (*world).advance},
 
 	{"fault SERVICE OPERATION KIND [field=value]... | fault clear", "makes calls go wrong: see internal/localcloud/fault for kinds and fields", (*world).fault},

@@ -362,9 +362,13 @@ func (w *world) deliver(args []string) error {
 }
 
 func (w *world) settle(args []string) error {
-	args, err := parse(args, 0, 1, nil)
+	var queues string
+	args, err := parse(args, 0, 1, func(f *flag.FlagSet) { f.StringVar(&queues, "queues", "", "") })
 	if err != nil {
 		return err
+	}
+	if queues != "" {
+		return w.settleQueues(strings.Split(queues, ","))
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
 	defer cancel()
@@ -391,6 +395,34 @@ func (w *world) settle(args []string) error {
 			return nil
 		}
 		w.cloud.Clock.Advance(max(next.Sub(now), 0))
+	}
+}
+
+// settleQueues serves these queues alone until they are empty: what waits on others
+// stays there.
+func (w *world) settleQueues(queues []string) error {
+	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
+	defer cancel()
+	for {
+		some := false
+		var next time.Time
+		for _, q := range queues {
+			did, err := w.cloud.StepQueue(ctx, q)
+			if err != nil {
+				return err
+			}
+			some = some || did
+			if at, ok := w.cloud.MNS.Next(q); ok && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+		switch {
+		case some:
+		case next.IsZero():
+			return nil
+		default:
+			w.cloud.Clock.Advance(max(next.Sub(w.cloud.Clock.Now()), 0))
+		}
 	}
 }
 

@@ -52,6 +52,7 @@ func unfit(m envelope.Message) string {
 // recall makes jobs of the messages and reads what the journals know of them.
 // Whatever goes wrong with one message, its neighbours go on.
 func (r *run) recall(messages []envelope.Message) {
+	r.byTrust(messages)
 	for _, m := range messages {
 		if err := contain(func() error { return r.take(m) }); err != nil {
 			if _, bug := errors.AsType[*PanicError](err); bug {
