@@ -86,6 +86,15 @@ func form(s string, want func() *regexp.Regexp, what, example string) string {
 	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
 }
 
+// checkRequestID holds what a sender calls a request to text that people can tell
+// from other text.
+func checkRequestID(s string) string {
+	if problem := checkText(MaxRequestID)(s); problem != "" {
+		return problem
+	}
+	return lookalike(s)
+}
+
 // checkText allows 1 to most characters that can travel; see CheckID.
 func checkText(most int) check {
 	return func(s string) string {
