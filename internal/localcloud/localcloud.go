@@ -101,6 +101,9 @@ type Options struct {
 	// Stream may change how the queue trigger works. Nil: as the state says.
 	Stream func(*bridge.Options)
 
+	// Keys are what the services accept. Nil: made up.
+	Keys *fc.Keys
+
 	// Journal is the function's REGILD_JOURNAL; default a prefix in this cloud's
 	// OSS; NoJournal for none.
 	Journal string
@@ -151,6 +154,9 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, fmt.Errorf("starting a local cloud: %w", err)
 	}
 	c := &Cloud{Clock: o.Clock, Faults: o.Faults, keys: newKeys()}
+	if o.Keys != nil {
+		c.keys = *o.Keys
+	}
 	if c.Clock == nil {
 		c.Clock = o.State.Clock.start()
 	}
