@@ -113,7 +113,13 @@ func (r *run) takeRequest(m envelope.Message) error {
 	w := workOf(req)
 	w.Via = r.via(m)
 	if err := r.apart(&w); err != nil {
-		return err
+		j, fresh := r.add(kindRequest, w.ID)
+		if !fresh { // perhaps another sender's
+			return err
+		}
+		j.message, j.request = m, &req
+		r.fail(j, err)
+		return nil
 	}
 	if req.DryRun || req.PlanDigest != "" {
 		plan := r.preview(w)

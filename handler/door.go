@@ -155,13 +155,18 @@ func controlGate(f fleet.From) fleet.Gate { return f.Control }
 // heardRelease returns the works of those fleets that hear the message, and
 // refuses it for the others.
 func (r *run) heardRelease(m envelope.Message, works []rollout.Work) []rollout.Work {
-	return slices.DeleteFunc(works, func(w rollout.Work) bool {
+	var refused []string
+	works = slices.DeleteFunc(works, func(w rollout.Work) bool {
 		why := r.hears(w.Fleet, saysRelease, m, releaseGate)
 		if why != "" {
-			r.refuseMessage(m, events.CodeWrongDoor, why)
+			refused = append(refused, why)
 		}
 		return why != ""
 	})
+	if len(refused) > 0 { // in one: a message has one refusal
+		r.refuseMessage(m, events.CodeWrongDoor, strings.Join(refused, "; "))
+	}
+	return works
 }
 
 // heardControl says why a control message is not followed because of the way on

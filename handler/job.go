@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -176,9 +177,12 @@ func (r *run) sendBack(j *job, delay time.Duration) {
 	var err error
 	switch {
 	case r.Doors.apart() && !j.known() && j.tick < 0 && body != nil:
-		// Sent by us it would come through another door, or from another source.
-		r.redeliver(fmt.Errorf("%s %s: %w", j.kind, j.id, j.failed))
-		return
+		if j.request == nil || r.doorOf(j.message) != r.Doors.Request {
+			// Sent by us it would come through another door.
+			r.redeliver(fmt.Errorf("%s %s: %w", j.kind, j.id, j.failed))
+			return
+		}
+		body, err = sameRequest(*j.request, j.message, r.now)
 	case r.Journal != nil && (j.tick >= 0 || body == nil || j.known()):
 		body, err = events.Tick{Kind: j.kind, ID: j.id, N: events.TickAnyway}.Event(r.in.Source, r.now).Marshal()
 	case j.request != nil:
@@ -192,6 +196,15 @@ func (r *run) sendBack(j *job, delay time.Duration) {
 	if err != nil {
 		r.redeliver(fmt.Errorf("%s %s: %w; and it could not be put back on the queue: %w", j.kind, j.id, j.failed, err))
 	}
+}
+
+// sameRequest is a request as it came, but for an id if it had none: from the source
+// that it came from.
+func sameRequest(req events.Request, m envelope.Message, now time.Time) ([]byte, error) {
+	if m.Type == "" {
+		return json.Marshal(req)
+	}
+	return requestEvent(req, m.Source, now).Marshal()
 }
 
 // errNoQueue says that there is no queue to put anything on.
