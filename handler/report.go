@@ -148,7 +148,9 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 	}
 	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.ledger != nil {
 		j.ledger.view(func(s *rollout.State) { whereItStands(&n, s) })
-		r.noteRefusal(m, c, j, n.Reason)
+		if code != events.CodeWrongDoor { // who may not say anything writes nothing either
+			r.noteRefusal(m, c, j, n.Reason)
+		}
 	}
 	r.log().Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
 	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw), r.in.Source, r.now)})
@@ -167,7 +169,7 @@ func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *eve
 		if s.Work == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Reason: why}}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: r.via(m), Reason: why}}
 	})
 	if err != nil {
 		r.log().Warn("the refusal is not in the journal", "rollout", c.RolloutID, "error", err.Error())
