@@ -84,14 +84,14 @@ var vocabulary = append([]command{
 	{"redeploy [-fleets file] [-no-journal] [-no-queue] [-env NAME=value]... [-timeout 60s] [-instances n]",
 		"ends the function and starts it anew, with these settings", (*world).redeploy},
 
-	{"send [-delay 0s] [-base64] file...", "puts messages on the request queue; ${NAME} in a file stands for a variable of the story", (*world).send},
+	{"send [-queue name] [-times n] [-delay 0s] [-base64] file...", "puts messages on the request queue, or another; ${NAME} in a file stands for a variable of the story, and NTH for 1 to n", (*world).send},
 	{"publish [-tag tag] topic file", "publishes a message to a topic, whose subscriptions the state declares", (*world).publish},
 	{"push [-format STREAM|JSON] file", "delivers a message of a topic to the function as its topic trigger does", (*world).push},
 	{"invoke file", "invokes the function with the file as its payload and prints what report prints", (*world).invoke},
 	{"together [-at SERVICE/OPERATION] file...", "invokes the function with all files at once; with -at, the first such calls of all of them wait for one another", (*world).together},
-	{"deliver", "delivers the messages that are visible on the request queue now, in one batch, and prints what report prints", (*world).deliver},
+	{"deliver [-queue name]", "delivers the messages that are visible on the request queue, or another, now, in one batch, and prints what report prints", (*world).deliver},
 	{"redeliver", "invokes the function once more with the very payload that it had last", (*world).redeliver},
-	{"settle [duration]", "delivers and moves the clock on until the request queue is empty, or until that much time has passed", (*world).settle},
+	{"settle [-queues name,...] [duration]", "delivers and moves the clock on until all queues with a trigger are empty, or those that are named, which alone are served then, or until that much time has passed", (*world).settle},
 	{"advance duration", "moves the clock and delivers nothing", (*world).advance},
 
 	{"fault SERVICE OPERATION KIND [field=value]... | fault clear", "makes calls go wrong: see internal/localcloud/fault for kinds and fields", (*world).fault},

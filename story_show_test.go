@@ -121,6 +121,14 @@ func (e *told) show(fields string) string {
 	var out strings.Builder
 	for name := range strings.SplitSeq(fields, ",") {
 		v := e.fields[name]
+		if via, ok := e.fields["via"].(map[string]any); ok {
+			switch name {
+			case "door":
+				v = via["door"]
+			case "asked":
+				v = via["requestId"]
+			}
+		}
 		if reason, ok := e.fields["reason"].(map[string]any); ok {
 			switch name {
 			case "why":

@@ -29,6 +29,7 @@ const (
 	CodeMalformedMessage     = "MalformedMessage"
 	CodeInvalidRequest       = "InvalidRequest"
 	CodeUnknownType          = "UnknownType"
+	CodeWrongDoor            = "WrongDoor"
 	CodeConflictingTargets   = "ConflictingTargets"
 	CodeRequestIdReused      = "RequestIdReused"
 	CodeRegionNotAllowed     = "RegionNotAllowed"
@@ -56,6 +57,7 @@ const (
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
+	CodeNeedsTickKey         = "NeedsTickKey"
 	CodeRolloutUnknown       = "RolloutUnknown"
 	CodeControlNotPossible   = "ControlNotPossible"
 	CodePlanChanged          = "PlanChanged"
@@ -104,6 +106,7 @@ var Codes = []Code{
 	{CodeMalformedMessage, StatusRefused, "The message cannot be read."},
 	{CodeInvalidRequest, StatusRefused, "The message can be read, but fields are missing, unknown or wrong."},
 	{CodeUnknownType, StatusRefused, "The CloudEvent is of a type that regild does not take."},
+	{CodeWrongDoor, StatusRefused, "The message came through a door, or from a source, that may not say this; the message names it."},
 	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
 	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
 	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},
@@ -131,6 +134,7 @@ var Codes = []Code{
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
+	{CodeNeedsTickKey, StatusRefused, "Maintenance mode and stopFirst need a journal, or ticks that are signed: else nothing remembers to give the desktop back."},
 	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
 	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},

@@ -36,6 +36,11 @@ type Config struct {
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
 	Rules     rollout.Rules // Journal is set by New
+	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
+	// go, so that a flood of requests does not hold them up; nil: to Queue.
+	Doors        Doors
+	RolloutQueue Queue
+	TickKey      []byte // signs ticks that carry records; nil: those are not believed
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1
@@ -71,7 +76,7 @@ func New(c Config) (*Handler, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	c.Rules.Journal = c.Journal != nil
+	c.Rules.Journal, c.Rules.SignedTicks = c.Journal != nil, len(c.TickKey) > 0
 	return &Handler{Config: c}, nil
 }
 

@@ -43,8 +43,13 @@ type Fleet struct {
 	// Requests says whether a request may name the fleet's desktops directly.
 	// Default false: only releases rebuild them.
 	Requests bool
-	Rebuild  Rebuild
-	Strategy Strategy
+	// From says who may say what about the fleet. Default: whoever may send.
+	From From
+	// ConsentFrom are the doors through which consents count, in requests and in
+	// what rollouts are told. None: all.
+	ConsentFrom []string
+	Rebuild     Rebuild
+	Strategy    Strategy
 }
 
 // An Exclusion says which desktops are not of the fleet though its selector

@@ -43,6 +43,7 @@ type Rules struct {
 	Fleets         fleet.Fleets
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
+	SignedTicks    bool // without a journal: what ticks carry is signed, and so believed
 	RebuildTimeout time.Duration
 }
 
@@ -140,6 +141,10 @@ func (d *decider) desktop(x *Desktop) {
 	case Pending:
 		d.pending(x)
 	case Begun:
+		if x.Doubted {
+			d.doubted(x)
+			return
+		}
 		d.unknown(x)
 	case Accepted:
 		d.follow(x)
@@ -361,7 +366,7 @@ func (d *decider) pending(x *Desktop) {
 	if d.missing(x) || x.tried() && d.reconciled(x) {
 		return
 	}
-	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
+	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
 	fact, strategy, ok := d.question(x, &q)
 	if !ok {
 		return
@@ -395,6 +400,8 @@ func (d *decider) missing(x *Desktop) bool {
 	d.open++
 	return true
 }
+
+func targetOf(w *Work, id string) desktop.Target { return desktop.Target{ID: id, Spec: w.SpecOf(id)} }
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
@@ -449,6 +456,9 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	f, in := d.r.Fleets.Of(*q.Desktop)
 	if d.s.Work.Request() {
 		q.Rules.Outside = !in || !f.Requests
+		if in {
+			d.heard(&f, q)
+		}
 	} else {
 		if in = d.member(*q.Desktop); in {
 			f = *d.fleet()
@@ -460,6 +470,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	if !in {
 		return nil
 	}
+	q.Rules.Forgetful = !d.r.Journal && !d.r.SignedTicks && (f.Strategy.Maintenance || f.Strategy.StopFirst)
 	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions, readAt)
 	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
 	return &f.Strategy
@@ -475,6 +486,36 @@ func kept(snapshots string) guard.Keep {
 		return guard.KeepByHand
 	}
 	return guard.KeepAll
+}
+
+// heard adds what follows from the way on which the request came. What does not
+// say how it came is from an earlier build, and trusted least.
+func (d *decider) heard(f *fleet.Fleet, q *guard.Question) {
+	door, source := d.s.Work.Came()
+	if !f.From.Request.Admits(door, source) {
+		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
+	}
+	if len(q.Rules.Consents) > 0 && !f.HearsConsent(door) {
+		q.Rules.Consents = nil
+		q.Rules.Unheard = fmt.Sprintf("for fleet %s a consent counts only through %s, and this came through %s", f.Name, strings.Join(f.ConsentFrom, ", "), door)
+	}
+}
+
+// WrongDoor says, for people, why a fleet does not hear what came through the door
+// from the source.
+func WrongDoor(name, what, door, source string, g fleet.Gate) string {
+	came := "this came through " + door
+	if len(g.Sources) > 0 {
+		came += fmt.Sprintf(" from the source %.100q", source)
+	}
+	var from []string
+	if len(g.Doors) > 0 {
+		from = append(from, "through "+strings.Join(g.Doors, ", "))
+	}
+	if len(g.Sources) > 0 {
+		from = append(from, "from "+strings.Join(g.Sources, ", "))
+	}
+	return fmt.Sprintf("fleet %s takes %s only %s; %s", name, what, strings.Join(from, " "), came)
 }
 
 // consents returns what the fleet consents to for its rollouts. Going back is a
@@ -493,7 +534,7 @@ func (d *decider) consents(f *fleet.Fleet) []string {
 // it was looked at.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Sessions {
 	policy := s.Policy
-	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && readAt.Sub(since) >= s.Deadline {
+	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && !x.Doubted && readAt.Sub(since) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {

@@ -73,6 +73,7 @@ type Record struct {
 	Action    string         `json:"action,omitempty"`
 	Who       string         `json:"who,omitempty"`
 	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
+	Via       *events.Via    `json:"via,omitempty"`     // control: how it reached us
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works
 	Until     time.Time      `json:"until,omitzero"`

@@ -32,6 +32,7 @@ type Desktop struct {
 	BegunAt    time.Time
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
+	Doubted    bool      // what is known of it came in an unsigned tick; see Doubt
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
 	Touched    bool      // ECD accepted a rebuild of it at some time
@@ -190,6 +191,7 @@ type News struct {
 	Reason *events.Reason
 	By     string
 	Digest string
+	Via    *events.Via // of the message from which it follows, where one did
 }
 
 // ID identifies the news within its work.
@@ -573,7 +575,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 	}
 	switch status {
 	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
-		return d.Phase == Pending
+		return d.Phase == Pending || d.Doubted && d.Phase == Begun
 	case events.StatusAccepted:
 		return d.Phase == Begun || d.Phase == Pending && d.tried()
 	case events.StatusCompleted:
@@ -715,11 +717,19 @@ func (s *State) tell(what events.What, r *Record, reason *events.Reason, by stri
 	if s.Work.Request() && what != whatFinished {
 		return
 	}
-	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest}
+	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}
 	s.UnpublishedNews = append(s.UnpublishedNews, n)
+}
+
+// via returns how the message reached us from which the record follows, or nil.
+func (r *Record) via() *events.Via {
+	if r.Work != nil {
+		return r.Work.Via
+	}
+	return r.Via
 }
 
 // Counts says how many desktops stand where.
