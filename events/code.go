@@ -73,6 +73,8 @@ const (
 	CodeSessionWait     = "SessionWait"
 	CodeStatusWait      = "StatusWait"
 	CodeStopWait        = "StopWait"
+	CodeNoticeGiven     = "NoticeGiven"
+	CodeNoticeNotGiven  = "NoticeNotGiven"
 	CodeSoaking         = "Soaking"
 	CodeApprovalAwaited = "ApprovalAwaited"
 	CodePaused          = "Paused"
@@ -148,6 +150,8 @@ var Codes = []Code{
 	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
 	{CodeStatusWait, StatusDeferred, "The desktop is starting, stopping or rebuilding; it waits for that to pass."},
 	{CodeStopWait, StatusDeferred, "The desktop was told to stop first."},
+	{CodeNoticeGiven, StatusDeferred, "The people at the desktop were told of the rebuild; it is not begun before the time that they were told."},
+	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as the fleet's sessions say."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
 	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
 	{CodePaused, StatusDeferred, "The rollout is paused."},

@@ -35,7 +35,9 @@ type Config struct {
 	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
-	Rules     rollout.Rules // Journal is set by New
+	// Teller is for fleets that tell people (notice); nil: nobody can be told.
+	Teller Teller
+	Rules  rollout.Rules // Journal is set by New
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1

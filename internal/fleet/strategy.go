@@ -37,6 +37,8 @@ type Strategy struct {
 	// Blackouts are taken out of the windows. Default: none.
 	Blackouts []Blackout
 	Sessions  Sessions
+	// Notice is how people are told before. Default: they are not.
+	Notice Notice
 	// Maintenance puts a desktop into maintenance mode (SetDesktopMaintenance)
 	// before it is rebuilt, and takes it out again. Default false.
 	Maintenance bool

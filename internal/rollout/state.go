@@ -59,6 +59,8 @@ type Desktop struct {
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
+	Notice *Notice // what the people at it were told; nil: nothing
+
 	Last   Gist // its last outcome
 	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
@@ -361,6 +363,12 @@ func (s *State) apply(r *Record) {
 				d.act(r)
 			}
 		}
+	case KindTelling, KindSent, KindTold, KindUntold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.notice(r)
+			}
+		}
 	case KindWaiting:
 		s.resume(r)
 		s.Waiting = r.Reason
@@ -533,6 +541,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
 		d.waitNoMore()
+		d.Notice = nil
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:

@@ -403,6 +403,11 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 	open, until := d.window(f)
 	if !open {
 		d.standDown()
+		for _, id := range d.s.Order {
+			if x := d.s.Desktops[id]; x.Phase == Pending {
+				d.remind(x, &f.Strategy)
+			}
+		}
 		if d.anyPending() {
 			d.stand(events.CodeWindowClosed, d.closed(f, until), until)
 		}
@@ -419,6 +424,7 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 		}
 		mine := x.Held || x.Stopped // has its room already
 		if !mine && room <= 0 {
+			d.remind(x, &f.Strategy)
 			d.open++
 			continue
 		}
@@ -579,9 +585,11 @@ func (d *decider) others() string {
 
 // waitText says for what desktops wait, for people.
 var waitText = map[string]string{
-	events.CodeSessionWait:   "desktops that somebody is using",
-	events.CodeStatusWait:    "desktops in a passing status",
-	events.CodeStopWait:      "desktops that are stopped before they are rebuilt",
-	events.CodeThrottled:     "desktops for which ECD asked to slow down",
-	events.CodeNotAuthorized: "desktops that we may not touch",
+	events.CodeSessionWait:    "desktops that somebody is using",
+	events.CodeStatusWait:     "desktops in a passing status",
+	events.CodeStopWait:       "desktops that are stopped before they are rebuilt",
+	events.CodeNoticeGiven:    "desktops whose users were told and have time until then",
+	events.CodeNoticeNotGiven: "desktops whose users could not be told",
+	events.CodeThrottled:      "desktops for which ECD asked to slow down",
+	events.CodeNotAuthorized:  "desktops that we may not touch",
 }
