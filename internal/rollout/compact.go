@@ -113,6 +113,7 @@ func (c *compaction) desktop(d *Desktop) {
 	}
 	id := []string{d.ID}
 	c.notice(d)
+	c.ask(d)
 	if d.Held {
 		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
 	}

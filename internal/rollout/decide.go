@@ -55,6 +55,7 @@ type Decision struct {
 	Hold, Release, Stop, Start []string
 	Command                    Command
 	Tell                       []Telling
+	Ask                        []Command
 	// Left are desktops that we could not give back, for so long that an operator
 	// has to: they are in maintenance mode, or stopped, because of us.
 	Left []string
@@ -66,7 +67,7 @@ type Decision struct {
 
 // Acts says whether something besides Begin is to be done to desktops.
 func (d Decision) Acts() bool {
-	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell) > 0
+	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
 }
 
 // A Command is a check to be run on desktops.
@@ -112,6 +113,7 @@ type decider struct {
 	running  map[string]bool // desktops that we had stopped, and that run again
 	planning bool            // nothing is begun: see snapshots
 	vain     *Unread         // why something could not be had, for a plan
+	asking   int             // desktops that take room because they are being asked
 }
 
 func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
@@ -160,7 +162,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindTold, KindUntold} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindTold, KindUntold, KindCleared, KindNotNow, KindUnasked, KindOnHold} {
 		d.recordMarks(k)
 	}
 	d.recordSettled()
@@ -376,7 +378,7 @@ func (d *decider) pending(x *Desktop) {
 	case guard.Go:
 		d.goAhead(x, fact, strategy)
 	case guard.Wait:
-		if v.Code == events.CodeSessionWait && !d.noticed(x, fact, strategy) {
+		if v.Code == events.CodeSessionWait && !(d.notHeld(x, fact, strategy) && d.noticed(x, fact, strategy)) {
 			return // whoever is there is told first
 		}
 		d.wait(x, v, fact.ReadAt)
@@ -611,7 +613,7 @@ func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Stra
 		d.open++
 		d.again(later(x.Maintenance.over(KindHolding), x.Power.over(KindStopping)))
 		return
-	case !d.noticed(x, fact, s):
+	case !d.notHeld(x, fact, s), !d.noticed(x, fact, s), !d.cleared(x, fact, s):
 		return
 	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)

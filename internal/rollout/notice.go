@@ -30,6 +30,25 @@ type Telling struct {
 	User     string    // in whose session; "": in all
 	Due      time.Time // the time that the text names
 	Again    bool      // a reminder
+	Last     bool      // that not now is not heeded any more
+}
+
+// What the number of a telling says.
+const (
+	tellsFirst    = 1
+	tellsReminder = 2
+	tellsLast     = 3
+)
+
+// N returns the number that says of which sort the telling is.
+func (t Telling) N() int {
+	switch {
+	case t.Last:
+		return tellsLast
+	case t.Again:
+		return tellsReminder
+	}
+	return tellsFirst
 }
 
 // Limits of notices.
@@ -139,7 +158,7 @@ func (d *decider) tell(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strateg
 		user = users[0]
 	}
 	i := slices.IndexFunc(d.out.Tell, func(t Telling) bool {
-		return t.Text == text && t.Due.Equal(due) && t.Again == again && len(t.Desktops) < maxTold
+		return t.Text == text && t.Due.Equal(due) && t.Again == again && !t.Last && len(t.Desktops) < maxTold
 	})
 	if i < 0 {
 		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Telling{Text: text, User: user, Due: due, Again: again})
@@ -288,13 +307,21 @@ func (d *decider) postponeUntil(x *Desktop, code, message string, until time.Tim
 
 // notice folds what was told, or could not be.
 func (d *Desktop) notice(r *Record) {
+	if r.Kind == KindTelling && r.N == tellsLast {
+		d.ask(r)
+		return
+	}
+	if r.Kind == KindSent && d.Ask != nil && d.Ask.Final == r.Call {
+		d.Ask.Told = r.At
+		return
+	}
 	if d.Notice == nil {
 		d.Notice = &Notice{}
 	}
 	n := d.Notice
 	switch r.Kind {
 	case KindTelling:
-		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N > 1 {
+		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N == tellsReminder {
 			return // a reminder
 		}
 		if !n.Told.IsZero() {
@@ -324,7 +351,7 @@ func (c *compaction) notice(d *Desktop) {
 		return
 	}
 	if n.Call != "" {
-		c.add(stepFinal, Record{Kind: KindTelling, At: n.At, Call: n.Call, Until: n.Due, N: 1, Desktops: id})
+		c.add(stepFinal, Record{Kind: KindTelling, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
 	}
 	if !n.Sent.IsZero() {
 		c.add(stepFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})

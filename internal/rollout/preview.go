@@ -78,7 +78,7 @@ func (d *decider) intention(x *Desktop) events.PlanDesktop {
 	}
 	switch v := guard.Check(q); v.Answer {
 	case guard.Go:
-		p.Message = joined(guard.Losses(q), foretold(q.Desktop, strategy)) // consented to, and said all the same
+		p.Message = joined(guard.Losses(q), foretold(q.Desktop, strategy), foreasked(q.Desktop, strategy)) // consented to, and said all the same
 	case guard.Skip:
 		p.Action, p.Code, p.Message = events.PlanSkip, v.Code, v.Message
 	case guard.Refuse:

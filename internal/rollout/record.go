@@ -45,6 +45,12 @@ const (
 	KindSent       Kind = "sent"       // what became of that call
 	KindTold       Kind = "told"       // the first notice was shown on these
 	KindUntold     Kind = "untold"     // these could not be told
+	KindAsking     Kind = "asking"     // these are about to be asked whether they may be rebuilt
+	KindAsked      Kind = "asked"      // what became of that call
+	KindCleared    Kind = "cleared"    // these said go on
+	KindNotNow     Kind = "not-now"    // these said not now
+	KindUnasked    Kind = "unasked"    // these could not be asked
+	KindOnHold     Kind = "on-hold"    // a tag holds these back
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
 	KindHalted     Kind = "halted"     // the rollout stopped by itself
 	KindControl    Kind = "control"    // somebody told the rollout something

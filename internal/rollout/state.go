@@ -60,6 +60,7 @@ type Desktop struct {
 	CheckedAt time.Time // when
 
 	Notice *Notice // what the people at it were told; nil: nothing
+	Ask    *Ask    // what it was asked; nil: nothing
 
 	Last   Gist // its last outcome
 	counts tally
@@ -369,6 +370,12 @@ func (s *State) apply(r *Record) {
 				d.notice(r)
 			}
 		}
+	case KindAsking, KindAsked, KindCleared, KindNotNow, KindUnasked, KindOnHold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.ask(r)
+			}
+		}
 	case KindWaiting:
 		s.resume(r)
 		s.Waiting = r.Reason
@@ -541,7 +548,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
 		d.waitNoMore()
-		d.Notice = nil
+		d.Notice, d.Ask = nil, nil
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:

@@ -440,12 +440,12 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 
 // consider decides about one pending desktop and says whether that took room.
 func (d *decider) consider(x *Desktop) bool {
-	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop)
+	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop) + d.asking
 	if d.departed(x) {
 		return false
 	}
 	d.pending(x)
-	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop) > before
+	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop)+d.asking > before
 }
 
 // departed settles a desktop that is no longer in the fleet, as far as that is
@@ -588,6 +588,8 @@ var waitText = map[string]string{
 	events.CodeSessionWait:    "desktops that somebody is using",
 	events.CodeStatusWait:     "desktops in a passing status",
 	events.CodeStopWait:       "desktops that are stopped before they are rebuilt",
+	events.CodeNotNow:         "desktops that said not now, or are held back by a tag",
+	events.CodeNotAsked:       "desktops that cannot be asked whether they may be rebuilt",
 	events.CodeNoticeGiven:    "desktops whose users were told and have time until then",
 	events.CodeNoticeNotGiven: "desktops whose users could not be told",
 	events.CodeThrottled:      "desktops for which ECD asked to slow down",
