@@ -146,8 +146,9 @@ func (d *decider) ask(x *Desktop, s *fleet.Strategy) {
 
 // answered looks at what the command said.
 func (d *decider) answered(x *Desktop, a *Ask, s *fleet.Strategy) bool {
-	results, ok := find(d, d.f.Checks, a.Invoke, &d.out.Need.Checks, a.Sent)
+	results, ok := find(d, d.f.Checks, a.Invoke, &d.out.Need.Checks, a.Sent.Add(resultTakes))
 	if !ok {
+		d.asking++
 		return false
 	}
 	b := s.Before

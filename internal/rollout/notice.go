@@ -56,6 +56,9 @@ const (
 	// noticeTakes is how much later than lead the time is that is named, so that
 	// the command's result is known by then.
 	noticeTakes = 2 * time.Minute
+	// resultTakes is how long after a command was sent its result is first asked
+	// for: it takes some seconds.
+	resultTakes = 15 * time.Second
 	// noticeLimit is how long the command that shows a notice may take to end.
 	noticeLimit = 5 * time.Minute
 	// noticeHolds is how long after the time that was named a desktop is still
@@ -177,7 +180,7 @@ const maxTold = 50
 // shown looks at the result of the command that was to show the first notice.
 func (d *decider) shown(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
 	n := x.Notice
-	results, ok := find(d, d.f.Checks, n.Invoke, &d.out.Need.Checks, n.Sent)
+	results, ok := find(d, d.f.Checks, n.Invoke, &d.out.Need.Checks, n.Sent.Add(resultTakes))
 	if !ok {
 		return false
 	}
