@@ -54,6 +54,7 @@ const (
 	CodeProtocolMismatch     = "ProtocolMismatch"
 	CodeLanguageMismatch     = "LanguageMismatch"
 	CodeCheckNeedsWindows    = "CheckNeedsWindows"
+	CodeBeforeFailed         = "BeforeFailed"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -75,6 +76,10 @@ const (
 	CodeSessionWait     = "SessionWait"
 	CodeStatusWait      = "StatusWait"
 	CodeStopWait        = "StopWait"
+	CodeNoticeGiven     = "NoticeGiven"
+	CodeNoticeNotGiven  = "NoticeNotGiven"
+	CodeNotNow          = "NotNow"
+	CodeNotAsked        = "NotAsked"
 	CodeSoaking         = "Soaking"
 	CodeApprovalAwaited = "ApprovalAwaited"
 	CodePaused          = "Paused"
@@ -131,6 +136,7 @@ var Codes = []Code{
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
 	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
 	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
+	{CodeBeforeFailed, StatusRefused, "The fleet's command before a rebuild failed on the desktop; nothing was touched."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
@@ -152,6 +158,10 @@ var Codes = []Code{
 	{CodeSessionWait, StatusDeferred, "Somebody is connected; the desktop waits for its user to leave."},
 	{CodeStatusWait, StatusDeferred, "The desktop is starting, stopping or rebuilding; it waits for that to pass."},
 	{CodeStopWait, StatusDeferred, "The desktop was told to stop first."},
+	{CodeNoticeGiven, StatusDeferred, "The people at the desktop were told of the rebuild; it is not begun before the time that they were told."},
+	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as the fleet's sessions say."},
+	{CodeNotNow, StatusDeferred, "The desktop said not now when it was asked before its rebuild, or a tag holds it back; it is skipped when that takes too long."},
+	{CodeNotAsked, StatusDeferred, "The desktop cannot be asked whether it may be rebuilt; it is skipped when that takes too long."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
 	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
 	{CodePaused, StatusDeferred, "The rollout is paused."},

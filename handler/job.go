@@ -52,6 +52,20 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 	for _, ids := range []*[]string{&d.Hold, &d.Release, &d.Stop, &d.Start, &d.Command.Desktops} {
 		*ids = slices.DeleteFunc(*ids, tried)
 	}
+	ask := d.Ask
+	d.Ask = nil
+	for _, c := range ask {
+		if c.Desktops = slices.DeleteFunc(c.Desktops, tried); len(c.Desktops) > 0 {
+			d.Ask = append(d.Ask, c)
+		}
+	}
+	tell := d.Tell[:min(len(d.Tell), maxTellings)]
+	d.Tell = nil
+	for _, t := range tell {
+		if t.Desktops = slices.DeleteFunc(t.Desktops, tried); len(t.Desktops) > 0 {
+			d.Tell = append(d.Tell, t)
+		}
+	}
 	return d
 }
 

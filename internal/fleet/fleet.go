@@ -158,11 +158,11 @@ func (f Fleet) Contains(d desktop.Desktop) bool {
 }
 
 // NeedTags says whether any fleet of the region uses tags in its selector, its
-// exclusions or its canary, so that tags must be read before asking about the
+// exclusions, its canary or its holds, so that tags must be read before asking about the
 // region's desktops. A desktop without tags then carries an empty map, not nil.
 func (fs Fleets) NeedTags(region string) bool {
 	return slices.ContainsFunc(fs, func(f Fleet) bool {
-		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0)
+		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0 || f.Strategy.Holds.Tag != "")
 	})
 }
 

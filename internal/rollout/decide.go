@@ -55,6 +55,8 @@ type Decision struct {
 	// What is to be done to desktops, each after its record.
 	Hold, Release, Stop, Start []string
 	Command                    Command
+	Tell                       []Telling
+	Ask                        []Command
 	// Left are desktops that we could not give back, for so long that an operator
 	// has to: they are in maintenance mode, or stopped, because of us.
 	Left []string
@@ -66,7 +68,7 @@ type Decision struct {
 
 // Acts says whether something besides Begin is to be done to desktops.
 func (d Decision) Acts() bool {
-	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops) > 0
+	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
 }
 
 // A Command is a check to be run on desktops.
@@ -107,14 +109,16 @@ type decider struct {
 	marks    map[markKey][]string
 	open     int // desktops that are not Final after this decision
 	kept     int // desktops that are Final and still ours to release or start
+	told     int // notices that are out, once they were counted; see named
 	want     map[any]bool
 	running  map[string]bool // desktops that we had stopped, and that run again
 	planning bool            // nothing is begun: see snapshots
 	vain     *Unread         // why something could not be had, for a plan
+	asking   int             // desktops that take room because they are being asked
 }
 
 func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
-	return &decider{s: s, r: r, f: f, now: clock{now}, groups: map[groupKey]int{}, marks: map[markKey][]string{}}
+	return &decider{s: s, r: r, f: f, now: clock{now}, groups: map[groupKey]int{}, marks: map[markKey][]string{}, told: -1}
 }
 
 // A settlement is an outcome that follows from the facts, and its time.
@@ -163,7 +167,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindTold, KindUntold, KindCleared, KindNotNow, KindUnasked, KindOnHold} {
 		d.recordMarks(k)
 	}
 	d.recordSettled()
@@ -223,6 +227,9 @@ func portions(groups []Group) [][]Group {
 	}
 	return out
 }
+
+// Cut bounds a message that goes into a record.
+func Cut(s string) string { return cut(s) }
 
 // cut bounds a message; ECD's own, or a command's output, may be long.
 func cut(s string) string {
@@ -358,9 +365,9 @@ func (d *decider) mark(k Kind, x *Desktop, readAt time.Time) {
 
 // pending decides whether a desktop may be begun.
 func (d *decider) pending(x *Desktop) {
-	if !d.now.due(x.Again) {
+	if until := d.rests(x); !d.now.due(until) {
 		d.open++
-		d.again(x.Again)
+		d.again(until)
 		return
 	}
 	if d.missing(x) || x.tried() && d.reconciled(x) {
@@ -376,6 +383,9 @@ func (d *decider) pending(x *Desktop) {
 	case guard.Go:
 		d.goAhead(x, fact, strategy)
 	case guard.Wait:
+		if v.Code == events.CodeSessionWait && !(d.notHeld(x, fact, strategy) && d.noticed(x, fact, strategy)) {
+			return // whoever is there is told first
+		}
 		d.wait(x, v, fact.ReadAt)
 	case guard.Skip:
 		d.settle(x, events.StatusSkipped, v.Code, v.Message)
@@ -644,6 +654,8 @@ func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Stra
 		// instance: what is announced next must not hide that.
 		d.open++
 		d.again(later(x.Maintenance.over(""), x.Power.over(KindStopping)))
+		return
+	case !d.notHeld(x, fact, s), !d.noticed(x, fact, s), !d.cleared(x, fact, s):
 		return
 	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)

@@ -61,6 +61,9 @@ type Desktop struct {
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
+	Notice *Notice // what the people at it were told; nil: nothing
+	Ask    *Ask    // what it was asked; nil: nothing
+
 	Last   Gist // its last outcome
 	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
@@ -367,6 +370,18 @@ func (s *State) apply(r *Record) {
 				d.act(r)
 			}
 		}
+	case KindTelling, KindSent, KindTold, KindUntold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.notice(r)
+			}
+		}
+	case KindAsking, KindAsked, KindCleared, KindNotNow, KindUnasked, KindOnHold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.ask(r)
+			}
+		}
 	case KindWaiting:
 		s.resume(r)
 		s.Waiting = r.Reason
@@ -541,6 +556,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
 		d.waitNoMore()
+		d.Notice, d.Ask = nil, nil
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
