@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 	_ "time/tzdata" // FC's image need not have time zones, and windows have
@@ -183,15 +184,23 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	}
 	f.renew = []func(){desktops.Renew, messages.Renew}
 	c := handler.Config{
-		ECD: desktops, Snapshots: desktops,
+		ECD: desktops, Snapshots: desktops, Teller: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 
 		RebuildConcurrency: f.conf.RebuildConcurrency, PublishConcurrency: f.conf.PublishConcurrency,
-		Now: now, Log: f.log, Meter: meter,
+		Doors:   handler.Doors{Control: f.conf.ControlDoor, Release: f.conf.ReleaseDoor, Apart: f.fleets.Apart()},
+		TickKey: f.conf.TickKey,
+		Now:     now, Log: f.log, Meter: meter,
 	}
 	if f.conf.RequestQueue != "" {
 		c.Queue = queue{messages, f.conf.RequestQueue}
+		c.Doors.Request = "queues/" + f.conf.RequestQueue
+	}
+	for _, door := range []string{f.conf.ReleaseDoor, f.conf.ControlDoor} { // the last one counts: the fewest may send there
+		if name, ok := strings.CutPrefix(door, "queues/"); ok {
+			c.RolloutQueue = queue{messages, name}
+		}
 	}
 	if f.conf.Journal != "" {
 		store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,

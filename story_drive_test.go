@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -231,19 +232,25 @@ var variable = regexp.MustCompile(`\$\{[A-Za-z0-9_]+\}`)
 func (w *world) send(args []string) error {
 	var delay time.Duration
 	var encoded bool
+	queue, times := localcloud.RequestQueue, 1
 	files, err := parse(args, 1, -1, func(f *flag.FlagSet) {
+		f.StringVar(&queue, "queue", queue, "")
+		f.IntVar(&times, "times", times, "")
 		f.DurationVar(&delay, "delay", 0, "")
 		f.BoolVar(&encoded, "base64", false, "")
 	})
 	if err != nil {
 		return err
 	}
-	for _, file := range files {
-		body := w.read(file)
+	for n := range times * len(files) {
+		body := w.read(files[n%len(files)])
+		if times > 1 {
+			body = []byte(strings.ReplaceAll(string(body), "NTH", strconv.Itoa(n/len(files)+1)))
+		}
 		if encoded {
 			body = []byte(base64.StdEncoding.EncodeToString(body))
 		}
-		if _, err := w.cloud.MNS.Send(localcloud.RequestQueue, body, delay); err != nil {
+		if _, err := w.cloud.MNS.Send(queue, body, delay); err != nil {
 			return err
 		}
 	}
@@ -339,21 +346,29 @@ func gate(service, operation string, n int) func(fault.Point) {
 	}
 }
 
-func (w *world) deliver([]string) error {
-	some, err := w.cloud.Bridge.Step(w.ctx)
+func (w *world) deliver(args []string) error {
+	queue := localcloud.RequestQueue
+	if _, err := parse(args, 0, 0, func(f *flag.FlagSet) { f.StringVar(&queue, "queue", queue, "") }); err != nil {
+		return err
+	}
+	some, err := w.cloud.StepQueue(w.ctx, queue)
 	if err != nil {
 		return err
 	}
 	if !some {
-		return errors.New("nothing is visible on the request queue")
+		return fmt.Errorf("nothing is visible on the queue %s", queue)
 	}
 	return w.printResult(w.result)
 }
 
 func (w *world) settle(args []string) error {
-	args, err := parse(args, 0, 1, nil)
+	var queues string
+	args, err := parse(args, 0, 1, func(f *flag.FlagSet) { f.StringVar(&queues, "queues", "", "") })
 	if err != nil {
 		return err
+	}
+	if queues != "" {
+		return w.settleQueues(strings.Split(queues, ","))
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
 	defer cancel()
@@ -366,20 +381,48 @@ func (w *world) settle(args []string) error {
 	}
 	end := w.cloud.Clock.Now().Add(d)
 	for {
-		some, err := w.cloud.Bridge.Step(ctx)
+		some, err := w.cloud.Step(ctx)
 		switch {
 		case err != nil:
 			return err
 		case some:
 			continue
 		}
-		next, ok := w.cloud.MNS.Next(localcloud.RequestQueue)
+		next, ok := w.cloud.Next()
 		now := w.cloud.Clock.Now()
 		if !ok || next.After(end) {
 			w.cloud.Clock.Advance(max(end.Sub(now), 0))
 			return nil
 		}
 		w.cloud.Clock.Advance(max(next.Sub(now), 0))
+	}
+}
+
+// settleQueues serves these queues alone until they are empty: what waits on others
+// stays there.
+func (w *world) settleQueues(queues []string) error {
+	ctx, cancel := context.WithTimeout(w.ctx, driveLimit)
+	defer cancel()
+	for {
+		some := false
+		var next time.Time
+		for _, q := range queues {
+			did, err := w.cloud.StepQueue(ctx, q)
+			if err != nil {
+				return err
+			}
+			some = some || did
+			if at, ok := w.cloud.MNS.Next(q); ok && (next.IsZero() || at.Before(next)) {
+				next = at
+			}
+		}
+		switch {
+		case some:
+		case next.IsZero():
+			return nil
+		default:
+			w.cloud.Clock.Advance(max(next.Sub(w.cloud.Clock.Now()), 0))
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -121,6 +122,14 @@ func (e *told) show(fields string) string {
 	var out strings.Builder
 	for name := range strings.SplitSeq(fields, ",") {
 		v := e.fields[name]
+		if via, ok := e.fields["via"].(map[string]any); ok {
+			switch name {
+			case "door":
+				v = via["door"]
+			case "asked":
+				v = via["requestId"]
+			}
+		}
 		if reason, ok := e.fields["reason"].(map[string]any); ok {
 			switch name {
 			case "why":
@@ -294,6 +303,27 @@ func ofRequest(e *told) bool {
 }
 
 var nth = regexp.MustCompile(`^/[0-9]+$`)
+
+var notice = regexp.MustCompile(`FromBase64String\('([A-Za-z0-9+/=]*)'\)`)
+
+func (w *world) notices([]string) error {
+	for _, c := range w.cloud.ECD.Commands() {
+		m := notice.FindStringSubmatch(c.Text)
+		if m == nil {
+			continue // a check
+		}
+		text, err := base64.StdEncoding.DecodeString(m[1])
+		if err != nil {
+			return err
+		}
+		line := c.At.UTC().Format("02 15:04:05") + " " + c.DesktopID
+		if c.User != "" {
+			line += " as " + c.User
+		}
+		w.print(line + ": " + strings.ReplaceAll(string(text), "\n", " | "))
+	}
+	return nil
+}
 
 func (w *world) wipes([]string) error {
 	all := w.cloud.ECD.Wipes()

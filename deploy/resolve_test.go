@@ -26,16 +26,21 @@ func source(t *testing.T) []byte {
 // props returns the function's props with every variable resolved to its default, numbers as json.Number.
 func props(t *testing.T) map[string]any {
 	t.Helper()
+	return propsOf(t, source(t))
+}
+
+func propsOf(t *testing.T, text []byte) map[string]any {
+	t.Helper()
 	var file map[string]any
-	if err := yaml.Unmarshal(source(t), &file); err != nil {
+	if err := yaml.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
 	vars := dig(t, file, "vars")
 	for name, value := range vars {
 		vars[name] = resolve(t, value, vars)
 	}
-	text := marshal(t, resolve(t, dig(t, file, "resources", "regild", "props"), vars))
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
+	resolved := marshal(t, resolve(t, dig(t, file, "resources", "regild", "props"), vars))
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(resolved))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,11 @@ var settings = map[string]bool{
 	"REGILD_PUBLISH_CONCURRENCY": true,
 	"REGILD_REBUILD_TIMEOUT":     true,
 	"REGILD_LOG_LEVEL":           true,
+	// Set once the marks are taken away; see TestDoorsAreDeployedOnceTheirMarksAreTakenAway.
+	"REGILD_CONTROL_QUEUE": false,
+	"REGILD_RELEASE_QUEUE": false,
+	// A secret, and only for a function without a journal.
+	"REGILD_TICK_KEY": false,
 	// One ECD endpoint would serve every region, so these are for a VPC or for tests only.
 	"REGILD_ECD_ENDPOINT": false,
 	"REGILD_MNS_ENDPOINT": false,

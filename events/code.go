@@ -29,6 +29,7 @@ const (
 	CodeMalformedMessage     = "MalformedMessage"
 	CodeInvalidRequest       = "InvalidRequest"
 	CodeUnknownType          = "UnknownType"
+	CodeWrongDoor            = "WrongDoor"
 	CodeConflictingTargets   = "ConflictingTargets"
 	CodeRequestIdReused      = "RequestIdReused"
 	CodeRegionNotAllowed     = "RegionNotAllowed"
@@ -53,9 +54,11 @@ const (
 	CodeProtocolMismatch     = "ProtocolMismatch"
 	CodeLanguageMismatch     = "LanguageMismatch"
 	CodeCheckNeedsWindows    = "CheckNeedsWindows"
+	CodeBeforeFailed         = "BeforeFailed"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
+	CodeNeedsTickKey         = "NeedsTickKey"
 	CodeRolloutUnknown       = "RolloutUnknown"
 	CodeControlNotPossible   = "ControlNotPossible"
 	CodePlanChanged          = "PlanChanged"
@@ -76,6 +79,10 @@ const (
 	CodeScheduled       = "Scheduled"
 	CodeRingAwaited     = "RingAwaited"
 	CodeFrozen          = "Frozen"
+	CodeNoticeGiven     = "NoticeGiven"
+	CodeNoticeNotGiven  = "NoticeNotGiven"
+	CodeNotNow          = "NotNow"
+	CodeNotAsked        = "NotAsked"
 	CodeSoaking         = "Soaking"
 	CodeApprovalAwaited = "ApprovalAwaited"
 	CodePaused          = "Paused"
@@ -107,6 +114,7 @@ var Codes = []Code{
 	{CodeMalformedMessage, StatusRefused, "The message cannot be read."},
 	{CodeInvalidRequest, StatusRefused, "The message can be read, but fields are missing, unknown or wrong."},
 	{CodeUnknownType, StatusRefused, "The CloudEvent is of a type that regild does not take."},
+	{CodeWrongDoor, StatusRefused, "The message came through a door, or from a source, that may not say this; the message names it."},
 	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
 	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
 	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},
@@ -131,9 +139,11 @@ var Codes = []Code{
 	{CodeProtocolMismatch, StatusRefused, "The image is made for another streaming protocol or session type than the desktop's."},
 	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
 	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
+	{CodeBeforeFailed, StatusRefused, "The fleet's command before a rebuild failed on the desktop; nothing was touched."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
+	{CodeNeedsTickKey, StatusRefused, "Maintenance mode and stopFirst need a journal, or ticks that are signed: else nothing remembers to give the desktop back."},
 	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
 	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},
@@ -154,6 +164,10 @@ var Codes = []Code{
 	{CodeScheduled, StatusDeferred, "The request names a time before which nothing begins."},
 	{CodeRingAwaited, StatusDeferred, "The release has not completed on the fleets that this one comes after."},
 	{CodeFrozen, StatusDeferred, "Somebody has frozen the region or the fleet until a time."},
+	{CodeNoticeGiven, StatusDeferred, "The people at the desktop were told of the rebuild; it is not begun before the time that they were told."},
+	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as the fleet's sessions say."},
+	{CodeNotNow, StatusDeferred, "The desktop said not now when it was asked before its rebuild, or a tag holds it back; it is skipped when that takes too long."},
+	{CodeNotAsked, StatusDeferred, "The desktop cannot be asked whether it may be rebuilt; it is skipped when that takes too long."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
 	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
 	{CodePaused, StatusDeferred, "The rollout is paused."},

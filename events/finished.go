@@ -25,6 +25,8 @@ type Finished struct {
 	StartedAt       time.Time `json:"startedAt"`
 	FinishedAt      time.Time `json:"finishedAt"`
 	DurationSeconds int       `json:"durationSeconds"`
+
+	Via *Via `json:"via,omitempty"` // how the request reached us
 }
 
 // Digest returns "sha256:" and the SHA-256, in lower-case hex, of the ids

@@ -58,6 +58,8 @@ type Outcome struct {
 	// DurationSeconds is how long a completed rebuild took, from its
 	// acceptance until we saw that it had ended.
 	DurationSeconds int `json:"durationSeconds,omitempty"`
+	// Via says how the wish reached us; nil in what earlier builds wrote down.
+	Via *Via `json:"via,omitempty"`
 	// Nth says how many-th outcome of its status this is for the desktop under
 	// the request; 0 and 1 both mean the first. It is part of the id only.
 	Nth int `json:"-"`

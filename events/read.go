@@ -260,11 +260,12 @@ func (r *reader) texts(name string, least, most int, ok check) []string {
 			r.faults.add(at, "%s", problem)
 			continue
 		}
-		if at0, seen := first[item.text]; seen {
+		same := strings.ToLower(item.text) // ECD may not tell the case of ids apart
+		if at0, seen := first[same]; seen {
 			r.faults.add(at, "repeats %s[%d]; name it once", name, at0)
 			continue
 		}
-		first[item.text] = i
+		first[same] = i
 		good = append(good, item.text)
 	}
 	return good

@@ -26,6 +26,7 @@ type Refused struct {
 	Source    string `json:"source,omitempty"`    // of the CloudEvent
 	EventID   string `json:"eventId,omitempty"`   // of the CloudEvent
 	RequestID string `json:"requestId,omitempty"` // the sender's, or the invocation's
+	Via       *Via   `json:"via,omitempty"`       // how it reached us
 	// What was delivered: its length in bytes, its SHA-256 in lower-case hex
 	// and its beginning, made printable.
 	Length int    `json:"length"`

@@ -110,7 +110,7 @@ func (r *reader) mixed() spelling {
 func (r *reader) request(s spelling, own bool) Request {
 	var req Request
 	if own {
-		req.RequestID = r.str("requestId", checkText(MaxRequestID))
+		req.RequestID = r.str("requestId", checkRequestID)
 	}
 	r.require(s.region, "name the region of the desktops, such as cn-hangzhou")
 	req.RegionID = r.str(s.region, checkRegion)

@@ -52,6 +52,8 @@ type Rollout struct {
 	By     string  `json:"by,omitempty"`     // who asked for it, where somebody did
 	Digest string  `json:"digest,omitempty"` // of the final outcome ids (see Digest), or of the plan
 	DryRun bool    `json:"dryRun"`
+	// Via says how the message reached us from which this follows, where one did.
+	Via *Via `json:"via,omitempty"`
 }
 
 // Counts says how many desktops of the fleet stand where. Fleet is their sum.

@@ -26,6 +26,7 @@ var (
 	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[0-9a-z][0-9a-z-]{0,62}(/rollback)?$`)
 	fleetForm   = lazily(`^[0-9a-z][0-9a-z-]{0,62}$`)
 	digestForm  = lazily(`^(sha256:[0-9a-f]{64})?$`)
+	signForm    = lazily(`^hmac-sha256:[0-9a-f]{64}$`)
 	nameForm    = lazily(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
 )
 
@@ -84,6 +85,15 @@ func form(s string, want func() *regexp.Regexp, what, example string) string {
 		return ""
 	}
 	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
+}
+
+// checkRequestID holds what a sender calls a request to text that people can tell
+// from other text.
+func checkRequestID(s string) string {
+	if problem := checkText(MaxRequestID)(s); problem != "" {
+		return problem
+	}
+	return lookalike(s)
 }
 
 // checkText allows 1 to most characters that can travel; see CheckID.

@@ -92,7 +92,7 @@ const checking = "checking"
 // for a code that no page lists: one desktop must not keep all the others in
 // maintenance mode.
 func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
-	return e.Fate == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking
+	return e.Fate == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
 }
 
 // deniedToAll says whether none of a call that was taken apart was allowed.

@@ -18,6 +18,10 @@ func (r *run) takeControl(m envelope.Message) error {
 		r.refuseControl(m, c, events.CodeInvalidRequest, err.Error())
 		return nil
 	}
+	if why := r.heardControl(m, c); why != "" {
+		r.refuseControl(m, c, events.CodeWrongDoor, why)
+		return nil
+	}
 	if r.Journal == nil {
 		r.refuseControl(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 		return nil
@@ -66,7 +70,7 @@ func (r *run) takeControl(m envelope.Message) error {
 
 // controlled is the record of what somebody told a rollout.
 func (r *run) controlled(m envelope.Message, c events.Control) rollout.Record {
-	return rollout.Record{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m),
+	return rollout.Record{Kind: rollout.KindControl, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: r.identity(m), Via: r.via(m),
 		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
 }
 
@@ -83,7 +87,7 @@ func controlCode(action string) string {
 // takeRollback opens the rollout that takes another one back: each desktop to
 // the image that it was on before.
 func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Work{ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	w := rollout.Work{Via: r.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
 		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
@@ -185,7 +189,7 @@ func (r *run) openRollback(back *job, e rollout.Entry) error {
 		if s.Work == nil || e.Message == "" || s.Controls[e.Message] {
 			return nil // expired, or written down before
 		}
-		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: events.ActionRollback, Who: e.By, Message: e.Message,
+		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: events.ActionRollback, Who: e.By, Message: e.Message, Via: e.Via,
 			Reason: &events.Reason{Code: controlCode(events.ActionRollback), Message: e.Why}}}
 	})
 	if err != nil {

@@ -190,6 +190,8 @@ func (r *run) act(j *job, d rollout.Decision) bool {
 	done(rollout.KindReleased, r.attempt(j, "maintenance off", d.Release, maintain(false)))
 	done(rollout.KindStarted, r.attempt(j, "start", d.Start, func(ids []string) error { return r.ECD.Start(ctx, region, ids) }))
 	r.runCheck(ctx, j, region, d.Command, calls)
+	r.runTell(ctx, j, region, d.Tell, call)
+	r.runAsk(ctx, j, region, d.Ask, call)
 	for _, ids := range [][]string{d.Hold, d.Stop, d.Release, d.Start} { // what was read of them was so before
 		for _, id := range ids {
 			delete(r.facts[region].Desktops, id)
@@ -220,7 +222,7 @@ func (r *run) announce(j *job, d rollout.Decision, call string, look func(*rollo
 				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
 			}
 		}
-		return out
+		return slices.Concat(out, announcedTellings(d.Tell, call), announcedAsks(d.Ask, call))
 	})
 	if err != nil {
 		r.fail(j, err)

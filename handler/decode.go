@@ -52,6 +52,7 @@ func unfit(m envelope.Message) string {
 // recall makes jobs of the messages and reads what the journals know of them.
 // Whatever goes wrong with one message, its neighbours go on.
 func (r *run) recall(messages []envelope.Message) {
+	r.byTrust(messages)
 	for _, m := range messages {
 		if err := contain(func() error { return r.take(m) }); err != nil {
 			if _, bug := errors.AsType[*PanicError](err); bug {
@@ -68,6 +69,9 @@ func (r *run) recall(messages []envelope.Message) {
 // take makes jobs of one message. An error that it returns can be cured by
 // delivering the message again.
 func (r *run) take(m envelope.Message) error {
+	if !r.mayEnter(m) {
+		return nil
+	}
 	switch {
 	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m.Data):
 		return r.takeRequest(m)
@@ -115,6 +119,16 @@ func (r *run) takeRequest(m envelope.Message) error {
 		return err
 	}
 	w := workOf(req)
+	w.Via = r.via(m)
+	if err := r.apart(&w); err != nil {
+		j, fresh := r.add(kindRequest, w.ID)
+		if !fresh { // perhaps another sender's
+			return err
+		}
+		j.message, j.request = m, &req
+		r.fail(j, err)
+		return nil
+	}
 	if req.DryRun || req.PlanDigest != "" {
 		plan := r.preview(w)
 		if req.DryRun {
@@ -289,9 +303,39 @@ func (r *run) carried(j *job, t events.Tick) error {
 		r.drop(j)
 		return nil
 	}
-	j.ledger.state.Apply(records...)
-	j.ledger.state.TickN = t.N
+	s := j.ledger.state
+	s.Apply(records...)
+	s.TickN = t.N
+	if t.Signed(r.TickKey, r.in.Source) {
+		return nil
+	}
+	if why := fitsRequest(s, t); why != "" {
+		r.refuseMessage(j.message, events.CodeInvalidRequest, fmt.Sprintf("the unsigned tick for %s: %s", t.ID, why))
+		r.drop(j)
+		return nil
+	}
+	r.log().Warn("an unsigned tick carries records: what it says is doubted; set REGILD_JOURNAL or REGILD_TICK_KEY", "request_id", t.ID)
+	s.Doubt(r.now)
+	s.Work.Via = r.via(j.message)
 	return nil
+}
+
+// fitsRequest says why a state that nothing proves is not one of a request that a
+// sender could have sent, or "".
+func fitsRequest(s *rollout.State, t events.Tick) string {
+	w := s.Work
+	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
+		return "its records are not those of the request that it names"
+	}
+	body, err := json.Marshal(events.Request{RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
+		OperateType: w.OperateType, Language: w.Language, AfterStatus: w.AfterStatus})
+	if err == nil {
+		_, err = events.ParseRequest(body)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 // requestEvent is a request as the CloudEvent in which it can be sent again.

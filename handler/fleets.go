@@ -47,6 +47,9 @@ func (r *run) takeRelease(m envelope.Message) error {
 		}
 		return nil
 	}
+	if works = r.heardRelease(m, works); len(works) == 0 {
+		return nil
+	}
 	return r.release(asked{m, false}, works, rel.DryRun, rel.PlanDigest)
 }
 
@@ -81,6 +84,9 @@ func (r *run) takeTrail(m envelope.Message) error {
 	works := r.worksOf(images[0].ID, images[0])
 	if len(works) == 0 {
 		r.counts.ignored()
+		return nil
+	}
+	if works = r.heardRelease(m, works); len(works) == 0 {
 		return nil
 	}
 	return r.release(asked{m, true}, works, false, "")
@@ -180,6 +186,7 @@ func (r *run) allEntered(works []rollout.Work) (bool, error) {
 // it. The order in the fleet's log is the order of the releases, whoever was
 // delivered first.
 func (r *run) openRollout(m asked, w rollout.Work) error {
+	w.Via = r.via(m.Message)
 	e, refusal, err := r.enter(w, r.identity(m.Message), m.image)
 	switch {
 	case err != nil:
@@ -199,6 +206,7 @@ func (r *run) openRollout(m asked, w rollout.Work) error {
 	if fresh {
 		j.message = m.Message
 	}
+	w.Via = e.Via // that of whoever entered it
 	if err := r.beginWork(j, w); err != nil {
 		r.drop(j)
 		return err

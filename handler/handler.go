@@ -35,7 +35,14 @@ type Config struct {
 	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
-	Rules     rollout.Rules // Journal is set by New
+	// Teller is for fleets that tell people (notice); nil: nobody can be told.
+	Teller Teller
+	Rules  rollout.Rules // Journal is set by New
+	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
+	// go, so that a flood of requests does not hold them up; nil: to Queue.
+	Doors        Doors
+	RolloutQueue Queue
+	TickKey      []byte // signs ticks that carry records; nil: those are not believed
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1
@@ -71,7 +78,7 @@ func New(c Config) (*Handler, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	c.Rules.Journal = c.Journal != nil
+	c.Rules.Journal, c.Rules.SignedTicks = c.Journal != nil, len(c.TickKey) > 0
 	c.Rules.Freezes = c.Rules.Journal
 	return &Handler{Config: c}, nil
 }

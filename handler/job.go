@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -50,6 +51,20 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 	tried := func(id string) bool { return j.unable[id] != nil }
 	for _, ids := range []*[]string{&d.Hold, &d.Release, &d.Stop, &d.Start, &d.Command.Desktops} {
 		*ids = slices.DeleteFunc(*ids, tried)
+	}
+	ask := d.Ask
+	d.Ask = nil
+	for _, c := range ask {
+		if c.Desktops = slices.DeleteFunc(c.Desktops, tried); len(c.Desktops) > 0 {
+			d.Ask = append(d.Ask, c)
+		}
+	}
+	tell := d.Tell[:min(len(d.Tell), maxTellings)]
+	d.Tell = nil
+	for _, t := range tell {
+		if t.Desktops = slices.DeleteFunc(t.Desktops, tried); len(t.Desktops) > 0 {
+			d.Tell = append(d.Tell, t)
+		}
 	}
 	return d
 }
@@ -175,6 +190,13 @@ func (r *run) sendBack(j *job, delay time.Duration) {
 	body := j.message.Raw
 	var err error
 	switch {
+	case r.Doors.apart() && !j.known() && j.tick < 0 && body != nil:
+		if j.request == nil || r.doorOf(j.message) != r.Doors.Request {
+			// Sent by us it would come through another door.
+			r.redeliver(fmt.Errorf("%s %s: %w", j.kind, j.id, j.failed))
+			return
+		}
+		body, err = sameRequest(*j.request, j.message, r.now)
 	case r.Journal != nil && (j.tick >= 0 || body == nil || j.known()):
 		body, err = events.Tick{Kind: j.kind, ID: j.id, N: events.TickAnyway}.Event(r.in.Source, r.now).Marshal()
 	case j.request != nil:
@@ -183,23 +205,35 @@ func (r *run) sendBack(j *job, delay time.Duration) {
 		body, err = requestEvent(again, r.in.Source, r.now).Marshal()
 	}
 	if err == nil {
-		err = r.send(body, delay)
+		err = r.send(j.kind, body, delay)
 	}
 	if err != nil {
 		r.redeliver(fmt.Errorf("%s %s: %w; and it could not be put back on the queue: %w", j.kind, j.id, j.failed, err))
 	}
 }
 
+// sameRequest is a request as it came, but for an id if it had none: from the source
+// that it came from.
+func sameRequest(req events.Request, m envelope.Message, now time.Time) ([]byte, error) {
+	if m.Type == "" {
+		return json.Marshal(req)
+	}
+	return requestEvent(req, m.Source, now).Marshal()
+}
+
 // errNoQueue says that there is no queue to put anything on.
 var errNoQueue = errors.New("no REGILD_REQUEST_QUEUE is set")
 
-// send puts a message on the request queue.
-func (r *run) send(body []byte, delay time.Duration) error {
+// send puts a message about a work of the kind on the queue for such.
+func (r *run) send(kind string, body []byte, delay time.Duration) error {
 	if r.Queue == nil {
 		return errNoQueue
 	}
 	ctx, cancel := r.last()
 	defer cancel()
+	if kind == kindRollout && r.RolloutQueue != nil {
+		return r.RolloutQueue.Send(ctx, body, delay)
+	}
 	return r.Queue.Send(ctx, body, delay)
 }
 

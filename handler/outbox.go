@@ -136,11 +136,11 @@ func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
 		maps.DeleteFunc(statuses, func(_ events.Status, n int) bool { return n == 0 })
 		i.event = events.Finished{RequestID: w.ID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
-			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second)}.Event(o.in.Source)
+			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second), Via: w.Via}.Event(o.in.Source)
 		return i
 	}
 	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID,
-		Wave: n.Wave, Waves: n.Waves, Counts: n.Counts, Reason: n.Reason, By: n.By, Digest: n.Digest}.Event(n.What, n.Key, o.in.Source, n.At)
+		Wave: n.Wave, Waves: n.Waves, Counts: n.Counts, Reason: n.Reason, By: n.By, Digest: n.Digest, Via: n.Via}.Event(n.What, n.Key, o.in.Source, n.At)
 	return i
 }
 
@@ -149,7 +149,7 @@ func (o *outbox) outcome(j *job, w *rollout.Work, id string, out rollout.Outcome
 		RequestID: w.ID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
 		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
 		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: w.Fleet, ReleaseID: w.ReleaseID, Nth: out.N,
-		DurationSeconds: int(out.Duration / time.Second),
+		DurationSeconds: int(out.Duration / time.Second), Via: w.Via,
 	}
 	if !out.Until.IsZero() {
 		e.Until = &out.Until

@@ -59,6 +59,13 @@ type Snapshotter interface {
 	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
 }
 
+// A Teller shows a text on Windows desktops: in the session of a user, or to all.
+// It returns ids for Invocations. That the command ran does not say that somebody
+// read it.
+type Teller interface {
+	Tell(ctx context.Context, region string, ids []string, user, text string) (invokeIDs []string, err error)
+}
+
 // A Topic tells the world. Publishing twice does no harm: ids are stable.
 type Topic interface {
 	Publish(ctx context.Context, body []byte, tag string) error

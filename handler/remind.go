@@ -156,7 +156,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := r.send(body, delay); err != nil {
+	if err := r.send(j.kind, body, delay); err != nil {
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
 	ctx, cancel := r.last()
@@ -211,8 +211,8 @@ func (r *run) carry(j *job, at time.Time) {
 		}
 		for fit := len(ids); len(ids) > 0; { // what did not fit once is not tried again
 			n := min(fit, len(ids))
-			body, err := carried(s, j, ids[:n], r.in.Source, now)
-			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], r.in.Source, now) {
+			body, err := carried(s, j, ids[:n], r.in.Source, r.TickKey, now)
+			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], r.in.Source, r.TickKey, now) {
 				if n /= 2; n == 0 {
 					r.redeliver(fmt.Errorf("%s %s is not finished and does not fit a tick: %w", j.kind, j.id, err))
 					return
@@ -223,14 +223,14 @@ func (r *run) carry(j *job, at time.Time) {
 		}
 	})
 	for _, body := range bodies {
-		if err := r.send(body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
+		if err := r.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
 			r.redeliver(fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err))
 			return
 		}
 	}
 }
 
-func carried(s *rollout.State, j *job, ids []string, source string, now time.Time) ([]byte, error) {
+func carried(s *rollout.State, j *job, ids []string, source string, key []byte, now time.Time) ([]byte, error) {
 	lines, err := rollout.Encode(s.Compact(ids))
 	if err != nil {
 		return nil, err
@@ -238,6 +238,9 @@ func carried(s *rollout.State, j *job, ids []string, source string, now time.Tim
 	t := events.Tick{Kind: j.kind, ID: j.id, N: s.TickN + 1}
 	for line := range strings.Lines(string(lines)) {
 		t.Records = append(t.Records, strings.TrimSuffix(line, "\n"))
+	}
+	if len(key) > 0 {
+		t = t.Sign(key, source)
 	}
 	return t.Event(source, now).Marshal()
 }

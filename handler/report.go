@@ -108,6 +108,9 @@ func (r *run) report() (Report, error) {
 func (r *run) refuseMessage(m envelope.Message, code, reason string) {
 	refused := events.NewRefused(code, reason, m.Raw)
 	refused.MessageID, refused.Source, refused.EventID = m.MessageID, m.Source, m.ID
+	if m.Raw != nil {
+		refused.Via = r.via(m)
+	}
 	if m.MessageID == "" && m.ID == "" {
 		refused.RequestID = r.in.RequestID
 	}
@@ -124,7 +127,7 @@ func (r *run) refuseRequest(m envelope.Message, req events.Request, code, reason
 	}
 	for _, id := range req.DesktopIDs {
 		o := events.Outcome{RequestID: req.RequestID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
-			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun}
+			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: r.via(m)}
 		e := o.Event(r.in.Source, r.now)
 		// The request that has this id already may have an outcome refused of its
 		// own: another message must not be taken for it.
@@ -139,13 +142,15 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 		r.refuseMessage(m, code, reason)
 		return
 	}
-	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Reason: &events.Reason{Code: code, Message: reason}}
+	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: r.via(m), Reason: &events.Reason{Code: code, Message: reason}}
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}
 	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.ledger != nil {
 		j.ledger.view(func(s *rollout.State) { whereItStands(&n, s) })
-		r.noteRefusal(m, c, j, n.Reason)
+		if code != events.CodeWrongDoor { // who may not say anything writes nothing either
+			r.noteRefusal(m, c, j, n.Reason)
+		}
 	}
 	r.log().Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
 	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw), r.in.Source, r.now)})
@@ -164,7 +169,7 @@ func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *eve
 		if s.Work == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Reason: why}}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: r.via(m), Reason: why}}
 	})
 	if err != nil {
 		r.log().Warn("the refusal is not in the journal", "rollout", c.RolloutID, "error", err.Error())

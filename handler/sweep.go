@@ -177,5 +177,5 @@ func (r *run) wakeRequest(id string) error {
 	if err != nil {
 		return err
 	}
-	return r.send(body, time.Second)
+	return r.send(kindRequest, body, time.Second)
 }

@@ -737,6 +737,8 @@ func (w *world) operate(idle bool) bool {
 				if action == events.ActionRetry && !k.anyFailed() || action == events.ActionRollback && k.undoes != "" {
 					action = events.ActionResume
 				}
+			case k.waiting == events.CodeFleetUnknown && w.quiet():
+				action = events.ActionAbort // it will not come back
 			case k.waiting == events.CodeApprovalAwaited:
 				action = events.ActionApprove
 			default:

@@ -113,7 +113,7 @@ func (f *dashboardFlags) config(s *seat, given string) (dashboard.Config, error)
 	if !f.control {
 		return config, nil
 	}
-	client, queue, err := s.queueOf(conf)
+	client, queue, err := s.queueOf(conf, events.TypeControl)
 	if err != nil {
 		return dashboard.Config{}, fmt.Errorf("--allow-control sends to the function's queue: %w", err)
 	}

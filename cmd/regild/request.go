@@ -64,11 +64,11 @@ func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.
 
 // put asks, and puts the message on the queue.
 func (x *sender) put(ctx context.Context, conf operator.Config, kind string, desktops, about []string, question string) error {
-	client, queue, err := x.queueOf(conf)
+	e, err := x.message.event(kind, desktops, time.Now())
 	if err != nil {
 		return err
 	}
-	e, err := x.message.event(kind, desktops, time.Now())
+	client, queue, err := x.queueOf(conf, e.Type)
 	if err != nil {
 		return err
 	}

@@ -289,7 +289,7 @@ func (x *controller) run(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	client, queue, err := x.queueOf(conf)
+	client, queue, err := x.queueOf(conf, events.TypeControl)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (s *session) serve(ctx context.Context, w world, p *play) error {
 			return err
 		}
 	}
-	err := s.cloud.Bridge.Run(ctx)
+	err := s.cloud.Run(ctx)
 	if err != nil {
 		return p.log.with(err)
 	}

@@ -73,7 +73,7 @@ func (s *session) playAll(ctx context.Context, limit time.Duration, st *stage) e
 		}
 		if i == 0 { // only now, so that what is queued together is delivered together
 			trigger.Go(func() {
-				if err := s.cloud.Bridge.Run(ctx); err != nil {
+				if err := s.cloud.Run(ctx); err != nil {
 					stop(err)
 				}
 			})

@@ -32,7 +32,7 @@ type seat struct {
 // The groups of settings that commands have in common.
 var (
 	forJournal = []string{"journal", "region", "oss-endpoint", "time-zone"}
-	forQueue   = []string{"queue", "account", "mns-endpoint"}
+	forQueue   = []string{"queue", "control-queue", "release-queue", "account", "mns-endpoint"}
 	forECD     = []string{"ecd-endpoint", "fleets"}
 )
 
@@ -130,13 +130,18 @@ func journalAndName(args []string) (journalURL string, names []string) {
 	return "", args
 }
 
-// queueOf returns the client and the name of the queue that requests go to.
-func (s *seat) queueOf(conf operator.Config) (*mns.Client, string, error) {
-	if conf.Queue == "" {
+// queueOf returns the client and the name of the queue that messages of the type go
+// to. A queue that was named by --queue takes them all.
+func (s *seat) queueOf(conf operator.Config, eventType string) (*mns.Client, string, error) {
+	queue := conf.QueueFor(eventType)
+	if s.flags.Changed("queue") {
+		queue = conf.Queue
+	}
+	if queue == "" {
 		return nil, "", usageError{errors.New("name the queue: --queue, REGILD_REQUEST_QUEUE or a profile (regild config shows what is in force)")}
 	}
 	client, err := s.messages(conf)
-	return client, conf.Queue, err
+	return client, queue, err
 }
 
 // messages returns a client of Message Service.
@@ -198,6 +203,8 @@ profile. Profiles stand in ./regild.yaml or in the file that REGILD_CONFIG names
       account: "1234567890123456"
       journal: oss://regild-journal/prod
       queue: regild-requests
+      controlQueue: regild-control        # where controls have a door of their own
+      releaseQueue: regild-releases       # where releases have one
       outcomesQueue: regild-outcomes
       timeZone: Asia/Shanghai
       fleets: fleets.yaml

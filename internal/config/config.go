@@ -6,11 +6,14 @@
 package config
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -21,6 +24,9 @@ import (
 type Config struct {
 	ResultTopic        string
 	RequestQueue       string // "" none
+	ControlDoor        string // queues/NAME or topics/NAME; "": controls are taken from everywhere
+	ReleaseDoor        string // queues/NAME or topics/NAME; "": releases are taken from everywhere
+	TickKey            []byte // nil: ticks that carry records are not believed
 	Fleets             string // path of fleets.yaml; "" none
 	Journal            string // URL; "" none
 	Regions            []string
@@ -42,8 +48,11 @@ type Setting struct{ Name, Default, Meaning string }
 var Settings = []Setting{
 	{"REGILD_RESULT_TOPIC", "required", "MNS topic for outcomes"},
 	{"REGILD_REQUEST_QUEUE", "none", "MNS queue that requests come from and ticks go to"},
+	{"REGILD_CONTROL_QUEUE", "none", "MNS queue (or `topics/NAME`) that control messages are taken from, and from nowhere else"},
+	{"REGILD_RELEASE_QUEUE", "none", "MNS queue (or `topics/NAME`) that releases are taken from, and from nowhere else; may be the same"},
 	{"REGILD_FLEETS", "none", "path of `fleets.yaml`"},
 	{"REGILD_JOURNAL", "none", "`oss://bucket/prefix` or `file:///dir`"},
+	{"REGILD_TICK_KEY", "none", "for a function without a journal: what it signs its ticks with, 32 random bytes or more in base64, or `file:///path` of them"},
 	{"REGILD_REGIONS", "the function's own", "comma-separated allow-list of regions"},
 	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once"},
 	{"REGILD_PUBLISH_CONCURRENCY", "16", "publishes under way at once"},
@@ -72,6 +81,9 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 	c := Config{
 		ResultTopic:        r.resource("REGILD_RESULT_TOPIC", true),
 		RequestQueue:       r.resource("REGILD_REQUEST_QUEUE", false),
+		ControlDoor:        r.door("REGILD_CONTROL_QUEUE"),
+		ReleaseDoor:        r.door("REGILD_RELEASE_QUEUE"),
+		TickKey:            r.key("REGILD_TICK_KEY"),
 		Fleets:             r.text("REGILD_FLEETS"),
 		Journal:            r.text("REGILD_JOURNAL"),
 		Regions:            r.regions("REGILD_REGIONS"),
@@ -117,6 +129,72 @@ func (r *reader) resource(name string, required bool) string {
 		r.fault(name, "is %q: a name in MNS has up to 120 letters, digits and hyphens", v)
 	}
 	return v
+}
+
+// door reads a queue or topic, and returns it as queues/NAME or topics/NAME.
+func (r *reader) door(name string) string {
+	v := r.text(name)
+	if v == "" {
+		return ""
+	}
+	kind, plain := "queues", v
+	if before, after, ok := strings.Cut(v, "/"); ok {
+		kind, plain = before, after
+	}
+	if kind != "queues" && kind != "topics" || len(plain) > maxName || !resourceName.MatchString(plain) {
+		r.fault(name, "is %q: write the name of a queue in MNS (up to 120 letters, digits and hyphens), or topics/ and that of a topic", short(v))
+		return ""
+	}
+	return kind + "/" + plain
+}
+
+// Bounds of a key, in bytes.
+const (
+	minKey = 32
+	maxKey = 1024
+)
+
+// key reads a secret, from the setting or from the file that it names. No fault
+// repeats any of it.
+func (r *reader) key(name string) []byte {
+	v := r.text(name)
+	if v == "" {
+		return nil
+	}
+	if path, ok := strings.CutPrefix(v, "file://"); ok {
+		data, err := readShort(path)
+		if err != nil {
+			r.fault(name, "names a file that cannot be used: %v", err)
+			return nil
+		}
+		v = strings.TrimSpace(data)
+	}
+	key, err := base64.StdEncoding.DecodeString(v)
+	if err != nil || len(key) < minKey || len(key) > maxKey {
+		r.fault(name, "must be %d to %d bytes in base64, such as `head -c 32 /dev/urandom | base64` makes, or file:///path of a file that holds them", minKey, maxKey)
+		return nil
+	}
+	return key
+}
+
+// readShort reads a file of a few lines.
+func readShort(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	data, err := io.ReadAll(io.LimitReader(f, 4*maxKey))
+	return string(data), err
+}
+
+// short cuts what a fault repeats.
+func short(s string) string {
+	const most = 160
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
 func (r *reader) regions(name string) []string {

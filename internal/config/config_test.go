@@ -1,7 +1,10 @@
 package config_test
 
 import (
+	"encoding/base64"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -81,6 +84,43 @@ func TestAForeignClockIsForLoopbackAlone(t *testing.T) {
 			if _, err := load(env); err == nil {
 				t.Errorf("%s=%q: got no error", broken, value)
 			}
+		}
+	}
+}
+
+func TestDoorsAreQueuesOrTopics(t *testing.T) {
+	for value, want := range map[string]string{
+		"regild-control": "queues/regild-control", "queues/regild-control": "queues/regild-control", "topics/ops": "topics/ops", " ": "",
+		"topic/ops": "fault", "queues/a/b": "fault", "/a": "fault", "Кontrol": "fault", "acs:mns:cn-hangzhou:1:queues/x": "fault", "a b": "fault",
+	} {
+		c, err := load(map[string]string{"REGILD_RESULT_TOPIC": "t", "REGILD_CONTROL_QUEUE": value, "REGILD_RELEASE_QUEUE": value})
+		switch {
+		case want == "fault":
+			if err == nil || strings.Count(err.Error(), "write the name of a queue") != 2 {
+				t.Errorf("%q: got %v, want two faults", value, err)
+			}
+		case err != nil || c.ControlDoor != want || c.ReleaseDoor != want:
+			t.Errorf("%q: got %q and %q (%v), want %q", value, c.ControlDoor, c.ReleaseDoor, err, want)
+		}
+	}
+}
+
+func TestATickKeyIsReadFromTheSettingOrAFileAndRepeatedByNoFault(t *testing.T) {
+	good := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32)))
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(good+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []string{good, "file://" + file} {
+		c, err := load(map[string]string{"REGILD_RESULT_TOPIC": "t", "REGILD_TICK_KEY": value})
+		if err != nil || string(c.TickKey) != strings.Repeat("k", 32) {
+			t.Errorf("%s: got %d bytes, %v", value, len(c.TickKey), err)
+		}
+	}
+	for _, value := range []string{"marked secret!", "bWFya2Vk", base64.StdEncoding.EncodeToString([]byte(strings.Repeat("marked", 200))), "file:///no/such/file"} {
+		_, err := load(map[string]string{"REGILD_RESULT_TOPIC": "t", "REGILD_TICK_KEY": value})
+		if err == nil || !strings.HasPrefix(err.Error(), "REGILD_TICK_KEY ") || strings.Contains(err.Error(), "marked") || strings.Contains(err.Error(), "bWFya") {
+			t.Errorf("%.20s: got %v", value, err)
 		}
 	}
 }

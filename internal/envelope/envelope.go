@@ -59,6 +59,8 @@ type Message struct {
 	// TopicMessageID is the MNS message id when it came through a topic. A
 	// message that a topic pushed into a queue has both ids, and they differ.
 	TopicMessageID string
+	// Door is where the message entered, as the platform says it.
+	Door Door
 	// Raw is what was delivered for this message, for a refusal.
 	Raw []byte
 	// Err says in a sentence for people why the message could not be opened.
@@ -119,7 +121,7 @@ func Open(payload []byte) []Message {
 
 // open opens what was delivered for one message.
 func open(raw []byte) Message {
-	m := Message{Raw: raw}
+	m := Message{Raw: raw, Door: doorOf(raw)}
 	data, err := m.unwrap(raw, maxLayers)
 	if err != nil {
 		m.Err = err

@@ -45,9 +45,14 @@ type Fleet struct {
 	Requests bool
 	// After are fleets of the file on which a release must have completed before it
 	// begins here. Default: none.
-	After    []string
-	Rebuild  Rebuild
-	Strategy Strategy
+	After []string
+	// From says who may say what about the fleet. Default: whoever may send.
+	From From
+	// ConsentFrom are the doors through which consents count, in requests and in
+	// what rollouts are told. None: all.
+	ConsentFrom []string
+	Rebuild     Rebuild
+	Strategy    Strategy
 }
 
 // An Exclusion says which desktops are not of the fleet though its selector
@@ -156,11 +161,11 @@ func (f Fleet) Contains(d desktop.Desktop) bool {
 }
 
 // NeedTags says whether any fleet of the region uses tags in its selector, its
-// exclusions or its canary, so that tags must be read before asking about the
+// exclusions, its canary or its holds, so that tags must be read before asking about the
 // region's desktops. A desktop without tags then carries an empty map, not nil.
 func (fs Fleets) NeedTags(region string) bool {
 	return slices.ContainsFunc(fs, func(f Fleet) bool {
-		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0)
+		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0 || f.Strategy.Holds.Tag != "")
 	})
 }
 

@@ -20,6 +20,7 @@ const (
 	MaxImages    = 100     // patterns in a fleet
 	MaxIDs       = 2000    // in each list of ids
 	MaxTags      = 20      // in each set of tags; also what TagResources takes
+	MaxDoors     = 50      // in each list of doors or sources
 	MaxWaves     = 50      // in a strategy
 	MaxWindows   = 50      // in a strategy
 	MaxBlackouts = 200     // in a strategy

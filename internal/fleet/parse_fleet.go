@@ -13,17 +13,17 @@ import (
 func (r *reader) fleet(v value) (Fleet, map[string]value) {
 	f := Fleet{Strategy: Default()}
 	at := r.object(v, fields{
-		"name":     func(v value) { f.Name = r.text(v, nameForm) },
-		"region":   func(v value) { f.Region = r.text(v, regionForm) },
-		"images":   func(v value) { f.Images = r.set(v, MaxImages, r.image) },
-		"select":   func(v value) { f.Select = r.selector(v) },
-		"exclude":  func(v value) { f.Exclude = Exclusion(r.selection(v)) },
-		"requests": func(v value) { f.Requests = r.truth(v) },
-		"after": func(v value) {
-			f.After = r.set(v, MaxAfter, func(v value) string { return r.text(v, nameForm) })
-		},
-		"rebuild":  func(v value) { f.Rebuild = r.rebuild(v) },
-		"strategy": func(v value) { f.Strategy = r.strategy(v) },
+		"name":        func(v value) { f.Name = r.text(v, nameForm) },
+		"region":      func(v value) { f.Region = r.text(v, regionForm) },
+		"images":      func(v value) { f.Images = r.set(v, MaxImages, r.image) },
+		"select":      func(v value) { f.Select = r.selector(v) },
+		"exclude":     func(v value) { f.Exclude = Exclusion(r.selection(v)) },
+		"requests":    func(v value) { f.Requests = r.truth(v) },
+		"after":       func(v value) { f.After = r.set(v, MaxAfter, func(v value) string { return r.text(v, nameForm) }) },
+		"from":        func(v value) { f.From = r.from(v) },
+		"consentFrom": func(v value) { f.ConsentFrom = r.doors(v) },
+		"rebuild":     func(v value) { f.Rebuild = r.rebuild(v) },
+		"strategy":    func(v value) { f.Strategy = r.strategy(v) },
 	}, "name", "region", "images", "select")
 	if why := f.linuxOnly(); f.Strategy.Check.Command != "" && why != "" {
 		r.faultf(at["strategy"].at("check").at("command"), "runs on Windows only, and %s; leave it out", why)

@@ -26,6 +26,9 @@ func (r *reader) strategy(v value) Strategy {
 			r.list(v, 1, MaxBlackouts, func(v value) { s.Blackouts = append(s.Blackouts, r.blackout(v)) })
 		},
 		"sessions":       func(v value) { s.Sessions = r.sessions(v) },
+		"before":         func(v value) { s.Before = r.before(v) },
+		"holds":          func(v value) { s.Holds = r.holds(v) },
+		"notice":         func(v value) { s.Notice = r.notice(v) },
 		"maintenance":    func(v value) { s.Maintenance = r.truth(v) },
 		"stopFirst":      func(v value) { s.StopFirst = r.truth(v) },
 		"expected":       func(v value) { s.Expected = r.duration(v, time.Minute, day) },

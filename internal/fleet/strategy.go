@@ -38,6 +38,13 @@ type Strategy struct {
 	// Blackouts are taken out of the windows. Default: none.
 	Blackouts []Blackout
 	Sessions  Sessions
+	// Notice is how people are told before. Default: they are not.
+	Notice Notice
+	// Before is a command that is asked on a desktop before it is touched. Default:
+	// none.
+	Before Before
+	// Holds say which tag holds a desktop back. Default: none.
+	Holds Holds
 	// Maintenance puts a desktop into maintenance mode (SetDesktopMaintenance)
 	// before it is rebuilt, and takes it out again. Default false.
 	Maintenance bool

@@ -10,6 +10,7 @@ package guard
 import (
 	"slices"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -34,6 +35,15 @@ type Rules struct {
 	// Outside says that fleets are declared and that the desktop is in none
 	// that allows the request.
 	Outside bool
+	// Door says why the request may not name the desktop, because of the way on
+	// which it came; "" if it may.
+	Door string
+	// Unheard says why the sender's consents do not count, which Consents are
+	// without then; "" if they count, or there are none.
+	Unheard string
+	// Forgetful says that the desktop would be put into maintenance mode, or
+	// stopped, and that nothing would remember that in a way that can be believed.
+	Forgetful bool
 	// Sessions says what happens to a desktop that somebody is using.
 	Sessions Sessions
 	// Keep says which snapshots the rebuild may not delete without consent.
@@ -96,7 +106,7 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // questions pointless, then what never changes, then what passes with time, so
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
-	region, known, fleet, pooled, // who
+	region, known, fleet, door, forgetful, pooled, // who
 	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 	snapshots, // last: they are asked for one by one
@@ -106,8 +116,20 @@ var guards = []func(Question) Verdict{
 func Check(q Question) Verdict {
 	for _, g := range guards {
 		if v := g(q); v.Answer != Go {
-			return v
+			return q.Rules.explained(v)
 		}
 	}
 	return none
+}
+
+// wantsConsent are the codes that a consent would have kept away.
+var wantsConsent = []string{events.CodeOsChangeNeedsConsent, events.CodeDataDiskNeedsConsent, events.CodeSessionActive,
+	events.CodeDowngrade, events.CodeResetNeedsConsent, events.CodeSnapshotsNeedConsent}
+
+// explained adds why a consent that the sender gave did not help.
+func (r Rules) explained(v Verdict) Verdict {
+	if r.Unheard != "" && slices.Contains(wantsConsent, v.Code) {
+		v.Message += "; " + r.Unheard
+	}
+	return v
 }

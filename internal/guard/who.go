@@ -35,6 +35,23 @@ func fleet(q Question) Verdict {
 		fmt.Sprintf("desktop %s is in no fleet of fleets.yaml that allows this; declare it in one (requests: true for direct requests)", q.ID))
 }
 
+// door refuses a request that came on a way on which the fleet hears none.
+func door(q Question) Verdict {
+	if q.Rules.Door == "" {
+		return none
+	}
+	return refuse(events.CodeWrongDoor, fmt.Sprintf("desktop %s: %s", q.ID, q.Rules.Door))
+}
+
+// forgetful refuses what would be left in maintenance mode, or stopped.
+func forgetful(q Question) Verdict {
+	if !q.Rules.Forgetful {
+		return none
+	}
+	return refuse(events.CodeNeedsTickKey, fmt.Sprintf(
+		"desktop %s would first be put into maintenance mode or stopped, and nothing would remember that it has to be given back; set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID))
+}
+
 // pooled refuses desktops of a desktop group: their image belongs to the group.
 func pooled(q Question) Verdict {
 	if q.Desktop.GroupID == "" {

@@ -47,7 +47,7 @@ func Inspect(ctx context.Context, rawURL string, o Options) (b Bucket, exists bo
 	err = s.again(ctx, func(ctx context.Context) error {
 		res, err := s.client.GetBucketInfo(ctx, &oss.GetBucketInfoRequest{Bucket: oss.Ptr(s.name)})
 		if err != nil {
-			return callError("GetBucketInfo", err)
+			return s.callError(ctx, "GetBucketInfo", err)
 		}
 		info := res.BucketInfo
 		b.Region = regionOf(oss.ToString(info.Location))
@@ -65,7 +65,7 @@ func Inspect(ctx context.Context, rawURL string, o Options) (b Bucket, exists bo
 	err = s.again(ctx, func(ctx context.Context) error {
 		res, err := s.client.GetBucketWorm(ctx, &oss.GetBucketWormRequest{Bucket: oss.Ptr(s.name)})
 		if err != nil {
-			return callError("GetBucketWorm", err)
+			return s.callError(ctx, "GetBucketWorm", err)
 		}
 		if res.WormConfiguration != nil {
 			b.WORM = string(res.WormConfiguration.State)
@@ -78,7 +78,7 @@ func Inspect(ctx context.Context, rawURL string, o Options) (b Bucket, exists bo
 	err = s.again(ctx, func(ctx context.Context) error {
 		res, err := s.client.GetBucketLifecycle(ctx, &oss.GetBucketLifecycleRequest{Bucket: oss.Ptr(s.name)})
 		if err != nil {
-			return callError("GetBucketLifecycle", err)
+			return s.callError(ctx, "GetBucketLifecycle", err)
 		}
 		if res.LifecycleConfiguration == nil {
 			return nil

@@ -140,7 +140,7 @@ func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error
 	}
 	res, err := b.client.GetObject(ctx, req)
 	if err != nil {
-		return nil, callError("GetObject", err)
+		return nil, b.callError(ctx, "GetObject", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	const limit = MaxLog + MaxAppend
@@ -149,13 +149,13 @@ func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error
 	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
 	if err != nil {
-		return nil, callError("GetObject", err)
+		return nil, b.callError(ctx, "GetObject", err)
 	}
 	if len(data) > limit || (res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
-		return nil, callError("GetObject", io.ErrUnexpectedEOF)
+		return nil, b.callError(ctx, "GetObject", io.ErrUnexpectedEOF)
 	}
 	if err := genuine(res, data); err != nil {
-		return nil, callError("GetObject", err)
+		return nil, b.callError(ctx, "GetObject", err)
 	}
 	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
 }
@@ -183,7 +183,7 @@ func cutRange(data []byte, from int64, status int, contentRange string) ([]byte,
 		var end, total int64
 		if _, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &start, &end, &total); err != nil ||
 			start != from-1 || end != total-1 || end-start+1 != int64(len(data)) {
-			return nil, callError("GetObject", errors.New("another range than was asked for"))
+			return nil, callError(access.Keys{}, "GetObject", errors.New("another range than was asked for"))
 		}
 	}
 	if from == 0 {
@@ -233,10 +233,10 @@ func (b *bucket) append(ctx context.Context, key string, at int64, lines []byte)
 	}
 	res, err := b.client.AppendObject(ctx, req)
 	if err != nil {
-		return callError("AppendObject", err)
+		return b.callError(ctx, "AppendObject", err)
 	}
 	if want := at + int64(len(lines)); res.NextPosition != want {
-		return callError("AppendObject", fmt.Errorf("next position %d, want %d", res.NextPosition, want))
+		return b.callError(ctx, "AppendObject", fmt.Errorf("next position %d, want %d", res.NextPosition, want))
 	}
 	return nil
 }
@@ -285,10 +285,10 @@ func (b *bucket) entries(ctx context.Context, prefix string) ([]Entry, error) {
 				ContinuationToken: token,
 			})
 			if err != nil {
-				return callError("ListObjectsV2", err)
+				return b.callError(ctx, "ListObjectsV2", err)
 			}
 			if oss.ToString(page.Name) != b.name {
-				return callError("ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
+				return b.callError(ctx, "ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
 			}
 			return nil
 		})
@@ -323,10 +323,10 @@ func (b *bucket) Some(ctx context.Context, prefix, after string, limit int) ([]s
 		}
 		page, err := b.client.ListObjectsV2(ctx, request)
 		if err != nil {
-			return callError("ListObjectsV2", err)
+			return b.callError(ctx, "ListObjectsV2", err)
 		}
 		if oss.ToString(page.Name) != b.name {
-			return callError("ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
+			return b.callError(ctx, "ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
 		}
 		keys = nil
 		for _, object := range page.Contents {
@@ -348,7 +348,7 @@ func (b *bucket) Forget(ctx context.Context, key string) error {
 	}
 	err := b.again(ctx, func(ctx context.Context) error {
 		if _, err := b.client.DeleteObject(ctx, &oss.DeleteObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key)}); err != nil {
-			return callError("DeleteObject", err)
+			return b.callError(ctx, "DeleteObject", err)
 		}
 		return nil
 	})

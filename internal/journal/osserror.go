@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -22,10 +23,10 @@ func (e *keysError) Unwrap() error { return e.err }
 
 // callError says in our words what became of a call that the SDK reports as
 // failed. Of the SDK's error only code, message and request id are kept.
-func callError(call string, err error) *desktop.CallError {
+func callError(keys access.Keys, call string, err error) *desktop.CallError {
 	e := &desktop.CallError{Call: call}
 	if s, ok := errors.AsType[*oss.ServiceError](err); ok {
-		e.Code, e.Message, e.RequestID = s.Code, oneLine(s.Message), s.RequestID
+		e.Code, e.Message, e.RequestID = keys.Redact(s.Code), oneLine(keys.Redact(s.Message)), keys.Redact(s.RequestID)
 		if s.Code == unreadable {
 			// The SDK's own words for an answer that is not of OSS, or cut off.
 			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
@@ -47,7 +48,7 @@ func callError(call string, err error) *desktop.CallError {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	e.Err, e.Message = err, oneLine(err.Error())
+	e.Err, e.Message = err, oneLine(keys.Redact(err.Error()))
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
 		e.Fate = desktop.NotSent
 	}
@@ -61,6 +62,13 @@ var unfit = map[string]string{
 	"FileImmutable": "the bucket has a retention policy (WORM), under which no log can grow: keep the journal in a bucket without one",
 	"InvalidObjectState": "the log has been archived, by a lifecycle rule of the bucket or by hand, and cannot be read: restore it and append its content to a new object; " +
 		"keep the journal in a bucket whose rules archive nothing",
+}
+
+// callError is the function of that name, without the credentials that the call
+// was made with: OSS is known to echo them.
+func (b *bucket) callError(ctx context.Context, call string, err error) *desktop.CallError {
+	keys, _ := b.keys(ctx) // none: nothing was sent that could be echoed
+	return callError(keys, call, err)
 }
 
 // unreadable is the SDK's code for an error answer without one.

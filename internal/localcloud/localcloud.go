@@ -101,6 +101,9 @@ type Options struct {
 	// Stream may change how the queue trigger works. Nil: as the state says.
 	Stream func(*bridge.Options)
 
+	// Keys are what the services accept. Nil: made up.
+	Keys *fc.Keys
+
 	// Journal is the function's REGILD_JOURNAL; default a prefix in this cloud's
 	// OSS; NoJournal for none.
 	Journal string
@@ -127,14 +130,16 @@ type Cloud struct {
 	ECD    *ecd.Server
 	MNS    *mns.Server
 	OSS    *oss.Server
-	FC     *fc.Host       // nil without a function
-	Bridge *bridge.Stream // from RequestQueue to the function; nil without one
+	FC     *fc.Host                  // nil without a function
+	Bridge *bridge.Stream            // from RequestQueue to the function; nil without one
+	Doors  map[string]*bridge.Stream // from further queues, by name
 	// Control are the APIs by which an account is set up and looked at.
 	Control *control.Server
 
 	// URLs of the services: http://127.0.0.1:PORT.
 	ECDURL, MNSURL, OSSURL, ControlURL, AdminURL string
 
+	doors     []string // the names in Doors, in the order of the state
 	env       []string
 	keys      fc.Keys
 	closeOnce sync.Once
@@ -149,6 +154,9 @@ func Start(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, fmt.Errorf("starting a local cloud: %w", err)
 	}
 	c := &Cloud{Clock: o.Clock, Faults: o.Faults, keys: newKeys()}
+	if o.Keys != nil {
+		c.keys = *o.Keys
+	}
 	if c.Clock == nil {
 		c.Clock = o.State.Clock.start()
 	}
@@ -272,6 +280,15 @@ func (c *Cloud) startFunction(ctx context.Context, o Options) error {
 	}
 	var err error
 	c.Bridge, err = bridge.NewStream(c.MNS, function, c.Clock, stream)
+	c.Doors = map[string]*bridge.Stream{}
+	for _, q := range o.State.Trigger.Queues {
+		if err != nil {
+			return err
+		}
+		stream.Queue = q
+		c.doors = append(c.doors, q)
+		c.Doors[q], err = bridge.NewStream(c.MNS, function, c.Clock, stream)
+	}
 	return err
 }
 

@@ -15,7 +15,7 @@ const maxRounds = 100_000
 var ErrUnsettled = errors.New("the request queue is empty and the condition does not hold")
 
 // Settle lets the cloud live until done says so: it delivers what is visible on
-// the request queue, and whenever nothing is, moves the clock to where the next
+// the queues with a trigger, and whenever nothing is, moves the clock to where the next
 // message becomes visible. So days of ticks pass as fast as the function
 // answers. It is for a clock that stands still, with nothing else moving it and
 // nobody in Bridge.Run. Done is asked before each delivery, and may change the
@@ -34,14 +34,14 @@ func (c *Cloud) Settle(ctx context.Context, done func() bool) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("settling: %w", err)
 		}
-		some, err := c.Bridge.Step(ctx)
+		some, err := c.Step(ctx)
 		if err != nil {
 			return fmt.Errorf("settling: %w", err)
 		}
 		if some {
 			continue
 		}
-		next, ok := c.MNS.Next(RequestQueue)
+		next, ok := c.Next()
 		switch {
 		case !ok && done == nil:
 			return nil

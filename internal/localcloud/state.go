@@ -1,6 +1,7 @@
 package localcloud
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,9 @@ type Subscription struct {
 // A Trigger says how messages get from the request queue to the function; see
 // bridge.Options for its defaults and limits.
 type Trigger struct {
+	// Queues are further queues that have a trigger of their own, such as one for
+	// control messages. They work as that of the request queue does.
+	Queues       []string      `yaml:"queues,omitempty"`
 	Shape        string        `yaml:"shape,omitempty"` // objects, strings, raw-data or object
 	DecodeBase64 bool          `yaml:"decodeBase64,omitempty"`
 	BatchSize    int           `yaml:"batchSize,omitempty"`
@@ -167,6 +171,11 @@ func (s State) check() error {
 	for _, t := range s.Topics {
 		if !resourceName.MatchString(t) {
 			fault("topics: %q is not a name: 1 to 120 letters, digits and hyphens", t)
+		}
+	}
+	for i, q := range s.Trigger.Queues {
+		if q == RequestQueue || !slices.Contains(queues, q) || slices.Contains(s.Trigger.Queues[:i], q) {
+			fault("trigger: queue %q is not declared, or has a trigger already", q)
 		}
 	}
 	for _, q := range s.Queues {
@@ -272,6 +281,9 @@ func (s State) fill(server *mns.Server) {
 	server.CreateQueue(DeadLetterQueue, mns.QueueAttributes{Retention: requestQueue.Retention})
 	server.CreateTopic(ResultTopic)
 	for _, q := range s.Queues {
+		if slices.Contains(s.Trigger.Queues, q.Name) { // see requestQueue
+			q.Visibility, q.Retention = cmp.Or(q.Visibility, requestQueue.Visibility), cmp.Or(q.Retention, requestQueue.Retention)
+		}
 		server.CreateQueue(q.Name, mns.QueueAttributes{
 			Delay: q.Delay, Visibility: q.Visibility, Retention: q.Retention,
 			DeadLetterQueue: q.DeadLetterQueue, MaxReceiveCount: q.MaxReceiveCount,

@@ -19,7 +19,7 @@ func TestAStateFileIsReadWholeAndStarts(t *testing.T) {
 	}
 	got := fmt.Sprintf("%d desktops, %d images, %v, %v, %v, %v, %v", len(s.Desktops), len(s.Images), s.Topics, s.Queues, s.Subscriptions, s.Trigger, s.MNS)
 	want := "2 desktops, 2 images, [images], [{consumer 0s 1m0s 24h0m0s regild-dead-letters 3}], [{regild-outcomes failures consumer failed SIMPLIFIED}], " +
-		"{strings false 5 1s 2 2 20s}, {0.1 true 7}"
+		"{[] strings false 5 1s 2 2 20s}, {0.1 true 7}"
 	if got != want {
 		t.Errorf("state is\n%s, want\n%s", got, want)
 	}

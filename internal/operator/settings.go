@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/events"
 )
 
 // A Profile is one installation of regild, as regild.yaml has it. Empty fields
@@ -36,6 +38,8 @@ type Profile struct {
 	Account       string `yaml:"account"`
 	Journal       string `yaml:"journal"`       // oss://bucket/prefix or file:///dir
 	Queue         string `yaml:"queue"`         // that requests and controls go to
+	ControlQueue  string `yaml:"controlQueue"`  // that controls go to, where they have a door of their own
+	ReleaseQueue  string `yaml:"releaseQueue"`  // that releases go to, where they have one
 	OutcomesQueue string `yaml:"outcomesQueue"` // subscribed to the result topic; see regild tail
 	TimeZone      string `yaml:"timeZone"`      // an IANA name; by default the machine's
 	Fleets        string `yaml:"fleets"`        // path of fleets.yaml, relative to regild.yaml
@@ -58,7 +62,9 @@ var Settings = []Setting{
 	{"region", "REGILD_REGION", "region", "the `region` of the function, its queues and its journal", func(p *Profile) *string { return &p.Region }, checkRegion},
 	{"account", "REGILD_ACCOUNT", "account", "the `id` of the account that owns the queues", func(p *Profile) *string { return &p.Account }, checkAccount},
 	{"journal", "REGILD_JOURNAL", "journal", "the journal's `URL`: oss://bucket/prefix or file:///dir", func(p *Profile) *string { return &p.Journal }, checkJournal},
-	{"queue", "REGILD_REQUEST_QUEUE", "queue", "the `queue` that requests and controls go to", func(p *Profile) *string { return &p.Queue }, checkQueue},
+	{"queue", "REGILD_REQUEST_QUEUE", "queue", "the `queue` that requests go to, and whatever has no door of its own", func(p *Profile) *string { return &p.Queue }, checkQueue},
+	{"controlQueue", "REGILD_CONTROL_QUEUE", "control-queue", "the `queue` that controls go to; by default as requests", func(p *Profile) *string { return &p.ControlQueue }, checkDoor},
+	{"releaseQueue", "REGILD_RELEASE_QUEUE", "release-queue", "the `queue` that releases go to; by default as requests", func(p *Profile) *string { return &p.ReleaseQueue }, checkDoor},
 	{"outcomesQueue", "REGILD_OUTCOMES_QUEUE", "outcomes-queue", "the `queue` that outcomes come to, for regild tail", func(p *Profile) *string { return &p.OutcomesQueue }, checkQueue},
 	{"timeZone", "REGILD_TIME_ZONE", "time-zone", "show times in this `zone`, such as Asia/Shanghai; by default the machine's", func(p *Profile) *string { return &p.TimeZone }, checkZone},
 	{"fleets", "REGILD_FLEETS", "fleets", "the fleets are in this `file`", func(p *Profile) *string { return &p.Fleets }, nil},
@@ -231,6 +237,24 @@ func checkQueue(s string) error {
 		return fmt.Errorf("%q is no queue: a name in MNS has up to 120 letters, digits and hyphens", s)
 	}
 	return nil
+}
+
+// checkDoor takes a queue as the function's own setting may name it.
+func checkDoor(s string) error { return checkQueue(strings.TrimPrefix(s, "queues/")) }
+
+// QueueFor returns the queue that messages of a type go to; "" none is set.
+func (p Profile) QueueFor(eventType string) string {
+	door := ""
+	switch eventType {
+	case events.TypeControl:
+		door = p.ControlQueue
+	case events.TypeRelease:
+		door = p.ReleaseQueue
+	}
+	if door == "" {
+		return p.Queue
+	}
+	return strings.TrimPrefix(door, "queues/")
 }
 
 func checkJournal(s string) error {

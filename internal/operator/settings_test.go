@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/regild/regild/events"
 )
 
 const sample = `
@@ -111,5 +113,17 @@ func TestSettingsThatAreAtFaultAreNamed(t *testing.T) {
 	both := written(t, profile("account: me\n    region: Hangzhou"))
 	if _, err := Load(Source{File: both, Lookup: lookup(nil)}); err == nil || !strings.Contains(err.Error(), "me") || !strings.Contains(err.Error(), "Hangzhou") {
 		t.Errorf("got %v, want both faults", err)
+	}
+}
+
+func TestControlsAndReleasesGoThroughTheirDoors(t *testing.T) {
+	p := Profile{Queue: "q", ControlQueue: "queues/c"}
+	for kind, want := range map[string]string{events.TypeControl: "c", events.TypeRelease: "q", events.TypeRequest: "q"} {
+		if got := p.QueueFor(kind); got != want {
+			t.Errorf("%s: got %s, want %s", kind, got, want)
+		}
+	}
+	if err := checkDoor("topics/ops"); err == nil {
+		t.Error("a topic was taken for a queue that can be sent to")
 	}
 }

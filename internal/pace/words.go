@@ -1,7 +1,6 @@
 package pace
 
 import (
-	"net/url"
 	"strings"
 
 	"github.com/regild/regild/internal/access"
@@ -15,14 +14,7 @@ const maxMessage = 512
 // line, valid UTF-8, cut after 512 bytes, and without the credentials, which
 // services are known to echo when a signature does not match.
 func Message(text string, k access.Keys) string {
-	for _, secret := range []string{k.Token, k.Secret, k.ID} {
-		if secret != "" {
-			for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret)} {
-				text = strings.ReplaceAll(text, form, k.String())
-			}
-		}
-	}
-	text = strings.ToValidUTF8(text, "\uFFFD")
+	text = strings.ToValidUTF8(k.Redact(text), "\uFFFD")
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"

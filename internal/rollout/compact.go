@@ -112,6 +112,8 @@ func (c *compaction) desktop(d *Desktop) {
 		}
 	}
 	id := []string{d.ID}
+	c.notice(d)
+	c.ask(d)
 	if d.Held {
 		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
 	}
@@ -177,6 +179,7 @@ func merged(records []Record) []Record {
 		at    time.Time
 		call  string
 		asked string
+		run   string
 		group groupKey
 		n     int
 	}
@@ -187,7 +190,7 @@ func merged(records []Record) []Record {
 			out = append(out, r)
 			continue
 		}
-		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID}
+		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke}
 		for _, g := range r.Outcomes { // one at most
 			key.group, key.n = groupKey{Gist: Gist{g.Status, g.Code, g.Message}, until: g.Until}, g.N
 		}

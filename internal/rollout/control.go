@@ -118,7 +118,7 @@ func (s *State) retry(r *Record) {
 	s.Halted, s.Waiting, s.Forgiven = nil, nil, r.At
 	for _, d := range s.Desktops {
 		if d.Phase == Final && d.Last.Status == events.StatusFailed {
-			d.Phase, d.Denied = Pending, 0
+			d.Phase, d.Denied, d.Notice, d.Ask = Pending, 0, nil, nil
 			d.waitNoMore()
 			d.Again = r.At
 			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt = zero, zero, "", zero

@@ -44,6 +44,7 @@ type Rules struct {
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
 	Freezes        bool // and knows of freezes, which hold everything back
+	SignedTicks    bool // without a journal: what ticks carry is signed, and so believed
 	RebuildTimeout time.Duration
 }
 
@@ -55,6 +56,8 @@ type Decision struct {
 	// What is to be done to desktops, each after its record.
 	Hold, Release, Stop, Start []string
 	Command                    Command
+	Tell                       []Telling
+	Ask                        []Command
 	// Left are desktops that we could not give back, for so long that an operator
 	// has to: they are in maintenance mode, or stopped, because of us.
 	Left []string
@@ -68,7 +71,7 @@ type Decision struct {
 
 // Acts says whether something besides Begin is to be done to desktops.
 func (d Decision) Acts() bool {
-	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops) > 0
+	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
 }
 
 // A Command is a check to be run on desktops.
@@ -109,14 +112,16 @@ type decider struct {
 	marks    map[markKey][]string
 	open     int // desktops that are not Final after this decision
 	kept     int // desktops that are Final and still ours to release or start
+	told     int // notices that are out, once they were counted; see named
 	want     map[any]bool
 	running  map[string]bool // desktops that we had stopped, and that run again
 	planning bool            // nothing is begun: see snapshots
 	vain     *Unread         // why something could not be had, for a plan
+	asking   int             // desktops that take room because they are being asked
 }
 
 func newDecider(s *State, r Rules, f *Facts, now time.Time) *decider {
-	return &decider{s: s, r: r, f: f, now: clock{now}, groups: map[groupKey]int{}, marks: map[markKey][]string{}}
+	return &decider{s: s, r: r, f: f, now: clock{now}, groups: map[groupKey]int{}, marks: map[markKey][]string{}, told: -1}
 }
 
 // A settlement is an outcome that follows from the facts, and its time.
@@ -143,6 +148,10 @@ func (d *decider) desktop(x *Desktop) {
 	case Pending:
 		d.pending(x)
 	case Begun:
+		if x.Doubted {
+			d.doubted(x)
+			return
+		}
 		d.unknown(x)
 	case Accepted:
 		d.follow(x)
@@ -161,7 +170,7 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindTold, KindUntold, KindCleared, KindNotNow, KindUnasked, KindOnHold} {
 		d.recordMarks(k)
 	}
 	d.recordSettled()
@@ -221,6 +230,9 @@ func portions(groups []Group) [][]Group {
 	}
 	return out
 }
+
+// Cut bounds a message that goes into a record.
+func Cut(s string) string { return cut(s) }
 
 // cut bounds a message; ECD's own, or a command's output, may be long.
 func cut(s string) string {
@@ -359,15 +371,15 @@ func (d *decider) pending(x *Desktop) {
 	if d.scheduled(x) {
 		return
 	}
-	if !d.now.due(x.Again) {
+	if until := d.rests(x); !d.now.due(until) {
 		d.open++
-		d.again(x.Again)
+		d.again(until)
 		return
 	}
 	if d.missing(x) || x.tried() && d.reconciled(x) {
 		return
 	}
-	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
+	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
 	fact, strategy, ok := d.question(x, &q)
 	if !ok {
 		return
@@ -377,6 +389,9 @@ func (d *decider) pending(x *Desktop) {
 	case guard.Go:
 		d.goAhead(x, fact, strategy)
 	case guard.Wait:
+		if v.Code == events.CodeSessionWait && !(d.notHeld(x, fact, strategy) && d.noticed(x, fact, strategy)) {
+			return // whoever is there is told first
+		}
 		d.wait(x, v, fact.ReadAt)
 	case guard.Skip:
 		d.settle(x, events.StatusSkipped, v.Code, v.Message)
@@ -401,6 +416,8 @@ func (d *decider) missing(x *Desktop) bool {
 	d.open++
 	return true
 }
+
+func targetOf(w *Work, id string) desktop.Target { return desktop.Target{ID: id, Spec: w.SpecOf(id)} }
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
@@ -455,6 +472,9 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	f, in := d.r.Fleets.Of(*q.Desktop)
 	if d.s.Work.Request() {
 		q.Rules.Outside = !in || !f.Requests
+		if in {
+			d.heard(&f, q)
+		}
 	} else {
 		if in = d.member(*q.Desktop); in {
 			f = *d.fleet()
@@ -466,6 +486,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 	if !in {
 		return nil
 	}
+	q.Rules.Forgetful = !d.r.Journal && !d.r.SignedTicks && (f.Strategy.Maintenance || f.Strategy.StopFirst)
 	q.Rules.Sessions = d.sessions(x, f.Strategy.Sessions, readAt)
 	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
 	return &f.Strategy
@@ -481,6 +502,36 @@ func kept(snapshots string) guard.Keep {
 		return guard.KeepByHand
 	}
 	return guard.KeepAll
+}
+
+// heard adds what follows from the way on which the request came. What does not
+// say how it came is from an earlier build, and trusted least.
+func (d *decider) heard(f *fleet.Fleet, q *guard.Question) {
+	door, source := d.s.Work.Came()
+	if !f.From.Request.Admits(door, source) {
+		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
+	}
+	if len(q.Rules.Consents) > 0 && !f.HearsConsent(door) {
+		q.Rules.Consents = nil
+		q.Rules.Unheard = fmt.Sprintf("for fleet %s a consent counts only through %s, and this came through %s", f.Name, strings.Join(f.ConsentFrom, ", "), door)
+	}
+}
+
+// WrongDoor says, for people, why a fleet does not hear what came through the door
+// from the source.
+func WrongDoor(name, what, door, source string, g fleet.Gate) string {
+	came := "this came through " + door
+	if len(g.Sources) > 0 {
+		came += fmt.Sprintf(" from the source %.100q", source)
+	}
+	var from []string
+	if len(g.Doors) > 0 {
+		from = append(from, "through "+strings.Join(g.Doors, ", "))
+	}
+	if len(g.Sources) > 0 {
+		from = append(from, "from "+strings.Join(g.Sources, ", "))
+	}
+	return fmt.Sprintf("fleet %s takes %s only %s; %s", name, what, strings.Join(from, " "), came)
 }
 
 // consents returns what the fleet consents to for its rollouts. Going back is a
@@ -499,7 +550,7 @@ func (d *decider) consents(f *fleet.Fleet) []string {
 // it was looked at.
 func (d *decider) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Sessions {
 	policy := s.Policy
-	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && readAt.Sub(since) >= s.Deadline {
+	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && !x.Doubted && readAt.Sub(since) >= s.Deadline {
 		policy = s.After
 	}
 	switch policy {
@@ -606,10 +657,13 @@ func (d *decider) goAhead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Stra
 		d.settle(x, events.StatusFailed, IncorrectDesktopStatus, fmt.Sprintf(
 			"ECD shows desktop %s as %s and refused to rebuild it %d times; stopFirst in its fleet stops it before", x.ID, now.Status, x.Denied))
 		return
-	case !d.now.due(x.Maintenance.over(KindHolding)), !d.now.due(x.Power.over(KindStopping)):
-		// It is being given back at this moment, perhaps by another instance.
+	case !d.now.due(x.Maintenance.over("")), !d.now.due(x.Power.over(KindStopping)):
+		// It is being put in or given back at this moment, perhaps by another
+		// instance: what is announced next must not hide that.
 		d.open++
-		d.again(later(x.Maintenance.over(KindHolding), x.Power.over(KindStopping)))
+		d.again(later(x.Maintenance.over(""), x.Power.over(KindStopping)))
+		return
+	case !d.notHeld(x, fact, s), !d.noticed(x, fact, s), !d.cleared(x, fact, s):
 		return
 	case s != nil && s.Maintenance && !x.Entered:
 		d.out.Hold = append(d.out.Hold, x.ID)
@@ -668,7 +722,7 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 		return waits
 	}
 	if x.Held {
-		switch in := x.Maintenance.over(KindReleasing); {
+		switch in := x.Maintenance.over(""); {
 		case gone:
 			d.mark(KindReleased, x, d.now.t)
 			did = acts
@@ -681,7 +735,7 @@ func (d *decider) giveBack(x *Desktop) (did restored) {
 		}
 	}
 	if x.Stopped {
-		switch stopping := x.Power.over(KindStarting); {
+		switch stopping := x.Power.over(""); {
 		case gone, now.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
 			d.mark(KindStarted, x, d.now.t)
 			did = acts

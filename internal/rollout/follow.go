@@ -11,8 +11,9 @@ import (
 )
 
 // unknown settles the fate of a call by reading. The call is never repeated
-// before ECD has shown in two looks, a settling time apart, that it did not happen:
-// what was so at the first shows at the second, however late ECD shows it. For a
+// before ECD has shown in two looks that it did not happen, the first a settling
+// time after it and the second a settling time later: a rebuild that had begun
+// shows at the first, or is over, and then its image shows at the second. For a
 // reset, which nothing in ECD tells from no reset, it is not repeated at all.
 func (d *decider) unknown(x *Desktop) {
 	fact, ok := d.read(x)
@@ -32,7 +33,7 @@ func (d *decider) unknown(x *Desktop) {
 	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
 	passed := shown.Sub(x.asked())
 	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
-	if idle && x.IdleAt.IsZero() {
+	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
 		d.mark(KindIdle, x, shown)
 	}
 	settled := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling

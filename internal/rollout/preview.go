@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -60,7 +61,8 @@ func (d *decider) intentions(ids []string) []events.PlanDesktop {
 func (d *decider) intention(x *Desktop) events.PlanDesktop {
 	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
 	p := events.PlanDesktop{ID: x.ID, Action: events.PlanRebuild}
-	if _, _, ok := d.question(x, &q); !ok {
+	_, strategy, ok := d.question(x, &q)
+	if !ok {
 		p.Action = events.PlanRefuse
 		for _, g := range d.settled { // none if it is asked for; else it is unreadable
 			if slices.Contains(g.Desktops, x.ID) {
@@ -77,13 +79,18 @@ func (d *decider) intention(x *Desktop) events.PlanDesktop {
 	}
 	switch v := guard.Check(q); v.Answer {
 	case guard.Go:
-		p.Message = guard.Losses(q) // consented to, and said all the same
+		p.Message = joined(guard.Losses(q), foretold(q.Desktop, strategy), foreasked(q.Desktop, strategy)) // consented to, and said all the same
 	case guard.Skip:
 		p.Action, p.Code, p.Message = events.PlanSkip, v.Code, v.Message
 	case guard.Refuse:
 		p.Action, p.Code, p.Message = events.PlanRefuse, v.Code, v.Message
 	}
 	return p
+}
+
+// joined joins the parts of a message that there are.
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(p string) bool { return p == "" }), "; ")
 }
 
 // plannedWaves deals the fleet out into waves as a rollout would.
@@ -136,7 +143,7 @@ func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 		for n > 0 {
 			now := min(n, room)
 			calls["RebuildDesktops"] += ceil(now, desktop.MaxBatch)
-			at = opens(f, at).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
+			at = opens(f, opens(f, at).Add(f.Strategy.Notice.Lead)).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
 			n -= now
 		}
 		if i < len(p.Waves)-1 {

@@ -41,6 +41,16 @@ const (
 	KindStarting   Kind = "starting"   // about to be started again by us, not having been rebuilt
 	KindStarted    Kind = "started"    // started again
 	KindChecking   Kind = "checking"   // the check command was sent to these
+	KindTelling    Kind = "telling"    // these are about to be told of their rebuild
+	KindSent       Kind = "sent"       // what became of that call
+	KindTold       Kind = "told"       // the first notice was shown on these
+	KindUntold     Kind = "untold"     // these could not be told
+	KindAsking     Kind = "asking"     // these are about to be asked whether they may be rebuilt
+	KindAsked      Kind = "asked"      // what became of that call
+	KindCleared    Kind = "cleared"    // these said go on
+	KindNotNow     Kind = "not-now"    // these said not now
+	KindUnasked    Kind = "unasked"    // these could not be asked
+	KindOnHold     Kind = "on-hold"    // a tag holds these back
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
 	KindHalted     Kind = "halted"     // the rollout stopped by itself
 	KindControl    Kind = "control"    // somebody told the rollout something
@@ -63,7 +73,8 @@ type Record struct {
 	Work      *Work          `json:"work,omitempty"`
 	Call      string         `json:"call,omitempty"` // names a call across the record that announces it and the one of its end
 	Desktops  []string       `json:"desktops,omitempty"`
-	From      []string       `json:"from,omitempty"` // begun: the image of each of Desktops before
+	From      []string       `json:"from,omitempty"`   // begun: the image of each of Desktops before
+	Invoke    string         `json:"invoke,omitempty"` // sent: ids of the command, to ask for its result
 	RequestID string         `json:"ecdRequestId,omitempty"`
 	Outcomes  []Group        `json:"outcomes,omitempty"`
 	News      []string       `json:"news,omitempty"` // published: ids of news
@@ -80,6 +91,7 @@ type Record struct {
 	Fleets    []string       `json:"fleets,omitempty"`  // freeze
 	Rings     []string       `json:"rings,omitempty"`   // waiting: the fleets that are waited for, and how each is
 	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
+	Via       *events.Via    `json:"via,omitempty"`     // control: how it reached us
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works
 	Until     time.Time      `json:"until,omitzero"`

@@ -32,11 +32,13 @@ type Desktop struct {
 	BegunAt    time.Time
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
+	Doubted    bool      // what is known of it came in an unsigned tick; see Doubt
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
 	Touched    bool      // ECD accepted a rebuild of it at some time
 	Doubtful   bool      // the fate of a call for it was unknown at some time
 	Seen       bool      // seen Rebuilding since the call
+	SeenAt     time.Time // when
 
 	WaitCode  string    // why it is not begun, if it is waiting
 	WaitSince time.Time // since when, for that reason
@@ -59,6 +61,9 @@ type Desktop struct {
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
+	Notice *Notice // what the people at it were told; nil: nothing
+	Ask    *Ask    // what it was asked; nil: nothing
+
 	Last   Gist // its last outcome
 	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
@@ -79,7 +84,7 @@ type Act struct {
 	Open bool      // its end is not written down: it may be under way, and its fate is unknown
 }
 
-// over returns when an act that is not of the given kind is certainly over. Zero:
+// over returns when an act is certainly over, unless it is of the given kind. Zero:
 // none is under way.
 func (a *Act) over(other Kind) time.Time {
 	if a == nil || !a.Open || a.Kind == other {
@@ -118,7 +123,7 @@ func (d *Desktop) eventful() time.Time {
 	case Begun:
 		return d.asked()
 	case Accepted:
-		return d.AcceptedAt.Add(statusLag)
+		return later(d.AcceptedAt.Add(statusLag), d.SeenAt)
 	case Pending:
 		return later(d.DoneAt, d.ActedAt)
 	case Final:
@@ -189,6 +194,7 @@ type News struct {
 	Reason *events.Reason
 	By     string
 	Digest string
+	Via    *events.Via // of the message from which it follows, where one did
 }
 
 // ID identifies the news within its work.
@@ -367,6 +373,18 @@ func (s *State) apply(r *Record) {
 				d.act(r)
 			}
 		}
+	case KindTelling, KindSent, KindTold, KindUntold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.notice(r)
+			}
+		}
+	case KindAsking, KindAsked, KindCleared, KindNotNow, KindUnasked, KindOnHold:
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.ask(r)
+			}
+		}
 	case KindWaiting:
 		s.resume(r)
 		s.Waiting, s.Rings = r.Reason, r.Rings
@@ -463,7 +481,7 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Seen, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, ""
+		d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, zero, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -488,7 +506,7 @@ func (d *Desktop) mark(r *Record) {
 			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
 		}
 	case KindSeen:
-		d.Seen = true
+		d.Seen, d.SeenAt = true, r.At
 	case KindArrived:
 		d.ArrivedAt = r.At
 	case KindMissing:
@@ -544,6 +562,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
 		d.waitNoMore()
+		d.Notice, d.Ask = nil, nil
 	case events.StatusDeferred:
 		s.deferred(r, g, d)
 	default:
@@ -578,7 +597,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 	}
 	switch status {
 	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
-		return d.Phase == Pending
+		return d.Phase == Pending || d.Doubted && d.Phase == Begun
 	case events.StatusAccepted:
 		return d.Phase == Begun || d.Phase == Pending && d.tried()
 	case events.StatusCompleted:
@@ -726,11 +745,19 @@ func (s *State) tell(what events.What, r *Record, reason *events.Reason, by stri
 	if s.Work.Request() && what != whatFinished {
 		return
 	}
-	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest}
+	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}
 	s.UnpublishedNews = append(s.UnpublishedNews, n)
+}
+
+// via returns how the message reached us from which the record follows, or nil.
+func (r *Record) via() *events.Via {
+	if r.Work != nil {
+		return r.Work.Via
+	}
+	return r.Via
 }
 
 // Counts says how many desktops stand where.

@@ -406,6 +406,11 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 	open, until := d.windowOrNow(f)
 	if !open {
 		d.standDown()
+		for _, id := range d.s.Order {
+			if x := d.s.Desktops[id]; x.Phase == Pending {
+				d.remind(x, &f.Strategy)
+			}
+		}
 		if d.anyPending() {
 			d.stand(events.CodeWindowClosed, d.closed(f, until), until)
 		}
@@ -426,6 +431,7 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 		}
 		mine := x.Held || x.Stopped // has its room already
 		if !mine && room <= 0 {
+			d.remind(x, &f.Strategy)
 			d.open++
 			continue
 		}
@@ -441,12 +447,12 @@ func (d *decider) work(f *fleet.Fleet, busy int) {
 
 // consider decides about one pending desktop and says whether that took room.
 func (d *decider) consider(x *Desktop) bool {
-	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop)
+	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop) + d.asking
 	if d.departed(x) {
 		return false
 	}
 	d.pending(x)
-	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop) > before
+	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop)+d.asking > before
 }
 
 // departed settles a desktop that is no longer in the fleet, as far as that is
@@ -586,9 +592,13 @@ func (d *decider) others() string {
 
 // waitText says for what desktops wait, for people.
 var waitText = map[string]string{
-	events.CodeSessionWait:   "desktops that somebody is using",
-	events.CodeStatusWait:    "desktops in a passing status",
-	events.CodeStopWait:      "desktops that are stopped before they are rebuilt",
-	events.CodeThrottled:     "desktops for which ECD asked to slow down",
-	events.CodeNotAuthorized: "desktops that we may not touch",
+	events.CodeSessionWait:    "desktops that somebody is using",
+	events.CodeStatusWait:     "desktops in a passing status",
+	events.CodeStopWait:       "desktops that are stopped before they are rebuilt",
+	events.CodeNotNow:         "desktops that said not now, or are held back by a tag",
+	events.CodeNotAsked:       "desktops that cannot be asked whether they may be rebuilt",
+	events.CodeNoticeGiven:    "desktops whose users were told and have time until then",
+	events.CodeNoticeNotGiven: "desktops whose users could not be told",
+	events.CodeThrottled:      "desktops for which ECD asked to slow down",
+	events.CodeNotAuthorized:  "desktops that we may not touch",
 }

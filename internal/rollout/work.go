@@ -46,6 +46,9 @@ type Work struct {
 	By  string `json:"by,omitempty"`
 	Why string `json:"why,omitempty"`
 
+	// Via says how the wish reached us; nil in journals of earlier builds.
+	Via *events.Via `json:"via,omitempty"`
+
 	to map[string]string // Back by desktop; see index
 }
 
@@ -57,6 +60,14 @@ func SplitID(id string) (release, fleet string, ok bool) {
 		return "", "", false
 	}
 	return id[:i], id[i+1:], true
+}
+
+// Came returns through which door, and from which source, the wish came.
+func (w Work) Came() (door, source string) {
+	if w.Via == nil {
+		return events.DoorUnknown, ""
+	}
+	return w.Via.Door, w.Via.Source
 }
 
 // Request says whether the work is a request: one wave and no gates.
@@ -105,6 +116,7 @@ func (w Work) Same(o Work) bool {
 // the same wish (who relayed it, what ECD said of the image) does not count.
 func (w Work) Digest() string {
 	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
+	w.Via = nil
 	data, err := json.Marshal(w)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)

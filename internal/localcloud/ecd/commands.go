@@ -86,7 +86,7 @@ func (s *Server) runCommand(c *call) (any, error) {
 		user: c.params["EndUserId"], position: s.sequence, created: c.now,
 	}
 	for _, e := range entries {
-		i.runs = append(i.runs, e.run(c.now, time.Duration(timeout)*time.Second))
+		i.runs = append(i.runs, e.run(c.now, content, time.Duration(timeout)*time.Second))
 	}
 	s.invocations = append(s.invocations, i)
 	if over := len(s.invocations) - maxInvocations; over > 0 {
@@ -117,20 +117,33 @@ func (c *call) commandContent() (string, error) {
 }
 
 // run says how a command that begins now ends on the desktop.
-func (e *entry) run(now time.Time, timeout time.Duration) run {
-	r := run{desktop: e.ID, name: e.Name, ends: now.Add(e.Command.Takes), status: commandSuccess, output: e.Command.Output}
+func (e *entry) run(now time.Time, content string, timeout time.Duration) run {
+	command := e.command(content)
+	r := run{desktop: e.ID, name: e.Name, ends: now.Add(command.Takes), status: commandSuccess, output: command.Output}
 	switch {
 	case e.Status != Running:
 		r.ends, r.status, r.output = now, commandFailed, ""
 		r.code, r.info = "InstanceNotRunning", "the instance is not running when create task"
-	case e.Command.Takes > timeout:
+	case command.Takes > timeout:
 		r.ends, r.status, r.output = now.Add(timeout), commandTimeout, ""
 		r.code, r.info = "ExecutionTimeout", "the command execution has been timeout"
-	case e.Command.ExitCode != 0:
-		r.status, r.exitCode = commandFailed, e.Command.ExitCode
+	case command.ExitCode != 0:
+		r.status, r.exitCode = commandFailed, command.ExitCode
 		r.code, r.info = "ExitCodeNonzero", "the command execution exit code is not zero"
 	}
 	return r
+}
+
+// command returns what a script comes to on the desktop.
+func (e *entry) command(content string) Command {
+	script, _ := base64.StdEncoding.DecodeString(content) // checked when it came in
+	for _, c := range e.Commands {
+		if strings.Contains(string(script), c.If) {
+			or(&c.Takes, defaultCommand)
+			return c
+		}
+	}
+	return e.Command
 }
 
 type invocationsAnswer struct {

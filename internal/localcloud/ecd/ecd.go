@@ -40,6 +40,7 @@
 package ecd
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -192,6 +193,27 @@ func (s *Server) Wipes() []Wipe {
 	for i, w := range s.wipes {
 		w.Users = slices.Clone(w.Users)
 		out[i] = w
+	}
+	return out
+}
+
+// A RunCommand is one command that was started on one desktop.
+type RunCommand struct {
+	DesktopID, User, Kind, Text string
+	At                          time.Time
+}
+
+// Commands returns every command that was started and is still kept, oldest
+// first, desktop by desktop.
+func (s *Server) Commands() []RunCommand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []RunCommand
+	for _, i := range s.invocations {
+		text, _ := base64.StdEncoding.DecodeString(i.content) // checked when it came in
+		for _, r := range i.runs {
+			out = append(out, RunCommand{DesktopID: r.desktop, User: i.user, Kind: i.kind, Text: string(text), At: i.created})
+		}
 	}
 	return out
 }

@@ -89,6 +89,7 @@ type Desktop struct {
 	Returns      time.Duration `yaml:"returns,omitempty"`      // offset at which the first end user tries to connect
 	Ghost        bool          `yaml:"ghost,omitempty"`        // listed, yet no other operation knows it
 	Command      Command       `yaml:"runCommand,omitempty"`
+	Commands     []Command     `yaml:"runCommands,omitempty"` // by what the script has in it; the first that matches goes before runCommand
 
 	Count int    `yaml:"count,omitempty"` // stands for so many desktops; see Cycle
 	From  int    `yaml:"from,omitempty"`  // the first one's number, default 1
@@ -148,6 +149,7 @@ type Record struct {
 
 // A Command is what a command that is run on the desktop comes to.
 type Command struct {
+	If       string        `yaml:"if,omitempty"` // of runCommands: a text that the script has in it
 	ExitCode int           `yaml:"exitCode,omitempty"`
 	Output   string        `yaml:"output,omitempty"`
 	Takes    time.Duration `yaml:"takes,omitempty"` // default 5 seconds
@@ -193,6 +195,7 @@ func (d Desktop) clone() Desktop {
 	d.Tags = maps.Clone(d.Tags)
 	d.Records = slices.Clone(d.Records)
 	d.Snapshots = slices.Clone(d.Snapshots)
+	d.Commands = slices.Clone(d.Commands)
 	d.Cycle = nil
 	d.Count, d.From = 0, 0
 	return d

@@ -1,0 +1,30 @@
+package access_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/internal/access"
+)
+
+func TestCredentialsAreTakenOutInEveryFormInWhichTheyAreSent(t *testing.T) {
+	k := access.Keys{ID: "STS.NTexample", Secret: "s3cret+of/the=key&x", Token: "CAISexample+/=&<token>"}
+	for _, secret := range []string{k.ID, k.Secret, k.Token} {
+		for name, form := range map[string]string{
+			"plain": secret, "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "lower case": strings.ToLower(url.QueryEscape(secret)),
+			"escaped twice": url.QueryEscape(url.QueryEscape(secret)), "hex": hex.EncodeToString([]byte(secret)),
+			"base64": base64.StdEncoding.EncodeToString([]byte(secret)), "base64 for URLs": base64.RawURLEncoding.EncodeToString([]byte(secret)),
+		} {
+			got := k.Redact("before " + form + " after")
+			if strings.Contains(got, form) || !strings.HasPrefix(got, "before [credentials]") || !strings.HasSuffix(got, " after") {
+				t.Errorf("%s: got %q", name, got)
+			}
+		}
+	}
+	if got := (access.Keys{}).Redact("nothing to hide"); got != "nothing to hide" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,114 @@
+package envelope
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"sync"
+)
+
+// A DoorKind says what handed a message to the function.
+type DoorKind int
+
+// The zero value is the least trusted.
+const (
+	DoorUnknown DoorKind = iota // the platform did not say, or could not be understood
+	DoorQueue                   // an MNS queue, by EventBridge
+	DoorTopic                   // an MNS topic, by its trigger in the format JSON
+	DoorEvent                   // EventBridge itself, from a bus
+)
+
+// A Door is where a message entered, as the platform says it.
+//
+// It is read from the outermost layer alone, which the trigger writes. What
+// stands further in is the sender's, whatever it looks like: a queue's message
+// whose body is itself the CloudEvent of another queue came through the first.
+// An outermost layer that names the same thing twice says nothing.
+//
+// This rests on how the function is deployed: a trigger that passes the sender's
+// bytes on as they are (a topic trigger in the format STREAM, a rule that makes
+// the payload of the event's data) lets the sender write the outermost layer, and
+// so does the right fc:InvokeFunction. Sources: Function Compute, "MNS queue
+// triggers"; MNS, "NotifyContentFormat".
+type Door struct {
+	Kind    DoorKind
+	Account string // of the queue or topic; "" when the platform does not say
+	Name    string // of the queue or topic; of an event its source
+	Subject string // the platform's own words: the CloudEvent's subject; "" for a topic
+}
+
+// subjectForm is the subject of the CloudEvent in which a queue's message comes.
+// With or without the slash: the vendor's pages write both.
+var subjectForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^acs:mns:[a-z0-9-]{1,40}:([0-9]{1,32}):/?queues/([A-Za-z0-9][A-Za-z0-9-]{0,119})$`)
+})
+
+var (
+	topicForm   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,254}$`) })
+	accountForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,32}$`) })
+)
+
+// doorOf reads through which door what was delivered for one message came.
+func doorOf(raw []byte) Door {
+	body := trim(raw)
+	if len(body) > 0 && body[0] == '"' { // an array's element as older streams write it
+		var inner string
+		if json.Unmarshal(body, &inner) != nil {
+			return Door{}
+		}
+		body = trim([]byte(inner))
+	}
+	f, ok := outermost(body)
+	switch {
+	case !ok:
+	case f.has("TopicName", "Message"):
+		d := Door{Kind: DoorTopic, Account: f.text("TopicOwner"), Name: f.text("TopicName")}
+		if topicForm().MatchString(d.Name) && accountForm().MatchString(d.Account) {
+			return d
+		}
+	case f.has("messageBody"), !f.has("specversion"):
+	case f.text("type") == queueType:
+		if m := subjectForm().FindStringSubmatch(f.text("subject")); m != nil {
+			return Door{Kind: DoorQueue, Account: m[1], Name: m[2], Subject: f.text("subject")}
+		}
+	case f.text("type") != "":
+		return Door{Kind: DoorEvent, Name: f.text("source"), Subject: f.text("subject")}
+	}
+	return Door{}
+}
+
+// doorWords are the fields of the outermost layer by which a door is known.
+var doorWords = map[string]bool{
+	"TopicName": true, "TopicOwner": true, "Message": true, "messageBody": true,
+	"specversion": true, "type": true, "source": true, "subject": true,
+}
+
+// outermost reads those fields of an object by which its door is known. It is
+// false for what is no object, and for one in which such a field stands twice: a
+// topic merges the sender's attributes into its own fields.
+func outermost(body []byte) (fields, bool) {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+		return nil, false
+	}
+	f := fields{}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, false
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, false
+		}
+		name, _ := key.(string)
+		if !doorWords[name] {
+			continue
+		}
+		if f.has(name) {
+			return nil, false
+		}
+		f[name] = value
+	}
+	return f, true
+}

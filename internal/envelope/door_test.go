@@ -1,0 +1,87 @@
+package envelope
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const queueEvent = `{"id":"1","source":"MNS-x","specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/NAME","data":{"requestId":"2","messageId":"M1","messageBody":BODY}}`
+
+func fromQueue(name, body string) string {
+	text, _ := json.Marshal(body) // a string: cannot fail
+	return strings.NewReplacer("NAME", name, "BODY", string(text)).Replace(queueEvent)
+}
+
+func TestTheDoorIsWhatThePlatformSays(t *testing.T) {
+	request := `{"regionId":"cn-hangzhou","desktopIds":["ecd-gx2x1dhsmucyy0001"]}`
+	inQueue := fromQueue("regild-requests", request)
+	queue := Door{Kind: DoorQueue, Account: "1234567890123456", Name: "regild-requests", Subject: "acs:mns:cn-hangzhou:1234567890123456:queues/regild-requests"}
+	slashed := queue
+	slashed.Subject = "acs:mns:cn-hangzhou:1234567890123456:/queues/regild-requests"
+	topic := `{"TopicOwner":"1234567890123456","TopicName":"golden","MessageId":"T1","Message":` + strconv.Quote(request) + `}`
+	for name, c := range map[string]struct {
+		payload string
+		want    Door
+	}{
+		"queue":                         {inQueue, queue},
+		"queue in an array":             {"[" + inQueue + "]", queue},
+		"queue as a string in an array": {"[" + strconv.Quote(inQueue) + "]", queue},
+		"queue with a slash":            {strings.Replace(inQueue, ":queues/", ":/queues/", 1), slashed},
+		"queue that is not named":       {strings.Replace(inQueue, `"subject"`, `"object"`, 1), Door{}},
+		"queue of an odd name":          {strings.Replace(inQueue, "queues/regild-requests", "queues/regild-requests/../x", 1), Door{}},
+		"queue with a name twice":       {strings.Replace(inQueue, `"id":"1"`, `"subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), Door{}},
+		"queue with a case variant":     {strings.Replace(inQueue, `"id":"1"`, `"Subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), queue},
+		"queue as base64":               {base64.StdEncoding.EncodeToString([]byte(inQueue)), Door{}},
+		"raw data":                      {`{"requestId":"2","messageId":"M1","messageBody":` + strconv.Quote(request) + `}`, Door{}},
+		"topic":                         {topic, Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden"}},
+		"topic with its name twice":     {strings.Replace(topic, `"MessageId"`, `"TopicName":"control","MessageId"`, 1), Door{}},
+		"topic with a queue's words":    {strings.Replace(topic, `"MessageId"`, `"specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control","MessageId"`, 1), Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden"}},
+		"bus":                           {`{"specversion":"1.0","type":"ecd:ActionTrail:ApiCall","source":"acs.ecd","data":{"eventName":"CreateImage"}}`, Door{Kind: DoorEvent, Name: "acs.ecd"}},
+		"bare":                          {request, Door{}},
+		"nothing":                       {``, Door{}},
+		"cut off":                       {inQueue[:len(inQueue)/2], Door{}},
+		"timer":                         {`{"triggerTime":"2026-11-23T08:00:00Z","triggerName":"sweep","payload":""}`, Door{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Open([]byte(c.payload)); len(got) != 1 || got[0].Door != c.want {
+				t.Errorf("got %+v, want %+v", got[0].Door, c.want)
+			}
+		})
+	}
+}
+
+// Whatever a sender writes into a body stays inside of the door that it came
+// through.
+func TestABodyThatLooksLikeAnotherDoorOpensNone(t *testing.T) {
+	request := `{"regionId":"cn-hangzhou","desktopIds":["ecd-gx2x1dhsmucyy0001"]}`
+	control := fromQueue("regild-control", request)
+	for _, body := range []string{
+		control,
+		strconv.Quote(control),
+		base64.StdEncoding.EncodeToString([]byte(control)),
+		`{"TopicName":"regild-control","TopicOwner":"1234567890123456","Message":` + strconv.Quote(control) + `}`,
+		`{"body":` + strconv.Quote(control) + `,"attrs":{}}`,
+		`{"specversion":"1.0","type":"x","source":"acs.ecd","data":` + control + `}`,
+	} {
+		got := Open([]byte("[" + fromQueue("regild-requests", body) + "]"))
+		if len(got) != 1 || got[0].Err != nil || got[0].Door.Kind != DoorQueue || got[0].Door.Name != "regild-requests" {
+			t.Errorf("%.60s: got %+v, %v", body, got[0].Door, got[0].Err)
+		}
+	}
+}
+
+func FuzzDoor(f *testing.F) {
+	f.Add(fromQueue("regild-control", `{}`))
+	f.Add(`{"TopicName":"regild-control","TopicOwner":"1","Message":"{}"}`)
+	f.Add(`"acs:mns:cn-hangzhou:1:queues/regild-control"`)
+	f.Fuzz(func(t *testing.T, body string) {
+		for _, m := range Open([]byte("[" + fromQueue("regild-requests", strings.ToValidUTF8(body, "?")) + "]")) {
+			if m.Door.Kind != DoorUnknown && m.Door.Name != "regild-requests" {
+				t.Fatalf("a body chose its door: %+v", m.Door)
+			}
+		}
+	})
+}

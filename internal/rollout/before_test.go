@@ -1,0 +1,158 @@
+package rollout_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/rollout"
+)
+
+func beforeRules(deferrals int, after fleet.Policy) rollout.Rules {
+	r := fateRules
+	s := fleet.Default()
+	s.Before = fleet.Before{Command: "x", Kind: fleet.PowerShell, Timeout: time.Minute, Again: time.Hour, Deadline: 6 * time.Hour, After: after, Deferrals: deferrals}
+	r.Declared, r.Fleets = true, fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Requests: true, Strategy: s}}
+	return r
+}
+
+// Whatever is lost, and whenever somebody looks: a desktop is begun only when it
+// has just said go on, or when its users were told that not now is not heeded, and
+// not now is heeded no more often than it may be.
+func TestBeforeHoldsWhateverIsLostOnTheWay(t *testing.T) {
+	cleared, overruled, refused, skipped := 0, 0, 0, 0
+	for seed := range uint64(600) {
+		rng := rand.New(rand.NewPCG(seed, 2)) //nolint:gosec // a test
+		deferrals, most := 2, 2
+		if seed%3 == 0 {
+			deferrals, most = 0, 7 // as many as the deadline allows
+		}
+		rules := beforeRules(deferrals, []fleet.Policy{fleet.Skip, fleet.Force}[seed%2])
+		s, now := asked(), began
+		results := map[string]desktop.Invocation{}
+		var saidGo, lastTold time.Time
+		heeded := 0
+	life:
+		for n := range 300 {
+			now = now.Add(time.Duration(rng.IntN(20*60)) * time.Second)
+			f := readAt(now, pc(desktop.Running, "m-old"))
+			for id, i := range results {
+				f.Checks[id] = rollout.Read(now, map[string]desktop.Invocation{"ecd-1": i})
+			}
+			d := rollout.Decide(s, rules, f, now)
+			if len(d.Begin) > 0 {
+				byAnswer, byWord := !saidGo.IsZero(), !lastTold.IsZero() && now.Sub(lastTold) >= 5*time.Minute
+				if !byAnswer && !byWord {
+					t.Fatalf("seed %d: begun at %s; it said go on at %s, and was told at %s", seed, now, saidGo, lastTold)
+				}
+				if byAnswer {
+					cleared++
+				} else {
+					overruled++
+				}
+				break
+			}
+			for i := range d.Records {
+				d.Records[i].At = now
+				for _, g := range d.Records[i].Outcomes {
+					switch {
+					case g.Status == events.StatusRefused:
+						refused++
+						break life
+					case g.Status == events.StatusSkipped:
+						skipped++
+						break life
+					}
+				}
+			}
+			if rng.IntN(10) == 0 {
+				continue // killed before anything was written
+			}
+			for _, r := range d.Records {
+				if r.Kind == rollout.KindNotNow {
+					heeded++
+				}
+			}
+			if heeded > most {
+				t.Fatalf("seed %d: not now was heeded %d times, %d may be", seed, heeded, most)
+			}
+			s.Apply(d.Records...)
+			for _, tell := range d.Tell {
+				s.Apply(rollout.Record{Kind: rollout.KindTelling, At: now, Call: "last", Until: tell.Due, N: tell.N(), Desktops: tell.Desktops})
+				if rng.IntN(3) > 0 {
+					lastTold = now
+					s.Apply(rollout.Record{Kind: rollout.KindSent, At: now, Call: "last", Invoke: "t", Desktops: tell.Desktops})
+				}
+			}
+			for _, c := range d.Ask {
+				call := string(rune('a'+n%26)) + string(rune('a'+n/26))
+				s.Apply(rollout.Record{Kind: rollout.KindAsking, At: now, Call: call, Desktops: c.Desktops})
+				if rng.IntN(4) == 0 {
+					continue // killed before the call
+				}
+				code := []int{0, 1, fleet.NotNow}[min(2, rng.IntN(12))]
+				answer := desktop.Invocation{DesktopID: "ecd-1", Done: true, Status: "Success", ExitCode: code}
+				if code != 0 {
+					answer.Status = "Failed"
+				}
+				if rng.IntN(4) == 0 {
+					continue // killed after it
+				}
+				if results["t-"+call] = answer; code == 0 {
+					saidGo = now
+				}
+				s.Apply(rollout.Record{Kind: rollout.KindAsked, At: now, Call: call, Invoke: "t-" + call, Desktops: c.Desktops})
+			}
+		}
+	}
+	if cleared < 20 || overruled < 20 || refused < 20 || skipped < 1 {
+		t.Errorf("%d were cleared, %d overruled, %d refused, %d skipped: the test shows too little", cleared, overruled, refused, skipped)
+	}
+}
+
+func TestGoOnHoldsForAQuarterOfAnHour(t *testing.T) {
+	ids := []string{"ecd-1"}
+	for minutes, begins := range map[float64]bool{1: true, 14: true, 16: false} {
+		s := asked()
+		s.Apply(rollout.Record{Kind: rollout.KindAsking, At: at(0), Call: "c", Desktops: ids},
+			rollout.Record{Kind: rollout.KindAsked, At: at(0), Call: "c", Invoke: "t", Desktops: ids},
+			rollout.Record{Kind: rollout.KindCleared, At: at(0), Desktops: ids})
+		d := rollout.Decide(s, beforeRules(0, fleet.Skip), readAt(at(minutes), pc(desktop.Running, "m-old")), at(minutes))
+		if got := len(d.Begin) == 1; got != begins || !got && len(d.Ask) != 1 {
+			t.Errorf("after %v minutes it is begun: %t, want %t, or asked again: %+v", minutes, got, begins, d)
+		}
+	}
+}
+
+// A function without a journal carries what was asked in its ticks.
+func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
+	ids := []string{"ecd-1"}
+	s := asked()
+	for i, r := range []rollout.Record{
+		{Kind: rollout.KindOnHold, At: at(0)},
+		{Kind: rollout.KindAsking, At: at(1), Call: "a"},
+		{Kind: rollout.KindAsked, At: at(2), Call: "a", Invoke: "t-a"},
+		{Kind: rollout.KindNotNow, At: at(3)},
+		{Kind: rollout.KindAsking, At: at(64), Call: "b"},
+		{Kind: rollout.KindAsked, At: at(65), Call: "b", Invoke: "t-b"},
+		{Kind: rollout.KindNotNow, At: at(66)},
+		{Kind: rollout.KindAsking, At: at(120), Call: "c"},
+		{Kind: rollout.KindTelling, At: at(121), Call: "d", N: 3},
+		{Kind: rollout.KindSent, At: at(122), Call: "d"},
+	} {
+		r.Desktops = ids
+		s.Apply(r)
+		carried := rollout.NewState()
+		carried.Apply(s.Compact(ids)...)
+		got, want := *carried.Desktops["ecd-1"].Ask, *s.Desktops["ecd-1"].Ask
+		if want.Call == "" {
+			want.At = got.At // of what is answered
+		}
+		if got != want {
+			t.Errorf("after %d records, carried is %+v, want %+v", i+1, got, want)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/guard"
+)
+
+// Doubt takes out of a state whatever it would allow, because nothing proves it:
+// it was carried by a message that anybody who may send could have written. What
+// is left is the request, as if it came now and without consents, and whatever
+// holds us back.
+//
+// Nobody is taken as begun, held, stopped, finished or waited for because the
+// state says so. Nobody whom it calls begun is begun again either, in case that is
+// true: such a desktop is looked at, and what ECD shows of it is its outcome. No
+// time lies in the future, so nothing goes on for longer than if it had begun now.
+// Outcomes are still counted on from the numbers that it gives: these only tell
+// one repetition from another.
+func (s *State) Doubt(now time.Time) {
+	s.Work.Consents = nil
+	s.Paused, s.Halted, s.Aborted, s.Superseded, s.Waiting = "", nil, "", "", nil
+	s.Resumed, s.Forgiven, s.Closed, s.ClosedAt, s.Digest = zero, zero, false, zero, ""
+	s.UnpublishedNews, s.Controls = nil, map[string]bool{}
+	notAfter(now, &s.OpenedAt)
+	for _, d := range s.Desktops {
+		d.doubt(now)
+	}
+}
+
+func (d *Desktop) doubt(now time.Time) {
+	begun := d.Phase == Begun || d.Phase == Accepted || d.tried() || d.Attempt > 0 && d.Denied == 0
+	was := *d
+	*d = Desktop{
+		ID: was.ID, Wave: was.Wave, Doubted: true, counts: was.counts, Last: was.Last, Denied: was.Denied,
+		WaitCode: was.WaitCode, WaitSince: was.WaitSince, Waits: slices.Clone(was.Waits), WaitFirst: was.WaitFirst, Again: was.Again,
+	}
+	if begun {
+		d.Phase, d.Call, d.CallEnded, d.BegunAt = Begun, was.Call, was.CallEnded, was.BegunAt
+		d.Attempt = min(max(was.Attempt, 1), maxAttempts)
+	}
+	for _, t := range []*time.Time{&d.WaitSince, &d.WaitFirst, &d.CallEnded, &d.BegunAt} {
+		notAfter(now, t)
+	}
+	for i := range d.Waits {
+		notAfter(now, &d.Waits[i].Since)
+	}
+	notAfter(now.Add(MaxTick), &d.Again)
+}
+
+// notAfter brings a time back to the limit if it lies behind.
+func notAfter(limit time.Time, t *time.Time) {
+	if t.After(limit) {
+		*t = limit
+	}
+}
+
+// doubted looks at a desktop that is said to have been begun, which nothing
+// proves. It is not begun, and its outcome is what ECD shows.
+func (d *decider) doubted(x *Desktop) {
+	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
+	fact, _, ok := d.question(x, &q)
+	if !ok {
+		return
+	}
+	v, passed := guard.Check(q), fact.Since(x.asked())
+	patience := Settling
+	if v.Code == events.CodeAlreadyRebuilding {
+		patience = d.timeout(fact.Value)
+	}
+	switch {
+	case v.Answer == guard.Skip && v.Code != events.CodeAlreadyRebuilding, v.Answer == guard.Skip && passed >= patience:
+		d.settle(x, events.StatusSkipped, v.Code, v.Message)
+	case passed >= patience:
+		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf(
+			"an unsigned tick says that a rebuild of desktop %s was begun; ECD shows none, last seen %s; it is not begun again, in case that is true: look at it, and ask again under a new id", x.ID, seen(fact.Value)))
+	default:
+		d.lookAgain(x.asked())
+	}
+}
