@@ -49,7 +49,9 @@ func (w *world) journals() map[string][]byte {
 	if w.journal == "oss" {
 		for _, key := range w.cloud.OSS.Keys(localcloud.JournalBucket) {
 			lines, _ := w.cloud.OSS.Object(localcloud.JournalBucket, key)
-			out[strings.TrimPrefix(key, localcloud.JournalPrefix+"/")] = lines
+			if key = strings.TrimPrefix(key, localcloud.JournalPrefix+"/"); !strings.HasPrefix(key, journal.OpenPrefix) { // the index is no journal
+				out[key] = lines
+			}
 		}
 		return out
 	}
@@ -67,7 +69,9 @@ func (w *world) journals() map[string][]byte {
 		if err != nil {
 			w.breaksLocked("reading journal %s: %v", key, err)
 		}
-		out[key] = lines
+		if !strings.HasPrefix(key, journal.OpenPrefix) {
+			out[key] = lines
+		}
 	}
 	return out
 }
