@@ -51,6 +51,14 @@ simulate:
 		$(GO) test -count=1 -timeout=0 -v -run 'EverySchedule' ./simulation
 .PHONY: simulate
 
+# Make small bugs one by one and print those that no test notices: PKG=./internal/guard for one package. Takes hours for all; not part of CI.
+mutants:
+	@for p in $(or $(PKG),./internal/plan ./internal/guard ./internal/journal ./internal/rollout ./handler); do \
+		(cd tools && $(GO) run ./mutants -pkg $$p -slow 'SeveralRecords|PartIsMissing|WhatATickCarries|FoldsTheSame|WhenCallsFailAtRandom' \
+			-accepted mutants/accepted.txt -then './simulation:-test.run=Kept|Every') || failed=1; \
+	done; [ -z "$$failed" ]
+.PHONY: mutants
+
 # Fail if a Go file is not gofmt'ed.
 format:
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs gofmt -l); \

@@ -22,7 +22,8 @@ func TestNDesktopsOfOneSpecTakeExactlyOneCallForEachTwenty(t *testing.T) {
 			delete(got, "AppendObject") // writers that meet share one: see the next test
 			want := map[string]int{
 				"RebuildDesktops": k.rebuild, "DescribeDesktops": k.describe, "DescribeImages": 1, "PublishMessage": k.n,
-				"GetObject": k.messages, "SendMessage": 2 * k.messages, // one tick before anything is begun, one to follow it
+				// The journal, and the freezes: once for the decision and before each call.
+				"GetObject": k.messages + 1 + k.rebuild, "SendMessage": 2 * k.messages, // one tick before anything is begun, one to follow it
 			}
 			if !maps.Equal(got, want) {
 				t.Errorf("calls are %v, want %v", got, want)

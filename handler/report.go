@@ -153,7 +153,7 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 		}
 	}
 	r.log().Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
-	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw), r.in.Source, r.now)})
+	r.out.put(nil, item{event: n.Event(events.RolloutControlRefused, r.identity(m)+"/"+digestOf(m.Raw)+"/"+code, r.in.Source, r.now)})
 }
 
 // maxRefusals bounds how many refusals a rollout's journal keeps: whoever may send

@@ -11,6 +11,7 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
+	product "github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -50,9 +51,15 @@ func (e *ecd) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, err
 				return &desktop.CallError{Call: "RebuildDesktops", Fate: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
 			}
 		}
+		no := e.answersAll(label)
+		if no != nil && !e.carriedOut(label, no.Fate) {
+			return no
+		}
 		for _, id := range b.IDs {
-			code := e.rebuildOne(i, id, b.Spec, owners[id], shown[id])
-			answer.Results = append(answer.Results, desktop.Result{DesktopID: id, Code: code})
+			answer.Results = append(answer.Results, e.answersOne(i, id, b.Spec, owners[id], shown[id]))
+		}
+		if no != nil {
+			return no
 		}
 		return nil
 	})
@@ -79,6 +86,66 @@ func (e *ecd) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, err
 func (w *world) spoken(code string) string {
 	w.ownCodes[code] = true
 	return code
+}
+
+// Statuses and codes that an answer of RebuildDesktops is drawn from, each for
+// itself: what is on the vendor's pages, what others have seen, and nonsense.
+var (
+	oddStatuses = []int{400, 401, 403, 404, 409, 429, 500, 502, 503}
+	oddCodes    = []string{"InternalError", "ServiceUnavailable", "Throttling.User", "OperationConflict.Timeout", "UnknownError", "DesktopInArrears",
+		"InvalidImageId.GpuMismatch", "InvalidDesktopId.NotFound", "SecurityTokenExpired", "Forbidden.RAM", rollout.IncorrectDesktopStatus, ""}
+)
+
+// answersAll returns what the answer to a whole call is taken for, if it is drawn
+// from all that an answer may be.
+func (e *ecd) answersAll(label string) *desktop.CallError {
+	n := e.seen["Answer to "+label]
+	d := newDice(e.s.Seed, "answer to "+label, n)
+	if !e.strikesIf("Answer to "+label, answers, func() bool { return !e.quiet() && e.answerOdds() > d.n(1000) }) {
+		return nil
+	}
+	which := newDice(e.s.Seed, "code of "+label, n)
+	f := product.Fault("RebuildDesktops", oddStatuses[which.n(len(oddStatuses))], oddCodes[which.n(len(oddCodes))])
+	e.spoken(f.Code)
+	e.note("", label, fmt.Sprintf("answers %q, taken for %s", f.Code, f.Fate))
+	return f
+}
+
+// carriedOut draws whether what an answer leaves open was done.
+func (e *ecd) carriedOut(label string, fate desktop.Fate) bool {
+	d := newDice(e.s.Seed, "carried out "+label, e.seen["Answer to "+label])
+	return fate == desktop.Unknown && d.one(2)
+}
+
+// answersOne rebuilds a desktop, and answers for it as is drawn.
+func (e *ecd) answersOne(i *invocation, id string, spec desktop.Spec, owners []string, shown shot) desktop.Result {
+	const api = "RebuildDesktops"
+	label, n := "Answer for "+id, e.seen["Answer for "+id]
+	d := newDice(e.s.Seed, label, n)
+	if !e.strikesIf(label, answers, func() bool { return !e.quiet() && e.answerOdds() > d.n(1000) }) {
+		return product.ResultOf(api, id, e.rebuildOne(i, id, spec, owners, shown))
+	}
+	which := newDice(e.s.Seed, "code for "+id, n)
+	r := product.ResultOf(api, id, oddCodes[which.n(len(oddCodes)-1)])
+	e.spoken(r.Code)
+	if r.Code == rollout.IncorrectDesktopStatus {
+		e.denied(owners, id)
+	}
+	done := r.Fate == desktop.Unknown && which.one(2)
+	e.note("", label, fmt.Sprintf("is %q, taken for %s; done: %t", r.Code, r.Fate, done))
+	if done {
+		e.rebuildOne(i, id, spec, owners, shown)
+	}
+	return r
+}
+
+func (e *ecd) answerOdds() int {
+	for _, o := range e.s.Odds {
+		if o.What == answers {
+			return o.PerMille
+		}
+	}
+	return 0
 }
 
 func (e *ecd) rebuildOne(i *invocation, id string, spec desktop.Spec, owners []string, shown shot) string {

@@ -532,7 +532,7 @@ func (w *world) hear(h head) string {
 		w.breaks(notTold, "%s cannot be read: %v", h.ID, err)
 	}
 	if old, again := w.told.first[h.ID]; again {
-		if old.gist != t.gist && h.Type != events.TypeRefused && !(w.s.NoJournal && t.outcome.Status == "accepted") && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
+		if old.gist != t.gist && h.Type != events.TypeRefused && !(w.s.NoJournal && (t.outcome.Status == "accepted" || w.cameAgain[t.outcome.RequestID])) && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
 			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.gist, t.gist)
 		}
 		return t.gist

@@ -104,6 +104,7 @@ func faults(d *dice) []odd {
 	add("RebuildDesktops", refuses, 0, 0, 0, 0, 30)
 	add("RebuildDesktops", forbids, 0, 0, 0, 0, 40)
 	add("Rebuild", denies, 0, 0, 0, 0, 50)
+	add("Answer", answers, 0, 0, 0, 0, 30, 150)
 	add("Describe", forbids, 0, 0, 0, 0, 3)
 	add("", lostBefore, 0, 0, 0, 5, 20)
 	add("", lostAfter, 0, 0, 0, 5, 30)

@@ -133,6 +133,18 @@ type message struct {
 	got     int // how often it was delivered
 }
 
+// work returns the id of the work that the message is of.
+func (m *message) work() string {
+	if m.head.Subject != "" {
+		return m.head.Subject
+	}
+	var bare struct {
+		RequestID string `json:"requestId"`
+	}
+	_ = json.Unmarshal(m.body, &bare)
+	return cmpOr(bare.RequestID, m.head.ID)
+}
+
 type head struct {
 	ID, Type, Subject string
 	Data              json.RawMessage
@@ -198,6 +210,7 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 		again.visible = again.visible.Add(k.For.d())
 		w.messages = append(w.messages, &again)
 		w.note("", label, "comes twice")
+		w.cameAgain[m.work()] = true
 	}
 	w.messages = append(w.messages, m)
 	w.poke()
@@ -264,6 +277,7 @@ func (w *world) putBack(list []*message) {
 			continue
 		}
 		again := *m
+		w.cameAgain[m.work()] = true // without a journal two deliveries are two chains of ticks: docs/guarantees.md
 		again.visible = time.Now().Add(d.between(0, minute).d())
 		w.messages = append(w.messages, &again)
 	}

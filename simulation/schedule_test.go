@@ -164,6 +164,7 @@ const (
 	forbids    = "forbids"    // the credentials may not
 	leavesOut  = "leaves out" // a desktop is missing from the answer
 	denies     = "denies"     // a desktop is refused with a code of its own
+	answers    = "answers"    // with a status and a code that may mean anything
 	forgets    = "is forgotten"
 	twice      = "comes twice"
 	vanishes   = "never comes"

@@ -61,10 +61,12 @@ type world struct {
 	logs     map[string][]enrolment // of the fleets
 	bytes    map[string]int
 	indexed  map[string]bool // requests that a sweep finds
-	told     told
-	wiped    map[wipe]int
-	wipes    []*acceptance
-	ownCodes map[string]bool // that ECD has spoken
+	// cameAgain are the works of which a message was delivered more than once.
+	cameAgain map[string]bool
+	told      told
+	wiped     map[wipe]int
+	wipes     []*acceptance
+	ownCodes  map[string]bool // that ECD has spoken
 
 	broken []violation
 	trace  []step
@@ -118,7 +120,7 @@ func of(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*i
 func newWorld(s *schedule, known map[string]bool) *world {
 	w := &world{s: s, t0: time.Now(), store: journal.Memory(), known: known, seen: map[string]int{}, budget: s.Budget, wake: make(chan struct{}, 1),
 		machines: map[string]*machine{}, images: map[string]*imageNow{}, works: map[string]*work{}, byKey: map[string]*work{},
-		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
+		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
 	w.told.first, w.told.ended, w.told.resume = map[string]telling{}, map[string]bool{}, map[string]int{}
 	w.calm = w.at(s.Calm)
 	w.end = w.at(s.Calm + s.Bound)

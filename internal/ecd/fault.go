@@ -29,9 +29,8 @@ func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
 		}
 		return requestID, nil
 	}
-	e := &desktop.CallError{Call: api, Code: pace.Message(code, keys), Message: pace.Message(string(said.Message), keys), RequestID: requestID}
-	e.Fate, e.Throttled, e.Credentials = v.fate()
-	e.Unlisted = unlisted(api, a.Status, code)
+	e := Fault(api, a.Status, code)
+	e.Code, e.Message, e.RequestID = pace.Message(code, keys), pace.Message(string(said.Message), keys), requestID
 	if strings.HasPrefix(code, "SignatureDoesNotMatch") || strings.HasPrefix(code, "IncompleteSignature") {
 		e.Message = "ECD computed another signature" // its own message repeats all that was signed
 	}
@@ -39,6 +38,14 @@ func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
 		e.Message = fmt.Sprintf("status %d without a code", a.Status)
 	}
 	return requestID, e
+}
+
+// Fault is what an answer with that status and code is taken for, by Table, if it
+// is no success.
+func Fault(api string, status int, code string) *desktop.CallError {
+	e := &desktop.CallError{Call: api, Code: code, Unlisted: unlisted(api, status, code)}
+	e.Fate, e.Throttled, e.Credentials = verdict(OfCall, api, status, code).fate()
+	return e
 }
 
 // unreadable is the failure of an answer that cannot be understood.

@@ -71,15 +71,11 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 	torn := map[string]bool{}
 	for _, r := range body.RebuildResults {
 		id := string(r.DesktopID)
-		result := desktop.Result{
-			DesktopID: id,
-			Code:      pace.Message(strings.TrimSpace(string(r.Code)), access.Keys{}),
-			Message:   pace.Message(string(r.Message), access.Keys{}),
-		}
+		result := ResultOf(api, id, pace.Message(strings.TrimSpace(string(r.Code)), access.Keys{}))
+		result.Message = pace.Message(string(r.Message), access.Keys{})
 		if result.Code == "" {
 			continue
 		}
-		result.Fate, result.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, result.Code).fate()
 		earlier, twice := said[id]
 		torn[id] = torn[id] || twice && !strings.EqualFold(earlier.Code, result.Code)
 		said[id] = result
@@ -91,6 +87,13 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 		}
 	}
 	return out
+}
+
+// ResultOf is what a code in the results of a 200 is taken for, by Table.
+func ResultOf(api, id, code string) desktop.Result {
+	r := desktop.Result{DesktopID: id, Code: code}
+	r.Fate, r.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, code).fate()
+	return r
 }
 
 // set is the SDK's way to leave a parameter out: nil for "".
