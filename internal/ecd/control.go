@@ -97,22 +97,29 @@ func (c *Client) Run(ctx context.Context, region string, ids []string, command, 
 			RegionId: &region, DesktopId: pointers(chunk), Type: &kind, Timeout: &seconds,
 			CommandContent: &content, ContentEncoding: new("Base64"),
 		}
-		body, requestID, err := ask[struct {
-			InvokeID text `json:"InvokeId"`
-		}](ctx, c, &c.changes, api, region,
-			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
-				_, err := s.RunCommandWithContext(ctx, &query, o)
-				return err
-			})
-		if err == nil && body.InvokeID == "" {
-			err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no invocation"}
-		}
+		id, err := c.runCommand(ctx, region, &query)
 		if err != nil {
 			return started, fmt.Errorf("running a command on %d desktops in %s: %w", len(chunk), region, err)
 		}
-		started = append(started, string(body.InvokeID))
+		started = append(started, id)
 	}
 	return started, nil
+}
+
+// runCommand makes one RunCommand call and returns the id of what it started.
+func (c *Client) runCommand(ctx context.Context, region string, query *sdk.RunCommandRequest) (string, error) {
+	const api = "RunCommand"
+	body, requestID, err := ask[struct {
+		InvokeID text `json:"InvokeId"`
+	}](ctx, c, &c.changes, api, region,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.RunCommandWithContext(ctx, query, o)
+			return err
+		})
+	if err == nil && body.InvokeID == "" {
+		err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no invocation"}
+	}
+	return string(body.InvokeID), err
 }
 
 type describedInvocations struct {

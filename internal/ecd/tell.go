@@ -9,7 +9,6 @@ import (
 	"unicode"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
-	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -37,20 +36,11 @@ func (c *Client) Tell(ctx context.Context, region string, ids []string, user, me
 	if user != "" {
 		query.EndUserId = &user
 	}
-	body, requestID, err := ask[struct {
-		InvokeID text `json:"InvokeId"`
-	}](ctx, c, &c.changes, api, region,
-		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
-			_, err := s.RunCommandWithContext(ctx, &query, o)
-			return err
-		})
-	if err == nil && body.InvokeID == "" {
-		err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no invocation"}
-	}
+	id, err := c.runCommand(ctx, region, &query)
 	if err != nil {
 		return nil, fmt.Errorf("telling the users of %d desktops in %s: %w", len(ids), region, err)
 	}
-	return []string{string(body.InvokeID)}, nil
+	return []string{id}, nil
 }
 
 // The script around a text. The text comes as Base64 between single quotes, and
