@@ -19,8 +19,8 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 
 	"github.com/regild/regild/handler"
-	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/config"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
@@ -113,7 +113,7 @@ func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, 
 	if err != nil {
 		return handler.Report{}, &ConfigError{err}
 	}
-	return h.Handle(access.With(ctx, keys), in, payload)
+	return h.Handle(credentials.With(ctx, keys), in, payload)
 }
 
 // wired returns the handler, made by the first invocation that can: account and
@@ -139,10 +139,10 @@ func (f *function) wired(who identity) (*handler.Handler, error) {
 type identity struct{ account, region string }
 
 // invocation takes from the context who is asked and with which credentials.
-func (f *function) invocation(ctx context.Context) (handler.Invocation, access.Keys, identity, error) {
+func (f *function) invocation(ctx context.Context) (handler.Invocation, credentials.Keys, identity, error) {
 	env := func(name string) string { v, _ := f.lookup(name); return v }
 	who := identity{env("FC_ACCOUNT_ID"), env("FC_REGION")}
-	keys := access.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+	keys := credentials.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
 	in := handler.Invocation{RequestID: "local"}
 	name := env("FC_FUNCTION_NAME")
 	if c, ok := fccontext.FromContext(ctx); ok {
@@ -156,13 +156,13 @@ func (f *function) invocation(ctx context.Context) (handler.Invocation, access.K
 		if c.Function.Name != "" {
 			name = c.Function.Name
 		}
-		if k := (access.Keys{ID: c.Credentials.AccessKeyId, Secret: c.Credentials.AccessKeySecret, Token: c.Credentials.SecurityToken}); k.Complete() {
+		if k := (credentials.Keys{ID: c.Credentials.AccessKeyId, Secret: c.Credentials.AccessKeySecret, Token: c.Credentials.SecurityToken}); k.Complete() {
 			keys = k // those of the environment may be as old as the instance
 		}
 	}
 	in.Source = fmt.Sprintf("acs:fc:%s:%s:functions/%s", who.region, who.account, name)
 	if !keys.Complete() {
-		return in, keys, who, access.ErrNone
+		return in, keys, who, credentials.ErrNone
 	}
 	return in, keys, who, nil
 }
@@ -175,16 +175,16 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	if regions == nil {
 		regions = []string{who.region}
 	}
-	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: regions, Keys: access.From, Concurrency: f.conf.RebuildConcurrency, Observe: observe})
+	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: regions, Keys: credentials.From, Concurrency: f.conf.RebuildConcurrency, Observe: observe})
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
-		Keys: access.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
+		Keys: credentials.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
 	now, err3 := businessClock(f.conf.Clock)
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, err
 	}
 	f.renew = []func(){desktops.Renew, messages.Renew}
 	c := handler.Config{
-		ECD: desktops, Snapshots: desktops, Teller: desktops,
+		ECD: desktops, Snapshots: desktops, Notifier: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 
@@ -204,7 +204,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	}
 	if f.conf.Journal != "" {
 		store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,
-			Internal: f.conf.OSSEndpoint == "", Keys: access.From})
+			Internal: f.conf.OSSEndpoint == "", Keys: credentials.From})
 		if err != nil {
 			return nil, err
 		}

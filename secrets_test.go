@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/journal"
@@ -24,7 +24,7 @@ import (
 
 // marked are credentials that are easy to find again. A token of the vendor's has
 // characters that URLs and XML write otherwise.
-var marked = access.Keys{ID: "LTAImarkedmarked", Secret: "s3cr3tmarked/+=", Token: "CAISmarked+/token=="}
+var marked = credentials.Keys{ID: "LTAImarkedmarked", Secret: "s3cr3tmarked/+=", Token: "CAISmarked+/token=="}
 
 // A mirror answers every call with all that it was sent, credentials included, as
 // services are known to do when a signature does not match.
@@ -57,16 +57,16 @@ func mirror(status int, shape string) http.HandlerFunc {
 }
 
 func TestNoErrorOfAnAdapterShowsCredentials(t *testing.T) {
-	ctx := access.With(t.Context(), marked)
+	ctx := credentials.With(t.Context(), marked)
 	quick := []time.Duration{time.Nanosecond}
 	noSleep := func(context.Context, time.Duration) error { return nil }
 	seen := 0
 	for _, status := range []int{200, 400, 403, 503} {
 		for _, shape := range []string{"JSON", "XML", "plain", "cut off"} {
 			server := httptest.NewServer(mirror(status, shape))
-			desktops, err1 := ecd.New(ecd.Config{Endpoint: server.URL, Keys: access.From, Backoff: quick, Sleep: noSleep})
-			messages, err2 := mns.New(mns.Config{Endpoint: server.URL, AccountID: "1234567890123456", RegionID: "cn-hangzhou", Keys: access.From, Backoff: quick, Sleep: noSleep})
-			store, err3 := journal.Open("oss://bucket/prefix", journal.Options{Region: "cn-hangzhou", OSSEndpoint: server.URL, Keys: access.From, Backoff: time.Nanosecond})
+			desktops, err1 := ecd.New(ecd.Config{Endpoint: server.URL, Keys: credentials.From, Backoff: quick, Sleep: noSleep})
+			messages, err2 := mns.New(mns.Config{Endpoint: server.URL, AccountID: "1234567890123456", RegionID: "cn-hangzhou", Keys: credentials.From, Backoff: quick, Sleep: noSleep})
+			store, err3 := journal.Open("oss://bucket/prefix", journal.Options{Region: "cn-hangzhou", OSSEndpoint: server.URL, Keys: credentials.From, Backoff: time.Nanosecond})
 			if err1 != nil || err2 != nil || err3 != nil {
 				t.Fatal(err1, err2, err3)
 			}

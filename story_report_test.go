@@ -35,7 +35,7 @@ func (w *world) misreported() []string {
 func holdReport(records []rollout.Record, lines []byte) error {
 	s := rollout.NewState()
 	s.Apply(records...)
-	if s.Work == nil {
+	if s.Operation == nil {
 		return nil
 	}
 	r, err := report.Of(lines)

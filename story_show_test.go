@@ -390,7 +390,7 @@ func (w *world) journal(args []string) error {
 		for _, g := range r.Outcomes {
 			parts = append(parts, string(g.Status), g.Code, strings.Join(g.Desktops, " "))
 		}
-		parts = append(parts, r.News...)
+		parts = append(parts, r.Events...)
 		w.print(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " "))
 	}
 	return nil

@@ -49,7 +49,7 @@ func bigJournal(tb testing.TB) string {
 	for n := range manyRequests {
 		id := fmt.Sprintf("ticket-%05d", n)
 		ids := names(fmt.Sprintf("ecd-r%05d", n), perRequest)
-		records := []rollout.Record{{Kind: rollout.KindOpened, At: then, Work: &rollout.Work{ID: id, Spec: spec, Desktops: ids}}}
+		records := []rollout.Record{{Kind: rollout.KindOpened, At: then, Operation: &rollout.Operation{ID: id, Spec: spec, Desktops: ids}}}
 		records = append(records, rebuilt(ids)...)
 		if n%100 != 0 {
 			records = append(records, rollout.Record{Kind: rollout.KindClosed, At: then, Digest: "sha256:0"})
@@ -58,9 +58,9 @@ func bigJournal(tb testing.TB) string {
 	}
 	for n := range manyRollouts {
 		id := fmt.Sprintf("2026.%d/office", n)
-		work := rollout.Work{ID: id, Fleet: "office", ReleaseID: fmt.Sprintf("2026.%d", n), ImageName: "win11", Spec: spec}
+		work := rollout.Operation{ID: id, Fleet: "office", ReleaseID: fmt.Sprintf("2026.%d", n), ImageName: "win11", Spec: spec}
 		ids := names("ecd-gx2x1dhsmucyy", perRollout)
-		records := []rollout.Record{{Kind: rollout.KindOpened, At: then, Work: &work},
+		records := []rollout.Record{{Kind: rollout.KindOpened, At: then, Operation: &work},
 			{Kind: rollout.KindWave, At: then, Wave: 1, Waves: 1, Name: "everybody", Size: perRollout, Desktops: ids}}
 		for from := 0; from < len(ids); from += 20 {
 			records = append(records, rebuilt(ids[from:from+20])...)

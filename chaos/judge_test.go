@@ -50,7 +50,7 @@ func (w *world) judge() {
 	w.desktopsLeft()
 	w.figures.works = len(works)
 	for _, k := range works {
-		if !k.state.Work.Request() {
+		if !k.state.Operation.Request() {
 			w.figures.rollouts++
 		}
 	}
@@ -131,7 +131,7 @@ func (w *world) assign(works map[string]*work) map[string]map[string]int {
 				best = id
 				break
 			}
-			if spec := works[id].state.Work.SpecOf(x.DesktopID); spec.Reset() != x.Reset || !spec.Reset() && spec.ImageID != x.ImageID {
+			if spec := works[id].state.Operation.SpecOf(x.DesktopID); spec.Reset() != x.Reset || !spec.Reset() && spec.ImageID != x.ImageID {
 				continue
 			}
 			if best == "" || out[id][x.DesktopID] < out[best][x.DesktopID] {
@@ -247,7 +247,7 @@ func (w *world) auditBegun(k *work, s *rollout.State, r rollout.Record) {
 		}
 	}
 	for _, f := range w.fleets {
-		if most := f.Strategy.AtOnce(s.Size); f.Name == s.Work.Fleet && running > most {
+		if most := f.Strategy.AtOnce(s.Size); f.Name == s.Operation.Fleet && running > most {
 			w.breaksLocked("%s: %d are under way, %d may be", k.id, running, most)
 		}
 	}
@@ -259,7 +259,7 @@ func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 		w.breaksLocked("%s: wave %d after it was stopped", k.id, r.Wave)
 	}
 	for _, f := range w.fleets {
-		if last == nil || f.Name != s.Work.Fleet {
+		if last == nil || f.Name != s.Operation.Fleet {
 			continue
 		}
 		switch {

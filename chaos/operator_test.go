@@ -150,7 +150,7 @@ func (w *world) nudge(id string, s *rollout.State) {
 	}
 	w.lost[id] = false
 	kind := events.TickRequest
-	if !s.Work.Request() {
+	if !s.Operation.Request() {
 		kind = events.TickRollout
 	}
 	body, err := events.Tick{Kind: kind, ID: id, N: s.TickN + 1}.Event("chaos", w.cloud.Clock.Now()).Marshal()
@@ -163,7 +163,7 @@ func (w *world) nudge(id string, s *rollout.State) {
 // goOn returns what has a rollout go on that stands still until somebody says
 // so, and gives it up in the end.
 func (w *world) goOn(id string, s *rollout.State) []byte {
-	if s.Work.Request() || s.Closed || s.Superseded != "" || s.Aborted != "" {
+	if s.Operation.Request() || s.Closed || s.Superseded != "" || s.Aborted != "" {
 		return nil
 	}
 	var action string

@@ -33,12 +33,12 @@ func (w *world) works() map[string]*work {
 			w.breaksLocked("journal %s cannot be read: %v", key, err)
 			continue
 		}
-		if len(log) == 0 || log[0].Work == nil || key == journal.Key("fleet", log[0].Work.Fleet) {
+		if len(log) == 0 || log[0].Operation == nil || key == journal.Key("fleet", log[0].Operation.Fleet) {
 			continue
 		}
 		s := rollout.NewState()
 		s.Apply(log...)
-		out[log[0].Work.ID] = &work{log[0].Work.ID, log, s}
+		out[log[0].Operation.ID] = &work{log[0].Operation.ID, log, s}
 	}
 	return out
 }
@@ -148,7 +148,7 @@ func (w *world) caller(k *work, id string) *invocation {
 // knows: a second reading of the guards and the gates.
 func (w *world) forbidden(k *wipe, of *work, images map[string]ecd.Image) string {
 	x, s := w.declared(k.DesktopID), of.state
-	spec := s.Work.SpecOf(k.DesktopID)
+	spec := s.Operation.SpecOf(k.DesktopID)
 	caller := w.caller(of, k.DesktopID)
 	switch {
 	case caller == nil:
@@ -161,17 +161,17 @@ func (w *world) forbidden(k *wipe, of *work, images map[string]ecd.Image) string
 		return "the work wants " + spec.ImageID
 	}
 	f, in := w.fleetOf(x)
-	consents := slices.Clone(s.Work.Consents)
+	consents := slices.Clone(s.Operation.Consents)
 	if w.yaml != "" {
 		switch {
-		case !in, s.Work.Request() && !f.Requests, !s.Work.Request() && f.Name != s.Work.Fleet:
+		case !in, s.Operation.Request() && !f.Requests, !s.Operation.Request() && f.Name != s.Operation.Fleet:
 			return "it is outside the fleet"
 		}
-		if !s.Work.Request() {
+		if !s.Operation.Request() {
 			consents = append(consents, f.Rebuild.Consent...)
 		}
 	}
-	if fault := unfit(k, x, images, consents, s.Work.Undoes != ""); fault != "" {
+	if fault := unfit(k, x, images, consents, s.Operation.Undoes != ""); fault != "" {
 		return fault
 	}
 	if fault := w.inUse(k, of, f, in, consents, caller); fault != "" {
@@ -252,7 +252,7 @@ func (w *world) inUse(k *wipe, of *work, f fleet.Fleet, in bool, consents []stri
 // way at once. They are for rollouts only.
 func (w *world) gates(of *work, f fleet.Fleet, caller *invocation) string {
 	s := of.state
-	if s.Work.Request() {
+	if s.Operation.Request() {
 		return ""
 	}
 	now := w.cloud.Clock.Now()

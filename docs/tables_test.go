@@ -254,8 +254,8 @@ func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ecd-%060d", i) // as long as an id may be
 	}
-	w := rollout.Work{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
-	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, Work: &w}})
+	w := rollout.Operation{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, Operation: &w}})
 	if err != nil {
 		t.Fatal(err)
 	}

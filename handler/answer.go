@@ -22,7 +22,7 @@ const (
 // callOutcome is the outcome of every desktop of a call that failed as a whole;
 // a refusal is about one desktop by then.
 func callOutcome(e *desktop.CallError, now time.Time) rollout.Group {
-	switch e.Fate {
+	switch e.Delivery {
 	case desktop.Forbidden:
 		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: e.Error(), Until: now.Add(notAuthorizedPause)}
 	case desktop.NotSent:
@@ -47,11 +47,11 @@ func desktopOutcome(r desktop.Result, now time.Time) rollout.Group {
 	switch {
 	case r.Accepted():
 		return rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}
-	case r.Code == rollout.IncorrectDesktopStatus, r.Fate == desktop.Refused:
+	case r.Code == rollout.IncorrectDesktopStatus, r.Delivery == desktop.Refused:
 		return refusedOutcome(r.Code, r.Message, now)
-	case r.Fate == desktop.NotSent:
+	case r.Delivery == desktop.NotSent:
 		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeThrottled, Message: words, Until: now.Add(shortPause)}
-	case r.Fate == desktop.Forbidden: // for this desktop: the call as a whole was allowed
+	case r.Delivery == desktop.Forbidden: // for this desktop: the call as a whole was allowed
 		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Message: words, Until: now.Add(notAuthorizedPause)}
 	}
 	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
@@ -79,7 +79,7 @@ func forEverybody(e *desktop.CallError) bool {
 // aboutOne says whether a call for several desktops was not allowed because of
 // one that the answer names.
 func aboutOne(e *desktop.CallError, ids []string) bool {
-	return e.Fate == desktop.Forbidden && !e.Credentials &&
+	return e.Delivery == desktop.Forbidden && !e.Credentials &&
 		slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(e.Message, id) })
 }
 
@@ -92,7 +92,7 @@ const checking = "checking"
 // for a code that no page lists: one desktop must not keep all the others in
 // maintenance mode.
 func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
-	return e.Fate == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
+	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
 }
 
 // deniedToAll says whether none of a call that was taken apart was allowed.

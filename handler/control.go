@@ -56,7 +56,7 @@ func (r *run) takeControl(m envelope.Message) error {
 	if refusal != nil {
 		code := events.CodeControlNotPossible
 		j.ledger.view(func(s *rollout.State) {
-			if s.Work == nil {
+			if s.Operation == nil {
 				code = events.CodeRolloutUnknown
 			}
 		})
@@ -87,7 +87,7 @@ func controlCode(action string) string {
 // takeRollback opens the rollout that takes another one back: each desktop to
 // the image that it was on before.
 func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Work{Via: r.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	w := rollout.Operation{Via: r.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
 		r.refuseControl(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
@@ -138,9 +138,9 @@ func (r *run) toldBefore(j *job, m envelope.Message) (told bool) {
 
 // beginRollback enters a rollback into the log of its fleet and opens it, or shows
 // what it would do.
-func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Work, origin rollout.Entry) error {
+func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Operation, origin rollout.Entry) error {
 	var err error
-	if w.Back, err = r.undo(j, origin.Work); err != nil {
+	if w.Back, err = r.undo(j, origin.Operation); err != nil {
 		return err
 	}
 	now, most := count(w.Back), 0
@@ -186,7 +186,7 @@ func (r *run) openRollback(back *job, e rollout.Entry) error {
 		return err
 	}
 	err := origin.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Work == nil || e.Message == "" || s.Controls[e.Message] {
+		if s.Operation == nil || e.Message == "" || s.Controls[e.Message] {
 			return nil // expired, or written down before
 		}
 		return []rollout.Record{{Kind: rollout.KindControl, At: r.now, Action: events.ActionRollback, Who: e.By, Message: e.Message, Via: e.Via,
@@ -199,17 +199,17 @@ func (r *run) openRollback(back *job, e rollout.Entry) error {
 	if err := r.supersede(origin, e.ID); err != nil {
 		return err
 	}
-	undone := e.Work
+	undone := e.Operation
 	undone.ID, undone.Undoes = e.Undoes, ""
 	if e.Back, err = r.undo(origin, undone); err != nil {
 		return err
 	}
-	return r.beginWork(back, e.Work)
+	return r.openOperation(back, e.Operation)
 }
 
 // undo returns what a rollout changed: from its journal or, if that has expired,
 // from what ECD records.
-func (r *run) undo(j *job, w rollout.Work) (map[string][]string, error) {
+func (r *run) undo(j *job, w rollout.Operation) (map[string][]string, error) {
 	if j.work() == nil {
 		return r.undoByRecords(w)
 	}
@@ -235,11 +235,11 @@ func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal er
 	if origin.Undoes != "" {
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")
 	}
-	if why := log.MayFollow(rollout.Work{Undoes: origin.ID}, false, false); why != nil {
+	if why := log.MayFollow(rollout.Operation{Undoes: origin.ID}, false, false); why != nil {
 		return errors.New(why.Message)
 	}
 	j.ledger.view(func(s *rollout.State) {
-		if s.Work != nil {
+		if s.Operation != nil {
 			refusal = rollout.Allow(s, events.ActionRollback, 0)
 		}
 	})
@@ -249,7 +249,7 @@ func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal er
 // undoByRecords finds out from ECD's own records what a rollout changed whose
 // journal has expired: the members of its fleet that are on its image now, by the
 // image that each came from. It takes a call a desktop.
-func (r *run) undoByRecords(w rollout.Work) (map[string][]string, error) {
+func (r *run) undoByRecords(w rollout.Operation) (map[string][]string, error) {
 	f := r.factsOf(w.RegionID, nil)
 	r.look(map[string]*rollout.Need{w.RegionID: {Members: []string{w.Fleet}}})
 	members := f.Members[w.Fleet]

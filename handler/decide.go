@@ -84,10 +84,10 @@ func (r *run) try(j *job, needs map[string]*rollout.Need) error {
 	var region string
 	var d rollout.Decision
 	j.ledger.view(func(s *rollout.State) {
-		if s.Work == nil {
+		if s.Operation == nil {
 			return
 		}
-		region = s.Work.RegionID
+		region = s.Operation.RegionID
 		d = rollout.Decide(s, r.Rules, r.factsOf(region, j.busy), r.now)
 		j.seen = j.ledger.foreign
 	})
@@ -144,7 +144,7 @@ func (r *run) prepare(j *job) bool {
 		}
 	}
 	if told == 0 { // else the news comes behind what it follows from
-		r.out.sayNews(j)
+		r.out.emitEvents(j)
 	}
 	if d.Acts() {
 		return r.act(j, d)
@@ -171,7 +171,7 @@ func (r *run) act(j *job, d rollout.Decision) bool {
 	var region string
 	calls := map[string]string{} // in which each desktop was that is to be checked
 	if again := r.announce(j, d, call, func(s *rollout.State) {
-		region = s.Work.RegionID
+		region = s.Operation.RegionID
 		for _, id := range d.Command.Desktops {
 			calls[id] = s.Desktops[id].Call
 		}
@@ -267,7 +267,7 @@ func (r *run) putOff(j *job, ids []string) {
 		}
 		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: r.business().UTC().Add(holdPause),
 			Message: "putting it into maintenance mode: " + err.Error()}
-		if desktop.FateOf(err) == desktop.Forbidden {
+		if desktop.DeliveryOf(err) == desktop.Forbidden {
 			g.Code = events.CodeNotAuthorized
 		}
 		i := slices.IndexFunc(groups, func(o rollout.Group) bool { return o.Message == g.Message })
@@ -326,7 +326,7 @@ func (r *run) attempt(j *job, what string, ids []string, do func([]string) error
 		half := len(ids) / 2
 		return append(slices.Clip(r.attempt(j, what, ids[:half], do)), r.attempt(j, what, ids[half:], do)...)
 	}
-	if answered && e.Fate == desktop.Forbidden {
+	if answered && e.Delivery == desktop.Forbidden {
 		r.notAllowed(e, err)
 	}
 	r.log().Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())

@@ -146,7 +146,7 @@ func (r *run) takeRequest(m envelope.Message) error {
 	if j.failed != nil {
 		return nil
 	}
-	switch err := r.beginWork(j, w); {
+	switch err := r.openOperation(j, w); {
 	case errors.Is(err, errReused):
 		r.refuseRequest(m, req, events.CodeRequestIdReused, err.Error())
 		if fresh { // what it was opened as goes on by its own ticks
@@ -165,7 +165,7 @@ func (r *run) asPlanned(m envelope.Message, req events.Request, plan preview) (b
 		return true, nil
 	}
 	known := false
-	if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Work != nil }); known || err != nil {
+	if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
 		return known, err
 	}
 	if err := plan.complete(); err != nil {
@@ -240,8 +240,8 @@ func digestOf(raw []byte) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func workOf(req events.Request) rollout.Work {
-	return rollout.Work{
+func workOf(req events.Request) rollout.Operation {
+	return rollout.Operation{
 		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent, NotBefore: req.NotBefore,
 		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
 			Language: req.Language, AfterStatus: req.AfterStatus},
@@ -279,7 +279,7 @@ func (r *run) takeTick(m envelope.Message) error {
 	}
 	stale := false
 	j.ledger.view(func(s *rollout.State) {
-		stale = s.Work == nil || s.Closed && s.Quiet() ||
+		stale = s.Operation == nil || s.Closed && s.Quiet() ||
 			t.N < s.TickN && r.now.Before(s.TickAt.Add(slack)) // the later one is still to come
 	})
 	if !stale || !fresh {
@@ -316,14 +316,14 @@ func (r *run) carried(j *job, t events.Tick) error {
 	}
 	r.log().Warn("an unsigned tick carries records: what it says is doubted; set REGILD_JOURNAL or REGILD_TICK_KEY", "request_id", t.ID)
 	s.Doubt(r.now)
-	s.Work.Via = r.via(j.message)
+	s.Operation.Via = r.via(j.message)
 	return nil
 }
 
 // fitsRequest says why a state that nothing proves is not one of a request that a
 // sender could have sent, or "".
 func fitsRequest(s *rollout.State, t events.Tick) string {
-	w := s.Work
+	w := s.Operation
 	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
 		return "its records are not those of the request that it names"
 	}

@@ -154,9 +154,9 @@ func controlGate(f fleet.From) fleet.Gate { return f.Control }
 
 // heardRelease returns the works of those fleets that hear the message, and
 // refuses it for the others.
-func (r *run) heardRelease(m envelope.Message, works []rollout.Work) []rollout.Work {
+func (r *run) heardRelease(m envelope.Message, works []rollout.Operation) []rollout.Operation {
 	var refused []string
-	works = slices.DeleteFunc(works, func(w rollout.Work) bool {
+	works = slices.DeleteFunc(works, func(w rollout.Operation) bool {
 		why := r.hears(w.Fleet, saysRelease, m, releaseGate)
 		if why != "" {
 			refused = append(refused, why)
@@ -209,7 +209,7 @@ var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@
 // @, and a digest of door and source. Requests by the request queue without a
 // source keep their ids, and so does whatever has a journal under its id already,
 // if it came on the same way or from an earlier build, which did not write down how.
-func (r *run) apart(w *rollout.Work) error {
+func (r *run) apart(w *rollout.Operation) error {
 	if !r.Doors.apart() {
 		return nil
 	}
@@ -232,16 +232,16 @@ func (r *run) apart(w *rollout.Work) error {
 	}
 	had, mine := false, false
 	if !home {
-		if err := r.peek(kindRequest, own, func(s *rollout.State) { had = s.Work != nil }); err != nil {
+		if err := r.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil }); err != nil {
 			return err
 		}
 	}
 	if !had {
 		err := r.peek(kindRequest, w.ID, func(s *rollout.State) {
-			mine = home && s.Work == nil
-			if s.Work != nil {
-				d, src := s.Work.Came()
-				mine = s.Work.Via == nil || d == door && src == source
+			mine = home && s.Operation == nil
+			if s.Operation != nil {
+				d, src := s.Operation.Came()
+				mine = s.Operation.Via == nil || d == door && src == source
 			}
 		})
 		if err != nil {
@@ -255,7 +255,7 @@ func (r *run) apart(w *rollout.Work) error {
 }
 
 // rename gives a request another id, and keeps its sender's.
-func rename(w *rollout.Work, id string) {
+func rename(w *rollout.Operation, id string) {
 	via := *w.Via
 	via.RequestID = w.ID
 	w.Via, w.ID = &via, id

@@ -132,7 +132,7 @@ func (r *run) unread(err error) rollout.Unread {
 	switch {
 	case ok && e.Throttled:
 		u.Code = events.CodeThrottled
-	case ok && e.Fate == desktop.Forbidden:
+	case ok && e.Delivery == desktop.Forbidden:
 		u.Code = events.CodeNotAuthorized
 		r.notAllowed(e, err)
 	}
@@ -190,7 +190,7 @@ func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]deskto
 		return nil, errors.New("snapshots cannot be asked for here")
 	}
 	got, err := l.Snapshots.Snapshots(ctx, l.region, ids)
-	if desktop.FateOf(err) == desktop.Forbidden {
+	if desktop.DeliveryOf(err) == desktop.Forbidden {
 		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
 	}
 	return got, err
@@ -239,7 +239,7 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 const maxLooks = 250
 
 // preview plans a work without touching anything.
-func (r *run) preview(w rollout.Work) preview {
+func (r *run) preview(w rollout.Operation) preview {
 	for range maxLooks {
 		plan, need, unread := rollout.Preview(w, r.Rules, r.factsOf(w.RegionID, nil), r.now)
 		if need.Empty() {

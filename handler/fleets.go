@@ -22,7 +22,7 @@ func (r *run) takeRelease(m envelope.Message) error {
 		r.refuseMessage(m, events.CodeInvalidRequest, err.Error())
 		return nil
 	}
-	var works []rollout.Work
+	var works []rollout.Operation
 	for _, region := range slices.Sorted(maps.Keys(rel.Images)) {
 		if !slices.Contains(r.Rules.Regions, region) {
 			r.refuseMessage(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
@@ -93,10 +93,10 @@ func (r *run) takeTrail(m envelope.Message) error {
 }
 
 // worksOf returns the rollouts of an image: one for each fleet that follows it.
-func (r *run) worksOf(releaseID string, image desktop.Image) []rollout.Work {
-	var out []rollout.Work
+func (r *run) worksOf(releaseID string, image desktop.Image) []rollout.Operation {
+	var out []rollout.Operation
 	for _, f := range r.Rules.Fleets.Following(image.Name, image.RegionID) {
-		out = append(out, rollout.Work{
+		out = append(out, rollout.Operation{
 			ID: releaseID + "/" + f.Name, Fleet: f.Name, ReleaseID: releaseID, ImageName: image.Name, ImageMade: image.Created,
 			Spec: specOf(f, image.ID),
 		})
@@ -117,7 +117,7 @@ type asked struct {
 }
 
 // release opens rollouts, or shows what they would do.
-func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string) error {
+func (r *run) release(m asked, works []rollout.Operation, dryRun bool, digest string) error {
 	if r.Journal == nil && !dryRun {
 		r.refuseMessage(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil
@@ -152,7 +152,7 @@ func (r *run) release(m asked, works []rollout.Work, dryRun bool, digest string)
 
 // previews plans several rollouts. What one planDigest stands for is all of
 // them together.
-func (r *run) previews(works []rollout.Work) (_ []events.Plan, total string, incomplete error) {
+func (r *run) previews(works []rollout.Operation) (_ []events.Plan, total string, incomplete error) {
 	var plans []events.Plan
 	var digests []string
 	for _, w := range works {
@@ -172,7 +172,7 @@ func (r *run) previews(works []rollout.Work) (_ []events.Plan, total string, inc
 
 // allEntered says whether the rollouts are in their fleets' logs: their plan was
 // checked when they were entered.
-func (r *run) allEntered(works []rollout.Work) (bool, error) {
+func (r *run) allEntered(works []rollout.Operation) (bool, error) {
 	for _, w := range works {
 		log, _, err := r.fleetLog(w.Fleet)
 		if err != nil || log.Find(w.ID) == nil {
@@ -185,7 +185,7 @@ func (r *run) allEntered(works []rollout.Work) (bool, error) {
 // openRollout puts a rollout behind the others of its fleet and makes a job of
 // it. The order in the fleet's log is the order of the releases, whoever was
 // delivered first.
-func (r *run) openRollout(m asked, w rollout.Work) error {
+func (r *run) openRollout(m asked, w rollout.Operation) error {
 	w.Via = r.via(m.Message)
 	e, refusal, err := r.enter(w, r.identity(m.Message), m.image)
 	switch {
@@ -207,7 +207,7 @@ func (r *run) openRollout(m asked, w rollout.Work) error {
 		j.message = m.Message
 	}
 	w.Via = e.Via // that of whoever entered it
-	if err := r.beginWork(j, w); err != nil {
+	if err := r.openOperation(j, w); err != nil {
 		r.drop(j)
 		return err
 	}
@@ -217,8 +217,8 @@ func (r *run) openRollout(m asked, w rollout.Work) error {
 // enter writes a rollout into its fleet's log, unless it is there, and returns its
 // entry, or why it may not be entered. Whatever speaks against it is asked about
 // the very log that it is appended to.
-func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, *events.Reason, error) {
-	e := rollout.Entry{Work: w, At: r.now, Message: message}
+func (r *run) enter(w rollout.Operation, message string, image bool) (rollout.Entry, *events.Reason, error) {
+	e := rollout.Entry{Operation: w, At: r.now, Message: message}
 	for range maxRaces {
 		log, length, err := r.fleetLog(w.Fleet)
 		if err != nil {
@@ -254,7 +254,7 @@ func (r *run) enter(w rollout.Work, message string, image bool) (rollout.Entry, 
 
 // first says whether no rollout of a fleet has gone further than its canary yet.
 // What takes back is never the first.
-func (r *run) first(log rollout.FleetLog, w rollout.Work) (first bool, err error) {
+func (r *run) first(log rollout.FleetLog, w rollout.Operation) (first bool, err error) {
 	if w.Undoes != "" {
 		return false, nil
 	}
@@ -278,7 +278,7 @@ func (r *run) first(log rollout.FleetLog, w rollout.Work) (first bool, err error
 func (r *run) ended(e rollout.Entry) (ended bool, err error) {
 	err = r.peek(kindRollout, e.ID, func(s *rollout.State) {
 		ended = s.Closed
-		if s.Work == nil { // nobody has opened it yet, or its journal has expired
+		if s.Operation == nil { // nobody has opened it yet, or its journal has expired
 			ended = r.now.Sub(e.At) > reopen
 		}
 	})
@@ -344,7 +344,7 @@ func (r *run) openEntered(j *job, e rollout.Entry) error {
 	if e.Undoes != "" {
 		return r.openRollback(j, e)
 	}
-	return r.beginWork(j, e.Work)
+	return r.openOperation(j, e.Operation)
 }
 
 // superviseFleets sees to it that only the latest rollout of a fleet begins
@@ -356,8 +356,8 @@ func (r *run) superviseFleets() {
 		if j.kind != kindRollout || j.failed != nil || j.ledger == nil {
 			continue
 		}
-		var w *rollout.Work
-		j.ledger.view(func(s *rollout.State) { w = s.Work })
+		var w *rollout.Operation
+		j.ledger.view(func(s *rollout.State) { w = s.Operation })
 		if w == nil {
 			continue
 		}
@@ -367,7 +367,7 @@ func (r *run) superviseFleets() {
 	}
 }
 
-func (r *run) supervise(j *job, w *rollout.Work) error {
+func (r *run) supervise(j *job, w *rollout.Operation) error {
 	log, _, err := r.fleetLog(w.Fleet)
 	if err != nil {
 		return err

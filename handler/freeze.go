@@ -162,17 +162,17 @@ func (c *calls) concerns() {
 	for _, j := range c.jobs {
 		j.ledger.view(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
-				passes := slices.Contains(s.Work.Consents, events.ConsentFreeze)
+				passes := slices.Contains(s.Operation.Consents, events.ConsentFreeze)
 				x, known := c.concern[id]
 				x.passes = passes && (x.passes || !known)
-				x.fleets = append(x.fleets, c.fleetOf(s.Work, id))
+				x.fleets = append(x.fleets, c.fleetOf(s.Operation, id))
 				c.concern[id] = x
 			}
 		})
 	}
 }
 
-func (c *calls) fleetOf(w *rollout.Work, id string) string {
+func (c *calls) fleetOf(w *rollout.Operation, id string) string {
 	if !w.Request() {
 		return w.Fleet
 	}

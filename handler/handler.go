@@ -35,9 +35,9 @@ type Config struct {
 	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
-	// Teller is for fleets that tell people (notice); nil: nobody can be told.
-	Teller Teller
-	Rules  rollout.Rules // Journal is set by New
+	// Notifier is for fleets that tell people (notice); nil: nobody can be told.
+	Notifier Notifier
+	Rules    rollout.Rules // Journal is set by New
 	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
 	// go, so that a flood of requests does not hold them up; nil: to Queue.
 	Doors        Doors

@@ -72,9 +72,9 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
 // work returns what the job's journal was opened for, or nil. It never changes.
-func (j *job) work() *rollout.Work {
-	var w *rollout.Work
-	j.ledger.view(func(s *rollout.State) { w = s.Work })
+func (j *job) work() *rollout.Operation {
+	var w *rollout.Operation
+	j.ledger.view(func(s *rollout.State) { w = s.Operation })
 	return w
 }
 
@@ -113,21 +113,21 @@ func (r *run) open(j *job) error {
 
 // begin writes down that a work is taken on. A work that is there already must
 // be the same one: errReused says that it is not.
-func (r *run) beginWork(j *job, w rollout.Work) error {
+func (r *run) openOperation(j *job, w rollout.Operation) error {
 	if err := r.open(j); err != nil {
 		return err
 	}
 	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Work != nil {
+		if s.Operation != nil {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindOpened, At: r.now, Work: &w}}
+		return []rollout.Record{{Kind: rollout.KindOpened, At: r.now, Operation: &w}}
 	})
 	if err != nil {
 		return err
 	}
 	j.ledger.view(func(s *rollout.State) {
-		if !s.Work.Same(w) {
+		if !s.Operation.Same(w) {
 			err = errReused
 		}
 	})

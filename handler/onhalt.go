@@ -39,14 +39,14 @@ func (r *run) takeBack(j *job) (began bool, err error) {
 	if err := j.ledger.see(r.ctx); err != nil {
 		return false, err
 	}
-	var w rollout.Work
+	var w rollout.Operation
 	var why error
 	err = j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
 		began, why = s.MayGoBack(), nil
 		if !began {
 			return nil // somebody has acted
 		}
-		if w, why = s.GoBack(r.fleetNamed(s.Work.Fleet)); why == nil && count(w.Back) > maxBack {
+		if w, why = s.GoBack(r.fleetNamed(s.Operation.Fleet)); why == nil && count(w.Back) > maxBack {
 			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)
 		}
 		switch {

@@ -72,7 +72,7 @@ func (o *outbox) add(j *job, ids []string) {
 		for _, id := range ids {
 			if d := s.Desktops[id]; d != nil {
 				for _, out := range d.Unpublished {
-					items = append(items, o.outcome(j, s.Work, id, out))
+					items = append(items, o.outcome(j, s.Operation, id, out))
 				}
 			}
 		}
@@ -87,15 +87,15 @@ func (o *outbox) addAll(j *job) {
 	o.add(j, ids)
 }
 
-// sayNews publishes what is to be told of the work as a whole, in its order. A
+// emitEvents publishes what is to be told of the work as a whole, in its order. A
 // request's summary waits until all its outcomes are out.
-func (o *outbox) sayNews(j *job) {
+func (o *outbox) emitEvents(j *job) {
 	var items []item
 	j.ledger.view(func(s *rollout.State) {
-		if s.Work == nil || s.Work.Request() && len(s.Fresh()) > 0 {
+		if s.Operation == nil || s.Operation.Request() && len(s.Fresh()) > 0 {
 			return
 		}
-		for _, n := range s.UnpublishedNews {
+		for _, n := range s.UnpublishedEvents {
 			items = append(items, o.news(j, s, n))
 		}
 	})
@@ -128,8 +128,8 @@ func (o *outbox) sayNews(j *job) {
 	}
 }
 
-func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
-	w := s.Work
+func (o *outbox) news(j *job, s *rollout.State, n rollout.Event) item {
+	w := s.Operation
 	i := item{job: j, done: func(t *taken) { t.news = append(t.news, n.ID()) }}
 	if n.Finished() {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
@@ -144,7 +144,7 @@ func (o *outbox) news(j *job, s *rollout.State, n rollout.News) item {
 	return i
 }
 
-func (o *outbox) outcome(j *job, w *rollout.Work, id string, out rollout.Outcome) item {
+func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Outcome) item {
 	e := events.Outcome{
 		RequestID: w.ID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
 		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
@@ -282,7 +282,7 @@ func newsOf(e events.Event) []any {
 // write notes in the journal what MNS took. If that fails it is told again, and
 // recognised by its id.
 func (o *outbox) write(j *job, t *taken) {
-	rec := rollout.Record{Kind: rollout.KindPublished, News: t.news}
+	rec := rollout.Record{Kind: rollout.KindPublished, Events: t.news}
 	for g, ids := range t.outcomes {
 		group := rollout.Group{Status: g.status, Desktops: ids}
 		if g.n > 1 {

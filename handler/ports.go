@@ -9,7 +9,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-// The errors of every method here are *desktop.CallError, whose Fate says what
+// The errors of every method here are *desktop.CallError, whose Delivery says what
 // may be done next. All methods may be called from several goroutines and give
 // up when ctx ends.
 
@@ -59,10 +59,10 @@ type Snapshotter interface {
 	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
 }
 
-// A Teller shows a text on Windows desktops: in the session of a user, or to all.
+// A Notifier shows a text on Windows desktops: in the session of a user, or to all.
 // It returns ids for Invocations. That the command ran does not say that somebody
 // read it.
-type Teller interface {
+type Notifier interface {
 	Tell(ctx context.Context, region string, ids []string, user, text string) (invokeIDs []string, err error)
 }
 

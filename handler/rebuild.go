@@ -282,7 +282,7 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 		}
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
-		facts := c.factsOf(s.Work.RegionID, nil)
+		facts := c.factsOf(s.Operation.RegionID, nil)
 		for _, id := range ids {
 			x, fact := s.Desktops[id], facts.Desktops[id]
 			switch {
@@ -312,7 +312,7 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 // and without asking ECD.
 func (c *calls) redecide(j *job, s *rollout.State) {
 	now := c.business().UTC()
-	j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Work.RegionID, j.busy), now)
+	j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Operation.RegionID, j.busy), now)
 	if !j.decision.Need.Empty() {
 		j.decision.Begin = nil
 		c.aged()
@@ -406,9 +406,9 @@ func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 		e = &desktop.CallError{Call: "RebuildDesktops", Message: err.Error()}
 	}
 	switch {
-	case e.Fate == desktop.Refused, aboutOne(e, b.IDs):
+	case e.Delivery == desktop.Refused, aboutOne(e, b.IDs):
 		return c.takeApart(ctx, b, e, depth)
-	case e.Fate == desktop.Forbidden:
+	case e.Delivery == desktop.Forbidden:
 		c.notAllowed(e, err)
 	}
 	return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}

@@ -42,7 +42,7 @@ func (r *run) publish() {
 	}
 	r.out.drain()
 	for _, j := range r.live() {
-		r.out.sayNews(j)
+		r.out.emitEvents(j)
 	}
 	r.out.drain()
 }
@@ -57,7 +57,7 @@ func (r *run) conclude(j *job) error {
 		if !s.Open() {
 			return
 		}
-		d = j.able(rollout.Decide(s, r.Rules, r.factsOf(s.Work.RegionID, j.busy), r.business().UTC()))
+		d = j.able(rollout.Decide(s, r.Rules, r.factsOf(s.Operation.RegionID, j.busy), r.business().UTC()))
 	})
 	switch {
 	case !d.Need.Empty():
@@ -97,7 +97,7 @@ func (r *run) remind() {
 		j.ledger.view(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh {
-				again = earlier(again, r.business().Add(rollout.Pace(r.business().Sub(since))))
+				again = earlier(again, r.business().Add(rollout.Backoff(r.business().Sub(since))))
 			}
 		})
 		if again.IsZero() {
@@ -247,7 +247,7 @@ func carried(s *rollout.State, j *job, ids []string, source string, key []byte, 
 
 // publishPlan tells what a dry run would do: outcomes for a request, the pages
 // of a plan for both.
-func (r *run) publishPlan(p events.Plan, w rollout.Work) {
+func (r *run) publishPlan(p events.Plan, w rollout.Operation) {
 	for _, page := range events.PlanPages(p) {
 		r.out.put(nil, item{event: page.Event(r.in.Source, r.now)})
 	}

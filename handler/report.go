@@ -166,7 +166,7 @@ const maxRefusals = 100
 func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *events.Reason) {
 	id := r.identity(m)
 	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Work == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+		if s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
 		return []rollout.Record{{Kind: rollout.KindRefused, At: r.now, Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: r.via(m), Reason: why}}
@@ -178,10 +178,10 @@ func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *eve
 
 // whereItStands fills in how far the rollout is that a refused command was for.
 func whereItStands(n *events.Rollout, s *rollout.State) {
-	if s.Work == nil {
+	if s.Operation == nil {
 		return
 	}
-	n.RegionID, n.ImageID, n.Waves, n.Counts = s.Work.RegionID, s.Work.ImageID, s.Planned, s.Counts()
+	n.RegionID, n.ImageID, n.Waves, n.Counts = s.Operation.RegionID, s.Operation.ImageID, s.Planned, s.Counts()
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}

@@ -21,7 +21,7 @@ func (r *run) tooFar(req events.Request) (why string, err error) {
 	}
 	if r.Journal != nil {
 		known := false
-		if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Work != nil }); known || err != nil {
+		if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
 			return "", err
 		}
 	}

@@ -147,7 +147,7 @@ func (r *run) sweepRequest(key string) (overdueID string, err error) {
 	}
 	over, still := false, false
 	err = r.peek(kindRequest, e.ID, func(s *rollout.State) {
-		over = s.Work == nil || s.Closed && s.Quiet() // expired, or whoever closed it could not say so
+		over = s.Operation == nil || s.Closed && s.Quiet() // expired, or whoever closed it could not say so
 		still = !r.now.Before(s.TickAt.Add(overdue))
 	})
 	switch {

@@ -23,10 +23,10 @@ const maxTellings = 20
 
 // announcedTellings returns the records that announce notices. Each has a call of
 // its own, so that its end is told from that of another.
-func announcedTellings(tell []rollout.Telling, call string) []rollout.Record {
+func announcedTellings(tell []rollout.Notification, call string) []rollout.Record {
 	var out []rollout.Record
 	for i, t := range tell {
-		out = append(out, rollout.Record{Kind: rollout.KindTelling, Call: tellingCall(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
+		out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: tellingCall(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
 	}
 	return out
 }
@@ -53,13 +53,13 @@ func (r *run) runAsk(ctx context.Context, j *job, region string, ask []rollout.C
 
 // runTell has notices shown, and writes down for whom that was asked for and for
 // whom it could not be.
-func (r *run) runTell(ctx context.Context, j *job, region string, tell []rollout.Telling, call string) {
+func (r *run) runTell(ctx context.Context, j *job, region string, tell []rollout.Notification, call string) {
 	for i, t := range tell {
 		r.startOn(j, rollout.KindSent, telling, tellingCall(call, i), t.Desktops, func(ids []string) ([]string, error) {
-			if r.Teller == nil {
+			if r.Notifier == nil {
 				return nil, errors.New("nobody can be told here")
 			}
-			return r.Teller.Tell(ctx, region, ids, t.User, t.Text)
+			return r.Notifier.Tell(ctx, region, ids, t.User, t.Text)
 		})
 	}
 }

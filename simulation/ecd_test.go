@@ -48,11 +48,11 @@ func (e *ecd) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, err
 		}
 		for _, id := range b.IDs {
 			if m := e.machine(id); m == nil || m.gone {
-				return &desktop.CallError{Call: "RebuildDesktops", Fate: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
+				return &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
 			}
 		}
 		no := e.answersAll(label)
-		if no != nil && !e.carriedOut(label, no.Fate) {
+		if no != nil && !e.carriedOut(label, no.Delivery) {
 			return no
 		}
 		for _, id := range b.IDs {
@@ -107,12 +107,12 @@ func (e *ecd) answersAll(label string) *desktop.CallError {
 	which := newDice(e.s.Seed, "code of "+label, n)
 	f := product.Fault("RebuildDesktops", oddStatuses[which.n(len(oddStatuses))], oddCodes[which.n(len(oddCodes))])
 	e.spoken(f.Code)
-	e.note("", label, fmt.Sprintf("answers %q, taken for %s", f.Code, f.Fate))
+	e.note("", label, fmt.Sprintf("answers %q, taken for %s", f.Code, f.Delivery))
 	return f
 }
 
 // carriedOut draws whether what an answer leaves open was done.
-func (e *ecd) carriedOut(label string, fate desktop.Fate) bool {
+func (e *ecd) carriedOut(label string, fate desktop.Delivery) bool {
 	d := newDice(e.s.Seed, "carried out "+label, e.seen["Answer to "+label])
 	return fate == desktop.Unknown && d.one(2)
 }
@@ -131,8 +131,8 @@ func (e *ecd) answersOne(i *invocation, id string, spec desktop.Spec, owners []s
 	if r.Code == rollout.IncorrectDesktopStatus {
 		e.denied(owners, id)
 	}
-	done := r.Fate == desktop.Unknown && which.one(2)
-	e.note("", label, fmt.Sprintf("is %q, taken for %s; done: %t", r.Code, r.Fate, done))
+	done := r.Delivery == desktop.Unknown && which.one(2)
+	e.note("", label, fmt.Sprintf("is %q, taken for %s; done: %t", r.Code, r.Delivery, done))
 	if done {
 		e.rebuildOne(i, id, spec, owners, shown)
 	}
@@ -180,7 +180,7 @@ func (e *ecd) Desktops(ctx context.Context, region string, ids []string) ([]desk
 	_, err := e.ask(ctx, "DescribeDesktops", "DescribeDesktops "+strings.Join(ids, ","), true, func() error {
 		for _, id := range ids {
 			if m := e.machines[id]; m != nil && m.plan.Unreadable && e.s.Unreadable > 0 && !time.Now().Before(e.at(e.s.Unreadable)) {
-				return &desktop.CallError{Call: "DescribeDesktops", Fate: desktop.Refused, Code: e.spoken("InternalError"), Message: id}
+				return &desktop.CallError{Call: "DescribeDesktops", Delivery: desktop.Refused, Code: e.spoken("InternalError"), Message: id}
 			}
 		}
 		out = e.show(of(ctx), region, ids)
@@ -321,9 +321,9 @@ func (e *ecd) change(ctx context.Context, api, label string, ids []string, statu
 		for _, id := range ids {
 			switch m := e.machine(id); {
 			case m == nil || m.gone:
-				return &desktop.CallError{Call: api, Fate: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
+				return &desktop.CallError{Call: api, Delivery: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
 			case status != "" && m.now.Status != status:
-				return &desktop.CallError{Call: api, Fate: desktop.Refused, Code: e.spoken(rollout.IncorrectDesktopStatus), Message: fmt.Sprintf("%s is %s", id, m.now.Status)}
+				return &desktop.CallError{Call: api, Delivery: desktop.Refused, Code: e.spoken(rollout.IncorrectDesktopStatus), Message: fmt.Sprintf("%s is %s", id, m.now.Status)}
 			}
 		}
 		for _, id := range ids {

@@ -87,8 +87,8 @@ type told struct {
 }
 
 type telling struct {
-	typ, id, gist string
-	outcome       struct {
+	typ, id, result string
+	outcome         struct {
 		RequestID, DesktopID, ImageID, Status, Code string
 		DryRun                                      bool
 	}
@@ -509,14 +509,14 @@ func (w *world) hear(h head) string {
 	case events.TypeOutcome:
 		err = json.Unmarshal(h.Data, &t.outcome)
 		code(t.outcome.Code)
-		t.gist = t.outcome.Code
+		t.result = t.outcome.Code
 	case events.TypeFinished:
 		err = json.Unmarshal(h.Data, &t.finished)
-		t.gist = t.finished.Digest
+		t.result = t.finished.Digest
 	case events.TypeRefused:
 		err = json.Unmarshal(h.Data, &t.refused)
 		code(t.refused.Code)
-		t.gist = t.refused.Code
+		t.result = t.refused.Code
 		if t.refused.Code == events.CodeRequestIdReused {
 			w.reused(t.refused.Reason)
 		}
@@ -524,7 +524,7 @@ func (w *world) hear(h head) string {
 		err = json.Unmarshal(h.Data, &t.rollout)
 		if t.rollout.Reason != nil {
 			code(t.rollout.Reason.Code)
-			t.gist = t.rollout.Reason.Code
+			t.result = t.rollout.Reason.Code
 		}
 		w.operatorHears(h.Type, h.Subject, t)
 	}
@@ -532,10 +532,10 @@ func (w *world) hear(h head) string {
 		w.breaks(notTold, "%s cannot be read: %v", h.ID, err)
 	}
 	if old, again := w.told.first[h.ID]; again {
-		if old.gist != t.gist && h.Type != events.TypeRefused && !(w.s.NoJournal && (t.outcome.Status == "accepted" || w.cameAgain[t.outcome.RequestID])) && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
-			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.gist, t.gist)
+		if old.result != t.result && h.Type != events.TypeRefused && !(w.s.NoJournal && (t.outcome.Status == "accepted" || w.cameAgain[t.outcome.RequestID])) && !strings.HasSuffix(h.ID, "/dryrun") { // what would be done changes
+			w.breaks(idNamesTwo, "%s names two things: %q and %q", h.ID, old.result, t.result)
 		}
-		return t.gist
+		return t.result
 	}
 	w.told.first[h.ID] = t
 	if id := cmp.Or(t.finished.RequestID, t.rollout.RolloutID); t.finished.Digest != "" || t.rollout.Digest != "" && t.rollout.PlanDigest == "" {
@@ -548,7 +548,7 @@ func (w *world) hear(h head) string {
 			w.breaks(resumedWhilePaused, "%s is told to have resumed %d times, and did %d times", k.id, w.told.resume[k.id], k.resumes)
 		}
 	}
-	return t.gist
+	return t.result
 }
 
 // reused asks whether a release that is told to be another one under the same id

@@ -12,10 +12,10 @@ import (
 // A record is one line of a journal, as far as the judge reads it. It is read
 // from the JSON, as an auditor would.
 type record struct {
-	Kind string
-	At   time.Time
-	By   string
-	Work *struct {
+	Kind      string
+	At        time.Time
+	By        string
+	Operation *struct {
 		ID, ImageID, Fleet, ReleaseID, Undoes string
 		ImageMade                             time.Time
 		Desktops                              []string
@@ -148,24 +148,24 @@ type enrolment struct {
 // wrote takes one line of a journal that was just written.
 func (w *world) wrote(key string, r *record, by *invocation) {
 	if strings.HasPrefix(key, "fleet/") {
-		if r.Kind == "opened" && r.Work != nil {
-			w.enrolled(key, enrolment{r.Work.ID, r.Work.ImageID, r.Work.Undoes, r.Work.ImageMade})
+		if r.Kind == "opened" && r.Operation != nil {
+			w.enrolled(key, enrolment{r.Operation.ID, r.Operation.ImageID, r.Operation.Undoes, r.Operation.ImageMade})
 		}
 		return
 	}
 	k := w.byKey[key]
 	if k == nil {
-		if r.Kind != "opened" || r.Work == nil {
+		if r.Kind != "opened" || r.Operation == nil {
 			return
 		}
-		k = &work{id: r.Work.ID, key: key, fleet: r.Work.Fleet, image: r.Work.ImageID, made: r.Work.ImageMade, undoes: r.Work.Undoes,
-			consent: r.Work.Consent, opened: time.Now(), desktops: map[string]*progress{}, back: map[string]string{}, waitedFor: map[string]bool{}, controls: map[string]bool{}}
-		for image, ids := range r.Work.Back {
+		k = &work{id: r.Operation.ID, key: key, fleet: r.Operation.Fleet, image: r.Operation.ImageID, made: r.Operation.ImageMade, undoes: r.Operation.Undoes,
+			consent: r.Operation.Consent, opened: time.Now(), desktops: map[string]*progress{}, back: map[string]string{}, waitedFor: map[string]bool{}, controls: map[string]bool{}}
+		for image, ids := range r.Operation.Back {
 			for _, id := range ids {
 				k.back[id] = image
 			}
 		}
-		for _, id := range r.Work.Desktops {
+		for _, id := range r.Operation.Desktops {
 			k.order = append(k.order, id)
 			k.desktops[id] = &progress{wave: 1}
 		}

@@ -347,8 +347,8 @@ func (t *topic) Publish(ctx context.Context, body []byte, tag string) error {
 			t.breaks(bodyNotTaken, "Publish %s: MNS does not take it: %d bytes", h.ID, len(body))
 			return
 		}
-		if gist := t.hear(h); gist != "" {
-			t.trace[len(t.trace)-1].what += " (" + gist + ")"
+		if result := t.hear(h); result != "" {
+			t.trace[len(t.trace)-1].what += " (" + result + ")"
 		}
 	}).callError("PublishMessage")
 	if err == nil {

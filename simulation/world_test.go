@@ -670,17 +670,17 @@ func (w *world) strikesIf(label, what string, chance func() bool) bool {
 func (h how) callError(api string) error {
 	switch {
 	case h.dead:
-		return &desktop.CallError{Call: api, Fate: desktop.Unknown, Message: "the process was killed", Err: errDead}
+		return &desktop.CallError{Call: api, Delivery: desktop.Unknown, Message: "the process was killed", Err: errDead}
 	case h.what == "", h.what == leavesOut, h.what == denies:
 		return nil
 	case h.what == fails:
-		return &desktop.CallError{Call: api, Fate: desktop.NotSent, Message: "connection refused"}
+		return &desktop.CallError{Call: api, Delivery: desktop.NotSent, Message: "connection refused"}
 	case h.what == throttles:
-		return &desktop.CallError{Call: api, Fate: desktop.NotSent, Throttled: true, Code: "Throttling.User"}
+		return &desktop.CallError{Call: api, Delivery: desktop.NotSent, Throttled: true, Code: "Throttling.User"}
 	case h.what == forbids:
-		return &desktop.CallError{Call: api, Fate: desktop.Forbidden, Code: "Forbidden.RAM"}
+		return &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Code: "Forbidden.RAM"}
 	case h.what == refuses:
-		return &desktop.CallError{Call: api, Fate: desktop.Refused, Code: rollout.IncorrectDesktopStatus, Message: "the status does not allow it"}
+		return &desktop.CallError{Call: api, Delivery: desktop.Refused, Code: rollout.IncorrectDesktopStatus, Message: "the status does not allow it"}
 	}
-	return &desktop.CallError{Call: api, Fate: desktop.Unknown, Message: "unexpected EOF"}
+	return &desktop.CallError{Call: api, Delivery: desktop.Unknown, Message: "unexpected EOF"}
 }

@@ -106,7 +106,7 @@ type panel struct {
 
 // panelOf shows a journal. The fleets say how large the waves to come will be.
 func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
-	w := s.Work
+	w := s.Operation
 	if w.Request() {
 		return panel{request: true, title: w.ID, bars: []bar{{label: w.ID, cells: cellsOf(s, w.Desktops)}}}
 	}
@@ -124,7 +124,7 @@ func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
 	return p
 }
 
-func detailOf(w *rollout.Work) string {
+func detailOf(w *rollout.Operation) string {
 	if w.Undoes != "" {
 		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.RegionID)
 	}
@@ -147,7 +147,7 @@ func toCome(s *rollout.State, fleets fleet.Fleets) []bar {
 	if len(s.Waves) == 0 || s.Closed {
 		return nil
 	}
-	at := slices.IndexFunc(fleets, func(f fleet.Fleet) bool { return f.Name == s.Work.Fleet })
+	at := slices.IndexFunc(fleets, func(f fleet.Fleet) bool { return f.Name == s.Operation.Fleet })
 	if at < 0 {
 		return nil
 	}

@@ -20,9 +20,9 @@ func sample(t *testing.T) board {
 	b.add(heardPanel("without journal", nil))
 	b.add(panelOf(stateOf(records()), office(t), hangzhou))
 	b.newest = []line{
-		{At: after(102), Work: "2026.11.3/office", Desktop: "ecd-b001", Status: "accepted", Code: "Success"},
-		{At: after(103), Work: "2026.11.3/office", Desktop: "ecd-b003", Status: "deferred", Code: "SessionWait", Message: "somebody is using desktop ecd-b003; waiting for them to leave"},
-		{At: after(110), Work: "2026.11.3/office", Desktop: "ecd-b002", Status: "failed", Code: "RebuildFailed", Message: "系统盘无法挂载\x1b[31m\nand more"},
+		{At: after(102), Operation: "2026.11.3/office", Desktop: "ecd-b001", Status: "accepted", Code: "Success"},
+		{At: after(103), Operation: "2026.11.3/office", Desktop: "ecd-b003", Status: "deferred", Code: "SessionWait", Message: "somebody is using desktop ecd-b003; waiting for them to leave"},
+		{At: after(110), Operation: "2026.11.3/office", Desktop: "ecd-b002", Status: "failed", Code: "RebuildFailed", Message: "系统盘无法挂载\x1b[31m\nand more"},
 	}
 	return b
 }

@@ -35,7 +35,7 @@ func watchCommand(w world) *cobra.Command {
 		Long: strings.TrimSpace(watchHelp),
 	}
 	x.define(w, c)
-	c.ValidArgsFunction = x.completeWorks(operator.Rollout, operator.Request)
+	c.ValidArgsFunction = x.completeOperations(operator.Rollout, operator.Request)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, rest := journalAndName(args)
 		var names []name
@@ -68,7 +68,7 @@ func workWatchCommand(w world, kind string) *cobra.Command {
 		Long: "Draws the " + kind + " from the journal until it has ended, as regild watch does.",
 	}
 	x.define(w, c)
-	c.ValidArgsFunction = x.completeWorks(kind)
+	c.ValidArgsFunction = x.completeOperations(kind)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(kind, args)
 		if err != nil {
@@ -135,8 +135,8 @@ func (g *gallery) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	slices.Reverse(l.Works)
-	for _, w := range l.Works {
+	slices.Reverse(l.Operations)
+	for _, w := range l.Operations {
 		if n := (name{w.Kind, w.ID}); !slices.Contains(g.names, n) {
 			g.follow(n)
 		}
@@ -244,7 +244,7 @@ func (g *gallery) look(ctx context.Context) (open int, err error) {
 func (g *gallery) board(height int) board {
 	b := board{now: time.Now(), zone: g.zone, real: time.Since(g.began), watched: true, newest: g.newest[max(0, len(g.newest)-height):]}
 	for _, f := range g.followers {
-		if f.State.Work != nil {
+		if f.State.Operation != nil {
 			b.add(panelOf(f.State, g.fleets, g.zone))
 		}
 	}

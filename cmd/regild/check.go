@@ -336,7 +336,7 @@ func options(r fleet.Rebuild) string {
 // explainWaves shows the waves of a fleet of n, of which so many carry the
 // canary's tags; below 0: one is assumed.
 func explainWaves(s fleet.Strategy, n, tagged int) []string {
-	canary := "by share " + s.Canary.Share.String()
+	canary := "by share " + s.Canary.Amount.String()
 	if len(s.Canary.Tags) > 0 {
 		canary = "those tagged " + strings.Join(tagList(s.Canary.Tags), ", ")
 		if tagged < 0 {

@@ -20,10 +20,10 @@ const (
 	completeMost  = 200
 )
 
-// completeWorks completes the one argument of a command: a work of the journal,
+// completeOperations completes the one argument of a command: a work of the journal,
 // named rollout/ID or request/ID, or by its id alone where the command knows one
 // kind only.
-func (s *seat) completeWorks(kinds ...string) cobra.CompletionFunc {
+func (s *seat) completeOperations(kinds ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		given, names := journalAndName(args)
 		if len(names) > 0 {

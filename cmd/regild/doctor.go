@@ -16,7 +16,7 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/docs/ram"
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/journal"
@@ -111,7 +111,7 @@ func newPatient(w world, at *accountFlags, fleetsFile, zip string) (*doctor.Pati
 		}
 		return otherwise
 	}
-	keys := func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }
+	keys := func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }
 	p := &doctor.Patient{
 		Cloud: client, Account: at.account, Region: at.region, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile,

@@ -34,7 +34,7 @@ type folded struct {
 
 func newFolder(from reader) *folder { return &folder{from: from, got: map[string]*folded{}} }
 
-// state returns a request or rollout as its journal tells it. Its Work is nil
+// state returns a request or rollout as its journal tells it. Its Operation is nil
 // when there is no journal of it.
 func (f *folder) state(ctx context.Context, kind, id string) (*rollout.State, error) {
 	key := journal.Key(kind, id)

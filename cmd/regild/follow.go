@@ -107,7 +107,7 @@ func passing(err error) bool {
 		}
 	}
 	call, ok := errors.AsType[*desktop.CallError](err)
-	return ok && call.Fate != desktop.Refused && call.Fate != desktop.Forbidden
+	return ok && call.Delivery != desktop.Refused && call.Delivery != desktop.Forbidden
 }
 
 // A name is one work: its kind and its id.
@@ -118,10 +118,10 @@ func (n name) String() string { return n.kind + "/" + n.id }
 // toTheEnd follows works until all have come to their end, and tells of each
 // change of their state. A work that is not there yet is waited for. What it
 // returns is how they came out: the worst of it.
-func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Work, error) {
+func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
-	works := make([]operator.Work, len(names))
+	works := make([]operator.Operation, len(names))
 	followers := make([]*operator.Follower, len(names))
 	told := make([]string, len(names))
 	for i, n := range names {
@@ -136,8 +136,8 @@ func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p
 			if _, err := f.Look(ctx); err != nil {
 				return works, p.outcomeOf(ctx, err, stillOpen(names, works))
 			}
-			if f.State.Work != nil {
-				works[i] = operator.WorkOf(f.State)
+			if f.State.Operation != nil {
+				works[i] = operator.OperationOf(f.State)
 			}
 			if text := changeText(works[i], zone); text != told[i] && text != "" {
 				say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(names[i].String()+"  "+text))
@@ -158,7 +158,7 @@ func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p
 
 // changeText is what of a work is worth a line when it changes: how it stands,
 // but not each desktop.
-func changeText(w operator.Work, zone *time.Location) string {
+func changeText(w operator.Operation, zone *time.Location) string {
 	if w.ID == "" {
 		return ""
 	}
@@ -169,7 +169,7 @@ func changeText(w operator.Work, zone *time.Location) string {
 	return inBrief(w, zone)
 }
 
-func stillOpen(names []name, works []operator.Work) string {
+func stillOpen(names []name, works []operator.Operation) string {
 	var open []string
 	for i, n := range names {
 		switch {
@@ -184,7 +184,7 @@ func stillOpen(names []name, works []operator.Work) string {
 
 // verdict says how works came out, as an exit code and a sentence; nil means that
 // all is completed.
-func verdict(names []name, works []operator.Work) error {
+func verdict(names []name, works []operator.Operation) error {
 	code := 0
 	var texts []string
 	for i, w := range works {
@@ -216,7 +216,7 @@ func waitCommand(w world) *cobra.Command {
 	s := newSeat(w, c, forJournal)
 	p.define(c, endWithin, "give up after this `time`")
 	o.define(c)
-	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, rest := journalAndName(args)
 		if len(rest) == 0 {
@@ -267,7 +267,7 @@ func (s *seat) waitIn(ctx context.Context, store journal.Store, zone *time.Locat
 			known = append(known, w)
 		}
 	}
-	l := operator.Listing{Works: append([]operator.Work{}, known...)}
+	l := operator.Listing{Operations: append([]operator.Operation{}, known...)}
 	if err := o.show(s.w, l, func() []string {
 		var out []string
 		for _, w := range known {

@@ -57,9 +57,9 @@ func TestNothingInAJournalCommandsATerminal(t *testing.T) {
 		var out bytes.Buffer
 		w := world{out: &out, err: &out}
 		form := outputTable
-		l := operator.Listing{Works: []operator.Work{operator.WorkOf(s)}}
+		l := operator.Listing{Operations: []operator.Operation{operator.OperationOf(s)}}
 		r, h := reportOf(s, records), history{ID: text, Entries: entriesOf(records)}
-		answer := operator.Answer{Taken: text, Work: operator.WorkOf(s)}
+		answer := operator.Answer{Taken: text, Operation: operator.OperationOf(s)}
 		b := board{now: start, zone: hangzhou, title: text}
 		b.add(panelOf(s, office(t), hangzhou))
 		lines, rows := tableOf(records), table{zone: hangzhou}

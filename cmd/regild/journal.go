@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 )
 
@@ -17,7 +17,7 @@ type journalFlags struct{ region, endpoint string }
 func openJournal(url string, f journalFlags, lookup func(string) (string, bool)) (journal.Store, error) {
 	store, err := journal.Open(url, journal.Options{
 		Region: f.region, OSSEndpoint: f.endpoint,
-		Keys: func(context.Context) (access.Keys, error) { return keysOf(lookup) },
+		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(lookup) },
 	})
 	if err != nil && !strings.Contains(url, "://") {
 		return nil, fmt.Errorf("%w (is a file:///dir meant?)", err)
@@ -26,11 +26,11 @@ func openJournal(url string, f journalFlags, lookup func(string) (string, bool))
 }
 
 // keysOf returns the credentials of the environment.
-func keysOf(lookup func(string) (string, bool)) (access.Keys, error) {
+func keysOf(lookup func(string) (string, bool)) (credentials.Keys, error) {
 	env := func(name string) string { v, _ := lookup(name); return v }
-	k := access.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+	k := credentials.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
 	if !k.Complete() {
-		return access.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+		return credentials.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 	}
 	return k, nil
 }

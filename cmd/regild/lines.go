@@ -14,10 +14,10 @@ import (
 // outcome that the fold did not take, such as that of an instance that lost a
 // race, is none.
 func linesOf(s *rollout.State, r rollout.Record) []line {
-	if s.Work == nil {
+	if s.Operation == nil {
 		return nil
 	}
-	l := line{At: r.At, Work: s.Work.ID}
+	l := line{At: r.At, Operation: s.Operation.ID}
 	why := func(what events.What) []line {
 		l.Status = strings.ReplaceAll(string(what), ".", " ")
 		if r.Reason != nil {
@@ -33,7 +33,7 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 	}
 	switch r.Kind {
 	case rollout.KindOpened:
-		l.Status, l.Message = "started", "image "+firstOf(s.Work.ImageID, "that each is on")
+		l.Status, l.Message = "started", "image "+firstOf(s.Operation.ImageID, "that each is on")
 		return []line{l}
 	case rollout.KindWave:
 		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, count(len(r.Desktops), "desktop"))
@@ -72,10 +72,10 @@ func outcomeLines(s *rollout.State, r rollout.Record) []line {
 	for _, g := range r.Outcomes {
 		for _, id := range g.Desktops {
 			d := s.Desktops[id]
-			if d == nil || d.Last != (rollout.Gist{Status: g.Status, Code: g.Code, Message: g.Message}) {
+			if d == nil || d.Last != (rollout.Result{Status: g.Status, Code: g.Code, Message: g.Message}) {
 				continue
 			}
-			l := line{At: r.At, Work: s.Work.ID, Desktop: id, Status: string(g.Status), Code: g.Code, Message: g.Message, Until: g.Until}
+			l := line{At: r.At, Operation: s.Operation.ID, Desktop: id, Status: string(g.Status), Code: g.Code, Message: g.Message, Until: g.Until}
 			if g.Status == events.StatusCompleted && l.Message == "" && !d.AcceptedAt.IsZero() {
 				l.Message = "took " + d.DoneAt.Sub(d.AcceptedAt).Round(time.Second).String()
 			}

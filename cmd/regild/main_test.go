@@ -209,7 +209,7 @@ func TestTheDaysOfAWindowBeginWithMonday(t *testing.T) {
 // What a wave may lose is never more than what the rollout may.
 func TestAWaveHaltsNoLaterThanTheRollout(t *testing.T) {
 	s := fleet.Default()
-	s.MaxFailures = fleet.Share{}
+	s.MaxFailures = fleet.Amount{}
 	s.Approval = fleet.Approval{Waves: []int{1}}
 	lines := explainWaves(s, 100, -1)
 	for i, l := range lines {

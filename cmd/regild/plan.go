@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	ecdclient "github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/escape"
@@ -131,7 +131,7 @@ func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.F
 
 // desktops returns a client of ECD, as something that only reads.
 func (s *seat) desktops(conf operator.Config) (operator.ECD, error) {
-	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (access.Keys, error) { return keysOf(s.w.lookup) }})
+	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
 }
 
 func statePlan(fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
@@ -204,7 +204,7 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 	if imageName := facts.Images[image].Value.Name; !f.Follows(imageName) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
 	}
-	w := rollout.Work{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
+	w := rollout.Operation{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
 		Spec: desktop.Spec{RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
 	if !need.Empty() {

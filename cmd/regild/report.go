@@ -35,7 +35,7 @@ func reportCommand(w world) *cobra.Command {
 		}
 		return runReport(c.Context(), s, o, &html, args)
 	}
-	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	return c
 }
 
@@ -137,7 +137,7 @@ type lengths struct {
 
 // reportOf makes a report of a journal and its records.
 func reportOf(s *rollout.State, records []rollout.Record) report {
-	w := s.Work
+	w := s.Operation
 	r := report{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
 		Undoes: w.Undoes, By: w.By, Consent: w.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
 		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}

@@ -120,13 +120,13 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 	if x.end {
 		return x.waitIn(ctx, store, zone, found, &x.pacing, &x.out)
 	}
-	l := operator.Listing{Works: []operator.Work{}}
+	l := operator.Listing{Operations: []operator.Operation{}}
 	for _, n := range found {
 		a, err := operator.Opened(waiting, patient{store, &within}, n.kind, n.id, within.wait)
 		if err != nil {
 			return within.outcomeOf(waiting, err, refused)
 		}
-		l.Works = append(l.Works, a.Work)
+		l.Operations = append(l.Operations, a.Operation)
 	}
 	return x.out.show(x.w, l, func() []string { return listLines(l, zone) })
 }
@@ -134,7 +134,7 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 // justThis says that one work is waited for.
 func justThis(ctx context.Context, store journal.Store, id string) ([]name, error) {
 	f := operator.Follow(store, operator.Request, id)
-	if _, err := f.Look(ctx); err != nil || f.State.Work == nil {
+	if _, err := f.Look(ctx); err != nil || f.State.Operation == nil {
 		return nil, err
 	}
 	return []name{{operator.Request, id}}, nil
@@ -163,7 +163,7 @@ func requestSendCommand(w world) *cobra.Command {
 		m.request = firstOf(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
 		s, _, err := operator.Read(c.Context(), store, operator.Request, m.request)
 		if s != nil {
-			return fmt.Errorf("there is a request %s already: %s; give this one another --id", m.request, inBrief(operator.WorkOf(s), zone))
+			return fmt.Errorf("there is a request %s already: %s; give this one another --id", m.request, inBrief(operator.OperationOf(s), zone))
 		}
 		if _, unknown := errors.AsType[*operator.UnknownError](err); !unknown {
 			return err
@@ -234,7 +234,7 @@ new one has an id of its own, by default ID/retry-N.`,
 	}
 	x.define(w, c)
 	c.Flags().StringVar(&x.message.request, "id", "", "the new request's `id`")
-	c.ValidArgsFunction = x.completeWorks(operator.Request)
+	c.ValidArgsFunction = x.completeOperations(operator.Request)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(operator.Request, args)
 		if err != nil {
@@ -261,7 +261,7 @@ new one has an id of its own, by default ID/retry-N.`,
 				return err
 			}
 		}
-		w := s.Work
+		w := s.Operation
 		m.region, m.image, m.operate, m.language, m.after, m.consent = w.RegionID, w.ImageID, w.OperateType, w.Language, w.AfterStatus, w.Consents
 		var about []string
 		for _, d := range failed {

@@ -76,7 +76,7 @@ func rolloutListCommand(w world) *cobra.Command {
 			return err
 		}
 		if fleet != "" {
-			l.Works = slices.DeleteFunc(l.Works, func(x operator.Work) bool { return x.Fleet != fleet })
+			l.Operations = slices.DeleteFunc(l.Operations, func(x operator.Operation) bool { return x.Fleet != fleet })
 		}
 		return q.out.show(w, l, func() []string { return listLines(l, zone) })
 	}
@@ -94,13 +94,13 @@ func showCommand(w world, kind string) *cobra.Command {
 	}
 	s := newSeat(w, c, forJournal)
 	o.define(c)
-	c.ValidArgsFunction = s.completeWorks(kind)
+	c.ValidArgsFunction = s.completeOperations(kind)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(kind, args)
 		if err != nil {
 			return err
 		}
-		return showWork(c.Context(), s, "", o, kind, id)
+		return showOperation(c.Context(), s, "", o, kind, id)
 	}
 	return c
 }
@@ -130,7 +130,7 @@ without a slash) it shows which rollouts it had, in their order.`,
 	}
 	s := newSeat(w, c, forJournal)
 	o.define(c)
-	c.ValidArgsFunction = s.completeWorks(operator.Rollout)
+	c.ValidArgsFunction = s.completeOperations(operator.Rollout)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(operator.Rollout, args)
 		if err != nil {
@@ -165,17 +165,17 @@ func fleetHistory(ctx context.Context, s *seat, store journal.Store, o output, f
 		return fmt.Errorf("the journal knows no rollout of a fleet %q", fleet)
 	}
 	left := max(0, len(ids)-rolloutsMost)
-	l := operator.Listing{Works: []operator.Work{}, NotRead: left}
+	l := operator.Listing{Operations: []operator.Operation{}, NotRead: left}
 	for _, id := range ids[left:] {
 		state, _, err := operator.Read(ctx, store, operator.Rollout, id)
 		if unknown, ok := errors.AsType[*operator.UnknownError](err); ok {
-			l.Works = append(l.Works, operator.Work{Kind: unknown.Kind, ID: id, State: operator.Expired, Fleet: fleet})
+			l.Operations = append(l.Operations, operator.Operation{Kind: unknown.Kind, ID: id, State: operator.Expired, Fleet: fleet})
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		l.Works = append(l.Works, operator.WorkOf(state))
+		l.Operations = append(l.Operations, operator.OperationOf(state))
 	}
 	return o.show(s.w, l, func() []string { return listLines(l, zone) })
 }
@@ -204,8 +204,8 @@ func entriesOf(records []rollout.Record) []reportSaid {
 		}
 		switch r.Kind {
 		case rollout.KindOpened:
-			if r.Work != nil {
-				e.Who, e.Reason = r.Work.By, joined(": ", "image "+r.Work.ImageID, r.Work.Why)
+			if r.Operation != nil {
+				e.Who, e.Reason = r.Operation.By, joined(": ", "image "+r.Operation.ImageID, r.Operation.Why)
 			}
 		case rollout.KindWave:
 			e.Reason = fmt.Sprintf("wave %d of %d (%s), %s", r.Wave, r.Waves, r.Name, count(len(r.Desktops), "desktop"))
@@ -258,7 +258,7 @@ func controlCommand(w world, action, short, long string) *cobra.Command {
 	}
 	x.pacing.define(c, answerWithin, "wait for the answer this `long`; with --wait for the end, 24h by default")
 	x.out.define(c)
-	c.ValidArgsFunction = x.completeWorks(operator.Rollout)
+	c.ValidArgsFunction = x.completeOperations(operator.Rollout)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(operator.Rollout, args)
 		if err != nil {
@@ -392,7 +392,7 @@ func (x *controller) answer(ctx context.Context, store journal.Store, control op
 func answerLines(what string, a operator.Answer, zone *time.Location) []string {
 	return []string{
 		shown(fmt.Sprintf("%s: taken by %s at %s", what, a.Taken, a.At.In(zone).Format(exact))),
-		shown(fmt.Sprintf("it is now %s", inBrief(a.Work, zone))),
+		shown(fmt.Sprintf("it is now %s", inBrief(a.Operation, zone))),
 	}
 }
 

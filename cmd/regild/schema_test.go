@@ -85,7 +85,7 @@ func fieldsOf(t *testing.T, typ reflect.Type, properties map[string]any, require
 			t.Fatalf("%s.%s has no name in JSON", typ, f.Name)
 		}
 		property := schemaOf(t, f.Type)
-		if typ == reflect.TypeFor[operator.Work]() && name == "state" {
+		if typ == reflect.TypeFor[operator.Operation]() && name == "state" {
 			property["enum"] = states
 		}
 		properties[name] = property
@@ -134,14 +134,14 @@ func TestWhatIsShownFitsItsSchema(t *testing.T) {
 	s := stateOf(records())
 	evil := "a\x1b[31m\u009b\u202e: #b\nc"
 	s.Desktops["ecd-b002"].Last.Message = evil
-	work := operator.WorkOf(s)
+	work := operator.OperationOf(s)
 	work.Why = evil
 	now := after(0)
 	for name, doc := range map[string]any{
-		"works":   operator.Listing{Works: []operator.Work{work, operator.WorkOf(stateOf(asked("ticket-1", "ecd-1")))}},
+		"works":   operator.Listing{Operations: []operator.Operation{work, operator.OperationOf(stateOf(asked("ticket-1", "ecd-1")))}},
 		"work":    documentOf(s),
 		"history": history{ID: "x", Entries: entriesOf(records())},
-		"answer":  operator.Answer{Taken: "rollout/x", At: now, Work: work},
+		"answer":  operator.Answer{Taken: "rollout/x", At: now, Operation: work},
 		"report":  reportOf(s, records()),
 		"plan": planDoc{Plan: events.Plan{Waves: []events.PlanWave{{N: 1, Desktops: []events.PlanDesktop{{ID: evil, Action: "skip"}}}}, Calls: map[string]int{}},
 			Diff: &operator.Diff{Against: "x", Added: []operator.Differ{{ID: evil}}, Gone: []operator.Differ{}, Changed: []operator.Differ{}}},

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/mns"
 )
 
@@ -112,7 +112,7 @@ func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 		return nil
 	}
 	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region,
-		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
+		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }})
 	if err != nil {
 		return fmt.Errorf("%w (give --account and --region; --endpoint reaches another host)", err)
 	}

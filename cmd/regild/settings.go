@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
 	"github.com/regild/regild/internal/operator"
@@ -147,7 +147,7 @@ func (s *seat) queueOf(conf operator.Config, eventType string) (*mns.Client, str
 // messages returns a client of Message Service.
 func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
 	client, err := mns.New(mns.Config{Endpoint: conf.MNSEndpoint, AccountID: conf.Account, RegionID: conf.Region,
-		Keys: func(context.Context) (access.Keys, error) { return keysOf(s.w.lookup) }})
+		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
 	if err != nil {
 		return nil, fmt.Errorf("%w (set account and region: --account and --region, REGILD_ACCOUNT and REGILD_REGION, or a profile)", err)
 	}

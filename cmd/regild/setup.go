@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/deploy"
-	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/setup"
@@ -93,7 +93,7 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 func hasBucket(ctx context.Context, w world, region, name string) (bool, error) {
 	endpoint, _ := w.lookup("REGILD_OSS_ENDPOINT")
 	_, exists, err := journal.Inspect(ctx, journal.URLOf(name), journal.Options{Region: region, OSSEndpoint: endpoint,
-		Keys: func(context.Context) (access.Keys, error) { return keysOf(w.lookup) }})
+		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }})
 	if err != nil && acs.Code(err) == "AccessDenied" {
 		return false, fmt.Errorf("bucket %s belongs to somebody else, or the credentials may not look at it: choose another with --set JournalBucket=name", name)
 	}

@@ -148,7 +148,7 @@ func (s *session) picture(height int) board {
 	for _, id := range works {
 		state, err := s.fold.state(context.Background(), kindOf(rollouts[id]), id)
 		switch {
-		case err != nil || state.Work == nil:
+		case err != nil || state.Operation == nil:
 			b.add(heardPanel(id, s.watch.statuses(id)))
 		default:
 			b.add(panelOf(state, s.play.fleets, s.zone))

@@ -28,7 +28,7 @@ func statusCommand(w world) *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, names := journalAndName(args)
 		if len(names) == 0 {
-			return listWorks(c.Context(), s, given, q, operator.Rollout, operator.Request)
+			return listOperations(c.Context(), s, given, q, operator.Rollout, operator.Request)
 		}
 		if err := takesNo(names[1:]); err != nil {
 			return err
@@ -37,9 +37,9 @@ func statusCommand(w world) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return showWork(c.Context(), s, given, q.out, kind, id)
+		return showOperation(c.Context(), s, given, q.out, kind, id)
 	}
-	c.ValidArgsFunction = s.completeWorks(operator.Rollout, operator.Request)
+	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	return c
 }
 
@@ -78,8 +78,8 @@ const (
 	bucketReaders = 32
 )
 
-// listWorks shows the works of some kinds.
-func listWorks(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
+// listOperations shows the works of some kinds.
+func listOperations(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	l, zone, err := s.list(ctx, given, q, kinds...)
@@ -115,7 +115,7 @@ func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...str
 // listLines shows a listing.
 func listLines(l operator.Listing, zone *time.Location) []string {
 	out := []string{pad("kind", 8) + " " + pad("id", 32) + " " + pad("opened", 17) + " " + pad("desktops", 8) + " state"}
-	for _, x := range l.Works {
+	for _, x := range l.Operations {
 		opened := ""
 		if !x.Opened.IsZero() {
 			opened = x.Opened.In(zone).Format("Mon 2 Jan 15:04")
@@ -126,7 +126,7 @@ func listLines(l operator.Listing, zone *time.Location) []string {
 	switch {
 	case l.Empty:
 		return []string{"the journal is empty: it has no request and no rollout"}
-	case len(l.Works) == 0:
+	case len(l.Operations) == 0:
 		out = []string{"nothing is open"}
 	default:
 		out = append(out, "", "times are those of "+zoneName(zone))
@@ -150,7 +150,7 @@ func zoneName(zone *time.Location) string {
 }
 
 // inBrief says how a work stands, in one line.
-func inBrief(x operator.Work, zone *time.Location) string {
+func inBrief(x operator.Operation, zone *time.Location) string {
 	text := x.State
 	if x.Kind == operator.Rollout && x.Open && x.Wave > 0 {
 		text = fmt.Sprintf("wave %d of %d, %s", x.Wave, x.Waves, text)
@@ -174,8 +174,8 @@ func inBrief(x operator.Work, zone *time.Location) string {
 	return joined(": ", text, countsText(x.Counts))
 }
 
-// showWork shows one work.
-func showWork(ctx context.Context, s *seat, given string, o output, kind, id string) error {
+// showOperation shows one work.
+func showOperation(ctx context.Context, s *seat, given string, o output, kind, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	store, _, zone, err := s.open(given)
@@ -206,7 +206,7 @@ func printLines(w world, lines []string) {
 
 // A detail is one work with all that is known of each desktop.
 type detail struct {
-	operator.Work
+	operator.Operation
 	NextLook *time.Time     `json:"nextLook,omitempty"` // when the function looks again, at the latest
 	Untold   int            `json:"untold"`             // outcomes and news that are not published yet
 	WaveList []reportWave   `json:"waveList"`
@@ -215,7 +215,7 @@ type detail struct {
 
 func documentOf(s *rollout.State) detail {
 	r := reportOf(s, nil)
-	d := detail{Work: operator.WorkOf(s), Untold: len(s.Fresh()) + len(s.UnpublishedNews), WaveList: r.Waves, Desktops: r.Desktops}
+	d := detail{Operation: operator.OperationOf(s), Untold: len(s.Fresh()) + len(s.UnpublishedEvents), WaveList: r.Waves, Desktops: r.Desktops}
 	if s.Open() {
 		d.NextLook = known(s.TickAt)
 	}
@@ -224,7 +224,7 @@ func documentOf(s *rollout.State) detail {
 
 // detailLines shows one work.
 func detailLines(s *rollout.State, zone *time.Location) []string {
-	w := s.Work
+	w := s.Operation
 	var out []string
 	row := func(label, format string, args ...any) {
 		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
@@ -232,12 +232,12 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	row(kindOf(!w.Request()), "%s", w.ID)
 	row("image", "%s in %s", imageText(w), w.RegionID)
 	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(w.By))
-	row("state", "%s", inBrief(operator.WorkOf(s), zone))
+	row("state", "%s", inBrief(operator.OperationOf(s), zone))
 	row("counts", "%s", countsText(s.Counts()))
 	if !s.TickAt.IsZero() && s.Open() {
 		row("next look", "%s at the latest", s.TickAt.In(zone).Format(exact))
 	}
-	if n := len(s.Fresh()) + len(s.UnpublishedNews); n > 0 {
+	if n := len(s.Fresh()) + len(s.UnpublishedEvents); n > 0 {
 		row("to tell", "%s not published yet", count(n, "thing"))
 	}
 	for _, wave := range s.Waves {
@@ -258,7 +258,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 // exact is how a time is written where it must be exact.
 const exact = "Mon 2 Jan 2006 15:04:05 MST"
 
-func imageText(w *rollout.Work) string {
+func imageText(w *rollout.Operation) string {
 	switch {
 	case w.Undoes != "":
 		return "back from " + w.ImageID

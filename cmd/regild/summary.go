@@ -59,7 +59,7 @@ func (s *session) summary(ctx context.Context) summary {
 		if !rollouts[id] {
 			sum.requests++
 		}
-		if state.Work == nil {
+		if state.Operation == nil {
 			continue
 		}
 		states[id] = state
@@ -96,13 +96,13 @@ func (sum *summary) judge(w *watcher, states map[string]*rollout.State, wipes []
 	}
 	sum.desktops = len(targets)
 	for _, t := range slices.SortedFunc(maps.Keys(targets), byTarget) {
-		sum.final(t, w.finals[t], states[t.Work])
+		sum.final(t, w.finals[t], states[t.Operation])
 	}
 	sum.countWipes(w, states, wipes)
 }
 
 func byTarget(a, b target) int {
-	return cmp.Or(strings.Compare(a.Work, b.Work), strings.Compare(a.Desktop, b.Desktop))
+	return cmp.Or(strings.Compare(a.Operation, b.Operation), strings.Compare(a.Desktop, b.Desktop))
 }
 
 // final takes note of what became of one target.
@@ -111,10 +111,10 @@ func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
 	case n == 0 && s != nil && s.Open():
 		return
 	case n == 0:
-		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has no final outcome", t.Desktop, t.Work))
+		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has no final outcome", t.Desktop, t.Operation))
 		return
 	case n > 1 && !retried(s):
-		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has %d final outcomes", t.Desktop, t.Work, n))
+		sum.faults = append(sum.faults, fmt.Errorf("desktop %s of %s has %d final outcomes", t.Desktop, t.Operation, n))
 	}
 	last := finals[len(finals)-1]
 	sum.statuses[last.Status]++
@@ -134,7 +134,7 @@ func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wip
 	allowed, done := map[string]int{}, map[string]int{}
 	for t, n := range w.accepted {
 		sum.accepted += n
-		if s := states[t.Work]; s == nil || s.Desktops[t.Desktop] == nil {
+		if s := states[t.Operation]; s == nil || s.Desktops[t.Desktop] == nil {
 			allowed[t.Desktop]++
 		}
 	}
@@ -193,7 +193,7 @@ func (sum *summary) lines(width int, p palette) []string {
 	}
 	for _, s := range sum.rollouts {
 		text, _ := standing(s, sum.zone)
-		row("rollout", "%s, %s: %s", escape.Terminal(s.Work.ID), count(len(s.Waves), "wave"), escape.Terminal(text))
+		row("rollout", "%s, %s: %s", escape.Terminal(s.Operation.ID), count(len(s.Waves), "wave"), escape.Terminal(text))
 	}
 	if sum.news > 0 {
 		row("told", "%s of rollouts", count(sum.news, "event"))

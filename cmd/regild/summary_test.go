@@ -131,8 +131,8 @@ func TestReportsAndStatusesAreMadeOfTheJournalAlone(t *testing.T) {
 	golden(t, "report", r.lines(hangzhou))
 	golden(t, "status", detailLines(s, hangzhou))
 	request := stateOf(append(asked("ticket-1", "ecd-c001"), rollout.Record{Kind: rollout.KindClosed, At: after(3)}))
-	golden(t, "status-list", listLines(operator.Listing{Works: []operator.Work{operator.WorkOf(s), operator.WorkOf(request)}, Ended: 2, NotRead: 3}, hangzhou))
-	golden(t, "status-all", listLines(operator.Listing{Works: []operator.Work{operator.WorkOf(s), operator.WorkOf(request)}}, hangzhou))
+	golden(t, "status-list", listLines(operator.Listing{Operations: []operator.Operation{operator.OperationOf(s), operator.OperationOf(request)}, Ended: 2, NotRead: 3}, hangzhou))
+	golden(t, "status-all", listLines(operator.Listing{Operations: []operator.Operation{operator.OperationOf(s), operator.OperationOf(request)}}, hangzhou))
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		t.Fatal(err)

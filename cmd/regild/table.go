@@ -53,7 +53,7 @@ func (t table) row(l line) string {
 	if !l.Until.IsZero() {
 		message += " until " + dayTime(l.Until, t.zone)
 	}
-	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Work, l.Desktop, l.Status, l.Code, message, statusInk(l.Status))
+	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Operation, l.Desktop, l.Status, l.Code, message, statusInk(l.Status))
 }
 
 func (t table) columns(at, work, desktop, status, code, message string, i ink) string {

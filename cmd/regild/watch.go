@@ -15,18 +15,18 @@ import (
 
 // A line is one thing that regild told the world, as one line of a table.
 type line struct {
-	At      time.Time
-	Work    string // the request or rollout
-	Desktop string // "" when it is about more than one
-	Status  string // of an outcome, or what happened
-	Code    string
-	Message string
-	Until   time.Time // of a rollout that waits; zero: it is not known
+	At        time.Time
+	Operation string // the request or rollout
+	Desktop   string // "" when it is about more than one
+	Status    string // of an outcome, or what happened
+	Code      string
+	Message   string
+	Until     time.Time // of a rollout that waits; zero: it is not known
 }
 
 // A target is one desktop under one request or rollout: what must have exactly
 // one final outcome.
-type target struct{ Work, Desktop string }
+type target struct{ Operation, Desktop string }
 
 // A watcher remembers everything that was published to the result topic. It may
 // be used from several goroutines.
@@ -115,7 +115,7 @@ func (w *watcher) outcome(at time.Time, data []byte) (line, bool) {
 		w.finals[t] = append(w.finals[t], o)
 	}
 	w.last[t] = o.Status
-	l := line{At: at, Work: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
+	l := line{At: at, Operation: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
 	if o.Status == events.StatusCompleted && o.Message == "" && o.DurationSeconds > 0 {
 		l.Message = "took " + (time.Duration(o.DurationSeconds) * time.Second).String()
 	}
@@ -129,7 +129,7 @@ func (w *watcher) refusal(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.refused++
-	return line{At: at, Work: firstOf(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
+	return line{At: at, Operation: firstOf(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
 }
 
 func (w *watcher) finished(at time.Time, data []byte) (line, bool) {
@@ -144,7 +144,7 @@ func (w *watcher) finished(at time.Time, data []byte) (line, bool) {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	return line{At: at, Work: f.RequestID, Status: "finished", Message: strings.Join(parts, ", ")}, true
+	return line{At: at, Operation: f.RequestID, Status: "finished", Message: strings.Join(parts, ", ")}, true
 }
 
 func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
@@ -154,7 +154,7 @@ func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.news++
-	return line{At: at, Work: firstOf(p.RolloutID, p.RequestID), Status: "plan", Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
+	return line{At: at, Operation: firstOf(p.RolloutID, p.RequestID), Status: "plan", Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
 }
 
 func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
@@ -168,7 +168,7 @@ func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
 	if what != events.RolloutControlRefused {
 		w.heardOf(r.RolloutID, true)
 	}
-	l := line{At: at, Work: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: newsText(what, r)}
+	l := line{At: at, Operation: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: eventText(what, r)}
 	if r.Reason != nil {
 		l.Code = r.Reason.Code
 		if r.Reason.Until != nil {
@@ -178,8 +178,8 @@ func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
 	return l, true
 }
 
-// newsText says in words what happened to a rollout.
-func newsText(what events.What, r events.Rollout) string {
+// eventText says in words what happened to a rollout.
+func eventText(what events.What, r events.Rollout) string {
 	var text string
 	switch what {
 	case events.RolloutStarted:
@@ -245,7 +245,7 @@ func (w *watcher) statuses(work string) map[string]events.Status {
 	defer w.mu.Unlock()
 	out := map[string]events.Status{}
 	for t, s := range w.last {
-		if t.Work == work {
+		if t.Operation == work {
 			out[t.Desktop] = s
 		}
 	}

@@ -32,7 +32,7 @@ import (
 	"github.com/alibabacloud-go/darabonba-openapi/v2/models"
 	"github.com/alibabacloud-go/tea/dara"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -59,7 +59,7 @@ type Config struct {
 	// http://127.0.0.1:PORT. http is for a loopback address only.
 	Endpoint string
 	// Keys returns the credentials for one attempt.
-	Keys func(context.Context) (access.Keys, error)
+	Keys func(context.Context) (credentials.Keys, error)
 	// Timeout bounds one attempt; 0 means 20 seconds.
 	Timeout time.Duration
 	// Backoff replaces the waits between attempts; see pace.Policy.
@@ -70,7 +70,7 @@ type Config struct {
 type Client struct {
 	region, account string
 	protocol, host  string // host is "" when it follows from product and region
-	keys            func(context.Context) (access.Keys, error)
+	keys            func(context.Context) (credentials.Keys, error)
 	wire            *pace.Wire
 	reads, changes  pace.Caller
 	date            atomic.Pointer[time.Time] // of the last answer, by the service's clock
@@ -137,10 +137,10 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	return by.Do(ctx, r.action, c.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
-			err = access.ErrNone
+			err = credentials.ErrNone
 		}
 		if err != nil {
-			return "", &desktop.CallError{Call: r.action, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", &desktop.CallError{Call: r.action, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
 		}
 		answer, err := c.exchange(ctx, r, keys)
 		if err != nil {
@@ -167,7 +167,7 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 }
 
 // exchange has the vendor's client build and sign a request, and sends it once.
-func (c *Client) exchange(ctx context.Context, r request, keys access.Keys) (pace.Answer, error) {
+func (c *Client) exchange(ctx context.Context, r request, keys credentials.Keys) (pace.Answer, error) {
 	seam := &seam{wire: c.wire}
 	host := cmp.Or(c.host, r.host)
 	cfg := &models.Config{
@@ -236,7 +236,7 @@ func (s *seam) Call(req *http.Request, _ *http.Transport) (*http.Response, error
 }
 
 // judge reads an answer into out and says what it means.
-func judge(action string, keys access.Keys, a pace.Answer, out any) (string, error) {
+func judge(action string, keys credentials.Keys, a pace.Answer, out any) (string, error) {
 	var said struct {
 		RequestID  string `json:"RequestId"`
 		RequestID2 string `json:"requestId"`
@@ -265,7 +265,7 @@ func judge(action string, keys access.Keys, a pace.Answer, out any) (string, err
 	code, _ := said.Code.(string)
 	code = cmp.Or(code, said.ErrorCode)
 	e := &desktop.CallError{
-		Call: action, Fate: fate(a.Status, code), Throttled: throttled(a.Status, code),
+		Call: action, Delivery: fate(a.Status, code), Throttled: throttled(a.Status, code),
 		Code: pace.Message(code, keys), Message: pace.Message(cmp.Or(said.Message, said.ErrorMessage), keys), RequestID: requestID,
 	}
 	if strings.HasPrefix(code, "SignatureDoesNotMatch") || strings.HasPrefix(code, "IncompleteSignature") {
@@ -274,10 +274,10 @@ func judge(action string, keys access.Keys, a pace.Answer, out any) (string, err
 	return requestID, e
 }
 
-func sendFault(action string, keys access.Keys, err error) error {
-	e := &desktop.CallError{Call: action, Fate: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
+func sendFault(action string, keys credentials.Keys, err error) error {
+	e := &desktop.CallError{Call: action, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
 	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Fate = sent.Fate
+		e.Delivery = sent.Delivery
 	}
 	return e
 }
@@ -294,7 +294,7 @@ var forbidden = []string{
 	"NoPermisson", "PermissionDenied", "OperationDenied.NoPermission",
 }
 
-func fate(status int, code string) desktop.Fate {
+func fate(status int, code string) desktop.Delivery {
 	switch {
 	case throttled(status, code):
 		return desktop.NotSent
@@ -328,7 +328,7 @@ func NotThere(err error) bool {
 
 // Denied says whether err is a product's answer that the credentials may not do
 // this one thing.
-func Denied(err error) bool { return desktop.FateOf(err) == desktop.Forbidden }
+func Denied(err error) bool { return desktop.DeliveryOf(err) == desktop.Forbidden }
 
 // Sentence says what an error means to a person: what was asked, what the
 // product answered, and for the usual causes what to do.
@@ -337,7 +337,7 @@ func Sentence(err error) string {
 	switch {
 	case !ok:
 		return err.Error()
-	case errors.Is(err, access.ErrNone) || strings.Contains(e.Message, "there are no credentials"):
+	case errors.Is(err, credentials.ErrNone) || strings.Contains(e.Message, "there are no credentials"):
 		return "there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN for temporary ones)"
 	case strings.HasPrefix(e.Code, "InvalidAccessKeyId"):
 		return "the access key is not known: is ALIBABA_CLOUD_ACCESS_KEY_ID right, and of this account?"
@@ -347,10 +347,10 @@ func Sentence(err error) string {
 		return "the security token is wrong or has expired: get new temporary credentials"
 	case strings.HasPrefix(e.Code, "InvalidTimeStamp"):
 		return "the clock of this machine is more than 15 minutes off: set it"
-	case e.Fate == desktop.Forbidden:
+	case e.Delivery == desktop.Forbidden:
 		return fmt.Sprintf("the credentials may not call %s (%s)", e.Call, e.Code)
-	case e.Fate == desktop.NotSent && !e.Throttled, e.Fate == desktop.Unknown && e.Code == "" && e.Err != nil:
+	case e.Delivery == desktop.NotSent && !e.Throttled, e.Delivery == desktop.Unknown && e.Code == "" && e.Err != nil:
 		return fmt.Sprintf("%s could not be reached: %s (is the region right, and is there a network?)", e.Call, e.Message)
 	}
-	return fmt.Sprintf("%s: %s: %s", e.Call, cmp.Or(e.Code, e.Fate.String()), e.Message)
+	return fmt.Sprintf("%s: %s: %s", e.Call, cmp.Or(e.Code, e.Delivery.String()), e.Message)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/fault"
@@ -21,13 +21,13 @@ func start(t *testing.T) (*localcloud.Cloud, *acs.Client) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
-	return cloud, client(t, cloud, access.Keys(cloud.Keys()))
+	return cloud, client(t, cloud, credentials.Keys(cloud.Keys()))
 }
 
-func client(t *testing.T, cloud *localcloud.Cloud, keys access.Keys) *acs.Client {
+func client(t *testing.T, cloud *localcloud.Cloud, keys credentials.Keys) *acs.Client {
 	t.Helper()
 	c, err := acs.New(acs.Config{Region: "cn-hangzhou", AccountID: "1234567890123456", Endpoint: cloud.ControlURL,
-		Keys:    func(context.Context) (access.Keys, error) { return keys, nil },
+		Keys:    func(context.Context) (credentials.Keys, error) { return keys, nil },
 		Backoff: []time.Duration{time.Microsecond, time.Microsecond}})
 	if err != nil {
 		t.Fatal(err)
@@ -56,14 +56,14 @@ func TestConcurrencyIsReadAndSet(t *testing.T) {
 
 func TestTheUsualFaultsAreSaidInASentence(t *testing.T) {
 	cloud, good := start(t)
-	keys := access.Keys(cloud.Keys())
+	keys := credentials.Keys(cloud.Keys())
 	unknown, wrong, stale := keys, keys, keys
 	unknown.ID, wrong.Secret, stale.Token = "LTAI-nobody", "not it", "not it"
 	for want, c := range map[string]*acs.Client{
 		"the access key is not known":      client(t, cloud, unknown),
 		"the signature is wrong":           client(t, cloud, wrong),
 		"the security token is wrong":      client(t, cloud, stale),
-		"set ALIBABA_CLOUD_ACCESS_KEY_ID ": client(t, cloud, access.Keys{}),
+		"set ALIBABA_CLOUD_ACCESS_KEY_ID ": client(t, cloud, credentials.Keys{}),
 	} {
 		_, err := c.Identity(t.Context())
 		if err == nil || !strings.Contains(acs.Sentence(err), want) || strings.Contains(err.Error(), keys.Secret) {

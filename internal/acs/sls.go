@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -55,10 +55,10 @@ func (c *Client) log(ctx context.Context, action, project, path string, out any)
 	return c.reads.Do(ctx, action, c.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
-			err = access.ErrNone
+			err = credentials.ErrNone
 		}
 		if err != nil {
-			return "", &desktop.CallError{Call: action, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", &desktop.CallError{Call: action, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
 		}
 		host := project + "." + c.region + ".log.aliyuncs.com"
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ToLower(c.protocol)+"://"+cmp.Or(c.host, host)+path, nil)
@@ -81,7 +81,7 @@ func (c *Client) log(ctx context.Context, action, project, path string, out any)
 }
 
 // signLog signs a request without a body.
-func signLog(r *http.Request, keys access.Keys, now time.Time) {
+func signLog(r *http.Request, keys credentials.Keys, now time.Time) {
 	r.Header.Set("Date", now.UTC().Format(http.TimeFormat))
 	r.Header.Set("x-log-apiversion", "0.6.0")
 	r.Header.Set("x-log-bodyrawsize", "0")

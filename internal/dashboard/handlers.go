@@ -102,7 +102,7 @@ func (d *Dashboard) read(r *http.Request, name string) (*report.Builder, page.So
 	if err := b.Read(lines); err != nil {
 		return nil, page.Source{}, faultyError{http.StatusBadGateway, fmt.Sprintf("The journal of %s cannot be read: %s", name, err)}
 	}
-	if b.State().Work == nil {
+	if b.State().Operation == nil {
 		return nil, page.Source{}, faultyError{http.StatusNotFound, fmt.Sprintf("The journal knows no %s %s. It may have expired.", kind, id)}
 	}
 	sum := sha256.Sum256(lines)
@@ -283,7 +283,7 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, err)
 		return
 	}
-	c := events.Control{RolloutID: b.State().Work.ID, Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
+	c := events.Control{RolloutID: b.State().Operation.ID, Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
 	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
 	if err := check(b.State(), c); err != nil {
 		again(http.StatusConflict, err.Error())
@@ -303,7 +303,7 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 
 // check holds a control against the rules that the function has.
 func check(s *rollout.State, c events.Control) error {
-	if s.Work.Request() {
+	if s.Operation.Request() {
 		return errors.New("only rollouts take controls; this is a request")
 	}
 	data, err := json.Marshal(c)

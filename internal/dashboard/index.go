@@ -128,7 +128,7 @@ func (x *index) list(ctx context.Context) error {
 	if changed {
 		x.heed([]string{boardName})
 	}
-	return x.readAll(ctx, fresh, func(ctx context.Context, key string) error { return x.readWork(ctx, key, true) })
+	return x.readAll(ctx, fresh, func(ctx context.Context, key string) error { return x.readOperation(ctx, key, true) })
 }
 
 // unread returns the keys of works that were not read yet, the most wanted first,
@@ -183,7 +183,7 @@ func (x *index) follow(ctx context.Context) error {
 	}
 	x.mu.Unlock()
 	slices.Sort(keys)
-	return x.readAll(ctx, keys, func(ctx context.Context, key string) error { return x.readWork(ctx, key, false) })
+	return x.readAll(ctx, keys, func(ctx context.Context, key string) error { return x.readOperation(ctx, key, false) })
 }
 
 // readAll reads several journals at once, and returns the first error that is
@@ -244,9 +244,9 @@ func (x *index) readFleet(ctx context.Context, key string) error {
 	name := "" // the key may hold a hash of it
 	var ids []string
 	for _, r := range records {
-		if r.Kind == rollout.KindOpened && r.Work != nil {
-			name = r.Work.Fleet
-			ids = append(ids, r.Work.ID)
+		if r.Kind == rollout.KindOpened && r.Operation != nil {
+			name = r.Operation.Fleet
+			ids = append(ids, r.Operation.ID)
 		}
 	}
 	x.mu.Lock()
@@ -261,8 +261,8 @@ func (x *index) readFleet(ctx context.Context, key string) error {
 	return nil
 }
 
-// readWork reads on in one journal, and takes note of how it stands.
-func (x *index) readWork(ctx context.Context, key string, first bool) error {
+// readOperation reads on in one journal, and takes note of how it stands.
+func (x *index) readOperation(ctx context.Context, key string, first bool) error {
 	x.mu.Lock()
 	old := entry{}
 	if e := x.works[key]; e != nil {

@@ -5,16 +5,16 @@ import (
 	"fmt"
 )
 
-// A Fate says what a failed call to the cloud did there, which is all that
+// A Delivery says what a failed call to the cloud did there, which is all that
 // decides what may be done next. The zero value is Unknown: what nobody
 // classified may have been carried out.
-type Fate int
+type Delivery int
 
 const (
 	// Unknown: the call may have been carried out (read timeout, EOF, reset,
 	// 5xx, an unreadable or empty 200). A call that changes something must not
 	// be sent again before the facts were read.
-	Unknown Fate = iota
+	Unknown Delivery = iota
 	// NotSent: the call certainly was not carried out (dial error, throttled,
 	// cancelled before it was written). It may be sent again.
 	NotSent
@@ -29,7 +29,7 @@ const (
 	Forbidden
 )
 
-func (f Fate) String() string {
+func (f Delivery) String() string {
 	switch f {
 	case NotSent:
 		return "not sent"
@@ -44,17 +44,17 @@ func (f Fate) String() string {
 // A CallError is how an adapter reports a call to the cloud that failed. Its
 // text holds neither credentials nor signed URLs.
 type CallError struct {
-	Call string // the API's name, such as RebuildDesktops
-	Fate Fate
-	// Throttled: the service asked to slow down. Fate is NotSent where it is
+	Call     string // the API's name, such as RebuildDesktops
+	Delivery Delivery
+	// Throttled: the service asked to slow down. Delivery is NotSent where it is
 	// documented that nothing was carried out then, else Unknown.
 	Throttled bool
-	// Credentials: Fate is Forbidden because the credentials, or the clock they
+	// Credentials: Delivery is Forbidden because the credentials, or the clock they
 	// were used by, are not accepted. No call can work before there are new ones,
 	// which the next invocation brings.
 	Credentials bool
 	// Unlisted: the service refused the call by a code that no page lists, so
-	// that Fate is Unknown. A call that may be repeated without harm may be taken
+	// that Delivery is Unknown. A call that may be repeated without harm may be taken
 	// apart, to find out for whom.
 	Unlisted  bool
 	Code      string // the service's own code, or "" when it did not speak
@@ -64,9 +64,9 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string {
-	s := e.Call + ": " + e.Fate.String()
+	s := e.Call + ": " + e.Delivery.String()
 	switch {
-	case e.Throttled && e.Fate == Unknown:
+	case e.Throttled && e.Delivery == Unknown:
 		s += ", throttled"
 	case e.Throttled:
 		s = e.Call + ": throttled"
@@ -87,11 +87,11 @@ func (e *CallError) Error() string {
 
 func (e *CallError) Unwrap() error { return e.Err }
 
-// FateOf returns what err says of the call that failed: Unknown for an error
+// DeliveryOf returns what err says of the call that failed: Unknown for an error
 // that no adapter classified.
-func FateOf(err error) Fate {
+func DeliveryOf(err error) Delivery {
 	if e, ok := errors.AsType[*CallError](err); ok {
-		return e.Fate
+		return e.Delivery
 	}
 	return Unknown
 }

@@ -206,9 +206,9 @@ type Result struct {
 	DesktopID string
 	Code      string // ECD's own code, unchanged; see Accepted
 	Message   string
-	// Fate and Throttled say what Code means for this desktop, as in a CallError,
+	// Delivery and Throttled say what Code means for this desktop, as in a CallError,
 	// unless it was accepted.
-	Fate      Fate
+	Delivery  Delivery
 	Throttled bool
 }
 

@@ -142,7 +142,7 @@ func (f Finding) withRight(c Check) Finding {
 
 // trouble reports an error of a call: a right that is missing, or anything else.
 func trouble(say func(Level, string, string), what string, err error) {
-	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Fate == desktop.Forbidden {
+	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Delivery == desktop.Forbidden {
 		say(Unknown, deniedMark+rightOf(e.Call)+deniedMark+"could not look at "+what+": "+acs.Sentence(err), "")
 		return
 	}

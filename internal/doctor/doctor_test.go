@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/regild/regild/docs/ram"
-	"github.com/regild/regild/internal/access"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/mns"
@@ -42,7 +42,7 @@ func TestAClockThatIsOffIsFound(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
 	client, err := acs.New(acs.Config{Region: "cn-hangzhou", Endpoint: cloud.ControlURL,
-		Keys: func(context.Context) (access.Keys, error) { return access.Keys(cloud.Keys()), nil }})
+		Keys: func(context.Context) (credentials.Keys, error) { return credentials.Keys(cloud.Keys()), nil }})
 	if err != nil {
 		t.Fatal(err)
 	}

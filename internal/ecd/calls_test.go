@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -148,7 +148,7 @@ func TestResultsAreHeldAgainstTheBatch(t *testing.T) {
 	got, err := client(t, s).Rebuild(t.Context(), batch("ecd-1", "ecd-2", "ecd-3", "ecd-4", "ecd-5"))
 	want := desktop.Answer{RequestID: "REQ-1", Results: []desktop.Result{
 		{DesktopID: "ecd-3", Code: "Success", Message: "ok"},
-		{DesktopID: "ecd-5", Code: "IncorrectDesktopStatus", Message: "The current status of the desktop", Fate: desktop.Refused},
+		{DesktopID: "ecd-5", Code: "IncorrectDesktopStatus", Message: "The current status of the desktop", Delivery: desktop.Refused},
 	}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %v, want %+v", got, err, want)
@@ -164,7 +164,7 @@ func TestAnImpossibleBatchIsRefusedUnsent(t *testing.T) {
 		"id twice":  batch("ecd-1", "ecd-1"),
 		"no region": {IDs: []string{"ecd-1"}},
 	} {
-		if _, err := client(t, s).Rebuild(t.Context(), b); desktop.FateOf(err) != desktop.Refused || s.calls() != 0 {
+		if _, err := client(t, s).Rebuild(t.Context(), b); desktop.DeliveryOf(err) != desktop.Refused || s.calls() != 0 {
 			t.Errorf("%s: got %v after %d calls, want it refused unsent", name, err, s.calls())
 		}
 	}
@@ -303,7 +303,7 @@ func TestOnePageThatCannotBeReadFailsTheListing(t *testing.T) {
 		paged(9)(w, r, n)
 	})
 	got, err := client(t, s).Select(t.Context(), region, desktop.Selector{})
-	if desktop.FateOf(err) != desktop.Refused || len(got) != 0 {
+	if desktop.DeliveryOf(err) != desktop.Refused || len(got) != 0 {
 		t.Errorf("got %d desktops and %v, want none and the refusal", len(got), err)
 	}
 }
@@ -392,10 +392,10 @@ func TestACommandThatMayHaveStartedIsNotStartedAgain(t *testing.T) {
 		say(200, acknowledgement)(w, r, n)
 	})
 	got, err := client(t, s).Run(t.Context(), region, numbered(120), "exit 0", "RunBatScript", time.Minute)
-	if desktop.FateOf(err) != desktop.Unknown || err == nil || !slices.Equal(got, []string{"t-1"}) || s.calls() != 2 {
+	if desktop.DeliveryOf(err) != desktop.Unknown || err == nil || !slices.Equal(got, []string{"t-1"}) || s.calls() != 2 {
 		t.Errorf("got %v %v after %d calls, want [t-1] and an unknown fate after 2", got, err, s.calls())
 	}
-	if _, err := client(t, s).Run(t.Context(), region, []string{"ecd-1"}, strings.Repeat("x", 13_000), "RunBatScript", 0); desktop.FateOf(err) != desktop.Refused {
+	if _, err := client(t, s).Run(t.Context(), region, []string{"ecd-1"}, strings.Repeat("x", 13_000), "RunBatScript", 0); desktop.DeliveryOf(err) != desktop.Refused {
 		t.Errorf("a command that is too long: got %v, want it refused", err)
 	}
 }
@@ -422,9 +422,9 @@ func TestInvocationsTellWhatIsOverAndWhatWasSaid(t *testing.T) {
 
 func TestCredentialsAreThoseOfTheMoment(t *testing.T) {
 	s := serve(t, say(200, acknowledgement))
-	now := access.Keys{ID: "LTAIone", Secret: "one", Token: "token-one"}
-	c := client(t, s, func(c *Config) { c.Keys = func(context.Context) (access.Keys, error) { return now, nil } })
-	for _, next := range []access.Keys{now, {ID: "LTAItwo", Secret: "two", Token: "token-two"}, {ID: "LTAIthree", Secret: "three"}} {
+	now := credentials.Keys{ID: "LTAIone", Secret: "one", Token: "token-one"}
+	c := client(t, s, func(c *Config) { c.Keys = func(context.Context) (credentials.Keys, error) { return now, nil } })
+	for _, next := range []credentials.Keys{now, {ID: "LTAItwo", Secret: "two", Token: "token-two"}, {ID: "LTAIthree", Secret: "three"}} {
 		now = next
 		if err := c.Start(t.Context(), region, []string{"ecd-1"}); err != nil {
 			t.Fatal(err)

@@ -28,7 +28,7 @@ import (
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
 	"github.com/alibabacloud-go/tea/dara"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -63,7 +63,7 @@ type Config struct {
 	// does not go with them is a fault.
 	Regions []string
 	// Keys returns the credentials for one attempt.
-	Keys func(context.Context) (access.Keys, error)
+	Keys func(context.Context) (credentials.Keys, error)
 	// CallTimeout bounds one attempt at any call but RebuildDesktops; 0 means
 	// 10 seconds. RebuildTimeout does for RebuildDesktops; 0 means 15 seconds.
 	CallTimeout, RebuildTimeout time.Duration
@@ -82,7 +82,7 @@ type Config struct {
 // A Client calls ECD. It may be used from several goroutines.
 type Client struct {
 	at       places
-	keys     func(context.Context) (access.Keys, error)
+	keys     func(context.Context) (credentials.Keys, error)
 	wire     *pace.Wire
 	rebuilds pace.Caller // RebuildDesktops
 	changes  pace.Caller // other calls that change something
@@ -135,7 +135,7 @@ func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region str
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
 	if !regionForm.MatchString(region) {
-		return body, "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
+		return body, "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
 	}
 	err = by.Do(ctx, api, region, func(ctx context.Context) (string, error) {
 		keys, err := c.credentials(ctx, api)
@@ -155,19 +155,19 @@ func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region str
 }
 
 // credentials asks the source for those of one attempt.
-func (c *Client) credentials(ctx context.Context, api string) (access.Keys, error) {
+func (c *Client) credentials(ctx context.Context, api string) (credentials.Keys, error) {
 	keys, err := c.keys(ctx)
 	if err == nil && !keys.Complete() {
-		err = access.ErrNone
+		err = credentials.ErrNone
 	}
 	if err != nil {
-		return keys, &desktop.CallError{Call: api, Fate: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
+		return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
 	}
 	return keys, nil
 }
 
 // once sends one request, signed with keys, and reads the answer.
-func once[T any](ctx context.Context, c *Client, api, region string, keys access.Keys,
+func once[T any](ctx context.Context, c *Client, api, region string, keys credentials.Keys,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
 	answer, err := c.exchange(ctx, region, keys, send)
@@ -188,7 +188,7 @@ func once[T any](ctx context.Context, c *Client, api, region string, keys access
 
 // exchange has the SDK build and sign one request, sends it once, and returns
 // the answer, whatever its status.
-func (c *Client) exchange(ctx context.Context, region string, keys access.Keys,
+func (c *Client) exchange(ctx context.Context, region string, keys credentials.Keys,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (pace.Answer, error) {
 	seam := &seam{wire: c.wire}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/localcloud/clock"
 	cloud "github.com/regild/regild/internal/localcloud/ecd"
@@ -106,7 +106,7 @@ func TestARebuildOnTheLocalCloudIsOneWipeEach(t *testing.T) {
 
 func TestWhateverTheFaultNoRebuildIsSentTwice(t *testing.T) {
 	for kind, want := range map[fault.Kind]struct {
-		fate  desktop.Fate
+		fate  desktop.Delivery
 		wipes int
 	}{
 		fault.ErrorAfter:  {desktop.Unknown, 1},
@@ -122,7 +122,7 @@ func TestWhateverTheFaultNoRebuildIsSentTwice(t *testing.T) {
 			w.faults.Add(fault.Rule{Operation: "RebuildDesktops", Kind: kind})
 			id := w.cloud.Desktops()[0].ID
 			_, err := w.Rebuild(t.Context(), batch(id))
-			if err == nil || desktop.FateOf(err) != want.fate {
+			if err == nil || desktop.DeliveryOf(err) != want.fate {
 				t.Errorf("got %v, want fate %v", err, want.fate)
 			}
 			if got := w.faults.Count("ecd", "RebuildDesktops"); got != 1 {
@@ -148,7 +148,7 @@ func TestADesktopMissingFromTheResultsIsMissingFromTheAnswer(t *testing.T) {
 func TestOneUnknownDesktopRefusesTheBatch(t *testing.T) {
 	w := newWorld(t, fleet(2))
 	_, err := w.Rebuild(t.Context(), batch(w.cloud.Desktops()[0].ID, "ecd-nobody"))
-	if desktop.FateOf(err) != desktop.Refused || len(w.cloud.Wipes()) != 0 {
+	if desktop.DeliveryOf(err) != desktop.Refused || len(w.cloud.Wipes()) != 0 {
 		t.Errorf("got %v and %d wipes, want a refusal and none", err, len(w.cloud.Wipes()))
 	}
 }
@@ -254,7 +254,7 @@ func TestDesktopsCanBeHeldStoppedStartedAndCommanded(t *testing.T) {
 	if d, _ := w.cloud.Desktop(id); d.Status != desktop.Stopped {
 		t.Errorf("after Stop: got %s", d.Status)
 	}
-	if err := w.Stop(t.Context(), region, []string{id}); desktop.FateOf(err) != desktop.Refused || err == nil {
+	if err := w.Stop(t.Context(), region, []string{id}); desktop.DeliveryOf(err) != desktop.Refused || err == nil {
 		t.Errorf("stopping it again: got %v, want a refusal", err)
 	}
 	if err := w.Start(t.Context(), region, []string{id}); err != nil {
@@ -282,11 +282,11 @@ func TestAWrongSecretIsForbidden(t *testing.T) {
 	w := newWorld(t, fleet(1), func(c *Config) {
 		wrong := keys
 		wrong.Secret = "other"
-		c.Keys = func(context.Context) (access.Keys, error) { return wrong, nil }
+		c.Keys = func(context.Context) (credentials.Keys, error) { return wrong, nil }
 	})
 	_, err := w.Desktops(t.Context(), region, []string{"ecd-0001"})
 	e, ok := errors.AsType[*desktop.CallError](err)
-	if !ok || e.Fate != desktop.Forbidden || e.Code != "SignatureDoesNotMatch" {
+	if !ok || e.Delivery != desktop.Forbidden || e.Code != "SignatureDoesNotMatch" {
 		t.Errorf("got %v, want a forbidden signature", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
 	"github.com/alibabacloud-go/tea/dara"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -88,7 +88,7 @@ func (c *Client) Run(ctx context.Context, region string, ids []string, command, 
 	const api = "RunCommand"
 	content := base64.StdEncoding.EncodeToString([]byte(command))
 	if len(content) > maxCommand {
-		return nil, &desktop.CallError{Call: api, Fate: desktop.Refused, Message: fmt.Sprintf("the command has %d bytes in Base64, and %d are allowed", len(content), maxCommand)}
+		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("the command has %d bytes in Base64, and %d are allowed", len(content), maxCommand)}
 	}
 	seconds := max(1, int64((timeout+time.Second-1)/time.Second))
 	var started []string
@@ -181,7 +181,7 @@ func output(encoded, reason text) string {
 		s = string(raw)
 	}
 	if s == "" && reason != "" {
-		return pace.Message(string(reason), access.Keys{})
+		return pace.Message(string(reason), credentials.Keys{})
 	}
 	if len(s) > maxOutput {
 		s = s[:maxOutput]

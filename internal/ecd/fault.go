@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -15,7 +15,7 @@ import (
 // judge says whether ECD did what was asked, and returns its request id. Table
 // says what its code is taken for. An answer that is not ECD's own (an HTML page,
 // an empty body, a 200 without a request id) says nothing, whatever its status.
-func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
+func judge(api string, keys credentials.Keys, a pace.Answer) (string, error) {
 	said, err := decode[envelope](a.Body)
 	requestID := pace.Message(cmp.Or(string(said.RequestID), a.Header.Get("X-Acs-Request-Id")), keys)
 	if err != nil {
@@ -44,23 +44,23 @@ func judge(api string, keys access.Keys, a pace.Answer) (string, error) {
 // is no success.
 func Fault(api string, status int, code string) *desktop.CallError {
 	e := &desktop.CallError{Call: api, Code: code, Unlisted: unlisted(api, status, code)}
-	e.Fate, e.Throttled, e.Credentials = verdict(OfCall, api, status, code).fate()
+	e.Delivery, e.Throttled, e.Credentials = verdict(OfCall, api, status, code).fate()
 	return e
 }
 
 // unreadable is the failure of an answer that cannot be understood.
 func unreadable(api, requestID string, status int, err error) error {
 	return &desktop.CallError{
-		Call: api, Fate: desktop.Unknown, Throttled: status == http.StatusTooManyRequests, RequestID: requestID, Err: err,
+		Call: api, Delivery: desktop.Unknown, Throttled: status == http.StatusTooManyRequests, RequestID: requestID, Err: err,
 		Message: fmt.Sprintf("unreadable answer with status %d: %v", status, err),
 	}
 }
 
 // sendFault is the failure of a request that brought no answer.
-func sendFault(api string, keys access.Keys, err error) error {
-	e := &desktop.CallError{Call: api, Fate: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
+func sendFault(api string, keys credentials.Keys, err error) error {
+	e := &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
 	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Fate = sent.Fate
+		e.Delivery = sent.Delivery
 	}
 	return e
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -24,7 +24,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		body      string
-		fate      desktop.Fate
+		fate      desktop.Delivery
 		throttled bool
 		code      string
 		rebuilds  int // attempts at a rebuild
@@ -87,7 +87,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 			if !ok {
 				t.Fatalf("error: got %v, want a CallError", err)
 			}
-			if e.Call != "RebuildDesktops" || e.Fate != c.fate || e.Throttled != c.throttled || e.Code != c.code {
+			if e.Call != "RebuildDesktops" || e.Delivery != c.fate || e.Throttled != c.throttled || e.Code != c.code {
 				t.Errorf("got %+v, want fate %v, throttled %v, code %q", e, c.fate, c.throttled, c.code)
 			}
 			if c.code != "" && e.RequestID != "REQ-1" {
@@ -99,7 +99,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 
 			s = serve(t, say(c.status, c.body))
 			_, err = client(t, s).Desktops(t.Context(), region, []string{"ecd-1"})
-			if got := desktop.FateOf(err); err == nil || got != c.fate {
+			if got := desktop.DeliveryOf(err); err == nil || got != c.fate {
 				t.Errorf("fate of a read: got %v (%v), want %v", got, err, c.fate)
 			}
 			if s.calls() != c.reads {
@@ -126,7 +126,7 @@ func TestABrokenConnectionLeavesARebuildUnknownAndIsNotSentAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, answer)
 			_, err := client(t, s, func(c *Config) { c.RebuildTimeout = 200 * time.Millisecond }).Rebuild(t.Context(), batch("ecd-1"))
-			if got := desktop.FateOf(err); err == nil || got != desktop.Unknown {
+			if got := desktop.DeliveryOf(err); err == nil || got != desktop.Unknown {
 				t.Errorf("fate: got %v (%v), want unknown", got, err)
 			}
 			if s.calls() != 1 {
@@ -152,7 +152,7 @@ func TestARebuildThatDidNotArriveIsSentAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.Rebuild(t.Context(), batch("ecd-1"))
-	if got := desktop.FateOf(err); got != desktop.NotSent {
+	if got := desktop.DeliveryOf(err); got != desktop.NotSent {
 		t.Errorf("fate: got %v (%v), want not sent", got, err)
 	}
 	if len(told) != 6 {
@@ -165,7 +165,7 @@ func TestACancelledRebuildWasNotSent(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := client(t, s).Rebuild(ctx, batch("ecd-1"))
-	if desktop.FateOf(err) != desktop.NotSent || !errors.Is(err, context.Canceled) || s.calls() != 0 {
+	if desktop.DeliveryOf(err) != desktop.NotSent || !errors.Is(err, context.Canceled) || s.calls() != 0 {
 		t.Errorf("got %v after %d calls, want not sent because cancelled", err, s.calls())
 	}
 }
@@ -198,13 +198,13 @@ func TestNoErrorCarriesCredentials(t *testing.T) {
 
 func TestNothingIsSentWithoutCredentials(t *testing.T) {
 	s := serve(t, say(200, `{}`))
-	for name, source := range map[string]func(context.Context) (access.Keys, error){
-		"none":       func(context.Context) (access.Keys, error) { return access.Keys{}, access.ErrNone },
-		"incomplete": func(context.Context) (access.Keys, error) { return access.Keys{ID: "LTAI"}, nil },
+	for name, source := range map[string]func(context.Context) (credentials.Keys, error){
+		"none":       func(context.Context) (credentials.Keys, error) { return credentials.Keys{}, credentials.ErrNone },
+		"incomplete": func(context.Context) (credentials.Keys, error) { return credentials.Keys{ID: "LTAI"}, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := client(t, s, func(c *Config) { c.Keys = source }).Rebuild(t.Context(), batch("ecd-1"))
-			if desktop.FateOf(err) != desktop.Forbidden || !errors.Is(err, access.ErrNone) || s.calls() != 0 {
+			if desktop.DeliveryOf(err) != desktop.Forbidden || !errors.Is(err, credentials.ErrNone) || s.calls() != 0 {
 				t.Errorf("got %v after %d calls, want forbidden after none", err, s.calls())
 			}
 		})
@@ -219,7 +219,7 @@ func TestARegionThatIsNoNameIsRefusedUnsent(t *testing.T) {
 		}
 		b := batch("ecd-1")
 		b.RegionID = bad
-		if _, err := c.Rebuild(t.Context(), b); desktop.FateOf(err) != desktop.Refused {
+		if _, err := c.Rebuild(t.Context(), b); desktop.DeliveryOf(err) != desktop.Refused {
 			t.Errorf("region %q: got %v, want it refused", bad, err)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/pace"
 )
 
@@ -74,7 +74,7 @@ func FuzzAnswers(f *testing.F) {
 func FuzzMessage(f *testing.F) {
 	f.Add("seen LTAItest\n\x00\xff")
 	f.Fuzz(func(t *testing.T, s string) {
-		got := pace.Message(s, access.Keys{})
+		got := pace.Message(s, credentials.Keys{})
 		if !utf8.ValidString(got) || len(got) > 600 {
 			t.Errorf("got %q", got)
 		}

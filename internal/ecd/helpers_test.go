@@ -11,15 +11,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
 const region = "cn-hangzhou"
 
-var keys = access.Keys{ID: "LTAItest", Secret: "s3cr3t", Token: "CAIStoken"}
+var keys = credentials.Keys{ID: "LTAItest", Secret: "s3cr3t", Token: "CAIStoken"}
 
-func constantKeys(context.Context) (access.Keys, error) { return keys, nil }
+func constantKeys(context.Context) (credentials.Keys, error) { return keys, nil }
 
 // A script is an ECD that answers as it is told and remembers what it was asked.
 type script struct {

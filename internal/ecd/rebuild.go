@@ -9,7 +9,7 @@ import (
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
 	"github.com/alibabacloud-go/tea/dara"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -33,7 +33,7 @@ type rebuilt struct {
 func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, error) {
 	const api = "RebuildDesktops"
 	if err := checkBatch(b); err != nil {
-		return desktop.Answer{}, &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+		return desktop.Answer{}, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	req := &sdk.RebuildDesktopsRequest{
 		RegionId: &b.RegionID, DesktopId: pointers(b.IDs),
@@ -71,8 +71,8 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 	torn := map[string]bool{}
 	for _, r := range body.RebuildResults {
 		id := string(r.DesktopID)
-		result := ResultOf(api, id, pace.Message(strings.TrimSpace(string(r.Code)), access.Keys{}))
-		result.Message = pace.Message(string(r.Message), access.Keys{})
+		result := ResultOf(api, id, pace.Message(strings.TrimSpace(string(r.Code)), credentials.Keys{}))
+		result.Message = pace.Message(string(r.Message), credentials.Keys{})
 		if result.Code == "" {
 			continue
 		}
@@ -92,7 +92,7 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 // ResultOf is what a code in the results of a 200 is taken for, by Table.
 func ResultOf(api, id, code string) desktop.Result {
 	r := desktop.Result{DesktopID: id, Code: code}
-	r.Fate, r.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, code).fate()
+	r.Delivery, r.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, code).fate()
 	return r
 }
 

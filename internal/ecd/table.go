@@ -81,7 +81,7 @@ func (v Verdict) String() string {
 }
 
 // fate says v in the words of the adapters' errors.
-func (v Verdict) fate() (f desktop.Fate, throttled, credentials bool) {
+func (v Verdict) fate() (f desktop.Delivery, throttled, credentials bool) {
 	switch v {
 	case Refused, NotYet:
 		return desktop.Refused, false, false

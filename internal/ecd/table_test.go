@@ -13,7 +13,7 @@ import (
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -247,16 +247,16 @@ func TestEveryRowHasASourceAndDecidesSomething(t *testing.T) {
 
 func TestADesktopsCodeInA200GoesByTheSameTable(t *testing.T) {
 	for code, want := range map[string]desktop.Result{
-		"InternalError":              {Fate: desktop.Unknown},
-		"ServiceUnavailable":         {Fate: desktop.Unknown},
-		"BackendTimeout":             {Fate: desktop.Unknown},
-		"UnknownError":               {Fate: desktop.Unknown},
-		"DesktopInArrears":           {Fate: desktop.Unknown},
-		"Throttling.User":            {Fate: desktop.NotSent, Throttled: true},
-		"Forbidden.RAM":              {Fate: desktop.Forbidden},
-		"InvalidDesktopId.NotFound":  {Fate: desktop.Refused},
-		"IncorrectDesktopStatus":     {Fate: desktop.Refused},
-		"InvalidImageId.GpuMismatch": {Fate: desktop.Refused},
+		"InternalError":              {Delivery: desktop.Unknown},
+		"ServiceUnavailable":         {Delivery: desktop.Unknown},
+		"BackendTimeout":             {Delivery: desktop.Unknown},
+		"UnknownError":               {Delivery: desktop.Unknown},
+		"DesktopInArrears":           {Delivery: desktop.Unknown},
+		"Throttling.User":            {Delivery: desktop.NotSent, Throttled: true},
+		"Forbidden.RAM":              {Delivery: desktop.Forbidden},
+		"InvalidDesktopId.NotFound":  {Delivery: desktop.Refused},
+		"IncorrectDesktopStatus":     {Delivery: desktop.Refused},
+		"InvalidImageId.GpuMismatch": {Delivery: desktop.Refused},
 	} {
 		body := fmt.Sprintf(`{"RequestId":"REQ-1","RebuildResults":[{"Code":%q,"Message":"m","DesktopId":"ecd-1"}]}`, code)
 		answer, err := client(t, serve(t, say(200, body))).Rebuild(t.Context(), batch("ecd-1"))
@@ -264,7 +264,7 @@ func TestADesktopsCodeInA200GoesByTheSameTable(t *testing.T) {
 			t.Fatalf("%s: got %v, %v, want one result", code, answer, err)
 		}
 		got := answer.Results[0]
-		if got.Fate != want.Fate || got.Throttled != want.Throttled || got.Code != code {
+		if got.Delivery != want.Delivery || got.Throttled != want.Throttled || got.Code != code {
 			t.Errorf("%s: got %+v, want %+v", code, got, want)
 		}
 	}
@@ -274,7 +274,7 @@ func TestIncorrectDesktopStatusOfAWholeCallIsARefusalThatSaysWhy(t *testing.T) {
 	s := serve(t, say(400, errorBody("IncorrectDesktopStatus")))
 	_, err := client(t, s).Rebuild(t.Context(), batch("ecd-1"))
 	e, ok := errors.AsType[*desktop.CallError](err)
-	if !ok || e.Fate != desktop.Refused || e.Code != "IncorrectDesktopStatus" || s.calls() != 1 {
+	if !ok || e.Delivery != desktop.Refused || e.Code != "IncorrectDesktopStatus" || s.calls() != 1 {
 		t.Errorf("got %+v after %d calls, want refused with the code after one", e, s.calls())
 	}
 }
@@ -318,9 +318,9 @@ func TestCredentialsThatAreNotAcceptedAreAskedForAnew(t *testing.T) {
 				say(200, `{"RequestId":"REQ-2","RebuildResults":[{"Code":"success","DesktopId":"ecd-1"}]}`)(w, r, n)
 			})
 			asked := 0
-			source := func(context.Context) (access.Keys, error) {
+			source := func(context.Context) (credentials.Keys, error) {
 				asked++
-				return access.Keys{ID: fmt.Sprintf("LTAI%d", asked), Secret: "s"}, nil
+				return credentials.Keys{ID: fmt.Sprintf("LTAI%d", asked), Secret: "s"}, nil
 			}
 			answer, err := client(t, s, func(c *Config) { c.Keys = source }).Rebuild(t.Context(), batch("ecd-1"))
 			if err != nil || len(answer.Results) != 1 || s.calls() != 2 || asked != 2 {
@@ -329,7 +329,7 @@ func TestCredentialsThatAreNotAcceptedAreAskedForAnew(t *testing.T) {
 
 			s = serve(t, say(c.status, errorBody(c.code)))
 			_, err = client(t, s).Rebuild(t.Context(), batch("ecd-1"))
-			if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Fate != desktop.Forbidden || !e.Credentials || s.calls() != 1 {
+			if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Delivery != desktop.Forbidden || !e.Credentials || s.calls() != 1 {
 				t.Errorf("with the same credentials: got %+v after %d calls, want it said after 1", e, s.calls())
 			}
 		})

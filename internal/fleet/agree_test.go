@@ -324,8 +324,8 @@ func TestEveryFieldCanBeWritten(t *testing.T) {
 	var walk func(v reflect.Value, path string)
 	walk = func(v reflect.Value, path string) {
 		switch {
-		case v.Type() == reflect.TypeFor[fleet.Share]():
-			if v.Interface().(fleet.Share).IsZero() {
+		case v.Type() == reflect.TypeFor[fleet.Amount]():
+			if v.Interface().(fleet.Amount).IsZero() {
 				t.Errorf("%s is zero", path)
 			}
 		case v.IsZero():

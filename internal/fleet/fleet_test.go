@@ -99,20 +99,20 @@ func TestTagsAreNeededWhereAnythingUsesThem(t *testing.T) {
 
 func TestSharesRoundUpToChooseAndDownToLimit(t *testing.T) {
 	for _, c := range []struct {
-		share     fleet.Share
+		share     fleet.Amount
 		n, of, fl int
 		text      string
 	}{
-		{fleet.Share{}, 10, 0, 0, "0"},
-		{fleet.Share{Count: 5}, 10, 5, 5, "5"},
-		{fleet.Share{Count: 5}, 3, 3, 3, "5"},
-		{fleet.Share{Count: 5}, 0, 0, 0, "5"},
-		{fleet.Share{Percent: 10}, 19, 2, 1, "10%"},
-		{fleet.Share{Percent: 10}, 30, 3, 3, "10%"},
-		{fleet.Share{Percent: 0.01}, 1, 1, 0, "0.01%"},
-		{fleet.Share{Percent: 33.3}, 1000, 333, 333, "33.3%"},
-		{fleet.Share{Percent: 100}, 7, 7, 7, "100%"},
-		{fleet.Share{Percent: 100}, -7, 0, 0, "100%"},
+		{fleet.Amount{}, 10, 0, 0, "0"},
+		{fleet.Amount{Count: 5}, 10, 5, 5, "5"},
+		{fleet.Amount{Count: 5}, 3, 3, 3, "5"},
+		{fleet.Amount{Count: 5}, 0, 0, 0, "5"},
+		{fleet.Amount{Percent: 10}, 19, 2, 1, "10%"},
+		{fleet.Amount{Percent: 10}, 30, 3, 3, "10%"},
+		{fleet.Amount{Percent: 0.01}, 1, 1, 0, "0.01%"},
+		{fleet.Amount{Percent: 33.3}, 1000, 333, 333, "33.3%"},
+		{fleet.Amount{Percent: 100}, 7, 7, 7, "100%"},
+		{fleet.Amount{Percent: 100}, -7, 0, 0, "100%"},
 	} {
 		if of, fl := c.share.Of(c.n), c.share.Floor(c.n); of != c.of || fl != c.fl || c.share.String() != c.text {
 			t.Errorf("%v of %d: got %d and %d, want %d and %d", c.share, c.n, of, fl, c.of, c.fl)
@@ -123,7 +123,7 @@ func TestSharesRoundUpToChooseAndDownToLimit(t *testing.T) {
 func TestSharesNeverLeaveTheFleet(t *testing.T) {
 	for n := range 300 {
 		for h := 1; h <= 10000; h += 7 {
-			s := fleet.Share{Percent: float64(h) / 100}
+			s := fleet.Amount{Percent: float64(h) / 100}
 			up, down := s.Of(n), s.Floor(n)
 			exact := n * h // in hundredths of a percent
 			if up*10000 < exact || (up-1)*10000 >= exact && n > 0 || down*10000 > exact || (down+1)*10000 <= exact {
@@ -178,7 +178,7 @@ func TestApprovalAndCanaryAnswerByWaveAndTag(t *testing.T) {
 
 func TestDefaultWavesThatTheCanaryReachedAreLeftOut(t *testing.T) {
 	fleets := parse(t, "testdata/valid/canary-share.yaml")
-	if got, want := fleets[0].Strategy.Waves, []fleet.Share{{Percent: 50}}; !slices.Equal(got, want) {
+	if got, want := fleets[0].Strategy.Waves, []fleet.Amount{{Percent: 50}}; !slices.Equal(got, want) {
 		t.Errorf("got waves %v after a canary of 20%%, want %v", got, want)
 	}
 	if got := fleets[1].Strategy.Waves; len(got) != 0 {

@@ -26,8 +26,8 @@ func (f Fleet) Warnings() []string {
 		out = append(out, "approval: none lets a rollout go from the canary to everybody without a person; leave it out, or write canary")
 	}
 	// A hundred desktops show a share; a count is judged by the doctor, who knows the fleet.
-	if len(s.Canary.Tags) == 0 && s.Canary.Share.Count == 0 && s.Canary.Size(1000, 0) > 100 {
-		out = append(out, "the canary is more than a tenth of the fleet ("+s.Canary.Share.String()+")")
+	if len(s.Canary.Tags) == 0 && s.Canary.Amount.Count == 0 && s.Canary.Size(1000, 0) > 100 {
+		out = append(out, "the canary is more than a tenth of the fleet ("+s.Canary.Amount.String()+")")
 	}
 	if len(s.Windows) == 0 {
 		out = append(out, "no windows: rebuilds may begin at any hour, in working hours too")

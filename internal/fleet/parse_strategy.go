@@ -70,13 +70,13 @@ func (r *reader) agree(s Strategy, at map[string]value) {
 
 // canary reads a share, or an object with a share or tags.
 func (r *reader) canary(v value) Canary {
-	c := Canary{Share: Share{Count: 1}}
+	c := Canary{Amount: Amount{Count: 1}}
 	if v.node.Kind != yaml.MappingNode {
-		c.Share, _ = r.share(v, false)
+		c.Amount, _ = r.share(v, false)
 		return c
 	}
 	at := r.object(v, fields{
-		"share":       func(v value) { c.Share, _ = r.share(v, false) },
+		"share":       func(v value) { c.Amount, _ = r.share(v, false) },
 		"tags":        func(v value) { c.Tags = r.tags(v) },
 		"maxFailures": func(v value) { c.MaxFailures, _ = r.share(v, true) },
 	})
@@ -90,8 +90,8 @@ func (r *reader) canary(v value) Canary {
 }
 
 // waves reads the cumulative shares, as they stand.
-func (r *reader) waves(v value) []Share {
-	var out []Share
+func (r *reader) waves(v value) []Amount {
+	var out []Amount
 	r.list(v, 0, MaxWaves, func(v value) {
 		share, _ := r.share(v, false)
 		out = append(out, share)
@@ -104,14 +104,14 @@ func (r *reader) waves(v value) []Share {
 // percentages with percentages, and nothing comes after 100%. It leaves out a
 // last wave of 100%, which is implied, and default waves that the canary has
 // already reached.
-func (r *reader) ordered(c Canary, waves []Share, at map[string]value) []Share {
+func (r *reader) ordered(c Canary, waves []Amount, at map[string]value) []Amount {
 	v, written := at["waves"]
-	var canary Share
+	var canary Amount
 	if len(c.Tags) == 0 {
-		canary = c.Share
+		canary = c.Amount
 	}
-	count, percent := Share{Count: canary.Count}, Share{Percent: canary.Percent}
-	var out []Share
+	count, percent := Amount{Count: canary.Count}, Amount{Percent: canary.Percent}
+	var out []Amount
 	for i, w := range waves {
 		low, than := w.Count > 0 && w.Count <= count.Count, count
 		if w.Percent > 0 || percent.Percent == 100 {

@@ -5,32 +5,32 @@ import (
 	"strconv"
 )
 
-// A Share is a number of desktops, or a percentage of however many there are.
+// An Amount is a number of desktops, or a percentage of however many there are.
 // In YAML it is written 5 or "10%". At most one of the fields is above 0; the
-// zero Share is nobody. It is comparable.
-type Share struct {
+// zero Amount is nobody. It is comparable.
+type Amount struct {
 	Count   int
 	Percent float64 // 0 to 100, with at most two decimals
 }
 
 // IsZero says whether the share is nobody, however many desktops there are.
-func (s Share) IsZero() bool { return s == Share{} }
+func (s Amount) IsZero() bool { return s == Amount{} }
 
 // Of returns the share of n desktops for choosing whom to take: percentages
 // round up, so that a set share of at least one desktop is at least one. The
 // result is never above n nor below 0.
-func (s Share) Of(n int) int { return s.of(n, hundredths-1) }
+func (s Amount) Of(n int) int { return s.of(n, hundredths-1) }
 
 // Floor returns the share of n desktops for a limit: percentages round down, so
 // that a limit is never exceeded by rounding. The result is never above n nor
 // below 0.
-func (s Share) Floor(n int) int { return s.of(n, 0) }
+func (s Amount) Floor(n int) int { return s.of(n, 0) }
 
 // hundredths of a percent make a whole. Shares are reckoned in them because
 // binary fractions would make 33.3% of 1000 sometimes 332.
 const hundredths = 100 * 100
 
-func (s Share) of(n, roundUp int) int {
+func (s Amount) of(n, roundUp int) int {
 	if n <= 0 {
 		return 0
 	}
@@ -42,7 +42,7 @@ func (s Share) of(n, roundUp int) int {
 }
 
 // String writes the share as fleets.yaml does.
-func (s Share) String() string {
+func (s Amount) String() string {
 	if s.Percent > 0 {
 		return strconv.FormatFloat(s.Percent, 'f', -1, 64) + "%"
 	}

@@ -15,16 +15,16 @@ type Strategy struct {
 	// Waves are cumulative shares of the fleet, canary included, each greater
 	// than the one before. The last wave, everybody, is implied and not in here
 	// even if the file wrote it. Default: 10%, 50%.
-	Waves []Share
+	Waves []Amount
 	// MaxUnavailable is how many desktops of the fleet may be under way at once;
 	// see AtOnce. Default 10%.
-	MaxUnavailable Share
+	MaxUnavailable Amount
 	// MaxFailures is how many desktops of the rollout may fail before it halts;
 	// see AllowedFailures. Default 5%.
-	MaxFailures Share
+	MaxFailures Amount
 	// MaxFailuresPerWave is how many desktops of one wave after the canary may
 	// fail before the rollout halts; see AllowedFailuresInWave. Default 10%.
-	MaxFailuresPerWave Share
+	MaxFailuresPerWave Amount
 	// Soak is how long to wait after a wave was checked before the next begins.
 	// Default 30m, at most 30d.
 	Soak time.Duration
@@ -72,11 +72,11 @@ type Strategy struct {
 // change it.
 func Default() Strategy {
 	return Strategy{
-		Canary:             Canary{Share: Share{Count: 1}},
-		Waves:              []Share{{Percent: 10}, {Percent: 50}},
-		MaxUnavailable:     Share{Percent: 10},
-		MaxFailures:        Share{Percent: 5},
-		MaxFailuresPerWave: Share{Percent: 10},
+		Canary:             Canary{Amount: Amount{Count: 1}},
+		Waves:              []Amount{{Percent: 10}, {Percent: 50}},
+		MaxUnavailable:     Amount{Percent: 10},
+		MaxFailures:        Amount{Percent: 5},
+		MaxFailuresPerWave: Amount{Percent: 10},
 		Soak:               30 * time.Minute,
 		Approval:           Approval{First: true},
 		Check:              Check{Stable: 5 * time.Minute, Kind: PowerShell, Timeout: time.Minute},
@@ -92,15 +92,15 @@ const day = 24 * time.Hour
 // A Canary says who gets a release first: a share of the fleet, or those that
 // carry certain tags. In YAML it is a share, or an object.
 type Canary struct {
-	// Share is how many. With Tags it is how many stand in when nobody in the
+	// Amount is how many. With Tags it is how many stand in when nobody in the
 	// fleet carries them: one.
-	Share Share
+	Amount Amount
 	// Tags are what a desktop of the canary carries, all of them; value ""
-	// matches any value of the key. Empty: the canary is chosen by Share.
+	// matches any value of the key. Empty: the canary is chosen by Amount.
 	Tags map[string]string
 	// MaxFailures is how many desktops of the canary may fail; a percentage is
 	// of the canary, rounded down. Default 0: the first failure halts.
-	MaxFailures Share
+	MaxFailures Amount
 }
 
 // Chosen says whether d is in the canary by its tags. It is false for a canary
@@ -118,7 +118,7 @@ func (c Canary) Size(n, tagged int) int {
 	if len(c.Tags) > 0 && tagged > 0 {
 		return min(tagged, n)
 	}
-	return max(1, c.Share.Of(n))
+	return max(1, c.Amount.Of(n))
 }
 
 // WaveEnds returns for each wave how many desktops of a fleet of n have had

@@ -33,7 +33,7 @@ import (
 // goroutines and, but for Memory, from several processes.
 //
 // Every method gives up when ctx ends. An error that comes from OSS holds a
-// *desktop.CallError, so desktop.FateOf tells whether the credentials were
+// *desktop.CallError, so desktop.DeliveryOf tells whether the credentials were
 // refused (Forbidden) or the request was.
 type Store interface {
 	// Read returns the complete lines of key from offset from on, each with its

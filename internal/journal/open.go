@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 )
 
 // Options are what Open needs beside the URL. The fields are for OSS, but for
@@ -27,7 +27,7 @@ type Options struct {
 	// in the path, otherwise in the host name.
 	OSSEndpoint string
 	// Keys returns the credentials of a call; it is asked at each one. Required.
-	Keys func(context.Context) (access.Keys, error)
+	Keys func(context.Context) (credentials.Keys, error)
 	// Timeout bounds one attempt of a call to OSS, or the wait for another
 	// process's lock on a file. 0 means 5 seconds.
 	Timeout time.Duration

@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 )
 
 func TestOpenNamesEveryFault(t *testing.T) {
-	keys := func(context.Context) (access.Keys, error) { return access.Keys{}, access.ErrNone }
+	keys := func(context.Context) (credentials.Keys, error) { return credentials.Keys{}, credentials.ErrNone }
 	good := journal.Options{Region: "cn-hangzhou", Keys: keys}
 	for _, test := range []struct {
 		url  string

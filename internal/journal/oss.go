@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
-	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss/credentials"
+	osscredentials "github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss/credentials"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -36,7 +36,7 @@ type bucket struct {
 	prefix  string // "" or ends with a slash
 	timeout time.Duration
 	backoff time.Duration
-	keys    func(context.Context) (access.Keys, error)
+	keys    func(context.Context) (credentials.Keys, error)
 }
 
 // maxAttempts bounds how often one call is sent: with the default backoff the
@@ -59,15 +59,15 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := credentials.CredentialsProviderFunc(func(ctx context.Context) (credentials.Credentials, error) {
+	keys := osscredentials.CredentialsProviderFunc(func(ctx context.Context) (osscredentials.Credentials, error) {
 		k, err := o.Keys(ctx)
 		if err == nil && !k.Complete() {
-			err = access.ErrNone
+			err = credentials.ErrNone
 		}
 		if err != nil {
-			return credentials.Credentials{}, &keysError{err}
+			return osscredentials.Credentials{}, &keysError{err}
 		}
-		return credentials.Credentials{AccessKeyID: k.ID, AccessKeySecret: k.Secret, SecurityToken: k.Token}, nil
+		return osscredentials.Credentials{AccessKeyID: k.ID, AccessKeySecret: k.Secret, SecurityToken: k.Token}, nil
 	})
 	// once bounds each attempt, so the SDK's timeouts for connections are not missed.
 	wire := pace.NewConnections(idleConnections)
@@ -183,7 +183,7 @@ func cutRange(data []byte, from int64, status int, contentRange string) ([]byte,
 		var end, total int64
 		if _, err := fmt.Sscanf(contentRange, "bytes %d-%d/%d", &start, &end, &total); err != nil ||
 			start != from-1 || end != total-1 || end-start+1 != int64(len(data)) {
-			return nil, callError(access.Keys{}, "GetObject", errors.New("another range than was asked for"))
+			return nil, callError(credentials.Keys{}, "GetObject", errors.New("another range than was asked for"))
 		}
 	}
 	if from == 0 {
@@ -203,7 +203,7 @@ func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte)
 	unsure := false // an attempt may have been carried out
 	err := b.again(ctx, func(ctx context.Context) error {
 		err := b.append(ctx, key, at, lines)
-		unsure = unsure || err != nil && desktop.FateOf(err) == desktop.Unknown
+		unsure = unsure || err != nil && desktop.DeliveryOf(err) == desktop.Unknown
 		return err
 	})
 	switch code := codeOf(err); {

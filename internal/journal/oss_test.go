@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud/fault"
@@ -68,7 +68,7 @@ func TestAnAppendThatWasCertainlyNotSentSaysSo(t *testing.T) {
 	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.Throttle})
 	_, err := c.open(t).Append(t.Context(), key, 0, []byte("first\n"))
 	call, ok := errors.AsType[*desktop.CallError](err)
-	if !ok || call.Fate != desktop.NotSent || !call.Throttled || call.Code != "QpsLimitExceeded" || errors.Is(err, journal.ErrUnsettled) {
+	if !ok || call.Delivery != desktop.NotSent || !call.Throttled || call.Code != "QpsLimitExceeded" || errors.Is(err, journal.ErrUnsettled) {
 		t.Errorf("throttled: got %v, want not sent, throttled, with OSS's code", err)
 	}
 	if n := c.faults.Count("oss", "AppendObject"); n != 4 {
@@ -84,7 +84,7 @@ func TestAnAppendThatWasCertainlyNotSentSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = s.Append(t.Context(), key, 0, []byte("first\n"))
-	if desktop.FateOf(err) != desktop.NotSent || errors.Is(err, journal.ErrUnsettled) {
+	if desktop.DeliveryOf(err) != desktop.NotSent || errors.Is(err, journal.ErrUnsettled) {
 		t.Errorf("nobody listens: got %v, want not sent", err)
 	}
 }
@@ -158,7 +158,7 @@ func TestRefusedCredentialsAreForbiddenAndNotTriedAgain(t *testing.T) {
 		"no right": {func(c *cloud, _ *journal.Options) {
 			c.faults.Add(fault.Rule{Kind: fault.Error, Status: 403, Code: "AccessDenied"})
 		}, "AccessDenied"},
-		"no credentials": {func(c *cloud, _ *journal.Options) { c.keys = access.Keys{} }, ""},
+		"no credentials": {func(c *cloud, _ *journal.Options) { c.keys = credentials.Keys{} }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCloud(t)
@@ -173,7 +173,7 @@ func TestRefusedCredentialsAreForbiddenAndNotTriedAgain(t *testing.T) {
 			_, listErr := s.Keys(t.Context(), "")
 			for _, err := range []error{readErr, appendErr, listErr} {
 				call, ok := errors.AsType[*desktop.CallError](err)
-				if !ok || call.Fate != desktop.Forbidden || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
+				if !ok || call.Delivery != desktop.Forbidden || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
 					t.Errorf("got %v, want forbidden with code %q", err, test.code)
 				}
 				for _, secret := range []string{"secret-of-the-key", "wrong-secret", "wrong-token"} {
@@ -185,8 +185,8 @@ func TestRefusedCredentialsAreForbiddenAndNotTriedAgain(t *testing.T) {
 			want := 1
 			if test.code == "" {
 				want = 0 // nothing is sent unsigned
-				if !errors.Is(appendErr, access.ErrNone) {
-					t.Errorf("got %v, want access.ErrNone", appendErr)
+				if !errors.Is(appendErr, credentials.ErrNone) {
+					t.Errorf("got %v, want credentials.ErrNone", appendErr)
 				}
 			}
 			if n := c.faults.Count("oss", "AppendObject"); n != want {
@@ -201,7 +201,7 @@ func TestCredentialsAreAskedForAtEachCall(t *testing.T) {
 	s := c.open(t)
 	at := int64(0)
 	for n := range 3 {
-		c.keys = access.Keys{ID: fmt.Sprintf("STS.%d", n), Secret: fmt.Sprint("secret", n), Token: fmt.Sprint("token", n)}
+		c.keys = credentials.Keys{ID: fmt.Sprintf("STS.%d", n), Secret: fmt.Sprint("secret", n), Token: fmt.Sprint("token", n)}
 		c.SetKeys(oss.Keys{ID: c.keys.ID, Secret: c.keys.Secret, Token: c.keys.Token})
 		at = mustAppend(t, s, at, "line\n")
 	}
@@ -213,10 +213,10 @@ func TestWhatTheRequestGotWrongIsRefusedAndNotTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Read(t.Context(), key, 0); desktop.FateOf(err) != desktop.Refused || !strings.Contains(err.Error(), "NoSuchBucket") {
+	if _, _, err := s.Read(t.Context(), key, 0); desktop.DeliveryOf(err) != desktop.Refused || !strings.Contains(err.Error(), "NoSuchBucket") {
 		t.Errorf("reading in a bucket that is not there: got %v, want NoSuchBucket", err)
 	}
-	if _, err := s.Append(t.Context(), key, 0, []byte("a\n")); desktop.FateOf(err) != desktop.Refused {
+	if _, err := s.Append(t.Context(), key, 0, []byte("a\n")); desktop.DeliveryOf(err) != desktop.Refused {
 		t.Errorf("appending in a bucket that is not there: got %v, want NoSuchBucket", err)
 	}
 	o := c.options()
@@ -224,7 +224,7 @@ func TestWhatTheRequestGotWrongIsRefusedAndNotTriedAgain(t *testing.T) {
 	if s, err = journal.Open("oss://"+bucket, o); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Read(t.Context(), key, 0); desktop.FateOf(err) != desktop.Refused {
+	if _, _, err := s.Read(t.Context(), key, 0); desktop.DeliveryOf(err) != desktop.Refused {
 		t.Errorf("signing for another region: got %v, want refused", err)
 	}
 	if n := c.faults.Count("oss", "GetObject"); n != 2 {
@@ -280,7 +280,7 @@ func TestABucketInWhichNoLogCanBeKeptIsNamedByWhatIsWrongWithIt(t *testing.T) {
 				_, err = s.Append(t.Context(), key, at, []byte("second\n"))
 			}
 			call, ok := errors.AsType[*desktop.CallError](err)
-			if !ok || call.Fate != desktop.Refused || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
+			if !ok || call.Delivery != desktop.Refused || call.Code != test.code || errors.Is(err, journal.ErrUnsettled) {
 				t.Errorf("got %v, want a refusal with code %s", err, test.code)
 			}
 			if !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "keep the journal in a bucket") {

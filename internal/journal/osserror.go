@@ -11,7 +11,7 @@ import (
 
 	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -23,7 +23,7 @@ func (e *keysError) Unwrap() error { return e.err }
 
 // callError says in our words what became of a call that the SDK reports as
 // failed. Of the SDK's error only code, message and request id are kept.
-func callError(keys access.Keys, call string, err error) *desktop.CallError {
+func callError(keys credentials.Keys, call string, err error) *desktop.CallError {
 	e := &desktop.CallError{Call: call}
 	if s, ok := errors.AsType[*oss.ServiceError](err); ok {
 		e.Code, e.Message, e.RequestID = keys.Redact(s.Code), oneLine(keys.Redact(s.Message)), keys.Redact(s.RequestID)
@@ -31,16 +31,16 @@ func callError(keys access.Keys, call string, err error) *desktop.CallError {
 			// The SDK's own words for an answer that is not of OSS, or cut off.
 			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
 		}
-		e.Fate, e.Throttled = fateOf(s.StatusCode, e.Code)
+		e.Delivery, e.Throttled = fateOf(s.StatusCode, e.Code)
 		if what := unfit[s.Code]; what != "" {
 			e.Message = strings.TrimSuffix(e.Message, ".") + "; " + what
 		}
 		return e
 	}
 	if k, ok := errors.AsType[*keysError](err); ok {
-		e.Err, e.Message, e.Fate = k.err, k.Error(), desktop.NotSent
-		if errors.Is(err, access.ErrNone) {
-			e.Fate = desktop.Forbidden
+		e.Err, e.Message, e.Delivery = k.err, k.Error(), desktop.NotSent
+		if errors.Is(err, credentials.ErrNone) {
+			e.Delivery = desktop.Forbidden
 		}
 		return e
 	}
@@ -50,7 +50,7 @@ func callError(keys access.Keys, call string, err error) *desktop.CallError {
 	}
 	e.Err, e.Message = err, oneLine(keys.Redact(err.Error()))
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		e.Fate = desktop.NotSent
+		e.Delivery = desktop.NotSent
 	}
 	return e
 }
@@ -84,7 +84,7 @@ var forbidden = []string{
 // fateOf says what an answered call did. A code that asks to slow down means
 // that nothing was done; any other 429 and 5xx leaves it open, and so do a socket
 // that OSS found too slow and an answer without a code, which is not from OSS.
-func fateOf(status int, code string) (fate desktop.Fate, throttled bool) {
+func fateOf(status int, code string) (fate desktop.Delivery, throttled bool) {
 	switch {
 	case strings.HasSuffix(code, "LimitExceeded") && (status == 429 || status == 503),
 		strings.HasPrefix(code, "Throttling"), code == "SlowDown", code == "TooManyRequests":
@@ -104,7 +104,7 @@ func worthAgain(err error) bool {
 	if errors.Is(err, ErrShrunk) || errors.Is(err, ErrDamaged) {
 		return false
 	}
-	fate := desktop.FateOf(err)
+	fate := desktop.DeliveryOf(err)
 	return fate == desktop.Unknown || fate == desktop.NotSent
 }
 

@@ -10,7 +10,7 @@ func TestOnlyADocumentedCodeOfA429MeansThatNothingWasDone(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		code      string
-		fate      desktop.Fate
+		fate      desktop.Delivery
 		throttled bool
 	}{
 		"documented":           {503, "QpsLimitExceeded", desktop.NotSent, true},

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/localcloud/fault"
@@ -73,12 +73,12 @@ type cloud struct {
 	*oss.Server
 	faults *fault.Injector
 	url    string
-	keys   access.Keys
+	keys   credentials.Keys
 }
 
 func newCloud(t testing.TB) *cloud {
 	t.Helper()
-	c := &cloud{faults: &fault.Injector{}, keys: access.Keys{ID: "AKIDTEST", Secret: "secret-of-the-key"}}
+	c := &cloud{faults: &fault.Injector{}, keys: credentials.Keys{ID: "AKIDTEST", Secret: "secret-of-the-key"}}
 	c.Server = oss.New(oss.Options{Faults: c.faults, Buckets: []string{bucket}, Keys: []oss.Keys{{ID: c.keys.ID, Secret: c.keys.Secret}}})
 	server := httptest.NewServer(c.Handler())
 	t.Cleanup(server.Close)
@@ -89,7 +89,7 @@ func newCloud(t testing.TB) *cloud {
 func (c *cloud) options() journal.Options {
 	return journal.Options{
 		Region: "cn-hangzhou", OSSEndpoint: c.url, Timeout: time.Minute, Backoff: time.Nanosecond,
-		Keys: func(context.Context) (access.Keys, error) { return c.keys, nil },
+		Keys: func(context.Context) (credentials.Keys, error) { return c.keys, nil },
 	}
 }
 

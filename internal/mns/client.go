@@ -26,7 +26,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/pace"
 )
 
@@ -58,7 +58,7 @@ type Config struct {
 	// AccountID and RegionID name the owner of the topics and queues.
 	AccountID, RegionID string
 	// Keys returns the credentials for one attempt.
-	Keys func(context.Context) (access.Keys, error)
+	Keys func(context.Context) (credentials.Keys, error)
 	// Timeout bounds one attempt; 0 means 6 seconds.
 	Timeout time.Duration
 	// Concurrency bounds the calls under way at once; 0 means 16. Throttling
@@ -75,12 +75,12 @@ type Config struct {
 // A Client sends messages. It may be used from several goroutines.
 type Client struct {
 	endpoint endpoint
-	keys     func(context.Context) (access.Keys, error)
+	keys     func(context.Context) (credentials.Keys, error)
 	wire     *pace.Wire
 	calls    pace.Caller
 
-	mu    sync.Mutex
-	lanes []*lane // unused ones
+	mu      sync.Mutex
+	signers []*signer // unused ones
 }
 
 // New returns a client, or an error that names every fault of cfg. It never
@@ -112,11 +112,11 @@ func New(cfg Config) (*Client, error) {
 			Timeout: cmp.Or(cfg.Timeout, defaultTimeout), Observe: cfg.Observe,
 		},
 	}
-	first, err := newLane(c.wire, at)
+	first, err := newSigner(c.wire, at)
 	if err != nil {
 		return nil, err
 	}
-	c.lanes = append(c.lanes, first)
+	c.signers = append(c.signers, first)
 	return c, nil
 }
 

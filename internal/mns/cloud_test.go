@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/localcloud/clock"
 	"github.com/regild/regild/internal/localcloud/fault"
@@ -81,17 +81,17 @@ func TestTheLocalCloudsRefusalsKeepTheirCode(t *testing.T) {
 		"QueueNotExist": func() error { _, err := c.Send(t.Context(), "nowhere", []byte("{}"), 0); return err },
 	} {
 		e, ok := errors.AsType[*desktop.CallError](send())
-		if !ok || e.Fate != desktop.Refused || e.Code != want || e.RequestID == "" {
+		if !ok || e.Delivery != desktop.Refused || e.Code != want || e.RequestID == "" {
 			t.Errorf("got %+v, want refused with %s", e, want)
 		}
 	}
 	_, _, wrong := newCloud(t, &fault.Injector{}, func(c *Config) {
-		c.Keys = func(context.Context) (access.Keys, error) {
-			return access.Keys{ID: keys.ID, Secret: "other", Token: keys.Token}, nil
+		c.Keys = func(context.Context) (credentials.Keys, error) {
+			return credentials.Keys{ID: keys.ID, Secret: "other", Token: keys.Token}, nil
 		}
 	})
 	_, err := wrong.Publish(t.Context(), "outcomes", []byte("{}"), "")
-	if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Fate != desktop.Forbidden || e.Code != "SignatureDoesNotMatch" {
+	if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Delivery != desktop.Forbidden || e.Code != "SignatureDoesNotMatch" {
 		t.Errorf("a wrong secret: got %v, want a forbidden signature", err)
 	}
 }
@@ -99,9 +99,9 @@ func TestTheLocalCloudsRefusalsKeepTheirCode(t *testing.T) {
 func TestRotatedCredentialsAreTakenAtTheNextCall(t *testing.T) {
 	now := keys
 	s, _, c := newCloud(t, &fault.Injector{}, func(c *Config) {
-		c.Keys = func(context.Context) (access.Keys, error) { return now, nil }
+		c.Keys = func(context.Context) (credentials.Keys, error) { return now, nil }
 	})
-	for _, next := range []access.Keys{keys, {ID: "LTAInext", Secret: "next", Token: "next-token"}, {ID: "LTAIplain", Secret: "plain"}} {
+	for _, next := range []credentials.Keys{keys, {ID: "LTAInext", Secret: "next", Token: "next-token"}, {ID: "LTAIplain", Secret: "plain"}} {
 		now = next
 		s.SetKeys(cloud.Keys{ID: next.ID, Secret: next.Secret, Token: next.Token})
 		if _, err := c.Publish(t.Context(), "outcomes", []byte("{}"), ""); err != nil {

@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -29,7 +29,7 @@ func messageID(body []byte) (string, error) {
 	if v.ID == "" {
 		return "", errors.New("no message id")
 	}
-	return pace.Message(v.ID, access.Keys{}), nil
+	return pace.Message(v.ID, credentials.Keys{}), nil
 }
 
 // plainID reads an id of letters, digits and hyphens from a whole answer.
@@ -43,7 +43,7 @@ func plainID(body []byte) (string, bool) {
 // judge says what an answer other than 201 means, by MNS's code. One that is
 // not MNS's own says nothing, whatever its status; nor does any 5xx. Source:
 // "Syntax of error responses".
-func judge(api, requestID string, keys access.Keys, a pace.Answer) error {
+func judge(api, requestID string, keys credentials.Keys, a pace.Answer) error {
 	var said struct {
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
@@ -59,14 +59,14 @@ func judge(api, requestID string, keys access.Keys, a pace.Answer) error {
 		e.Throttled = a.Status == http.StatusTooManyRequests
 		return e
 	case said.Code == "QpsLimitExceeded" || said.Code == "TooManyRequests":
-		e.Fate, e.Throttled = desktop.NotSent, true
+		e.Delivery, e.Throttled = desktop.NotSent, true
 	case a.Status == http.StatusTooManyRequests: // by a code that is not MNS's for it, or a gateway's
 		e.Throttled = true
 	case a.Status < 400 || a.Status > 499:
 	case a.Status == http.StatusForbidden, forbidden[said.Code]:
-		e.Fate = desktop.Forbidden
+		e.Delivery = desktop.Forbidden
 	default:
-		e.Fate = desktop.Refused
+		e.Delivery = desktop.Refused
 	}
 	e.Code, e.Message = pace.Message(said.Code, keys), pace.Message(said.Message, keys)
 	if e.RequestID == "" {
@@ -83,10 +83,10 @@ var forbidden = map[string]bool{
 }
 
 // sendFault is the failure of a message that brought no answer.
-func sendFault(api string, keys access.Keys, err error) error {
-	e := &desktop.CallError{Call: api, Fate: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
+func sendFault(api string, keys credentials.Keys, err error) error {
+	e := &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
 	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Fate = sent.Fate
+		e.Delivery = sent.Delivery
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func FuzzAnswers(f *testing.F) {
 		if text := err.Error(); len(text) > 4096 || !utf8.ValidString(text) {
 			t.Errorf("error of %d bytes: %q", len(text), text)
 		}
-		if got := desktop.FateOf(err); status >= 500 && got != desktop.Unknown && got != desktop.NotSent {
+		if got := desktop.DeliveryOf(err); status >= 500 && got != desktop.Unknown && got != desktop.NotSent {
 			t.Errorf("status %d: got %v", status, err)
 		}
 	})
@@ -116,7 +116,7 @@ func FuzzEndpoint(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := newLane(pace.NewWire(1), at); err != nil {
+		if _, err := newSigner(pace.NewWire(1), at); err != nil {
 			t.Errorf("%q is taken, and the SDK says %v", given, err)
 		}
 		signed, err := url.Parse(at.url)

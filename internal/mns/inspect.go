@@ -75,7 +75,7 @@ func (c *Client) Subscriptions(ctx context.Context, topic string) ([]Subscriptio
 // look is a GET whose answer may be that there is no such thing.
 func (c *Client) look(ctx context.Context, api, kind, name, resource string, out any) (bool, error) {
 	if err := checkName(kind, name); err != nil {
-		return false, &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+		return false, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	err := c.ask(ctx, api, resource, out)
 	if e, ok := errors.AsType[*desktop.CallError](err); ok && (e.Code == "QueueNotExist" || e.Code == "TopicNotExist" && api == "GetTopicAttributes") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	local "github.com/regild/regild/internal/localcloud/mns"
 )
 
@@ -19,7 +19,9 @@ func TestQueuesTopicsAndSubscriptionsAreSeen(t *testing.T) {
 	server.CreateTopic("t")
 	server.Subscribe("t", "s", local.Subscription{Endpoint: server.QueueEndpoint("q"), Format: "SIMPLIFIED", FilterTag: "failed"})
 	c, err := New(Config{Endpoint: http.URL, AccountID: "1234567890123456", RegionID: "cn-hangzhou",
-		Keys: func(context.Context) (access.Keys, error) { return access.Keys{ID: "id", Secret: "secret"}, nil }})
+		Keys: func(context.Context) (credentials.Keys, error) {
+			return credentials.Keys{ID: "id", Secret: "secret"}, nil
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

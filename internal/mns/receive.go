@@ -41,7 +41,7 @@ type Received struct {
 func (c *Client) Receive(ctx context.Context, queue string, most int, wait time.Duration) ([]Received, error) {
 	const api = "BatchReceiveMessage"
 	if err := checkName("queue", queue); err != nil {
-		return nil, &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	resource := fmt.Sprintf("queues/%s/messages?numOfMessages=%d&waitseconds=%d", queue,
 		min(max(most, 1), MaxBatch), int(min(max(wait, 0), MaxWait)/time.Second))
@@ -93,7 +93,7 @@ func (c *Client) Delete(ctx context.Context, queue string, handles []string) err
 		fault = fmt.Errorf("1 to %d messages are deleted at once, not %d", MaxBatch, n)
 	}
 	if fault != nil {
-		return &desktop.CallError{Call: api, Fate: desktop.Refused, Message: fault.Error(), Err: fault}
+		return &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fault.Error(), Err: fault}
 	}
 	var w bytes.Buffer
 	w.WriteString(`<ReceiptHandles xmlns="http://mns.aliyuncs.com/doc/v1/">`)

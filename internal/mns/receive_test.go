@@ -49,7 +49,7 @@ func TestReceivingThatCannotBeSaysWhy(t *testing.T) {
 		"no such queue": noQueue, "no name": badName,
 		"nothing to delete": c.Delete(t.Context(), "requests", nil),
 	} {
-		if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Fate != desktop.Refused {
+		if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Delivery != desktop.Refused {
 			t.Errorf("%s: got %v, want a refusal", name, err)
 		}
 	}

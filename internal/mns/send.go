@@ -12,7 +12,7 @@ import (
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -36,7 +36,7 @@ const priority = 8
 func (c *Client) Publish(ctx context.Context, topic string, body []byte, tag string) (string, error) {
 	const api = "PublishMessage"
 	if err := firstOf(checkName("topic", topic), checkBody(body), checkTag(tag)); err != nil {
-		return "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	var w bytes.Buffer
 	open(&w, body)
@@ -56,7 +56,7 @@ func (c *Client) Publish(ctx context.Context, topic string, body []byte, tag str
 func (c *Client) Send(ctx context.Context, queue string, body []byte, delay time.Duration) (string, error) {
 	const api = "SendMessage"
 	if err := firstOf(checkName("queue", queue), checkBody(body)); err != nil {
-		return "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	var w bytes.Buffer
 	open(&w, body)
@@ -82,17 +82,17 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 	return c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
-			err = access.ErrNone
+			err = credentials.ErrNone
 		}
 		if err != nil {
-			return "", &desktop.CallError{Call: api, Fate: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
 		}
-		lane, err := c.take()
+		signer, err := c.take()
 		if err != nil {
-			return "", &desktop.CallError{Call: api, Fate: desktop.Refused, Message: err.Error(), Err: err}
+			return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 		}
-		answer, err := lane.call(ctx, keys, method, resource, body)
-		c.give(lane)
+		answer, err := signer.call(ctx, keys, method, resource, body)
+		c.give(signer)
 		if err != nil {
 			return "", sendFault(api, keys, err)
 		}
@@ -101,7 +101,7 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		switch {
 		case err != nil:
 			return requestID, &desktop.CallError{
-				Call: api, Fate: desktop.Unknown, RequestID: requestID, Err: err,
+				Call: api, Delivery: desktop.Unknown, RequestID: requestID, Err: err,
 				Message: "unreadable answer: " + err.Error(),
 			}
 		case !done:

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
-var keys = access.Keys{ID: "LTAItest", Secret: "s3cr3t", Token: "CAIStoken"}
+var keys = credentials.Keys{ID: "LTAItest", Secret: "s3cr3t", Token: "CAIStoken"}
 
-func constantKeys(context.Context) (access.Keys, error) { return keys, nil }
+func constantKeys(context.Context) (credentials.Keys, error) { return keys, nil }
 
 const taken = `<?xml version="1.0" ?>
 <Message xmlns="http://mns.aliyuncs.com/doc/v1">
@@ -138,7 +138,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		body      string
-		fate      desktop.Fate
+		fate      desktop.Delivery
 		throttled bool
 		code      string
 		sent      int
@@ -173,7 +173,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 			if !ok {
 				t.Fatalf("error: got %v, want a CallError", err)
 			}
-			if e.Call != "PublishMessage" || e.Fate != c.fate || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
+			if e.Call != "PublishMessage" || e.Delivery != c.fate || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
 				t.Errorf("got %+v, want fate %v, throttled %v, code %q", e, c.fate, c.throttled, c.code)
 			}
 			if s.calls() != c.sent {
@@ -206,7 +206,7 @@ func TestABrokenConnectionIsOneSendAnAttempt(t *testing.T) {
 				c.Observe = func(Call) { attempts++ }
 			})
 			_, err := c.Send(t.Context(), "requests", []byte("tick"), 0)
-			if err == nil || desktop.FateOf(err) != desktop.Unknown {
+			if err == nil || desktop.DeliveryOf(err) != desktop.Unknown {
 				t.Errorf("got %v, want an unknown fate", err)
 			}
 			if s.calls() != 1+unknownRepeats || attempts != s.calls() {
@@ -230,14 +230,14 @@ func TestWhatNeverArrivedWasNotSent(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	_, err := client(t, closed.URL).Publish(t.Context(), "outcomes", []byte("{}"), "")
-	if err == nil || desktop.FateOf(err) != desktop.NotSent {
+	if err == nil || desktop.DeliveryOf(err) != desktop.NotSent {
 		t.Errorf("connection refused: got %v, want not sent", err)
 	}
 	s := serve(t, say(201, taken))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = client(t, s.URL).Publish(ctx, "outcomes", []byte("{}"), "")
-	if desktop.FateOf(err) != desktop.NotSent || s.calls() != 0 {
+	if desktop.DeliveryOf(err) != desktop.NotSent || s.calls() != 0 {
 		t.Errorf("cancelled: got %v after %d sends, want not sent after none", err, s.calls())
 	}
 }
@@ -261,7 +261,7 @@ func TestWhatMNSWouldRefuseOrChangeIsRefusedUnsent(t *testing.T) {
 		"a tag not in UTF8": {"a", "{}", "\xff"},
 	} {
 		_, err := c.Publish(t.Context(), m.topic, []byte(m.body), m.tag)
-		if err == nil || desktop.FateOf(err) != desktop.Refused {
+		if err == nil || desktop.DeliveryOf(err) != desktop.Refused {
 			t.Errorf("%s: got %v, want it refused", name, err)
 		}
 	}
@@ -285,10 +285,10 @@ func TestWhatMNSWouldRefuseOrChangeIsRefusedUnsent(t *testing.T) {
 func TestNothingIsSentWithoutCredentials(t *testing.T) {
 	s := serve(t, say(201, taken))
 	c := client(t, s.URL, func(c *Config) {
-		c.Keys = func(context.Context) (access.Keys, error) { return access.Keys{ID: "LTAI"}, nil }
+		c.Keys = func(context.Context) (credentials.Keys, error) { return credentials.Keys{ID: "LTAI"}, nil }
 	})
 	_, err := c.Publish(t.Context(), "a", []byte("{}"), "")
-	if desktop.FateOf(err) != desktop.Forbidden || !errors.Is(err, access.ErrNone) || s.calls() != 0 {
+	if desktop.DeliveryOf(err) != desktop.Forbidden || !errors.Is(err, credentials.ErrNone) || s.calls() != 0 {
 		t.Errorf("got %v after %d sends, want forbidden after none", err, s.calls())
 	}
 }
@@ -323,11 +323,11 @@ func TestSixtyFourGoroutinesShareAClientThroughEveryRotation(t *testing.T) {
 	})
 	var turn int
 	c := client(t, s.URL, func(c *Config) {
-		c.Keys = func(context.Context) (access.Keys, error) {
+		c.Keys = func(context.Context) (credentials.Keys, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			turn++
-			return access.Keys{ID: fmt.Sprint("LTAI", turn), Secret: "s", Token: fmt.Sprint("token", turn)}, nil
+			return credentials.Keys{ID: fmt.Sprint("LTAI", turn), Secret: "s", Token: fmt.Sprint("token", turn)}, nil
 		}
 	})
 	var group sync.WaitGroup
@@ -344,8 +344,8 @@ func TestSixtyFourGoroutinesShareAClientThroughEveryRotation(t *testing.T) {
 	if s.calls() != 320 || most > defaultConcurrency {
 		t.Errorf("got %d sends, at most %d at once, want 320 and %d", s.calls(), most, defaultConcurrency)
 	}
-	if len(c.lanes) > defaultConcurrency {
-		t.Errorf("lanes: got %d, want at most %d", len(c.lanes), defaultConcurrency)
+	if len(c.signers) > defaultConcurrency {
+		t.Errorf("signers: got %d, want at most %d", len(c.signers), defaultConcurrency)
 	}
 }
 
@@ -379,7 +379,7 @@ func TestNewNamesEveryFaultAndNeverPanics(t *testing.T) {
 			t.Errorf("error %v does not name %q", err, want)
 		}
 	}
-	if _, err := newLane(nil, endpoint{url: "http://x"}); err == nil || !strings.Contains(err.Error(), "refuses") {
+	if _, err := newSigner(nil, endpoint{url: "http://x"}); err == nil || !strings.Contains(err.Error(), "refuses") {
 		t.Errorf("an endpoint that the SDK panics on: got %v, want an error", err)
 	}
 }

@@ -33,7 +33,7 @@ type Back struct {
 // TouchOf says what an action (one of events.Actions) would touch. Wave is what
 // an approve is meant for; 0: whichever waits.
 func TouchOf(s *rollout.State, action string, wave int) Touch {
-	t := Touch{Rollout: s.Work.ID, Action: action, Desktops: []string{}, Facts: []string{}}
+	t := Touch{Rollout: s.Operation.ID, Action: action, Desktops: []string{}, Facts: []string{}}
 	if err := rollout.Allow(s, action, wave); err != nil {
 		t.Refused = err.Error()
 	}
@@ -201,9 +201,9 @@ type Control struct {
 // An Answer is what the function made of a control, a request or a release.
 // What it refused is a RefusedError.
 type Answer struct {
-	Taken string    `json:"taken"` // the work that took it: rollout/ID or request/ID
-	At    time.Time `json:"at"`
-	Work  Work      `json:"work"` // as it stands now
+	Taken     string    `json:"taken"` // the work that took it: rollout/ID or request/ID
+	At        time.Time `json:"at"`
+	Operation Operation `json:"work"` // as it stands now
 }
 
 // A RefusedError is the function's no to a control.
@@ -241,14 +241,14 @@ func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Cont
 			}
 		}
 		if !taken.IsZero() && c.Action != events.ActionRollback {
-			return Answer{Rollout + "/" + c.RolloutID, taken, WorkOf(f.State)}, nil
+			return Answer{Rollout + "/" + c.RolloutID, taken, OperationOf(f.State)}, nil
 		}
 		if c.Action == events.ActionRollback {
 			if _, err := back.Look(ctx); err != nil {
 				return Answer{}, err
 			}
-			if w := back.State.Work; w != nil && w.By == c.By && w.Why == c.Reason {
-				return Answer{Rollout + "/" + w.ID, back.State.OpenedAt, WorkOf(back.State)}, nil
+			if w := back.State.Operation; w != nil && w.By == c.By && w.Why == c.Reason {
+				return Answer{Rollout + "/" + w.ID, back.State.OpenedAt, OperationOf(back.State)}, nil
 			}
 		}
 		if err := wait(ctx); err != nil {
@@ -280,8 +280,8 @@ func Opened(ctx context.Context, from Reader, kind, id string, wait func(context
 		if _, err := f.Look(ctx); err != nil {
 			return Answer{}, err
 		}
-		if f.State.Work != nil {
-			return Answer{kind + "/" + id, f.State.OpenedAt, WorkOf(f.State)}, nil
+		if f.State.Operation != nil {
+			return Answer{kind + "/" + id, f.State.OpenedAt, OperationOf(f.State)}, nil
 		}
 		if err := wait(ctx); err != nil {
 			return Answer{}, err
@@ -329,8 +329,8 @@ func Enrolled(ctx context.Context, from Reader, fleet string) ([]string, error) 
 	}
 	var ids []string
 	for _, r := range records {
-		if r.Kind == rollout.KindOpened && r.Work != nil {
-			ids = append(ids, r.Work.ID)
+		if r.Kind == rollout.KindOpened && r.Operation != nil {
+			ids = append(ids, r.Operation.ID)
 		}
 	}
 	return ids, nil

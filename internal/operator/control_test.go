@@ -25,12 +25,12 @@ const id = "2026.11.3/office"
 // underWay is a rollout of six desktops: one completed, one failed, one under
 // way, three not begun.
 func underWay() []rollout.Record {
-	w := rollout.Work{ID: id, Fleet: "office", ReleaseID: "2026.11.3", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	w := rollout.Operation{ID: id, Fleet: "office", ReleaseID: "2026.11.3", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	group := func(s events.Status, code string, ids ...string) []rollout.Group {
 		return []rollout.Group{{Status: s, Code: code, Message: "why", Desktops: ids}}
 	}
 	return []rollout.Record{
-		{Kind: rollout.KindOpened, At: at, Work: &w},
+		{Kind: rollout.KindOpened, At: at, Operation: &w},
 		{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 2, Name: "canary", Size: 6, Desktops: []string{"a", "b", "c", "d"}},
 		{Kind: rollout.KindBegun, At: at, Call: "1", Desktops: []string{"a", "b", "c"}, From: []string{"m-old", "m-old", "m-older"}},
 		{Kind: rollout.KindEnded, At: at, Call: "1", Outcomes: group(events.StatusAccepted, "Success", "a", "b", "c")},
@@ -97,7 +97,7 @@ func TestHowAWorkStandsAndEnds(t *testing.T) {
 		{"tried again", []rollout.Record{control("retry"),
 			{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusSkipped, Desktops: []string{"b"}}}}, done, record(rollout.KindClosed)}, Completed, "", AllCompleted},
 	} {
-		w := WorkOf(folded(append(underWay(), tt.more...)...))
+		w := OperationOf(folded(append(underWay(), tt.more...)...))
 		if w.State != tt.state || w.Why != tt.why || EndOf(w) != tt.end {
 			t.Errorf("%s: got %s, %q, %v, want %s, %q, %v", tt.name, w.State, w.Why, EndOf(w), tt.state, tt.why, tt.end)
 		}
@@ -169,8 +169,8 @@ func TestAnAnswerIsToTheMessageThatWasSent(t *testing.T) {
 
 func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
 	s := stored(t, Rollout, id, underWay()...)
-	w := rollout.Work{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
-	put(t, s, Rollout, w.ID, rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w})
+	w := rollout.Operation{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
+	put(t, s, Rollout, w.ID, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w})
 	ask := func(why string) (Answer, error) {
 		c := Control{Control: events.Control{RolloutID: id, Action: events.ActionRollback, By: "ann", Reason: why}}
 		return c.Answer(t.Context(), s, func(context.Context) error { return errEnough })
@@ -187,8 +187,8 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 	s := journal.Memory()
 	long := strings.Repeat("long", 60)
 	for _, x := range []string{"r1/office", "r1/lab", "r1/office/rollback", "r10/office", "r1/a/office", long + "/office"} {
-		w := rollout.Work{ID: x, Fleet: "office"}
-		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w})
+		w := rollout.Operation{ID: x, Fleet: "office"}
+		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w})
 	}
 	for release, want := range map[string][]string{"r1": {"r1/lab", "r1/office"}, "r10": {"r10/office"}, "r1/a": {"r1/a/office"}, long: {long + "/office"}, "r2": nil} {
 		if got, err := OfRelease(t.Context(), s, release); err != nil || !slices.Equal(got, want) {
@@ -200,8 +200,8 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 func TestAListingHasWhatWasAskedFor(t *testing.T) {
 	s := journal.Memory()
 	for n := range 30 {
-		w := rollout.Work{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
-		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Work: &w}}
+		w := rollout.Operation{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
+		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Operation: &w}}
 		if n%3 == 0 {
 			records = append(records, rollout.Record{Kind: rollout.KindClosed, At: at})
 		}
@@ -220,17 +220,17 @@ func TestAListingHasWhatWasAskedFor(t *testing.T) {
 		{Query{Kinds: both, Ended: true, Most: 4}, 5, 0, 26},
 	} {
 		l, err := List(t.Context(), s, tt.q)
-		if err != nil || len(l.Works) != tt.works || l.Ended != tt.ended || l.NotRead != tt.notRead || l.Empty {
-			t.Errorf("%+v: got %d works, %d ended, %d not read, %v", tt.q, len(l.Works), l.Ended, l.NotRead, err)
+		if err != nil || len(l.Operations) != tt.works || l.Ended != tt.ended || l.NotRead != tt.notRead || l.Empty {
+			t.Errorf("%+v: got %d works, %d ended, %d not read, %v", tt.q, len(l.Operations), l.Ended, l.NotRead, err)
 		}
-		if !slices.IsSortedFunc(l.Works, func(a, b Work) int { return b.Opened.Compare(a.Opened) }) {
+		if !slices.IsSortedFunc(l.Operations, func(a, b Operation) int { return b.Opened.Compare(a.Opened) }) {
 			t.Errorf("%+v: not the latest first", tt.q)
 		}
 	}
 	if l, err := List(t.Context(), journal.Memory(), Query{Kinds: both}); err != nil || !l.Empty {
 		t.Errorf("an empty journal: got %+v, %v", l, err)
 	}
-	put(t, s, Request, "broken", rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "broken"}})
+	put(t, s, Request, "broken", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "broken"}})
 	if _, err := s.Append(t.Context(), journal.Key(Request, "torn"), 0, []byte("no record\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -247,8 +247,8 @@ func TestWhatHasEndedIsNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := rollout.Work{ID: "a", Desktops: []string{"d"}}
-	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Work: &w}, rollout.Record{Kind: rollout.KindClosed, At: at})
+	w := rollout.Operation{ID: "a", Desktops: []string{"d"}}
+	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w}, rollout.Record{Kind: rollout.KindClosed, At: at})
 	q := Query{Kinds: []string{Request}, Over: map[string]int64{}}
 	list := func() (Listing, error) { return List(t.Context(), s, q) }
 	if l, err := list(); err != nil || l.Ended != 1 {
@@ -301,7 +301,7 @@ func TestFieldsThatAreNotKnownAreOverlooked(t *testing.T) {
 	if _, err := s.Append(t.Context(), journal.Key(Request, "t1"), 0, []byte(line)); err != nil {
 		t.Fatal(err)
 	}
-	if state, records, err := Read(t.Context(), s, Request, "t1"); err != nil || len(records) != 2 || WorkOf(state).State != Running {
+	if state, records, err := Read(t.Context(), s, Request, "t1"); err != nil || len(records) != 2 || OperationOf(state).State != Running {
 		t.Errorf("got %d records, %v", len(records), err)
 	}
 }

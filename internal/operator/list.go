@@ -35,16 +35,16 @@ const MostRead = 20_000
 
 // A Listing is what a Query found, the latest opened first.
 type Listing struct {
-	Works   []Work `json:"works"`
-	Ended   int    `json:"ended"`   // that have ended and are not among them
-	NotRead int    `json:"notRead"` // that were left out; their journals were written longest ago
-	Empty   bool   `json:"empty"`   // the journal has no request and no rollout at all
+	Operations []Operation `json:"works"`
+	Ended      int         `json:"ended"`   // that have ended and are not among them
+	NotRead    int         `json:"notRead"` // that were left out; their journals were written longest ago
+	Empty      bool        `json:"empty"`   // the journal has no request and no rollout at all
 }
 
 // List reads journals and sums them up. It holds as many of them in memory as it
 // has readers, and no more.
 func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
-	l := Listing{Works: []Work{}, Empty: true}
+	l := Listing{Operations: []Operation{}, Empty: true}
 	var keys []journal.Entry
 	for _, kind := range q.Kinds {
 		found, err := journal.Entries(ctx, store, kind+"/")
@@ -72,7 +72,7 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 	if err := l.read(ctx, store, keys, q); err != nil {
 		return l, err
 	}
-	slices.SortStableFunc(l.Works, func(a, b Work) int {
+	slices.SortStableFunc(l.Operations, func(a, b Operation) int {
 		if c := b.Opened.Compare(a.Opened); c != 0 {
 			return c
 		}
@@ -117,7 +117,7 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 						q.Over[e.Key] = e.Size
 					}
 				case w.ID != "":
-					l.Works = append(l.Works, w)
+					l.Operations = append(l.Operations, w)
 				}
 				mu.Unlock()
 			}
@@ -129,7 +129,7 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 
 // brief sums up one journal, or says that it has ended where such are not asked
 // for.
-func brief(ctx context.Context, store journal.Store, key string, wanted bool) (w Work, ended bool, err error) {
+func brief(ctx context.Context, store journal.Store, key string, wanted bool) (w Operation, ended bool, err error) {
 	lines, _, err := store.Read(ctx, key, 0)
 	if err != nil {
 		return w, false, err
@@ -144,12 +144,12 @@ func brief(ctx context.Context, store journal.Store, key string, wanted bool) (w
 	s := rollout.NewState()
 	s.Apply(records...)
 	switch {
-	case s.Work == nil: // opened by nobody: not a work yet
+	case s.Operation == nil: // opened by nobody: not a work yet
 		return w, false, nil
 	case s.Closed && !wanted:
 		return w, true, nil
 	}
-	return WorkOf(s), false, nil
+	return OperationOf(s), false, nil
 }
 
 // closedLine is how a record begins that ends a work, as rollout.Encode writes

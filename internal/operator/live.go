@@ -51,7 +51,7 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 	if !f.Follows(images[0].Name) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
-	w := rollout.Work{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
+	w := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
 		Spec: desktop.Spec{RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
 	l := &looker{ECD: e, fleets: fleets, region: f.Region, now: now, facts: rollout.NewFacts()}
@@ -206,7 +206,7 @@ type Differ struct {
 
 // DiffOf compares a plan with a rollout.
 func DiffOf(p events.Plan, last *rollout.State) Diff {
-	d := Diff{Against: last.Work.ID, Added: []Differ{}, Gone: []Differ{}, Changed: []Differ{}}
+	d := Diff{Against: last.Operation.ID, Added: []Differ{}, Gone: []Differ{}, Changed: []Differ{}}
 	in := map[string]bool{}
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {

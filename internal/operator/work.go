@@ -30,8 +30,8 @@ const (
 	Expired    = "expired"    // its fleet's log names it, and its own journal is gone
 )
 
-// A Work is a request or rollout in short. Times are UTC.
-type Work struct {
+// An Operation is a request or rollout in short. Times are UTC.
+type Operation struct {
 	Kind      string        `json:"kind"` // request or rollout
 	ID        string        `json:"id"`
 	State     string        `json:"state"`
@@ -52,10 +52,10 @@ type Work struct {
 	Counts    events.Counts `json:"counts"`
 }
 
-// WorkOf sums up a folded journal, whose Work is not nil.
-func WorkOf(s *rollout.State) Work {
-	w := s.Work
-	out := Work{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID,
+// OperationOf sums up a folded journal, whose Operation is not nil.
+func OperationOf(s *rollout.State) Operation {
+	w := s.Operation
+	out := Operation{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID,
 		ImageID: w.ImageID, ImageName: w.ImageName, Undoes: w.Undoes, By: w.By, Opened: s.OpenedAt.UTC(), Waves: s.Planned, Counts: s.Counts()}
 	if w.Request() {
 		out.Kind, out.Wave, out.Waves = Request, 1, 1
@@ -119,7 +119,7 @@ const (
 
 // EndOf says how the work came out. One that halted has come to its end as far
 // as a pipeline is concerned: it stands until somebody says go on.
-func EndOf(w Work) End {
+func EndOf(w Operation) End {
 	switch {
 	case w.State == Halted, !w.Open && (w.State == Aborted || w.State == Superseded):
 		return Stopped
@@ -150,7 +150,7 @@ type Reader interface {
 type Follower struct {
 	from   Reader
 	key    string
-	State  *rollout.State // as of the last look; its Work is nil while there is no journal
+	State  *rollout.State // as of the last look; its Operation is nil while there is no journal
 	Length int64          // of the journal, as of the last look
 }
 
@@ -191,7 +191,7 @@ func Read(ctx context.Context, from Reader, kind, id string) (*rollout.State, []
 	if err != nil {
 		return nil, nil, err
 	}
-	if f.State.Work == nil {
+	if f.State.Operation == nil {
 		return nil, nil, &UnknownError{Kind: kind, ID: id}
 	}
 	return f.State, records, nil

@@ -37,7 +37,7 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 		slot, err := c.Limit.Acquire(ctx)
 		if err != nil {
 			return &desktop.CallError{
-				Call: name, Fate: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime),
+				Call: name, Delivery: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime),
 				Message: "waiting for its turn: " + err.Error(), Err: err,
 			}
 		}

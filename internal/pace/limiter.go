@@ -117,7 +117,7 @@ func (s Slot) Release(err error) {
 		if s.epoch == l.epoch {
 			l.slowDown()
 		}
-	case err == nil, classified && e.Fate == desktop.Refused:
+	case err == nil, classified && e.Delivery == desktop.Refused:
 		if s.epoch == l.epoch {
 			l.allowed = min(l.allowed+1/l.allowed, float64(l.max()))
 			l.pause = 0

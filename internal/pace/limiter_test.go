@@ -12,7 +12,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-var errThrottled = &desktop.CallError{Call: "X", Fate: desktop.NotSent, Throttled: true}
+var errThrottled = &desktop.CallError{Call: "X", Delivery: desktop.NotSent, Throttled: true}
 
 func acquire(t *testing.T, l *Limiter) Slot {
 	t.Helper()
@@ -107,9 +107,9 @@ func TestOnlyAnswersGrowTheBound(t *testing.T) {
 		err  error
 		want int
 	}{
-		"a refusal is an answer":  {&desktop.CallError{Fate: desktop.Refused}, 2},
+		"a refusal is an answer":  {&desktop.CallError{Delivery: desktop.Refused}, 2},
 		"an unknown fate is not":  {&desktop.CallError{}, 1},
-		"a failure to arrive not": {&desktop.CallError{Fate: desktop.NotSent}, 1},
+		"a failure to arrive not": {&desktop.CallError{Delivery: desktop.NotSent}, 1},
 		"nor is a foreign error":  {errors.New("x"), 1},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func (p Policy) Limiter(n int) *Limiter {
 }
 
 // Retry runs call, and again while its error says that this is safe: while
-// desktop.FateOf is NotSent, and for as many unknown fates as the policy
+// desktop.DeliveryOf is NotSent, and for as many unknown fates as the policy
 // allows. It gives up before a wait that would leave less than Need of the
 // context's time, and returns the last error of call unchanged.
 func Retry(ctx context.Context, p Policy, call func(context.Context) error) error {
@@ -82,11 +82,11 @@ func (p *Policy) again(err error) bool {
 	if !ok || errors.Is(err, ErrNoTime) {
 		return false
 	}
-	if e.Fate == desktop.Unknown && p.Unknown > 0 {
+	if e.Delivery == desktop.Unknown && p.Unknown > 0 {
 		p.Unknown--
 		return true
 	}
-	return e.Fate == desktop.NotSent
+	return e.Delivery == desktop.NotSent
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

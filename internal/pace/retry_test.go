@@ -9,14 +9,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
 var (
-	errNotSent = &desktop.CallError{Call: "X", Fate: desktop.NotSent}
+	errNotSent = &desktop.CallError{Call: "X", Delivery: desktop.NotSent}
 	errUnknown = &desktop.CallError{Call: "X"}
-	errRefused = &desktop.CallError{Call: "X", Fate: desktop.Refused}
+	errRefused = &desktop.CallError{Call: "X", Delivery: desktop.Refused}
 )
 
 // failing returns a call that fails with each of errs in turn and then succeeds,
@@ -44,13 +44,13 @@ func TestOnlyWhatCertainlyDidNotHappenIsRepeated(t *testing.T) {
 		"throttled":                     {0, []error{errThrottled}, 2, nil},
 		"unknown fate":                  {0, []error{errUnknown}, 1, errUnknown},
 		"refused":                       {0, []error{errRefused}, 1, errRefused},
-		"forbidden":                     {0, []error{&desktop.CallError{Fate: desktop.Forbidden}}, 1, &desktop.CallError{Fate: desktop.Forbidden}},
+		"forbidden":                     {0, []error{&desktop.CallError{Delivery: desktop.Forbidden}}, 1, &desktop.CallError{Delivery: desktop.Forbidden}},
 		"foreign error":                 {2, []error{context.Canceled}, 1, context.Canceled},
 		"unknown where harmless":        {2, []error{errUnknown, errUnknown}, 3, nil},
 		"unknown too often":             {2, []error{errUnknown, errNotSent, errUnknown, errUnknown}, 4, errUnknown},
 		"not sent, and then unknown":    {0, []error{errNotSent, errUnknown}, 2, errUnknown},
 		"never arriving":                {0, slices.Repeat([]error{errNotSent}, 9), 6, errNotSent},
-		"no time for throttling's wait": {0, []error{&desktop.CallError{Fate: desktop.NotSent, Err: ErrNoTime}}, 1, ErrNoTime},
+		"no time for throttling's wait": {0, []error{&desktop.CallError{Delivery: desktop.NotSent, Err: ErrNoTime}}, 1, ErrNoTime},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestACallerThatGetsNoTurnHasNotSent(t *testing.T) {
 			t.Error("the call was made")
 			return "", nil
 		})
-		if desktop.FateOf(err) != desktop.NotSent || !errors.Is(err, context.DeadlineExceeded) {
+		if desktop.DeliveryOf(err) != desktop.NotSent || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want not sent because of the deadline", err)
 		}
 	})
@@ -165,7 +165,7 @@ func TestACallerWithoutTimeForThrottlingsPauseIsThrottled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), firstPause/2)
 		defer cancel()
 		err := c.Do(ctx, "DoThis", "r", func(context.Context) (string, error) { return "", nil })
-		if e, ok := errors.AsType[*desktop.CallError](err); !ok || !e.Throttled || e.Fate != desktop.NotSent {
+		if e, ok := errors.AsType[*desktop.CallError](err); !ok || !e.Throttled || e.Delivery != desktop.NotSent {
 			t.Errorf("got %v, want it throttled", err)
 		}
 	})
@@ -183,7 +183,7 @@ func TestAPanickingCallGivesItsSlotBack(t *testing.T) {
 }
 
 func TestMessagesCarryNoCredentialsAndAreShort(t *testing.T) {
-	keys := access.Keys{ID: "LTAIabc", Secret: "s3cr3t", Token: "CAISabc"}
+	keys := credentials.Keys{ID: "LTAIabc", Secret: "s3cr3t", Token: "CAISabc"}
 	got := Message("string to sign is:\n LTAIabc\tCAISabc s3cr3t \xff", keys)
 	if want := "string to sign is: [credentials] [credentials] [credentials] \uFFFD"; got != want {
 		t.Errorf("got %q, want %q", got, want)

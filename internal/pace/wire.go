@@ -36,12 +36,12 @@ type Answer struct {
 
 // A SendError says that no whole answer came back. Its text names no URL.
 type SendError struct {
-	Fate desktop.Fate // NotSent when the request certainly did not arrive, else Unknown
-	Err  error
+	Delivery desktop.Delivery // NotSent when the request certainly did not arrive, else Unknown
+	Err      error
 }
 
 func (e *SendError) Error() string {
-	if e.Fate == desktop.NotSent {
+	if e.Delivery == desktop.NotSent {
 		return "not sent: " + e.Err.Error()
 	}
 	return "sent, but not answered: " + e.Err.Error()

@@ -61,7 +61,7 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 			defer cancel()
 			_, err := NewWire(1).Send(post(t, ctx, server.URL))
 			e, ok := errors.AsType[*SendError](err)
-			if !ok || e.Fate != desktop.Unknown {
+			if !ok || e.Delivery != desktop.Unknown {
 				t.Errorf("error: got %v, want an unknown fate", err)
 			}
 			if served.Load() != 1 {
@@ -106,7 +106,7 @@ func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
 			}
 			_, err := w.Send(post(t, c.ctx, c.url))
 			e, ok := errors.AsType[*SendError](err)
-			if !ok || e.Fate != desktop.NotSent {
+			if !ok || e.Delivery != desktop.NotSent {
 				t.Errorf("error: got %v, want one that says not sent", err)
 			}
 			if c.want != nil && !errors.Is(err, c.want) {

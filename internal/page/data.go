@@ -14,8 +14,8 @@ import (
 // column, with texts that come again and again replaced by their place in a
 // dictionary. 20,000 desktops are some 2 MB.
 type sheet struct {
-	Work  string            `json:"work"`
-	Texts map[string]string `json:"texts"`
+	Operation string            `json:"work"`
+	Texts     map[string]string `json:"texts"`
 	// Zone is the time zone: from when on (in seconds since 1970) which offset (in
 	// seconds) is in force.
 	Zone [][2]int64 `json:"zone"`
@@ -55,7 +55,7 @@ const idMark = "\x01"
 // sheetOf returns the table as JSON that may stand in a script element: <, >
 // and & are escaped.
 func sheetOf(r *report.Report, l Lang, zone *time.Location, now time.Time) (template.JS, error) {
-	s := sheet{Work: r.ID, Texts: map[string]string{}, Zone: offsets(zone, r.Opened, now), places: map[string]int{}}
+	s := sheet{Operation: r.ID, Texts: map[string]string{}, Zone: offsets(zone, r.Opened, now), places: map[string]int{}}
 	for key := range texts {
 		if name, ok := strings.CutPrefix(key, "js."); ok {
 			s.Texts[name] = l.text(key)

@@ -51,10 +51,10 @@ var States = []State{StateCompleted, StateRolledBack, StateAborted, StateSuperse
 // BriefOf says how a work stands. It is false for a journal in which nothing was
 // opened.
 func BriefOf(s *rollout.State) (Brief, bool) {
-	if s.Work == nil {
+	if s.Operation == nil {
 		return Brief{}, false
 	}
-	w := s.Work
+	w := s.Operation
 	b := Brief{ID: w.ID, Fleet: w.Fleet, ReleaseID: w.ReleaseID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
 		Undoes: w.Undoes, By: w.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
 	if wave := s.Wave(); wave != nil {
@@ -71,7 +71,7 @@ func stateOf(s *rollout.State) (State, *events.Reason, string) {
 		return StateAborted, nil, s.Aborted
 	case s.Superseded != "":
 		return StateSuperseded, nil, s.Superseded
-	case s.Closed && s.Work.Undoes != "":
+	case s.Closed && s.Operation.Undoes != "":
 		return StateRolledBack, nil, ""
 	case s.Closed:
 		return StateCompleted, nil, ""

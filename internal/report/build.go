@@ -89,7 +89,7 @@ func (b *Builder) apply(r *rollout.Record) {
 	if r.At.After(b.last) {
 		b.last = r.At
 	}
-	news := len(b.state.UnpublishedNews)
+	news := len(b.state.UnpublishedEvents)
 	b.hear(r)
 	b.before = b.before[:0]
 	b.each(r, func(d *rollout.Desktop) { b.before = append(b.before, len(d.Unpublished)) })
@@ -103,8 +103,8 @@ func (b *Builder) apply(r *rollout.Record) {
 		}
 		i++
 	})
-	if r.Kind != rollout.KindPublished && news < len(b.state.UnpublishedNews) {
-		for _, n := range b.state.UnpublishedNews[news:] {
+	if r.Kind != rollout.KindPublished && news < len(b.state.UnpublishedEvents) {
+		for _, n := range b.state.UnpublishedEvents[news:] {
 			if !n.Finished() {
 				b.happened = append(b.happened, Happening{At: n.At, What: n.What, Wave: n.Wave, Reason: n.Reason, By: n.By, Counts: n.Counts})
 			}
@@ -150,7 +150,7 @@ func (b *Builder) outcome(id string, o rollout.Outcome) {
 
 // hear takes down what somebody says, unless it was heard before.
 func (b *Builder) hear(r *rollout.Record) {
-	if r.Kind != rollout.KindControl || b.state.Work == nil || r.Message != "" && b.state.Controls[r.Message] {
+	if r.Kind != rollout.KindControl || b.state.Operation == nil || r.Message != "" && b.state.Controls[r.Message] {
 		return
 	}
 	s := Said{At: r.At, Action: r.Action, Who: r.Who, Message: r.Message}
@@ -181,7 +181,7 @@ func (b *Builder) stand(at time.Time) {
 }
 
 func standstill(s *rollout.State) Standstill {
-	if !s.Open() || s.Work.Request() {
+	if !s.Open() || s.Operation.Request() {
 		return Standstill{}
 	}
 	state, reason, who := stateOf(s)
@@ -212,9 +212,9 @@ func (b *Builder) Report() (*Report, error) {
 	if !ok {
 		return nil, ErrEmpty
 	}
-	r := &Report{Brief: brief, ImageMade: s.Work.ImageMade, Consents: slices.Clone(s.Work.Consents), Why: s.Work.Why,
+	r := &Report{Brief: brief, ImageMade: s.Operation.ImageMade, Consents: slices.Clone(s.Operation.Consents), Why: s.Operation.Why,
 		Happened: slices.Clone(b.happened), Stood: slices.Clone(b.stood), Said: slices.Clone(b.said),
-		Desktops: make([]Desktop, 0, len(s.Order)), Last: b.last, Records: b.records, Untold: len(s.UnpublishedNews)}
+		Desktops: make([]Desktop, 0, len(s.Order)), Last: b.last, Records: b.records, Untold: len(s.UnpublishedEvents)}
 	for i := len(r.Said) - 1; i >= 0 && r.State == StatePaused && r.Reason == nil; i-- {
 		if r.Said[i].Action == events.ActionPause {
 			r.Reason = &events.Reason{Code: events.CodePaused, Message: r.Said[i].Reason}
@@ -239,7 +239,7 @@ func (b *Builder) Report() (*Report, error) {
 
 func (b *Builder) desktop(d *rollout.Desktop) Desktop {
 	out := Desktop{ID: d.ID, Wave: d.Wave, Stand: standOf(d), Code: d.Last.Code, Message: d.Last.Message, From: d.From,
-		To: b.state.Work.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt}
+		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt}
 	l := b.lives[d.ID]
 	if l != nil {
 		out.RequestID = l.requestID
@@ -259,7 +259,7 @@ func (r *Report) waves(s *rollout.State) {
 	for i, w := range s.Waves {
 		at[w.N] = i
 		r.Waves = append(r.Waves, Wave{N: w.N, Name: w.Name, Begun: w.BegunAt, Ended: w.EndedAt, Approved: w.Approved})
-		if s.Work.Request() {
+		if s.Operation.Request() {
 			r.Waves[i].Ended = s.ClosedAt
 		}
 	}

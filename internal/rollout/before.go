@@ -214,9 +214,9 @@ func (d *decider) lastWord(x *Desktop) {
 	d.asking++
 	d.open++
 	d.again(d.now.in(30 * time.Second))
-	i := slices.IndexFunc(d.out.Tell, func(t Telling) bool { return t.Last && len(t.Desktops) < maxTold })
+	i := slices.IndexFunc(d.out.Tell, func(t Notification) bool { return t.Last && len(t.Desktops) < maxTold })
 	if i < 0 {
-		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Telling{Text: lastWordText, Due: d.now.in(lastWord), Last: true})
+		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Notification{Text: lastWordText, Due: d.now.in(lastWord), Last: true})
 	}
 	d.out.Tell[i].Desktops = append(d.out.Tell[i].Desktops, x.ID)
 }
@@ -257,7 +257,7 @@ func (d *Desktop) ask(r *Record) {
 		if a.Hold.IsZero() {
 			a.Hold = r.At
 		}
-	case KindTelling:
+	case KindNotifying:
 		a.Last, a.Told, a.Final = r.At, zero, r.Call
 	}
 }
@@ -293,7 +293,7 @@ func (c *compaction) ask(d *Desktop) {
 		c.add(stepFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
 	}
 	if !a.Last.IsZero() {
-		c.add(stepFinal, Record{Kind: KindTelling, At: a.Last, N: tellsLast, Call: a.Final, Desktops: id})
+		c.add(stepFinal, Record{Kind: KindNotifying, At: a.Last, N: tellsLast, Call: a.Final, Desktops: id})
 		if !a.Told.IsZero() {
 			c.add(stepFinal, Record{Kind: KindSent, At: a.Told, Call: a.Final, Desktops: id})
 		}

@@ -81,7 +81,7 @@ func TestBeforeHoldsWhateverIsLostOnTheWay(t *testing.T) {
 			}
 			s.Apply(d.Records...)
 			for _, tell := range d.Tell {
-				s.Apply(rollout.Record{Kind: rollout.KindTelling, At: now, Call: "last", Until: tell.Due, N: tell.N(), Desktops: tell.Desktops})
+				s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: now, Call: "last", Until: tell.Due, N: tell.N(), Desktops: tell.Desktops})
 				if rng.IntN(3) > 0 {
 					lastTold = now
 					s.Apply(rollout.Record{Kind: rollout.KindSent, At: now, Call: "last", Invoke: "t", Desktops: tell.Desktops})
@@ -140,7 +140,7 @@ func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 		{Kind: rollout.KindAsked, At: at(65), Call: "b", Invoke: "t-b"},
 		{Kind: rollout.KindNotNow, At: at(66)},
 		{Kind: rollout.KindAsking, At: at(120), Call: "c"},
-		{Kind: rollout.KindTelling, At: at(121), Call: "d", N: 3},
+		{Kind: rollout.KindNotifying, At: at(121), Call: "d", N: 3},
 		{Kind: rollout.KindSent, At: at(122), Call: "d"},
 	} {
 		r.Desktops = ids

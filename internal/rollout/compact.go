@@ -14,14 +14,14 @@ import (
 // them to itself in a tick. What is finished and published is left out, so the
 // result speaks of a smaller request than the journal would.
 func (s *State) Compact(ids []string) []Record {
-	w := *s.Work
+	w := *s.Operation
 	w.Desktops = ids
 	c := compaction{published: map[outcomeKey][]string{}}
 	for _, id := range ids {
 		c.desktop(s.Desktops[id])
 	}
 	// Kind by kind, so that joining desktops keeps the order of each one's own.
-	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Work: &w}}
+	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Operation: &w}}
 	for _, kind := range c.steps {
 		out = append(out, merged(kind)...)
 	}
@@ -192,7 +192,7 @@ func merged(records []Record) []Record {
 		}
 		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke}
 		for _, g := range r.Outcomes { // one at most
-			key.group, key.n = groupKey{Gist: Gist{g.Status, g.Code, g.Message}, until: g.Until}, g.N
+			key.group, key.n = groupKey{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
 		}
 		// A desktop's own records must stay in their order, and begun twice is
 		// two attempts: only those of other desktops are joined. Its own came

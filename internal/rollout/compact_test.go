@@ -16,7 +16,7 @@ import (
 func life(r *rand.Rand) *rollout.State {
 	ids := []string{"ecd-1", "ecd-2", "ecd-3", "ecd-4"}
 	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: start,
-		Work: &rollout.Work{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
+		Operation: &rollout.Operation{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
 	for n := range 5 + r.IntN(40) {
 		at := start.Add(time.Duration(n+1) * time.Minute)
 		id := ids[r.IntN(len(ids))]
@@ -119,7 +119,7 @@ func TestATickDoesNotForgetThatACallsFateIsUnknown(t *testing.T) {
 		return rollout.Record{Kind: kind, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: code, Desktops: []string{"ecd-1"}}}}
 	}
 	s := fold([]rollout.Record{
-		{Kind: rollout.KindOpened, At: start, Work: &rollout.Work{ID: "w", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "w", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
 		deferred(rollout.KindSettled, events.CodeStatusWait),
 		{Kind: rollout.KindBegun, At: start, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}},
 		deferred(rollout.KindEnded, events.CodeOutcomeUnknown),

@@ -10,14 +10,14 @@ import (
 // Allow says why a control message cannot be followed now, or nil. Wave is the
 // wave that an approve is meant for; 0 means the one that waits.
 func Allow(s *State, action string, wave int) error {
-	if s.Work == nil {
+	if s.Operation == nil {
 		return errors.New("there is no such rollout in the journal")
 	}
 	if s.Superseded != "" {
 		return fmt.Errorf("%s has taken over from it", s.Superseded)
 	}
 	if s.MayGoBack() && s.Back.Begun {
-		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Work.ID)
+		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Operation.ID)
 	}
 	if s.Closed && action != events.ActionRollback {
 		return errors.New("it has ended; only rollback is possible now")
@@ -50,7 +50,7 @@ func Allow(s *State, action string, wave int) error {
 			return errors.New("no desktop has failed")
 		}
 	case events.ActionRollback:
-		if s.Work.Undoes != "" {
+		if s.Operation.Undoes != "" {
 			return errors.New("it is a rollback itself; publish the image that is wanted instead")
 		}
 		if len(s.Undo()) == 0 {

@@ -56,7 +56,7 @@ type Decision struct {
 	// What is to be done to desktops, each after its record.
 	Hold, Release, Stop, Start []string
 	Command                    Command
-	Tell                       []Telling
+	Tell                       []Notification
 	Ask                        []Command
 	// Left are desktops that we could not give back, for so long that an operator
 	// has to: they are in maintenance mode, or stopped, because of us.
@@ -88,7 +88,7 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 	if !s.Open() {
 		return d.out
 	}
-	if s.Work.Request() {
+	if s.Operation.Request() {
 		for _, id := range s.Order {
 			d.desktop(s.Desktops[id])
 		}
@@ -131,7 +131,7 @@ type settlement struct {
 }
 
 type groupKey struct {
-	Gist
+	Result
 	until time.Time
 	at    time.Time
 }
@@ -170,12 +170,12 @@ func (d *decider) finish() {
 	// that ends, a halt and a closing count it in.
 	follows := d.out.Records
 	d.out.Records = nil
-	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindTold, KindUntold, KindCleared, KindNotNow, KindUnasked, KindOnHold} {
+	for _, k := range []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified, KindUnnotified, KindCleared, KindNotNow, KindUnasked, KindOnHold} {
 		d.recordMarks(k)
 	}
 	d.recordSettled()
 	d.out.Records = append(d.out.Records, follows...)
-	if d.s.Work.Request() && d.open == 0 && d.kept == 0 {
+	if d.s.Operation.Request() && d.open == 0 && d.kept == 0 {
 		d.close(nil)
 	}
 }
@@ -253,7 +253,7 @@ func (d *decider) close(reason *events.Reason) {
 	for _, g := range d.settled {
 		if g.Status != events.StatusDeferred && g.Status != events.StatusAccepted {
 			for _, id := range g.Desktops {
-				after = append(after, OutcomeID(d.s.Work.ID, id, g.Status, d.s.Desktops[id].counts.of(g.Status)+1))
+				after = append(after, OutcomeID(d.s.Operation.ID, id, g.Status, d.s.Desktops[id].counts.of(g.Status)+1))
 			}
 		}
 	}
@@ -266,7 +266,7 @@ func (s *State) finals() []string {
 	var out []string
 	for _, id := range s.Order {
 		if d := s.Desktops[id]; d.Phase == Final {
-			out = append(out, OutcomeID(s.Work.ID, id, d.Last.Status, d.counts.of(d.Last.Status)))
+			out = append(out, OutcomeID(s.Operation.ID, id, d.Last.Status, d.counts.of(d.Last.Status)))
 		}
 	}
 	return out
@@ -291,7 +291,7 @@ func (d *decider) again(t time.Time) {
 
 // settle gives a desktop a final outcome that follows from the facts.
 func (d *decider) settle(x *Desktop, status events.Status, code, message string) {
-	d.group(x, groupKey{Gist: Gist{status, code, message}, at: d.now.t})
+	d.group(x, groupKey{Result: Result{status, code, message}, at: d.now.t})
 	if x.Held || x.Stopped && !d.running[x.ID] {
 		d.kept++
 		d.again(d.now.t)
@@ -314,7 +314,7 @@ func (d *decider) runs(x *Desktop, now *desktop.Desktop) {
 // of ours began whose answer was lost.
 func (d *decider) accept(x *Desktop, readAt time.Time, message string) {
 	at := later(d.now.t, readAt)
-	d.group(x, groupKey{Gist: Gist{events.StatusAccepted, events.CodeReconciled, message}, at: at})
+	d.group(x, groupKey{Result: Result{events.StatusAccepted, events.CodeReconciled, message}, at: at})
 	d.open++
 	d.again(at.Add(statusLag))
 }
@@ -338,7 +338,7 @@ func (d *decider) postpone(x *Desktop, code, message string) {
 	if x.WaitCode == code {
 		until = d.now.pace(x.WaitSince)
 	} else {
-		d.group(x, groupKey{Gist: Gist{events.StatusDeferred, code, message}, until: until, at: d.now.t})
+		d.group(x, groupKey{Result: Result{events.StatusDeferred, code, message}, until: until, at: d.now.t})
 	}
 	d.again(until)
 }
@@ -379,7 +379,7 @@ func (d *decider) pending(x *Desktop) {
 	if d.missing(x) || x.tried() && d.reconciled(x) {
 		return
 	}
-	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
+	q := guard.Question{Target: targetOf(d.s.Operation, x.ID)}
 	fact, strategy, ok := d.question(x, &q)
 	if !ok {
 		return
@@ -417,14 +417,16 @@ func (d *decider) missing(x *Desktop) bool {
 	return true
 }
 
-func targetOf(w *Work, id string) desktop.Target { return desktop.Target{ID: id, Spec: w.SpecOf(id)} }
+func targetOf(w *Operation, id string) desktop.Target {
+	return desktop.Target{ID: id, Spec: w.SpecOf(id)}
+}
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
 // was carried out: it is followed, and proves itself, like any other. True also
 // means that more must be known first.
 func (d *decider) reconciled(x *Desktop) bool {
-	spec := d.s.Work.SpecOf(x.ID)
+	spec := d.s.Operation.SpecOf(x.ID)
 	if spec.Reset() || x.From == spec.ImageID {
 		return false
 	}
@@ -442,7 +444,7 @@ func (d *decider) reconciled(x *Desktop) bool {
 // question fills in all that the guards want to know, or asks for it. The
 // strategy is that of the desktop's fleet, or nil.
 func (d *decider) question(x *Desktop, q *guard.Question) (Fact[*desktop.Desktop], *fleet.Strategy, bool) {
-	q.Rules = guard.Rules{Regions: d.r.Regions, Journal: d.r.Journal, Consents: d.s.Work.Consents, Held: x.Held}
+	q.Rules = guard.Rules{Regions: d.r.Regions, Journal: d.r.Journal, Consents: d.s.Operation.Consents, Held: x.Held}
 	if !slices.Contains(d.r.Regions, q.RegionID) {
 		return Fact[*desktop.Desktop]{}, nil, true // refused without asking anybody
 	}
@@ -470,7 +472,7 @@ func (d *decider) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *f
 		return nil
 	}
 	f, in := d.r.Fleets.Of(*q.Desktop)
-	if d.s.Work.Request() {
+	if d.s.Operation.Request() {
 		q.Rules.Outside = !in || !f.Requests
 		if in {
 			d.heard(&f, q)
@@ -507,7 +509,7 @@ func kept(snapshots string) guard.Keep {
 // heard adds what follows from the way on which the request came. What does not
 // say how it came is from an earlier build, and trusted least.
 func (d *decider) heard(f *fleet.Fleet, q *guard.Question) {
-	door, source := d.s.Work.Came()
+	door, source := d.s.Operation.Came()
 	if !f.From.Request.Admits(door, source) {
 		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
 	}
@@ -538,7 +540,7 @@ func WrongDoor(name, what, door, source string, g fleet.Gate) string {
 // wish of its own: what it would erase besides system disks needs the consent of
 // whoever asks for it.
 func (d *decider) consents(f *fleet.Fleet) []string {
-	if d.s.Work.Undoes == "" {
+	if d.s.Operation.Undoes == "" {
 		return f.Rebuild.Consent
 	}
 	return slices.DeleteFunc(slices.Clone(f.Rebuild.Consent), func(c string) bool {
@@ -622,7 +624,7 @@ func (d *decider) wait(x *Desktop, v guard.Verdict, readAt time.Time) {
 	}
 	waited := d.waited(x, v.Code, readAt)
 	switch {
-	case !x.WaitFirst.IsZero() && readAt.Sub(x.WaitFirst) >= waitLimit && d.s.Work.Request():
+	case !x.WaitFirst.IsZero() && readAt.Sub(x.WaitFirst) >= waitLimit && d.s.Operation.Request():
 		d.settle(x, events.StatusRefused, v.Code, fmt.Sprintf("given up after %s: %s", waitLimit, v.Message))
 	case v.Code == events.CodeImageCreating && waited >= imageLimit:
 		d.settle(x, events.StatusRefused, events.CodeImageNotAvailable, fmt.Sprintf("%s after %s", v.Message, imageLimit))

@@ -21,10 +21,10 @@ import (
 // Outcomes are still counted on from the numbers that it gives: these only tell
 // one repetition from another.
 func (s *State) Doubt(now time.Time) {
-	s.Work.Consents = nil
+	s.Operation.Consents = nil
 	s.Paused, s.Halted, s.Aborted, s.Superseded, s.Waiting = "", nil, "", "", nil
 	s.Resumed, s.Forgiven, s.Closed, s.ClosedAt, s.Digest = zero, zero, false, zero, ""
-	s.UnpublishedNews, s.Controls = nil, map[string]bool{}
+	s.UnpublishedEvents, s.Controls = nil, map[string]bool{}
 	notAfter(now, &s.OpenedAt)
 	for _, d := range s.Desktops {
 		d.doubt(now)
@@ -61,7 +61,7 @@ func notAfter(limit time.Time, t *time.Time) {
 // doubted looks at a desktop that is said to have been begun, which nothing
 // proves. It is not begun, and its outcome is what ECD shows.
 func (d *decider) doubted(x *Desktop) {
-	q := guard.Question{Target: targetOf(d.s.Work, x.ID)}
+	q := guard.Question{Target: targetOf(d.s.Operation, x.ID)}
 	fact, _, ok := d.question(x, &q)
 	if !ok {
 		return

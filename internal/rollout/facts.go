@@ -128,7 +128,7 @@ func (c clock) due(t time.Time) bool { return !c.t.Before(t) }
 func (c clock) in(d time.Duration) time.Time { return c.t.Add(d) }
 
 // pace returns when to look again at something that began at t.
-func (c clock) pace(t time.Time) time.Time { return c.t.Add(Pace(c.t.Sub(t))) }
+func (c clock) pace(t time.Time) time.Time { return c.t.Add(Backoff(c.t.Sub(t))) }
 
 // find returns a fact that was read at since or later. Otherwise it asks for it
 // or, if since is still to come, sees to it that somebody looks then.

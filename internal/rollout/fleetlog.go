@@ -12,10 +12,10 @@ import (
 // releases, whoever was delivered first.
 type FleetLog []Entry
 
-// An Entry is one rollout in a fleet's log. Its Work has no Back, which may be
+// An Entry is one rollout in a fleet's log. Its Operation has no Back, which may be
 // long and stands in the rollout's own journal.
 type Entry struct {
-	Work
+	Operation
 	At      time.Time
 	Message string // the id of the message that asked for it; "" in logs of earlier builds
 }
@@ -24,8 +24,8 @@ type Entry struct {
 func ReadFleetLog(records []Record) FleetLog {
 	var out FleetLog
 	for _, r := range records {
-		if r.Kind == KindOpened && r.Work != nil {
-			out = append(out, Entry{*r.Work, r.At, r.Message})
+		if r.Kind == KindOpened && r.Operation != nil {
+			out = append(out, Entry{*r.Operation, r.At, r.Message})
 		}
 	}
 	return out
@@ -33,9 +33,9 @@ func ReadFleetLog(records []Record) FleetLog {
 
 // Entered returns the record that enters a rollout.
 func (e Entry) Entered() Record {
-	w := e.Work
+	w := e.Operation
 	w.Back = nil
-	return Record{Kind: KindOpened, At: e.At, Work: &w, Message: e.Message}
+	return Record{Kind: KindOpened, At: e.At, Operation: &w, Message: e.Message}
 }
 
 // Find returns the entry of a rollout, or nil.
@@ -57,7 +57,7 @@ func (l FleetLog) Latest() *Entry {
 // MayFollow says why a rollout may not be entered behind the others, or nil.
 // LatestEnded says that nothing is left to do for the latest of them. Image says
 // that nobody asked for w: it follows from an event that tells of a new image.
-func (l FleetLog) MayFollow(w Work, image, latestEnded bool) *events.Reason {
+func (l FleetLog) MayFollow(w Operation, image, latestEnded bool) *events.Reason {
 	last := l.Latest()
 	switch {
 	case w.Undoes != "":

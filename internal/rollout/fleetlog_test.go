@@ -11,7 +11,7 @@ import (
 
 // entry is a rollout of the image that was made on that day of the month.
 func entry(id string, day int, undoes string) rollout.Entry {
-	return rollout.Entry{Work: rollout.Work{ID: id, Fleet: "office", ReleaseID: id, Undoes: undoes, ImageMade: time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC),
+	return rollout.Entry{Operation: rollout.Operation{ID: id, Fleet: "office", ReleaseID: id, Undoes: undoes, ImageMade: time.Date(2026, 11, day, 0, 0, 0, 0, time.UTC),
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-" + string(rune('a'+day))}}}
 }
 
@@ -49,7 +49,7 @@ func TestWhatMayFollowInAFleetsLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			if why := c.log.MayFollow(c.w.Work, c.image, c.ended); why != nil {
+			if why := c.log.MayFollow(c.w.Operation, c.image, c.ended); why != nil {
 				got = why.Code
 			}
 			if got != c.want {
@@ -62,7 +62,7 @@ func TestWhatMayFollowInAFleetsLog(t *testing.T) {
 // A deployment that changed the options of rebuilds made a release that came again
 // look like another one.
 func TestAReleaseIsTheSameWhateverTheSettingsSayByNow(t *testing.T) {
-	a := entry("v5", 5, "").Work
+	a := entry("v5", 5, "").Operation
 	b := a
 	b.Language, b.AfterStatus, b.OperateType, b.ImageName = "zh-CN", desktop.Stopped, "replace", "office"
 	if !a.Same(b) {

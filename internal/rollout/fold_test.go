@@ -28,7 +28,7 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 		}
 		return out
 	}
-	work := rollout.Work{ID: "w", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	work := rollout.Operation{ID: "w", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	if r.IntN(2) == 0 {
 		work.Desktops = ids[:4]
 	} else {
@@ -39,7 +39,7 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 		rollout.KindStopping, rollout.KindStarting, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
 		rollout.KindSuperseded, rollout.KindGoingBack, rollout.KindStays, rollout.KindClosed, "of-a-later-version"}
 	codes := []string{events.CodeSuccess, events.CodeOutcomeUnknown, events.CodeThrottled, events.CodeStatusWait, rollout.IncorrectDesktopStatus}
-	out := []rollout.Record{{Kind: rollout.KindOpened, At: start, Work: &work}}
+	out := []rollout.Record{{Kind: rollout.KindOpened, At: start, Operation: &work}}
 	for n := range lines {
 		at := start.Add(time.Duration(n) * time.Minute)
 		rec := rollout.Record{Kind: kinds[r.IntN(len(kinds))], At: at, Desktops: some(), Call: fmt.Sprint("c", r.IntN(4)), By: "i"}
@@ -134,8 +134,8 @@ func TestWhatIsPublishedTwiceCountsOnce(t *testing.T) {
 				t.Errorf("got %+v\nwant %+v", b, a)
 			}
 		}
-		if once.TickN != again.TickN || !once.TickAt.Equal(again.TickAt) || len(once.UnpublishedNews) != len(again.UnpublishedNews) {
-			t.Errorf("got tick %d at %s and %d news, want %d at %s and %d", again.TickN, again.TickAt, len(again.UnpublishedNews), once.TickN, once.TickAt, len(once.UnpublishedNews))
+		if once.TickN != again.TickN || !once.TickAt.Equal(again.TickAt) || len(once.UnpublishedEvents) != len(again.UnpublishedEvents) {
+			t.Errorf("got tick %d at %s and %d news, want %d at %s and %d", again.TickN, again.TickAt, len(again.UnpublishedEvents), once.TickN, once.TickAt, len(once.UnpublishedEvents))
 		}
 	})
 }

@@ -29,7 +29,7 @@ func (d *decider) unknown(x *Desktop) {
 	if !ok || d.began(x, fact, change) {
 		return
 	}
-	spec := d.s.Work.SpecOf(x.ID)
+	spec := d.s.Operation.SpecOf(x.ID)
 	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
 	passed := shown.Sub(x.asked())
 	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
@@ -58,7 +58,7 @@ func (d *decider) unknown(x *Desktop) {
 // began settles a call of unknown fate of which ECD shows that it was carried
 // out, and how it ended if it failed.
 func (d *decider) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) bool {
-	now, spec := fact.Value, d.s.Work.SpecOf(x.ID)
+	now, spec := fact.Value, d.s.Operation.SpecOf(x.ID)
 	switch {
 	case change != nil && change.State == desktop.ChangeFailed:
 		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
@@ -108,7 +108,7 @@ func (d *decider) change(x *Desktop) (*desktop.Change, time.Time, bool) {
 	if !ok {
 		return nil, zero, false
 	}
-	spec := d.s.Work.SpecOf(x.ID)
+	spec := d.s.Operation.SpecOf(x.ID)
 	for i := range list.Value {
 		c := &list.Value[i]
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
@@ -130,7 +130,7 @@ func (d *decider) change(x *Desktop) (*desktop.Change, time.Time, bool) {
 // image than ours: then it is Rebuilding for somebody else.
 func (d *decider) elsewhere(x *Desktop) bool {
 	list := d.f.Changes[x.ID].Value
-	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(d.s.Work.SpecOf(x.ID).ImageID, x.From)
+	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(d.s.Operation.SpecOf(x.ID).ImageID, x.From)
 }
 
 // follow sees an accepted rebuild to its end.
@@ -145,7 +145,7 @@ func (d *decider) follow(x *Desktop) {
 		return
 	}
 	took := fact.Since(x.AcceptedAt)
-	spec := d.s.Work.SpecOf(x.ID)
+	spec := d.s.Operation.SpecOf(x.ID)
 	still := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
 	here := false
 	if still {
@@ -236,12 +236,12 @@ func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.D
 func (d *decider) prove(x *Desktop, fact Fact[*desktop.Desktop]) {
 	now := fact.Value
 	check, declared := d.checkOf(now)
-	wanted := d.s.Work.AfterStatus
+	wanted := d.s.Operation.AfterStatus
 	elsewise := wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero()
 	switch {
 	case elsewise && fact.Since(x.AcceptedAt) < d.timeout(now):
 		d.lookAgain(x.AcceptedAt)
-	case elsewise && !d.s.Work.Request():
+	case elsewise && !d.s.Operation.Request():
 		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted))
 	case elsewise:
 		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("it is on the image, but it is %s and not %s", now.Status, wanted))
@@ -267,7 +267,7 @@ func (d *decider) prove(x *Desktop, fact Fact[*desktop.Desktop]) {
 // checkOf returns what the desktop must prove. Nobody knows what that is when the
 // rollout's fleet is not declared any more.
 func (d *decider) checkOf(now *desktop.Desktop) (check fleet.Check, declared bool) {
-	if d.s.Work.Request() {
+	if d.s.Operation.Request() {
 		return check, true
 	}
 	s := d.strategy(now)
@@ -337,9 +337,9 @@ func (d *decider) checked(x *Desktop, c fleet.Check) {
 // strategy returns that of the rollout's fleet, or of the fleet that the desktop
 // of a request belongs to, as far as it is known.
 func (d *decider) strategy(now *desktop.Desktop) *fleet.Strategy {
-	if !d.s.Work.Request() {
+	if !d.s.Operation.Request() {
 		for i := range d.r.Fleets {
-			if d.r.Fleets[i].Name == d.s.Work.Fleet {
+			if d.r.Fleets[i].Name == d.s.Operation.Fleet {
 				return &d.r.Fleets[i].Strategy
 			}
 		}

@@ -83,25 +83,25 @@ const thaw = 5 * time.Minute
 // passes says whether freezes do not hold the work back, because whoever sent it
 // consented, or because there is no journal that could know of any.
 func (d *decider) passes() bool {
-	return !d.r.Freezes || slices.Contains(d.s.Work.Consents, events.ConsentFreeze)
+	return !d.r.Freezes || slices.Contains(d.s.Operation.Consents, events.ConsentFreeze)
 }
 
 // frozen leaves a request's desktop for later that a freeze holds back, and says
 // whether it was dealt with. A rollout is held as a whole.
 func (d *decider) frozen(x *Desktop, now *desktop.Desktop) bool {
-	if !d.s.Work.Request() || d.passes() {
+	if !d.s.Operation.Request() || d.passes() {
 		return false
 	}
 	fact, ok := about(d, x, d.f.Freezes, FreezesKey, &d.out.Need.Freezes, zero)
 	if !ok {
 		return true
 	}
-	freeze := fact.Value.Holds(d.s.Work.RegionID, d.fleetOf(x, now), d.now.t)
+	freeze := fact.Value.Holds(d.s.Operation.RegionID, d.fleetOf(x, now), d.now.t)
 	if freeze == nil {
 		return false
 	}
 	if x.WaitCode != events.CodeFrozen {
-		d.group(x, groupKey{Gist: Gist{events.StatusDeferred, events.CodeFrozen, freeze.Message()}, until: freeze.Until, at: d.now.t})
+		d.group(x, groupKey{Result: Result{events.StatusDeferred, events.CodeFrozen, freeze.Message()}, until: freeze.Until, at: d.now.t})
 	}
 	d.open++
 	d.again(freeze.Until)
@@ -114,8 +114,8 @@ func (d *decider) frozen(x *Desktop, now *desktop.Desktop) bool {
 
 // fleetOf names the fleet of a desktop, or "".
 func (d *decider) fleetOf(x *Desktop, now *desktop.Desktop) string {
-	if !d.s.Work.Request() {
-		return d.s.Work.Fleet
+	if !d.s.Operation.Request() {
+		return d.s.Operation.Fleet
 	}
 	if now, ok := d.tagged(x, now); ok && now != nil {
 		if f, in := d.r.Fleets.Of(*now); in {
@@ -171,14 +171,14 @@ func (d *decider) frozenGate() []string {
 	if fact.Err != nil {
 		return []string{fact.Err.Message}
 	}
-	fleets := []string{d.s.Work.Fleet}
-	for _, id := range d.s.Work.Desktops {
+	fleets := []string{d.s.Operation.Fleet}
+	for _, id := range d.s.Operation.Desktops {
 		if f := d.f.Desktops[id]; f.Value != nil {
 			fleets = append(fleets, d.fleetOf(&Desktop{ID: id}, f.Value))
 		}
 	}
 	for _, name := range fleets {
-		if freeze := fact.Value.Holds(d.s.Work.RegionID, name, d.now.t); freeze != nil {
+		if freeze := fact.Value.Holds(d.s.Operation.RegionID, name, d.now.t); freeze != nil {
 			return []string{fmt.Sprintf("nothing begins before %s: %s", freeze.Until.UTC().Format(time.RFC3339), freeze.Message())}
 		}
 	}

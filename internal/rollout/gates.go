@@ -11,7 +11,7 @@ func (d *decider) gates() []string {
 		return out
 	}
 	out = append(out, d.ringGate(f)...)
-	if f.Strategy.OnHalt == fleet.Rollback && d.s.Work.Undoes == "" {
+	if f.Strategy.OnHalt == fleet.Rollback && d.s.Operation.Undoes == "" {
 		text := "if it halts because too many desktops failed, it goes back by itself"
 		if f.Strategy.OnHaltNow {
 			text += " at once, whatever the windows"

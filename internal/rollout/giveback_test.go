@@ -31,7 +31,7 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := rollout.NewState()
 			s.Apply(
-				rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m"}}},
+				rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m"}}},
 				rollout.Record{Kind: rollout.KindStopping, At: at, Desktops: []string{"ecd-1"}},
 				rollout.Record{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusFailed, Code: "X", Desktops: []string{"ecd-1"}}}})
 			f := rollout.NewFacts()
@@ -49,7 +49,7 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 // published.
 func TestWhomWeStoppedIsRebuiltToRun(t *testing.T) {
 	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1", "ecd-2"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m"}}},
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1", "ecd-2"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m"}}},
 		rollout.Record{Kind: rollout.KindStopping, Desktops: []string{"ecd-1"}})
 	if got := s.CallSpec("ecd-1").AfterStatus; got != desktop.Running {
 		t.Errorf("got status %q after the rebuild of a desktop that we stopped, want Running", got)

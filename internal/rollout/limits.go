@@ -68,6 +68,6 @@ var zero time.Time
 
 // Pace returns how long to wait before looking again at something that has
 // taken since long: a third of it, so that what is slow is asked for less often.
-func Pace(since time.Duration) time.Duration {
+func Backoff(since time.Duration) time.Duration {
 	return min(max(since/3, 30*time.Second), 5*time.Minute).Round(time.Second)
 }

@@ -23,8 +23,8 @@ type Notice struct {
 	Untold time.Time // since when they could not be told
 }
 
-// A Telling is one text to show on desktops.
-type Telling struct {
+// A Notification is one text to show on desktops.
+type Notification struct {
 	Desktops []string
 	Text     string
 	User     string    // in whose session; "": in all
@@ -41,7 +41,7 @@ const (
 )
 
 // N returns the number that says of which sort the telling is.
-func (t Telling) N() int {
+func (t Notification) N() int {
 	switch {
 	case t.Last:
 		return tellsLast
@@ -111,7 +111,7 @@ func (d *decider) noticed(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Stra
 func (d *decider) named(s *fleet.Strategy) time.Time {
 	t := d.now.in(s.Notice.Lead + noticeTakes + time.Minute - 1).Truncate(time.Minute)
 	f := d.fleet()
-	if d.s.Work.Request() || f == nil {
+	if d.s.Operation.Request() || f == nil {
 		return t
 	}
 	if d.told < 0 {
@@ -131,7 +131,7 @@ func (d *decider) named(s *fleet.Strategy) time.Time {
 // which the time lay that it named is over, or that was a day ago.
 func (d *decider) expired(n *Notice, s *fleet.Strategy) bool {
 	limit := n.Due.Add(noticeHolds)
-	if !d.s.Work.Request() {
+	if !d.s.Operation.Request() {
 		if open, until := s.Open(n.Due); open && !until.IsZero() {
 			limit = earlier(limit, until)
 		}
@@ -145,7 +145,7 @@ func (d *decider) expired(n *Notice, s *fleet.Strategy) bool {
 func (d *decider) tell(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy, due time.Time, again bool) {
 	d.open++
 	d.again(d.now.in(30 * time.Second))
-	w := d.s.Work
+	w := d.s.Operation
 	said := fleet.Said{Desktop: x.ID, Fleet: w.Fleet, Image: w.ImageName, Release: w.ReleaseID, At: due, Minutes: int(due.Sub(d.now.t).Minutes())}
 	if said.Image == "" {
 		said.Image = w.SpecOf(x.ID).ImageID
@@ -160,11 +160,11 @@ func (d *decider) tell(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strateg
 	if users := fact.Value.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Untold.IsZero()) {
 		user = users[0]
 	}
-	i := slices.IndexFunc(d.out.Tell, func(t Telling) bool {
+	i := slices.IndexFunc(d.out.Tell, func(t Notification) bool {
 		return t.Text == text && t.Due.Equal(due) && t.Again == again && !t.Last && len(t.Desktops) < maxTold
 	})
 	if i < 0 {
-		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Telling{Text: text, User: user, Due: due, Again: again})
+		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Notification{Text: text, User: user, Due: due, Again: again})
 	}
 	t := &d.out.Tell[i]
 	t.Desktops = append(t.Desktops, x.ID)
@@ -187,7 +187,7 @@ func (d *decider) shown(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strate
 	got, there := results.Value[x.ID]
 	switch {
 	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
-		d.mark(KindTold, x, results.ReadAt)
+		d.mark(KindNotified, x, results.ReadAt)
 		begins := later(n.Due, results.ReadAt.Add(s.Notice.Lead))
 		d.postponeUntil(x, events.CodeNoticeGiven, fmt.Sprintf("its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339)), begins)
 		return false
@@ -213,7 +213,7 @@ func (d *decider) untold(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strat
 	if n != nil && !n.Untold.IsZero() {
 		since = n.Untold
 	} else {
-		d.mark(KindUntold, x, fact.ReadAt)
+		d.mark(KindUnnotified, x, fact.ReadAt)
 	}
 	then := "skipped"
 	if after == fleet.Force {
@@ -303,14 +303,14 @@ func (d *decider) rests(x *Desktop) time.Time {
 func (d *decider) postponeUntil(x *Desktop, code, message string, until time.Time) {
 	d.open++
 	if x.WaitCode != code || !x.Again.Equal(until) {
-		d.group(x, groupKey{Gist: Gist{events.StatusDeferred, code, message}, until: until, at: d.now.t})
+		d.group(x, groupKey{Result: Result{events.StatusDeferred, code, message}, until: until, at: d.now.t})
 	}
 	d.again(until)
 }
 
 // notice folds what was told, or could not be.
 func (d *Desktop) notice(r *Record) {
-	if r.Kind == KindTelling && r.N == tellsLast {
+	if r.Kind == KindNotifying && r.N == tellsLast {
 		d.ask(r)
 		return
 	}
@@ -323,7 +323,7 @@ func (d *Desktop) notice(r *Record) {
 	}
 	n := d.Notice
 	switch r.Kind {
-	case KindTelling:
+	case KindNotifying:
 		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N == tellsReminder {
 			return // a reminder
 		}
@@ -338,9 +338,9 @@ func (d *Desktop) notice(r *Record) {
 				n.Why = r.Reason.Message
 			}
 		}
-	case KindTold:
+	case KindNotified:
 		n.Told, n.Untold = r.At, zero
-	case KindUntold:
+	case KindUnnotified:
 		if n.Untold.IsZero() {
 			n.Untold = r.At
 		}
@@ -354,16 +354,16 @@ func (c *compaction) notice(d *Desktop) {
 		return
 	}
 	if n.Call != "" {
-		c.add(stepFinal, Record{Kind: KindTelling, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
+		c.add(stepFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
 	}
 	if !n.Sent.IsZero() {
 		c.add(stepFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})
 	}
 	if !n.Told.IsZero() {
-		c.add(stepFinal, Record{Kind: KindTold, At: n.Told, Desktops: id})
+		c.add(stepFinal, Record{Kind: KindNotified, At: n.Told, Desktops: id})
 	}
 	if !n.Untold.IsZero() {
-		c.add(stepFinal, Record{Kind: KindUntold, At: n.Untold, Desktops: id})
+		c.add(stepFinal, Record{Kind: KindUnnotified, At: n.Untold, Desktops: id})
 	}
 }
 

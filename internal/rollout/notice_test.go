@@ -22,18 +22,18 @@ func noticeRules() rollout.Rules {
 
 func asked() *rollout.State {
 	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: began, Work: &rollout.Work{ID: "r1",
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: began, Operation: &rollout.Operation{ID: "r1",
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}, Desktops: []string{"ecd-1"}}})
 	return s
 }
 
 func TestNobodyIsRebuiltBeforeNoticeAndLead(t *testing.T) {
 	ids := []string{"ecd-1"}
-	telling := rollout.Record{Kind: rollout.KindTelling, At: at(0), Call: "c/0", Until: at(122), N: 1, Desktops: ids}
+	telling := rollout.Record{Kind: rollout.KindNotifying, At: at(0), Call: "c/0", Until: at(122), N: 1, Desktops: ids}
 	sent := rollout.Record{Kind: rollout.KindSent, At: at(0.1), Call: "c/0", Invoke: "t-1", Desktops: ids}
-	told := rollout.Record{Kind: rollout.KindTold, At: at(3), Desktops: ids}
+	told := rollout.Record{Kind: rollout.KindNotified, At: at(3), Desktops: ids}
 	unsent := rollout.Record{Kind: rollout.KindSent, At: at(0.1), Call: "c/0", Desktops: ids, Reason: &events.Reason{Message: "no right"}}
-	reminded := rollout.Record{Kind: rollout.KindTelling, At: at(92), Call: "c2/0", Until: at(122), N: 2, Desktops: ids}
+	reminded := rollout.Record{Kind: rollout.KindNotifying, At: at(92), Call: "c2/0", Until: at(122), N: 2, Desktops: ids}
 	const nothing, tells, begins = "nothing", "tells", "begins"
 	for _, c := range []struct {
 		name    string
@@ -115,7 +115,7 @@ func TestNoticeHoldsWhateverIsLostOnTheWay(t *testing.T) {
 				if tell.Again {
 					kind = 2
 				}
-				s.Apply(rollout.Record{Kind: rollout.KindTelling, At: now, Call: call, Until: tell.Due, N: kind, Desktops: tell.Desktops})
+				s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: now, Call: call, Until: tell.Due, N: kind, Desktops: tell.Desktops})
 				if rng.IntN(4) == 0 {
 					continue // killed before the call
 				}
@@ -145,8 +145,8 @@ func TestWhatPeopleWereToldIsCarriedWithoutAJournal(t *testing.T) {
 	ids := []string{"ecd-1"}
 	s := asked()
 	s.Apply(
-		rollout.Record{Kind: rollout.KindUntold, At: at(0), Desktops: ids},
-		rollout.Record{Kind: rollout.KindTelling, At: at(1), Call: "c/0", Until: at(122), N: 1, Desktops: ids},
+		rollout.Record{Kind: rollout.KindUnnotified, At: at(0), Desktops: ids},
+		rollout.Record{Kind: rollout.KindNotifying, At: at(1), Call: "c/0", Until: at(122), N: 1, Desktops: ids},
 		rollout.Record{Kind: rollout.KindSent, At: at(2), Call: "c/0", Invoke: "t-1", Desktops: ids})
 	for range 2 {
 		carried := rollout.NewState()
@@ -154,6 +154,6 @@ func TestWhatPeopleWereToldIsCarriedWithoutAJournal(t *testing.T) {
 		if got, want := carried.Desktops["ecd-1"].Notice, s.Desktops["ecd-1"].Notice; got == nil || *got != *want {
 			t.Errorf("carried is %+v, want %+v", got, want)
 		}
-		s.Apply(rollout.Record{Kind: rollout.KindTold, At: at(3), Desktops: ids})
+		s.Apply(rollout.Record{Kind: rollout.KindNotified, At: at(3), Desktops: ids})
 	}
 }

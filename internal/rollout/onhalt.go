@@ -48,7 +48,7 @@ var goesBack = []string{events.CodeTooManyFailures}
 // its fleet wants that.
 func (d *decider) onHalt(r Record) Record {
 	f := d.fleet()
-	if f == nil || f.Strategy.OnHalt != fleet.Rollback || d.s.Work.Undoes != "" || d.s.Back.Over || !slices.Contains(goesBack, r.Reason.Code) {
+	if f == nil || f.Strategy.OnHalt != fleet.Rollback || d.s.Operation.Undoes != "" || d.s.Back.Over || !slices.Contains(goesBack, r.Reason.Code) {
 		return r
 	}
 	r.Action = thenRollback
@@ -98,12 +98,12 @@ func (d *decider) goBack() {
 // GoBack returns the rollback by which the rollout goes back by itself, with the
 // consents of its fleet and nothing besides, or why there is none. Data disks
 // stay.
-func (s *State) GoBack(f *fleet.Fleet) (Work, error) {
+func (s *State) GoBack(f *fleet.Fleet) (Operation, error) {
 	if len(s.Undo()) == 0 {
-		return Work{}, errors.New("it has not changed any desktop")
+		return Operation{}, errors.New("it has not changed any desktop")
 	}
-	w := *s.Work
-	back := Work{ID: w.ID + "/rollback", Undoes: w.ID, Spec: w.Spec, Fleet: w.Fleet, ReleaseID: w.ReleaseID, ImageName: w.ImageName,
+	w := *s.Operation
+	back := Operation{ID: w.ID + "/rollback", Undoes: w.ID, Spec: w.Spec, Fleet: w.Fleet, ReleaseID: w.ReleaseID, ImageName: w.ImageName,
 		By: "regild", Why: "it halted: " + strings.TrimSuffix(s.Halted.Message, goesBackText), AnyTime: s.Back.Now, Consents: []string{events.ConsentDowngrade}}
 	if f != nil {
 		for _, c := range f.Rebuild.Consent {
@@ -119,7 +119,7 @@ func (s *State) GoBack(f *fleet.Fleet) (Work, error) {
 
 // windowOrNow is window for a rollback that may begin at any time.
 func (d *decider) windowOrNow(f *fleet.Fleet) (bool, time.Time) {
-	if d.s.Work.AnyTime {
+	if d.s.Operation.AnyTime {
 		return true, zero
 	}
 	return d.window(f)

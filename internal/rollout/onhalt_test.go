@@ -17,7 +17,7 @@ func halted(action string, more ...rollout.Record) *rollout.State {
 	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	s := rollout.NewState()
 	s.Apply(append([]rollout.Record{
-		{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r2/office", Fleet: "office", ReleaseID: "r2",
+		{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r2/office", Fleet: "office", ReleaseID: "r2",
 			Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new", OperateType: "replace", Language: "en-US"}}},
 		{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 2, Size: 2, Desktops: []string{"ecd-1"}},
 		{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}},
@@ -86,7 +86,7 @@ func TestGoingBackConsentsToWhatTheFleetSaysAlone(t *testing.T) {
 
 func TestNothingGoesBackIfNothingWasChanged(t *testing.T) {
 	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: "r2/office", Fleet: "office"}},
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "r2/office", Fleet: "office"}},
 		rollout.Record{Kind: rollout.KindHalted, Action: "rollback", Reason: &events.Reason{Code: events.CodeTooManyFailures}})
 	if _, err := s.GoBack(nil); err == nil {
 		t.Error("it goes back, want a refusal: no desktop was changed")

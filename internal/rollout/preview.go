@@ -22,9 +22,9 @@ import (
 //
 // A plan that was made although something could not be read says so: it must not
 // be compared with another.
-func Preview(w Work, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
+func Preview(w Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
 	s := NewState()
-	s.Apply(Record{Kind: KindOpened, At: now, Work: &w})
+	s.Apply(Record{Kind: KindOpened, At: now, Operation: &w})
 	d := newDecider(s, r, f, now)
 	d.planning = true
 	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID}
@@ -59,7 +59,7 @@ func (d *decider) intentions(ids []string) []events.PlanDesktop {
 }
 
 func (d *decider) intention(x *Desktop) events.PlanDesktop {
-	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Work.SpecOf(x.ID)}}
+	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Operation.SpecOf(x.ID)}}
 	p := events.PlanDesktop{ID: x.ID, Action: events.PlanRebuild}
 	_, strategy, ok := d.question(x, &q)
 	if !ok {
@@ -74,7 +74,7 @@ func (d *decider) intention(x *Desktop) events.PlanDesktop {
 	if q.Desktop != nil {
 		p.From = q.Desktop.ImageID
 	}
-	if d.s.Work.Fleet != "" || q.Rules.Sessions == guard.WaitInUse {
+	if d.s.Operation.Fleet != "" || q.Rules.Sessions == guard.WaitInUse {
 		q.Rules.Sessions = guard.ForceInUse
 	}
 	switch v := guard.Check(q); v.Answer {
@@ -169,7 +169,7 @@ func opens(f *fleet.Fleet, t time.Time) time.Time {
 func ceil(n, by int) int { return (n + by - 1) / by }
 
 // Outcomes returns a plan as the outcomes of a dry run.
-func Outcomes(p events.Plan, w Work) []events.Outcome {
+func Outcomes(p events.Plan, w Operation) []events.Outcome {
 	var out []events.Outcome
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {

@@ -88,7 +88,7 @@ func TestDecideBeginsOnlyWhoIsPendingAndReady(t *testing.T) {
 func TestAPlanIsTheSameByteForByteInWhateverOrderECDListsTheFleet(t *testing.T) {
 	f := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Images: []string{"*"}, Strategy: fleet.Default()}
 	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Fleets: fleet.Fleets{f}, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
-	work := rollout.Work{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	work := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	var want string
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 9))

@@ -27,7 +27,7 @@ const (
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
 	KindAgain      Kind = "again"      // ECD shows that these were not begun: they are pending again
 	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call
-	KindPublished  Kind = "published"  // MNS took these outcomes, or these news
+	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
 	KindMissing    Kind = "missing"    // ECD does not list these, though they were begun
@@ -41,10 +41,10 @@ const (
 	KindStarting   Kind = "starting"   // about to be started again by us, not having been rebuilt
 	KindStarted    Kind = "started"    // started again
 	KindChecking   Kind = "checking"   // the check command was sent to these
-	KindTelling    Kind = "telling"    // these are about to be told of their rebuild
+	KindNotifying  Kind = "telling"    // these are about to be told of their rebuild
 	KindSent       Kind = "sent"       // what became of that call
-	KindTold       Kind = "told"       // the first notice was shown on these
-	KindUntold     Kind = "untold"     // these could not be told
+	KindNotified   Kind = "told"       // the first notice was shown on these
+	KindUnnotified Kind = "untold"     // these could not be told
 	KindAsking     Kind = "asking"     // these are about to be asked whether they may be rebuilt
 	KindAsked      Kind = "asked"      // what became of that call
 	KindCleared    Kind = "cleared"    // these said go on
@@ -70,14 +70,14 @@ type Record struct {
 	At   time.Time `json:"at"`
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
 
-	Work      *Work          `json:"work,omitempty"`
+	Operation *Operation     `json:"work,omitempty"`
 	Call      string         `json:"call,omitempty"` // names a call across the record that announces it and the one of its end
 	Desktops  []string       `json:"desktops,omitempty"`
 	From      []string       `json:"from,omitempty"`   // begun: the image of each of Desktops before
 	Invoke    string         `json:"invoke,omitempty"` // sent: ids of the command, to ask for its result
 	RequestID string         `json:"ecdRequestId,omitempty"`
 	Outcomes  []Group        `json:"outcomes,omitempty"`
-	News      []string       `json:"news,omitempty"` // published: ids of news
+	Events    []string       `json:"news,omitempty"` // published: ids of events of the rollout
 	Wave      int            `json:"wave,omitempty"`
 	Name      string         `json:"name,omitempty"`
 	Size      int            `json:"size,omitempty"`   // wave: desktops of the fleet then

@@ -17,7 +17,7 @@ func TestARebuildToAnotherImageIsNotTakenForAReset(t *testing.T) {
 	begun := func() *rollout.State {
 		s := rollout.NewState()
 		s.Apply(
-			rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
+			rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
 			rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
 		return s
 	}
@@ -63,7 +63,7 @@ func TestTheRebuildBeforeAResetIsNotTakenForIt(t *testing.T) {
 	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	s := rollout.NewState()
 	s.Apply(
-		rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
+		rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou"}}},
 		rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-new"}})
 	f := rollout.NewFacts()
 	f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-new"})
@@ -81,7 +81,7 @@ func TestARebuildOnItsWayToAnotherImageIsNotTakenForOurs(t *testing.T) {
 	for _, image := range []string{"", "m-new"} {
 		s := rollout.NewState()
 		s.Apply(
-			rollout.Record{Kind: rollout.KindOpened, At: at, Work: &rollout.Work{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: image}}},
+			rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: image}}},
 			rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}})
 		f := rollout.NewFacts()
 		f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Rebuilding, ImageID: "m-old"})

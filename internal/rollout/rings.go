@@ -45,9 +45,9 @@ func RingOf(log FleetLog, id string, s *State) Ring {
 		return RingAbsent
 	case log.Find(id+"/rollback") != nil:
 		return RingBack
-	case s.Work == nil && log.Latest().ID != id:
+	case s.Operation == nil && log.Latest().ID != id:
 		return RingExpired
-	case s.Work == nil:
+	case s.Operation == nil:
 		return RingUnderWay // just entered, or expired: it is not known to have completed
 	case s.Aborted != "":
 		return RingAborted
@@ -83,13 +83,13 @@ const ringAgain = 10 * time.Minute
 // completed, and tells why, once for each reason. Whoever approved what was told
 // opens it, until something new is to be told.
 func (d *decider) awaitsRings(f *fleet.Fleet) bool {
-	if len(f.After) == 0 || d.s.Work.Undoes != "" {
+	if len(f.After) == 0 || d.s.Operation.Undoes != "" {
 		return false
 	}
 	var shut, texts []string
 	ready := true
 	for _, name := range f.After {
-		id := d.s.Work.ReleaseID + "/" + name
+		id := d.s.Operation.ReleaseID + "/" + name
 		fact, ok := find(d, d.f.Rings, id, &d.out.Need.Rings, zero)
 		switch {
 		case !ok:
@@ -111,7 +111,7 @@ func (d *decider) awaitsRings(f *fleet.Fleet) bool {
 	d.again(d.now.in(ringAgain))
 	if w := d.s.Waiting; w == nil || w.Code != events.CodeRingAwaited || !slices.Equal(d.s.Rings, shut) {
 		d.record(Record{Kind: KindWaiting, Rings: shut, Reason: &events.Reason{Code: events.CodeRingAwaited,
-			Message: fmt.Sprintf("release %s begins here once it has completed on %s: %s; or once somebody approves", d.s.Work.ReleaseID,
+			Message: fmt.Sprintf("release %s begins here once it has completed on %s: %s; or once somebody approves", d.s.Operation.ReleaseID,
 				strings.Join(f.After, ", "), strings.Join(texts, ", "))}})
 	}
 	return true
@@ -156,8 +156,8 @@ func (s *State) passRings() {
 
 // ringGate says what a plan must tell of the fleets that it comes after.
 func (d *decider) ringGate(f *fleet.Fleet) []string {
-	if len(f.After) == 0 || d.s.Work.Undoes != "" {
+	if len(f.After) == 0 || d.s.Operation.Undoes != "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("it begins once release %s has completed on %s, or somebody approves", d.s.Work.ReleaseID, strings.Join(f.After, ", "))}
+	return []string{fmt.Sprintf("it begins once release %s has completed on %s, or somebody approves", d.s.Operation.ReleaseID, strings.Join(f.After, ", "))}
 }

@@ -12,7 +12,7 @@ import (
 func TestOnlyWhatHasCompletedOpensARing(t *testing.T) {
 	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	entry := func(id, undoes string) rollout.Entry {
-		return rollout.Entry{Work: rollout.Work{ID: id, Undoes: undoes, Fleet: "pilot"}, At: at}
+		return rollout.Entry{Operation: rollout.Operation{ID: id, Undoes: undoes, Fleet: "pilot"}, At: at}
 	}
 	r2, r3, back := entry("r2/pilot", ""), entry("r3/pilot", ""), entry("r2/pilot/rollback", "r2/pilot")
 	had := func(status events.Status, code string) rollout.Record {
@@ -21,7 +21,7 @@ func TestOnlyWhatHasCompletedOpensARing(t *testing.T) {
 	told := func(action string) rollout.Record {
 		return rollout.Record{Kind: rollout.KindControl, At: at, Action: action, Who: "ada"}
 	}
-	opened := rollout.Record{Kind: rollout.KindOpened, At: at, Work: &r2.Work}
+	opened := rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &r2.Operation}
 	wave := rollout.Record{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 1, Size: 1, Desktops: []string{"ecd-1"}}
 	begun := rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}}
 	accepted := rollout.Record{Kind: rollout.KindEnded, At: at, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Desktops: []string{"ecd-1"}}}}
@@ -65,7 +65,7 @@ func TestOnlyWhatHasCompletedOpensARing(t *testing.T) {
 
 func TestAnApprovalOpensARingForWhatWasToldAlone(t *testing.T) {
 	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: "r2/office", Fleet: "office"}})
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "r2/office", Fleet: "office"}})
 	if rollout.Allow(s, events.ActionApprove, 0) == nil {
 		t.Error("approve is allowed before anything waits")
 	}

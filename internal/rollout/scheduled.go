@@ -13,12 +13,12 @@ const MaxAhead = 7 * 24 * time.Hour
 // scheduled leaves a desktop for later whose request names a time, and says so at
 // once. Nobody looks at the desktop before.
 func (d *decider) scheduled(x *Desktop) bool {
-	at := d.s.Work.NotBefore
+	at := d.s.Operation.NotBefore
 	if d.now.due(at) || x.tried() {
 		return false
 	}
 	if x.WaitCode != events.CodeScheduled {
-		d.group(x, groupKey{Gist: Gist{events.StatusDeferred, events.CodeScheduled, "the request is to begin no earlier"}, until: at, at: d.now.t})
+		d.group(x, groupKey{Result: Result{events.StatusDeferred, events.CodeScheduled, "the request is to begin no earlier"}, until: at, at: d.now.t})
 	}
 	d.open++
 	d.again(at)
@@ -27,7 +27,7 @@ func (d *decider) scheduled(x *Desktop) bool {
 
 // scheduleGate says what a plan must tell of the request's time.
 func (d *decider) scheduleGate() []string {
-	if at := d.s.Work.NotBefore; !d.now.due(at) {
+	if at := d.s.Operation.NotBefore; !d.now.due(at) {
 		return []string{fmt.Sprintf("nothing begins before %s, as the request asks", at.UTC().Format(time.RFC3339))}
 	}
 	return nil

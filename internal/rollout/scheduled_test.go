@@ -15,7 +15,7 @@ func TestARequestIsLeftAloneUntilItsTime(t *testing.T) {
 	due := now.Add(time.Hour)
 	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: time.Hour}
 	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: now, Work: &rollout.Work{ID: "r1", Desktops: []string{"ecd-1"}, NotBefore: due,
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: now, Operation: &rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, NotBefore: due,
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}})
 	for _, c := range []struct {
 		at      time.Time

@@ -110,7 +110,7 @@ func office(n int, change func(*fleet.Strategy)) (rollout.Rules, []desktop.Deskt
 }
 
 func release() *rollout.State {
-	return fold([]rollout.Record{{Kind: rollout.KindOpened, At: began, Work: &rollout.Work{ID: "v1/office", Fleet: "office", ReleaseID: "v1",
+	return fold([]rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1",
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
 }
 
@@ -171,7 +171,7 @@ func TestAnApprovalAfterAWaveThatIsEmptyIsAskedFor(t *testing.T) {
 // A wave above what one record takes counted as several, and was the last of them.
 func TestAWaveInSeveralRecordsIsOneWaveToEveryGate(t *testing.T) {
 	rules, members := office(21_000, func(s *fleet.Strategy) {
-		s.Waves, s.Approval.Waves, s.MaxUnavailable = []fleet.Share{{Percent: 50}}, []int{2}, fleet.Share{Count: 20_000}
+		s.Waves, s.Approval.Waves, s.MaxUnavailable = []fleet.Amount{{Percent: 50}}, []int{2}, fleet.Amount{Count: 20_000}
 	})
 	s := release()
 	through(t, s, rules, members, 4)
@@ -179,7 +179,7 @@ func TestAWaveInSeveralRecordsIsOneWaveToEveryGate(t *testing.T) {
 		t.Fatalf("got %d desktops in %d waves, waiting for %+v; want the approval at half of the fleet", len(s.Desktops), len(s.Waves), s.Waiting)
 	}
 	started := 0
-	for _, n := range s.UnpublishedNews {
+	for _, n := range s.UnpublishedEvents {
 		if n.What == events.RolloutWaveStarted {
 			started++
 		}
@@ -191,7 +191,7 @@ func TestAWaveInSeveralRecordsIsOneWaveToEveryGate(t *testing.T) {
 
 // Whoever began to write down a large wave may die in the middle.
 func TestAWaveOfWhichAPartIsMissingIsCompletedBeforeAnythingElse(t *testing.T) {
-	rules, members := office(30_000, func(s *fleet.Strategy) { s.Waves, s.Canary.Share = nil, fleet.Share{Count: 25_000} })
+	rules, members := office(30_000, func(s *fleet.Strategy) { s.Waves, s.Canary.Amount = nil, fleet.Amount{Count: 25_000} })
 	s := release()
 	d := decide(s, rules, shown(members), began)
 	if len(d.Records) != 3 {
@@ -265,7 +265,7 @@ func TestADesktopThatFailedItsCheckIsCheckedAgainByARetry(t *testing.T) {
 func TestARetryWhilePausedDoesNotTellThatItGoesOn(t *testing.T) {
 	s := one(settled(at(6), events.StatusFailed, events.CodeCheckFailed),
 		rollout.Record{Kind: rollout.KindControl, At: at(7), Action: events.ActionPause, Who: "bob", Message: "pause"}, retry(at(8)))
-	last := s.UnpublishedNews[len(s.UnpublishedNews)-1]
+	last := s.UnpublishedEvents[len(s.UnpublishedEvents)-1]
 	if last.What != events.RolloutPaused || s.Paused != "bob" || !strings.Contains(last.Reason.Message, "bob") {
 		t.Errorf("it tells %s %+v and is paused by %q; want it paused, by bob", last.What, last.Reason, s.Paused)
 	}
@@ -378,7 +378,7 @@ func TestALateStartDoesNotMakeTheJournalForgetThatADesktopWasStoppedAgain(t *tes
 func TestARollbackErasesNothingElse(t *testing.T) {
 	rules, _ := office(0, nil)
 	rules.Fleets[0].Rebuild.Consent = []string{events.ConsentDataDisk, events.ConsentOSChange}
-	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: began, Work: &rollout.Work{ID: "v1/office/rollback", Fleet: "office", ReleaseID: "v1", Undoes: "v1/office",
+	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &rollout.Operation{ID: "v1/office/rollback", Fleet: "office", ReleaseID: "v1", Undoes: "v1/office",
 		Back: map[string][]string{"m-old": {"ecd-1"}}, Consents: []string{events.ConsentDowngrade}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
 		{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}}})
 	x := pc(desktop.Running, "m-new")
@@ -394,7 +394,7 @@ func TestAPlanSaysOfEachDesktopWhyItCannotBeRead(t *testing.T) {
 	for id, code := range map[string]string{"ecd-1": events.CodeThrottled, "ecd-2": events.CodeFactsUnavailable, "ecd-3": events.CodeThrottled} {
 		f.Desktops[id] = cannot[*desktop.Desktop](code)
 	}
-	p, _, _ := rollout.Preview(rollout.Work{ID: "r", Desktops: []string{"ecd-1", "ecd-2", "ecd-3"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}, fateRules, f, began)
+	p, _, _ := rollout.Preview(rollout.Operation{ID: "r", Desktops: []string{"ecd-1", "ecd-2", "ecd-3"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}, fateRules, f, began)
 	var got []string
 	for _, x := range p.Waves[0].Desktops {
 		got = append(got, x.Code)

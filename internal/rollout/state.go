@@ -64,7 +64,7 @@ type Desktop struct {
 	Notice *Notice // what the people at it were told; nil: nothing
 	Ask    *Ask    // what it was asked; nil: nothing
 
-	Last   Gist // its last outcome
+	Last   Result // its last outcome
 	counts tally
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
 	Unpublished []Outcome
@@ -164,8 +164,8 @@ func (t *tally) at(s events.Status) *uint32 {
 	return &t[len(t)-1]
 }
 
-// A Gist is what an outcome says in short.
-type Gist struct {
+// A Result is what an outcome says in short.
+type Result struct {
 	Status  events.Status
 	Code    string
 	Message string
@@ -173,7 +173,7 @@ type Gist struct {
 
 // An Outcome is one thing to tell the world of one desktop.
 type Outcome struct {
-	Gist
+	Result
 	N         int // how many-th of its status, from 1
 	At        time.Time
 	Until     time.Time
@@ -183,8 +183,8 @@ type Outcome struct {
 	Duration  time.Duration
 }
 
-// News is one thing to tell the world of a rollout as a whole.
-type News struct {
+// An Event is one thing to say of a rollout as a whole.
+type Event struct {
 	What   events.What
 	Key    string // tells news of one kind apart
 	At     time.Time
@@ -197,8 +197,8 @@ type News struct {
 	Via    *events.Via // of the message from which it follows, where one did
 }
 
-// ID identifies the news within its work.
-func (n News) ID() string { return string(n.What) + "/" + n.Key }
+// ID identifies the event within its operation.
+func (n Event) ID() string { return string(n.What) + "/" + n.Key }
 
 // A Wave is a part of the fleet that is rebuilt together.
 type Wave struct {
@@ -229,13 +229,13 @@ func waveTitle(n int, name string) string {
 // made by applying records in their order; the same records give the same
 // state however they were cut into appends.
 type State struct {
-	Work     *Work // nil: nothing was opened
-	OpenedAt time.Time
-	Desktops map[string]*Desktop
-	Order    []string // of the desktops, as they came
-	Waves    []Wave
-	Size     int // desktops of the fleet when the last wave began
-	Planned  int // waves that there are to be
+	Operation *Operation // nil: nothing was opened
+	OpenedAt  time.Time
+	Desktops  map[string]*Desktop
+	Order     []string // of the desktops, as they came
+	Waves     []Wave
+	Size      int // desktops of the fleet when the last wave began
+	Planned   int // waves that there are to be
 
 	Paused     string // who paused it; "" when it is not
 	Halted     *events.Reason
@@ -258,8 +258,8 @@ type State struct {
 	ClosedAt time.Time
 	Digest   string // over the ids of all final outcomes, when closed
 
-	// UnpublishedNews are what MNS has not taken yet, oldest first.
-	UnpublishedNews []News
+	// UnpublishedEvents are what MNS has not taken yet, oldest first.
+	UnpublishedEvents []Event
 	// Controls are the ids of the messages that told the rollout something.
 	Controls map[string]bool
 	// Refusals are the ids of messages that it does not follow, as far as they are
@@ -275,11 +275,11 @@ func NewState() *State {
 }
 
 // Open says whether there is a work and it is not closed.
-func (s *State) Open() bool { return s.Work != nil && !s.Closed }
+func (s *State) Open() bool { return s.Operation != nil && !s.Closed }
 
 // Quiet says whether the world knows all there is to know.
 func (s *State) Quiet() bool {
-	return len(s.UnpublishedNews) == 0 && len(s.Fresh()) == 0
+	return len(s.UnpublishedEvents) == 0 && len(s.Fresh()) == 0
 }
 
 // Unsaid returns since when the world should know something that it does not.
@@ -289,7 +289,7 @@ func (s *State) Unsaid() (since time.Time, any bool) {
 			since, any = at, true
 		}
 	}
-	for _, n := range s.UnpublishedNews {
+	for _, n := range s.UnpublishedEvents {
 		note(n.At)
 	}
 	for _, id := range s.Fresh() {
@@ -318,7 +318,7 @@ func (s *State) Stopped() bool {
 // stopped for it is to run afterwards, if nothing else was asked for: what ECD
 // does without AfterStatus is not published.
 func (s *State) CallSpec(id string) desktop.Spec {
-	spec := s.Work.SpecOf(id)
+	spec := s.Operation.SpecOf(id)
 	if d := s.Desktops[id]; d != nil && d.Stopped && spec.AfterStatus == "" {
 		spec.AfterStatus = desktop.Running
 	}
@@ -334,11 +334,11 @@ func (s *State) Apply(records ...Record) {
 }
 
 func (s *State) apply(r *Record) {
-	if r.Kind == KindOpened && s.Work == nil && r.Work != nil {
+	if r.Kind == KindOpened && s.Operation == nil && r.Operation != nil {
 		s.open(r)
 		return
 	}
-	if s.Work == nil {
+	if s.Operation == nil {
 		return // nothing means anything before it was opened
 	}
 	switch r.Kind {
@@ -373,7 +373,7 @@ func (s *State) apply(r *Record) {
 				d.act(r)
 			}
 		}
-	case KindTelling, KindSent, KindTold, KindUntold:
+	case KindNotifying, KindSent, KindNotified, KindUnnotified:
 		for _, id := range r.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				d.notice(r)
@@ -412,16 +412,16 @@ func (s *State) apply(r *Record) {
 }
 
 func (s *State) open(r *Record) {
-	s.Work, s.OpenedAt = r.Work, r.At
-	s.Work.index()
-	if s.Work.Request() {
-		s.Waves = []Wave{{N: 1, Desktops: r.Work.Desktops, BegunAt: r.At}}
-		for _, id := range r.Work.Desktops {
+	s.Operation, s.OpenedAt = r.Operation, r.At
+	s.Operation.index()
+	if s.Operation.Request() {
+		s.Waves = []Wave{{N: 1, Desktops: r.Operation.Desktops, BegunAt: r.At}}
+		for _, id := range r.Operation.Desktops {
 			s.add(id, 1)
 		}
 		return
 	}
-	s.tell(events.RolloutStarted, r, r.Work.reason(), r.Work.By)
+	s.tell(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
 }
 
 func (s *State) add(id string, wave int) {
@@ -555,7 +555,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	if d == nil || !d.may(r, g.Status) {
 		return
 	}
-	o := Outcome{Gist: Gist{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
+	o := Outcome{Result: Result{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
 		RequestID: r.RequestID, From: d.From}
 	told := g.Status == events.StatusDeferred && g.Code == d.WaitCode // the world knows that it waits for this
 	switch g.Status {
@@ -571,12 +571,12 @@ func (s *State) outcome(r *Record, g Group, id string) {
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
 		}
-		if d.Touched && s.Work.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Work.AfterStatus != "" {
+		if d.Touched && s.Operation.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Operation.AfterStatus != "" {
 			d.Stopped = false // it is as asked; else it is ours to start, if it does not run
 		}
 	}
 	o.Attempt = d.Attempt
-	d.Last = o.Gist
+	d.Last = o.Result
 	if told {
 		return
 	}
@@ -703,10 +703,10 @@ func (s *State) published(r *Record) {
 			}
 		}
 	}
-	for _, id := range r.News {
-		for i, n := range s.UnpublishedNews {
+	for _, id := range r.Events {
+		for i, n := range s.UnpublishedEvents {
 			if n.ID() == id {
-				s.UnpublishedNews = append(s.UnpublishedNews[:i:i], s.UnpublishedNews[i+1:]...)
+				s.UnpublishedEvents = append(s.UnpublishedEvents[:i:i], s.UnpublishedEvents[i+1:]...)
 				break
 			}
 		}
@@ -718,7 +718,7 @@ func (s *State) close(r *Record) {
 		return
 	}
 	s.Closed, s.ClosedAt, s.Digest = true, r.At, r.Digest
-	if s.Work.Request() {
+	if s.Operation.Request() {
 		s.tell(whatFinished, r, nil, "")
 		return
 	}
@@ -728,7 +728,7 @@ func (s *State) close(r *Record) {
 		what = events.RolloutSuperseded
 	case s.Aborted != "":
 		what = events.RolloutAborted
-	case s.Work.Undoes != "":
+	case s.Operation.Undoes != "":
 		what = events.RolloutRolledBack
 	}
 	s.tell(what, r, r.Reason, "")
@@ -738,24 +738,24 @@ func (s *State) close(r *Record) {
 const whatFinished events.What = "finished"
 
 // Finished says whether the news is the summary of a request.
-func (n News) Finished() bool { return n.What == whatFinished }
+func (n Event) Finished() bool { return n.What == whatFinished }
 
 // tell adds news. Requests have none but their summary.
 func (s *State) tell(what events.What, r *Record, reason *events.Reason, by string) {
-	if s.Work.Request() && what != whatFinished {
+	if s.Operation.Request() && what != whatFinished {
 		return
 	}
-	n := News{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
+	n := Event{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}
-	s.UnpublishedNews = append(s.UnpublishedNews, n)
+	s.UnpublishedEvents = append(s.UnpublishedEvents, n)
 }
 
 // via returns how the message reached us from which the record follows, or nil.
 func (r *Record) via() *events.Via {
-	if r.Work != nil {
-		return r.Work.Via
+	if r.Operation != nil {
+		return r.Operation.Via
 	}
 	return r.Via
 }

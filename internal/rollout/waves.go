@@ -41,7 +41,7 @@ func (d *decider) rollout() {
 		d.goBack()
 	case f == nil:
 		d.standDown()
-		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Work.Fleet), zero)
+		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Operation.Fleet), zero)
 	case d.awaitsRings(f):
 		d.standDown()
 	case d.now.due(d.since(f).Add(f.Strategy.RolloutTimeout)) && d.s.Forgiven.Before(d.since(f).Add(f.Strategy.RolloutTimeout)):
@@ -53,7 +53,7 @@ func (d *decider) rollout() {
 
 func (d *decider) fleet() *fleet.Fleet {
 	for i := range d.r.Fleets {
-		if d.r.Fleets[i].Name == d.s.Work.Fleet {
+		if d.r.Fleets[i].Name == d.s.Operation.Fleet {
 			return &d.r.Fleets[i]
 		}
 	}
@@ -157,8 +157,8 @@ func (d *decider) tooMany(f *fleet.Fleet) bool {
 // imageReady says whether the release's image can be used. It waits for one
 // that is being created, and halts the rollout for one that never will be.
 func (d *decider) imageReady() bool {
-	id := d.s.Work.ImageID
-	if d.s.Work.Undoes != "" {
+	id := d.s.Operation.ImageID
+	if d.s.Operation.Undoes != "" {
 		return true // each desktop has an image of its own; the guards look at it
 	}
 	fact, ok := find(d, d.f.Images, id, &d.out.Need.Images, zero)
@@ -170,7 +170,7 @@ func (d *decider) imageReady() bool {
 		d.stand(fact.Err.Code, fact.Err.Message, zero)
 		d.again(d.now.in(time.Minute))
 	case image == nil:
-		d.halt(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, d.s.Work.RegionID))
+		d.halt(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, d.s.Operation.RegionID))
 	case image.Status == desktop.ImageAvailable:
 		return true
 	case image.Status == desktop.ImageCreating && fact.Since(d.s.OpenedAt) < imageLimit:
@@ -208,7 +208,7 @@ func (d *decider) advance(f *fleet.Fleet, busy int) {
 // them is wanted all the same.
 func (d *decider) mayLeave(f *fleet.Fleet, w *Wave, next int) bool {
 	for n := w.N; n < next; n++ {
-		if f.Strategy.Approval.After(n, d.s.Work.First) && w.Approved == "" {
+		if f.Strategy.Approval.After(n, d.s.Operation.First) && w.Approved == "" {
 			d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
 			return false
 		}
@@ -317,9 +317,9 @@ func (d *decider) left(f *fleet.Fleet) (ids []string, tagged int, ok bool) {
 // carry the canary's tags. A rollback is for those that were changed: whoever is
 // not found in the fleet any more comes last, and is told what becomes of it.
 func (d *decider) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
-	rest := maps.Clone(d.s.Work.to)
+	rest := maps.Clone(d.s.Operation.to)
 	for _, m := range Order(f, members) {
-		if _, changed := rest[m.ID]; !changed && d.s.Work.Undoes != "" {
+		if _, changed := rest[m.ID]; !changed && d.s.Operation.Undoes != "" {
 			continue
 		}
 		if f.Strategy.Canary.Chosen(m) {
@@ -336,11 +336,11 @@ func (d *decider) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string
 // rollback.
 func (d *decider) member(x desktop.Desktop) bool {
 	f, in := d.r.Fleets.Of(x)
-	if (!in || f.Name != d.s.Work.Fleet) && d.s.Work.Undoes != "" && x.ImageID == d.s.Work.ImageID {
-		x.ImageID = d.s.Work.to[x.ID]
+	if (!in || f.Name != d.s.Operation.Fleet) && d.s.Operation.Undoes != "" && x.ImageID == d.s.Operation.ImageID {
+		x.ImageID = d.s.Operation.to[x.ID]
 		f, in = d.r.Fleets.Of(x)
 	}
-	return in && f.Name == d.s.Work.Fleet
+	return in && f.Name == d.s.Operation.Fleet
 }
 
 // end closes a rollout of which nothing is left.
@@ -459,7 +459,7 @@ func (d *decider) consider(x *Desktop) bool {
 // known.
 func (d *decider) departed(x *Desktop) bool {
 	fact, asked := d.f.Desktops[x.ID]
-	if !asked || fact.Err != nil || fact.ReadAt.Before(x.eventful()) || !d.now.due(x.Again) || x.tried() && fact.Value != nil && fact.Value.ImageID == d.s.Work.SpecOf(x.ID).ImageID {
+	if !asked || fact.Err != nil || fact.ReadAt.Before(x.eventful()) || !d.now.due(x.Again) || x.tried() && fact.Value != nil && fact.Value.ImageID == d.s.Operation.SpecOf(x.ID).ImageID {
 		return false // pending asks, waits, or sees that it has come home
 	}
 	if fact.Value == nil && (x.Held || x.Stopped) && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling) {
@@ -476,14 +476,14 @@ func (d *decider) departed(x *Desktop) bool {
 	if d.member(*now) {
 		return d.changedSince(x, now)
 	}
-	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Work.Fleet))
+	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Operation.Fleet))
 	return true
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to
 // leave nor the one to go back to: somebody else decided about it meanwhile.
 func (d *decider) changedSince(x *Desktop, now *desktop.Desktop) bool {
-	w := d.s.Work
+	w := d.s.Operation
 	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
 		return false
 	}

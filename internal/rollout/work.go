@@ -11,9 +11,9 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-// A Work is what was asked for: a request, or one release over one fleet. It is
+// An Operation is what was asked for: a request, or one release over one fleet. It is
 // written into the journal once, when it is opened, and never changes.
-type Work struct {
+type Operation struct {
 	// ID is the request's id, or releaseId/fleet (and /rollback behind it) of a
 	// rollout.
 	ID string `json:"id"`
@@ -63,7 +63,7 @@ func SplitID(id string) (release, fleet string, ok bool) {
 }
 
 // Came returns through which door, and from which source, the wish came.
-func (w Work) Came() (door, source string) {
+func (w Operation) Came() (door, source string) {
 	if w.Via == nil {
 		return events.DoorUnknown, ""
 	}
@@ -71,10 +71,10 @@ func (w Work) Came() (door, source string) {
 }
 
 // Request says whether the work is a request: one wave and no gates.
-func (w Work) Request() bool { return w.Fleet == "" }
+func (w Operation) Request() bool { return w.Fleet == "" }
 
 // reason says why a rollback began, and what it cannot do.
-func (w Work) reason() *events.Reason {
+func (w Operation) reason() *events.Reason {
 	if w.Undoes == "" {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (w Work) reason() *events.Reason {
 }
 
 // SpecOf returns the spec under which the desktop is rebuilt.
-func (w Work) SpecOf(id string) desktop.Spec {
+func (w Operation) SpecOf(id string) desktop.Spec {
 	s := w.Spec
 	if w.Undoes != "" {
 		s.ImageID = w.to[id]
@@ -92,7 +92,7 @@ func (w Work) SpecOf(id string) desktop.Spec {
 }
 
 // index makes Back quick to ask.
-func (w *Work) index() {
+func (w *Operation) index() {
 	w.to = map[string]string{}
 	for image, ids := range w.Back {
 		for _, id := range ids {
@@ -104,7 +104,7 @@ func (w *Work) index() {
 // Same says whether o is the same wish as w, come again. A rollout is known by
 // its image: what else it does was settled when it was first asked for, whatever
 // the settings say by now.
-func (w Work) Same(o Work) bool {
+func (w Operation) Same(o Operation) bool {
 	if w.Request() || o.Request() {
 		return w.Digest() == o.Digest()
 	}
@@ -114,7 +114,7 @@ func (w Work) Same(o Work) bool {
 // Digest identifies what is asked for: two works with one id and two digests
 // are two different wishes under one name. What differs between deliveries of
 // the same wish (who relayed it, what ECD said of the image) does not count.
-func (w Work) Digest() string {
+func (w Operation) Digest() string {
 	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
 	w.Via = nil
 	data, err := json.Marshal(w)

@@ -86,7 +86,7 @@ func Read(ctx context.Context, s journal.Store, key string, from int64) (lines [
 	for range patience {
 		lines, length, err = s.Read(ctx, key, from)
 		call, failed := errors.AsType[*desktop.CallError](err)
-		if !failed || call.Fate == desktop.Refused || call.Fate == desktop.Forbidden {
+		if !failed || call.Delivery == desktop.Refused || call.Delivery == desktop.Forbidden {
 			break
 		}
 	}
@@ -95,7 +95,7 @@ func Read(ctx context.Context, s journal.Store, key string, from int64) (lines [
 
 func notSent(err error) bool {
 	call, ok := errors.AsType[*desktop.CallError](err)
-	return ok && call.Fate == desktop.NotSent
+	return ok && call.Delivery == desktop.NotSent
 }
 
 var key = journal.Key("request", "win11-2026.11.3-hz-0007")

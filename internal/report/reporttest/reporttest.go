@@ -62,7 +62,7 @@ func Rollout(o Options) []rollout.Record {
 	}
 	b := &book{o: o, at: Start, final: map[string]string{}}
 	b.tell()
-	b.publishNews()
+	b.publishEvents()
 	return b.records
 }
 
@@ -70,7 +70,7 @@ func Rollout(o Options) []rollout.Record {
 func Request(id string, size int) []rollout.Record {
 	b := &book{o: Options{ID: id, Size: size}, at: Start, final: map[string]string{}}
 	ids := b.ids(0, size)
-	b.write(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: id, Desktops: ids,
+	b.write(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: id, Desktops: ids,
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: NewImage}}})
 	b.rebuild(ids)
 	b.close()
@@ -80,7 +80,7 @@ func Request(id string, size int) []rollout.Record {
 // Open returns the records of a request that has just come.
 func Open(id string, size int) []rollout.Record {
 	b := &book{o: Options{ID: id, Size: size}, at: Start}
-	return append(b.records, rollout.Record{Kind: rollout.KindOpened, At: Start, Work: &rollout.Work{ID: id, Desktops: b.ids(0, size),
+	return append(b.records, rollout.Record{Kind: rollout.KindOpened, At: Start, Operation: &rollout.Operation{ID: id, Desktops: b.ids(0, size),
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: NewImage}}})
 }
 
@@ -90,7 +90,7 @@ func Fleet(name string, rollouts ...string) []rollout.Record {
 	var out []rollout.Record
 	for i, id := range rollouts {
 		release, _, _ := rollout.SplitID(id)
-		out = append(out, rollout.Record{Kind: rollout.KindOpened, At: Start.Add(time.Duration(i) * time.Minute), Work: &rollout.Work{ID: id, Fleet: name, ReleaseID: release,
+		out = append(out, rollout.Record{Kind: rollout.KindOpened, At: Start.Add(time.Duration(i) * time.Minute), Operation: &rollout.Operation{ID: id, Fleet: name, ReleaseID: release,
 			ImageName: "win11-office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: NewImage}}})
 	}
 	return out
@@ -136,7 +136,7 @@ func (b *book) text(s string) string {
 
 func (b *book) tell() {
 	release, fleet, _ := rollout.SplitID(b.o.ID)
-	b.write(rollout.Record{Kind: rollout.KindOpened, Work: &rollout.Work{ID: b.o.ID, Fleet: fleet, ReleaseID: release, ImageName: b.text("win11-office"),
+	b.write(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: b.o.ID, Fleet: fleet, ReleaseID: release, ImageName: b.text("win11-office"),
 		ImageMade: Start.Add(-time.Hour), By: b.text("release-pipeline"), Consents: []string{"sessions"},
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: NewImage, AfterStatus: "Running"}}})
 	canary, second := max(1, b.o.Size/20), max(2, b.o.Size/2)
@@ -290,15 +290,15 @@ func (b *book) published(status events.Status, ids ...string) {
 	b.write(rollout.Record{Kind: rollout.KindPublished, Outcomes: []rollout.Group{{Status: status, Desktops: ids}}})
 }
 
-// publishNews has MNS take all events of the rollout as a whole.
-func (b *book) publishNews() {
+// publishEvents has MNS take all events of the rollout as a whole.
+func (b *book) publishEvents() {
 	s := rollout.NewState()
 	s.Apply(b.records...)
 	var ids []string
-	for _, n := range s.UnpublishedNews {
+	for _, n := range s.UnpublishedEvents {
 		ids = append(ids, n.ID())
 	}
-	b.write(rollout.Record{Kind: rollout.KindPublished, News: ids})
+	b.write(rollout.Record{Kind: rollout.KindPublished, Events: ids})
 }
 
 func (b *book) close() {

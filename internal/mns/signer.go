@@ -9,35 +9,35 @@ import (
 	"net/http"
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
-	"github.com/aliyun/credentials-go/credentials"
+	aliyun "github.com/aliyun/credentials-go/credentials"
 	"github.com/valyala/fasthttp"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/pace"
 )
 
-// A lane is one client of the SDK, used by one call at a time, since the SDK
+// A signer is one client of the SDK, used by one call at a time, since the SDK
 // has no way to hand a call's credentials and context on: they wait here. The
-// lane is the SDK's transport and the source of its credentials.
-type lane struct {
-	credentials.Credential // nil: the SDK asks for GetCredential alone
+// signer is the SDK's transport and the source of its credentials.
+type signer struct {
+	aliyun.Credential // nil: the SDK asks for GetCredential alone
 
 	sdk  sdk.MNSClient
 	wire *pace.Wire
 	host string
 
 	// of the call under way
-	keys access.Keys
+	keys credentials.Keys
 	send func(signed *fasthttp.Request)
 }
 
-func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
+func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
 	defer func() {
 		if p := recover(); p != nil { // how the SDK's constructor reports faults
 			err = fmt.Errorf("mns: the SDK refuses endpoint %s: %v", at.url, p)
 		}
 	}()
-	l = &lane{wire: wire, host: at.host}
+	l = &signer{wire: wire, host: at.host}
 	l.sdk = sdk.NewAliMNSClientWithConfig(sdk.AliMNSClientConfig{EndPoint: at.url, Credential: l})
 	l.sdk.SetTransport(l)
 	return l, nil
@@ -45,11 +45,11 @@ func newLane(wire *pace.Wire, at endpoint) (l *lane, err error) {
 
 // call has the SDK sign a body for a resource, sends it once, and returns the
 // answer, whatever its status.
-func (l *lane) call(ctx context.Context, keys access.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
+func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
 	err = errNothingSent
 	l.keys = keys
 	l.send = func(signed *fasthttp.Request) { answer, err = l.exchange(ctx, signed) }
-	defer func() { l.keys, l.send = access.Keys{}, nil }()
+	defer func() { l.keys, l.send = credentials.Keys{}, nil }()
 	res, refusal := l.sdk.Send(method, nil, body, resource)
 	if res != nil {
 		fasthttp.ReleaseResponse(res)
@@ -63,22 +63,22 @@ func (l *lane) call(ctx context.Context, keys access.Keys, method sdk.Method, re
 var errNothingSent = errors.New("the SDK sent nothing")
 
 // GetCredential gives the SDK the credentials of the call under way.
-func (l *lane) GetCredential() (*credentials.CredentialModel, error) {
-	return &credentials.CredentialModel{
+func (l *signer) GetCredential() (*aliyun.CredentialModel, error) {
+	return &aliyun.CredentialModel{
 		AccessKeyId: &l.keys.ID, AccessKeySecret: &l.keys.Secret, SecurityToken: &l.keys.Token,
 	}, nil
 }
 
 // RoundTrip sends what the SDK signed. It never asks for a second attempt, and
 // shows the SDK a success, since the SDK would only lose what became of it.
-func (l *lane) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
+func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
 	l.send(signed)
 	res.SetStatusCode(http.StatusCreated)
 	return false, nil
 }
 
 // exchange sends a signed request once, to the host that is really meant.
-func (l *lane) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Answer, error) {
+func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Answer, error) {
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
 	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
@@ -94,21 +94,21 @@ func (l *lane) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Ans
 	return l.wire.Send(req)
 }
 
-// take returns an unused lane, or a new one; give puts it back. There are as
+// take returns an unused signer, or a new one; give puts it back. There are as
 // many as calls were ever under way at once.
-func (c *Client) take() (*lane, error) {
+func (c *Client) take() (*signer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n := len(c.lanes); n > 0 {
-		l := c.lanes[n-1]
-		c.lanes = c.lanes[:n-1]
+	if n := len(c.signers); n > 0 {
+		l := c.signers[n-1]
+		c.signers = c.signers[:n-1]
 		return l, nil
 	}
-	return newLane(c.wire, c.endpoint)
+	return newSigner(c.wire, c.endpoint)
 }
 
-func (c *Client) give(l *lane) {
+func (c *Client) give(l *signer) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lanes = append(c.lanes, l)
+	c.signers = append(c.signers, l)
 }

@@ -1,4 +1,4 @@
-package access_test
+package credentials_test
 
 import (
 	"encoding/base64"
@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/regild/regild/internal/access"
+	"github.com/regild/regild/internal/credentials"
 )
 
 func TestCredentialsAreTakenOutInEveryFormInWhichTheyAreSent(t *testing.T) {
-	k := access.Keys{ID: "STS.NTexample", Secret: "s3cret+of/the=key&x", Token: "CAISexample+/=&<token>"}
+	k := credentials.Keys{ID: "STS.NTexample", Secret: "s3cret+of/the=key&x", Token: "CAISexample+/=&<token>"}
 	for _, secret := range []string{k.ID, k.Secret, k.Token} {
 		for name, form := range map[string]string{
 			"plain": secret, "query": url.QueryEscape(secret), "path": url.PathEscape(secret), "lower case": strings.ToLower(url.QueryEscape(secret)),
@@ -24,7 +24,7 @@ func TestCredentialsAreTakenOutInEveryFormInWhichTheyAreSent(t *testing.T) {
 			}
 		}
 	}
-	if got := (access.Keys{}).Redact("nothing to hide"); got != "nothing to hide" {
+	if got := (credentials.Keys{}).Redact("nothing to hide"); got != "nothing to hide" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -1,7 +1,7 @@
-// Package access holds the credentials of one invocation and keeps them out of
+// Package credentials holds the credentials of one invocation and keeps them out of
 // every log. FC hands new ones to each invocation, since those of a live
 // instance expire; adapters therefore ask for them at each call.
-package access
+package credentials
 
 import (
 	"context"
