@@ -21,7 +21,7 @@ type record struct {
 		Desktops                              []string
 		Consent                               []string
 		Back                                  map[string][]string
-	}
+	} `json:"work"`
 	Call     string
 	Desktops []string
 	From     []string
