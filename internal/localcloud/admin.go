@@ -37,6 +37,7 @@ func (c *Cloud) admin() http.Handler {
 		"POST /admin/desktops/{id}/connect": c.connectDesktop,
 		"GET /admin/images":                 c.listImages,
 		"POST /admin/images/{id}":           c.patchImage,
+		"POST /admin/alarms":                c.putAlarm,
 		"GET /admin/wipes":                  c.listWipes,
 		"GET /admin/calls":                  c.countCalls,
 		"GET /admin/outcomes":               c.listOutcomes,
@@ -141,6 +142,12 @@ func (c *Cloud) connectDesktop(r *http.Request, _ []byte) (any, error) {
 	if user == "" {
 		return nil, errors.New("user is missing")
 	}
+	if fails := formValue(r, "fails", ""); fails != "" {
+		if !c.ECD.LogOn(r.PathValue("id"), user, fails) {
+			return nil, fmt.Errorf("desktop %s: %w", r.PathValue("id"), errAbsent)
+		}
+		return c.showDesktop(r, nil)
+	}
 	if !c.ECD.Connect(r.PathValue("id"), user) {
 		return nil, errors.New("the desktop is absent, not running or in maintenance")
 	}
@@ -164,6 +171,18 @@ func (c *Cloud) patchImage(r *http.Request, body []byte) (any, error) {
 		return nil, err
 	}
 	return inStateWords(after)
+}
+
+func (c *Cloud) putAlarm(_ *http.Request, body []byte) (any, error) {
+	var a Alarm
+	if err := read(body, &a); err != nil {
+		return nil, err
+	}
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	a.put(c.Control)
+	return inStateWords(a)
 }
 
 // listWipes answers with the ledger under the names of its Go fields.

@@ -26,9 +26,10 @@
 //	GET  /admin/desktops               all desktops, in the words of a state file
 //	GET  /admin/desktops/{id}          one of them
 //	POST /admin/desktops/{id}          changes the named fields of one
-//	POST /admin/desktops/{id}/connect  ?user=   has somebody connect to it
+//	POST /admin/desktops/{id}/connect  ?user=&fails=  has somebody connect to it, or fail at ticket or connect
 //	GET  /admin/images                 all images
 //	POST /admin/images/{id}            changes the named fields of one
+//	POST /admin/alarms                 puts an alarm rule, in the words of a state file
 //	GET  /admin/wipes                  every rebuild that ECD started
 //	GET  /admin/calls                  how often each operation was called
 //	GET  /admin/outcomes               ?topic=  what was published, oldest first
@@ -189,6 +190,7 @@ func (c *Cloud) startServices(o Options) error {
 		Clock: c.Clock, Faults: c.Faults, Keys: []ecd.Keys{ecd.Keys(c.keys)},
 		Limits: o.State.ECD.Limits, Lag: o.State.ECD.Lag,
 		FlipEarly: o.State.ECD.FlipEarly, SuccessCode: o.State.ECD.SuccessCode,
+		DataSnapshotsSurvive: o.State.ECD.DataSnapshotsSurvive,
 	})
 	if err != nil {
 		return err
@@ -212,6 +214,9 @@ func (c *Cloud) startServices(o Options) error {
 		Clock: c.Clock, Faults: c.Faults, Keys: []control.Keys{control.Keys(c.keys)},
 		AccountID: o.Function.AccountID, Region: o.Function.Region, MNS: c.MNS, OSS: c.OSS,
 	})
+	for _, a := range o.State.Alarms {
+		a.put(c.Control)
+	}
 	if !o.Empty {
 		c.OSS.SetBucket(JournalBucket, oss.BucketSettings{StorageClass: o.State.OSS.StorageClass,
 			Versioning: o.State.OSS.Versioning, RetentionDays: o.State.OSS.RetentionDays})
@@ -298,6 +303,7 @@ func (c *Cloud) settings(o Options) []string {
 		"REGILD_ECD_ENDPOINT=" + c.ECDURL,
 		"REGILD_MNS_ENDPOINT=" + c.MNSURL,
 		"REGILD_OSS_ENDPOINT=" + c.OSSURL,
+		"REGILD_CMS_ENDPOINT=" + c.ControlURL,
 		"REGILD_CLOCK=" + c.AdminURL + "/clock",
 		"REGILD_RESULT_TOPIC=" + ResultTopic,
 		"REGILD_REQUEST_QUEUE=" + RequestQueue,

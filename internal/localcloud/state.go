@@ -15,6 +15,7 @@ import (
 
 	"github.com/regild/regild/internal/localcloud/bridge"
 	"github.com/regild/regild/internal/localcloud/clock"
+	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/mns"
@@ -38,6 +39,27 @@ type State struct {
 	ECD           ECD            `yaml:"ecd,omitempty"`
 	MNS           MNS            `yaml:"mns,omitempty"`
 	OSS           OSS            `yaml:"oss,omitempty"`
+	Alarms        []Alarm        `yaml:"alarms,omitempty"`
+}
+
+// An Alarm is one alarm rule of CloudMonitor.
+type Alarm struct {
+	Name  string `yaml:"name"`
+	State string `yaml:"state,omitempty"` // OK, ALARM or INSUFFICIENT_DATA; default OK
+	Off   bool   `yaml:"off,omitempty"`
+}
+
+// check says what is wrong with the alarm, or nothing.
+func (a Alarm) check() error {
+	if a.Name == "" || !slices.Contains([]string{"", "OK", "ALARM", "INSUFFICIENT_DATA"}, a.State) {
+		return fmt.Errorf("%q needs a name, and a state that is none of OK, ALARM, INSUFFICIENT_DATA is refused: %q", a.Name, a.State)
+	}
+	return nil
+}
+
+// put makes the alarm in an account, or changes it.
+func (a Alarm) put(s *control.Server) {
+	s.Change(func(x *control.Account) { x.Alarms[a.Name], x.AlarmStates[a.Name] = !a.Off, a.State })
 }
 
 // A Clock says what time it is in the cloud, and how fast it passes.
@@ -88,6 +110,8 @@ type ECD struct {
 	Lag         time.Duration `yaml:"lag,omitempty"`
 	FlipEarly   bool          `yaml:"flipEarly,omitempty"`
 	SuccessCode string        `yaml:"successCode,omitempty"`
+
+	DataSnapshotsSurvive bool `yaml:"dataSnapshotsSurvive,omitempty"`
 }
 
 // MNS says how the message service behaves; see mns.Options.
@@ -194,6 +218,11 @@ func (s State) check() error {
 	if err := s.OSS.check(); err != nil {
 		fault("oss: %w", err)
 	}
+	for _, a := range s.Alarms {
+		if err := a.check(); err != nil {
+			fault("alarms: %w", err)
+		}
+	}
 	for i, r := range s.Faults {
 		if err := checkRule(r); err != nil {
 			fault("faults: rule %d: %w", i+1, err)
@@ -248,8 +277,8 @@ func checkRule(r fault.Rule) error {
 	switch {
 	case !slices.Contains(kinds, r.Kind):
 		return fmt.Errorf("kind %q is none of %v", r.Kind, kinds)
-	case !slices.Contains([]string{"", "ecd", "mns", "oss"}, r.Service):
-		return fmt.Errorf("service %q is none of ecd, mns, oss", r.Service)
+	case !slices.Contains([]string{"", "ecd", "mns", "oss", "control"}, r.Service):
+		return fmt.Errorf("service %q is none of ecd, mns, oss, control", r.Service)
 	case r.Probability < 0 || r.Probability > 1:
 		return fmt.Errorf("probability %v is not between 0 and 1", r.Probability)
 	case r.Skip < 0 || r.Times < 0 || r.Delay < 0:

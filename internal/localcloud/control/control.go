@@ -24,6 +24,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -31,6 +32,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +67,8 @@ type Account struct {
 	// AliyunServiceRoleForEventBridgeSourceMNS.
 	ServiceLinked map[string]bool
 	Projects      map[string]*Project
-	Alarms        map[string]bool // CloudMonitor's rules by name: is it on
+	Alarms        map[string]bool   // CloudMonitor's rules by name: is it on
+	AlarmStates   map[string]string // of these rules: OK, ALARM or INSUFFICIENT_DATA; default OK
 	// Denied are actions that the credentials may not call, such as
 	// fc:GetFunction.
 	Denied map[string]bool
@@ -118,7 +121,7 @@ func New(o Options) *Server {
 	s := &Server{clock: o.Clock, faults: o.Faults, account: o.AccountID, region: o.Region, keys: o.Keys, mns: o.MNS, oss: o.OSS,
 		tokens: map[string]string{},
 		state: Account{Functions: map[string]*Function{}, Roles: map[string]*Role{}, ServiceLinked: map[string]bool{},
-			Projects: map[string]*Project{}, Alarms: map[string]bool{}, Denied: map[string]bool{}, Taken: map[string]bool{}}}
+			Projects: map[string]*Project{}, Alarms: map[string]bool{}, AlarmStates: map[string]string{}, Denied: map[string]bool{}, Taken: map[string]bool{}}}
 	if s.clock == nil {
 		s.clock = clock.New(time.Now(), 1)
 	}
@@ -278,13 +281,27 @@ func (c call) serviceLinked() (map[string]any, *refusal) {
 }
 
 func (c call) alarms() (map[string]any, *refusal) {
-	list := []any{}
-	for _, name := range sortedKeys(c.state.Alarms) {
-		if strings.Contains(name, c.params["RuleName"]) {
-			list = append(list, map[string]any{"RuleName": name, "EnableState": c.state.Alarms[name]})
+	page, size, state := 1, 10, c.params["AlertState"]
+	for name, n := range map[string]*int{"Page": &page, "PageSize": &size} {
+		if v := c.params[name]; v != "" {
+			got, err := strconv.Atoi(v)
+			if err != nil || got < 1 {
+				return nil, no(http.StatusBadRequest, "ParameterInvalid", name+" must be a number from 1 on.")
+			}
+			*n = got
 		}
 	}
-	return map[string]any{"Code": "200", "Success": true, "Alarms": map[string]any{"Alarm": list}}, nil
+	list := []any{}
+	for _, name := range sortedKeys(c.state.Alarms) {
+		is := cmp.Or(c.state.AlarmStates[name], "OK")
+		if strings.Contains(name, c.params["RuleName"]) && (state == "" || state == is) { // the name is matched loosely
+			list = append(list, map[string]any{"RuleName": name, "RuleId": "rule-" + name, "EnableState": c.state.Alarms[name], "AlertState": is})
+		}
+	}
+	total := len(list)
+	from := min((page-1)*size, total)
+	list = list[from:min(from+size, total)]
+	return map[string]any{"Code": 200, "Success": true, "Total": strconv.Itoa(total), "Alarms": map[string]any{"Alarm": list}}, nil
 }
 
 var functionPath = regexp.MustCompile(`^/2023-03-30/functions/([^/]+)(?:/(triggers/([^/]+)|concurrency|async-invoke-config))?$`)

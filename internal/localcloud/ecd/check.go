@@ -54,9 +54,11 @@ func (d Desktop) member(n int) Desktop {
 		turn(&out.Tags, c.Tags, n)
 		turn(&out.RebuildTakes, c.RebuildTakes, n)
 		turn(&out.EndsAs, c.EndsAs, n)
+		turn(&out.Logons, c.Logons, n)
 	}
 	out.Sessions = slices.Clone(out.Sessions)
 	out.Tags = maps.Clone(out.Tags)
+	out.Logons = slices.Clone(out.Logons)
 	first := d.From
 	or(&first, 1)
 	name := func(s *string) { *s = numbered(*s, first+n) }
@@ -67,6 +69,9 @@ func (d Desktop) member(n int) Desktop {
 	}
 	for i := range out.Sessions {
 		name(&out.Sessions[i].User)
+	}
+	for i := range out.Logons {
+		name(&out.Logons[i].User)
 	}
 	return out
 }
@@ -182,6 +187,13 @@ func (c *checker) desktop(d Desktop) {
 		c.want(s.User != "", "a session has no user")
 		c.notNegative("idle", s.Idle)
 	}
+	for _, l := range d.Logons {
+		c.want(l.User != "", "a logon has no user")
+		c.notNegative("at of a logon", l.At)
+		c.exactly("fails of a logon", l.Fails, failsTicket, failsConnect)
+	}
+	c.notNegative("snapshotting.takes", d.Snapshotting.Takes)
+	c.exactly("snapshotting.endsAs", d.Snapshotting.EndsAs, fails, sticks)
 	systems := 0
 	for _, k := range d.Disks {
 		c.want(k.Type == "SYSTEM" || k.Type == "DATA", "disk type %q is not one of SYSTEM, DATA", k.Type)

@@ -30,7 +30,7 @@
 // QuotaExceeded.TagsPerResource are this package's; clients do well to go by 4xx.
 //
 // What it does not imitate: RAM permissions, prices and orders, office sites,
-// policies, snapshots, desktop groups as things of their own, XML answers, and
+// policies, desktop groups as things of their own, XML answers, and
 // any operation that Server.table does not list. A reset writes a record whose two
 // images are the same; the vendor does not say whether it writes one.
 //
@@ -75,6 +75,10 @@ type Options struct {
 	// FlipEarly makes ImageId change when a rebuild is accepted; otherwise it
 	// changes when the rebuild is done. The vendor says neither.
 	FlipEarly bool
+	// DataSnapshotsSurvive has the snapshots of a data disk outlive operateType
+	// replace on the same OS. The vendor's pages contradict each other. Those of a
+	// desktop that changes its OS family are always deleted.
+	DataSnapshotsSurvive bool
 	// SuccessCode is the code of an accepted rebuild: success, which is the
 	// default, or Success. The vendor's pages have both.
 	SuccessCode string
@@ -89,6 +93,7 @@ type Wipe struct {
 	Reset               bool     // the call named no image
 	DataLost            bool     // a data disk was replaced or erased
 	SnapshotsLost       int      // snapshots that it deleted
+	DataSaved           []string // snapshots of the data disk that were complete before it
 	Users               []string // the people whose sessions it ended
 	At                  time.Time
 	RequestID           string
@@ -191,7 +196,7 @@ func (s *Server) Wipes() []Wipe {
 	defer s.mu.Unlock()
 	out := make([]Wipe, len(s.wipes))
 	for i, w := range s.wipes {
-		w.Users = slices.Clone(w.Users)
+		w.Users, w.DataSaved = slices.Clone(w.Users), slices.Clone(w.DataSaved)
 		out[i] = w
 	}
 	return out
@@ -284,6 +289,7 @@ func (s *Server) Update(id string, change func(*Desktop)) bool {
 	}
 	e.before = nil
 	e.schedule(s.start)
+	e.rest(s.opts.Clock.Now())
 	return true
 }
 
@@ -323,7 +329,19 @@ func (s *Server) Connect(id, user string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.entry(id)
-	return e != nil && e.connect(user, s.opts.Clock.Now())
+	return e != nil && e.try(Logon{User: user}, s.opts.Clock.Now())
+}
+
+// LogOn has a user try to connect to a desktop, in vain: fails says at what, ticket
+// or connect. It says whether the desktop is there.
+func (s *Server) LogOn(id, user, fails string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entry(id)
+	if e != nil {
+		e.try(Logon{User: user, Fails: fails}, s.opts.Clock.Now())
+	}
+	return e != nil
 }
 
 func (s *Server) put(d Desktop) {
@@ -331,6 +349,7 @@ func (s *Server) put(d Desktop) {
 	e := &entry{Desktop: d.clone(), position: s.sequence}
 	e.complete()
 	e.schedule(s.start)
+	e.rest(s.opts.Clock.Now())
 	if d.Settles > 0 {
 		e.job = passing(e, s.start)
 	}

@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -10,8 +11,10 @@ import (
 const (
 	defaultRebuild = 6 * time.Minute
 	defaultCommand = 5 * time.Second
-	stopTakes      = 30 * time.Second
-	startTakes     = time.Minute
+	// A snapshot's time grows with the disk; the vendor names minutes.
+	defaultSnapshot = 2 * time.Minute
+	stopTakes       = 30 * time.Second
+	startTakes      = time.Minute
 )
 
 // settled says what a passing status comes to.
@@ -23,9 +26,14 @@ type entry struct {
 	Desktop
 	position int // in every list, for paging that survives removals
 
+	start           time.Time // of the service
 	job             *job
 	leaves, returns time.Time // zero: not, or not again
 	declared        [2]time.Duration
+	logons          []Logon // that are still to come
+	planned         []Logon // as declared
+	past            []ended // sessions
+	events          []clientEvent
 
 	before     *Desktop // what DescribeDesktops still shows, up to beforeEnds
 	beforeEnds time.Time
@@ -43,6 +51,21 @@ func (e *entry) schedule(start time.Time) {
 		e.declared = now
 		e.leaves, e.returns = after(start, e.Leaves), after(start, e.Returns)
 	}
+	if !slices.Equal(e.Logons, e.planned) {
+		e.planned = slices.Clone(e.Logons)
+		e.logons = slices.Clone(e.Logons)
+		slices.SortStableFunc(e.logons, func(a, b Logon) int { return cmp.Compare(a.At, b.At) })
+	}
+	e.start = start
+}
+
+// rest fixes since when the sessions are idle that are declared to be.
+func (e *entry) rest(now time.Time) {
+	for i := range e.Sessions {
+		if s := &e.Sessions[i]; s.Idle > 0 && s.IdleSince.IsZero() {
+			s.IdleSince = now.Add(-s.Idle)
+		}
+	}
 }
 
 func after(start time.Time, d time.Duration) time.Time {
@@ -54,7 +77,7 @@ func after(start time.Time, d time.Duration) time.Time {
 
 // settle lets everything happen that is due by now, in its order.
 func (e *entry) settle(now time.Time) {
-	if e.job == nil && e.leaves.IsZero() && e.returns.IsZero() {
+	if e.job == nil && e.leaves.IsZero() && e.returns.IsZero() && len(e.logons) == 0 {
 		return // as nearly always, in fleets of 100,000
 	}
 	for {
@@ -78,6 +101,9 @@ func (e *entry) next() (at time.Time, what func(time.Time)) {
 	}
 	consider(e.leaves, e.leave)
 	consider(e.returns, e.comeBack)
+	if len(e.logons) > 0 {
+		consider(e.start.Add(e.logons[0].At), e.logOn)
+	}
 	return at, what
 }
 
@@ -87,9 +113,29 @@ func (e *entry) finish(at time.Time) {
 	done.end(at)
 }
 
-func (e *entry) leave(time.Time) {
+func (e *entry) leave(at time.Time) {
 	e.leaves = time.Time{}
-	e.endSessions()
+	e.endSessions(at)
+}
+
+func (e *entry) logOn(at time.Time) {
+	l := e.logons[0]
+	e.logons = e.logons[1:]
+	e.try(l, at)
+}
+
+// try has a user try to connect, and says whether they are in.
+func (e *entry) try(l Logon, at time.Time) bool {
+	if l.Fails == failsTicket || e.Status != Running || e.Maintenance {
+		e.event(eventTicket, l.User, at, "FailedToGetConnectionTicket")
+		return false
+	}
+	e.event(eventTicket, l.User, at, "200")
+	if l.Fails == failsConnect {
+		return false
+	}
+	e.connect(l.User, at)
+	return true
 }
 
 func (e *entry) comeBack(at time.Time) {
@@ -98,10 +144,16 @@ func (e *entry) comeBack(at time.Time) {
 	if len(e.EndUsers) > 0 {
 		user = e.EndUsers[0]
 	}
-	e.connect(user, at)
+	e.try(Logon{User: user}, at)
 }
 
-func (e *entry) endSessions() {
+func (e *entry) endSessions(at time.Time) {
+	for _, s := range e.Sessions {
+		e.past = append(e.past, ended{s, at})
+		if !s.Disconnected {
+			e.event(eventDisconnect, s.User, at, "200")
+		}
+	}
 	e.Sessions = nil
 	e.Connection = Disconnected
 }
@@ -116,8 +168,9 @@ func (e *entry) connect(user string, at time.Time) bool {
 	if i < 0 {
 		e.Sessions = append(e.Sessions, Session{User: user, Since: at})
 	} else {
-		e.Sessions[i].Disconnected, e.Sessions[i].Idle = false, 0
+		e.Sessions[i].Disconnected, e.Sessions[i].Idle, e.Sessions[i].IdleSince = false, 0, time.Time{}
 	}
+	e.event(eventConnect, user, at, "")
 	e.Connection = Connected
 	return true
 }
@@ -159,7 +212,7 @@ func (e *entry) rebuild(r rebuild, now time.Time) {
 	}
 	old := e.clone()
 	e.Status = Rebuilding
-	e.endSessions()
+	e.endSessions(now)
 	record := len(e.Records)
 	to := old.ImageID
 	if r.image != nil {

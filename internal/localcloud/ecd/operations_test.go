@@ -229,8 +229,8 @@ func TestDescribeDesktopSessionsTellsConnectedFromLoggedOn(t *testing.T) {
 		status, user string
 		want         string
 	}{
-		{"", "", "a ann Connected idle 60 for 60 Active, b bob Disconnected idle 0 for 3660 Disconnected"},
-		{"Connected", "", "a ann Connected idle 60 for 60 Active"},
+		{"", "", "a ann Connected idle 120 for 60 Active, b bob Disconnected idle 0 for 3660 Disconnected"},
+		{"Connected", "", "a ann Connected idle 120 for 60 Active"},
 		{"", "bob", "b bob Disconnected idle 0 for 3660 Disconnected"},
 	} {
 		request := &sdk.DescribeDesktopSessionsRequest{RegionId: tea.String("cn-hangzhou"), DesktopId: pointers("a", "b", "c"), CheckOsSession: tea.Bool(true)}
@@ -394,5 +394,101 @@ func TestDescribeRegions(t *testing.T) {
 	first := answer.Body.Regions[0]
 	if tea.StringValue(first.RegionId) != "cn-hangzhou" || tea.StringValue(first.RegionEndpoint) != "ecd.cn-hangzhou.aliyuncs.com" || tea.StringValue(first.LocalName) == "" {
 		t.Errorf("first region: got %v", first)
+	}
+}
+
+func TestAnIdleSessionGrowsAndOneThatEndedIsRemembered(t *testing.T) {
+	w := start(t, pair(
+		Desktop{ID: "a", Sessions: []Session{{User: "ann", Idle: 59 * time.Minute}}},
+		Desktop{ID: "b", Sessions: []Session{{User: "bob", Idle: time.Hour, IdleHidden: true}}, Leaves: 30 * time.Second},
+	), Options{})
+	w.clock.Advance(time.Minute)
+	list := func(from *string) string {
+		t.Helper()
+		answer, err := w.DescribeDesktopSessionsWithContext(t.Context(), &sdk.DescribeDesktopSessionsRequest{RegionId: tea.String("cn-hangzhou"), StartTime: from}, runtime())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range answer.Body.Sessions {
+			idle := "nothing"
+			if s.SessionIdleTime != nil {
+				idle = fmt.Sprint(*s.SessionIdleTime)
+			}
+			got = append(got, fmt.Sprintf("%s %s idle %s", tea.StringValue(s.DesktopId), tea.StringValue(s.SessionStatus), idle))
+		}
+		return strings.Join(got, ", ")
+	}
+	if got, want := list(nil), "a Connected idle 3600, b Disconnected idle nothing"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := list(tea.String(seconds(w.clock.Now()))), "a Connected idle 3600"; got != want {
+		t.Errorf("from now on: got %q, want %q", got, want)
+	}
+}
+
+func TestWhoTriesToConnectIsAmongTheEvents(t *testing.T) {
+	w := start(t, pair(
+		Desktop{ID: "a", Logons: []Logon{{At: time.Minute, User: "ann"}, {At: 3 * time.Minute, User: "ann", Fails: "connect"}}},
+		Desktop{ID: "b", Status: Stopped, Logons: []Logon{{At: 2 * time.Minute, User: "bob"}}},
+	), Options{})
+	w.clock.Advance(5 * time.Minute)
+	var got []string
+	request := &sdk.DescribeClientEventsRequest{RegionId: tea.String("cn-hangzhou"), MaxResults: tea.Int32(2),
+		EventTypes: []*string{tea.String("GET_CONNECTION_TICKET"), tea.String("DESKTOP_CONNECT")}}
+	for {
+		answer, err := w.DescribeClientEventsWithContext(t.Context(), request, runtime())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range answer.Body.Events {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", tea.StringValue(e.DesktopId), tea.StringValue(e.EndUserId), tea.StringValue(e.EventType), tea.StringValue(e.Status))))
+		}
+		if request.NextToken = answer.Body.NextToken; tea.StringValue(request.NextToken) == "" {
+			break
+		}
+	}
+	want := "a ann GET_CONNECTION_TICKET 200, a ann DESKTOP_CONNECT, b bob GET_CONNECTION_TICKET FailedToGetConnectionTicket, a ann GET_CONNECTION_TICKET 200"
+	if strings.Join(got, ", ") != want {
+		t.Errorf("got %q, want %q", strings.Join(got, ", "), want)
+	}
+}
+
+func TestASnapshotIsMadeAndShowsHowFarItIs(t *testing.T) {
+	data := []Disk{{"SYSTEM", 80}, {"DATA", 200}}
+	w := start(t, pair(
+		Desktop{ID: "good", Disks: data}, Desktop{ID: "bad", Disks: data, Snapshotting: Snapshotting{EndsAs: "fail"}},
+		Desktop{ID: "slow", Disks: data, Snapshotting: Snapshotting{EndsAs: "stick"}}, Desktop{ID: "plain"}, Desktop{ID: "starts", Status: Starting, Disks: data},
+	), Options{DataSnapshotsSurvive: true})
+	create := func(id, disk, name string) error {
+		_, err := w.CreateSnapshotWithContext(t.Context(), &sdk.CreateSnapshotRequest{RegionId: tea.String("cn-hangzhou"), DesktopId: &id, SourceDiskType: &disk, SnapshotName: &name}, runtime())
+		return err
+	}
+	for _, c := range []struct{ id, disk, name, code string }{
+		{"good", "data", "kept-1", ""}, {"bad", "data", "kept-1", ""}, {"slow", "data", "kept-1", ""},
+		{"plain", "data", "kept-1", "InvalidParameter.SourceDiskType"}, {"good", "both", "kept-1", "InvalidParameter.SourceDiskType"},
+		{"good", "data", "autonomous", "InvalidParameter.SnapshotName"}, {"starts", "data", "kept-1", "IncorrectDesktopStatus"}, {"none", "data", "kept-1", "InvalidDesktopId.NotFound"},
+	} {
+		if err := create(c.id, c.disk, c.name); codeOf(err) != c.code {
+			t.Errorf("%v: got %v", c, err)
+		}
+	}
+	look := func() string {
+		answer, err := w.DescribeSnapshotsWithContext(t.Context(), &sdk.DescribeSnapshotsRequest{RegionId: tea.String("cn-hangzhou")}, runtime())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, s := range answer.Body.Snapshots {
+			got = append(got, fmt.Sprintf("%s %s %s %s", tea.StringValue(s.DesktopId), tea.StringValue(s.SnapshotName), tea.StringValue(s.Status), tea.StringValue(s.Progress)))
+		}
+		return strings.Join(got, ", ")
+	}
+	if got, want := look(), "good kept-1 PROGRESSING 37%, bad kept-1 PROGRESSING 37%, slow kept-1 PROGRESSING 37%"; got != want {
+		t.Errorf("at once: got %q, want %q", got, want)
+	}
+	w.clock.Advance(time.Hour)
+	if got, want := look(), "good kept-1 ACCOMPLISHED 100%, bad kept-1 FAILED 37%, slow kept-1 PROGRESSING 37%"; got != want {
+		t.Errorf("an hour later: got %q, want %q", got, want)
 	}
 }

@@ -137,7 +137,12 @@ func (s *Server) rebuildOne(c *call, e *entry, r rebuild) rebuildResult {
 		changesOS = !strings.EqualFold(r.image.OS, e.OS)
 	}
 	w.DataLost = e.hasData() && (changesOS || r.operateType == "replace")
-	erased := changesOS || r.operateType == "replace"
+	erased := changesOS || r.operateType == "replace" && !s.opts.DataSnapshotsSurvive
+	for _, snap := range e.Snapshots {
+		if snap.Disk != "SYSTEM" && snap.at(c.now).Status == snapshotDone {
+			w.DataSaved = append(w.DataSaved, snap.ID)
+		}
+	}
 	e.Snapshots = slices.DeleteFunc(e.Snapshots, func(s Snapshot) bool {
 		gone := s.Disk == "SYSTEM" || erased
 		if gone {

@@ -36,6 +36,8 @@ func (c *call) id() id { return id{RequestId: c.requestID} }
 // table returns the operations by name.
 func (s *Server) table() map[string]operation {
 	return map[string]operation{
+		"CreateSnapshot":               s.createSnapshot,
+		"DescribeClientEvents":         s.describeClientEvents,
 		"DescribeDesktops":             s.describeDesktops,
 		"DescribeDesktopSessions":      s.describeDesktopSessions,
 		"DescribeImageModifiedRecords": s.describeImageModifiedRecords,

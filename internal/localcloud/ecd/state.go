@@ -86,6 +86,8 @@ type Desktop struct {
 	Sticks       bool          `yaml:"sticks,omitempty"`       // a rebuild never ends
 	Settles      time.Duration `yaml:"settles,omitempty"`      // offset at which a passing Status is over
 	Leaves       time.Duration `yaml:"leaves,omitempty"`       // offset at which the sessions end
+	Logons       []Logon       `yaml:"logons,omitempty"`       // who tries to connect, and when
+	Snapshotting Snapshotting  `yaml:"snapshotting,omitempty"` // how a snapshot goes that is made by CreateSnapshot
 	Returns      time.Duration `yaml:"returns,omitempty"`      // offset at which the first end user tries to connect
 	Ghost        bool          `yaml:"ghost,omitempty"`        // listed, yet no other operation knows it
 	Command      Command       `yaml:"runCommand,omitempty"`
@@ -98,7 +100,7 @@ type Desktop struct {
 
 // A Cycle varies the desktops of one declaration with a Count: the n-th desktop
 // takes the n-th value of each list, beginning again at its end. A list without
-// values changes nothing. In ID, Name, EndUsers and the users of Sessions, %d
+// values changes nothing. In ID, Name, EndUsers and the users of Sessions and Logons, %d
 // or %04d stands for the desktop's number.
 type Cycle struct {
 	Status        []string            `yaml:"status,omitempty"`
@@ -110,14 +112,37 @@ type Cycle struct {
 	Tags          []map[string]string `yaml:"tags,omitempty"`
 	RebuildTakes  []time.Duration     `yaml:"rebuildTakes,omitempty"`
 	EndsAs        []string            `yaml:"endsAs,omitempty"`
+	Logons        [][]Logon           `yaml:"logons,omitempty"`
 }
 
 // A Session is somebody logged on to a desktop.
 type Session struct {
 	User         string        `yaml:"user"`
-	Since        time.Time     `yaml:"since,omitempty"` // default: the start of the service
-	Idle         time.Duration `yaml:"idle,omitempty"`
+	Since        time.Time     `yaml:"since,omitempty"`        // default: the start of the service
+	Idle         time.Duration `yaml:"idle,omitempty"`         // when it is declared; it grows
+	IdleSince    time.Time     `yaml:"idleSince,omitempty"`    // default: by Idle; zero: not idle
+	IdleHidden   bool          `yaml:"idleHidden,omitempty"`   // the field is left out of answers
 	Disconnected bool          `yaml:"disconnected,omitempty"` // logged on, but not connected
+}
+
+// A Logon is one try of a user to connect, at an offset from the start of the
+// service. On a desktop that does not let them in it fails at the ticket.
+type Logon struct {
+	At    time.Duration `yaml:"at"`
+	User  string        `yaml:"user"`
+	Fails string        `yaml:"fails,omitempty"` // ticket: none is given; connect: one is, and no connection follows
+}
+
+// How a Logon fails.
+const (
+	failsTicket  = "ticket"
+	failsConnect = "connect"
+)
+
+// Snapshotting says what becomes of a snapshot.
+type Snapshotting struct {
+	Takes  time.Duration `yaml:"takes,omitempty"`  // default 2 minutes
+	EndsAs string        `yaml:"endsAs,omitempty"` // fail: it is over as FAILED; stick: it never ends
 }
 
 // A Disk is one disk of a desktop.
@@ -130,11 +155,15 @@ type Disk struct {
 // the system disk, and those of a data disk that it erases. Source:
 // DescribeSnapshots, RebuildDesktops.
 type Snapshot struct {
-	ID      string    `yaml:"id,omitempty"`   // default: made of the desktop's id
-	Disk    string    `yaml:"disk,omitempty"` // SYSTEM or DATA, default SYSTEM
-	Auto    bool      `yaml:"auto,omitempty"` // made by a policy
-	Status  string    `yaml:"status,omitempty"`
+	ID      string    `yaml:"id,omitempty"`     // default: made of the desktop's id
+	Disk    string    `yaml:"disk,omitempty"`   // SYSTEM or DATA, default SYSTEM
+	Auto    bool      `yaml:"auto,omitempty"`   // made by a policy
+	Status  string    `yaml:"status,omitempty"` // ACCOMPLISHED, PROGRESSING or FAILED; default ACCOMPLISHED
 	Created time.Time `yaml:"created,omitempty"`
+	Name    string    `yaml:"name,omitempty"` // default: the id
+	// Ready is when PROGRESSING is over, as EndsAs says; zero: never.
+	Ready  time.Time `yaml:"ready,omitempty"`
+	EndsAs string    `yaml:"endsAs,omitempty"`
 }
 
 // A Record is one change of a desktop's image. Source:
@@ -196,6 +225,7 @@ func (d Desktop) clone() Desktop {
 	d.Records = slices.Clone(d.Records)
 	d.Snapshots = slices.Clone(d.Snapshots)
 	d.Commands = slices.Clone(d.Commands)
+	d.Logons = slices.Clone(d.Logons)
 	d.Cycle = nil
 	d.Count, d.From = 0, 0
 	return d
@@ -224,9 +254,11 @@ func (d *Desktop) complete() {
 	for i := range d.Snapshots {
 		or(&d.Snapshots[i].ID, fmt.Sprintf("s-%s-%d", d.ID, i+1))
 		or(&d.Snapshots[i].Disk, "SYSTEM")
-		or(&d.Snapshots[i].Status, "ACCOMPLISHED")
+		or(&d.Snapshots[i].Status, snapshotDone)
+		or(&d.Snapshots[i].Name, d.Snapshots[i].ID)
 	}
 	or(&d.RebuildTakes, defaultRebuild)
+	or(&d.Snapshotting.Takes, defaultSnapshot)
 	or(&d.Command.Takes, defaultCommand)
 }
 
