@@ -1,6 +1,7 @@
 // Package acs asks the control APIs of Alibaba Cloud: those that make and
 // describe things, not those that a rebuild goes through. `regild setup`, `stop`,
-// `start` and `doctor` use it; the function does not, and never links it.
+// `start` and `doctor` use it, and the function for one thing: the state of alarm
+// rules (alarms.go), where a fleet names any.
 //
 // It is the only room, beside internal/ecd, that knows the vendor's OpenAPI
 // client (darabonba-openapi): the client builds and signs each request, and
@@ -55,8 +56,8 @@ type Config struct {
 	// AccountID is part of Function Compute's host name. It may be filled in
 	// later, with Client.SetAccount; only calls to Function Compute need it.
 	AccountID string
-	// Endpoint takes the place of every product's host, for the local cloud:
-	// http://127.0.0.1:PORT. http is for a loopback address only.
+	// Endpoint takes the place of every product's host: another host, or for the
+	// local cloud http://127.0.0.1:PORT. http is for a loopback address only.
 	Endpoint string
 	// Keys returns the credentials for one attempt.
 	Keys func(context.Context) (credentials.Keys, error)
@@ -76,6 +77,9 @@ type Client struct {
 	date            atomic.Pointer[time.Time] // of the last answer, by the service's clock
 }
 
+// hostForm is the name of a host, with or without a port.
+var hostForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+(:[0-9]{1,5})?$`)
+
 var regionForm = regexp.MustCompile(`^[a-z]{2}-[a-z0-9-]{2,40}$`)
 
 // New returns a client, or an error that names every fault of cfg.
@@ -88,10 +92,14 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Keys == nil {
 		faults = append(faults, errors.New("no source of credentials"))
 	}
-	if cfg.Endpoint != "" {
+	switch {
+	case cfg.Endpoint == "":
+	case hostForm.MatchString(cfg.Endpoint):
+		c.host = cfg.Endpoint
+	default:
 		u, err := url.Parse(cfg.Endpoint)
 		if err != nil || u.Scheme != "http" || !(u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()) || strings.Trim(u.Path, "/") != "" {
-			faults = append(faults, fmt.Errorf("endpoint %q is not http:// on a loopback address", cfg.Endpoint))
+			faults = append(faults, fmt.Errorf("endpoint %q is not http:// on a loopback address, nor the name of a host", cfg.Endpoint))
 		} else {
 			c.protocol, c.host = "HTTP", u.Host
 		}

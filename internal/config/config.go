@@ -36,6 +36,7 @@ type Config struct {
 	ECDEndpoint        string // "" by region
 	MNSEndpoint        string // "" by account and region
 	OSSEndpoint        string // "" by region
+	CMSEndpoint        string // "" by region
 	LogLevel           slog.Level
 	Clock              string // URL of a clock; "" the machine's
 }
@@ -60,6 +61,7 @@ var Settings = []Setting{
 	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `region=host` for some regions, separated by commas, or `http://127.0.0.1:PORT`"},
 	{"REGILD_MNS_ENDPOINT", "from account and region", "host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_OSS_ENDPOINT", "from the region", "host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_CMS_ENDPOINT", "`metrics.<region>.aliyuncs.com`", "CloudMonitor, where a fleet names alarms: host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_LOG_LEVEL", "info", "debug, info, warn, error"},
 }
 
@@ -93,6 +95,7 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 		ECDEndpoint:        r.text("REGILD_ECD_ENDPOINT"),
 		MNSEndpoint:        r.text("REGILD_MNS_ENDPOINT"),
 		OSSEndpoint:        r.text("REGILD_OSS_ENDPOINT"),
+		CMSEndpoint:        r.text("REGILD_CMS_ENDPOINT"),
 		LogLevel:           r.level("REGILD_LOG_LEVEL"),
 		Clock:              r.text(clockSetting),
 	}

@@ -142,7 +142,58 @@ type Snapshot struct {
 	// Auto says that an automatic policy made it; any other counts as made by hand.
 	Auto    bool
 	Created time.Time // zero: unknown
+	Name    string
+	GiB     int // of the disk; 0: ECD does not say
+	State   SnapshotState
 }
+
+// A SnapshotState is how far a snapshot is.
+type SnapshotState int
+
+// The states. SnapshotUnknown is a word or a progress that no page lists.
+const (
+	SnapshotUnknown SnapshotState = iota
+	SnapshotUnderWay
+	SnapshotDone // complete, to 100%
+	SnapshotFailed
+)
+
+// A Session is one session of a user on a desktop. ECD also lists sessions that
+// are over.
+type Session struct {
+	DesktopID, User string
+	Status          string    // Connected or Disconnected
+	Started         time.Time // zero: unknown
+	Idle            time.Duration
+	IdleKnown       bool // ECD says how long it has been idle
+}
+
+// An Event is what a user's client did.
+type Event struct {
+	DesktopID, User string
+	Kind            EventKind
+	At              time.Time
+	Refused         bool // of a ticket: it was not given
+}
+
+// An EventKind is one sort of Event.
+type EventKind int
+
+// The kinds that are read here.
+const (
+	TicketAsked EventKind = iota + 1 // somebody asked to connect
+	ConnectDone                      // a connection was made
+)
+
+// An Alarm is an alarm rule of CloudMonitor as it is now.
+type Alarm struct {
+	Name  string
+	State string // OK, ALARM or INSUFFICIENT_DATA
+	On    bool   // it is evaluated at all
+}
+
+// AlarmActive is the State of an alarm whose condition is met.
+const AlarmActive = "ALARM"
 
 // A Spec is what must be equal for desktops to share a RebuildDesktops call.
 // It is comparable. An empty ImageID means: reset to the current image.

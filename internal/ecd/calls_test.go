@@ -16,7 +16,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-const acknowledgement = `{"RequestId":"REQ-1","InvokeId":"t-1"}`
+const acknowledgement = `{"RequestId":"REQ-1","InvokeId":"t-1","SnapshotId":"s-1"}`
 
 // What each call puts on the wire: exactly the parameters that ECD documents
 // for it, all of them in the query.
@@ -113,6 +113,34 @@ func TestEachCallHasExactlyItsParameters(t *testing.T) {
 		"invocations": {
 			func(ctx context.Context, c *Client) error { _, err := c.Invocations(ctx, region, "t-1"); return err },
 			"DescribeInvocations", "ContentEncoding=Base64&IncludeInvokeDesktops=true&IncludeOutput=true&InvokeId=t-1&MaxResults=50&RegionId=cn-hangzhou",
+		},
+		"snapshot": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.CreateSnapshot(ctx, region, "ecd-1", "regild-1")
+				return err
+			},
+			"CreateSnapshot", "DesktopId=ecd-1&RegionId=cn-hangzhou&SnapshotName=regild-1&SourceDiskType=data",
+		},
+		"sessions": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Sessions(ctx, region, []string{"ecd-1"}, time.Time{})
+				return err
+			},
+			"DescribeDesktopSessions", "CheckOsSession=true&DesktopId.1=ecd-1&PageNumber=1&PageSize=100&RegionId=cn-hangzhou",
+		},
+		"sessions from a time on": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Sessions(ctx, region, []string{"ecd-1"}, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC))
+				return err
+			},
+			"DescribeDesktopSessions", "CheckOsSession=true&DesktopId.1=ecd-1&PageNumber=1&PageSize=100&RegionId=cn-hangzhou&StartTime=2026-11-23T08:00:00Z",
+		},
+		"events": {
+			func(ctx context.Context, c *Client) error {
+				_, err := c.Events(ctx, region, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+				return err
+			},
+			"DescribeClientEvents", "EndTime=2026-11-23T09:00:00Z&EventTypes.1=GET_CONNECTION_TICKET&EventTypes.2=DESKTOP_CONNECT&MaxResults=100&RegionId=cn-hangzhou&StartTime=2026-11-23T08:00:00Z",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -310,8 +310,9 @@ func TestBug19SnapshotsAreReadForFewDesktopsAndForMany(t *testing.T) {
 			t.Fatalf("%d ids: got %d (%v)", len(ids), len(got), err)
 		}
 		want := []desktop.Snapshot{
-			{ID: "s-ecd-0007-2", DesktopID: "ecd-0007", Auto: true, Created: made},
-			{ID: "s-ecd-0007-1", DesktopID: "ecd-0007", DataDisk: true, Created: made.AddDate(0, 1, 0)},
+			{ID: "s-ecd-0007-2", DesktopID: "ecd-0007", Auto: true, Created: made, Name: "s-ecd-0007-2", GiB: 80, State: desktop.SnapshotDone},
+			{ID: "s-ecd-0007-3", DesktopID: "ecd-0007", Created: made, Name: "s-ecd-0007-3", GiB: 80, State: desktop.SnapshotFailed},
+			{ID: "s-ecd-0007-1", DesktopID: "ecd-0007", DataDisk: true, Created: made.AddDate(0, 1, 0), Name: "s-ecd-0007-1", State: desktop.SnapshotDone},
 		}
 		if !slices.Equal(got["ecd-0007"], want) {
 			t.Errorf("%d ids: got %+v, want %+v", len(ids), got["ecd-0007"], want)
@@ -331,5 +332,95 @@ func TestBug19SnapshotsAreReadForFewDesktopsAndForMany(t *testing.T) {
 	}
 	if wipes := w.cloud.Wipes(); len(wipes) != 1 || wipes[0].SnapshotsLost != 2 {
 		t.Errorf("the ledger has %+v, want 2 snapshots lost", wipes)
+	}
+}
+
+func TestSessionsAreReadPageByPageAndSayHowLongNobodyDidAnything(t *testing.T) {
+	state := cloud.State{Images: fleet(0).Images}
+	var many []cloud.Session
+	for i := range 150 {
+		many = append(many, cloud.Session{User: fmt.Sprintf("user%03d", i)})
+	}
+	state.Desktops = []cloud.Desktop{
+		{ID: "ecd-many", RegionID: region, ImageID: "m-old", SessionType: "MULTIPLE_SESSION", Sessions: many},
+		{ID: "ecd-idle", RegionID: region, ImageID: "m-old", Sessions: []cloud.Session{{User: "ann", Idle: time.Hour, Disconnected: true}}},
+		{ID: "ecd-hidden", RegionID: region, ImageID: "m-old", Sessions: []cloud.Session{{User: "bob", Idle: time.Hour, IdleHidden: true}}},
+		{ID: "ecd-bare", RegionID: region, ImageID: "m-old"},
+	}
+	w := newWorld(t, state)
+	got, err := w.Sessions(t.Context(), region, []string{"ecd-many", "ecd-idle", "ecd-hidden", "ecd-bare", "ecd-none"}, time.Time{})
+	if err != nil || len(got) != 5 {
+		t.Fatalf("got %d desktops (%v), want 5", len(got), err)
+	}
+	if n := len(got["ecd-many"]); n != 150 || got["ecd-many"][149].IdleKnown {
+		t.Errorf("got %d sessions, want 150 of which none is known to be idle", n)
+	}
+	if s := got["ecd-idle"][0]; s.User != "ann" || s.Status != desktop.Disconnected || !s.IdleKnown || s.Idle != time.Hour || s.Started.IsZero() {
+		t.Errorf("got %+v, want ann idle for an hour", s)
+	}
+	if s := got["ecd-hidden"][0]; s.IdleKnown {
+		t.Errorf("got %+v, want that nothing is known", s)
+	}
+	if got["ecd-bare"] == nil || len(got["ecd-bare"])+len(got["ecd-none"]) > 0 {
+		t.Errorf("got %+v, want empty lists", got)
+	}
+	if n := w.faults.Count("ecd", "DescribeDesktopSessions"); n != 2 {
+		t.Errorf("calls: got %d, want 2", n)
+	}
+}
+
+func TestEventsTellWhoTriedAndWhoWasLetIn(t *testing.T) {
+	state := fleet(1)
+	state.Desktops = append(state.Desktops, cloud.Desktop{ID: "ecd-a", RegionID: region, ImageID: "m-old", Logons: []cloud.Logon{
+		{At: time.Minute, User: "ann"}, {At: 2 * time.Minute, User: "ann", Fails: "connect"}, {At: 3 * time.Minute, User: "bob", Fails: "ticket"},
+	}})
+	w := newWorld(t, state)
+	from := w.clock.Now()
+	w.clock.Advance(4 * time.Minute)
+	got, err := w.Events(t.Context(), region, from, w.clock.Now())
+	want := []string{"ann 1 false", "ann 2 false", "ann 1 false", "bob 1 true"}
+	var said []string
+	for _, e := range got {
+		said = append(said, fmt.Sprintf("%s %d %t", e.User, e.Kind, e.Refused))
+	}
+	if err != nil || !slices.Equal(said, want) {
+		t.Errorf("got %v (%v), want %v", said, err, want)
+	}
+}
+
+func TestASnapshotIsMadeOnceWhateverTheFault(t *testing.T) {
+	for _, kind := range []fault.Kind{fault.ErrorAfter, fault.EmptyAfter, fault.CloseAfter, fault.Truncate} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWorld(t, cloud.State{Images: fleet(0).Images, Desktops: []cloud.Desktop{
+				{ID: "ecd-a", RegionID: region, ImageID: "m-old", Disks: []cloud.Disk{{Type: "SYSTEM", GiB: 80}, {Type: "DATA", GiB: 200}}}}})
+			w.faults.Add(fault.Rule{Operation: "CreateSnapshot", Kind: kind})
+			_, err := w.CreateSnapshot(t.Context(), region, "ecd-a", "regild-1")
+			if err == nil || desktop.DeliveryOf(err) != desktop.Unknown {
+				t.Errorf("got %v, want an unknown fate", err)
+			}
+			got, err := w.Snapshots(t.Context(), region, []string{"ecd-a"})
+			if err != nil || len(got["ecd-a"]) != 1 || got["ecd-a"][0].Name != "regild-1" || got["ecd-a"][0].State != desktop.SnapshotUnderWay || got["ecd-a"][0].GiB != 200 {
+				t.Errorf("got %+v (%v), want one that is under way", got, err)
+			}
+			w.clock.Advance(time.Hour)
+			if got, err = w.Snapshots(t.Context(), region, []string{"ecd-a"}); err != nil || got["ecd-a"][0].State != desktop.SnapshotDone {
+				t.Errorf("an hour later: got %+v (%v), want it done", got, err)
+			}
+		})
+	}
+}
+
+func TestASnapshotIsCompleteOnlyIfAllThatIsSaidOfItSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		status, progress string
+		want             desktop.SnapshotState
+	}{
+		{"ACCOMPLISHED", "100%", desktop.SnapshotDone}, {"accomplished", "100", desktop.SnapshotDone},
+		{"ACCOMPLISHED", "", desktop.SnapshotUnknown}, {"ACCOMPLISHED", "99%", desktop.SnapshotUnknown},
+		{"PROGRESSING", "100%", desktop.SnapshotUnderWay}, {"FAILED", "100%", desktop.SnapshotFailed}, {"", "100%", desktop.SnapshotUnknown}, {"Available", "100%", desktop.SnapshotUnknown},
+	} {
+		if got := snapshotState(c.status, c.progress); got != c.want {
+			t.Errorf("%q %q: got %d, want %d", c.status, c.progress, got, c.want)
+		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 // region's are read once.
 const fewSnapshots = 20
 
-// Snapshots returns the snapshots of the desktops with the given ids, whole or
-// still being made, oldest first; each desktop has an entry, if only an empty
+// Snapshots returns the snapshots of the desktops with the given ids, whole,
+// still being made or failed, oldest first; each desktop has an entry, if only an empty
 // one. An error means that some were not read, and nothing is returned. Source:
 // DescribeSnapshots.
 func (c *Client) Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error) {
@@ -42,7 +42,10 @@ type describedSnapshots struct {
 		DesktopID      text `json:"DesktopId"`
 		SnapshotType   text
 		SourceDiskType text
+		SnapshotName   text
+		SourceDiskSize number
 		Status         text
+		Progress       text
 		CreationTime   text
 	}]
 	NextToken text
@@ -72,14 +75,15 @@ func (c *Client) listSnapshots(ctx context.Context, region string, ids []string)
 			if id == "" && len(ids) == 1 {
 				id = ids[0] // it was asked for alone
 			}
-			if _, wanted := found[id]; !wanted || strings.EqualFold(string(s.Status), "FAILED") {
+			if _, wanted := found[id]; !wanted {
 				continue
 			}
 			found[id] = append(found[id], desktop.Snapshot{
 				ID: string(s.SnapshotID), DesktopID: id,
 				DataDisk: strings.EqualFold(string(s.SourceDiskType), "DATA"),
 				Auto:     strings.EqualFold(string(s.SnapshotType), "AUTO"),
-				Created:  parseTime(s.CreationTime),
+				Created:  parseTime(s.CreationTime), Name: string(s.SnapshotName), GiB: int(s.SourceDiskSize),
+				State: snapshotState(string(s.Status), string(s.Progress)),
 			})
 		}
 		return string(page.NextToken), err
@@ -88,4 +92,44 @@ func (c *Client) listSnapshots(ctx context.Context, region string, ids []string)
 		slices.SortStableFunc(list, func(a, b desktop.Snapshot) int { return a.Created.Compare(b.Created) })
 	}
 	return found, err
+}
+
+// snapshotState takes a snapshot for complete only if status and progress both say
+// so. Source: DescribeSnapshots, "Status", "Progress".
+func snapshotState(status, progress string) desktop.SnapshotState {
+	switch strings.ToUpper(strings.TrimSpace(status)) {
+	case "ACCOMPLISHED":
+		if strings.TrimSuffix(strings.TrimSpace(progress), "%") == "100" {
+			return desktop.SnapshotDone
+		}
+		return desktop.SnapshotUnknown
+	case "PROGRESSING":
+		return desktop.SnapshotUnderWay
+	case "FAILED":
+		return desktop.SnapshotFailed
+	}
+	return desktop.SnapshotUnknown
+}
+
+// CreateSnapshot begins a snapshot of the desktop's data disk and returns its id.
+// The call is not repeated when its fate is unknown: whether there is a snapshot of
+// that name shows in Snapshots.
+func (c *Client) CreateSnapshot(ctx context.Context, region, id, name string) (string, error) {
+	const api = "CreateSnapshot"
+	body, requestID, err := ask[struct {
+		SnapshotID text `json:"SnapshotId"`
+	}](ctx, c, &c.changes, api, region,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.CreateSnapshotWithContext(ctx, &sdk.CreateSnapshotRequest{
+				RegionId: &region, DesktopId: &id, SnapshotName: &name, SourceDiskType: new("data"),
+			}, o)
+			return err
+		})
+	if err == nil && body.SnapshotID == "" {
+		err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no snapshot"}
+	}
+	if err != nil {
+		return "", fmt.Errorf("making a snapshot of desktop %s in %s: %w", id, region, err)
+	}
+	return string(body.SnapshotID), nil
 }

@@ -121,7 +121,7 @@ const seen = "on no page, but seen at work by others who call ECD: it has no suc
 var rebuilding = []string{"RebuildDesktops"}
 
 // changing are the calls that depend on a desktop's status.
-var changing = []string{"RebuildDesktops", "StopDesktops", "StartDesktops", "SetDesktopMaintenance", "RunCommand"}
+var changing = []string{"RebuildDesktops", "StopDesktops", "StartDesktops", "SetDesktopMaintenance", "RunCommand", "CreateSnapshot"}
 
 // inside are words by which a service says that something went wrong within it.
 // They mean so under whatever status they come.
@@ -177,6 +177,10 @@ var parameters = map[string][]string{
 	"StartDesktops":                {"RegionId", "DesktopId"},
 	"SetDesktopMaintenance":        {"RegionId", "DesktopIds", "Mode"},
 	"RunCommand":                   {"RegionId", "DesktopId", "Type", "Timeout", "CommandContent", "ContentEncoding"},
+	"CreateSnapshot":               {"RegionId", "DesktopId", "SnapshotName", "SourceDiskType"},
+	"DescribeSnapshots":            {"RegionId", "DesktopId", "MaxResults", "NextToken"},
+	"DescribeDesktopSessions":      {"RegionId", "DesktopId", "CheckOsSession", "StartTime", "PageNumber", "PageSize"},
+	"DescribeClientEvents":         {"RegionId", "EventTypes", "StartTime", "EndTime", "MaxResults", "NextToken"},
 	"DescribeInvocations":          {"RegionId", "InvokeId", "MaxResults", "NextToken", "IncludeInvokeDesktops", "IncludeOutput", "ContentEncoding"},
 	"DescribeDesktops":             {"RegionId", "DesktopId", "MaxResults", "NextToken", "FilterDesktopGroup"},
 	"DescribeImages":               {"RegionId", "ImageId", "ImageName", "MaxResults", "NextToken"},

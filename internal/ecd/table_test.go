@@ -22,6 +22,8 @@ var shapes = map[string]any{
 	"RebuildDesktops": sdk.RebuildDesktopsRequest{}, "StopDesktops": sdk.StopDesktopsRequest{}, "StartDesktops": sdk.StartDesktopsRequest{},
 	"SetDesktopMaintenance": sdk.SetDesktopMaintenanceRequest{}, "RunCommand": sdk.RunCommandRequest{}, "DescribeInvocations": sdk.DescribeInvocationsRequest{},
 	"DescribeDesktops": sdk.DescribeDesktopsRequest{}, "DescribeImages": sdk.DescribeImagesRequest{},
+	"CreateSnapshot": sdk.CreateSnapshotRequest{}, "DescribeSnapshots": sdk.DescribeSnapshotsRequest{},
+	"DescribeDesktopSessions": sdk.DescribeDesktopSessionsRequest{}, "DescribeClientEvents": sdk.DescribeClientEventsRequest{},
 	"DescribeImageModifiedRecords": sdk.DescribeImageModifiedRecordsRequest{}, "ListTagResources": sdk.ListTagResourcesRequest{},
 }
 

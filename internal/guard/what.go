@@ -169,7 +169,7 @@ func Losses(q Question) string {
 	var system, data int
 	for _, s := range q.Snapshots {
 		switch {
-		case s.Auto && q.Rules.Keep != KeepAll:
+		case s.State == desktop.SnapshotFailed, s.Auto && q.Rules.Keep != KeepAll:
 		case !s.DataDisk:
 			system++
 		case erased:
