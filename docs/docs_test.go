@@ -25,8 +25,8 @@ const root = ".."
 // pages returns every page of the house, README first.
 func pages(t *testing.T) []string {
 	t.Helper()
-	out := []string{"README.md", "CHANGELOG.md", "RELEASING.md"}
-	for _, pattern := range []string{"docs/*.md", "docs/decisions/*.md", "events/samples/README.md"} {
+	out := []string{"README.md", "README.zh-CN.md", "CHANGELOG.md", "RELEASING.md"}
+	for _, pattern := range []string{"docs/*.md", "docs/zh/*.md", "docs/decisions/*.md", "events/samples/README.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
 			t.Fatalf("no page matches %s: %v", pattern, err)

@@ -79,6 +79,7 @@ func TestTheTableOfAnswersOnThePageIsTheOneOfTheCode(t *testing.T) {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.Level, apis, statuses, strings.Join(codes, ", "), r.Verdict, r.Source)
 	}
 	between(t, "docs/codes.md", "answers", b.String())
+	between(t, "docs/zh/codes.md", "answers", b.String()) // the words of the code, as the log has them
 }
 
 // code is what looks like one of our codes or of a setting, in code style.
@@ -132,6 +133,8 @@ func TestTheWavesOnThePageAreThoseOfTheDefaultStrategy(t *testing.T) {
 			strings.Join(halts, ", "), thousands(s.AllowedFailures(n)+1))
 	}
 	between(t, "docs/rollouts.md", "waves", b.String())
+	inChinese(t, "docs/zh/rollouts.md", "waves", b.String(), "fleet", "分组", "canary, wave 2, wave 3, last, over all", "金丝雀、第 2 批、第 3 批、最后一批、总计",
+		"canary", "金丝雀", "wave 2", "第 2 批", "wave 3", "第 3 批", "everybody", "其余全部", "at once", "同时", "failures that halt it: ", "使其停止的失败数：")
 }
 
 func thousands(n int) string {
@@ -153,6 +156,7 @@ func TestTheOrderOnThePageIsTheOneOfRollouts(t *testing.T) {
 		fmt.Fprintf(&b, "| %d | `%s` | `%.4x…` |\n", i+1, d.ID, sha256.Sum256([]byte("office/"+d.ID)))
 	}
 	between(t, "docs/rollouts.md", "order", b.String())
+	inChinese(t, "docs/zh/rollouts.md", "order", b.String(), "place", "次序", "| desktop |", "| 云电脑 |", "SHA-256 begins", "SHA-256 开头")
 }
 
 func TestTheCanaryTableIsComputed(t *testing.T) {
@@ -171,6 +175,7 @@ func TestTheCanaryTableIsComputed(t *testing.T) {
 		b.WriteString("\n")
 	}
 	between(t, "docs/rollouts.md", "canary", b.String())
+	inChinese(t, "docs/zh/rollouts.md", "canary", b.String(), "bad for", "有问题的比例", "canary of ", "金丝雀台数 ", "over ", "高于 ")
 }
 
 // percent never says that something is certain.
@@ -191,7 +196,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 		}
 		return b.String()
 	}
-	between(t, "docs/rollouts.md", "bounds", table("| what | at most | why |",
+	bounds := table("| what | at most | why |",
 		[]string{"desktops in a request", thousands(events.MaxDesktops), "it has to fit a message of " + kib(events.MaxBytes)},
 		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/decide.go", "maxIDs")) + "; a larger wave takes several"},
 		[]string{"desktops in a rollback", thousands(number(t, "handler/control.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
@@ -202,7 +207,17 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 		[]string{"fleets in `fleets.yaml`, which is", fmt.Sprintf("%s, %s", thousands(fleet.MaxFleets), mib(fleet.MaxFile)), "it is read at each start"},
 		[]string{"a check's command", kib(fleet.MaxCommand), "Base64 makes it what ECD takes"},
 		[]string{"delay of a tick", plain(fmt.Sprintf("%d * time.Hour", int(rollout.MaxTick.Hours()))), "far below what a queue keeps"},
-	))
+	)
+	between(t, "docs/rollouts.md", "bounds", bounds)
+	inChinese(t, "docs/zh/rollouts.md", "bounds", bounds, "| what | at most | why |", "| 对象 | 上限 | 原因 |",
+		"desktops in a request", "一个请求中的云电脑", "it has to fit a message of ", "必须放得进一条消息：",
+		"desktops in a wave | the fleet", "一个批次中的云电脑 | 整个分组", "a record of the journal holds ", "日志的一条记录最多 ", "; a larger wave takes several", " 台；更大的批次占多条",
+		"desktops in a rollback", "一次回滚中的云电脑", "they stand in one line of the journal of ", "它们在日志的一行中，该行最大 ",
+		"a journal | ", "一个日志 | ", "it is read into memory", "会读入内存", "regions in a release", "一次发布中的地域", "ECD has fewer than 30", "ECD 的地域少于 30 个",
+		"waves in a strategy", "一个策略中的批次", "windows, blackouts in a strategy", "一个策略中的时间窗口、禁止时段",
+		"fleets in `fleets.yaml`, which is", "`fleets.yaml` 中的分组，及文件大小", "it is read at each start", "每次启动时读取",
+		"a check's command", "检查命令", "Base64 makes it what ECD takes", "Base64 编码后是 ECD 接受的长度",
+		"delay of a tick | 1 hour", "定时消息的延迟 | 1 小时", "far below what a queue keeps", "远小于队列的消息保留时间")
 	between(t, "docs/journal.md", "bounds", table("| what | at most |",
 		[]string{"a line", mib(journal.MaxLine)},
 		[]string{"an append", mib(journal.MaxAppend)},
