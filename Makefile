@@ -3,6 +3,7 @@
 
 GO ?= go
 TOOL := $(GO) tool -modfile=tools/go.mod
+SBOM := $(GO) tool -modfile=tools/sbom/go.mod cyclonedx-gomod
 S := deploy/node_modules/.bin/s
 FUZZTIME ?= 5s
 # What the function calls itself in its log.
@@ -42,7 +43,7 @@ check: test browser rest
 .PHONY: check
 
 # What CI runs besides the tests.
-rest: format vet tidy generated lint preview ros package simulated fuzz chaos
+rest: format vet tidy verify generated lint preview ros package simulated fuzz chaos
 .PHONY: rest
 
 # Simulate several instances against the promise: SEED=7 runs one schedule and tells it; SCHEDULES=100000, or TIME=10m (default 1m) from ever new seeds.
@@ -83,6 +84,11 @@ tidy:
 	cd tools && $(GO) mod tidy -diff
 .PHONY: tidy
 
+# Fail if a module on this machine is not what go.sum says that it is.
+verify:
+	$(GO) mod verify
+.PHONY: verify
+
 # Fail if `go generate` changes a file.
 generated:
 	@mkdir -p target; state() { git ls-files -co --exclude-standard | sort >target/files; git hash-object --stdin-paths <target/files | paste - target/files; }; \
@@ -95,9 +101,9 @@ lint:
 	$(TOOL) golangci-lint run ./...
 .PHONY: lint
 
-# Look for known vulnerabilities in what the function calls; asks vuln.go.dev.
-vuln:
-	$(TOOL) govulncheck ./...
+# Look for known vulnerabilities in what is called here, and in the function as it is built; asks vuln.go.dev, or the copy that VULNDB names.
+vuln: package
+	GO='$(GO)' VULNDB='$(VULNDB)' tools/vuln.sh target/linux-amd64/main
 .PHONY: vuln
 
 # Fuzz every fuzz target for FUZZTIME each (5s).
@@ -161,6 +167,15 @@ package:
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.build=$(BUILD)' -o target/linux-amd64/main .
 	$(GO) run ./deploy/pack -o target/regild.zip target/linux-amd64/main $(wildcard fleets.yaml)
 .PHONY: package
+
+# Build what a release consists of into target/release, offline: the zip, its SBOM (CycloneDX) and the checksums of both.
+release: package
+	@mkdir -p target/release
+	cp target/regild.zip target/release/regild.zip
+	$(SBOM) bin -json -noserial -notimestamp -std -version '$(BUILD)' -output target/release/regild.cdx.json target/linux-amd64/main
+	cd target/release && sha256sum regild.cdx.json regild.zip >SHA256SUMS
+	REGILD_RELEASE='$(CURDIR)/target/release' $(GO) test -count=1 -run Release ./deploy/pack
+.PHONY: release
 
 # Make or update everything around the function (deploy/ros.yaml) and write regild.env: ARGS='--dry-run' shows what would change.
 setup: bin/regild
