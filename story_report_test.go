@@ -2,7 +2,9 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/regild/regild/internal/localcloud"
@@ -38,6 +40,9 @@ func holdReport(records []rollout.Record, lines []byte) error {
 	if s.Operation == nil {
 		return nil
 	}
+	if e := rollout.EndingIn(lines); e != nil && !reflect.DeepEqual(sameTimes(e), sameTimes(s.Ending())) {
+		return fmt.Errorf("it says that it came out as %+v, and it came out as %+v", e, s.Ending())
+	}
 	r, err := report.Of(lines)
 	if err != nil {
 		return err
@@ -63,4 +68,11 @@ func holdReport(records []rollout.Record, lines []byte) error {
 		}
 	}
 	return nil
+}
+
+// sameTimes is an ending as JSON has it, so that equal times are equal.
+func sameTimes(e *rollout.Ending) any {
+	text, err := json.Marshal(e)
+	var v any
+	return []any{json.Unmarshal(text, &v), err, v}
 }

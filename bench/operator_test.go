@@ -34,6 +34,11 @@ func bigJournal(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
 	write := func(kind, id string, records []rollout.Record) {
+		s := rollout.NewState()
+		s.Apply(records...)
+		if e := s.Ending(); e != nil { // as the function says once it has published the last event
+			records = append(records, rollout.Record{Kind: rollout.KindPublished, At: then, Events: []string{id + "/finished"}, Ending: e})
+		}
 		lines, err := rollout.Encode(records)
 		if err != nil {
 			tb.Fatal(err)

@@ -139,6 +139,7 @@ func (l *ledger) append(ctx context.Context, group []*entry) error {
 			return nil
 		})
 		if err == nil {
+			l.conclude(records)
 			err = l.put(ctx, records)
 		}
 		if !errors.Is(err, journal.ErrMoved) {
@@ -149,6 +150,22 @@ func (l *ledger) append(ctx context.Context, group []*entry) error {
 		}
 	}
 	return fmt.Errorf("writing journal %s: %w %d times in a row", l.key, journal.ErrMoved, maxRaces)
+}
+
+// conclude has the record that says that the last events of a closed operation are
+// published say how it came out. What is appended together with anything
+// else says nothing: the state does not hold that yet.
+func (l *ledger) conclude(records []rollout.Record) {
+	for i := range records {
+		if records[i].Kind != rollout.KindPublished {
+			return
+		}
+	}
+	for i := range records {
+		if len(records[i].Events) > 0 {
+			records[i].Ending = l.state.Ending()
+		}
+	}
 }
 
 // put encodes records, appends them in pieces that the store takes, and folds in

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -102,7 +103,7 @@ func (r *run) remind() {
 		})
 		if again.IsZero() {
 			if !open && j.kind == kindRequest && r.Journal != nil && r.isIndexed(j) {
-				r.noteClosed(openKey(j.id))
+				r.noteClosed(journal.OpenKey(j.id))
 			}
 			continue
 		}

@@ -40,15 +40,9 @@ func (r *run) sweepFleets() error {
 
 // An openEntry tells that a request is open. It is written when the request is
 // first looked at, again until the journal says that it is there, and deleted once
-// nothing is left to do. It lies under a hash
-// of the id, so that wherever a sweep begins every request has the same chance.
+// nothing is left to do. It lies under journal.OpenKey.
 type openEntry struct {
 	ID string `json:"id"`
-}
-
-func openKey(id string) string {
-	sum := sha256.Sum256([]byte(id))
-	return journal.Key("open", hex.EncodeToString(sum[:2])+"-"+id)
 }
 
 // noteOpen enters a request into the index of those that are open. If that fails
@@ -56,7 +50,7 @@ func openKey(id string) string {
 func (r *run) noteOpen(j *job) {
 	line, err := json.Marshal(openEntry{j.id})
 	if err == nil {
-		_, err = r.Journal.Append(r.ctx, openKey(j.id), 0, append(line, '\n'))
+		_, err = r.Journal.Append(r.ctx, journal.OpenKey(j.id), 0, append(line, '\n'))
 	}
 	if err != nil && !errors.Is(err, journal.ErrMoved) {
 		r.log().Warn("not entered among the open requests", "request_id", j.id, "error", err.Error())
@@ -141,7 +135,7 @@ func (r *run) sweepRequest(key string) (overdueID string, err error) {
 		return "", err
 	}
 	var e openEntry
-	if err := json.Unmarshal(line, &e); err != nil || openKey(e.ID) != key {
+	if err := json.Unmarshal(line, &e); err != nil || journal.OpenKey(e.ID) != key {
 		r.log().Error("not an entry of an open request; delete it by hand", "entry", key)
 		return "", nil
 	}

@@ -18,7 +18,8 @@
 //
 // The files: journal.go has the contract, key.go names logs, lines.go cuts and
 // checks lines, open.go chooses the store; oss.go, file.go and memory.go are
-// the stores. The OSS SDK does not leave oss.go and osserror.go.
+// the stores; entries.go and tail.go are for those who read many logs. The OSS SDK
+// does not leave the package.
 package journal
 
 import (

@@ -47,6 +47,28 @@ func SplitKey(key string) (kind, id string, ok bool) {
 	return kind, id, true
 }
 
+// OpenKey names the entry that says that the request of that id is open. It begins
+// with a hash of the id, so that wherever a sweep begins every request has the same
+// chance.
+func OpenKey(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return OpenPrefix + encode(hex.EncodeToString(sum[:openHash])+"-"+id) + suffix
+}
+
+// openHash is how many bytes of the hash an entry's key begins with.
+const openHash = 2
+
+// OpenID returns the id that OpenKey was given. It is false for another key, and for
+// an overlong id, which only the entry itself tells.
+func OpenID(key string) (id string, ok bool) {
+	kind, name, ok := SplitKey(key)
+	if !ok || kind+"/" != OpenPrefix || len(name) <= 2*openHash {
+		return "", false
+	}
+	id = name[2*openHash+1:]
+	return id, OpenKey(id) == key
+}
+
 const hexDigits = "0123456789abcdef"
 
 func encode(s string) string {

@@ -57,6 +57,23 @@ func TestDifferentIDsNeverShareAKey(t *testing.T) {
 	}
 }
 
+func TestAnEntryOfTheIndexTellsItsRequest(t *testing.T) {
+	for _, id := range []string{"ticket-4711", "D6/x@0123456789abcdef", "é", ""} {
+		key := OpenKey(id)
+		if got, ok := OpenID(key); !ok || got != id || !strings.HasPrefix(key, OpenPrefix) || checkKey(key) != nil {
+			t.Errorf("%q: got %q, %t from %s", id, got, ok, key)
+		}
+	}
+	if key := OpenKey("ticket-4711"); key != "open/d4f8-ticket-4711.jsonl" {
+		t.Errorf("got %s: entries of earlier builds would not be found", key)
+	}
+	for _, key := range []string{OpenKey(strings.Repeat("long", 100)), Key("request", "ffff-a"), Key("open", "0000-a"), Key("open", "a"), "open/x"} {
+		if id, ok := OpenID(key); ok {
+			t.Errorf("%s: got %q, want none", key, id)
+		}
+	}
+}
+
 func FuzzKey(f *testing.F) {
 	f.Add("request", "win11-2026.11.3-hz-0007")
 	f.Add("", "../A")

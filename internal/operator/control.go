@@ -302,7 +302,7 @@ func OfRelease(ctx context.Context, store journal.Store, release string) ([]stri
 	for _, key := range keys {
 		_, id, ok := journal.SplitKey(key)
 		if !ok {
-			w, _, err := brief(ctx, store, key, true)
+			w, _, err := brief(ctx, store, journal.Entry{Key: key}, true)
 			if err != nil {
 				return nil, err
 			}
@@ -313,25 +313,5 @@ func OfRelease(ctx context.Context, store journal.Store, release string) ([]stri
 		}
 	}
 	slices.Sort(ids)
-	return ids, nil
-}
-
-// Enrolled returns the ids of a fleet's rollouts, oldest first, as the fleet's
-// log has them.
-func Enrolled(ctx context.Context, from Reader, fleet string) ([]string, error) {
-	lines, _, err := from.Read(ctx, journal.Key("fleet", fleet), 0)
-	if err != nil {
-		return nil, err
-	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return nil, fmt.Errorf("reading the log of fleet %s: %w", fleet, err)
-	}
-	var ids []string
-	for _, r := range records {
-		if r.Kind == rollout.KindOpened && r.Operation != nil {
-			ids = append(ids, r.Operation.ID)
-		}
-	}
 	return ids, nil
 }

@@ -17,8 +17,9 @@ import (
 type Query struct {
 	Kinds []string // Request, Rollout
 	Ended bool     // those that have ended, too
-	// Most bounds how many journals of each kind are read; those that were
-	// written last are. 0 means MostRead.
+	// Most bounds how many journals of each kind are read: those that were written
+	// last. Beyond those it bounds how many more are read because an index says that
+	// they are open, or that they are their fleet's latest. 0 means MostRead.
 	Most int
 	// Readers bounds how many are read at once; 0 means one for each processor,
 	// which suits a directory. Object Storage takes more.
@@ -29,6 +30,13 @@ type Query struct {
 	Over map[string]int64
 }
 
+func (q Query) readers() int {
+	if q.Readers > 0 {
+		return q.Readers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
 // MostRead is how many journals of a kind one listing reads unless it is told
 // otherwise.
 const MostRead = 20_000
@@ -37,7 +45,7 @@ const MostRead = 20_000
 type Listing struct {
 	Operations []Operation `json:"works"`
 	Ended      int         `json:"ended"`   // that have ended and are not among them
-	NotRead    int         `json:"notRead"` // that were left out; their journals were written longest ago
+	NotRead    int         `json:"notRead"` // that were left out: their journals were written longest ago, and nothing says that they are open
 	Empty      bool        `json:"empty"`   // the journal has no request and no rollout at all
 }
 
@@ -56,11 +64,19 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 		if most <= 0 {
 			most = MostRead
 		}
-		if len(found) > most {
-			l.NotRead += len(found) - most
-			found = found[:most]
-		}
 		l.Empty = l.Empty && len(found) == 0
+		if len(found) > most {
+			open, err := stillOpen(ctx, store, kind, most, q.readers())
+			if err != nil {
+				return l, err
+			}
+			found = slices.Concat(found[:most], slices.DeleteFunc(found[most:], func(e journal.Entry) bool {
+				if !open[e.Key] {
+					l.NotRead++
+				}
+				return !open[e.Key]
+			}))
+		}
 		for _, e := range found {
 			if size, over := q.Over[e.Key]; over && size == e.Size {
 				l.Ended++
@@ -85,10 +101,6 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.Entry, q Query) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	readers := q.Readers
-	if readers <= 0 {
-		readers = runtime.GOMAXPROCS(0)
-	}
 	var mu sync.Mutex // guards next and l
 	next := 0
 	take := func() (journal.Entry, bool) {
@@ -101,10 +113,10 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 		return keys[next-1], true
 	}
 	var wg sync.WaitGroup
-	for range min(readers, len(keys)) {
+	for range min(q.readers(), len(keys)) {
 		wg.Go(func() {
 			for e, some := take(); some; e, some = take() {
-				w, ended, err := brief(ctx, store, e.Key, q.Ended)
+				w, ended, err := brief(ctx, store, e, q.Ended)
 				if err != nil {
 					stop(err)
 					return
@@ -127,29 +139,82 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 	return context.Cause(ctx)
 }
 
+// The end of a journal that is read before the whole of it is, and the size from
+// which on that pays: it is one more call where it does not help.
+const (
+	tailBytes = 64 << 10
+	tailFrom  = 4 * tailBytes
+)
+
 // brief sums up one journal, or says that it has ended where such are not asked
-// for.
-func brief(ctx context.Context, store journal.Store, key string, wanted bool) (w Operation, ended bool, err error) {
-	lines, _, err := store.Read(ctx, key, 0)
+// for. Of a long one it reads the end first, where an ended one says how it came
+// out.
+func brief(ctx context.Context, store journal.Store, e journal.Entry, wanted bool) (w Operation, ended bool, err error) {
+	if e.Size > tailFrom {
+		lines, err := journal.Tail(ctx, store, e.Key, tailBytes)
+		if err != nil {
+			return w, false, err
+		}
+		if w, ended, ok := atItsEnd(lines, wanted); ok {
+			return w, ended, nil
+		}
+	}
+	lines, _, err := store.Read(ctx, e.Key, 0)
 	if err != nil {
 		return w, false, err
 	}
-	if !wanted && closed(lines) {
-		return w, true, nil
+	if w, ended, ok := atItsEnd(lines, wanted); ok {
+		return w, ended, nil
 	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return w, false, fmt.Errorf("reading journal %s: %w", key, err)
-	}
-	s := rollout.NewState()
-	s.Apply(records...)
+	s, err := foldBrief(lines)
 	switch {
+	case err != nil:
+		return w, false, fmt.Errorf("reading journal %s: %w", e.Key, err)
 	case s.Operation == nil: // opened by nobody: not a work yet
 		return w, false, nil
 	case s.Closed && !wanted:
 		return w, true, nil
 	}
 	return OperationOf(s), false, nil
+}
+
+// atItsEnd sums up a journal by its last lines; ok is false where they do not
+// tell.
+func atItsEnd(lines []byte, wanted bool) (w Operation, ended, ok bool) {
+	if !wanted {
+		return w, true, closed(lines)
+	}
+	if e := rollout.EndingIn(lines); e != nil {
+		return endedOperation(e), false, true
+	}
+	return w, false, false
+}
+
+// publishedLine is how a record begins that says what was published, as
+// rollout.Encode writes it: two of five lines, which say nothing of how a work
+// stands.
+var publishedLine = []byte(`{"v":1,"kind":"published",`)
+
+// foldBrief folds what a summary needs, record by record.
+func foldBrief(lines []byte) (*rollout.State, error) {
+	s := rollout.NewState()
+	for n, rest := 1, lines; len(rest) > 0; n++ {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			end = len(rest) // cut off: decoding says so
+		}
+		line := rest[:end]
+		rest = rest[end:]
+		if bytes.HasPrefix(line, publishedLine) {
+			continue
+		}
+		records, err := rollout.Decode(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		s.Apply(records...)
+	}
+	return s, nil
 }
 
 // closedLine is how a record begins that ends a work, as rollout.Encode writes

@@ -53,10 +53,21 @@ type Operation struct {
 }
 
 // OperationOf sums up a folded journal, whose Operation is not nil.
-func OperationOf(s *rollout.State) Operation {
+func OperationOf(s *rollout.State) Operation { return operationOf(s, s.Counts()) }
+
+// endedOperation sums up an operation whose journal says at its end how it came out.
+func endedOperation(e *rollout.Ending) Operation {
+	s := &rollout.State{Operation: &e.Operation, OpenedAt: e.Opened, Closed: true, ClosedAt: e.Closed, Aborted: e.Aborted, Superseded: e.Superseded, Planned: e.Waves}
+	if e.Wave > 0 {
+		s.Waves = []rollout.Wave{{N: e.Wave}}
+	}
+	return operationOf(s, e.Counts)
+}
+
+func operationOf(s *rollout.State, c events.Counts) Operation {
 	w := s.Operation
 	out := Operation{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID,
-		ImageID: w.ImageID, ImageName: w.ImageName, Undoes: w.Undoes, By: w.By, Opened: s.OpenedAt.UTC(), Waves: s.Planned, Counts: s.Counts()}
+		ImageID: w.ImageID, ImageName: w.ImageName, Undoes: w.Undoes, By: w.By, Opened: s.OpenedAt.UTC(), Waves: s.Planned, Counts: c}
 	if w.Request() {
 		out.Kind, out.Wave, out.Waves = Request, 1, 1
 	} else if wave := s.Wave(); wave != nil {

@@ -94,6 +94,7 @@ type Record struct {
 	Via       *events.Via    `json:"via,omitempty"`     // control: how it reached us
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works
+	Ending    *Ending        `json:"ending,omitempty"`  // published, once closed: how the work came out
 	Until     time.Time      `json:"until,omitzero"`
 }
 

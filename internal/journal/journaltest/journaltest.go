@@ -50,6 +50,7 @@ func Run(t *testing.T, newHarness func(t *testing.T) Harness) {
 		{"a context that ended is heard", endedContext},
 		{"a part of the keys is listed", some},
 		{"only entries of the index are deleted", forget},
+		{"the end of a log is read by whole lines", tail},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newHarness(t)) })
 	}
@@ -382,6 +383,32 @@ func some(t *testing.T, h Harness) {
 		}
 		if err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("behind %q, at most %d: got %q, %v; want %q", c.after, c.limit, got, err, c.want)
+		}
+	}
+}
+
+func tail(t *testing.T, h Harness) {
+	s := h.Open(t)
+	end := func(n int64) string {
+		var got []byte
+		var err error
+		for range patience {
+			if got, err = journal.Tail(t.Context(), s, key, n); err == nil {
+				return string(got)
+			}
+		}
+		t.Fatalf("reading the last %d bytes: %v", n, err)
+		return ""
+	}
+	if got := end(100); got != "" {
+		t.Errorf("the end of a log never written: got %q, want nothing", got)
+	}
+	mustAppend(t, s, mustAppend(t, s, 0, "first\nsecond\n"), "third\n")
+	for n, want := range map[int64]string{
+		1: "", 6: "", 7: "third\n", 13: "third\n", 14: "second\nthird\n", 19: "first\nsecond\nthird\n", 1000: "first\nsecond\nthird\n",
+	} {
+		if got := end(n); got != want {
+			t.Errorf("the last %d bytes: got %q, want %q", n, got, want)
 		}
 	}
 }

@@ -1,0 +1,127 @@
+package journal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
+)
+
+// Tail returns the complete lines among the last n bytes of a log, each with its
+// newline; nil when there is none. It is for whoever looks for what was written
+// last in a long log, and costs one call. A line of which only a part lies within
+// n bytes is left out. A store that cannot read a part reads the whole.
+func Tail(ctx context.Context, s Store, key string, n int64) ([]byte, error) {
+	if err := checkRead(key, n); err != nil {
+		return nil, err
+	}
+	t, ok := s.(interface {
+		tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error)
+	})
+	if !ok {
+		lines, _, err := s.Read(ctx, key, 0)
+		return lines, err
+	}
+	data, whole, err := t.tail(ctx, key, n)
+	if err != nil {
+		return nil, err
+	}
+	if !whole { // the first line may have lost its beginning
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	end, err := complete(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the end of journal %s: %w", key, err)
+	}
+	if end == 0 {
+		return nil, nil
+	}
+	return data[:end:end], nil
+}
+
+// tail returns the last n bytes of a file, and whether they are all of it.
+func (f *file) tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
+	log, err := f.open(ctx, key, os.O_RDONLY, syscall.LOCK_SH)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
+	}
+	defer func() { _ = log.Close() }()
+	info, err := log.Stat()
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
+	}
+	from := max(0, info.Size()-n)
+	data = make([]byte, info.Size()-from)
+	if _, err := io.ReadFull(io.NewSectionReader(log, from, int64(len(data))), data); err != nil {
+		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
+	}
+	return data, from == 0, nil
+}
+
+// tail returns the last n bytes of a log, and whether they are all of it.
+func (m *memory) tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	data = m.data(key)
+	from := max(0, int64(len(data))-n)
+	return bytes.Clone(data[from:]), from == 0, nil
+}
+
+// tail returns the last n bytes of an object, and whether they are all of it.
+// Source: GetObject, "Range": bytes=-n.
+func (b *bucket) tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
+	err = b.again(ctx, func(ctx context.Context) (err error) {
+		data, whole, err = b.getTail(ctx, key, n)
+		return err
+	})
+	switch {
+	case err == nil:
+		return data, whole, nil
+	case codeOf(err) == "NoSuchKey":
+		return nil, true, nil
+	}
+	return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
+}
+
+func (b *bucket) getTail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
+	res, err := b.client.GetObject(ctx, &oss.GetObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key),
+		Range: oss.Ptr(fmt.Sprintf("bytes=-%d", n)), RangeBehavior: oss.Ptr("standard")})
+	if err != nil {
+		return nil, false, b.callError(ctx, "GetObject", err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	limit := n
+	if res.StatusCode != 206 { // a whole object is a legal answer to a range
+		limit = MaxLog + MaxAppend
+	}
+	if data, err = io.ReadAll(io.LimitReader(res.Body, limit+1)); err != nil {
+		return nil, false, b.callError(ctx, "GetObject", err)
+	}
+	if int64(len(data)) > limit || res.ContentLength >= 0 && int64(len(data)) != res.ContentLength {
+		return nil, false, b.callError(ctx, "GetObject", io.ErrUnexpectedEOF)
+	}
+	if err := genuine(res, data); err != nil {
+		return nil, false, b.callError(ctx, "GetObject", err)
+	}
+	if res.StatusCode != 206 {
+		return data, true, nil
+	}
+	var start, end, total int64
+	if _, err := fmt.Sscanf(oss.ToString(res.ContentRange), "bytes %d-%d/%d", &start, &end, &total); err != nil ||
+		end != total-1 || end-start+1 != int64(len(data)) {
+		return nil, false, b.callError(ctx, "GetObject", errors.New("another range than was asked for"))
+	}
+	return data, start == 0, nil
+}
