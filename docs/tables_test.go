@@ -284,7 +284,7 @@ func TestALimitThatStandsTwiceIsOne(t *testing.T) {
 	for _, p := range [][3]any{
 		{"bytes of a message", events.MaxBytes, mns.MaxBody},
 		{"bytes of a line and an append", true, journal.MaxLine <= journal.MaxAppend},
-		{"bytes of one append of the handler and of the journal", true, number(t, "handler/ledger.go", "maxAppend") <= journal.MaxAppend},
+		{"bytes of one append of the handler and of the journal", true, number(t, "handler/view.go", "maxAppend") <= journal.MaxAppend},
 		{"bytes of a plan's page and a message", true, events.MaxPlanPage < events.MaxBytes},
 		{"bytes of a tick and a message", true, number(t, "handler/remind.go", "maxTickBody") < events.MaxBytes},
 		{"desktops of a call", desktop.MaxBatch, number(t, "internal/localcloud/ecd/rebuild.go", "maxRebuilds")},

@@ -38,7 +38,7 @@ func (r *run) takeControl(m envelope.Message) error {
 		return r.takeRollback(m, c, j)
 	}
 	var refusal error
-	err = j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err = j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		refusal = nil
 		if s.Controls[r.identity(m)] {
 			return nil // told twice
@@ -55,7 +55,7 @@ func (r *run) takeControl(m envelope.Message) error {
 	}
 	if refusal != nil {
 		code := events.CodeControlNotPossible
-		j.ledger.view(func(s *rollout.State) {
+		j.journal.Look(func(s *rollout.State) {
 			if s.Operation == nil {
 				code = events.CodeRolloutUnknown
 			}
@@ -95,7 +95,7 @@ func (r *run) takeRollback(m envelope.Message, c events.Control, j *job) error {
 	var log rollout.FleetLog
 	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		var err error
-		if log, _, err = r.fleetLog(fleet); err != nil {
+		if log, err = r.fleetLog(fleet); err != nil {
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 }
 
 func (r *run) toldBefore(j *job, m envelope.Message) (told bool) {
-	j.ledger.view(func(s *rollout.State) { told = s.Controls[r.identity(m)] })
+	j.journal.Look(func(s *rollout.State) { told = s.Controls[r.identity(m)] })
 	return told
 }
 
@@ -144,7 +144,7 @@ func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w roll
 		return err
 	}
 	now, most := count(w.Back), 0
-	j.ledger.view(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
+	j.journal.Look(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
 	if now == 0 || most > maxBack {
 		r.refuseControl(m, c, events.CodeControlNotPossible, fmt.Sprintf(
 			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d", c.RolloutID, most, now, maxBack))
@@ -185,7 +185,7 @@ func (r *run) openRollback(back *job, e rollout.Entry) error {
 	if err := r.open(origin); err != nil {
 		return err
 	}
-	err := origin.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err := origin.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Operation == nil || e.Message == "" || s.Controls[e.Message] {
 			return nil // expired, or written down before
 		}
@@ -214,7 +214,7 @@ func (r *run) undo(j *job, w rollout.Operation) (map[string][]string, error) {
 		return r.undoByRecords(w)
 	}
 	var back map[string][]string
-	j.ledger.view(func(s *rollout.State) { back = s.Undo() })
+	j.journal.Look(func(s *rollout.State) { back = s.Undo() })
 	return back, nil
 }
 
@@ -238,7 +238,7 @@ func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal er
 	if why := log.MayFollow(rollout.Operation{Undoes: origin.ID}, false, false); why != nil {
 		return errors.New(why.Message)
 	}
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		if s.Operation != nil {
 			refusal = rollout.Allow(s, events.ActionRollback, 0)
 		}

@@ -45,7 +45,7 @@ func (r *run) decide() {
 func (r *run) live() []*job {
 	var out []*job
 	for _, j := range r.jobs {
-		if j.failed == nil && j.ledger != nil {
+		if j.failed == nil && j.journal != nil {
 			out = append(out, j)
 		}
 	}
@@ -83,13 +83,12 @@ var errNeed = errors.New("more facts are needed")
 func (r *run) try(j *job, needs map[string]*rollout.Need) error {
 	var region string
 	var d rollout.Decision
-	j.ledger.view(func(s *rollout.State) {
+	j.version = j.journal.Look(func(s *rollout.State) {
 		if s.Operation == nil {
 			return
 		}
 		region = s.Operation.RegionID
 		d = rollout.Decide(s, r.Rules, r.factsOf(region, j.busy), r.now)
-		j.seen = j.ledger.foreign
 	})
 	j.decision, j.decided = d, r.now
 	if d.Need.Empty() {
@@ -120,21 +119,15 @@ func (r *run) prepare(j *job) bool {
 	if len(d.Left) > 0 {
 		r.log().Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Left)
 	}
-	stale := false
 	if len(d.Records) > 0 {
-		err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
-			if stale = j.ledger.foreign != j.seen; stale {
-				return nil // somebody else has decided meanwhile
-			}
-			return d.Records
-		})
+		err := j.journal.UpdateBy(r.ctx, &j.version, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		if errors.Is(err, errOvertaken) {
+			return true
+		}
 		if err != nil {
 			r.fail(j, err)
 			return false
 		}
-	}
-	if stale {
-		return true
 	}
 	told := 0
 	for _, rec := range d.Records {
@@ -207,14 +200,11 @@ func (r *run) announce(j *job, d rollout.Decision, call string, look func(*rollo
 		kind rollout.Kind
 		ids  []string
 	}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
-	if err := j.ledger.see(r.ctx); err != nil { // a check announces nothing
+	if err := j.journal.Refresh(r.ctx); err != nil { // a check announces nothing
 		r.fail(j, err)
 		return false
 	}
-	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
-		if again = j.ledger.foreign != j.seen; again {
-			return nil
-		}
+	err := j.journal.UpdateBy(r.ctx, &j.version, overtaken, func(s *rollout.State) []rollout.Record {
 		look(s)
 		var out []rollout.Record
 		for _, k := range kinds {
@@ -224,11 +214,13 @@ func (r *run) announce(j *job, d rollout.Decision, call string, look func(*rollo
 		}
 		return slices.Concat(out, announcedTellings(d.Tell, call), announcedAsks(d.Ask, call))
 	})
+	if errors.Is(err, errOvertaken) {
+		return true
+	}
 	if err != nil {
 		r.fail(j, err)
-		return false
 	}
-	return again
+	return false
 }
 
 // runCheck runs the check command on desktops and writes down its id for those
@@ -279,7 +271,7 @@ func (r *run) putOff(j *job, ids []string) {
 	if len(groups) == 0 || j.failed != nil {
 		return
 	}
-	err := j.ledger.write(r.ctx, func(*rollout.State) []rollout.Record {
+	err := j.journal.Update(r.ctx, func(*rollout.State) []rollout.Record {
 		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
 	})
 	if err != nil {
@@ -297,7 +289,7 @@ func (r *run) record(j *job, f func(*rollout.State) rollout.Record) {
 	if j.failed != nil {
 		return
 	}
-	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err := j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		if rec := f(s); len(rec.Desktops) > 0 {
 			return []rollout.Record{rec}
 		}

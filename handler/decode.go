@@ -205,17 +205,17 @@ func (r *run) drop(j *job) {
 
 // peek calls f with the state of a work that need not be a job. f must not keep it.
 func (r *run) peek(kind, id string, f func(*rollout.State)) error {
-	if j := r.byKey[kind+"/"+id]; j != nil && j.ledger != nil {
-		j.ledger.view(f)
+	if j := r.byKey[kind+"/"+id]; j != nil && j.journal != nil {
+		j.journal.Look(f)
 		return nil
 	}
 	j := &job{kind: kind, id: id}
 	if err := r.open(j); err != nil {
 		return err
 	}
-	j.ledger.view(f)
+	j.journal.Look(f)
 	if r.Journal != nil {
-		r.cache.put(j.ledger)
+		r.cache.put(j.journal)
 	}
 	return nil
 }
@@ -278,7 +278,7 @@ func (r *run) takeTick(m envelope.Message) error {
 		return r.carried(j, t)
 	}
 	stale := false
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		stale = s.Operation == nil || s.Closed && s.Quiet() ||
 			t.N < s.TickN && r.now.Before(s.TickAt.Add(slack)) // the later one is still to come
 	})
@@ -286,7 +286,7 @@ func (r *run) takeTick(m envelope.Message) error {
 		return nil
 	}
 	empty := t.Kind == kindRollout && j.work() == nil
-	r.cache.put(j.ledger)
+	r.cache.put(j.journal)
 	r.drop(j)
 	if empty {
 		return r.wakeEntered(t.ID)
@@ -303,7 +303,7 @@ func (r *run) carried(j *job, t events.Tick) error {
 		r.drop(j)
 		return nil
 	}
-	s := j.ledger.state
+	s := j.journal.known().state // nobody else has it yet, and nothing of it is written down
 	s.Apply(records...)
 	s.TickN = t.N
 	if t.Signed(r.TickKey, r.in.Source) {

@@ -174,7 +174,7 @@ func (r *run) previews(works []rollout.Operation) (_ []events.Plan, total string
 // checked when they were entered.
 func (r *run) allEntered(works []rollout.Operation) (bool, error) {
 	for _, w := range works {
-		log, _, err := r.fleetLog(w.Fleet)
+		log, err := r.fleetLog(w.Fleet)
 		if err != nil || log.Find(w.ID) == nil {
 			return false, err
 		}
@@ -219,37 +219,39 @@ func (r *run) openRollout(m asked, w rollout.Operation) error {
 // the very log that it is appended to.
 func (r *run) enter(w rollout.Operation, message string, image bool) (rollout.Entry, *events.Reason, error) {
 	e := rollout.Entry{Operation: w, At: r.now, Message: message}
-	for range maxRaces {
-		log, length, err := r.fleetLog(w.Fleet)
-		if err != nil {
-			return e, nil, err
-		}
+	v, err := r.openList(r.ctx, fleetKey(w.Fleet))
+	if err != nil {
+		return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, err)
+	}
+	var refusal *events.Reason
+	var fault error
+	err = v.Update(r.ctx, func(l *recordList) []rollout.Record {
+		log := rollout.ReadFleetLog(*l)
 		if before := log.Find(w.ID); before != nil {
-			return *before, nil, nil
+			e, refusal, fault = *before, nil, nil
+			return nil
 		}
-		ended := false
-		if last := log.Latest(); last != nil {
-			if ended, err = r.ended(*last); err != nil {
-				return e, nil, err
-			}
+		if refusal, fault = r.mayEnterLog(log, w, image); refusal != nil || fault != nil {
+			return nil
 		}
-		if refusal := log.MayFollow(w, image, ended); refusal != nil {
-			return e, refusal, nil
+		if e.First, fault = r.first(log, w); fault != nil {
+			return nil
 		}
-		if e.First, err = r.first(log, w); err != nil {
-			return e, nil, err
-		}
-		entered := e.Entered()
-		entered.By = r.in.RequestID
-		line, err := rollout.Encode([]rollout.Record{entered})
-		if err != nil {
-			return e, nil, err
-		}
-		if _, err = r.Journal.Append(r.ctx, journal.Key(kindFleet, w.Fleet), length, line); !errors.Is(err, journal.ErrMoved) {
-			return e, nil, err
+		return []rollout.Record{e.Entered()}
+	})
+	return e, refusal, errors.Join(fault, err)
+}
+
+// mayEnterLog says why a rollout may not follow those of its fleet's log, or nil.
+func (r *run) mayEnterLog(log rollout.FleetLog, w rollout.Operation, image bool) (*events.Reason, error) {
+	ended := false
+	if last := log.Latest(); last != nil {
+		var err error
+		if ended, err = r.ended(*last); err != nil {
+			return nil, err
 		}
 	}
-	return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, journal.ErrMoved)
+	return log.MayFollow(w, image, ended), nil
 }
 
 // first says whether no rollout of a fleet has gone further than its canary yet.
@@ -290,17 +292,15 @@ func (r *run) ended(e rollout.Entry) (ended bool, err error) {
 // what is long over must not begin again.
 const reopen = 24 * time.Hour
 
-// fleetLog reads which rollouts a fleet had, oldest first, and how long its log is.
-func (r *run) fleetLog(name string) (rollout.FleetLog, int64, error) {
-	lines, length, err := r.Journal.Read(r.ctx, journal.Key(kindFleet, name), 0)
+func fleetKey(name string) string { return journal.Key(kindFleet, name) }
+
+// fleetLog reads which rollouts a fleet had, oldest first.
+func (r *run) fleetLog(name string) (rollout.FleetLog, error) {
+	v, err := r.openList(r.ctx, fleetKey(name))
 	if err != nil {
-		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
+		return nil, fmt.Errorf("reading the log of fleet %s: %w", name, err)
 	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return nil, 0, fmt.Errorf("reading the log of fleet %s: %w", name, err)
-	}
-	return rollout.ReadFleetLog(records), length, nil
+	return rollout.ReadFleetLog(*v.known().state), nil
 }
 
 // wakeEntered wakes a rollout whose journal is empty, if its fleet's log names it:
@@ -310,7 +310,7 @@ func (r *run) wakeEntered(id string) error {
 	if !ok {
 		return nil
 	}
-	log, _, err := r.fleetLog(fleet)
+	log, err := r.fleetLog(fleet)
 	if err != nil {
 		return err
 	}
@@ -353,11 +353,11 @@ func (r *run) openEntered(j *job, e rollout.Entry) error {
 func (r *run) superviseFleets() {
 	for i := 0; i < len(r.jobs); i++ { // the list may grow
 		j := r.jobs[i]
-		if j.kind != kindRollout || j.failed != nil || j.ledger == nil {
+		if j.kind != kindRollout || j.failed != nil || j.journal == nil {
 			continue
 		}
 		var w *rollout.Operation
-		j.ledger.view(func(s *rollout.State) { w = s.Operation })
+		j.journal.Look(func(s *rollout.State) { w = s.Operation })
 		if w == nil {
 			continue
 		}
@@ -368,7 +368,7 @@ func (r *run) superviseFleets() {
 }
 
 func (r *run) supervise(j *job, w *rollout.Operation) error {
-	log, _, err := r.fleetLog(w.Fleet)
+	log, err := r.fleetLog(w.Fleet)
 	if err != nil {
 		return err
 	}
@@ -393,7 +393,7 @@ func (r *run) supervise(j *job, w *rollout.Operation) error {
 			return err
 		}
 		ended := false
-		before.ledger.view(func(s *rollout.State) {
+		before.journal.Look(func(s *rollout.State) {
 			ended = s.Closed && s.Superseded == "" || r.now.Sub(log[at+1].At) > busyLimit
 			for id, d := range s.Desktops {
 				// Who is still in maintenance mode, or stopped, by the one before would
@@ -418,7 +418,7 @@ const busyLimit = 25 * time.Hour
 // supersede writes down that a newer rollout took over. From then on nobody
 // begins a desktop for the old one, not even an instance that is at it now.
 func (r *run) supersede(j *job, by string) error {
-	return j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	return j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		if !s.Open() || s.Superseded != "" {
 			return nil
 		}

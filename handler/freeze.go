@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -20,16 +19,13 @@ const kindFreeze = "freeze"
 
 func freezeKey() string { return journal.Key(kindFreeze, rollout.FreezesKey) }
 
-// readFreezes reads the log of freezes, as it is at this moment.
-func (r *run) readFreezes(ctx context.Context) (freezes rollout.Freezes, records []rollout.Record, length int64, err error) {
-	lines, length, err := r.Journal.Read(ctx, freezeKey(), 0)
-	if err == nil {
-		records, err = rollout.Decode(lines)
-	}
+// readFreezes reads the freezes, as they are at this moment.
+func (r *run) readFreezes(ctx context.Context) (rollout.Freezes, error) {
+	v, err := r.openList(ctx, freezeKey())
 	if err != nil {
-		return nil, nil, 0, fmt.Errorf("reading the log of freezes: %w", err)
+		return nil, fmt.Errorf("reading the log of freezes: %w", err)
 	}
-	return rollout.ReadFreezes(records), records, length, nil
+	return rollout.ReadFreezes(*v.known().state), nil
 }
 
 // takeFreeze writes down that somebody freezes regions or fleets, or lifts that.
@@ -43,44 +39,35 @@ func (r *run) takeFreeze(m envelope.Message) error {
 		r.refuseMessage(m, events.CodeControlNotPossible, "a freeze is kept in a journal; set REGILD_JOURNAL")
 		return nil
 	}
-	for range maxRaces {
-		freezes, records, length, err := r.readFreezes(r.ctx)
-		if err != nil {
-			return err
+	v, err := r.openList(r.ctx, freezeKey())
+	if err != nil {
+		return fmt.Errorf("reading the log of freezes: %w", err)
+	}
+	var code, why string
+	err = v.Update(r.ctx, func(l *recordList) []rollout.Record {
+		code, why = events.CodeSuccess, ""
+		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == r.identity(m) }) {
+			return nil // delivered again; whoever wrote it down may have died then
 		}
-		if slices.ContainsFunc(records, func(rec rollout.Record) bool { return rec.Message == r.identity(m) }) {
-			return r.frozen(f) // told twice; whoever wrote it down may have died then
-		}
-		code, why := r.mayFreeze(f, freezes)
-		if why != "" {
-			r.refuseMessage(m, code, why)
+		if code, why = r.mayFreeze(f, rollout.ReadFreezes(*l)); code != "" {
 			return nil
 		}
-		if code == events.CodeSuccess {
-			return r.frozen(f)
-		}
-		line, err := rollout.Encode([]rollout.Record{r.freezeRecord(m, f)})
-		if err != nil {
-			return err
-		}
-		_, err = r.Journal.Append(r.ctx, freezeKey(), length, line)
-		if errors.Is(err, journal.ErrMoved) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("writing the log of freezes: %w", err)
-		}
+		return []rollout.Record{r.freezeRecord(m, f)}
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("writing the log of freezes: %w", err)
+	case why != "":
+		r.refuseMessage(m, code, why)
+		return nil
+	case code == "":
 		r.log().Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
-		return r.frozen(f)
 	}
-	return fmt.Errorf("writing the log of freezes: %w", journal.ErrMoved)
+	return r.sweepFleets() // those that go on now, or say why not
 }
 
-// frozen wakes the rollouts of the fleets: those that go on now, or say why not.
-func (r *run) frozen(events.Freeze) error { return r.sweepFleets() }
-
 func (r *run) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
-	rec := rollout.Record{Kind: rollout.KindFreeze, At: r.now, By: r.in.RequestID, Name: f.FreezeID, Who: f.By, Until: f.Until,
+	rec := rollout.Record{Kind: rollout.KindFreeze, At: r.now, Name: f.FreezeID, Who: f.By, Until: f.Until,
 		Regions: f.Regions, Fleets: f.Fleets, Message: r.identity(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
 	if f.Action == events.FreezeLift {
 		rec.Kind, rec.Reason.Code = rollout.KindLift, events.CodeSuccess
@@ -136,7 +123,7 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 		fact := rollout.Read[rollout.Freezes](l.business().UTC(), nil)
 		if l.Journal != nil {
 			var err error
-			if fact.Value, _, _, err = l.readFreezes(l.ctx); err != nil {
+			if fact.Value, err = l.readFreezes(l.ctx); err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
 		}
@@ -160,7 +147,7 @@ type concern struct {
 func (c *calls) concerns() {
 	c.concern = map[string]concern{}
 	for _, j := range c.jobs {
-		j.ledger.view(func(s *rollout.State) {
+		j.journal.Look(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
 				passes := slices.Contains(s.Operation.Consents, events.ConsentFreeze)
 				x, known := c.concern[id]
@@ -195,7 +182,7 @@ func (c *calls) thawed(ctx context.Context, b desktop.Batch) (rest desktop.Batch
 	if c.Journal == nil || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[id].passes }) {
 		return b, nil
 	}
-	freezes, _, _, err := c.readFreezes(ctx)
+	freezes, err := c.readFreezes(ctx)
 	now := c.business().UTC()
 	if err != nil {
 		return desktop.Batch{Spec: b.Spec}, []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeFactsUnavailable,

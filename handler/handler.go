@@ -159,8 +159,8 @@ func (r *run) end() {
 	r.out.close()
 	r.cancel()
 	for _, j := range r.jobs {
-		if j.ledger != nil && r.Journal != nil {
-			r.cache.put(j.ledger)
+		if j.journal != nil && r.Journal != nil {
+			r.cache.put(j.journal)
 		}
 	}
 }

@@ -34,11 +34,11 @@ type job struct {
 
 	used int // the highest number of a tick that was delivered to us; -1: none
 
-	ledger   *ledger
+	journal  *stateView
 	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding
 	decision rollout.Decision
 	decided  time.Time // when, in business time
-	seen     int       // ledger.foreign when the decision was made
+	version  version   // of the journal, by which the decision was made
 	raced    bool      // the decision was made anew because others wrote meanwhile
 
 	unable map[string]error // desktops to which something could not be done in this invocation, and why
@@ -74,7 +74,7 @@ func (j *job) key() string { return journal.Key(j.kind, j.id) }
 // work returns what the job's journal was opened for, or nil. It never changes.
 func (j *job) work() *rollout.Operation {
 	var w *rollout.Operation
-	j.ledger.view(func(s *rollout.State) { w = s.Operation })
+	j.journal.Look(func(s *rollout.State) { w = s.Operation })
 	return w
 }
 
@@ -96,18 +96,18 @@ func (r *run) addAs(k, kind, id string) (*job, bool) {
 
 // open reads the job's journal, once.
 func (r *run) open(j *job) error {
-	if j.ledger != nil {
+	if j.journal != nil {
 		return nil
 	}
 	store := r.Journal
 	if store == nil {
 		store = journal.Memory() // forgets with the invocation; ticks carry what matters
 	}
-	l, err := r.ledger(store, j.key())
+	l, err := r.openState(store, j.key())
 	if err != nil {
 		return err
 	}
-	j.ledger = l
+	j.journal = l
 	return nil
 }
 
@@ -117,7 +117,7 @@ func (r *run) openOperation(j *job, w rollout.Operation) error {
 	if err := r.open(j); err != nil {
 		return err
 	}
-	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err := j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Operation != nil {
 			return nil
 		}
@@ -126,7 +126,7 @@ func (r *run) openOperation(j *job, w rollout.Operation) error {
 	if err != nil {
 		return err
 	}
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		if !s.Operation.Same(w) {
 			err = errReused
 		}
@@ -177,7 +177,7 @@ func (r *run) fail(j *job, err error) {
 }
 
 // known says whether the job's journal could be read and knows its work.
-func (j *job) known() bool { return j.ledger != nil && j.work() != nil }
+func (j *job) known() bool { return j.journal != nil && j.work() != nil }
 
 // sendBack puts what brought a job back on the queue, for another try: a tick,
 // as soon as there is a journal that knows what to do; else a request, written
@@ -258,3 +258,50 @@ func short(s string, n int) string {
 	}
 	return s
 }
+
+// A stateView is the view of a request's or rollout's journal.
+type stateView = view[*rollout.State]
+
+// openState opens the journal of a request or a rollout.
+func (r *run) openState(store journal.Store, key string) (*stateView, error) {
+	var before *knownState
+	if store == r.Journal {
+		before = r.cache.take(key)
+	}
+	v, err := openView(r.ctx, logOf{store, key, r.in.RequestID, r.business}, before, rollout.NewState)
+	v.complete = noteEnding
+	return v, err
+}
+
+// noteEnding has the record that says that the last events of a closed operation are
+// published say how it came out. What is appended together with anything else says
+// nothing: the state does not hold that yet.
+func noteEnding(s *rollout.State, records []rollout.Record) {
+	if slices.ContainsFunc(records, func(r rollout.Record) bool { return r.Kind != rollout.KindPublished }) {
+		return
+	}
+	for i := range records {
+		if len(records[i].Events) > 0 {
+			records[i].Ending = s.Ending()
+		}
+	}
+}
+
+// A recordList is the state of a log whose meaning follows from all its records.
+type recordList []rollout.Record
+
+// Apply adds records to the list.
+func (l *recordList) Apply(records ...rollout.Record) { *l = append(*l, records...) }
+
+// A listView is the view of such a log: of a fleet's rollouts, and of freezes.
+type listView = view[*recordList]
+
+func newRecordList() *recordList { return &recordList{} }
+
+// openList reads such a log, as it is at this moment.
+func (r *run) openList(ctx context.Context, key string) (*listView, error) {
+	return openView(ctx, logOf{r.Journal, key, r.in.RequestID, r.business}, nil, newRecordList)
+}
+
+// business returns the business time now.
+func (r *run) business() time.Time { return r.Now() }

@@ -36,12 +36,12 @@ func (r *run) takeBack(j *job) (began bool, err error) {
 	if err := r.insure(j); err != nil {
 		return false, err
 	}
-	if err := j.ledger.see(r.ctx); err != nil {
+	if err := j.journal.Refresh(r.ctx); err != nil {
 		return false, err
 	}
 	var w rollout.Operation
 	var why error
-	err = j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err = j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		began, why = s.MayGoBack(), nil
 		if !began {
 			return nil // somebody has acted
@@ -65,7 +65,7 @@ func (r *run) takeBack(j *job) (began bool, err error) {
 		return false, err
 	}
 	if refusal != nil {
-		return false, j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+		return false, j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 			if !s.MayGoBack() {
 				return nil
 			}

@@ -68,7 +68,7 @@ func (o *outbox) start(r *run) {
 // neither published nor in the queue.
 func (o *outbox) add(j *job, ids []string) {
 	var items []item
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		for _, id := range ids {
 			if d := s.Desktops[id]; d != nil {
 				for _, out := range d.Unpublished {
@@ -83,7 +83,7 @@ func (o *outbox) add(j *job, ids []string) {
 // addAll does so for all desktops of the job.
 func (o *outbox) addAll(j *job) {
 	var ids []string
-	j.ledger.view(func(s *rollout.State) { ids = s.Fresh() })
+	j.journal.Look(func(s *rollout.State) { ids = s.Fresh() })
 	o.add(j, ids)
 }
 
@@ -91,7 +91,7 @@ func (o *outbox) addAll(j *job) {
 // request's summary waits until all its outcomes are out.
 func (o *outbox) emitEvents(j *job) {
 	var items []item
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		if s.Operation == nil || s.Operation.Request() && len(s.Fresh()) > 0 {
 			return
 		}
@@ -292,7 +292,7 @@ func (o *outbox) write(j *job, t *taken) {
 	}
 	ctx, cancel := o.last()
 	defer cancel()
-	err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
+	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
 	if err != nil {
 		o.log().Warn("published, but not written down", "job", j.id, "error", err.Error())
 	}

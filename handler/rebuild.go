@@ -23,7 +23,7 @@ func (r *run) rebuild() (again bool) {
 	jobs := r.live()
 	var wishes []plan.Wish
 	for owner, j := range jobs {
-		j.ledger.view(func(s *rollout.State) {
+		j.journal.Look(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
 				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
 			}
@@ -84,7 +84,7 @@ func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 func (r *run) settle(j *job, groups []rollout.Group) {
 	ctx, cancel := r.last() // calls may have taken all the time
 	defer cancel()
-	err := j.ledger.write(ctx, func(s *rollout.State) []rollout.Record {
+	err := j.journal.Update(ctx, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindSettled}
 		for _, g := range groups {
 			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
@@ -276,10 +276,8 @@ func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 }
 
 func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readAt time.Time) {
-	err := j.ledger.write(c.ctx, func(s *rollout.State) []rollout.Record {
-		if j.ledger.foreign != j.seen { // others wrote meanwhile: what was decided may not hold
-			c.redecide(j, s)
-		}
+	anew := func(s *rollout.State) error { c.redecide(j, s); return nil }
+	err := j.journal.UpdateBy(c.ctx, &j.version, anew, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
 		facts := c.factsOf(s.Operation.RegionID, nil)
@@ -317,7 +315,7 @@ func (c *calls) redecide(j *job, s *rollout.State) {
 		j.decision.Begin = nil
 		c.aged()
 	}
-	j.seen, j.raced, j.decided = j.ledger.foreign, true, now
+	j.raced, j.decided = true, now
 }
 
 // unclaim gives a desktop back that not all its owners may have.
@@ -362,7 +360,7 @@ func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
 func (c *calls) write(j *job, call string, endings []ending) {
 	ctx, cancel := c.last() // the call was made: this must be said whatever the time
 	defer cancel()
-	err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
+	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
 		var out []rollout.Record
 		for _, e := range endings {
 			e.group.Desktops = e.ids

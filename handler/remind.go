@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,9 +53,7 @@ func (r *run) publish() {
 // anybody: what has ended is closed, and what has not says when to look again.
 func (r *run) conclude(j *job) error {
 	var d rollout.Decision
-	seen := 0
-	j.ledger.view(func(s *rollout.State) {
-		seen = j.ledger.foreign
+	seen := j.journal.Look(func(s *rollout.State) {
 		if !s.Open() {
 			return
 		}
@@ -68,12 +67,10 @@ func (r *run) conclude(j *job) error {
 	default:
 		ctx, cancel := r.last()
 		defer cancel()
-		err := j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
-			if j.ledger.foreign != seen {
-				d = rollout.Decision{Again: r.now} // somebody wrote meanwhile: the tick decides anew
-			}
-			return d.Records
-		})
+		err := j.journal.UpdateBy(ctx, &seen, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		if errors.Is(err, errOvertaken) {
+			d, err = rollout.Decision{Again: r.now}, nil // the tick decides anew
+		}
 		if err != nil {
 			return err
 		}
@@ -95,7 +92,7 @@ func (r *run) remind() {
 	for _, j := range r.live() {
 		again := j.decision.Again
 		var open bool
-		j.ledger.view(func(s *rollout.State) {
+		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh {
 				again = earlier(again, r.business().Add(rollout.Backoff(r.business().Sub(since))))
@@ -125,7 +122,7 @@ func (r *run) remind() {
 // anything that it could do: an accepted rebuild goes on without us.
 func (r *run) noQueue(j *job, open bool) {
 	waiting := 0
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		waiting = len(s.Fresh())
 		if open {
 			for _, d := range s.Desktops {
@@ -147,7 +144,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	now := r.business().UTC()
 	var n int
 	var coming time.Time
-	j.ledger.view(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
+	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
 	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
 		return nil
 	}
@@ -164,7 +161,7 @@ func (r *run) tick(j *job, at time.Time) error {
 	defer cancel()
 	indexed := r.isIndexed(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	return j.ledger.write(ctx, func(*rollout.State) []rollout.Record {
+	return j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
 		return []rollout.Record{{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed}}
 	})
 }
@@ -179,7 +176,7 @@ func (r *run) insure(j *job) error {
 	var entry sync.WaitGroup
 	defer entry.Wait()
 	open := false
-	j.ledger.view(func(s *rollout.State) { open = s.Open() })
+	j.journal.Look(func(s *rollout.State) { open = s.Open() })
 	if open && j.kind == kindRequest && !r.isIndexed(j) {
 		entry.Go(func() { r.noteOpen(j) })
 	}
@@ -189,7 +186,7 @@ func (r *run) insure(j *job) error {
 	}
 	at := r.business().Add(left + grace)
 	var sure bool
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		sure = !open || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
 	})
 	if sure {
@@ -203,7 +200,7 @@ func (r *run) insure(j *job) error {
 func (r *run) carry(j *job, at time.Time) {
 	var bodies [][]byte
 	now := r.business().UTC()
-	j.ledger.view(func(s *rollout.State) {
+	j.journal.Look(func(s *rollout.State) {
 		var ids []string
 		for _, id := range s.Order {
 			if d := s.Desktops[id]; d.Phase != rollout.Final || len(d.Unpublished) > 0 || d.Held || d.Stopped {

@@ -146,8 +146,8 @@ func (r *run) refuseControl(m envelope.Message, c events.Control, code, reason s
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}
-	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.ledger != nil {
-		j.ledger.view(func(s *rollout.State) { whereItStands(&n, s) })
+	if j := r.byKey[kindRollout+"/"+c.RolloutID]; j != nil && j.journal != nil {
+		j.journal.Look(func(s *rollout.State) { whereItStands(&n, s) })
 		if code != events.CodeWrongDoor { // who may not say anything writes nothing either
 			r.noteRefusal(m, c, j, n.Reason)
 		}
@@ -165,7 +165,7 @@ const maxRefusals = 100
 // a journal that does not take it changes nothing.
 func (r *run) noteRefusal(m envelope.Message, c events.Control, j *job, why *events.Reason) {
 	id := r.identity(m)
-	err := j.ledger.write(r.ctx, func(s *rollout.State) []rollout.Record {
+	err := j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}

@@ -22,7 +22,7 @@ func (r *run) ringsOf(needs map[string]*rollout.Need) {
 
 func (r *run) ring(id string) (ring rollout.Ring, err error) {
 	_, fleet, _ := rollout.SplitID(id)
-	log, _, err := r.fleetLog(fleet)
+	log, err := r.fleetLog(fleet)
 	if err != nil {
 		return "", err
 	}

@@ -27,7 +27,7 @@ func (r *run) sweep() error {
 
 func (r *run) sweepFleets() error {
 	for _, f := range r.Rules.Fleets {
-		log, _, err := r.fleetLog(f.Name)
+		log, err := r.fleetLog(f.Name)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ func (r *run) noteOpen(j *job) {
 
 // isIndexed says whether a request is certainly among the open ones.
 func (r *run) isIndexed(j *job) (indexed bool) {
-	j.ledger.view(func(s *rollout.State) { indexed = s.Indexed })
+	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return indexed || j.indexed

@@ -1,0 +1,64 @@
+package handler
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A cache keeps what past invocations knew of journals, so that a warm instance
+// reads only what is new. An invocation takes an entry out and puts it back: no two
+// share a state.
+type cache struct {
+	mu    sync.Mutex
+	order []string // oldest first
+	byKey map[string]knownState
+}
+
+type knownState = known[*rollout.State]
+
+// Bounds of the cache: some ten journals of a fleet of 10,000.
+const (
+	maxCached         = 64
+	maxCachedDesktops = 100_000
+)
+
+func (c *cache) take(key string) *knownState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	got, ok := c.byKey[key]
+	if !ok {
+		return nil
+	}
+	c.remove(key)
+	return &got
+}
+
+// remove forgets an entry. The lock is held.
+func (c *cache) remove(key string) {
+	if i := slices.Index(c.order, key); i >= 0 {
+		delete(c.byKey, key)
+		c.order = slices.Delete(c.order, i, i+1)
+	}
+}
+
+func (c *cache) put(v *stateView) {
+	entry := v.known()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.byKey == nil {
+		c.byKey = map[string]knownState{}
+	}
+	c.remove(v.key)
+	c.byKey[v.key] = entry
+	c.order = append(c.order, v.key)
+	desktops := 0
+	for _, k := range c.order {
+		desktops += len(c.byKey[k].state.Desktops)
+	}
+	for len(c.order) > 1 && (len(c.order) > maxCached || desktops > maxCachedDesktops) {
+		desktops -= len(c.byKey[c.order[0]].state.Desktops)
+		c.remove(c.order[0])
+	}
+}

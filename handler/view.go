@@ -1,0 +1,279 @@
+package handler
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A view is one log as an invocation sees it: its records, folded into a state,
+// and the one way to add to them, Update. It may be used from several goroutines,
+// and writers that come together share an append.
+//
+// Its version counts how often others were found to have written. What was decided
+// at another version may not hold any more.
+type view[S folded] struct {
+	logOf
+	mu      sync.Mutex // not held while the store appends
+	state   S
+	length  int64
+	version version
+	waiting []*update[S]
+	writing bool
+	// complete, if set, adds to the records of one append what follows from the state
+	// that they are appended to.
+	complete func(S, []rollout.Record)
+}
+
+// A folded is a state that records change.
+type folded interface {
+	Apply(records ...rollout.Record)
+}
+
+// A version is that of a view; see there.
+type version int
+
+// A logOf says which log it is, and who writes to it.
+type logOf struct {
+	store journal.Store
+	key   string
+	by    string           // the invocation's id, for the records
+	now   func() time.Time // for records without a time
+}
+
+// An update is one call of Update that waits for its append.
+type update[S folded] struct {
+	ctx     context.Context          //nolint:containedctx // of the caller; another caller's append may carry its records
+	records func(S) []rollout.Record // nil: only fold in what others wrote
+	basis   *version                 // nil: the records do not follow from a decision
+	decide  func(S) error            // makes the decision anew
+	err     error                    // why nothing was written for this one
+	done    chan error
+}
+
+// errOvertaken says that others have written since a decision was made, and that
+// nothing was written for it.
+var errOvertaken = errors.New("others have written meanwhile")
+
+// overtaken is for UpdateBy: a decision is not made anew on the spot.
+func overtaken[S folded](S) error { return errOvertaken }
+
+// maxAppend keeps one append well below journal.MaxAppend.
+const maxAppend = 2 << 20
+
+// maxRaces bounds how often an append may lose against other instances.
+const maxRaces = 20
+
+// openView reads a log. before is what an earlier view knew of it, or nil; empty
+// makes the state of a log without records.
+func openView[S folded](ctx context.Context, of logOf, before *known[S], empty func() S) (*view[S], error) {
+	v := &view[S]{logOf: of, state: empty()}
+	if before != nil {
+		v.state, v.length = before.state, before.length
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	err := v.catchUp(ctx)
+	if errors.Is(err, journal.ErrShrunk) { // expired since it was read last
+		v.state, v.length = empty(), 0
+		err = v.catchUp(ctx)
+	}
+	return v, err
+}
+
+// known is what a view knows of its log.
+type known[S folded] struct {
+	state  S
+	length int64
+}
+
+func (v *view[S]) known() known[S] {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return known[S]{v.state, v.length}
+}
+
+// Look calls f with the state as it is now, and returns its version. f must not
+// keep the state.
+func (v *view[S]) Look(f func(S)) version {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f(v.state)
+	return v.version
+}
+
+// Update appends the records that f makes of the state, and folds them in. When
+// others have written meanwhile, their records are folded in first and f is asked
+// again: what f returns always fits the state that it is appended to. f must not
+// keep the state. If it returns nothing, nothing is written.
+func (v *view[S]) Update(ctx context.Context, f func(S) []rollout.Record) error {
+	return v.do(&update[S]{ctx: ctx, records: f})
+}
+
+// UpdateBy is Update for records that follow from a decision, made at the version
+// basis. If that is not the current one, decide is called to make the decision
+// anew, and basis becomes the current version. An error of decide is returned, and
+// nothing is written. decide and f hold the view's lock: they must not use it.
+func (v *view[S]) UpdateBy(ctx context.Context, basis *version, decide func(S) error, f func(S) []rollout.Record) error {
+	return v.do(&update[S]{ctx: ctx, records: f, basis: basis, decide: decide})
+}
+
+// Refresh folds in what others wrote up to now.
+func (v *view[S]) Refresh(ctx context.Context) error { return v.do(&update[S]{ctx: ctx}) }
+
+// do writes an update together with all others that wait, or leaves it to whoever
+// is writing now.
+func (v *view[S]) do(u *update[S]) error {
+	u.done = make(chan error, 1)
+	v.mu.Lock()
+	v.waiting = append(v.waiting, u)
+	if v.writing {
+		v.mu.Unlock()
+		return <-u.done
+	}
+	v.writing = true
+	for len(v.waiting) > 0 {
+		group := v.waiting
+		v.waiting = nil
+		err := v.appendInTime(group)
+		for _, u := range group {
+			if u.err != nil {
+				u.done <- u.err
+			} else {
+				u.done <- err
+			}
+		}
+	}
+	v.writing = false
+	v.mu.Unlock()
+	return <-u.done
+}
+
+// appendInTime writes a group within the time of the update that has the most, so
+// that what must still be written is not lost because another's time is up.
+func (v *view[S]) appendInTime(group []*update[S]) error {
+	var until time.Time
+	for _, u := range group {
+		deadline, ok := u.ctx.Deadline()
+		if !ok {
+			return v.append(u.ctx, group)
+		}
+		if deadline.After(until) {
+			until = deadline
+		}
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(group[0].ctx), until)
+	defer cancel()
+	return v.append(ctx, group)
+}
+
+// append writes one group, as often as it takes until nobody else writes at the
+// same time. The lock is held.
+func (v *view[S]) append(ctx context.Context, group []*update[S]) error {
+	if slices.ContainsFunc(group, func(u *update[S]) bool { return u.records == nil }) {
+		if err := v.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	for range maxRaces {
+		records := v.recordsOf(group)
+		if v.complete != nil {
+			v.complete(v.state, records)
+		}
+		err := v.put(ctx, records)
+		if !errors.Is(err, journal.ErrMoved) {
+			return err
+		}
+		if err := v.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("writing journal %s: %w %d times in a row", v.key, journal.ErrMoved, maxRaces)
+}
+
+// recordsOf asks the updates of a group for their records. A panic is the error of
+// its update alone. The lock is held.
+func (v *view[S]) recordsOf(group []*update[S]) (records []rollout.Record) {
+	for _, u := range group {
+		u.err = contain(func() error {
+			if u.basis != nil && *u.basis != v.version {
+				if err := u.decide(v.state); err != nil {
+					return err
+				}
+				*u.basis = v.version
+			}
+			if u.records != nil {
+				records = append(records, u.records(v.state)...)
+			}
+			return nil
+		})
+	}
+	return records
+}
+
+// catchUp folds in what was written since the log was read last. The lock is held.
+func (v *view[S]) catchUp(ctx context.Context) error {
+	lines, length, err := v.store.Read(ctx, v.key, v.length)
+	if err != nil {
+		return fmt.Errorf("reading journal %s: %w", v.key, err)
+	}
+	records, err := rollout.Decode(lines)
+	if err != nil {
+		return fmt.Errorf("reading journal %s: %w", v.key, err)
+	}
+	if len(records) > 0 {
+		v.state.Apply(records...)
+		v.version++
+	}
+	v.length = length
+	return nil
+}
+
+// put encodes records, appends them in pieces that the store takes, and folds in
+// each piece that was written. The lock is held, but not while the store appends.
+func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
+	for len(records) > 0 {
+		piece, n, err := v.piece(records)
+		if err != nil {
+			return fmt.Errorf("writing journal %s: %w", v.key, err)
+		}
+		at := v.length
+		v.mu.Unlock()
+		length, err := v.store.Append(ctx, v.key, at, piece)
+		v.mu.Lock()
+		if err != nil {
+			return fmt.Errorf("writing journal %s: %w", v.key, err)
+		}
+		v.state.Apply(records[:n]...)
+		v.length = length
+		records = records[n:]
+	}
+	return nil
+}
+
+// piece encodes as many of the records as go into one append, and signs them.
+func (v *view[S]) piece(records []rollout.Record) (_ []byte, n int, err error) {
+	var piece bytes.Buffer
+	for ; n < len(records) && (n == 0 || piece.Len() < maxAppend); n++ {
+		if records[n].At.IsZero() {
+			records[n].At = v.now().UTC()
+		}
+		records[n].By = v.by
+		line, err := rollout.Encode(records[n : n+1])
+		if err != nil {
+			return nil, 0, err
+		}
+		if n > 0 && piece.Len()+len(line) > journal.MaxAppend {
+			break
+		}
+		piece.Write(line)
+	}
+	return piece.Bytes(), n, nil
+}

@@ -1,0 +1,290 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A watchedStore calls a hook before each append, and counts.
+type watchedStore struct {
+	journal.Store
+	before func(ctx context.Context, n int) error // n: the number of the append, from 1
+
+	mu      sync.Mutex
+	appends int
+}
+
+func (s *watchedStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	s.mu.Lock()
+	s.appends++
+	n := s.appends
+	s.mu.Unlock()
+	if s.before != nil {
+		if err := s.before(ctx, n); err != nil {
+			return 0, err
+		}
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+var testKey = journal.Key(kindRequest, "r1")
+
+func viewOf(t *testing.T, store journal.Store, by string) *listView {
+	t.Helper()
+	v, err := openView(t.Context(), logOf{store, testKey, by, time.Now}, nil, newRecordList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// note returns a record that can be told from others by its name.
+func note(name string) []rollout.Record {
+	return []rollout.Record{{Kind: rollout.KindTick, Name: name}}
+}
+
+func write(t *testing.T, v *listView, name string) {
+	t.Helper()
+	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return note(name) }); err != nil {
+		t.Fatalf("writing %s: %v", name, err)
+	}
+}
+
+func namesOf(l *recordList) (names []string) {
+	for _, r := range *l {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+func wantNames(t *testing.T, what string, v *listView, want ...string) {
+	t.Helper()
+	v.Look(func(l *recordList) {
+		if got := namesOf(l); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	})
+}
+
+func TestAnUpdateIsAskedAgainWhenOthersHaveWritten(t *testing.T) {
+	store := journal.Memory()
+	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
+	write(t, other, "first")
+	var seen [][]string
+	err := mine.Update(t.Context(), func(l *recordList) []rollout.Record {
+		seen = append(seen, namesOf(l))
+		return note(fmt.Sprint("after ", len(*l)))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 2 || len(seen[0]) != 0 || !slices.Equal(seen[1], []string{"first"}) {
+		t.Errorf("it was asked with %v, want first with nothing and then with what the other wrote", seen)
+	}
+	wantNames(t, "the view", mine, "first", "after 1")
+	wantNames(t, "the log", viewOf(t, store, "reader"), "first", "after 1")
+	mine.Look(func(l *recordList) {
+		if r := (*l)[1]; r.By != "mine" || r.At.IsZero() {
+			t.Errorf("the record is by %q at %s, want the invocation and a time", r.By, r.At)
+		}
+	})
+}
+
+func TestAnUpdateThatReturnsNothingWritesNothing(t *testing.T) {
+	store := &watchedStore{Store: journal.Memory()}
+	v := viewOf(t, store, "mine")
+	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return nil }); err != nil || store.appends != 0 {
+		t.Errorf("got %d appends and %v, want none", store.appends, err)
+	}
+}
+
+func TestWhatFollowsFromADecisionIsNotWrittenOnceOthersHaveWritten(t *testing.T) {
+	for _, noticed := range []bool{true, false} { // before the append, or because it loses
+		store := journal.Memory()
+		mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
+		basis := mine.Look(func(*recordList) {})
+		write(t, other, "other's")
+		if noticed {
+			if err := mine.Refresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := mine.UpdateBy(t.Context(), &basis, overtaken, func(*recordList) []rollout.Record { return note("mine") })
+		if !errors.Is(err, errOvertaken) {
+			t.Errorf("noticed before (%v): got %v, want errOvertaken", noticed, err)
+		}
+		wantNames(t, "the log", viewOf(t, store, "reader"), "other's")
+		basis = mine.Look(func(*recordList) {})
+		if err := mine.UpdateBy(t.Context(), &basis, overtaken, func(*recordList) []rollout.Record { return note("mine") }); err != nil {
+			t.Errorf("decided by what the other wrote: %v", err)
+		}
+	}
+}
+
+func TestADecisionIsMadeAnewBeforeItsRecordsAreWritten(t *testing.T) {
+	store := journal.Memory()
+	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
+	decision := "at first"
+	basis := mine.Look(func(*recordList) {})
+	write(t, other, "other's")
+	anew := 0
+	for range 2 {
+		err := mine.UpdateBy(t.Context(), &basis, func(l *recordList) error {
+			anew++
+			decision = "after " + strings.Join(namesOf(l), ",")
+			return nil
+		}, func(*recordList) []rollout.Record { return note(decision) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if anew != 1 {
+		t.Errorf("it was decided anew %d times, want once: our own records do not change the version", anew)
+	}
+	wantNames(t, "the view", mine, "other's", "after other's", "after other's")
+}
+
+func TestWritersThatComeTogetherShareAnAppend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		store := &watchedStore{Store: journal.Memory(), before: func(_ context.Context, n int) error {
+			if n == 1 {
+				<-goOn
+			}
+			return nil
+		}}
+		v := viewOf(t, store, "mine")
+		var wg sync.WaitGroup
+		for i := range 10 {
+			wg.Go(func() { write(t, v, fmt.Sprint(i)) })
+			synctest.Wait() // it appends, or waits behind the one that does
+		}
+		close(goOn)
+		wg.Wait()
+		if store.appends != 2 {
+			t.Errorf("%d appends were made, want 2: one by the first, one for all others", store.appends)
+		}
+		wantNames(t, "the view", v, "0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+	})
+}
+
+// One whose time is up, and one that panics, are in one group with others.
+func TestWritersOfOneGroupDoNotHarmEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		store := &watchedStore{Store: journal.Memory(), before: func(ctx context.Context, n int) error {
+			if n == 1 {
+				<-goOn
+			}
+			return ctx.Err()
+		}}
+		v := viewOf(t, store, "mine")
+		errs := map[string]error{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		start := func(name string, limit time.Duration, f func(*recordList) []rollout.Record) {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), limit)
+				defer cancel()
+				err := v.Update(ctx, f)
+				mu.Lock()
+				defer mu.Unlock()
+				errs[name] = err
+			})
+			synctest.Wait()
+		}
+		good := func(name string) func(*recordList) []rollout.Record {
+			return func(*recordList) []rollout.Record { return note(name) }
+		}
+		start("first", time.Hour, good("first"))
+		start("late", time.Second, good("late"))
+		start("panics", time.Hour, func(*recordList) []rollout.Record { panic("a bug") })
+		start("patient", time.Hour, good("patient"))
+		<-time.After(time.Minute)
+		close(goOn)
+		wg.Wait()
+		if _, bug := errors.AsType[*PanicError](errs["panics"]); !bug {
+			t.Errorf("the one that panics: got %v, want a PanicError", errs["panics"])
+		}
+		for _, name := range []string{"first", "late", "patient"} {
+			if errs[name] != nil {
+				t.Errorf("%s: %v", name, errs[name])
+			}
+		}
+		wantNames(t, "the view", v, "first", "late", "patient")
+		write(t, v, "next") // the lock is free
+	})
+}
+
+func TestAnUpdateGivesUpWhenOthersAreFasterEachTime(t *testing.T) {
+	store := &watchedStore{Store: journal.Memory(), before: func(context.Context, int) error { return journal.ErrMoved }}
+	v := viewOf(t, store, "mine")
+	err := v.Update(t.Context(), func(*recordList) []rollout.Record { return note("mine") })
+	if !errors.Is(err, journal.ErrMoved) || store.appends != maxRaces {
+		t.Errorf("got %v after %d appends, want ErrMoved after %d", err, store.appends, maxRaces)
+	}
+}
+
+func TestRecordsThatOneAppendDoesNotTakeAreWrittenInPieces(t *testing.T) {
+	store := &watchedStore{Store: journal.Memory()}
+	v := viewOf(t, store, "mine")
+	many := make([]rollout.Record, 5)
+	for i := range many {
+		many[i] = rollout.Record{Kind: rollout.KindTick, Name: strings.Repeat("x", maxAppend/2)}
+	}
+	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return many }); err != nil {
+		t.Fatal(err)
+	}
+	if store.appends != 3 {
+		t.Errorf("%d appends were made, want 3", store.appends)
+	}
+	v.Look(func(l *recordList) {
+		if len(*l) != len(many) {
+			t.Errorf("the view has %d records, want %d", len(*l), len(many))
+		}
+	})
+}
+
+func TestALogThatExpiredSinceItWasReadIsReadAnew(t *testing.T) {
+	old := viewOf(t, journal.Memory(), "mine")
+	write(t, old, "long ago")
+	before := old.known()
+	store := journal.Memory()
+	v, err := openView(t.Context(), logOf{store, testKey, "mine", time.Now}, &before, newRecordList)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantNames(t, "the view", v)
+	write(t, v, "now")
+	wantNames(t, "the log", viewOf(t, store, "reader"), "now")
+}
+
+func TestACacheKeepsTheLatestAndBoundsWhatItKeeps(t *testing.T) {
+	var c cache
+	for i := range maxCached + 1 {
+		v, err := openView(t.Context(), logOf{journal.Memory(), journal.Key(kindRequest, fmt.Sprint("r", i)), "mine", time.Now}, nil, rollout.NewState)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.put(v)
+	}
+	if c.take(journal.Key(kindRequest, "r0")) != nil {
+		t.Error("the oldest entry is still there")
+	}
+	if c.take(journal.Key(kindRequest, "r1")) == nil || c.take(journal.Key(kindRequest, "r1")) != nil {
+		t.Error("an entry is not there, or is there a second time after it was taken out")
+	}
+	if len(c.order) != maxCached-1 || len(c.byKey) != maxCached-1 {
+		t.Errorf("%d and %d entries are left, want %d", len(c.order), len(c.byKey), maxCached-1)
+	}
+}
