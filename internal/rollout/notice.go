@@ -67,6 +67,9 @@ const (
 	noticeHolds = 24 * time.Hour
 	// tellAgain is after how long people are told again who could not be told.
 	tellAgain = 30 * time.Minute
+	// remindAgain is after how long a desktop is looked at again whose users are to
+	// be reminded, and which is not Running.
+	remindAgain = 5 * time.Minute
 	// untoldLimit is how long to try where the fleet has no sessions.deadline.
 	untoldLimit = 24 * time.Hour
 )
@@ -239,12 +242,15 @@ func (d *decider) lead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strateg
 	if d.now.due(begins) {
 		return true
 	}
-	if next := n.reminder(s); !next.IsZero() {
+	switch next := n.reminder(s); {
+	case next.IsZero():
+	case !d.now.due(next):
 		d.again(next)
-		if d.now.due(next) && fact.Value.Status == desktop.Running {
-			d.tell(x, fact, s, n.Due, true)
-			return false
-		}
+	case fact.Value.Status == desktop.Running:
+		d.tell(x, fact, s, n.Due, true)
+		return false
+	default: // whoever starts it before its time is reminded then
+		d.again(d.now.in(remindAgain))
 	}
 	d.postponeUntil(x, events.CodeNoticeGiven, fmt.Sprintf("its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339)), begins)
 	return false

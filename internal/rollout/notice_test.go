@@ -79,6 +79,25 @@ func TestNobodyIsRebuiltBeforeNoticeAndLead(t *testing.T) {
 	}
 }
 
+// The first that the simulation found of notices: a reminder was due, and the
+// desktop was shut down; it was looked at every second until the named time.
+func TestADesktopThatIsShutDownIsNotLookedAtAllTheTimeForAReminder(t *testing.T) {
+	ids := []string{"ecd-1"}
+	s := asked()
+	s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: at(0), Call: "c/0", Until: at(122), N: 1, Desktops: ids},
+		rollout.Record{Kind: rollout.KindSent, At: at(0.1), Call: "c/0", Invoke: "t-1", Desktops: ids},
+		rollout.Record{Kind: rollout.KindNotified, At: at(1), Desktops: ids})
+	for _, minute := range []float64{92, 100, 119} {
+		d := rollout.Decide(s, noticeRules(), readAt(at(minute), pc(desktop.Stopped, "m-old")), at(minute))
+		if len(d.Tell) > 0 || d.Again.Before(at(minute).Add(time.Minute)) || d.Again.After(at(minute).Add(10*time.Minute)) {
+			t.Errorf("minute %v: tells %v, and looks again %s later", minute, d.Tell, d.Again.Sub(at(minute)))
+		}
+	}
+	if d := rollout.Decide(s, noticeRules(), readAt(at(100), pc(desktop.Running, "m-old")), at(100)); len(d.Tell) != 1 || !d.Tell[0].Again {
+		t.Errorf("it was started, and its users are told %+v, want a reminder", d.Tell)
+	}
+}
+
 // Whatever is lost, and whenever somebody looks: between the first time that the
 // notice was certainly shown and the rebuild lies lead, and nothing is begun
 // before the time that was named last.
