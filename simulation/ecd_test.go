@@ -335,7 +335,10 @@ func (e *ecd) change(ctx context.Context, api, label string, ids []string, statu
 }
 
 // Run is RunCommand.
-func (e *ecd) Run(ctx context.Context, _ string, ids []string, _, _ string, _ time.Duration) ([]string, error) {
+func (e *ecd) Run(ctx context.Context, _ string, ids []string, command, _ string, _ time.Duration) ([]string, error) {
+	if command == askCommand {
+		return e.askDesktops(ctx, ids)
+	}
 	e.mu.Lock()
 	e.commands++
 	id := "t-" + strconv.Itoa(e.commands)
@@ -346,7 +349,7 @@ func (e *ecd) Run(ctx context.Context, _ string, ids []string, _, _ string, _ ti
 		}
 		ok := m.fails <= 0
 		m.fails--
-		m.ran[id] = ranCheck{time.Now(), ok}
+		m.ran[id] = ranCheck{at: time.Now(), ok: ok}
 		if ok {
 			m.checked = time.Now()
 		}
@@ -361,6 +364,10 @@ func (e *ecd) Invocations(ctx context.Context, _, invoke string) ([]desktop.Invo
 		for _, id := range e.ids {
 			ran, did := e.machines[id].ran[invoke]
 			if !did {
+				continue
+			}
+			if ran.people {
+				out = append(out, ran.shown(id))
 				continue
 			}
 			i := desktop.Invocation{DesktopID: id, Status: "Running"}

@@ -189,6 +189,8 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 			}
 			w.breaks(rule, "%s was wiped %d times for %s, with %d retries of it", id, n, o, p.retried)
 		}
+		w.heeded(i, k, p, m, shown)
+		w.isFrozen(i, k, m)
 		if k.request() {
 			continue
 		}
@@ -217,7 +219,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 		is, until := s.Open(at)
 		open = open || is && (until.IsZero() || !at.Add(s.Expected).After(until))
 	}
-	if !open {
+	if !open && !k.people.anyTime {
 		w.breaks(rebuiltOutsideHours, "%s was rebuilt outside the window", id)
 	}
 	if shown.is.InUse() {

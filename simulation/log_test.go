@@ -17,7 +17,9 @@ type record struct {
 	By        string
 	Operation *struct {
 		ID, ImageID, Fleet, ReleaseID, Undoes string
-		ImageMade                             time.Time
+		ImageMade, NotBefore                  time.Time
+		AnyTime                               bool
+		By                                    string
 		Desktops                              []string
 		Consent                               []string
 		Back                                  map[string][]string
@@ -38,6 +40,10 @@ type record struct {
 	}
 	Action, Who, Message string
 	N                    int
+	Until                time.Time
+	Invoke, Name         string
+	Regions, Fleets      []string
+	Rings                []string
 }
 
 func decodeRecords(lines []byte) []record {
@@ -82,6 +88,7 @@ type work struct {
 	stood      bool // it stood still at some time, for whatever reason
 	controls   map[string]bool
 	stopAt     time.Time // since when it is paused or has halted
+	people     workOfPeople
 }
 
 type waveOf struct {
@@ -109,6 +116,8 @@ type progress struct {
 	accepted  time.Time
 	wipedAt   time.Time
 	restarted time.Time // when a retry set it back
+	people    peopleAt
+	ready     readiness
 }
 
 func (k *work) request() bool { return k.fleet == "" }
@@ -149,8 +158,14 @@ type enrolment struct {
 func (w *world) wrote(key string, r *record, by *invocation) {
 	if strings.HasPrefix(key, "fleet/") {
 		if r.Kind == "opened" && r.Operation != nil {
+			w.backedOut(key, r, by)
 			w.enrolled(key, enrolment{r.Operation.ID, r.Operation.ImageID, r.Operation.Undoes, r.Operation.ImageMade})
+			w.lookAtRings()
 		}
+		return
+	}
+	if strings.HasPrefix(key, "freeze/") {
+		w.froze(r)
 		return
 	}
 	k := w.byKey[key]
@@ -169,11 +184,16 @@ func (w *world) wrote(key string, r *record, by *invocation) {
 			k.order = append(k.order, id)
 			k.desktops[id] = &progress{wave: 1}
 		}
+		k.people.notBefore, k.people.anyTime = r.Operation.NotBefore, r.Operation.AnyTime
 		w.byKey[key], w.works[k.id] = k, k
+		w.lookAtRings()
 		return
 	}
 	w.audit(k, r, by)
+	w.auditPeople(k, r, by)
+	k.applyPeople(r, by)
 	k.apply(r)
+	w.lookAtRings()
 }
 
 func (k *work) stopped() bool {
@@ -271,7 +291,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 	p.status, p.code = status, code
 	switch status {
 	case "accepted":
-		p.phase, p.accepted = "accepted", time.Now()
+		p.phase, p.accepted, p.people = "accepted", time.Now(), peopleAt{}
 	case "deferred":
 		if r.Kind == "ended" && code != "OutcomeUnknown" {
 			p.phase = ""
@@ -299,6 +319,9 @@ func (k *work) control(r *record) {
 		k.paused, k.halted, k.waiting = false, "", ""
 		k.resumes++
 	case "approve":
+		if k.passRings(r) {
+			return
+		}
 		k.approvals++
 		if n := len(k.waves); n > 0 {
 			k.waves[n-1].approved = true
@@ -315,7 +338,7 @@ func (k *work) control(r *record) {
 			if p.phase == "final" && p.status == "failed" {
 				p.phase, p.inUse, p.denials = "", time.Time{}, 0
 				p.retried++
-				p.restarted = time.Now()
+				p.restarted, p.people = time.Now(), peopleAt{}
 				if n := len(k.waves); n > 0 {
 					k.waves[n-1].ended, k.waves[n-1].approved = false, false
 				}

@@ -28,6 +28,7 @@ type machine struct {
 	future []change
 	record []entry
 	ran    map[string]ranCheck
+	desk   desk
 }
 
 // A shot is a desktop at some time.
@@ -52,6 +53,11 @@ type entry struct {
 type ranCheck struct {
 	at time.Time
 	ok bool
+	// Of a notice, or of the command before a rebuild.
+	people bool
+	shows  time.Time // when its end shows
+	exit   int
+	status string
 }
 
 func (w *world) addMachine(p desktopPlan) {
@@ -60,6 +66,10 @@ func (w *world) addMachine(p desktopPlan) {
 		OfficeSiteID: p.Site, Tags: p.Tags}}
 	if m.now.Tags == nil {
 		m.now.Tags = map[string]string{}
+	}
+	m.desk.notNow = p.NotNow
+	if w.s.Linux {
+		m.now.OS = desktop.Linux
 	}
 	if p.User != "" {
 		m.now.Connection, m.now.Users, m.inUse = desktop.Connected, []string{p.User}, w.t0
@@ -203,6 +213,10 @@ func (w *world) occur(e eventPlan) {
 			return
 		}
 		m.move(desktop.Starting, desktop.Running)
+	case "start", "stop", "hold", "not-now":
+		if !w.peopleDo(m, e, idle) {
+			return
+		}
 	case "tag", "untag":
 		tags := map[string]string{}
 		for k, v := range m.now.Tags {
@@ -230,6 +244,9 @@ func (w *world) addImage(p imagePlan) {
 		OS: "windows", SizeGiB: 80, GPU: p.GPU, Created: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, p.Day)}}
 	if p.Failed {
 		i.is.Status = desktop.ImageCreateFailed
+	}
+	if w.s.Linux {
+		i.is.OS = desktop.Linux
 	}
 	w.images[p.ID] = i
 }

@@ -14,7 +14,7 @@ const raceEnabled = false
 // TestOneSeedGivesOneTrace runs some schedules twice.
 func TestOneSeedGivesOneTrace(t *testing.T) {
 	n := number(t, "REGILD_SIMULATE_TWICE", 3)
-	for _, p := range profiles {
+	for _, p := range allProfiles() {
 		if p.weight == 0 {
 			continue
 		}
@@ -47,7 +47,7 @@ func TestTheSchedulesReachWhatMatters(t *testing.T) {
 		}
 	}
 	t.Logf("told: %v", told)
-	for _, p := range profiles {
+	for _, p := range allProfiles() {
 		if !profile[p.name] && p.weight > 0 {
 			t.Errorf("no schedule has the profile %s", p.name)
 		}

@@ -47,6 +47,9 @@ const (
 // draw makes the schedule of a seed. Only is the one profile that is wanted, or
 // "".
 func draw(seed uint64, only string) *schedule {
+	if p := peopleProfile(seed, only); p != nil {
+		return p.draw(seed)
+	}
 	d := newDice(seed, "plan", 0)
 	total := 0
 	for _, p := range profiles {
@@ -669,11 +672,13 @@ func (w *world) post(m messagePlan) {
 	switch m.Kind {
 	case "request":
 		event(events.TypeRequest, m.ID, m.ID, events.Request{RequestID: m.ID, RegionID: m.Region, DesktopIDs: m.IDs, ImageID: m.Image, Consent: m.Consent,
-			AfterStatus: m.After, DryRun: m.DryRun, PlanDigest: m.Digest})
+			AfterStatus: m.After, DryRun: m.DryRun, PlanDigest: m.Digest, NotBefore: w.instant(m.NotBefore)})
 	case "release":
 		event(events.TypeRelease, m.ID, m.ID, events.Release{ReleaseID: m.ID, Image: m.Name, Images: m.Images, DryRun: m.DryRun, PlanDigest: m.Digest})
 	case "control":
 		event(events.TypeControl, m.ID, m.Rollout, events.Control{RolloutID: m.Rollout, Action: m.Action, By: "alice", Reason: "because", DryRun: m.DryRun || m.Planned && m.Digest == "", PlanDigest: m.Digest})
+	case "freeze", "lift":
+		event(events.TypeFreeze, m.ID+m.Kind, m.ID, w.freezeOf(m))
 	case "timer":
 		body = []byte(timer)
 	default:
@@ -742,6 +747,8 @@ func (w *world) operate(idle bool) bool {
 				action = events.ActionAbort // it will not come back
 			case k.waiting == events.CodeApprovalAwaited:
 				action = events.ActionApprove
+			case k.waiting == events.CodeRingAwaited && w.ringStuck(k):
+				action = pick(&d, events.ActionApprove, events.ActionApprove, events.ActionAbort)
 			default:
 				continue
 			}

@@ -40,6 +40,9 @@ func (l *log) Read(ctx context.Context, key string, from int64) ([]byte, int64, 
 		}
 		return lines, length, err
 	}
+	if strings.HasPrefix(key, "freeze/") && l.s.People {
+		return l.readFreezes(ctx, key, from)
+	}
 	l.mu.Lock()
 	if i.on.dead {
 		l.mu.Unlock()

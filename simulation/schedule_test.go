@@ -37,6 +37,9 @@ type schedule struct {
 	Calm       span        // no strikes from then on
 	Bound      span        // how long after that everything may take
 	Unreadable span        `json:",omitempty"` // from then on, for good, some desktops cannot be read
+	Linux      bool        `json:",omitempty"` // desktops and images are of Linux
+	People     bool        `json:",omitempty"` // commands, freezes and rings take the time that they take
+	Results    results     `json:",omitzero"`  // what becomes of commands on desktops
 
 	// What breaks: drawn from the seed by the odds, at most Budget times; or,
 	// when Drawn is false, exactly the strikes that are listed.
@@ -100,13 +103,15 @@ type desktopPlan struct {
 	// Lags are how late ECD shows what it is and where, and its record.
 	LagStatus, LagImage, LagRecord span
 	CheckFails                     int  `json:",omitempty"` // how often a check fails on it
+	NotNow                         int  `json:",omitempty"` // how often its user says not now; below 0: always
+	Exit                           int  `json:",omitempty"` // with what the command before a rebuild ends otherwise
 	Unreadable                     bool `json:",omitempty"` // see schedule.Unreadable
 }
 
 // A messagePlan is something that is sent to the function.
 type messagePlan struct {
 	At      span
-	Kind    string // request, release, control, timer or raw
+	Kind    string // request, release, control, freeze, lift, timer or raw
 	ID      string
 	Region  string            `json:",omitempty"`
 	Image   string            `json:",omitempty"`
@@ -121,13 +126,18 @@ type messagePlan struct {
 	Planned bool              `json:",omitempty"` // after a dry run it is asked for with the digest of the plan
 	Digest  string            `json:",omitempty"`
 	Raw     string            `json:",omitempty"`
+	// NotBefore is the time that a request names, Until when a freeze ends.
+	NotBefore span     `json:",omitempty"`
+	Until     span     `json:",omitempty"`
+	Fleets    []string `json:",omitempty"` // of a freeze
+	Regions   []string `json:",omitempty"` // of a freeze
 }
 
 // An eventPlan is something that happens to a desktop.
 type eventPlan struct {
 	At      span
 	Desktop string
-	What    string // connect, disconnect, vanish, return, outside, join, tag, untag, start, stop
+	What    string // connect, disconnect, vanish, return, outside, join, tag, untag, start, stop, hold, not-now
 	Arg     string `json:",omitempty"`
 }
 

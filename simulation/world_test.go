@@ -67,6 +67,8 @@ type world struct {
 	wiped     map[wipe]int
 	wipes     []*acceptance
 	ownCodes  map[string]bool // that ECD has spoken
+	frozen    []freezing
+	rings     map[string]ringNow // by rollout
 
 	broken []violation
 	trace  []step
@@ -111,6 +113,7 @@ type invocation struct {
 	freed    bool            // its place was given to somebody else
 	shown    map[string]shot // what ECD told it last of each desktop
 	images   map[string]desktop.Image
+	thawedAt time.Time // when it read the freezes last
 }
 
 type invocationKey struct{}
@@ -121,6 +124,7 @@ func newWorld(s *schedule, known map[string]bool) *world {
 	w := &world{s: s, t0: time.Now(), store: journal.Memory(), known: known, seen: map[string]int{}, budget: s.Budget, wake: make(chan struct{}, 1),
 		machines: map[string]*machine{}, images: map[string]*imageNow{}, works: map[string]*work{}, byKey: map[string]*work{},
 		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
+	w.rings = map[string]ringNow{}
 	w.told.first, w.told.ended, w.told.resume = map[string]telling{}, map[string]bool{}, map[string]int{}
 	w.calm = w.at(s.Calm)
 	w.end = w.at(s.Calm + s.Bound)
@@ -406,7 +410,7 @@ func (w *world) instance() *instance {
 	if len(w.s.Skew) > 0 {
 		i.skew = w.s.Skew[n%len(w.s.Skew)].d()
 	}
-	c := handler.Config{ECD: &ecd{w}, Topic: &topic{w}, Rules: w.rules(epoch),
+	c := handler.Config{ECD: &ecd{w}, Notifier: &ecd{w}, Topic: &topic{w}, Rules: w.rules(epoch),
 		RebuildConcurrency: max(w.s.Rebuilds, 1), PublishConcurrency: max(w.s.Publishers, 1),
 		Now: func() time.Time { return time.Now().Add(i.skew) }, Log: discard, Meter: &handler.Meter{}}
 	if !w.s.NoQueue {
@@ -565,7 +569,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 // bounds says whether the guarantees assume that a call does not arrive after its
 // time: one that changes a desktop.
 func bounds(label string) bool {
-	for _, p := range []string{"RebuildDesktops", "Maintenance", "StopDesktops", "StartDesktops"} {
+	for _, p := range []string{"RebuildDesktops", "Maintenance", "StopDesktops", "StartDesktops", "Ask ", "Tell "} {
 		if strings.HasPrefix(label, p) {
 			return true
 		}
