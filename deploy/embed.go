@@ -8,5 +8,9 @@ import _ "embed"
 //go:embed ros.yaml
 var Template string
 
+// Name is what a deployment is called unless it has another name: the function,
+// the stack, and what all other names begin with.
+const Name = "regild"
+
 // Triggers of the function, as s.yaml names them; a test compares the two.
 var Triggers = []string{"topic", "sweep", "queue", "image"}

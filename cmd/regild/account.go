@@ -15,7 +15,10 @@ import (
 
 // accountFlags say which account and region a command works on. What is not
 // given comes from the environment, then from regild.env.
-type accountFlags struct{ file, region, account, endpoint string }
+type accountFlags struct {
+	file, region, account, endpoint string
+	fileRegion                      string // what regild.env says; "" without one
+}
 
 func (f *accountFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.file, "env-file", envfile.Default, "read names from this `file`, which regild setup writes")
@@ -32,6 +35,7 @@ func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), 
 	}
 	lookup := envfile.Over(file, w.lookup)
 	get := func(name string) string { v, _ := lookup(name); return v }
+	f.fileRegion = file["REGILD_REGION"]
 	f.region = cmp.Or(f.region, get("REGILD_REGION"))
 	f.account = cmp.Or(f.account, get("REGILD_ACCOUNT"))
 	if f.region == "" {

@@ -32,11 +32,13 @@ Looks at a deployed regild and prints a line for each check: good, warning, wron
 or unknown, with the right that is missing. It reads, and writes one marked log
 below probe/ in the journal's bucket; --probe also sends a dry run and waits for
 its outcome. Its rights are those of docs/ram/doctor.json. It exits 0 only if
-nothing is wrong and nothing was left unseen.`),
+nothing is wrong and nothing was left unseen. A check that cannot be made says
+why, and the others are made all the same.`),
 	}
 	f.at.define(c.Flags())
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the findings as JSON")
 	c.Flags().BoolVar(&f.probe, "probe", false, "send a dry run through queue, function and topic")
+	c.Flags().DurationVar(&f.wait, "wait", 2*time.Minute, "with --probe: wait this `long` for the outcome")
 	c.Flags().BoolVar(&f.explain, "explain", false, "say what each check looks at and needs, and look at nothing")
 	c.Flags().StringVar(&f.fleets, "fleets", "fleets.yaml", "hold this `file` against the desktops that there are")
 	c.Flags().StringVar(&f.zip, "zip", "target/regild.zip", "compare the deployed code with this `file`")
@@ -48,6 +50,7 @@ type doctorFlags struct {
 	at                     accountFlags
 	asJSON, probe, explain bool
 	fleets, zip            string
+	wait                   time.Duration
 }
 
 // doctorLimit bounds a whole visit.
@@ -62,11 +65,10 @@ func runDoctor(ctx context.Context, w world, f *doctorFlags) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	p, err := newPatient(w, &f.at, f.fleets, f.zip)
+	p, err := newPatient(w, f)
 	if err != nil {
 		return err
 	}
-	p.Probe = f.probe
 	var findings []doctor.Finding
 	doctor.Run(ctx, p, func(x doctor.Finding) {
 		findings = append(findings, x)
@@ -99,8 +101,11 @@ func doctorEnd(w world, findings []doctor.Finding, asJSON bool) error {
 	return nil
 }
 
-// newPatient puts together whom the doctor looks at, from regild.env and the environment.
-func newPatient(w world, at *accountFlags, fleetsFile, zip string) (*doctor.Patient, error) {
+// newPatient puts together whom the doctor looks at, from regild.env and the
+// environment. What is missing or broken there is for the checks to say that
+// need it.
+func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
+	at := &f.at
 	client, lookup, err := at.open(w)
 	if err != nil {
 		return nil, err
@@ -112,50 +117,48 @@ func newPatient(w world, at *accountFlags, fleetsFile, zip string) (*doctor.Pati
 		return otherwise
 	}
 	keys := func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }
+	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: keys}
+	name := get("REGILD_NAME", deploy.Name)
 	p := &doctor.Patient{
-		Cloud: client, Account: at.account, Region: at.region, Now: time.Now, Token: rand.Text()[:12],
-		Policies: ram.Files.ReadFile,
+		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
+		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,
 		Names: doctor.Names{
-			Function: "regild", Role: "regild-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: deploy.Triggers,
-			RequestQueue: get("REGILD_REQUEST_QUEUE", "regild-requests"), DeadLetterQueue: "regild-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", "regild-outcomes"),
-			RequestTopic: "regild-requests", ResultTopic: get("REGILD_RESULT_TOPIC", "regild-outcomes"), FailureTopic: "regild-failures",
-			Journal: get("REGILD_JOURNAL", ""), LogProject: get("REGILD_LOG_PROJECT", "regild"), Logstore: get("REGILD_LOGSTORE", "function"),
+			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: deploy.Triggers,
+			RequestQueue: get("REGILD_REQUEST_QUEUE", ""), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", name+"-outcomes"),
+			ControlDoor: get("REGILD_CONTROL_QUEUE", ""), ReleaseDoor: get("REGILD_RELEASE_QUEUE", ""),
+			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC", ""), FailureTopic: name + "-failures",
+			Journal: get("REGILD_JOURNAL", ""), LogProject: get("REGILD_LOG_PROJECT", ""), Logstore: get("REGILD_LOGSTORE", ""),
 		},
 		Expected: map[string]string{},
+		Messages: func(account string) (doctor.Messages, error) {
+			return mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT", ""), AccountID: account, RegionID: at.region, Keys: keys})
+		},
+		Desktops: func() (doctor.Desktops, error) {
+			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: keys})
+		},
+		Store: func(url string) (journal.Store, error) { return journal.Open(url, options) },
+		Bucket: func(ctx context.Context, url string) (journal.Bucket, bool, error) {
+			return journal.Inspect(ctx, url, options)
+		},
 	}
-	for _, name := range []string{"REGILD_REQUEST_QUEUE", "REGILD_RESULT_TOPIC", "REGILD_JOURNAL", "REGILD_REGIONS"} {
+	for _, name := range expected {
 		if v := get(name, ""); v != "" {
 			p.Expected[name] = v
 		}
 	}
-	if p.Journal == "" {
-		return nil, fmt.Errorf("no journal is named: run where %s is (make setup writes it), or set REGILD_JOURNAL", at.file)
+	switch _, err := os.Stat(f.fleets); {
+	case err == nil:
+		p.FleetsFile = f.fleets
+		p.Fleets, p.FleetsErr = readFleets(f.fleets)
+	case !errors.Is(err, os.ErrNotExist):
+		p.FleetsFile, p.FleetsErr = f.fleets, err
 	}
-	if p.Account == "" {
-		return nil, fmt.Errorf("no account is named: run where %s is (make setup writes it), or give --account", at.file)
-	}
-	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: keys}
-	if p.Store, err = journal.Open(p.Journal, options); err != nil {
-		return nil, err
-	}
-	p.Bucket = func(ctx context.Context) (journal.Bucket, bool, error) {
-		return journal.Inspect(ctx, p.Journal, options)
-	}
-	messages, err1 := mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT", ""), AccountID: p.Account, RegionID: at.region, Keys: keys})
-	desktops, err2 := ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: keys})
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	p.Messages, p.Desktops = messages, desktops
-	if _, err := os.Stat(fleetsFile); err == nil {
-		if p.Fleets, err = readFleets(fleetsFile); err != nil {
-			return nil, err
-		}
-		p.FleetsFile = fleetsFile
-	}
-	p.Zip, err = checksum(zip)
-	return p, err
+	p.Zip, p.ZipErr = checksum(f.zip)
+	return p, nil
 }
+
+// expected are the settings of the function that regild.env may have.
+var expected = []string{"REGILD_REQUEST_QUEUE", "REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE", "REGILD_RESULT_TOPIC", "REGILD_JOURNAL", "REGILD_REGIONS"}
 
 // checksum is what Function Compute calls the code's: CRC-64/ECMA, in decimal. A
 // file that is not there has none.

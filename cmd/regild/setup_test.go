@@ -124,6 +124,14 @@ func (s *site) write(name, text string) string {
 	return path
 }
 
+// remove takes a file of the site's directory away.
+func (s *site) remove(name string) {
+	s.t.Helper()
+	if err := os.Remove(filepath.Join(filepath.Dir(s.file), name)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // office is a careful fleets.yaml of the site.
 const officeFleet = `
 fleets:

@@ -165,13 +165,11 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 // not tell.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {
 	c.date.Store(nil)
-	if _, err := c.Identity(ctx); err != nil {
-		return time.Time{}, err
-	}
+	_, err := c.Identity(ctx)
 	if at := c.date.Load(); at != nil {
-		return *at, nil
+		return *at, nil // a refusal has a date as well, and the clock may be its reason
 	}
-	return time.Time{}, nil
+	return time.Time{}, err
 }
 
 // exchange has the vendor's client build and sign a request, and sends it once.
@@ -338,6 +336,28 @@ func NotThere(err error) bool {
 // this one thing.
 func Denied(err error) bool { return desktop.DeliveryOf(err) == desktop.Forbidden }
 
+// BadKeys says whether err is that there are no credentials, or that they are
+// not valid at all, for whatever is asked.
+func BadKeys(err error) bool {
+	e, ok := errors.AsType[*desktop.CallError](err)
+	if !ok {
+		return false
+	}
+	if noKeys(e) {
+		return true
+	}
+	for _, code := range []string{"InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey", "Signature", "InvalidSecurityToken", "SecurityToken", "MissingSecurityToken"} {
+		if strings.HasPrefix(e.Code, code) {
+			return true
+		}
+	}
+	return false
+}
+
+func noKeys(e *desktop.CallError) bool {
+	return errors.Is(e, credentials.ErrNone) || strings.Contains(e.Message, "there are no credentials")
+}
+
 // Sentence says what an error means to a person: what was asked, what the
 // product answered, and for the usual causes what to do.
 func Sentence(err error) string {
@@ -345,7 +365,7 @@ func Sentence(err error) string {
 	switch {
 	case !ok:
 		return err.Error()
-	case errors.Is(err, credentials.ErrNone) || strings.Contains(e.Message, "there are no credentials"):
+	case noKeys(e):
 		return "there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN for temporary ones)"
 	case strings.HasPrefix(e.Code, "InvalidAccessKeyId"):
 		return "the access key is not known: is ALIBABA_CLOUD_ACCESS_KEY_ID right, and of this account?"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,30 +17,61 @@ const setUp = "run make setup"
 const week = 7 * 24 * time.Hour
 
 func checkQueues(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	messages, err := p.mns()
+	if err != nil {
+		trouble(say, "the queues", err)
+		return
+	}
 	ok := true
-	for _, name := range []string{p.RequestQueue, p.DeadLetterQueue, p.OutcomesQueue} {
-		if name == "" {
-			continue
-		}
-		q, there, err := p.Messages.Queue(ctx, name)
+	names := p.queues()
+	for _, name := range names {
+		q, there, err := messages.Queue(ctx, name)
 		switch {
 		case err != nil:
 			trouble(say, "queue "+name, err)
 			ok = false
 		case !there:
-			say(Wrong, "there is no queue "+name, setUp)
+			say(Wrong, "there is no queue "+name, p.makes(name))
 			ok = false
 		case q.Retention < week:
-			say(Wrong, fmt.Sprintf("queue %s keeps messages for %s, less than 7 days", name, q.Retention), setUp)
+			say(Wrong, fmt.Sprintf("queue %s keeps messages for %s, less than 7 days", name, q.Retention), p.makes(name))
 			ok = false
-		case name == p.RequestQueue && q.Visibility <= p.timeout():
-			say(Wrong, fmt.Sprintf("queue %s hides a message for %s, and the function may run for %s", name, q.Visibility, p.timeout()), setUp)
+		case name != p.DeadLetterQueue && name != p.OutcomesQueue && q.Visibility <= p.timeout():
+			say(Wrong, fmt.Sprintf("queue %s hides a message for %s, and the function may run for %s", name, q.Visibility, p.timeout()), p.makes(name))
 			ok = false
 		}
 	}
 	if ok {
-		say(Good, fmt.Sprintf("%s, %s, %s keep messages for 7 days", p.RequestQueue, p.DeadLetterQueue, p.OutcomesQueue), "")
+		say(Good, strings.Join(names, ", ")+" keep messages for 7 days", "")
 	}
+}
+
+// queues are the names of all that regild uses, each once.
+func (p *Patient) queues() []string {
+	var out []string
+	for _, name := range []string{p.RequestQueue, queueOf(p.ControlDoor), queueOf(p.ReleaseDoor), p.DeadLetterQueue, p.OutcomesQueue} {
+		if name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// queueOf returns the queue that a door is, or "".
+func queueOf(door string) string {
+	name, ok := strings.CutPrefix(door, "queues/")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
+// makes says how to get a queue.
+func (p *Patient) makes(queue string) string {
+	if queue == queueOf(p.ControlDoor) || queue == queueOf(p.ReleaseDoor) {
+		return "run make setup ARGS='--set Doors=yes', which makes " + p.Function + "-control and " + p.Function + "-releases, or make it by hand"
+	}
+	return setUp
 }
 
 // timeout is the function's, or what s.yaml says when nothing is known of it.
@@ -51,10 +83,15 @@ func (p *Patient) timeout() time.Duration {
 }
 
 func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	messages, err := p.mns()
+	if err != nil {
+		trouble(say, "the topics", err)
+		return
+	}
 	ok := true
 	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
 	for _, name := range []string{p.RequestTopic, p.ResultTopic, p.FailureTopic} {
-		there, err := p.Messages.Topic(ctx, name)
+		there, err := messages.Topic(ctx, name)
 		switch {
 		case err != nil:
 			ok = false
@@ -66,7 +103,7 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 		case name == p.RequestTopic:
 			continue
 		}
-		subs, err := p.Messages.Subscriptions(ctx, name)
+		subs, err := messages.Subscriptions(ctx, name)
 		if err != nil {
 			ok = false
 			trouble(say, "the subscriptions of topic "+name, err)
@@ -96,8 +133,24 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 	}
 }
 
+// noJournal says why there is no journal to look at, and reports whether that is so.
+func (p *Patient) noJournal(say func(Level, string, string), what string) bool {
+	switch {
+	case p.Journal != "":
+		return false
+	case p.function != nil:
+		say(Warning, "the function has no journal, and none is named here", "see docs/guarantees.md for what is left of the promise; make setup makes a journal")
+	default:
+		say(Unknown, "could not look at "+what+": no journal is named", "run where regild.env is (make setup writes it), or set REGILD_JOURNAL")
+	}
+	return true
+}
+
 func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	b, there, err := p.Bucket(ctx)
+	if p.noJournal(say, "the journal's bucket") {
+		return
+	}
+	b, there, err := p.Bucket(ctx, p.Journal)
 	switch {
 	case errors.Is(err, journal.ErrNotOSS):
 		say(Warning, "the journal is not in Object Storage: "+p.Journal, "a file system must be one that all instances share")
@@ -145,8 +198,16 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 
 // checkJournal tries the two facts that the promise rests on.
 func checkJournal(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.noJournal(say, "the journal") {
+		return
+	}
+	store, err := p.Store(p.Journal)
+	if err != nil {
+		say(Wrong, "REGILD_JOURNAL cannot be used: "+err.Error(), "write oss://bucket/prefix")
+		return
+	}
 	key := journal.Key("probe", "doctor-"+p.Token)
-	if data, _, err := p.Store.Read(ctx, journal.Key("probe", "absent-"+p.Token), 0); err != nil || len(data) > 0 {
+	if data, _, err := store.Read(ctx, journal.Key("probe", "absent-"+p.Token), 0); err != nil || len(data) > 0 {
 		if err != nil {
 			trouble(say, "a journal that is not there", err)
 		} else {
@@ -157,11 +218,11 @@ func checkJournal(ctx context.Context, p *Patient, say func(Level, string, strin
 	line := func(who string) []byte {
 		return fmt.Appendf(nil, `{"probe":"regild doctor","by":%q,"at":%q}`+"\n", who, p.Now().UTC().Format(time.RFC3339))
 	}
-	if _, err := p.Store.Append(ctx, key, 0, line("first "+p.Token)); err != nil {
+	if _, err := store.Append(ctx, key, 0, line("first "+p.Token)); err != nil {
 		trouble(say, "the journal (writing "+key+")", err)
 		return
 	}
-	_, err := p.Store.Append(ctx, key, 0, line("second "+p.Token))
+	_, err = store.Append(ctx, key, 0, line("second "+p.Token))
 	switch {
 	case errors.Is(err, journal.ErrMoved):
 		say(Good, "a second append at one position is refused, and a missing key reads as missing", "")
@@ -176,6 +237,10 @@ func checkJournal(ctx context.Context, p *Patient, say func(Level, string, strin
 var indexed = []string{"msg", "status", "code", "type"}
 
 func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.LogProject == "" || p.Logstore == "" {
+		say(Unknown, "could not look at the log index: no log project is named", "run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
+		return
+	}
 	index, there, err := p.Cloud.LogIndex(ctx, p.LogProject, p.Logstore)
 	switch {
 	case codeIn(err, "ProjectNotExist", "LogStoreNotExist"):
@@ -204,11 +269,8 @@ func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)
 	say(Good, "full text and message as JSON", "")
 }
 
-// alarmPrefix begins the names of regild's alarm rules.
-const alarmPrefix = "regild: "
-
 func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	rules, err := p.Cloud.AlarmRules(ctx, alarmPrefix)
+	rules, err := p.Cloud.AlarmRules(ctx, p.Function+": ")
 	var off []string
 	for name, on := range rules {
 		if !on {

@@ -54,11 +54,14 @@ type Check struct {
 	run   func(ctx context.Context, p *Patient, say func(Level, string, string))
 }
 
-// Names are what things are called; a Patient has all of them.
+// Names are what things are called. RequestQueue, ResultTopic, Journal and the
+// doors may be empty: the doctor then takes what the function has.
 type Names struct {
-	Function, Role                                  string
-	RequestQueue, DeadLetterQueue, OutcomesQueue    string
-	RequestTopic, ResultTopic, FailureTopic         string
+	Function, Role                               string
+	RequestQueue, DeadLetterQueue, OutcomesQueue string
+	RequestTopic, ResultTopic, FailureTopic      string
+	// ControlDoor and ReleaseDoor are queues/NAME or topics/NAME; "" without one.
+	ControlDoor, ReleaseDoor                        string
 	Journal, LogProject, Logstore, NotificationRole string
 	Triggers                                        []string
 }
@@ -81,21 +84,30 @@ type Desktops interface {
 }
 
 // A Patient is a deployment, and how to reach it. All fields are required, but
-// for Fleets, Zip and Probe.
+// for Account, Fleets, Zip, their errors, FileRegion and Probe.
 type Patient struct {
 	Names
-	Cloud    *acs.Client
-	Messages Messages
-	Desktops Desktops
-	Store    journal.Store
-	Bucket   func(ctx context.Context) (journal.Bucket, bool, error)
+	Cloud *acs.Client
+	// These open a service when a check needs it: the account, or the journal's
+	// URL, may only be known after a look at something else.
+	Messages func(account string) (Messages, error)
+	Desktops func() (Desktops, error)
+	Store    func(url string) (journal.Store, error)
+	Bucket   func(ctx context.Context, url string) (journal.Bucket, bool, error)
 	// Account is what regild.env says; the doctor asks whose the credentials are.
 	Account, Region string
+	// FileRegion is the region that regild.env says, which something else may
+	// have overruled; "" without one.
+	FileRegion string
 	// Fleets are those of fleets.yaml, and FleetsFile its name; "" without one.
+	// FleetsErr says why the file could not be read.
 	Fleets     fleet.Fleets
 	FleetsFile string
+	FleetsErr  error
 	// Zip is the checksum of the zip that was built here; "" when there is none.
-	Zip string
+	// ZipErr says why it could not be read.
+	Zip    string
+	ZipErr error
 	// Policies returns a policy of docs/ram, placeholders and all.
 	Policies func(name string) ([]byte, error)
 	// Expected are the function's settings as regild.env has them.
@@ -103,22 +115,88 @@ type Patient struct {
 	Now      func() time.Time
 	// Token tells this look from every other one.
 	Token string
-	// Probe says whether to send the dry run.
-	Probe bool
+	// Probe says whether to send the dry run, and ProbeLimit how long to wait for
+	// its outcome; 0: 2 minutes.
+	Probe      bool
+	ProbeLimit time.Duration
 
 	function *acs.Function // what was read of it; nil: nothing
+	messages Messages      // once it was opened
+	absent   bool          // there is no function
+	hopeless bool          // the credentials are none, or not valid
 }
 
-// Run makes every check, in order, and tells each finding as it comes.
+// Run makes every check, in order, and tells each finding as it comes. A check
+// that cannot be made does not keep the others from being made, unless there
+// are no credentials that count.
 func Run(ctx context.Context, p *Patient, tell func(Finding)) {
 	for _, c := range Checks() {
 		if c.Name == probeName && !p.Probe {
 			continue
 		}
+		if p.hopeless {
+			tell(Finding{Check: "the rest", Level: Unknown, Text: "nothing else can be looked at without credentials that are valid", Do: "mend the line above first"})
+			return
+		}
 		c.run(ctx, p, func(l Level, text, do string) {
 			tell(Finding{Check: c.Name, Level: l, Text: text, Do: do}.withRight(c))
 		})
 	}
+}
+
+// learn fills in the names that nobody gave: from the function's environment,
+// or as setup would have them when nothing is known of the function.
+func (p *Patient) learn(env map[string]string) {
+	for _, n := range []struct {
+		name      *string
+		setting   string
+		otherwise string
+	}{
+		{&p.RequestQueue, "REGILD_REQUEST_QUEUE", p.Function + "-requests"}, {&p.ResultTopic, "REGILD_RESULT_TOPIC", p.Function + "-outcomes"},
+		{&p.Journal, "REGILD_JOURNAL", ""},
+		{&p.ControlDoor, "REGILD_CONTROL_QUEUE", ""}, {&p.ReleaseDoor, "REGILD_RELEASE_QUEUE", ""},
+	} {
+		if *n.name != "" {
+			continue
+		}
+		if *n.name = strings.TrimSpace(env[n.setting]); *n.name == "" && p.function == nil {
+			*n.name = n.otherwise
+		}
+	}
+	if p.LogProject == "" && p.function != nil {
+		p.LogProject, p.Logstore = p.function.LogConfig.Project, p.function.LogConfig.Logstore
+	}
+	p.ControlDoor, p.ReleaseDoor = Door(p.ControlDoor), Door(p.ReleaseDoor)
+}
+
+// Door returns what a setting names as queues/NAME or topics/NAME: a plain name
+// is that of a queue.
+func Door(setting string) string {
+	if setting == "" || strings.Contains(setting, "/") {
+		return setting
+	}
+	return "queues/" + setting
+}
+
+// mns opens Message Service.
+func (p *Patient) mns() (Messages, error) {
+	if p.messages != nil {
+		return p.messages, nil
+	}
+	if p.Account == "" {
+		return nil, errNoAccount
+	}
+	m, err := p.Messages(p.Account)
+	if err == nil {
+		p.messages = m
+	}
+	return m, err
+}
+
+var errNoAccount = errors.New("the account is not known")
+
+func noAccount(say func(Level, string, string), what string) {
+	say(Unknown, "could not look at "+what+": "+errNoAccount.Error(), "mend the line on the account, or give --account")
 }
 
 // deniedMark stands before the call's name in a finding of what may not be read.
@@ -142,6 +220,10 @@ func (f Finding) withRight(c Check) Finding {
 
 // trouble reports an error of a call: a right that is missing, or anything else.
 func trouble(say func(Level, string, string), what string, err error) {
+	if errors.Is(err, errNoAccount) {
+		noAccount(say, what)
+		return
+	}
 	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Delivery == desktop.Forbidden {
 		say(Unknown, deniedMark+rightOf(e.Call)+deniedMark+"could not look at "+what+": "+acs.Sentence(err), "")
 		return
@@ -193,20 +275,22 @@ func Checks() []Check {
 	return []Check{
 		{"account", "whose the credentials are, and in which region the names of regild.env lie", []string{"sts:GetCallerIdentity"}, checkAccount},
 		{"clock", "this machine's clock beside a service's: calls are refused when it is 15 minutes off", []string{"sts:GetCallerIdentity"}, checkClock},
-		{"function", "runtime, handler, role, timeout and settings of the function", []string{"fc:GetFunction"}, checkFunction},
+		{"function", "runtime, handler, role, timeout and settings of the function, beside regild.env", []string{"fc:GetFunction"}, checkFunction},
 		{"code", "the checksum of the deployed zip beside target/regild.zip", []string{"fc:GetFunction"}, checkCode},
-		{"triggers", "the four triggers, and whether the queue's stream is on", []string{"fc:GetTrigger"}, checkTriggers},
+		{"triggers", "the triggers, those of doors included: is each stream on, does it read the right queue, and does the platform write the outermost layer?", []string{"fc:GetTrigger"}, checkTriggers},
 		{"concurrency", "the kill switch: is the function stopped?", []string{"fc:GetConcurrencyConfig"}, checkConcurrency},
 		{"failures", "where asynchronous invocations go that fail for good", []string{"fc:GetAsyncInvokeConfig"}, checkAsync},
-		{"role", "trust and policies of the function's role: what it calls, and no more", []string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkRole},
+		{"role", "trust and policies of the function's role: what it calls, under which conditions, and no more; what denies it", []string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkRole},
+		{"topic role", "trust and policies of the role that Message Service takes to invoke the function", []string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkTopicRole},
 		{"linked roles", "the service-linked roles of EventBridge that the triggers need", []string{"eventbridge:CheckServiceLinkedRoleForProduct"}, checkLinked},
 		{"queues", "retention and visibility timeout of the queues", []string{"mns:GetQueueAttributes"}, checkQueues},
+		{"doors", "whether control messages and releases have queues of their own, and whether these separate anything", []string{"fc:GetFunction"}, checkDoors},
 		{"topics", "the topics, and that outcomes and failures reach queues in a form that can be read", []string{"mns:GetTopicAttributes", "mns:ListSubscriptionByTopic", "mns:GetSubscriptionAttributes"}, checkTopics},
 		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm", "oss:GetBucketLifecycle"}, checkBucket},
 		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},
 		{"log index", "the index of the logstore, without which no search and no alarm works", []string{"log:GetIndex"}, checkIndex},
 		{"alarms", "CloudMonitor's alarm rules of regild", []string{"cms:DescribeMetricRuleList"}, checkAlarms},
-		{"fleets", "for each fleet how many desktops and images it means today, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages"}, checkFleets},
+		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages"}, checkFleets},
 		{probeName, "with --probe: sends a dry run through queue, function and topic, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
 	}
 }
@@ -214,15 +298,23 @@ func Checks() []Check {
 func checkAccount(ctx context.Context, p *Patient, say func(Level, string, string)) {
 	who, err := p.Cloud.Identity(ctx)
 	switch {
+	case acs.BadKeys(err):
+		p.hopeless = true
+		say(Wrong, acs.Sentence(err), "give credentials with the rights of docs/ram/doctor.json")
+		return
 	case err != nil:
 		trouble(say, "the account", err)
+		return
 	case p.Account != "" && who.AccountID != p.Account:
 		say(Wrong, fmt.Sprintf("the credentials are of account %s, regild.env is of %s", who.AccountID, p.Account), "use credentials of that account, or the regild.env of this one")
+		return
+	case p.FileRegion != "" && p.FileRegion != p.Region:
+		say(Warning, fmt.Sprintf("looking at region %s, and regild.env is of %s", p.Region, p.FileRegion), "take --region or REGILD_REGION away, or name the regild.env of that region (--env-file)")
 	default:
 		say(Good, fmt.Sprintf("account %s, region %s", who.AccountID, p.Region), "")
-		p.Account = who.AccountID
-		p.Cloud.SetAccount(who.AccountID)
 	}
+	p.Account = who.AccountID
+	p.Cloud.SetAccount(who.AccountID)
 }
 
 // maxSkew is far below the 15 minutes at which services refuse calls, and the

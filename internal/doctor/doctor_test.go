@@ -1,108 +1,73 @@
 package doctor
 
 import (
-	"context"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/regild/regild/docs/ram"
-	"github.com/regild/regild/internal/acs"
-	"github.com/regild/regild/internal/credentials"
-	"github.com/regild/regild/internal/journal"
-	"github.com/regild/regild/internal/localcloud"
-	"github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/fleet"
 )
 
-// found runs one check and returns what it found.
-func found(t *testing.T, p *Patient, name string) []Finding {
-	t.Helper()
-	for _, c := range Checks() {
-		if c.Name == name {
-			var out []Finding
-			c.run(t.Context(), p, func(l Level, text, do string) { out = append(out, Finding{Check: name, Level: l, Text: text, Do: do}) })
-			return out
+func TestPatternsOfPoliciesCoverAndOverlap(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, name   string
+		covers, overlap bool
+	}{
+		{"*", "acs:oss:*:1:b/p/*", true, true},
+		{"acs:oss:*:1:b/p/*", "acs:oss:*:1:b/p/*", true, true},
+		{"acs:oss:*:*:b/*", "acs:oss:*:1:b/p/*", true, true},
+		{"acs:oss:*:1:b/p/x", "acs:oss:*:1:b/p/*", false, true},
+		{"acs:oss:cn-hangzhou:1:b/p/*", "acs:oss:*:1:b/p/*", false, true},
+		{"acs:oss:*:2:b/p/*", "acs:oss:*:1:b/p/*", false, true}, // stars run over colons, as in RAM
+		{"ecd:Describe*", "ecd:RebuildDesktops", false, false},
+		{"ecd:?ebuildDesktops", "ecd:RebuildDesktops", true, true},
+		{"a?", "a*", false, true},
+		{"", "", true, true},
+		{"", "*", false, true},
+		{"a", "", false, false},
+		{"[a]", "a", false, false},
+		{"**********************b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa*a", false, false},
+	} {
+		if got := covers(tt.pattern, tt.name); got != tt.covers {
+			t.Errorf("covers(%q, %q): got %v", tt.pattern, tt.name, got)
+		}
+		if got := overlap(tt.pattern, tt.name); got != tt.overlap || got != overlap(tt.name, tt.pattern) {
+			t.Errorf("overlap(%q, %q): got %v, %v the other way round", tt.pattern, tt.name, got, overlap(tt.name, tt.pattern))
 		}
 	}
-	t.Fatalf("there is no check %s", name)
-	return nil
 }
 
-func expect(t *testing.T, got []Finding, level Level, text string) {
-	t.Helper()
-	if len(got) != 1 || got[0].Level != level || !strings.Contains(got[0].Text, text) || (level != Good && got[0].Do == "") {
-		t.Errorf("got %+v, want %s: %s", got, level, text)
+// One and the same condition may be written in several ways.
+func TestConditionsAreComparedWhateverTheirSpelling(t *testing.T) {
+	of := func(condition string) string {
+		grants, err := grantsOf(map[string]string{"p": `{"Statement":[{"Effect":"Allow","Action":"a:B","Resource":["*"],"Condition":` + condition + `}]}`})
+		if err != nil || len(grants) != 1 {
+			t.Fatal(grants, err)
+		}
+		return grants[0].condition
+	}
+	want := of(`{"StringLike":{"oss:Prefix":["<prefix>/*","b"]},"Bool":{"x":true}}`)
+	if got := of(`{"Bool":{"x":["true"]},"StringLike":{"oss:Prefix":["b","<prefix>/*"]}}`); got != want || of("{}") != "" {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if of(`{"StringLike":{"oss:Prefix":["<prefix>/*"]}}`) != `{"StringLike":{"oss:Prefix":["<prefix>/*"]}}` {
+		t.Error("a placeholder is not found any more")
 	}
 }
 
-func TestAClockThatIsOffIsFound(t *testing.T) {
-	cloud, err := localcloud.Start(t.Context(), localcloud.Options{Empty: true})
-	if err != nil {
-		t.Fatal(err)
+// Each of these has the function make calls that function-extras.json allows.
+func TestEveryOptionThatNeedsMoreRightsIsKnown(t *testing.T) {
+	for _, option := range []string{"strategy: {maintenance: true}", "strategy: {stopFirst: true}", "strategy: {check: {command: 'exit 0', kind: RunPowerShellScript}}",
+		"strategy: {notice: {lead: 2h}}", "strategy: {before: {command: 'exit 0', kind: RunPowerShellScript}}", "rebuild: {keepSnapshots: user}"} {
+		for rest, want := range map[string]bool{option: true, "requests: true": false} {
+			fleets, err := fleet.Parse("fleets.yaml", []byte("fleets:\n  - {name: a, region: cn-hangzhou, images: [x], select: {tags: {a: b}}, "+rest+"}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := (&Patient{Fleets: fleets}).needsExtras(); got != want {
+				t.Errorf("%s: got %v, want %v", rest, got, want)
+			}
+		}
 	}
-	t.Cleanup(func() { _ = cloud.Close() })
-	client, err := acs.New(acs.Config{Region: "cn-hangzhou", Endpoint: cloud.ControlURL,
-		Keys: func(context.Context) (credentials.Keys, error) { return credentials.Keys(cloud.Keys()), nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Patient{Cloud: client, Now: time.Now}
-	expect(t, found(t, p, "clock"), Good, "within")
-	p.Now = func() time.Time { return time.Now().Add(-time.Hour - 30*time.Second) }
-	expect(t, found(t, p, "clock"), Wrong, "clock is 1h0m")
-}
-
-// A store takes every append at position 0, or knows of logs that nobody wrote.
-type store struct {
-	journal.Store
-	lax, full bool
-}
-
-func (s store) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	n, err := s.Store.Append(ctx, key, at, lines)
-	if s.lax {
-		return int64(len(lines)), nil
-	}
-	return n, err
-}
-
-func (s store) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	if s.full {
-		return []byte("{}\n"), 3, nil
-	}
-	return s.Store.Read(ctx, key, from)
-}
-
-func TestAJournalThatBreaksThePromiseIsFound(t *testing.T) {
-	for _, tt := range []struct {
-		store journal.Store
-		level Level
-		text  string
-	}{
-		{journal.Memory(), Good, "is refused"},
-		{store{journal.Memory(), true, false}, Wrong, "a second append at one position was taken"},
-		{store{journal.Memory(), false, true}, Wrong, "a journal that was never written has content"},
-	} {
-		p := &Patient{Store: tt.store, Token: "token", Now: time.Now}
-		expect(t, found(t, p, "journal"), tt.level, tt.text)
-	}
-}
-
-// silent is a Message Service on which nothing ever comes back.
-type silent struct{ Messages }
-
-func (silent) Send(context.Context, string, []byte, time.Duration) (string, error) { return "1", nil }
-func (silent) Receive(context.Context, string, int, time.Duration) ([]mns.Received, error) {
-	return nil, nil
-}
-
-func TestAProbeThatDoesNotComeBackIsFound(t *testing.T) {
-	now := time.Now()
-	p := &Patient{Names: Names{RequestQueue: "q", OutcomesQueue: "o"}, Region: "cn-hangzhou", Messages: silent{}, Token: "token",
-		Now: func() time.Time { now = now.Add(time.Second); return now }}
-	expect(t, found(t, p, "probe"), Wrong, "no outcome of the dry run came within 2m0s")
-	p.OutcomesQueue = ""
-	expect(t, found(t, p, "probe"), Unknown, "no queue for outcomes is named")
 }
 
 // The doctor's policy allows what its checks call, and nothing else.
@@ -111,7 +76,7 @@ func TestTheDoctorMayDoWhatItsChecksDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	grants, err := grantsOf(text)
+	grants, err := grantsOf(map[string]string{"doctor.json": string(text)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -21,18 +23,31 @@ type census struct {
 }
 
 func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.FleetsErr != nil {
+		say(Wrong, "the fleets cannot be read: "+strings.ReplaceAll(p.FleetsErr.Error(), "\n", "; "), "mend "+p.FleetsFile+": regild check says the same")
+		return
+	}
 	if p.FleetsFile == "" {
 		say(Warning, "no fleets.yaml: any desktop of the allowed regions may be asked for, and releases move nothing", "write one")
 		return
 	}
+	ecd, err := p.Desktops()
+	if err != nil {
+		say(Wrong, "ECD cannot be asked: "+err.Error(), "mend REGILD_ECD_ENDPOINT")
+		return
+	}
 	counted := map[string]*census{}
 	for _, f := range p.Fleets {
+		if allowed := p.regions(); len(allowed) > 0 && !slices.Contains(allowed, f.Region) {
+			say(Wrong, fmt.Sprintf("fleet %s is in %s, and the function may rebuild in %s only: it is refused (RegionNotAllowed)", f.Name, f.Region, strings.Join(allowed, ", ")),
+				fmt.Sprintf("add REGILD_REGIONS=%s,%s to regild.env and %s", strings.Join(allowed, ","), f.Region, redeploy))
+		}
 		if f.FromExample() {
 			say(Wrong, "fleet "+f.Name+" is the example's", "put your own fleets in its place")
 			continue
 		}
 		if counted[f.Region] == nil {
-			c, err := p.count(ctx, f.Region)
+			c, err := p.count(ctx, ecd, f.Region)
 			if err != nil {
 				trouble(say, "the desktops of "+f.Region, err)
 				return
@@ -43,9 +58,27 @@ func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string
 	}
 }
 
+// regions are those in which the function may rebuild; none when that is not
+// known.
+func (p *Patient) regions() []string {
+	if p.function == nil {
+		return nil
+	}
+	var out []string
+	for r := range strings.SplitSeq(p.function.EnvironmentVariables["REGILD_REGIONS"], ",") {
+		if r = strings.TrimSpace(r); r != "" {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 {
+		return []string{p.Region}
+	}
+	return out
+}
+
 // count reads a region's desktops and images, and tags if a fleet needs them.
-func (p *Patient) count(ctx context.Context, region string) (*census, error) {
-	all, err := p.Desktops.Select(ctx, region, desktop.Selector{})
+func (p *Patient) count(ctx context.Context, ecd Desktops, region string) (*census, error) {
+	all, err := ecd.Select(ctx, region, desktop.Selector{})
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +87,7 @@ func (p *Patient) count(ctx context.Context, region string) (*census, error) {
 		for i, d := range all {
 			ids[i] = d.ID
 		}
-		tags, err := p.Desktops.Tags(ctx, region, ids)
+		tags, err := ecd.Tags(ctx, region, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -64,7 +97,7 @@ func (p *Patient) count(ctx context.Context, region string) (*census, error) {
 			}
 		}
 	}
-	images, err := p.Desktops.AllImages(ctx, region)
+	images, err := ecd.AllImages(ctx, region)
 	return &census{all, images}, err
 }
 
@@ -78,10 +111,10 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 			}
 		}
 	}
-	images := 0
+	var images []string
 	for _, i := range c.images {
 		if f.Follows(i.Name) {
-			images++
+			images = append(images, i.ID+" ("+i.Name+")")
 		}
 	}
 	level := Good
@@ -96,14 +129,14 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 	if size > 10 && canary*10 > size {
 		warn(fmt.Sprintf("its canary is %d of %d desktops, more than a tenth", canary, size), "lower canary")
 	}
-	if images == 0 {
+	if len(images) == 0 {
 		warn("follows no image that there is", "look at images; a name must match as a whole")
 	}
 	for _, text := range f.Warnings() {
 		warn(text, "regild check explains the fleet")
 	}
 	if level == Good {
-		say(Good, fmt.Sprintf("fleet %s: %d desktops, canary of %d, follows %d images", f.Name, size, canary, images), "")
+		say(Good, fmt.Sprintf("fleet %s: %d desktops, canary of %d, follows %s", f.Name, size, canary, few(images)), "")
 	}
 }
 
@@ -124,47 +157,92 @@ const (
 const probeDesktop = "ecd-regilddoctorprobe"
 
 func checkProbe(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if p.OutcomesQueue == "" {
-		say(Unknown, "no queue for outcomes is named", "run make setup, or set REGILD_OUTCOMES_QUEUE")
+	messages, err := p.mns()
+	switch {
+	case err != nil:
+		trouble(say, "the request queue", err)
 		return
+	case p.absent:
+		say(Unknown, "there is no function that would take a dry run", "mend the line on the function first")
+		return
+	case p.RequestQueue == "" || p.OutcomesQueue == "":
+		say(Unknown, "no queue for requests or none for outcomes is named", "run make setup, or set REGILD_REQUEST_QUEUE and REGILD_OUTCOMES_QUEUE")
+		return
+	}
+	region := p.Region
+	if allowed := p.regions(); len(allowed) > 0 && !slices.Contains(allowed, region) {
+		region = allowed[0]
 	}
 	id := "doctor-" + p.Token
 	e := events.Event{Type: events.TypeRequest, ID: id, Source: "regild-doctor", Time: p.Now(),
-		Data: events.Request{RequestID: id, RegionID: p.Region, DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe", DryRun: true}}
+		Data: events.Request{RequestID: id, RegionID: region, DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe", DryRun: true}}
 	body, err := e.Marshal()
 	if err == nil {
-		_, err = p.Messages.Send(ctx, p.RequestQueue, body, 0)
+		_, err = messages.Send(ctx, p.RequestQueue, body, 0)
 	}
 	if err != nil {
 		trouble(say, "the request queue (sending a dry run)", err)
 		return
 	}
+	p.awaitProbe(ctx, messages, id, say)
+}
+
+// awaitProbe waits for the outcome of the dry run and judges it. A refusal shows
+// that queue, function, ECD and topic work; a desktop that is put off shows that
+// ECD did not answer.
+func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, say func(Level, string, string)) {
+	limit := cmp.Or(p.ProbeLimit, probeLimit)
 	start := p.Now()
 	for range probeReceives {
-		if ctx.Err() != nil || p.Now().Sub(start) > probeLimit {
-			break
-		}
-		messages, err := p.Messages.Receive(ctx, p.OutcomesQueue, mns.MaxBatch, probeWait)
+		received, err := messages.Receive(ctx, p.OutcomesQueue, mns.MaxBatch, min(probeWait, limit))
 		if err != nil {
 			trouble(say, "the outcomes queue", err)
 			return
 		}
-		for _, m := range messages {
+		for _, m := range received {
 			var o struct {
 				Type string
-				Data struct{ RequestID, Status, Code string }
+				Data struct {
+					RequestID, Code, Message string
+					Status                   events.Status
+				}
 			}
-			if json.Unmarshal(m.Body, &o) != nil || o.Data.RequestID != id {
+			// A door or a source is part of the id that outcomes have.
+			if json.Unmarshal(m.Body, &o) != nil || !strings.HasPrefix(o.Data.RequestID, id) {
 				continue // somebody else's, who receives it again when it is visible
 			}
-			_ = p.Messages.Delete(ctx, p.OutcomesQueue, []string{m.Handle}) // else it stays, marked as the doctor's
-			if o.Type == events.TypeOutcome {
-				say(Good, fmt.Sprintf("a dry run came back after %s as %s, %s", p.Now().Sub(start).Round(time.Second), o.Data.Status, o.Data.Code), "")
-				return
+			_ = messages.Delete(ctx, p.OutcomesQueue, []string{m.Handle}) // else it stays, marked as the doctor's
+			if o.Type != events.TypeOutcome {
+				continue
 			}
+			text := fmt.Sprintf("a dry run came back after %s as %s, %s", p.Now().Sub(start).Round(time.Second), o.Data.Status, o.Data.Code)
+			if o.Data.Status == events.StatusRefused && slices.Contains(probeCodes, o.Data.Code) {
+				say(Good, text, "")
+			} else {
+				say(Wrong, text+": "+o.Data.Message, "it should be refused, since there is no such desktop: "+codeAdvice(o.Data.Code))
+			}
+			return
+		}
+		if ctx.Err() != nil || p.Now().Sub(start) >= limit {
+			break
 		}
 	}
-	say(Wrong, fmt.Sprintf("no outcome of the dry run came within %s", probeLimit), "look at the function's log, and at the lines above: stream, role, topic, subscription")
+	say(Wrong, fmt.Sprintf("no outcome of the dry run came within %s", limit), "look at the function's log, and at the lines above: stream, role, topic, subscription")
+}
+
+// probeCodes are those with which a desktop is refused that does not exist: ECD
+// was asked, or no fleet has it.
+var probeCodes = []string{events.CodeDesktopNotFound, events.CodeOutsideFleet}
+
+// codeAdvice says what to look at when the dry run met with something else.
+func codeAdvice(code string) string {
+	switch code {
+	case events.CodeNotAuthorized:
+		return "look at the lines on the role"
+	case events.CodeFactsUnavailable:
+		return "the function cannot reach ECD; look at REGILD_ECD_ENDPOINT"
+	}
+	return "docs/codes.md explains the code"
 }
 
 func codeIn(err error, codes ...string) bool { return slices.Contains(codes, acs.Code(err)) }

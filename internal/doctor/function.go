@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -16,16 +15,49 @@ import (
 const redeploy = "run make deploy"
 
 func checkFunction(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	defer func() {
+		if p.function == nil {
+			p.learn(nil)
+		}
+	}()
+	if p.Account == "" {
+		noAccount(say, "the function")
+		return
+	}
 	f, err := p.Cloud.Function(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
-		say(Wrong, fmt.Sprintf("there is no function %s in %s", p.Function, p.Region), redeploy)
+		p.absent = true
+		say(Wrong, fmt.Sprintf("there is no function %s in %s", p.Function, p.Region), redeploy+", if this is the right region")
 		return
 	case err != nil:
 		trouble(say, "the function", err)
 		return
 	}
 	p.function = &f
+	p.learn(f.EnvironmentVariables)
+	if faults := p.faults(f); len(faults) > 0 {
+		say(Wrong, strings.Join(faults, "; "), redeploy)
+		return
+	}
+	ok := true
+	warn := func(text, do string) { ok = false; say(Warning, text, do) }
+	if p.RequestQueue == "" {
+		warn("the function has no request queue: it sends itself no ticks, so that what is not done at once is left to whoever delivers again", "set REGILD_REQUEST_QUEUE in regild.env and "+redeploy)
+	}
+	if f.EnvironmentVariables["REGILD_JOURNAL"] == "" {
+		warn("the function has no journal: the promise holds in part only (docs/guarantees.md)", "set REGILD_JOURNAL in regild.env and "+redeploy)
+	}
+	if p.FleetsFile != "" && f.EnvironmentVariables["REGILD_FLEETS"] == "" {
+		warn("the function reads no fleets.yaml, and here there is one: it lets any desktop be asked for", redeploy+", with REGILD_FLEETS as s.yaml has it")
+	}
+	if ok {
+		say(Good, fmt.Sprintf("%s, go1, role %s, %d s", p.Function, p.Role, f.Timeout), "")
+	}
+}
+
+// faults returns what of the function is not as s.yaml and regild.env have it.
+func (p *Patient) faults(f acs.Function) []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if f.Runtime != "go1" || f.Handler != "main" {
@@ -40,22 +72,23 @@ func checkFunction(ctx context.Context, p *Patient, say func(Level, string, stri
 	if _, err := config.Load(func(name string) (string, bool) { v, ok := f.EnvironmentVariables[name]; return v, ok }); err != nil {
 		fault("its settings are at fault: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
+	if got := f.LogConfig; got.Project != p.LogProject || got.Logstore != p.Logstore {
+		fault("it logs to %s/%s instead of %s/%s, where searches and alarms look", got.Project, got.Logstore, p.LogProject, p.Logstore)
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.Expected)) {
 		if want, got := p.Expected[name], f.EnvironmentVariables[name]; want != got {
 			fault("%s is %q, here it is %q", name, got, want)
 		}
 	}
-	if len(faults) > 0 {
-		say(Wrong, strings.Join(faults, "; "), redeploy)
-		return
-	}
-	say(Good, fmt.Sprintf("%s, go1, role %s, %d s", p.Function, p.Role, f.Timeout), "")
+	return faults
 }
 
 func checkCode(_ context.Context, p *Patient, say func(Level, string, string)) {
 	switch {
 	case p.function == nil:
 		say(Unknown, "nothing is known of the function", "mend the line on the function first")
+	case p.ZipErr != nil:
+		say(Unknown, "could not read the zip that was built here: "+p.ZipErr.Error(), "run make package where make deploy was run")
 	case p.Zip == "":
 		say(Warning, "there is no target/regild.zip here to compare with", "run make package where make deploy was run")
 	case p.function.CodeChecksum != p.Zip:
@@ -66,34 +99,35 @@ func checkCode(_ context.Context, p *Patient, say func(Level, string, string)) {
 }
 
 func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.Account == "" {
+		noAccount(say, "the triggers")
+		return
+	}
 	var found []string
 	ok := true
-	for _, name := range p.Triggers {
+	bad := func(text, do string) { ok = false; say(Wrong, text, do) }
+	for _, name := range p.triggers() {
 		t, err := p.Cloud.Trigger(ctx, p.Function, name)
 		switch {
 		case acs.NotThere(err):
-			say(Wrong, "there is no trigger "+name, redeploy)
-			ok = false
+			bad("there is no trigger "+name, redeploy)
 			continue
 		case err != nil:
 			trouble(say, "trigger "+name, err)
 			ok = false
 			continue
 		}
-		var c struct {
-			TriggerEnable *bool `json:"triggerEnable"`
-			Enable        *bool `json:"enable"`
-		}
-		_ = json.Unmarshal([]byte(t.TriggerConfig), &c) // a form that is not known counts as on
-		off := c.TriggerEnable != nil && !*c.TriggerEnable || c.Enable != nil && !*c.Enable
+		c := triggerConfig(t.TriggerConfig)
 		switch {
-		case off && name == "image":
+		case c.off() && name == "image":
 			found = append(found, name+" (off)")
-		case off:
-			say(Wrong, fmt.Sprintf("trigger %s is off, or its stream has not started", name), "wait a minute after a deployment; then enable it in the console, or "+redeploy)
-			ok = false
+		case c.off():
+			bad(fmt.Sprintf("trigger %s is off, or its stream has not started", name), "wait a minute after a deployment; then enable it in the console, or "+redeploy)
 		default:
 			found = append(found, name)
+		}
+		if name != "image" {
+			p.checkStream(name, c, bad)
 		}
 	}
 	if ok {
@@ -101,7 +135,103 @@ func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, stri
 	}
 }
 
+// triggers are the names of those that there must be: a door that is a queue has
+// one of its own, both doors one if they are the same queue.
+func (p *Patient) triggers() []string {
+	out := slices.Clone(p.Triggers)
+	if strings.HasPrefix(p.ControlDoor, "queues/") {
+		out = append(out, "control")
+	}
+	if strings.HasPrefix(p.ReleaseDoor, "queues/") && p.ReleaseDoor != p.ControlDoor {
+		out = append(out, "releases")
+	}
+	return out
+}
+
+// checkStream holds a trigger against s.yaml. What its configuration does not
+// have is passed over: which form Function Compute gives it is UNCONFIRMED.
+func (p *Patient) checkStream(name string, c stream, bad func(text, do string)) {
+	queue := map[string]string{"queue": p.RequestQueue, "control": strings.TrimPrefix(p.ControlDoor, "queues/"), "releases": strings.TrimPrefix(p.ReleaseDoor, "queues/")}[name]
+	if got := c.Source.Parameters.MNS.QueueName; got != "" && queue != "" && got != queue {
+		bad(fmt.Sprintf("trigger %s reads the queue %s instead of %s", name, got, queue), redeploy)
+	}
+	if got := c.Sink.Delivery.EventSchema; got != "" && got != "CloudEvents" {
+		bad(fmt.Sprintf("trigger %s delivers %s: then nothing says which queue a message came from", name, got), redeploy)
+	}
+	if got := c.Run.ErrorsTolerance; got != "" && got != "ALL" {
+		bad(fmt.Sprintf("trigger %s has errorsTolerance %s: one batch that fails stops the stream, and with it all work", name, got), redeploy)
+	}
+	if got := c.NotifyContentFormat; got != "" && got != "JSON" {
+		bad(fmt.Sprintf("trigger %s delivers %s: then nothing says which topic a message came from", name, got), "remove the trigger and "+redeploy)
+	}
+}
+
+// A stream is what a trigger's configuration says, in the parts that are looked at.
+type stream struct {
+	TriggerEnable, Enable *bool
+	NotifyContentFormat   string
+	Source                struct {
+		Parameters struct {
+			MNS struct{ QueueName string } `json:"sourceMNSParameters"`
+		} `json:"eventSourceParameters"`
+	} `json:"eventSourceConfig"`
+	Sink struct {
+		Delivery struct{ EventSchema string } `json:"deliveryOption"`
+	} `json:"eventSinkConfig"`
+	Run struct{ ErrorsTolerance string } `json:"runOptions"`
+}
+
+// triggerConfig reads one; a form that is not known counts as on.
+func triggerConfig(text string) (c stream) {
+	_ = json.Unmarshal([]byte(text), &c)
+	return c
+}
+
+func (c stream) off() bool {
+	return c.TriggerEnable != nil && !*c.TriggerEnable || c.Enable != nil && !*c.Enable
+}
+
+// checkDoors says what the doors separate.
+func checkDoors(_ context.Context, p *Patient, say func(Level, string, string)) {
+	const set = "set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE to queues of their own in regild.env and " + redeploy
+	doors := map[string]string{"control messages": p.ControlDoor, "releases": p.ReleaseDoor}
+	if p.ControlDoor == "" && p.ReleaseDoor == "" {
+		if p.function == nil {
+			say(Unknown, "nothing is known of the function", "mend the line on the function first")
+			return
+		}
+		say(Good, "none of their own: whoever may send requests may release, roll back and abort too (docs/ram.md, Doors)", "")
+		return
+	}
+	ok := true
+	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
+	for _, what := range slices.Sorted(maps.Keys(doors)) {
+		switch door := doors[what]; {
+		case door == "":
+			bad(Warning, what+" have no door of their own: they come through the request queue", set)
+		case door == "queues/"+p.RequestQueue, door == "topics/"+p.RequestTopic:
+			bad(Wrong, fmt.Sprintf("the door of %s, %s, is the one of requests: then nothing separates them, and requests are refused there", what, door), set)
+		case door == "topics/"+p.ResultTopic, door == "queues/"+p.OutcomesQueue, door == "queues/"+p.DeadLetterQueue:
+			bad(Wrong, fmt.Sprintf("the door of %s is %s, where regild's own messages go", what, door), set)
+		case strings.HasPrefix(door, "topics/"):
+			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors), and the doctor does not look at its trigger", what, door), "take a queue, and subscribe it to the topic")
+		}
+	}
+	for _, n := range []struct{ setting, door string }{{"REGILD_CONTROL_QUEUE", p.ControlDoor}, {"REGILD_RELEASE_QUEUE", p.ReleaseDoor}} {
+		if _, here := p.Expected[n.setting]; n.door != "" && !here {
+			bad(Warning, "regild.env does not name "+n.setting+", and the function does: commands that are run here send through the wrong door", fmt.Sprintf("add %s=%s to regild.env", n.setting, strings.TrimPrefix(n.door, "queues/")))
+		}
+	}
+	if ok {
+		say(Good, fmt.Sprintf("control messages by %s, releases by %s", p.ControlDoor, p.ReleaseDoor), "")
+	}
+}
+
 func checkConcurrency(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.Account == "" {
+		noAccount(say, "the concurrency")
+		return
+	}
 	n, set, err := p.Cloud.Concurrency(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -118,6 +248,10 @@ func checkConcurrency(ctx context.Context, p *Patient, say func(Level, string, s
 }
 
 func checkAsync(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if p.Account == "" {
+		noAccount(say, "the asynchronous configuration")
+		return
+	}
 	c, err := p.Cloud.AsyncConfig(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -159,149 +293,4 @@ func checkLinked(ctx context.Context, p *Patient, say func(Level, string, string
 		return
 	}
 	say(Good, "there", "")
-}
-
-// A grant is one action on one resource.
-type grant struct{ action, resource string }
-
-// checkRole holds trust and policies against docs/ram.
-func checkRole(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	trust, err := p.Cloud.Role(ctx, p.Role)
-	switch {
-	case acs.NotThere(err):
-		say(Wrong, "there is no role "+p.Role, "run make setup")
-		return
-	case err != nil:
-		trouble(say, "role "+p.Role, err)
-		return
-	}
-	if !strings.Contains(trust, `"fc.aliyuncs.com"`) {
-		say(Wrong, "role "+p.Role+" does not trust fc.aliyuncs.com", "run make setup")
-		return
-	}
-	documents, err := p.Cloud.RolePolicies(ctx, p.Role)
-	if err != nil {
-		trouble(say, "the policies of role "+p.Role, err)
-		return
-	}
-	has, more, err := p.compare(documents)
-	switch {
-	case err != nil:
-		say(Unknown, "could not read the policies of role "+p.Role+": "+err.Error(), "compare them with docs/ram/function.json by hand")
-	case len(has) > 0:
-		say(Wrong, "the role may not: "+few(has), "run make setup")
-	case len(more) > 0:
-		say(Warning, "the role may more than it needs: "+few(more), "take it away, or run make setup")
-	default:
-		say(Good, "may what the function calls, and no more", "")
-	}
-}
-
-// compare returns what the documents miss and what they grant beyond docs/ram.
-func (p *Patient) compare(documents map[string]string) (missing, more []string, err error) {
-	var has []grant
-	for _, name := range slices.Sorted(maps.Keys(documents)) {
-		grants, err := grantsOf([]byte(documents[name]))
-		if err != nil {
-			return nil, nil, err
-		}
-		has = append(has, grants...)
-	}
-	var needs, may []grant
-	for _, file := range []string{"function.json", "function-extras.json"} {
-		text, err := p.Policies(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		grants, err := grantsOf([]byte(p.fill(string(text))))
-		if err != nil {
-			return nil, nil, err
-		}
-		if may = append(may, grants...); file == "function.json" || p.needsExtras() {
-			needs = append(needs, grants...)
-		}
-	}
-	for _, n := range needs {
-		if !slices.ContainsFunc(has, func(h grant) bool { return covers(h.action, n.action) && covers(h.resource, n.resource) }) {
-			missing = append(missing, n.action+" on "+n.resource)
-		}
-	}
-	for _, h := range has {
-		if !slices.Contains(may, h) {
-			more = append(more, h.action+" on "+h.resource)
-		}
-	}
-	return missing, more, nil
-}
-
-// needsExtras says whether a fleet uses what function-extras.json allows.
-func (p *Patient) needsExtras() bool {
-	for _, f := range p.Fleets {
-		if f.Strategy.Maintenance || f.Strategy.StopFirst || f.Strategy.Check.Command != "" || f.Rebuild.KeepSnapshots != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// fill puts names in the place of a policy's placeholders.
-func (p *Patient) fill(text string) string {
-	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(p.Journal, "oss://"), "/")
-	return strings.NewReplacer(
-		"<account>", p.Account, "<region>", p.Region, "<function>", p.Function, "<request-queue>", p.RequestQueue,
-		"<request-topic>", p.RequestTopic, "<result-topic>", p.ResultTopic, "<failure-topic>", p.FailureTopic,
-		"<dead-letter-queue>", p.DeadLetterQueue, "<outcomes-queue>", p.OutcomesQueue, "<bucket>", bucket, "<prefix>", strings.Trim(prefix, "/"),
-		"<log-project>", p.LogProject, "<logstore>", p.Logstore).Replace(text)
-}
-
-// grantsOf reads a policy. Conditions are not looked at.
-func grantsOf(document []byte) ([]grant, error) {
-	var v struct {
-		Statement []struct {
-			Effect           string
-			Action, Resource any
-		}
-	}
-	if err := json.Unmarshal(document, &v); err != nil {
-		return nil, err
-	}
-	var out []grant
-	for _, s := range v.Statement {
-		for _, action := range texts(s.Action) {
-			for _, resource := range texts(s.Resource) {
-				if s.Effect == "Allow" {
-					out = append(out, grant{action, resource})
-				}
-			}
-		}
-	}
-	return out, nil
-}
-
-func texts(v any) []string {
-	switch v := v.(type) {
-	case string:
-		return []string{v}
-	case []any:
-		var out []string
-		for _, e := range v {
-			out = append(out, fmt.Sprint(e))
-		}
-		return out
-	}
-	return nil
-}
-
-// covers says whether a pattern of RAM means a name: * is any run of characters.
-func covers(pattern, name string) bool {
-	ok, err := path.Match(strings.ReplaceAll(pattern, "/", "\x01"), strings.ReplaceAll(name, "/", "\x01"))
-	return pattern == name || err == nil && ok
-}
-
-func few(list []string) string {
-	const most = 3
-	if len(list) <= most {
-		return strings.Join(list, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }

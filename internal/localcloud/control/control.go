@@ -72,6 +72,11 @@ type Account struct {
 	// Denied are actions that the credentials may not call, such as
 	// fc:GetFunction.
 	Denied map[string]bool
+	// AtOnce has a stack done at the first look at it, instead of one resource at
+	// each.
+	AtOnce bool
+	// ClockOff is how far the services' clock is ahead of this machine's.
+	ClockOff time.Duration
 	// Taken are names that belong to somebody else: of buckets and log projects.
 	Taken map[string]bool
 }
@@ -174,6 +179,9 @@ func operationOf(r *http.Request) string {
 // maxBody bounds a call; a template may have 512 KB.
 const maxBody = 2 << 20
 
+// maxSkew is from where on a service refuses a call for its time stamp.
+const maxSkew = 15 * time.Minute
+
 // A refusal is an answer of 4xx.
 type refusal struct {
 	status        int
@@ -189,7 +197,14 @@ var products = map[string]string{
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	s.mu.Lock()
+	off := s.state.ClockOff
+	s.mu.Unlock()
+	w.Header().Set("Date", time.Now().Add(off).UTC().Format(http.TimeFormat))
 	body, refusal := s.answer(r)
+	if off.Abs() > maxSkew {
+		refusal = no(http.StatusBadRequest, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
+	}
 	if refusal != nil {
 		write(w, refusal.status, refused(refusal.code, refusal.message))
 		return

@@ -217,6 +217,9 @@ func (c call) getStack() (map[string]any, *refusal) {
 	for _, st := range c.stacks {
 		if st.id == c.params["StackId"] {
 			c.advance(st)
+			for c.state.AtOnce && len(st.steps) > 0 {
+				c.advance(st)
+			}
 			return st.describe(), nil
 		}
 	}

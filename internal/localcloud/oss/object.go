@@ -50,6 +50,10 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 		}
 		length = len(o.data)
 	}
+	if o != nil && b.settings.AnyPosition && position < uint64(length) {
+		o.data = o.data[:position:position]
+		length = int(position)
+	}
 	if position != uint64(length) {
 		return &apiError{
 			Status: 409, Code: "PositionNotEqualToLength", EC: "0026-00000016",
@@ -164,6 +168,9 @@ func (b *bucket) wanted(w http.ResponseWriter, r *http.Request, key string) (*ob
 	switch {
 	case o == nil && version != "":
 		return nil, (&apiError{Status: 404, Code: "NoSuchVersion", Message: "The specified version does not exist."}).with("Key", key).with("VersionId", version)
+	case o == nil && b.settings.Mirror != "":
+		o = newObject(r, b)
+		o.data = []byte(b.settings.Mirror)
 	case o == nil:
 		if all := b.all(key); len(all) > 0 { // the latest is a marker
 			w.Header().Set("x-oss-delete-marker", "true")

@@ -149,6 +149,13 @@ type BucketSettings struct {
 	Versioning    string // "", Enabled or Suspended
 	RetentionDays int    // of a locked retention policy (WORM); 0: none
 
+	// These break what a journal rests on. AnyPosition takes an append at any
+	// position, in the place of what stands there, as Object Storage never does.
+	// Mirror is what a key that is not there reads as, as under a rule that
+	// fetches missing objects from elsewhere (back-to-origin); "": it is missing.
+	AnyPosition bool
+	Mirror      string
+
 	// These are shown and not obeyed.
 	ACL       string // "": private; also public-read and public-read-write
 	Public    bool   // public access is not blocked
