@@ -149,7 +149,9 @@ func (r *run) tick(j *job, at time.Time) error {
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
-	n = max(n, j.used) + 1 // the record of the tick that brought us may be late
+	// The record of the tick that brought us may be late. Who sends a tick chooses its
+	// number, also the highest: after that one all have it, and none is overtaken.
+	n = min(max(n, j.used)+1, events.TickAnyway)
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(r.in.Source, now).Marshal()
 	if err != nil {
 		return err
@@ -233,7 +235,7 @@ func carried(s *rollout.State, j *job, ids []string, source string, key []byte, 
 	if err != nil {
 		return nil, err
 	}
-	t := events.Tick{Kind: j.kind, ID: j.id, N: s.TickN + 1}
+	t := events.Tick{Kind: j.kind, ID: j.id, N: min(s.TickN+1, events.TickAnyway)}
 	for line := range strings.Lines(string(lines)) {
 		t.Records = append(t.Records, strings.TrimSuffix(line, "\n"))
 	}
