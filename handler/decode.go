@@ -73,7 +73,7 @@ func (r *run) take(m envelope.Message) error {
 		return nil
 	}
 	switch {
-	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m.Data):
+	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m):
 		return r.takeRequest(m)
 	case m.Type == events.TypeRelease:
 		return r.takeRelease(m)
@@ -92,14 +92,18 @@ func (r *run) take(m envelope.Message) error {
 	return nil
 }
 
-// isTimer recognises what FC's timer trigger delivers. Source: Function
-// Compute, "Time triggers".
-func isTimer(data []byte) bool {
+// isTimer recognises what FC's timer trigger delivers, which nothing wraps: what
+// came through a queue or a topic somebody sent. Source: Function Compute, "Time
+// triggers".
+func isTimer(m envelope.Message) bool {
+	if m.Door.Kind != envelope.DoorUnknown || m.MessageID != "" || m.TopicMessageID != "" {
+		return false
+	}
 	var t struct {
 		Time *string `json:"triggerTime"`
 		Name *string `json:"triggerName"`
 	}
-	return json.Unmarshal(data, &t) == nil && t.Time != nil && t.Name != nil
+	return json.Unmarshal(m.Data, &t) == nil && t.Time != nil && t.Name != nil
 }
 
 // takeRequest makes a job of a request.

@@ -37,17 +37,20 @@ const (
 	saysRequest = "requests"
 	saysRelease = "releases"
 	saysControl = "control messages"
-	saysNothing = "" // ticks and timers cause a look and no more; what is refused anyway
+	saysFreeze  = "freezes" // they stop and let go as controls do, and come where those come
+	saysNothing = ""        // ticks and timers cause a look and no more; what is refused anyway
 )
 
 func says(m envelope.Message) string {
 	switch {
-	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m.Data):
+	case m.Type == events.TypeRequest, m.Type == "" && !isTimer(m):
 		return saysRequest
 	case m.Type == events.TypeRelease, events.IsVendorEvent(m.Type):
 		return saysRelease
 	case m.Type == events.TypeControl:
 		return saysControl
+	case m.Type == events.TypeFreeze:
+		return saysFreeze
 	}
 	return saysNothing
 }
@@ -58,7 +61,7 @@ func says(m envelope.Message) string {
 func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 	only := ""
 	switch kind {
-	case saysControl:
+	case saysControl, saysFreeze:
 		only = d.Control
 	case saysRelease:
 		only = d.Release
@@ -103,9 +106,10 @@ func accountOf(source string) string {
 	return ""
 }
 
-// via says how a message reached us.
+// via says how a message reached us. The message's id is the platform's, where it
+// says one: a sender can write a body that looks like the envelope of another.
 func (r *run) via(m envelope.Message) *events.Via {
-	v := events.Via{Door: r.doorOf(m), Message: cmp.Or(m.MessageID, m.TopicMessageID, m.ID, "invocation:"+r.in.RequestID), Source: m.Source}
+	v := events.Via{Door: r.doorOf(m), Message: cmp.Or(m.Door.Message, m.MessageID, m.TopicMessageID, m.ID, "invocation:"+r.in.RequestID), Source: m.Source}
 	if m.Door.Kind == envelope.DoorQueue {
 		v.Queue = m.Door.Subject
 	}
@@ -181,6 +185,17 @@ func (r *run) heardControl(m envelope.Message, c events.Control) string {
 	}
 	if f, ok := r.Rules.Fleets.Named(name); ok && len(c.Consent) > 0 && !f.HearsConsent(r.doorOf(m)) {
 		return fmt.Sprintf("for fleet %s a consent counts only through %s; this came through %s", name, strings.Join(f.ConsentFrom, ", "), r.doorOf(m))
+	}
+	return ""
+}
+
+// heardFreeze says why one of the fleets is not frozen, or let go, because of the
+// way on which the message came, or "".
+func (r *run) heardFreeze(m envelope.Message, fleets []string) string {
+	for _, name := range fleets {
+		if why := r.hears(name, saysFreeze, m, controlGate); why != "" {
+			return why
+		}
 	}
 	return ""
 }

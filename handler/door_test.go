@@ -1,6 +1,8 @@
 package handler
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/regild/regild/events"
@@ -36,6 +38,11 @@ func TestWhatIsSaidWhereIsHeardThereOnly(t *testing.T) {
 		{"two doors", both, saysRequest, "queues/c", false},
 		{"two doors", both, saysRequest, "queues/r", false},
 		{"two doors", both, saysNothing, "queues/c", true}, // ticks
+		{"two doors", both, saysFreeze, "queues/c", true},
+		{"two doors", both, saysFreeze, "queues/q", false},
+		{"two doors", both, saysFreeze, "queues/r", false},
+		{"two doors", both, saysFreeze, events.DoorUnknown, false},
+		{"nothing is set", Doors{Request: "queues/q"}, saysFreeze, "queues/q", true},
 		{"one door for both", one, saysControl, "queues/x", true},
 		{"one door for both", one, saysRelease, "queues/x", true},
 		{"one door for both", one, saysRequest, "queues/x", false},
@@ -89,6 +96,30 @@ func TestADoorOfAnotherAccountIsNoneOfOurs(t *testing.T) {
 	} {
 		if got := r.doorOf(envelope.Message{Door: c.door}); got != c.want {
 			t.Errorf("%+v: got %s, want %s", c.door, got, c.want)
+		}
+	}
+}
+
+// An audit begins at the message's id in MNS. A sender who writes a body that looks
+// like the envelope of another message does not choose it.
+func TestTheMessageOfViaIsThePlatforms(t *testing.T) {
+	r := &run{Handler: &Handler{}, in: Invocation{RequestID: "i1", Source: "acs:fc:cn-hangzhou:1234567890123456:functions/regild"}}
+	const queue = `{"id":"1","source":"MNS","specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/q","data":{"requestId":"2","messageId":"M1","messageBody":%s}}`
+	for _, body := range []string{
+		`{"regionId":"cn-hangzhou"}`,
+		`{"messageId":"M9","messageBody":"{\"regionId\":\"cn-hangzhou\"}"}`,
+		`{"TopicName":"t","TopicOwner":"1","MessageId":"M9","Message":"{\"regionId\":\"cn-hangzhou\"}"}`,
+		`<Notification><MessageId>M9</MessageId><Message>{"regionId":"cn-hangzhou"}</Message></Notification>`,
+		`{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":"M9","source":"eve","data":{"regionId":"cn-hangzhou"}}`,
+	} {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range envelope.Open(fmt.Appendf(nil, queue, text)) {
+			if v := r.via(m); m.Err != nil || v.Message != "M1" || v.Door != "queues/q" {
+				t.Errorf("%s: got %+v, %v", body, v, m.Err)
+			}
 		}
 	}
 }

@@ -35,6 +35,10 @@ func (r *run) takeFreeze(m envelope.Message) error {
 		r.refuseMessage(m, events.CodeInvalidRequest, err.Error())
 		return nil
 	}
+	if why := r.heardFreeze(m, f.Fleets); why != "" {
+		r.refuseMessage(m, events.CodeWrongDoor, why)
+		return nil
+	}
 	if r.Journal == nil {
 		r.refuseMessage(m, events.CodeControlNotPossible, "a freeze is kept in a journal; set REGILD_JOURNAL")
 		return nil
@@ -49,7 +53,7 @@ func (r *run) takeFreeze(m envelope.Message) error {
 		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == r.identity(m) }) {
 			return nil // delivered again; whoever wrote it down may have died then
 		}
-		if code, why = r.mayFreeze(f, rollout.ReadFreezes(*l)); code != "" {
+		if code, why = r.mayFreeze(m, f, rollout.ReadFreezes(*l)); code != "" {
 			return nil
 		}
 		return []rollout.Record{r.freezeRecord(m, f)}
@@ -68,7 +72,7 @@ func (r *run) takeFreeze(m envelope.Message) error {
 
 func (r *run) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
 	rec := rollout.Record{Kind: rollout.KindFreeze, At: r.now, Name: f.FreezeID, Who: f.By, Until: f.Until,
-		Regions: f.Regions, Fleets: f.Fleets, Message: r.identity(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
+		Regions: f.Regions, Fleets: f.Fleets, Message: r.identity(m), Via: r.via(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
 	if f.Action == events.FreezeLift {
 		rec.Kind, rec.Reason.Code = rollout.KindLift, events.CodeSuccess
 	}
@@ -77,7 +81,7 @@ func (r *run) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
 
 // mayFreeze says why a freeze message cannot be followed, or "". CodeSuccess: it is
 // the one that the journal knows, come again.
-func (r *run) mayFreeze(f events.Freeze, freezes rollout.Freezes) (code, why string) {
+func (r *run) mayFreeze(m envelope.Message, f events.Freeze, freezes rollout.Freezes) (code, why string) {
 	known := freezes.Find(f.FreezeID)
 	if f.Action == events.FreezeLift {
 		switch {
@@ -87,6 +91,9 @@ func (r *run) mayFreeze(f events.Freeze, freezes rollout.Freezes) (code, why str
 			return events.CodeControlNotPossible, fmt.Sprintf("freeze %s was lifted by %s already", f.FreezeID, known.Lifted)
 		case !r.now.Before(known.Until):
 			return events.CodeControlNotPossible, fmt.Sprintf("freeze %s ended at %s by itself", f.FreezeID, known.Until.UTC().Format(time.RFC3339))
+		}
+		if why = r.heardFreeze(m, known.Fleets); why != "" {
+			return events.CodeWrongDoor, why
 		}
 		return "", ""
 	}

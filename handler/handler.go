@@ -129,6 +129,7 @@ type run struct {
 	jobs  []*job
 	byKey map[string]*job
 	facts map[string]*rollout.Facts // by region
+	swept bool                      // lost ticks were looked for
 
 	logger  *slog.Logger
 	out     outbox

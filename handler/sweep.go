@@ -17,11 +17,13 @@ import (
 )
 
 // sweep looks after works whose ticks were lost: the latest rollout of every fleet,
-// and requests that are open. The timer trigger asks for it.
+// and requests that are open. The timer trigger asks for it. One invocation does
+// it once, however many timers are delivered with it.
 func (r *run) sweep() error {
-	if r.Journal == nil {
+	if r.Journal == nil || r.swept {
 		return nil
 	}
+	r.swept = true
 	return errors.Join(r.sweepFleets(), r.sweepRequests())
 }
 

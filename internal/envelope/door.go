@@ -35,6 +35,7 @@ type Door struct {
 	Account string // of the queue or topic; "" when the platform does not say
 	Name    string // of the queue or topic; of an event its source
 	Subject string // the platform's own words: the CloudEvent's subject; "" for a topic
+	Message string // the message's id in MNS, or the event's; "" when the platform does not say
 }
 
 // subjectForm is the subject of the CloudEvent in which a queue's message comes.
@@ -58,35 +59,46 @@ func doorOf(raw []byte) Door {
 		}
 		body = trim([]byte(inner))
 	}
-	f, ok := outermost(body)
+	f, ok := named(body, doorWords)
 	switch {
 	case !ok:
 	case f.has("TopicName", "Message"):
-		d := Door{Kind: DoorTopic, Account: f.text("TopicOwner"), Name: f.text("TopicName")}
+		d := Door{Kind: DoorTopic, Account: f.text("TopicOwner"), Name: f.text("TopicName"), Message: f.text("MessageId")}
 		if topicForm().MatchString(d.Name) && accountForm().MatchString(d.Account) {
 			return d
 		}
 	case f.has("messageBody"), !f.has("specversion"):
 	case f.text("type") == queueType:
 		if m := subjectForm().FindStringSubmatch(f.text("subject")); m != nil {
-			return Door{Kind: DoorQueue, Account: m[1], Name: m[2], Subject: f.text("subject")}
+			return Door{Kind: DoorQueue, Account: m[1], Name: m[2], Subject: f.text("subject"), Message: recordID(f)}
 		}
 	case f.text("type") != "":
-		return Door{Kind: DoorEvent, Name: f.text("source"), Subject: f.text("subject")}
+		return Door{Kind: DoorEvent, Name: f.text("source"), Subject: f.text("subject"), Message: f.text("id")}
 	}
 	return Door{}
 }
 
-// doorWords are the fields of the outermost layer by which a door is known.
+// doorWords are the fields of the outermost layer by which a door is known, and the
+// message.
 var doorWords = map[string]bool{
-	"TopicName": true, "TopicOwner": true, "Message": true, "messageBody": true,
-	"specversion": true, "type": true, "source": true, "subject": true,
+	"TopicName": true, "TopicOwner": true, "MessageId": true, "Message": true, "messageBody": true,
+	"specversion": true, "type": true, "source": true, "subject": true, "id": true, "data": true,
 }
 
-// outermost reads those fields of an object by which its door is known. It is
-// false for what is no object, and for one in which such a field stands twice: a
-// topic merges the sender's attributes into its own fields.
-func outermost(body []byte) (fields, bool) {
+// recordID returns the id of the message in a queue's CloudEvent, or "".
+func recordID(f fields) string {
+	data := f["data"]
+	if text := f.text("data"); text != "" { // as a string
+		data = []byte(text)
+	}
+	record, _ := named(data, map[string]bool{"messageId": true})
+	return record.text("messageId")
+}
+
+// named reads those fields of an object that words holds. It is false for what is
+// no object, and for one in which such a field stands twice: a topic merges the
+// sender's attributes into its own fields.
+func named(body []byte, words map[string]bool) (fields, bool) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
 		return nil, false
@@ -102,7 +114,7 @@ func outermost(body []byte) (fields, bool) {
 			return nil, false
 		}
 		name, _ := key.(string)
-		if !doorWords[name] {
+		if !words[name] {
 			continue
 		}
 		if f.has(name) {

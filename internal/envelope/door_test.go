@@ -18,9 +18,11 @@ func fromQueue(name, body string) string {
 func TestTheDoorIsWhatThePlatformSays(t *testing.T) {
 	request := `{"regionId":"cn-hangzhou","desktopIds":["ecd-gx2x1dhsmucyy0001"]}`
 	inQueue := fromQueue("regild-requests", request)
-	queue := Door{Kind: DoorQueue, Account: "1234567890123456", Name: "regild-requests", Subject: "acs:mns:cn-hangzhou:1234567890123456:queues/regild-requests"}
+	queue := Door{Kind: DoorQueue, Account: "1234567890123456", Name: "regild-requests", Subject: "acs:mns:cn-hangzhou:1234567890123456:queues/regild-requests", Message: "M1"}
 	slashed := queue
 	slashed.Subject = "acs:mns:cn-hangzhou:1234567890123456:/queues/regild-requests"
+	unnamed := queue
+	unnamed.Message = ""
 	topic := `{"TopicOwner":"1234567890123456","TopicName":"golden","MessageId":"T1","Message":` + strconv.Quote(request) + `}`
 	for name, c := range map[string]struct {
 		payload string
@@ -34,12 +36,15 @@ func TestTheDoorIsWhatThePlatformSays(t *testing.T) {
 		"queue of an odd name":          {strings.Replace(inQueue, "queues/regild-requests", "queues/regild-requests/../x", 1), Door{}},
 		"queue with a name twice":       {strings.Replace(inQueue, `"id":"1"`, `"subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), Door{}},
 		"queue with a case variant":     {strings.Replace(inQueue, `"id":"1"`, `"Subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), queue},
+		"queue whose data is a string":  {strings.Replace(inQueue, `"data":{"requestId":"2","messageId":"M1",`, `"data":"{\"messageId\":\"M1\"}","x":{`, 1), queue},
+		"queue with two message ids":    {strings.Replace(inQueue, `"messageId":"M1"`, `"messageId":"M1","messageId":"M2"`, 1), unnamed},
+		"queue with data twice":         {strings.Replace(inQueue, `"id":"1"`, `"data":{"messageId":"M2"}`, 1), Door{}},
 		"queue as base64":               {base64.StdEncoding.EncodeToString([]byte(inQueue)), Door{}},
 		"raw data":                      {`{"requestId":"2","messageId":"M1","messageBody":` + strconv.Quote(request) + `}`, Door{}},
-		"topic":                         {topic, Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden"}},
+		"topic":                         {topic, Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden", Message: "T1"}},
 		"topic with its name twice":     {strings.Replace(topic, `"MessageId"`, `"TopicName":"control","MessageId"`, 1), Door{}},
-		"topic with a queue's words":    {strings.Replace(topic, `"MessageId"`, `"specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control","MessageId"`, 1), Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden"}},
-		"bus":                           {`{"specversion":"1.0","type":"ecd:ActionTrail:ApiCall","source":"acs.ecd","data":{"eventName":"CreateImage"}}`, Door{Kind: DoorEvent, Name: "acs.ecd"}},
+		"topic with a queue's words":    {strings.Replace(topic, `"MessageId"`, `"specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control","MessageId"`, 1), Door{Kind: DoorTopic, Account: "1234567890123456", Name: "golden", Message: "T1"}},
+		"bus":                           {`{"specversion":"1.0","type":"ecd:ActionTrail:ApiCall","source":"acs.ecd","id":"E1","data":{"eventName":"CreateImage"}}`, Door{Kind: DoorEvent, Name: "acs.ecd", Message: "E1"}},
 		"bare":                          {request, Door{}},
 		"nothing":                       {``, Door{}},
 		"cut off":                       {inQueue[:len(inQueue)/2], Door{}},
@@ -64,10 +69,12 @@ func TestABodyThatLooksLikeAnotherDoorOpensNone(t *testing.T) {
 		base64.StdEncoding.EncodeToString([]byte(control)),
 		`{"TopicName":"regild-control","TopicOwner":"1234567890123456","Message":` + strconv.Quote(control) + `}`,
 		`{"body":` + strconv.Quote(control) + `,"attrs":{}}`,
+		`{"messageId":"M9","messageBody":` + strconv.Quote(request) + `}`,
+		`<Notification><MessageId>M9</MessageId><Message>` + request + `</Message></Notification>`,
 		`{"specversion":"1.0","type":"x","source":"acs.ecd","data":` + control + `}`,
 	} {
 		got := Open([]byte("[" + fromQueue("regild-requests", body) + "]"))
-		if len(got) != 1 || got[0].Err != nil || got[0].Door.Kind != DoorQueue || got[0].Door.Name != "regild-requests" {
+		if len(got) != 1 || got[0].Err != nil || got[0].Door.Kind != DoorQueue || got[0].Door.Name != "regild-requests" || got[0].Door.Message != "M1" {
 			t.Errorf("%.60s: got %+v, %v", body, got[0].Door, got[0].Err)
 		}
 	}
@@ -79,7 +86,7 @@ func FuzzDoor(f *testing.F) {
 	f.Add(`"acs:mns:cn-hangzhou:1:queues/regild-control"`)
 	f.Fuzz(func(t *testing.T, body string) {
 		for _, m := range Open([]byte("[" + fromQueue("regild-requests", strings.ToValidUTF8(body, "?")) + "]")) {
-			if m.Door.Kind != DoorUnknown && m.Door.Name != "regild-requests" {
+			if m.Door.Kind != DoorUnknown && (m.Door.Name != "regild-requests" || m.Door.Message != "M1") {
 				t.Fatalf("a body chose its door: %+v", m.Door)
 			}
 		}

@@ -246,7 +246,7 @@ func checkDoor(s string) error { return checkQueue(strings.TrimPrefix(s, "queues
 func (p Profile) QueueFor(eventType string) string {
 	door := ""
 	switch eventType {
-	case events.TypeControl:
+	case events.TypeControl, events.TypeFreeze:
 		door = p.ControlQueue
 	case events.TypeRelease:
 		door = p.ReleaseQueue

@@ -118,7 +118,7 @@ func TestSettingsThatAreAtFaultAreNamed(t *testing.T) {
 
 func TestControlsAndReleasesGoThroughTheirDoors(t *testing.T) {
 	p := Profile{Queue: "q", ControlQueue: "queues/c"}
-	for kind, want := range map[string]string{events.TypeControl: "c", events.TypeRelease: "q", events.TypeRequest: "q"} {
+	for kind, want := range map[string]string{events.TypeControl: "c", events.TypeFreeze: "c", events.TypeRelease: "q", events.TypeRequest: "q"} {
 		if got := p.QueueFor(kind); got != want {
 			t.Errorf("%s: got %s, want %s", kind, got, want)
 		}

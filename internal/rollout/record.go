@@ -91,7 +91,7 @@ type Record struct {
 	Fleets    []string       `json:"fleets,omitempty"`  // freeze
 	Rings     []string       `json:"rings,omitempty"`   // waiting: the fleets that are waited for, and how each is
 	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
-	Via       *events.Via    `json:"via,omitempty"`     // control: how it reached us
+	Via       *events.Via    `json:"via,omitempty"`     // control, freeze, lift: how it reached us
 	N         int            `json:"n,omitempty"`
 	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works
 	Ending    *Ending        `json:"ending,omitempty"`  // published, once closed: how the work came out

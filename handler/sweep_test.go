@@ -1,0 +1,51 @@
+package handler_test
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A listedStore counts how often the open requests are listed.
+type listedStore struct {
+	journal.Store
+	lists int
+}
+
+func (s *listedStore) Some(ctx context.Context, prefix, from string, most int) ([]string, error) {
+	s.lists++
+	return s.Store.Some(ctx, prefix, from, most)
+}
+
+// A timer's event is 60 bytes and makes us look at a hundred journals: many in one
+// payload do so once.
+func TestAnInvocationSweepsOnceHoweverManyTimersItIsGiven(t *testing.T) {
+	lists := func(payload string) int {
+		store := &listedStore{Store: journal.Memory()}
+		h, err := handler.New(handler.Config{ECD: emptyECD{}, Topic: &scribe{}, Queue: &outQueue{}, Journal: store,
+			Rules:              rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute},
+			RebuildConcurrency: 1, PublishConcurrency: 1, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Handle(t.Context(), handler.Invocation{RequestID: "i1", Source: "test"}, []byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+		return store.lists
+	}
+	const timer = `{"triggerTime":"2026-11-23T08:00:00Z","triggerName":"sweep","payload":""}`
+	one, many := lists(timer), lists("["+strings.Repeat(timer+",", 999)+timer+"]")
+	if one == 0 || many != one {
+		t.Errorf("one timer lists %d times, a thousand %d times", one, many)
+	}
+	if n := lists(`{"specversion":"1.0","type":"mns:Queue:SendMessage","id":"1","source":"MNS","subject":"acs:mns:cn-hangzhou:1:queues/q","data":{"messageId":"M1","messageBody":` +
+		`"{\"triggerTime\":\"x\",\"triggerName\":\"sweep\"}"}}`); n != 0 {
+		t.Errorf("a timer on a queue lists %d times", n)
+	}
+}
