@@ -198,7 +198,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 	}
 	bounds := table("| what | at most | why |",
 		[]string{"desktops in a request", thousands(events.MaxDesktops), "it has to fit a message of " + kib(events.MaxBytes)},
-		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/decide.go", "maxIDs")) + "; a larger wave takes several"},
+		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/total.go", "maxIDs")) + "; a larger wave takes several"},
 		[]string{"desktops in a rollback", thousands(number(t, "handler/control.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
 		[]string{"a journal", mib(journal.MaxLog), "it is read into memory"},
 		[]string{"regions in a release", fmt.Sprint(number(t, "events/release.go", "maxRegions")), "ECD has fewer than 30"},

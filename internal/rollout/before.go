@@ -48,130 +48,145 @@ const (
 const lastWordText = `This cloud desktop cannot be postponed any more and will be renewed in 5 minutes. Save your work now; what is on drive C is lost.
 此云电脑无法再推迟，将在 5 分钟后更新。请立即保存工作，C 盘上的数据将丢失。`
 
-// notHeld says whether no tag of the desktop holds it back, as far as its fleet
-// heeds one. A value that is no time holds as long as any may.
-func (d *decider) notHeld(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
-	if s == nil || s.Holds.Tag == "" || x.Held || x.Stopped {
-		return true
+// heldByTag keeps a desktop waiting that a tag holds back, as far as its fleet heeds
+// one. A value that is no time holds as long as any may.
+func (v *view) heldByTag(c candidate) (step, bool) {
+	if c.strategy == nil || c.strategy.Holds.Tag == "" || c.ours() {
+		return step{}, false
 	}
-	now, ok := d.tagged(x, fact.Value)
+	now, s, ok := v.tagged(c.Desktop, c.now)
 	if !ok {
-		return false
+		return s, true
 	}
-	value, tagged := now.Tags[s.Holds.Tag]
+	holds := c.strategy.Holds
+	value, tagged := now.Tags[holds.Tag]
 	if !tagged {
-		return true
+		return step{}, false
 	}
-	since := fact.ReadAt
-	if x.Ask != nil && !x.Ask.Hold.IsZero() {
-		since = x.Ask.Hold
+	since, noted := c.fact.ReadAt, c.Ask != nil && !c.Ask.Hold.IsZero()
+	if noted {
+		since = c.Ask.Hold
 	}
 	until, err := time.Parse(time.RFC3339, value)
-	message := fmt.Sprintf("the tag %s holds desktop %s back until %s", s.Holds.Tag, x.ID, value)
-	if limit := since.Add(s.Holds.AtMost); err != nil || until.After(limit) {
+	message := fmt.Sprintf("the tag %s holds desktop %s back until %s", holds.Tag, c.ID, value)
+	if limit := since.Add(holds.AtMost); err != nil || until.After(limit) {
 		until = limit
-		message += fmt.Sprintf("; it is heeded until %s (atMost %s)", limit.UTC().Format(time.RFC3339), s.Holds.AtMost)
+		message += fmt.Sprintf("; it is heeded until %s (atMost %s)", limit.UTC().Format(time.RFC3339), holds.AtMost)
 	}
 	if err != nil {
 		message += "; it should be a time such as 2026-11-24T18:00:00Z"
 	}
-	if d.now.due(until) {
-		return true
+	if v.now.due(until) {
+		return step{}, false
 	}
-	if x.Ask == nil || x.Ask.Hold.IsZero() {
-		d.mark(KindOnHold, x, fact.ReadAt)
+	if !noted {
+		s = marks(KindOnHold, c.fact.ReadAt)
 	}
-	d.postponeUntil(x, events.CodeNotNow, message, earlier(until, d.now.in(holdLook)))
-	return false
+	return s.with(v.postponeUntil(c.Desktop, events.CodeNotNow, earlier(until, v.now.in(holdLook)), "%s", message)), true
 }
 
-// cleared says whether the desktop, asked by its fleet's command, does not mind to
+// cleared lets a desktop go on that, asked by its fleet's command, does not mind to
 // be rebuilt, or may not mind any more. Otherwise it sees to that. One that we put
 // into maintenance mode or stopped was asked before.
-func (d *decider) cleared(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
-	if s == nil || s.Before.Command == "" || x.Held || x.Stopped {
-		return true
+func (v *view) cleared(c candidate) (step, bool) {
+	if c.strategy == nil || c.strategy.Before.Command == "" || c.ours() {
+		return step{}, false
 	}
-	a := x.Ask
-	if a == nil {
-		a = &Ask{}
+	a := c.asks()
+	if c.now.OS == desktop.Linux {
+		return v.settle(events.StatusRefused, events.CodeBeforeFailed, "its fleet asks with a command before a rebuild, and ECD runs commands on Windows only"), true
 	}
-	over := !a.Since.IsZero() && fact.Since(a.Since) >= s.Before.Deadline
+	b := c.strategy.Before
+	over := !a.Since.IsZero() && c.fact.Since(a.Since) >= b.Deadline
 	switch {
-	case fact.Value.OS == desktop.Linux:
-		d.settle(x, events.StatusRefused, events.CodeBeforeFailed, "its fleet asks with a command before a rebuild, and ECD runs commands on Windows only")
 	case !a.Last.IsZero():
-		return d.overruled(x, fact, a)
-	case !a.Cleared.IsZero() && fact.Since(a.Cleared) < clearHolds:
-		return true
-	case over && s.Before.After == fleet.Force:
-		return d.overruled(x, fact, a)
+		return v.overruled(c)
+	case !a.Cleared.IsZero() && c.fact.Since(a.Cleared) < clearHolds:
+		return step{}, false
+	case over && b.After == fleet.Force:
+		return v.overruled(c)
 	case over && a.Later > 0:
-		d.settle(x, events.StatusSkipped, events.CodeNotNow, fmt.Sprintf("desktop %s has said not now for %s, %d times", x.ID, s.Before.Deadline, a.Later))
+		return v.settle(events.StatusSkipped, events.CodeNotNow, "desktop %s has said not now for %s, %d times", c.ID, b.Deadline, a.Later), true
 	case over:
-		d.settle(x, events.StatusSkipped, events.CodeNotAsked, fmt.Sprintf("desktop %s could not be asked for %s: %s", x.ID, s.Before.Deadline, cmp.Or(a.Why, "it was not Running, or did not answer")))
-	case fact.Value.Status != desktop.Running:
-		d.unasked(x, fact, a, "commands run on Running desktops only, and it is "+fact.Value.Status)
-	case a.Call == "", !a.Cleared.IsZero():
-		d.ask(x, s)
-	case a.Sent.IsZero() && !d.now.due(a.At.Add(lease)): // perhaps another instance is at it
-		d.asking++
-		d.open++
-		d.again(a.At.Add(lease))
-	case a.Sent.IsZero(): // nobody knows what it would have said
-		d.ask(x, s)
-	case a.Invoke == "" && fact.Since(a.At) >= askAgain:
-		d.ask(x, s)
-	case a.Invoke == "":
-		d.unasked(x, fact, a, a.Why)
-	default:
-		return d.answered(x, a, s)
+		return v.settle(events.StatusSkipped, events.CodeNotAsked, "desktop %s could not be asked for %s: %s", c.ID, b.Deadline, cmp.Or(a.Why, "it was not Running, or did not answer")), true
+	case c.now.Status != desktop.Running:
+		return v.cannotAsk(c, "commands run on Running desktops only, and it is "+c.now.Status), true
 	}
-	return false
+	return v.asked(c)
 }
 
-// ask has the command run on the desktop. It takes its room, for it may be begun
-// right after.
-func (d *decider) ask(x *Desktop, s *fleet.Strategy) {
-	d.asking++
-	d.open++
-	d.again(d.now.in(30 * time.Second))
-	b := s.Before
-	i := slices.IndexFunc(d.out.Ask, func(c Command) bool { return c.Text == b.Command && c.Kind == b.Kind && c.Timeout == b.Timeout })
-	if i < 0 {
-		i, d.out.Ask = len(d.out.Ask), append(d.out.Ask, Command{Text: b.Command, Kind: b.Kind, Timeout: b.Timeout})
+// asks returns what is known of asking the desktop.
+func (x *Desktop) asks() Ask {
+	if x.Ask == nil {
+		return Ask{}
 	}
-	d.out.Ask[i].Desktops = append(d.out.Ask[i].Desktops, x.ID)
+	return *x.Ask
+}
+
+// asked sees to it that a Running desktop is asked, and looks at what it says.
+func (v *view) asked(c candidate) (step, bool) {
+	a := c.asks()
+	switch {
+	case a.Call == "", !a.Cleared.IsZero():
+		return v.ask(c), true
+	case a.Sent.IsZero() && !v.now.due(a.At.Add(lease)): // perhaps another instance is at it
+		return inPlace(unfinished(a.At.Add(lease))), true
+	case a.Sent.IsZero(): // nobody knows what it would have said
+		return v.ask(c), true
+	case a.Invoke == "" && c.fact.Since(a.At) >= askAgain:
+		return v.ask(c), true
+	case a.Invoke == "":
+		return v.cannotAsk(c, a.Why), true
+	}
+	return v.answered(c, a)
+}
+
+// inPlace marks a step of a desktop that has its place at once while it is asked:
+// it may be begun right after.
+func inPlace(s step) step {
+	s.takesPlace = true
+	return s
+}
+
+// ask has the command run on the desktop.
+func (v *view) ask(c candidate) step {
+	s := inPlace(v.soon())
+	s.ask = &c.strategy.Before
+	return s
+}
+
+// ask adds a desktop to those that are asked by the same command.
+func (t *total) ask(x *Desktop, b *fleet.Before) {
+	i := slices.IndexFunc(t.out.Ask, func(c Command) bool { return c.Text == b.Command && c.Kind == b.Kind && c.Timeout == b.Timeout })
+	if i < 0 {
+		i, t.out.Ask = len(t.out.Ask), append(t.out.Ask, Command{Text: b.Command, Kind: b.Kind, Timeout: b.Timeout})
+	}
+	t.out.Ask[i].Desktops = append(t.out.Ask[i].Desktops, x.ID)
 }
 
 // answered looks at what the command said.
-func (d *decider) answered(x *Desktop, a *Ask, s *fleet.Strategy) bool {
-	results, ok := find(d, d.f.Checks, a.Invoke, &d.out.Need.Checks, a.Sent.Add(resultTakes))
+func (v *view) answered(c candidate, a Ask) (step, bool) {
+	results, s, ok := find(v, v.f.Checks, checkFacts, a.Invoke, a.Sent.Add(resultTakes))
 	if !ok {
-		d.asking++
-		return false
+		return inPlace(s), true
 	}
-	b := s.Before
-	got, there := results.Value[x.ID]
+	b := c.strategy.Before
+	got := results.Value[c.ID]
 	switch {
-	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
-		d.mark(KindCleared, x, results.ReadAt)
-		return true
-	case there && got.Done && got.ExitCode == fleet.NotNow && b.Deferrals > 0 && a.Later >= b.Deferrals:
-		d.lastWord(x)
-	case there && got.Done && got.ExitCode == fleet.NotNow:
-		d.mark(KindNotNow, x, results.ReadAt)
-		d.postponeUntil(x, events.CodeNotNow, fmt.Sprintf("desktop %s says not now%s%s", x.ID, ofDeferrals(a.Later+1, b.Deferrals), said(got.Output)), d.now.in(b.Again))
-	case there && got.Done:
-		d.settle(x, events.StatusRefused, events.CodeBeforeFailed, fmt.Sprintf("the command before the rebuild ended on desktop %s with %s and exit code %d%s; nothing was touched", x.ID, got.Status, got.ExitCode, said(got.Output)))
+	case passed(got):
+		return marks(KindCleared, results.ReadAt), false
+	case got.Done && got.ExitCode == fleet.NotNow && b.Deferrals > 0 && a.Later >= b.Deferrals:
+		return v.lastWord(c), true
+	case got.Done && got.ExitCode == fleet.NotNow:
+		return marks(KindNotNow, results.ReadAt).with(v.postponeUntil(c.Desktop, events.CodeNotNow, v.now.in(b.Again),
+			"desktop %s says not now%s%s", c.ID, ofDeferrals(a.Later+1, b.Deferrals), said(got.Output))), true
+	case got.Done:
+		return v.settle(events.StatusRefused, events.CodeBeforeFailed,
+			"the command before the rebuild ended on desktop %s with %s and exit code %d%s; nothing was touched", c.ID, got.Status, got.ExitCode, said(got.Output)), true
 	case results.Since(a.Sent) >= b.Timeout+askMore:
-		d.settle(x, events.StatusRefused, events.CodeBeforeFailed, fmt.Sprintf("the command before the rebuild did not end on desktop %s; nothing was touched", x.ID))
-	default:
-		d.asking++
-		d.open++
-		d.again(d.now.in(30 * time.Second))
+		return v.settle(events.StatusRefused, events.CodeBeforeFailed, "the command before the rebuild did not end on desktop %s; nothing was touched", c.ID), true
 	}
-	return false
+	return inPlace(v.soon()), true
 }
 
 func ofDeferrals(n, of int) string {
@@ -190,43 +205,32 @@ func said(output string) string {
 	return ": " + line
 }
 
-// overruled says whether a desktop may be rebuilt whose not now is not heeded any
-// more: once its users were told so, as far as anybody is there.
-func (d *decider) overruled(x *Desktop, fact Fact[*desktop.Desktop], a *Ask) bool {
+// overruled lets a desktop go on whose not now is not heeded any more: once its
+// users were told so, as far as anybody is there.
+func (v *view) overruled(c candidate) (step, bool) {
+	a, running := c.asks(), c.now.Status == desktop.Running
 	switch {
-	case a.Last.IsZero() && fact.Value.Status == desktop.Running:
-		d.lastWord(x)
-		return false
-	case a.Last.IsZero(), !a.Told.IsZero() && d.now.due(a.Told.Add(lastWord)):
-		return true
-	case a.Told.IsZero() && d.now.due(a.Last.Add(lease)) && fact.Value.Status == desktop.Running: // nobody knows whether they were told
-		d.lastWord(x)
-		return false
+	case a.Last.IsZero() && running:
+		return v.lastWord(c), true
+	case a.Last.IsZero(), !a.Told.IsZero() && v.now.due(a.Told.Add(lastWord)):
+		return step{}, false
+	case a.Told.IsZero() && v.now.due(a.Last.Add(lease)) && running: // nobody knows whether they were told
+		return v.lastWord(c), true
 	}
-	d.asking++
-	d.open++
-	d.again(later(a.Last.Add(lease), a.Told.Add(lastWord)))
-	return false
+	return inPlace(unfinished(later(a.Last.Add(lease), a.Told.Add(lastWord)))), true
 }
 
 // lastWord tells the users that not now is not heeded any more.
-func (d *decider) lastWord(x *Desktop) {
-	d.asking++
-	d.open++
-	d.again(d.now.in(30 * time.Second))
-	i := slices.IndexFunc(d.out.Tell, func(t Notification) bool { return t.Last && len(t.Desktops) < maxTold })
-	if i < 0 {
-		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Notification{Text: lastWordText, Due: d.now.in(lastWord), Last: true})
-	}
-	d.out.Tell[i].Desktops = append(d.out.Tell[i].Desktops, x.ID)
+func (v *view) lastWord(c candidate) step {
+	return inPlace(v.notify(notification{candidate: c, due: v.now.in(lastWord), last: true}))
 }
 
-// unasked keeps a desktop waiting that cannot be asked.
-func (d *decider) unasked(x *Desktop, fact Fact[*desktop.Desktop], a *Ask, why string) {
-	if a.Since.IsZero() {
-		d.mark(KindUnasked, x, fact.ReadAt)
+// cannotAsk keeps a desktop waiting that cannot be asked.
+func (v *view) cannotAsk(c candidate, why string) (s step) {
+	if c.asks().Since.IsZero() {
+		s = marks(KindUnasked, c.fact.ReadAt)
 	}
-	d.postpone(x, events.CodeNotAsked, fmt.Sprintf("desktop %s cannot be asked whether it may be rebuilt: %s", x.ID, why))
+	return s.with(v.postpone(c.Desktop, events.CodeNotAsked, "desktop %s cannot be asked whether it may be rebuilt: %s", c.ID, why))
 }
 
 // ask folds what a desktop was asked, and what it said.

@@ -180,7 +180,7 @@ func merged(records []Record) []Record {
 		call  string
 		asked string
 		run   string
-		group groupKey
+		group outcome
 		n     int
 	}
 	var out []Record
@@ -192,7 +192,7 @@ func merged(records []Record) []Record {
 		}
 		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke}
 		for _, g := range r.Outcomes { // one at most
-			key.group, key.n = groupKey{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
+			key.group, key.n = outcome{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
 		}
 		// A desktop's own records must stay in their order, and begun twice is
 		// two attempts: only those of other desktops are joined. Its own came

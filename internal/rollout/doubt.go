@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -60,24 +59,22 @@ func notAfter(limit time.Time, t *time.Time) {
 
 // doubted looks at a desktop that is said to have been begun, which nothing
 // proves. It is not begun, and its outcome is what ECD shows.
-func (d *decider) doubted(x *Desktop) {
-	q := guard.Question{Target: targetOf(d.s.Operation, x.ID)}
-	fact, _, ok := d.question(x, &q)
+func (v *view) doubted(x *Desktop) step {
+	q, c, s, ok := v.question(x)
 	if !ok {
-		return
+		return s
 	}
-	v, passed := guard.Check(q), fact.Since(x.asked())
+	verdict, passed := guard.Check(q), c.fact.Since(x.asked())
 	patience := Settling
-	if v.Code == events.CodeAlreadyRebuilding {
-		patience = d.timeout(fact.Value)
+	if verdict.Code == events.CodeAlreadyRebuilding {
+		patience = v.timeout(c.fact.Value)
 	}
 	switch {
-	case v.Answer == guard.Skip && v.Code != events.CodeAlreadyRebuilding, v.Answer == guard.Skip && passed >= patience:
-		d.settle(x, events.StatusSkipped, v.Code, v.Message)
+	case verdict.Answer == guard.Skip && (verdict.Code != events.CodeAlreadyRebuilding || passed >= patience):
+		return s.with(v.settle(events.StatusSkipped, verdict.Code, "%s", verdict.Message))
 	case passed >= patience:
-		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf(
-			"an unsigned tick says that a rebuild of desktop %s was begun; ECD shows none, last seen %s; it is not begun again, in case that is true: look at it, and ask again under a new id", x.ID, seen(fact.Value)))
-	default:
-		d.lookAgain(x.asked())
+		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
+			"an unsigned tick says that a rebuild of desktop %s was begun; ECD shows none, last seen %s; it is not begun again, in case that is true: look at it, and ask again under a new id", x.ID, seen(c.fact.Value)))
 	}
+	return s.with(v.lookLater(x.asked()))
 }

@@ -92,28 +92,48 @@ type Need struct {
 	Rings     []string // of these rollouts
 }
 
+// A factKind is a kind of fact that can be asked for.
+type factKind int
+
+const (
+	desktopFacts factKind = iota
+	tagFacts
+	imageFacts
+	changeFacts
+	checkFacts
+	memberFacts
+	snapshotFacts
+	freezeFacts
+	ringFacts
+	factKinds int = iota
+)
+
+// of returns the list of what is needed of one kind.
+func (n *Need) of(k factKind) *[]string {
+	return [factKinds]*[]string{&n.Desktops, &n.Tags, &n.Images, &n.Changes, &n.Checks, &n.Members, &n.Snapshots, &n.Freezes, &n.Rings}[k]
+}
+
 // Empty says whether nothing more must be known.
-func (n Need) Empty() bool {
-	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+len(n.Snapshots)+len(n.Freezes)+len(n.Rings) == 0
+func (n *Need) Empty() bool {
+	for k := range factKinds {
+		if len(*n.of(factKind(k))) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Add adds the needs of another decision, each once.
 func (n *Need) Add(o Need) {
-	for _, p := range []struct {
-		to   *[]string
-		from []string
-	}{
-		{&n.Desktops, o.Desktops}, {&n.Tags, o.Tags}, {&n.Images, o.Images},
-		{&n.Changes, o.Changes}, {&n.Checks, o.Checks}, {&n.Members, o.Members},
-		{&n.Snapshots, o.Snapshots}, {&n.Freezes, o.Freezes}, {&n.Rings, o.Rings},
-	} {
-		if len(*p.to) == 0 {
-			*p.to = p.from
+	for k := range factKinds {
+		to, from := n.of(factKind(k)), *o.of(factKind(k))
+		if len(*to) == 0 {
+			*to = from
 			continue
 		}
-		*p.to = append(*p.to, p.from...)
-		slices.Sort(*p.to)
-		*p.to = slices.Compact(*p.to)
+		*to = append(*to, from...)
+		slices.Sort(*to)
+		*to = slices.Compact(*to)
 	}
 }
 
@@ -127,102 +147,77 @@ func (c clock) due(t time.Time) bool { return !c.t.Before(t) }
 // in returns the time after d.
 func (c clock) in(d time.Duration) time.Time { return c.t.Add(d) }
 
-// pace returns when to look again at something that began at t.
-func (c clock) pace(t time.Time) time.Time { return c.t.Add(Backoff(c.t.Sub(t))) }
+// backoff returns when to look again at something that began at t.
+func (c clock) backoff(t time.Time) time.Time { return c.t.Add(Backoff(c.t.Sub(t))) }
 
-// find returns a fact that was read at since or later. Otherwise it asks for it
-// or, if since is still to come, sees to it that somebody looks then.
-func find[T any](d *decider, facts map[string]Fact[T], key string, needs *[]string, since time.Time) (Fact[T], bool) {
+// find returns a fact that was read at since or later. Otherwise false, and the
+// step asks for it or, if since is still to come, looks again then.
+func find[T any](v *view, facts map[string]Fact[T], kind factKind, key string, since time.Time) (Fact[T], step, bool) {
 	if f, asked := facts[key]; asked && !f.ReadAt.Before(since) {
-		return f, true
+		return f, step{}, true
 	}
-	if !d.now.due(since) {
-		d.open++
-		d.again(since)
-		return Fact[T]{}, false
+	if !v.now.due(since) {
+		return Fact[T]{}, unfinished(since), false
 	}
-	d.need(needs, key)
-	return Fact[T]{}, false
+	return Fact[T]{}, step{needs: []missingFact{{kind, key}}}, false
 }
 
-// about is find for a fact about one desktop. One that could not be had is dealt
-// with here: false says that the desktop waits, or has failed, for want of it.
-func about[T any](d *decider, x *Desktop, facts map[string]Fact[T], key string, needs *[]string, since time.Time) (Fact[T], bool) {
-	f, ok := find(d, facts, key, needs, since)
+// about is find for a fact about one desktop. If it could not be had, the step says
+// that the desktop waits for it, or has failed for want of it.
+func about[T any](v *view, x *Desktop, facts map[string]Fact[T], kind factKind, key string, since time.Time) (Fact[T], step, bool) {
+	f, s, ok := find(v, facts, kind, key, since)
 	if ok && f.Err != nil {
-		d.unread(x, f.Err, f.ReadAt)
-		return f, false
+		return f, v.cannotRead(x, f.Err, f.ReadAt), false
 	}
-	return f, ok
+	return f, s, ok
 }
 
 // read returns what ECD says of the desktop, as far as that was read after all
 // that we know to have happened to it.
-func (d *decider) read(x *Desktop) (Fact[*desktop.Desktop], bool) {
-	return about(d, x, d.f.Desktops, x.ID, &d.out.Need.Desktops, x.eventful())
+func (v *view) read(x *Desktop) (Fact[*desktop.Desktop], step, bool) {
+	return about(v, x, v.f.Desktops, desktopFacts, x.ID, x.eventful())
 }
 
 // image returns what ECD says of an image; nothing for no image.
-func (d *decider) image(x *Desktop, id string) (*desktop.Image, bool) {
+func (v *view) image(x *Desktop, id string) (*desktop.Image, step, bool) {
 	if id == "" {
-		return nil, true
+		return nil, step{}, true
 	}
-	f, ok := about(d, x, d.f.Images, id, &d.out.Need.Images, zero)
-	return f.Value, ok
+	f, s, ok := about(v, x, v.f.Images, imageFacts, id, zero)
+	return f.Value, s, ok
 }
 
-// changes returns ECD's record of the desktop's image changes, newest first.
-func (d *decider) changes(x *Desktop) (Fact[[]desktop.Change], bool) {
-	return about(d, x, d.f.Changes, x.ID, &d.out.Need.Changes, x.eventful())
-}
-
-// snapshots adds the desktop's snapshots, where its fleet keeps any and nothing
+// snapshots returns the desktop's snapshots, where its fleet keeps any and nothing
 // else keeps it from being rebuilt: they are asked for desktop by desktop. With
 // consent they matter to plans alone.
-func (d *decider) snapshots(x *Desktop, q *guard.Question) bool {
+func (v *view) snapshots(x *Desktop, q guard.Question) ([]desktop.Snapshot, step, bool) {
 	consented := slices.Contains(q.Rules.Consents, events.ConsentSnapshots)
-	if q.Rules.Keep == guard.KeepNone || q.Image == nil || consented && !d.planning {
-		return true
+	if q.Rules.Keep == guard.KeepNone || q.Image == nil || consented && !v.planning {
+		return nil, step{}, true
 	}
-	bare := *q
-	bare.Rules.Keep, bare.Rules.Sessions = guard.KeepNone, guard.ForceInUse
-	if guard.Check(bare).Answer != guard.Go {
-		return true
+	q.Rules.Keep, q.Rules.Sessions = guard.KeepNone, guard.ForceInUse
+	if guard.Check(q).Answer != guard.Go {
+		return nil, step{}, true
 	}
-	f, ok := about(d, x, d.f.Snapshots, x.ID, &d.out.Need.Snapshots, zero)
-	if q.Snapshots = f.Value; ok && q.Snapshots == nil {
-		q.Snapshots = []desktop.Snapshot{} // asked for, and there are none
+	f, s, ok := about(v, x, v.f.Snapshots, snapshotFacts, x.ID, zero)
+	if ok && f.Value == nil {
+		f.Value = []desktop.Snapshot{} // asked for, and there are none
 	}
-	return ok
+	return f.Value, s, ok
 }
 
 // tagged returns the desktop with its tags, where the fleets choose by tags.
-func (d *decider) tagged(x *Desktop, now *desktop.Desktop) (*desktop.Desktop, bool) {
-	if now == nil || now.Tags != nil || !d.r.Fleets.NeedTags(now.RegionID) {
-		return now, true
+func (v *view) tagged(x *Desktop, now *desktop.Desktop) (*desktop.Desktop, step, bool) {
+	if now == nil || now.Tags != nil || !v.r.Fleets.NeedTags(now.RegionID) {
+		return now, step{}, true
 	}
-	f, ok := about(d, x, d.f.Tags, x.ID, &d.out.Need.Tags, zero)
+	f, s, ok := about(v, x, v.f.Tags, tagFacts, x.ID, zero)
 	if !ok {
-		return nil, false
+		return nil, s, false
 	}
 	with := *now
 	if with.Tags = f.Value; with.Tags == nil {
 		with.Tags = map[string]string{}
 	}
-	return &with, true
-}
-
-// need asks for something once.
-func (d *decider) need(list *[]string, key string) {
-	type wanted struct {
-		list *[]string
-		key  string
-	}
-	if d.want == nil {
-		d.want = map[any]bool{}
-	}
-	if w := (wanted{list, key}); !d.want[w] {
-		d.want[w] = true
-		*list = append(*list, key)
-	}
+	return &with, s, true
 }

@@ -10,105 +10,106 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// unknown settles the fate of a call by reading. The call is never repeated
+// unknown settles a call of unknown fate by reading. The call is never repeated
 // before ECD has shown in two looks that it did not happen, the first a settling
 // time after it and the second a settling time later: a rebuild that had begun
 // shows at the first, or is over, and then its image shows at the second. For a
 // reset, which nothing in ECD tells from no reset, it is not repeated at all.
-func (d *decider) unknown(x *Desktop) {
-	fact, ok := d.read(x)
+func (v *view) unknown(x *Desktop) step {
+	fact, s, ok := v.read(x)
 	if !ok {
-		return
+		return s
 	}
-	now := fact.Value
-	if d.gone(x, fact) {
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
-		return
+	s, gone := v.gone(x, fact)
+	if gone {
+		return s.with(v.removed(x))
 	}
-	change, changesAt, ok := d.change(x)
-	if !ok || d.began(x, fact, change) {
-		return
+	change, changesAt, more, ok := v.change(x)
+	if s = s.with(more); !ok {
+		return s
 	}
-	spec := d.s.Operation.SpecOf(x.ID)
-	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
-	passed := shown.Sub(x.asked())
-	idle := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped) && now.ImageID == x.From
+	if more, did := v.began(x, fact, change); did {
+		return s.with(more)
+	}
+	return s.with(v.unshown(x, fact.Value, earlier(fact.ReadAt, changesAt))) // as far as both tell
+}
+
+// unshown deals with a call of unknown fate of which ECD showed nothing at the time
+// shown.
+func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
+	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
+	idle := ready(now) && now.ImageID == x.From
 	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
-		d.mark(KindIdle, x, shown)
+		s = marks(KindIdle, shown)
 	}
-	settled := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling
+	never := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
 		x.BegunAt.UTC().Format(time.RFC3339), seen(now)) + x.cameBack()
 	switch {
-	case settled && spec.Reset():
-		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last+"; a reset is never sent twice: look at the desktop before you ask again")
-	case settled && x.Attempt >= maxAttempts:
-		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, fmt.Sprintf("%s; given up after %d calls", last, x.Attempt))
-	case settled:
-		d.mark(KindAgain, x, d.now.t)
-		d.open++
-		d.again(d.now.t)
-	case passed >= d.timeout(now):
-		d.settle(x, events.StatusFailed, events.CodeOutcomeUnknown, last)
-	default:
-		d.lookAgain(x.asked())
+	case never && reset:
+		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; a reset is never sent twice: look at the desktop before you ask again", last))
+	case never && x.Attempt >= maxAttempts:
+		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; given up after %d calls", last, x.Attempt))
+	case never:
+		return s.with(marks(KindAgain, v.now.t)).with(unfinished(v.now.t))
+	case passed >= v.timeout(now):
+		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s", last))
 	}
+	return s.with(v.lookLater(x.asked()))
 }
 
 // began settles a call of unknown fate of which ECD shows that it was carried
 // out, and how it ended if it failed.
-func (d *decider) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) bool {
-	now, spec := fact.Value, d.s.Operation.SpecOf(x.ID)
+func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) (step, bool) {
+	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)
 	switch {
 	case change != nil && change.State == desktop.ChangeFailed:
-		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
+		return v.rebuildFailed(x, change), true
 	case change != nil:
-		d.accept(x, fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began")
-	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !d.elsewhere(x):
-		d.accept(x, fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding")
+		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
+	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
+		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
 	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
-		d.accept(x, fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image")
-	default:
-		return false
+		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
-	return true
-}
-
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
+	return step{}, false
 }
 
 // gone says whether ECD did not list a desktop in two looks, a settling time
 // apart: it may leave one out of a single answer. For one that is not gone, that it
 // is missing, or listed again, is written down. Its records cannot be asked for any
 // more.
-func (d *decider) gone(x *Desktop, fact Fact[*desktop.Desktop]) bool {
+func (v *view) gone(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
 	switch {
 	case fact.Value != nil && !x.MissingAt.IsZero():
-		d.mark(KindListed, x, fact.ReadAt)
+		return marks(KindListed, fact.ReadAt), false
 	case fact.Value != nil:
+		return step{}, false
 	case x.MissingAt.IsZero():
-		d.mark(KindMissing, x, fact.ReadAt)
-		d.again(d.now.in(Settling))
+		return marks(KindMissing, fact.ReadAt).with(look(v.now.in(Settling))), false
 	case fact.Since(x.MissingAt) < Settling:
-		d.again(x.MissingAt.Add(Settling))
-	default:
-		return true
+		return look(x.MissingAt.Add(Settling)), false
 	}
-	return false
+	return step{}, true
+}
+
+// removed settles a desktop that was begun and is gone.
+func (v *view) removed(x *Desktop) step {
+	return v.settle(events.StatusFailed, events.CodeChangedOutside, "ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID)
+}
+
+func (v *view) rebuildFailed(x *Desktop, c *desktop.Change) step {
+	return v.settle(events.StatusFailed, events.CodeRebuildFailed, "ECD records that the rebuild of %s failed: %s", x.ID, cmp.Or(c.Reason, "ECD gives no reason"))
 }
 
 // change returns ECD's newest record of an image change that belongs to the
 // desktop's last call, or nil, and when that was asked.
-func (d *decider) change(x *Desktop) (*desktop.Change, time.Time, bool) {
-	list, ok := d.changes(x)
+func (v *view) change(x *Desktop) (*desktop.Change, time.Time, step, bool) {
+	list, s, ok := about(v, x, v.f.Changes, changeFacts, x.ID, x.eventful())
 	if !ok {
-		return nil, zero, false
+		return nil, zero, s, false
 	}
-	spec := d.s.Operation.SpecOf(x.ID)
+	spec := v.s.Operation.SpecOf(x.ID)
 	for i := range list.Value {
 		c := &list.Value[i]
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
@@ -120,157 +121,175 @@ func (d *decider) change(x *Desktop) (*desktop.Change, time.Time, bool) {
 			continue
 		}
 		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {
-			return c, list.ReadAt, true
+			return c, list.ReadAt, s, true
 		}
 	}
-	return nil, list.ReadAt, true
+	return nil, list.ReadAt, s, true
 }
 
 // elsewhere says whether ECD records that the desktop is on its way to another
 // image than ours: then it is Rebuilding for somebody else.
-func (d *decider) elsewhere(x *Desktop) bool {
-	list := d.f.Changes[x.ID].Value
-	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(d.s.Operation.SpecOf(x.ID).ImageID, x.From)
+func (v *view) elsewhere(x *Desktop) bool {
+	list := v.f.Changes[x.ID].Value
+	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(v.s.Operation.SpecOf(x.ID).ImageID, x.From)
 }
 
 // follow sees an accepted rebuild to its end.
-func (d *decider) follow(x *Desktop) {
-	fact, ok := d.read(x)
+func (v *view) follow(x *Desktop) step {
+	fact, s, ok := v.read(x)
 	if !ok {
-		return
+		return s
 	}
-	now := fact.Value
-	if d.gone(x, fact) {
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("ECD no longer lists desktop %s: somebody released it while it was being rebuilt", x.ID))
-		return
+	s, gone := v.gone(x, fact)
+	if gone {
+		return s.with(v.removed(x))
 	}
-	took := fact.Since(x.AcceptedAt)
-	spec := d.s.Operation.SpecOf(x.ID)
-	still := now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
-	here := false
-	if still {
-		if here, ok = d.arrived(x, now, spec); !ok {
-			return
+	now, reset := fact.Value, v.s.Operation.SpecOf(x.ID).Reset()
+	if ready(now) {
+		more, done := v.followReady(x, fact)
+		if s = s.with(more); done {
+			return s
 		}
+	} else if now != nil && now.Status == desktop.Rebuilding && reset && !x.Seen {
+		s = s.with(marks(KindSeen, fact.ReadAt))
 	}
+	return s.with(v.followOn(x, fact))
+}
+
+// followReady looks at an accepted desktop that is Running or Stopped: it has
+// arrived, is somewhere else, or nothing shows yet.
+func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
+	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)
+	here, s, ok := v.arrived(x, now, spec)
 	switch {
+	case !ok:
+		return s, true
 	case here:
-		d.runs(x, now)
-		d.prove(x, fact)
-		return
-	case still && now.ImageID != x.From && now.ImageID != spec.ImageID:
-		d.moved(x, now)
-		return
-	case !x.ArrivedAt.IsZero() && still:
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID))
-		return
-	case now != nil && now.Status == desktop.Rebuilding && spec.Reset() && !x.Seen:
-		d.mark(KindSeen, x, fact.ReadAt)
+		return s.with(v.runs(x, now)).with(v.prove(x, fact)), true
+	case now.ImageID != x.From && now.ImageID != spec.ImageID:
+		return s.with(v.moved(x, now)), true
+	case !x.ArrivedAt.IsZero():
+		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside, "desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true
 	}
-	late := took >= d.timeout(now)
+	return s, false
+}
+
+// followOn waits for a rebuild that shows no success, as long as it may take.
+func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) step {
+	took := fact.Since(x.AcceptedAt)
+	late := took >= v.timeout(fact.Value)
 	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
 		late = fact.Since(x.ArrivedAt) >= giveUp
 	}
-	if (late || still && took >= Settling) && d.ended(x, now, late, took) {
-		return
+	if late || ready(fact.Value) && took >= Settling {
+		if s, done := v.ended(x, fact.Value, late, took); done {
+			return s
+		}
 	}
-	d.lookAgain(x.AcceptedAt)
+	return v.lookLater(x.AcceptedAt)
+}
+
+// ready says whether a desktop is in a status in which it can be rebuilt, and in
+// which it is once its rebuild has ended.
+func ready(now *desktop.Desktop) bool {
+	return now != nil && (now.Status == desktop.Running || now.Status == desktop.Stopped)
+}
+
+// runs notes that a desktop that we had stopped runs again by its rebuild.
+func (v *view) runs(x *Desktop, now *desktop.Desktop) step {
+	if !x.Stopped || now.Status != desktop.Running {
+		return step{}
+	}
+	return marks(KindStarted, v.now.t)
 }
 
 // moved settles a desktop that is on neither the image that it was on nor the one
 // that it was to get.
-func (d *decider) moved(x *Desktop, now *desktop.Desktop) {
-	c, _, ok := d.change(x)
+func (v *view) moved(x *Desktop, now *desktop.Desktop) step {
+	c, _, s, ok := v.change(x)
 	switch {
 	case !ok:
-	case c != nil && c.State == desktop.ChangeSucceeded && d.provesNothing(now):
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("ECD records that it was rebuilt; it is on %s by now", now.ImageID))
-	default:
-		d.settle(x, events.StatusFailed, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID))
+		return s
+	case c != nil && c.State == desktop.ChangeSucceeded && v.provesNothing(now):
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "ECD records that it was rebuilt; it is on %s by now", now.ImageID)
 	}
+	return v.settle(events.StatusFailed, events.CodeChangedOutside, "desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID)
 }
 
 // provesNothing says whether a desktop need not prove anything once it was rebuilt.
-func (d *decider) provesNothing(now *desktop.Desktop) bool {
-	check, declared := d.checkOf(now)
+func (v *view) provesNothing(now *desktop.Desktop) bool {
+	check, declared := v.checkOf(now)
 	return declared && check.Stable == 0 && check.Command == ""
 }
 
 // arrived says whether a desktop that is Running or Stopped is where its
 // rebuild was to bring it. For a reset the image says nothing: ECD's record must
 // say that it succeeded or, if there is none, it must have been seen Rebuilding.
-func (d *decider) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) (here, ok bool) {
+func (v *view) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) (here bool, s step, ok bool) {
 	wanted := cmp.Or(spec.ImageID, x.From)
 	if now.ImageID != wanted || x.From != wanted {
-		return now.ImageID == wanted, true
+		return now.ImageID == wanted, step{}, true
 	}
-	c, _, ok := d.change(x)
+	c, _, s, ok := v.change(x)
 	if c != nil {
-		return c.State == desktop.ChangeSucceeded, ok
+		return c.State == desktop.ChangeSucceeded, s, ok
 	}
-	return x.Seen, ok
+	return x.Seen, s, ok
 }
 
 // ended asks ECD's records about a rebuild that shows no success, and settles
 // it if they tell, or if its time is over.
-func (d *decider) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Duration) bool {
-	change, _, ok := d.change(x)
-	if !ok {
-		return true // it was dealt with, or waits for the answer
+func (v *view) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Duration) (step, bool) {
+	change, _, s, ok := v.change(x)
+	switch {
+	case !ok:
+		return s, true // it was dealt with, or waits for the answer
+	case change != nil && change.State == desktop.ChangeFailed:
+		return v.rebuildFailed(x, change), true
+	case !late:
+		return s, false
 	}
-	if change != nil && change.State == desktop.ChangeFailed {
-		d.settle(x, events.StatusFailed, events.CodeRebuildFailed, reason(x, change))
-		return true
-	}
-	if !late {
-		return false
-	}
-	d.settle(x, events.StatusFailed, events.CodeRebuildTimeout, fmt.Sprintf("desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)))
-	return true
+	return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)), true
 }
 
 // prove completes a desktop that has arrived once it is in the wanted status, has
 // been stable and has passed its check, where its fleet wants that. A request's
 // desktop that stays in another status is completed all the same: it has the
 // image, and ECD does not say that it keeps to AfterStatus.
-func (d *decider) prove(x *Desktop, fact Fact[*desktop.Desktop]) {
+func (v *view) prove(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	now := fact.Value
-	check, declared := d.checkOf(now)
-	wanted := d.s.Operation.AfterStatus
-	elsewise := wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero()
+	check, declared := v.checkOf(now)
+	wanted := v.s.Operation.AfterStatus
+	otherStatus := wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero()
 	switch {
-	case elsewise && fact.Since(x.AcceptedAt) < d.timeout(now):
-		d.lookAgain(x.AcceptedAt)
-	case elsewise && !d.s.Operation.Request():
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted))
-	case elsewise:
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, fmt.Sprintf("it is on the image, but it is %s and not %s", now.Status, wanted))
+	case otherStatus && fact.Since(x.AcceptedAt) < v.timeout(now):
+		return v.lookLater(x.AcceptedAt)
+	case otherStatus && !v.s.Operation.Request():
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted)
+	case otherStatus:
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "it is on the image, but it is %s and not %s", now.Status, wanted)
 	case !declared:
-		d.unproven(x, fact)
+		return v.unproven(x, fact)
 	case x.ArrivedAt.IsZero() && (check.Stable > 0 || check.Command != ""):
-		d.mark(KindArrived, x, fact.ReadAt)
-		d.open++
-		d.again(d.now.in(check.Stable))
+		return marks(KindArrived, fact.ReadAt).with(unfinished(v.now.in(check.Stable)))
 	case fact.Since(x.ArrivedAt) < check.Stable:
-		d.open++
-		d.again(x.ArrivedAt.Add(check.Stable))
+		return unfinished(x.ArrivedAt.Add(check.Stable))
 	case check.Command != "" && now.OS == desktop.Linux && x.Check == "":
 		// The guard refuses such desktops; the command came into fleets.yaml since.
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, "it is on the image; the check was not run, for ECD runs commands on Windows only")
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "it is on the image; the check was not run, for ECD runs commands on Windows only")
 	case check.Command != "":
-		d.check(x, fact, check)
-	default:
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
+		return v.check(x, fact, check)
 	}
+	return v.settle(events.StatusCompleted, events.CodeCompleted, "")
 }
 
 // checkOf returns what the desktop must prove. Nobody knows what that is when the
 // rollout's fleet is not declared any more.
-func (d *decider) checkOf(now *desktop.Desktop) (check fleet.Check, declared bool) {
-	if d.s.Operation.Request() {
+func (v *view) checkOf(now *desktop.Desktop) (check fleet.Check, declared bool) {
+	if v.s.Operation.Request() {
 		return check, true
 	}
-	s := d.strategy(now)
+	s := v.strategy(now)
 	if s == nil {
 		return check, false
 	}
@@ -280,73 +299,68 @@ func (d *decider) checkOf(now *desktop.Desktop) (check fleet.Check, declared boo
 // unproven keeps a desktop waiting that has arrived while its fleet is not
 // declared: what it must prove may come back with the fleet. A rollout that will
 // not go on anyway does not wait for that.
-func (d *decider) unproven(x *Desktop, fact Fact[*desktop.Desktop]) {
+func (v *view) unproven(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	const not = "its fleet is not declared in fleets.yaml any more, so it was not checked"
 	switch {
-	case d.s.Aborted != "" || d.s.Superseded != "":
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, "it is on the image; "+not)
+	case v.s.Aborted != "" || v.s.Superseded != "":
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "it is on the image; "+not)
 	case x.ArrivedAt.IsZero():
-		d.mark(KindArrived, x, fact.ReadAt)
-		d.lookAgain(x.AcceptedAt)
+		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt))
 	case fact.Since(x.ArrivedAt) >= giveUp:
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("desktop %s is on the image for %s; %s", x.ID, giveUp, not))
-	default:
-		d.lookAgain(x.ArrivedAt)
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s is on the image for %s; %s", x.ID, giveUp, not)
 	}
+	return v.lookLater(x.ArrivedAt)
 }
 
 // check runs the fleet's command on a desktop and waits for its result.
-func (d *decider) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) {
-	now := fact.Value
-	switch over := fact.Since(x.ArrivedAt) >= c.Stable+readyLimit; {
+func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) step {
+	switch {
 	case x.Check != "":
-		d.checked(x, c)
-	case over:
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check could not be run on desktop %s, which is %s", x.ID, now.Status))
-	case now.Status != desktop.Running:
-		d.open++
-		d.again(d.now.in(time.Minute))
-	default:
-		d.out.Command.Text, d.out.Command.Kind, d.out.Command.Timeout = c.Command, c.Kind, c.Timeout
-		d.out.Command.Desktops = append(d.out.Command.Desktops, x.ID)
-		d.open++
-		d.again(d.now.in(30 * time.Second))
+		return v.checked(x, c)
+	case fact.Since(x.ArrivedAt) >= c.Stable+readyLimit:
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check could not be run on desktop %s, which is %s", x.ID, fact.Value.Status)
+	case fact.Value.Status != desktop.Running:
+		return unfinished(v.now.in(time.Minute))
 	}
+	s := v.soon()
+	s.check = &c
+	return s
 }
 
 // checked looks at the result of the command that was run.
-func (d *decider) checked(x *Desktop, c fleet.Check) {
-	results, ok := find(d, d.f.Checks, x.Check, &d.out.Need.Checks, x.CheckedAt)
+func (v *view) checked(x *Desktop, c fleet.Check) step {
+	results, s, ok := find(v, v.f.Checks, checkFacts, x.Check, x.CheckedAt)
 	if !ok {
-		return
+		return s
 	}
-	got, there := results.Value[x.ID]
+	got := results.Value[x.ID]
 	switch {
-	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
-		d.settle(x, events.StatusCompleted, events.CodeCompleted, "")
-	case there && got.Done:
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output))
+	case passed(got):
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "")
+	case got.Done:
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output)
 	case results.Since(x.CheckedAt) >= c.Timeout+5*time.Minute:
-		d.settle(x, events.StatusFailed, events.CodeCheckFailed, fmt.Sprintf("the check on desktop %s did not end", x.ID))
-	default:
-		d.open++
-		d.again(d.now.in(30 * time.Second))
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check on desktop %s did not end", x.ID)
 	}
+	return v.soon()
+}
+
+// passed says whether a command has ended well.
+func passed(got desktop.Invocation) bool {
+	return got.Done && got.Status == "Success" && got.ExitCode == 0
 }
 
 // strategy returns that of the rollout's fleet, or of the fleet that the desktop
 // of a request belongs to, as far as it is known.
-func (d *decider) strategy(now *desktop.Desktop) *fleet.Strategy {
-	if !d.s.Operation.Request() {
-		for i := range d.r.Fleets {
-			if d.r.Fleets[i].Name == d.s.Operation.Fleet {
-				return &d.r.Fleets[i].Strategy
-			}
+func (v *view) strategy(now *desktop.Desktop) *fleet.Strategy {
+	if !v.s.Operation.Request() {
+		if f := v.fleet(); f != nil {
+			return &f.Strategy
 		}
 		return nil
 	}
 	if now != nil {
-		if f, in := d.r.Fleets.Of(*now); in {
+		if f, in := v.r.Fleets.Of(*now); in {
 			return &f.Strategy
 		}
 	}
@@ -354,19 +368,11 @@ func (d *decider) strategy(now *desktop.Desktop) *fleet.Strategy {
 }
 
 // timeout is how long a rebuild of the desktop may take.
-func (d *decider) timeout(now *desktop.Desktop) time.Duration {
-	if s := d.strategy(now); s != nil && s.RebuildTimeout > 0 {
+func (v *view) timeout(now *desktop.Desktop) time.Duration {
+	if s := v.strategy(now); s != nil && s.RebuildTimeout > 0 {
 		return s.RebuildTimeout
 	}
-	return d.r.RebuildTimeout
-}
-
-func reason(x *Desktop, c *desktop.Change) string {
-	why := c.Reason
-	if why == "" {
-		why = "ECD gives no reason"
-	}
-	return fmt.Sprintf("ECD records that the rebuild of %s failed: %s", x.ID, why)
+	return v.r.RebuildTimeout
 }
 
 func seen(d *desktop.Desktop) string {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 )
 
@@ -80,79 +79,63 @@ func (f Freeze) Message() string {
 // thaw is how often something frozen is looked at: a freeze may be lifted.
 const thaw = 5 * time.Minute
 
-// passes says whether freezes do not hold the work back, because whoever sent it
-// consented, or because there is no journal that could know of any.
-func (d *decider) passes() bool {
-	return !d.r.Freezes || slices.Contains(d.s.Operation.Consents, events.ConsentFreeze)
+// passes says whether freezes do not hold the operation back, because whoever sent
+// it consented, or because there is no journal that could know of any.
+func (v *view) passes() bool {
+	return !v.r.Freezes || slices.Contains(v.s.Operation.Consents, events.ConsentFreeze)
 }
 
-// frozen leaves a request's desktop for later that a freeze holds back, and says
-// whether it was dealt with. A rollout is held as a whole.
-func (d *decider) frozen(x *Desktop, now *desktop.Desktop) bool {
-	if !d.s.Operation.Request() || d.passes() {
-		return false
+// frozen leaves a request's desktop for later that a freeze holds back. A rollout is
+// held back as a whole.
+func (v *view) frozen(c candidate) (step, bool) {
+	if !v.s.Operation.Request() || v.passes() {
+		return step{}, false
 	}
-	fact, ok := about(d, x, d.f.Freezes, FreezesKey, &d.out.Need.Freezes, zero)
+	fact, s, ok := about(v, c.Desktop, v.f.Freezes, freezeFacts, FreezesKey, zero)
 	if !ok {
-		return true
+		return s, true
 	}
-	freeze := fact.Value.Holds(d.s.Operation.RegionID, d.fleetOf(x, now), d.now.t)
+	name := ""
+	if f, in := v.r.Fleets.Of(*c.now); in {
+		name = f.Name
+	}
+	freeze := fact.Value.Holds(v.s.Operation.RegionID, name, v.now.t)
 	if freeze == nil {
-		return false
+		return step{}, false
 	}
-	if x.WaitCode != events.CodeFrozen {
-		d.group(x, groupKey{Result: Result{events.StatusDeferred, events.CodeFrozen, freeze.Message()}, until: freeze.Until, at: d.now.t})
+	s = unfinished(soonest(freeze.Until, v.now.in(thaw)))
+	if c.WaitCode != events.CodeFrozen {
+		s.outcome = v.deferred(events.CodeFrozen, freeze.Until, "%s", freeze.Message())
 	}
-	d.open++
-	d.again(freeze.Until)
-	d.again(d.now.in(thaw))
-	if x.Held || x.Stopped {
-		d.giveBack(x)
+	if c.ours() {
+		more, _ := v.restore(c.Desktop)
+		s = s.with(more)
 	}
-	return true
+	return s, true
 }
 
-// fleetOf names the fleet of a desktop, or "".
-func (d *decider) fleetOf(x *Desktop, now *desktop.Desktop) string {
-	if !d.s.Operation.Request() {
-		return d.s.Operation.Fleet
+// rolloutFrozen says whether a freeze holds the rollout back, or more must be known,
+// and why.
+func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
+	if v.passes() || !v.anyPending() {
+		return step{}, false
 	}
-	if now, ok := d.tagged(x, now); ok && now != nil {
-		if f, in := d.r.Fleets.Of(*now); in {
-			return f.Name
-		}
-	}
-	return ""
-}
-
-// held says whether a freeze holds the rollout back, or more must be known, and
-// tells why.
-func (d *decider) held(f *fleet.Fleet) bool {
-	if d.passes() || !d.anyPending() {
-		return false
-	}
-	fact, ok := find(d, d.f.Freezes, FreezesKey, &d.out.Need.Freezes, zero)
+	fact, s, ok := find(v, v.f.Freezes, freezeFacts, FreezesKey, zero)
 	switch {
 	case !ok:
-		return true
+		return s, true
 	case fact.Err != nil:
-		d.stand(fact.Err.Code, fact.Err.Message, zero)
-		d.again(d.now.in(time.Minute))
-		return true
+		return v.stand(fact.Err.Code, fact.Err.Message, zero).with(look(v.now.in(time.Minute))), true
 	}
-	freeze := fact.Value.Holds(f.Region, f.Name, d.now.t)
+	freeze := fact.Value.Holds(f.Region, f.Name, v.now.t)
 	if freeze == nil {
-		return false
+		return step{}, false
 	}
-	if w := d.s.Waiting; w != nil && w.Code == events.CodeFrozen && w.Until != nil && w.Until.Equal(freeze.Until) && w.Message == freeze.Message() {
-		d.again(d.now.in(MaxTick))
-		d.again(freeze.Until)
-		return true
+	s = look(soonest(v.now.in(MaxTick), freeze.Until))
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeFrozen && w.Until != nil && w.Until.Equal(freeze.Until) && w.Message == freeze.Message() {
+		return s, true
 	}
-	d.again(d.now.in(MaxTick))
-	d.again(freeze.Until)
-	d.record(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})
-	return true
+	return s.with(v.write(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})), true
 }
 
 // ordered are the waits that somebody ordered. Nobody looks at the desktop
@@ -160,27 +143,31 @@ func (d *decider) held(f *fleet.Fleet) bool {
 var ordered = map[string]bool{events.CodeFrozen: true, events.CodeScheduled: true}
 
 // frozenGate says what a plan must tell of freezes.
-func (d *decider) frozenGate() []string {
-	if d.passes() {
-		return nil
+func (v *view) frozenGate() ([]string, step) {
+	if v.passes() {
+		return nil, step{}
 	}
-	fact, ok := find(d, d.f.Freezes, FreezesKey, &d.out.Need.Freezes, zero)
+	fact, s, ok := find(v, v.f.Freezes, freezeFacts, FreezesKey, zero)
 	if !ok {
-		return nil
+		return nil, s
 	}
 	if fact.Err != nil {
-		return []string{fact.Err.Message}
+		return []string{fact.Err.Message}, s
 	}
-	fleets := []string{d.s.Operation.Fleet}
-	for _, id := range d.s.Operation.Desktops {
-		if f := d.f.Desktops[id]; f.Value != nil {
-			fleets = append(fleets, d.fleetOf(&Desktop{ID: id}, f.Value))
+	fleets := []string{v.s.Operation.Fleet}
+	for _, id := range v.s.Operation.Desktops {
+		now, more, ok := v.tagged(&Desktop{ID: id}, v.f.Desktops[id].Value)
+		if s = s.with(more); !ok || now == nil {
+			continue
+		}
+		if f, in := v.r.Fleets.Of(*now); in {
+			fleets = append(fleets, f.Name)
 		}
 	}
 	for _, name := range fleets {
-		if freeze := fact.Value.Holds(d.s.Operation.RegionID, name, d.now.t); freeze != nil {
-			return []string{fmt.Sprintf("nothing begins before %s: %s", freeze.Until.UTC().Format(time.RFC3339), freeze.Message())}
+		if freeze := fact.Value.Holds(v.s.Operation.RegionID, name, v.now.t); freeze != nil {
+			return []string{fmt.Sprintf("nothing begins before %s: %s", freeze.Until.UTC().Format(time.RFC3339), freeze.Message())}, s
 		}
 	}
-	return nil
+	return nil, s
 }

@@ -74,106 +74,131 @@ const (
 	untoldLimit = 24 * time.Hour
 )
 
-// noticed says whether the people at the desktop were told, and long enough ago.
+// A notification is a notice to one desktop, before it is known with whom it is
+// told and at what time.
+type notification struct {
+	candidate
+	due      time.Time // the time to name; zero: the next at which there is a place
+	reminder bool
+	last     bool // that not now is not heeded any more
+}
+
+// notify tells the users of a desktop.
+func (v *view) notify(n notification) step {
+	s := v.soon()
+	s.notify = &n
+	return s
+}
+
+// noticed lets a desktop go on whose users were told, and long enough ago.
 // Otherwise it sees to that. A desktop that is Stopped, and at which nobody was
 // told anything, needs no notice: nobody is there. Whoever starts it before its
 // rebuild begins is told like anybody else.
-func (d *decider) noticed(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
-	if s == nil || s.Notice.Lead == 0 {
-		return true
+func (v *view) noticed(c candidate) (step, bool) {
+	if c.strategy == nil || c.strategy.Notice.Lead == 0 {
+		return step{}, false
 	}
-	n, now := x.Notice, fact.Value
+	n := c.Notice
 	switch {
-	case n != nil && !n.Told.IsZero() && (x.Held || x.Stopped || !d.expired(n, s)):
-		return d.lead(x, fact, s)
-	case now.Status == desktop.Stopped && n != nil && !d.now.due(n.Due): // they may have been told of that time
-		d.postponeUntil(x, events.CodeNoticeGiven, "its users may have been told of that time", n.Due)
-		return false
-	case now.Status == desktop.Stopped:
-		return true
-	case now.OS == desktop.Linux:
-		return d.untold(x, fact, s, "ECD runs commands on Windows only, and nothing else is confirmed to reach the people at a Linux desktop")
+	case n != nil && !n.Told.IsZero() && (c.ours() || !v.expired(n, c.strategy)):
+		return v.lead(c)
+	case c.now.Status == desktop.Stopped && n != nil && !v.now.due(n.Due): // they may have been told of that time
+		return v.postponeUntil(c.Desktop, events.CodeNoticeGiven, n.Due, "its users may have been told of that time"), true
+	case c.now.Status == desktop.Stopped:
+		return step{}, false
+	case c.now.OS == desktop.Linux:
+		return v.cannotTell(c, "ECD runs commands on Windows only, and nothing else is confirmed to reach the people at a Linux desktop")
 	case n == nil, !n.Told.IsZero():
-		d.tell(x, fact, s, d.named(s), false)
-	case n.Sent.IsZero() && !d.now.due(n.At.Add(lease)): // perhaps another instance is at it
-		d.open++
-		d.again(n.At.Add(lease))
+		return v.notify(notification{candidate: c}), true
+	case n.Sent.IsZero() && !v.now.due(n.At.Add(lease)): // perhaps another instance is at it
+		return unfinished(n.At.Add(lease)), true
 	case n.Sent.IsZero(): // nobody knows whether they were told
-		d.tell(x, fact, s, d.named(s), false)
+		return v.notify(notification{candidate: c}), true
 	case n.Invoke == "":
-		return d.untold(x, fact, s, n.Why)
-	default:
-		return d.shown(x, fact, s)
+		return v.cannotTell(c, n.Why)
 	}
-	return false
+	return v.shown(c)
 }
 
 // named returns the time that a notice names which goes out now: lead from now,
-// later for those for whom there is no room then, and never outside the windows
+// later for those for whom there is no place then, and never outside the windows
 // of a rollout.
-func (d *decider) named(s *fleet.Strategy) time.Time {
-	t := d.now.in(s.Notice.Lead + noticeTakes + time.Minute - 1).Truncate(time.Minute)
-	f := d.fleet()
-	if d.s.Operation.Request() || f == nil {
-		return t
+func (t *total) named(s *fleet.Strategy) time.Time {
+	v := t.v
+	due := v.now.in(s.Notice.Lead + noticeTakes + time.Minute - 1).Truncate(time.Minute)
+	f := v.fleet()
+	if v.s.Operation.Request() || f == nil {
+		return due
 	}
-	if d.told < 0 {
-		d.told = 0
-		for _, x := range d.s.Desktops {
-			if x.Phase == Pending && x.Notice != nil && !d.expired(x.Notice, s) {
-				d.told++
+	if t.notices < 0 {
+		t.notices = 0
+		for _, x := range v.s.Desktops {
+			if x.Phase == Pending && x.Notice != nil && !v.expired(x.Notice, s) {
+				t.notices++
 			}
 		}
 	}
-	turn := d.told / s.AtOnce(d.s.Size)
-	d.told++
-	return opens(f, t.Add(time.Duration(turn)*s.Expected))
+	turn := t.notices / s.AtOnce(v.s.Size)
+	t.notices++
+	return opens(f, due.Add(time.Duration(turn)*s.Expected))
 }
 
 // expired says whether a notice is too old to rebuild anybody by: the window in
 // which the time lay that it named is over, or that was a day ago.
-func (d *decider) expired(n *Notice, s *fleet.Strategy) bool {
+func (v *view) expired(n *Notice, s *fleet.Strategy) bool {
 	limit := n.Due.Add(noticeHolds)
-	if !d.s.Operation.Request() {
+	if !v.s.Operation.Request() {
 		if open, until := s.Open(n.Due); open && !until.IsZero() {
 			limit = earlier(limit, until)
 		}
 	}
-	return d.now.due(limit)
+	return v.now.due(limit)
 }
 
-// tell has a text shown on the desktop. Those that are told the same are told in
+// notify has a text shown on the desktop. Those that are told the same are told in
 // one call; in the session of their user if all have the same one, and nobody
 // else.
-func (d *decider) tell(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy, due time.Time, again bool) {
-	d.open++
-	d.again(d.now.in(30 * time.Second))
-	w := d.s.Operation
-	said := fleet.Said{Desktop: x.ID, Fleet: w.Fleet, Image: w.ImageName, Release: w.ReleaseID, At: due, Minutes: int(due.Sub(d.now.t).Minutes())}
-	if said.Image == "" {
-		said.Image = w.SpecOf(x.ID).ImageID
+func (t *total) notify(x *Desktop, n *notification) {
+	told, user := Notification{Due: n.due, Again: n.reminder, Last: n.last}, ""
+	if n.last {
+		told.Text = lastWordText
+	} else {
+		if told.Due.IsZero() {
+			told.Due = t.named(n.strategy)
+		}
+		told.Text = t.v.text(n.candidate, told.Due)
+		if users := n.now.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Untold.IsZero()) {
+			user = users[0]
+		}
 	}
-	if f, in := d.r.Fleets.Of(*fact.Value); said.Fleet == "" && in {
+	i := slices.IndexFunc(t.out.Tell, func(o Notification) bool {
+		return o.Text == told.Text && o.Due.Equal(told.Due) && o.Again == told.Again && o.Last == told.Last && len(o.Desktops) < maxTold
+	})
+	if i < 0 {
+		told.User = user
+		i, t.out.Tell = len(t.out.Tell), append(t.out.Tell, told)
+	}
+	call := &t.out.Tell[i]
+	call.Desktops = append(call.Desktops, x.ID)
+	if call.User != user {
+		call.User = ""
+	}
+}
+
+// text returns what the users of a desktop are told.
+func (v *view) text(c candidate, due time.Time) string {
+	w := v.s.Operation
+	said := fleet.Said{Desktop: c.ID, Fleet: w.Fleet, Image: w.ImageName, Release: w.ReleaseID, At: due, Minutes: int(due.Sub(v.now.t).Minutes())}
+	if said.Image == "" {
+		said.Image = w.SpecOf(c.ID).ImageID
+	}
+	if f, in := v.r.Fleets.Of(*c.now); said.Fleet == "" && in {
 		said.Fleet = f.Name
 	}
 	if said.Release == "" {
 		said.Release = w.ID
 	}
-	text, user := s.Say(said), ""
-	if users := fact.Value.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Untold.IsZero()) {
-		user = users[0]
-	}
-	i := slices.IndexFunc(d.out.Tell, func(t Notification) bool {
-		return t.Text == text && t.Due.Equal(due) && t.Again == again && !t.Last && len(t.Desktops) < maxTold
-	})
-	if i < 0 {
-		i, d.out.Tell = len(d.out.Tell), append(d.out.Tell, Notification{Text: text, User: user, Due: due, Again: again})
-	}
-	t := &d.out.Tell[i]
-	t.Desktops = append(t.Desktops, x.ID)
-	if t.User != user {
-		t.User = ""
-	}
+	return c.strategy.Say(said)
 }
 
 // maxTold is how many desktops are told in one call. Source: RunCommand,
@@ -181,79 +206,74 @@ func (d *decider) tell(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strateg
 const maxTold = 50
 
 // shown looks at the result of the command that was to show the first notice.
-func (d *decider) shown(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
-	n := x.Notice
-	results, ok := find(d, d.f.Checks, n.Invoke, &d.out.Need.Checks, n.Sent.Add(resultTakes))
+func (v *view) shown(c candidate) (step, bool) {
+	n := c.Notice
+	results, s, ok := find(v, v.f.Checks, checkFacts, n.Invoke, n.Sent.Add(resultTakes))
 	if !ok {
-		return false
+		return s, true
 	}
-	got, there := results.Value[x.ID]
+	got := results.Value[c.ID]
 	switch {
-	case there && got.Done && got.Status == "Success" && got.ExitCode == 0:
-		d.mark(KindNotified, x, results.ReadAt)
-		begins := later(n.Due, results.ReadAt.Add(s.Notice.Lead))
-		d.postponeUntil(x, events.CodeNoticeGiven, fmt.Sprintf("its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339)), begins)
-		return false
-	case there && got.Done:
-		return d.untold(x, fact, s, fmt.Sprintf("the command that shows it ended with %s and exit code %d: %s", got.Status, got.ExitCode, got.Output))
+	case passed(got):
+		return marks(KindNotified, results.ReadAt).with(v.awaitDue(c, later(n.Due, results.ReadAt.Add(c.strategy.Notice.Lead)))), true
+	case got.Done:
+		return v.cannotTell(c, fmt.Sprintf("the command that shows it ended with %s and exit code %d: %s", got.Status, got.ExitCode, got.Output))
 	case results.Since(n.Sent) >= noticeLimit:
-		return d.untold(x, fact, s, fmt.Sprintf("the command that shows it is not known to have ended after %s", noticeLimit))
+		return v.cannotTell(c, fmt.Sprintf("the command that shows it is not known to have ended after %s", noticeLimit))
 	}
-	d.open++
-	d.again(d.now.in(30 * time.Second))
-	return false
+	return v.soon(), true
 }
 
-// untold keeps a desktop waiting whose people could not be told: for as long as
+// awaitDue leaves a desktop until the time that its users were told.
+func (v *view) awaitDue(c candidate, begins time.Time) step {
+	return v.postponeUntil(c.Desktop, events.CodeNoticeGiven, begins, "its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339))
+}
+
+// cannotTell keeps a desktop waiting whose people could not be told: for as long as
 // the fleet waits for them, and then it is skipped, or rebuilt all the same, as
 // the fleet says.
-func (d *decider) untold(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy, why string) bool {
+func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 	limit, after := untoldLimit, fleet.Skip
-	if s.Sessions.Policy == fleet.Wait {
-		limit, after = s.Sessions.Deadline, s.Sessions.After
+	if c.strategy.Sessions.Policy == fleet.Wait {
+		limit, after = c.strategy.Sessions.Deadline, c.strategy.Sessions.After
 	}
-	n, since := x.Notice, fact.ReadAt
+	n, since := c.Notice, c.fact.ReadAt
 	if n != nil && !n.Untold.IsZero() {
 		since = n.Untold
 	} else {
-		d.mark(KindUnnotified, x, fact.ReadAt)
+		s = marks(KindUnnotified, c.fact.ReadAt)
 	}
 	then := "skipped"
 	if after == fleet.Force {
 		then = "rebuilt all the same"
 	}
-	switch over := fact.Since(since) >= limit; {
+	switch over := c.fact.Since(since) >= limit; {
 	case over && after == fleet.Force:
-		return true
+		return s, false
 	case over:
-		d.settle(x, events.StatusSkipped, events.CodeNoticeNotGiven, fmt.Sprintf("nobody at desktop %s could be told for %s: %s", x.ID, limit, why))
-	case n != nil && n.Call != "" && fact.Value.OS != desktop.Linux && fact.Since(n.At) >= tellAgain:
-		d.tell(x, fact, s, d.named(s), false)
-	default:
-		d.postpone(x, events.CodeNoticeNotGiven, fmt.Sprintf("nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", x.ID, limit, then, why))
+		return s.with(v.settle(events.StatusSkipped, events.CodeNoticeNotGiven, "nobody at desktop %s could be told for %s: %s", c.ID, limit, why)), true
+	case n != nil && n.Call != "" && c.now.OS != desktop.Linux && c.fact.Since(n.At) >= tellAgain:
+		return s.with(v.notify(notification{candidate: c})), true
 	}
-	return false
+	return s.with(v.postpone(c.Desktop, events.CodeNoticeNotGiven, "nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", c.ID, limit, then, why)), true
 }
 
 // lead waits until the time that people were told, and reminds them.
-func (d *decider) lead(x *Desktop, fact Fact[*desktop.Desktop], s *fleet.Strategy) bool {
-	n := x.Notice
-	begins := later(n.Due, n.Told.Add(s.Notice.Lead))
-	if d.now.due(begins) {
-		return true
+func (v *view) lead(c candidate) (step, bool) {
+	n := c.Notice
+	begins := later(n.Due, n.Told.Add(c.strategy.Notice.Lead))
+	if v.now.due(begins) {
+		return step{}, false
 	}
-	switch next := n.reminder(s); {
-	case next.IsZero():
-	case !d.now.due(next):
-		d.again(next)
-	case fact.Value.Status == desktop.Running:
-		d.tell(x, fact, s, n.Due, true)
-		return false
+	next := n.reminder(c.strategy)
+	switch {
+	case next.IsZero() || !v.now.due(next):
+	case c.now.Status == desktop.Running:
+		return v.notify(notification{candidate: c, due: n.Due, reminder: true}), true
 	default: // whoever starts it before its time is reminded then
-		d.again(d.now.in(remindAgain))
+		next = v.now.in(remindAgain)
 	}
-	d.postponeUntil(x, events.CodeNoticeGiven, fmt.Sprintf("its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339)), begins)
-	return false
+	return look(next).with(v.awaitDue(c, begins)), true
 }
 
 // reminder returns when people are to be told again, or zero. What was missed is
@@ -268,50 +288,38 @@ func (n *Notice) reminder(s *fleet.Strategy) time.Time {
 	return next
 }
 
-// remind tells people again who wait for their turn: also while there is no room
+// remind tells people again who wait for their turn: also while there is no place
 // for anybody, or the window is closed.
-func (d *decider) remind(x *Desktop, s *fleet.Strategy) {
+func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 	n := x.Notice
-	if n == nil || n.Told.IsZero() || d.now.due(n.Due) {
-		return
+	if n == nil || n.Told.IsZero() || v.now.due(n.Due) {
+		return step{}
 	}
-	next := n.reminder(s)
-	if next.IsZero() {
-		return
+	next := n.reminder(strategy)
+	if next.IsZero() || !v.now.due(next) {
+		return look(next)
 	}
-	if !d.now.due(next) {
-		d.again(next)
-		return
-	}
-	fact, ok := find(d, d.f.Desktops, x.ID, &d.out.Need.Desktops, x.eventful())
+	fact, s, ok := find(v, v.f.Desktops, desktopFacts, x.ID, x.eventful())
 	if ok && fact.Value != nil && fact.Value.Status == desktop.Running && fact.Value.OS != desktop.Linux {
-		d.tell(x, fact, s, n.Due, true)
+		s = v.notify(notification{candidate: candidate{x, fact, fact.Value, strategy}, due: n.Due, reminder: true})
 	}
+	return s
 }
 
 // rests returns until when a desktop that waits need not be looked at: not past
 // the next reminder of those that its fleet may send.
-func (d *decider) rests(x *Desktop) time.Time {
+func (v *view) rests(x *Desktop) time.Time {
 	n := x.Notice
 	if x.WaitCode != events.CodeNoticeGiven || n == nil || n.Told.IsZero() {
 		return x.Again
 	}
 	until := x.Again
-	for i := range d.r.Fleets {
-		if next := n.reminder(&d.r.Fleets[i].Strategy); !next.IsZero() {
+	for i := range v.r.Fleets {
+		if next := n.reminder(&v.r.Fleets[i].Strategy); !next.IsZero() {
 			until = earlier(until, next)
 		}
 	}
 	return until
-}
-
-// postponeUntil leaves a desktop for later, when that is known.
-func (d *decider) postponeUntil(x *Desktop, code, message string, until time.Time) {
-	d.open++
-	if x.WaitCode != code || !x.Again.Equal(until) {
-		d.group(x, groupKey{Result: Result{events.StatusDeferred, code, message}, until: until, at: d.now.t})
-	}
-	d.again(until)
 }
 
 // notice folds what was told, or could not be.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
@@ -46,9 +45,9 @@ var goesBack = []string{events.CodeTooManyFailures}
 
 // onHalt adds to the record of a halt that the rollout goes back by itself, if
 // its fleet wants that.
-func (d *decider) onHalt(r Record) Record {
-	f := d.fleet()
-	if f == nil || f.Strategy.OnHalt != fleet.Rollback || d.s.Operation.Undoes != "" || d.s.Back.Over || !slices.Contains(goesBack, r.Reason.Code) {
+func (v *view) onHalt(r Record) Record {
+	f := v.fleet()
+	if f == nil || f.Strategy.OnHalt != fleet.Rollback || v.s.Operation.Undoes != "" || v.s.Back.Over || !slices.Contains(goesBack, r.Reason.Code) {
 		return r
 	}
 	r.Action = thenRollback
@@ -88,11 +87,11 @@ func (s *State) MayGoBack() bool {
 }
 
 // goBack asks for the rollback of a rollout that halted.
-func (d *decider) goBack() {
-	if d.s.MayGoBack() {
-		d.out.Back = true
-		d.again(d.now.t)
+func (v *view) goBack() step {
+	if !v.s.MayGoBack() {
+		return step{}
 	}
+	return step{goBack: true, next: v.now.t}
 }
 
 // GoBack returns the rollback by which the rollout goes back by itself, with the
@@ -115,12 +114,4 @@ func (s *State) GoBack(f *fleet.Fleet) (Operation, error) {
 	back.OperateType, back.Language = "", "" // as in any rollback
 	back.Back = s.Undo()
 	return back, nil
-}
-
-// windowOrNow is window for a rollback that may begin at any time.
-func (d *decider) windowOrNow(f *fleet.Fleet) (bool, time.Time) {
-	if d.s.Operation.AnyTime {
-		return true, zero
-	}
-	return d.window(f)
 }

@@ -25,67 +25,73 @@ import (
 func Preview(w Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
 	s := NewState()
 	s.Apply(Record{Kind: KindOpened, At: now, Operation: &w})
-	d := newDecider(s, r, f, now)
-	d.planning = true
+	v := &view{s: s, r: r, f: f, now: clock{now}, planning: true}
+	t := newTotal(v)
 	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID}
 	if w.Request() {
 		p.RequestID = w.ID
-		p.Waves = []events.PlanWave{{N: 1, Name: "request", Desktops: d.intentions(w.Desktops)}}
+		p.Waves = []events.PlanWave{{N: 1, Name: "request", Desktops: v.intentions(t, w.Desktops)}}
 	} else {
 		p.RolloutID = w.ID
-		d.plannedWaves(&p)
+		p.Waves = v.plannedWaves(t)
 	}
-	p.Gates = d.gates()
+	gates, more := v.gates()
+	t.join(more)
+	p.Gates = gates
 	rebuilds := 0
 	for _, wave := range p.Waves {
-		for _, x := range wave.Desktops {
-			if x.Action == events.PlanRebuild {
-				rebuilds++
-			}
+		rebuilds += rebuiltIn(wave)
+	}
+	p.Calls, p.ExpectedSeconds = v.cost(p, rebuilds)
+	p.PlanDigest = events.DigestPlan(p)
+	return p, t.out.Need, t.unread
+}
+
+func rebuiltIn(wave events.PlanWave) (n int) {
+	for _, x := range wave.Desktops {
+		if x.Action == events.PlanRebuild {
+			n++
 		}
 	}
-	p.Calls, p.ExpectedSeconds = d.cost(p, rebuilds)
-	p.PlanDigest = events.DigestPlan(p)
-	return p, d.out.Need, d.vain
+	return n
 }
 
 // intentions says what would be done to each desktop.
-func (d *decider) intentions(ids []string) []events.PlanDesktop {
+func (v *view) intentions(t *total, ids []string) []events.PlanDesktop {
 	out := make([]events.PlanDesktop, 0, len(ids))
 	for _, id := range ids {
-		out = append(out, d.intention(&Desktop{ID: id}))
+		p, s := v.intention(&Desktop{ID: id})
+		t.join(s)
+		out = append(out, p)
 	}
 	return out
 }
 
-func (d *decider) intention(x *Desktop) events.PlanDesktop {
-	q := guard.Question{Target: desktop.Target{ID: x.ID, Spec: d.s.Operation.SpecOf(x.ID)}}
+func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	p := events.PlanDesktop{ID: x.ID, Action: events.PlanRebuild}
-	_, strategy, ok := d.question(x, &q)
+	q, c, s, ok := v.question(x)
 	if !ok {
 		p.Action = events.PlanRefuse
-		for _, g := range d.settled { // none if it is asked for; else it is unreadable
-			if slices.Contains(g.Desktops, x.ID) {
-				p.Code, p.Message = g.Code, g.Message
-			}
+		if s.outcome != nil { // it cannot be read; else it is asked for
+			p.Code, p.Message = s.outcome.Code, cut(s.outcome.Message)
 		}
-		return p
+		return p, s
 	}
 	if q.Desktop != nil {
 		p.From = q.Desktop.ImageID
 	}
-	if d.s.Operation.Fleet != "" || q.Rules.Sessions == guard.WaitInUse {
+	if v.s.Operation.Fleet != "" || q.Rules.Sessions == guard.WaitInUse {
 		q.Rules.Sessions = guard.ForceInUse
 	}
-	switch v := guard.Check(q); v.Answer {
+	switch verdict := guard.Check(q); verdict.Answer {
 	case guard.Go:
-		p.Message = joined(guard.Losses(q), foretold(q.Desktop, strategy), foreasked(q.Desktop, strategy)) // consented to, and said all the same
+		p.Message = joined(guard.Losses(q), foretold(q.Desktop, c.strategy), foreasked(q.Desktop, c.strategy)) // consented to, and said all the same
 	case guard.Skip:
-		p.Action, p.Code, p.Message = events.PlanSkip, v.Code, v.Message
+		p.Action, p.Code, p.Message = events.PlanSkip, verdict.Code, verdict.Message
 	case guard.Refuse:
-		p.Action, p.Code, p.Message = events.PlanRefuse, v.Code, v.Message
+		p.Action, p.Code, p.Message = events.PlanRefuse, verdict.Code, verdict.Message
 	}
-	return p
+	return p, s
 }
 
 // joined joins the parts of a message that there are.
@@ -94,29 +100,31 @@ func joined(parts ...string) string {
 }
 
 // plannedWaves deals the fleet out into waves as a rollout would.
-func (d *decider) plannedWaves(p *events.Plan) {
-	f := d.fleet()
+func (v *view) plannedWaves(t *total) (waves []events.PlanWave) {
+	f := v.fleet()
 	if f == nil {
-		return
+		return nil
 	}
-	members, ok := find(d, d.f.Members, f.Name, &d.out.Need.Members, zero)
+	members, s, ok := find(v, v.f.Members, memberFacts, f.Name, zero)
+	t.join(s)
 	if !ok || members.Err != nil {
-		d.vain = members.Err
-		return
+		t.unread = members.Err
+		return nil
 	}
-	order, tagged := d.turns(f, members.Value)
+	order, tagged := v.turns(f, members.Value)
 	ends := f.Strategy.WaveEnds(len(order), f.Strategy.Canary.Size(len(order), tagged))
 	from := 0
 	for i, end := range ends {
 		if end > from {
-			p.Waves = append(p.Waves, events.PlanWave{N: i + 1, Name: waveName(i+1, len(ends)), Desktops: d.intentions(order[from:end])})
+			waves = append(waves, events.PlanWave{N: i + 1, Name: waveName(i+1, len(ends)), Desktops: v.intentions(t, order[from:end])})
 			from = end
 		}
 	}
+	return waves
 }
 
 // cost estimates the calls of a plan, and how long it takes within the windows.
-func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
+func (v *view) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 	all := 0
 	for _, w := range p.Waves {
 		all += len(w.Desktops)
@@ -126,21 +134,15 @@ func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 		"DescribeDesktops": ceil(all, 100) + ceil(rebuilds, 100),
 		"DescribeImages":   1,
 	}
-	f := d.fleet()
+	f := v.fleet()
 	if f == nil {
 		return calls, int((10 * time.Minute).Seconds())
 	}
-	at := d.now.t
+	at := v.now.t
 	calls["RebuildDesktops"] = 0
 	room := f.Strategy.AtOnce(all)
 	for i, w := range p.Waves {
-		n := 0
-		for _, x := range w.Desktops {
-			if x.Action == events.PlanRebuild {
-				n++
-			}
-		}
-		for n > 0 {
+		for n := rebuiltIn(w); n > 0; {
 			now := min(n, room)
 			calls["RebuildDesktops"] += ceil(now, desktop.MaxBatch)
 			at = opens(f, opens(f, at).Add(f.Strategy.Notice.Lead)).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
@@ -150,20 +152,19 @@ func (d *decider) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 			at = at.Add(f.Strategy.Soak)
 		}
 	}
-	return calls, int(at.Sub(d.now.t).Seconds())
+	return calls, int(at.Sub(v.now.t).Seconds())
 }
 
 // opens returns when a rebuild may begin at or after t.
 func opens(f *fleet.Fleet, t time.Time) time.Time {
-	d := &decider{now: clock{t}}
 	for range 1000 {
-		open, until := d.window(f)
+		open, until := windowAt(f, clock{t})
 		if open || until.IsZero() {
 			break
 		}
-		d.now = clock{until}
+		t = until
 	}
-	return d.now.t
+	return t
 }
 
 func ceil(n, by int) int { return (n + by - 1) / by }

@@ -81,40 +81,37 @@ const ringAgain = 10 * time.Minute
 
 // awaitsRings says whether the fleet comes after one on which the release has not
 // completed, and tells why, once for each reason. Whoever approved what was told
-// opens it, until something new is to be told.
-func (d *decider) awaitsRings(f *fleet.Fleet) bool {
-	if len(f.After) == 0 || d.s.Operation.Undoes != "" {
-		return false
+// lets it go on, until something new is to be told.
+func (v *view) awaitsRings(f *fleet.Fleet) (step, bool) {
+	if len(f.After) == 0 || v.s.Operation.Undoes != "" {
+		return step{}, false
 	}
+	var asks step
 	var shut, texts []string
-	ready := true
 	for _, name := range f.After {
-		id := d.s.Operation.ReleaseID + "/" + name
-		fact, ok := find(d, d.f.Rings, id, &d.out.Need.Rings, zero)
+		fact, s, ok := find(v, v.f.Rings, ringFacts, v.s.Operation.ReleaseID+"/"+name, zero)
 		switch {
 		case !ok:
-			ready = false
+			asks = asks.with(s)
 		case fact.Err != nil:
-			d.stand(fact.Err.Code, fact.Err.Message, zero)
-			d.again(d.now.in(time.Minute))
-			return true
-		case fact.Value != RingCompleted && !d.s.Passed[passKey(name, fact.Value)]:
+			return asks.with(v.stand(fact.Err.Code, fact.Err.Message, zero)).with(look(v.now.in(time.Minute))), true
+		case fact.Value != RingCompleted && !v.s.Passed[passKey(name, fact.Value)]:
 			shut, texts = append(shut, ringKey(name, fact.Value)), append(texts, name+" "+words[fact.Value])
 		}
 	}
 	switch {
-	case !ready:
-		return true
+	case len(asks.needs) > 0:
+		return asks, true
 	case len(shut) == 0:
-		return false
+		return step{}, false
 	}
-	d.again(d.now.in(ringAgain))
-	if w := d.s.Waiting; w == nil || w.Code != events.CodeRingAwaited || !slices.Equal(d.s.Rings, shut) {
-		d.record(Record{Kind: KindWaiting, Rings: shut, Reason: &events.Reason{Code: events.CodeRingAwaited,
-			Message: fmt.Sprintf("release %s begins here once it has completed on %s: %s; or once somebody approves", d.s.Operation.ReleaseID,
-				strings.Join(f.After, ", "), strings.Join(texts, ", "))}})
+	s := look(v.now.in(ringAgain))
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeRingAwaited && slices.Equal(v.s.Rings, shut) {
+		return s, true
 	}
-	return true
+	return s.with(v.write(Record{Kind: KindWaiting, Rings: shut, Reason: &events.Reason{Code: events.CodeRingAwaited,
+		Message: fmt.Sprintf("release %s begins here once it has completed on %s: %s; or once somebody approves", v.s.Operation.ReleaseID,
+			strings.Join(f.After, ", "), strings.Join(texts, ", "))}})), true
 }
 
 func ringKey(name string, r Ring) string { return name + ": " + string(r) }
@@ -130,11 +127,11 @@ func passKey(name string, r Ring) string {
 
 // since is when the time of the rollout begins to count: with its first wave, if
 // it has to wait for other fleets before.
-func (d *decider) since(f *fleet.Fleet) time.Time {
-	if len(f.After) > 0 && len(d.s.Waves) > 0 {
-		return d.s.Waves[0].BegunAt
+func (v *view) since(f *fleet.Fleet) time.Time {
+	if len(f.After) > 0 && len(v.s.Waves) > 0 {
+		return v.s.Waves[0].BegunAt
 	}
-	return d.s.OpenedAt
+	return v.s.OpenedAt
 }
 
 // waitsForRings says whether it stands still for want of other fleets.
@@ -155,9 +152,9 @@ func (s *State) passRings() {
 }
 
 // ringGate says what a plan must tell of the fleets that it comes after.
-func (d *decider) ringGate(f *fleet.Fleet) []string {
-	if len(f.After) == 0 || d.s.Operation.Undoes != "" {
+func (v *view) ringGate(f *fleet.Fleet) []string {
+	if len(f.After) == 0 || v.s.Operation.Undoes != "" {
 		return nil
 	}
-	return []string{fmt.Sprintf("it begins once release %s has completed on %s, or somebody approves", d.s.Operation.ReleaseID, strings.Join(f.After, ", "))}
+	return []string{fmt.Sprintf("it begins once release %s has completed on %s, or somebody approves", v.s.Operation.ReleaseID, strings.Join(f.After, ", "))}
 }

@@ -12,22 +12,21 @@ const MaxAhead = 7 * 24 * time.Hour
 
 // scheduled leaves a desktop for later whose request names a time, and says so at
 // once. Nobody looks at the desktop before.
-func (d *decider) scheduled(x *Desktop) bool {
-	at := d.s.Operation.NotBefore
-	if d.now.due(at) || x.tried() {
-		return false
+func (v *view) scheduled(x *Desktop) (step, bool) {
+	at := v.s.Operation.NotBefore
+	if v.now.due(at) || x.tried() {
+		return step{}, false
 	}
+	s := unfinished(at)
 	if x.WaitCode != events.CodeScheduled {
-		d.group(x, groupKey{Result: Result{events.StatusDeferred, events.CodeScheduled, "the request is to begin no earlier"}, until: at, at: d.now.t})
+		s.outcome = v.deferred(events.CodeScheduled, at, "the request is to begin no earlier")
 	}
-	d.open++
-	d.again(at)
-	return true
+	return s, true
 }
 
 // scheduleGate says what a plan must tell of the request's time.
-func (d *decider) scheduleGate() []string {
-	if at := d.s.Operation.NotBefore; !d.now.due(at) {
+func (v *view) scheduleGate() []string {
+	if at := v.s.Operation.NotBefore; !v.now.due(at) {
 		return []string{fmt.Sprintf("nothing begins before %s, as the request asks", at.UTC().Format(time.RFC3339))}
 	}
 	return nil

@@ -134,9 +134,9 @@ func (d *Desktop) eventful() time.Time {
 // tried says whether a call for the desktop was carried out, or may have been.
 func (d *Desktop) tried() bool { return d.Touched || d.Doubtful }
 
-// givingBack says whether we have begun to undo what we did to it besides
+// restoring says whether we have begun to undo what we did to it besides
 // rebuilding it.
-func (d *Desktop) givingBack() bool {
+func (d *Desktop) restoring() bool {
 	return d.Maintenance != nil && d.Maintenance.Kind == KindReleasing || d.Power != nil && d.Power.Kind == KindStarting
 }
 

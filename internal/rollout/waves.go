@@ -16,45 +16,53 @@ import (
 
 // rollout decides about a release: first what is under way, then whether
 // anything more may begin, then what.
-func (d *decider) rollout() {
-	busy := len(d.f.Busy)
-	for _, id := range d.s.Order {
-		x := d.s.Desktops[id]
-		switch {
-		case x.Phase == Begun, x.Phase == Accepted:
-			d.desktop(x)
-			busy++
-		case x.Phase == Final:
-			d.letGo(x)
-		case x.Held, x.Stopped:
-			busy++
-		}
-	}
-	f := d.fleet()
+func (v *view) rollout(t *total) {
+	busy := v.underWay(t)
+	f := v.fleet()
 	switch {
-	case d.s.Aborted != "":
-		d.drop(events.StatusRefused, events.CodeAborted, "the rollout was aborted by "+d.s.Aborted)
-	case d.s.Superseded != "":
-		d.drop(events.StatusSkipped, events.CodeSuperseded, d.s.Superseded+" took over before the rebuild began")
-	case d.s.Paused != "" || d.s.Halted != nil:
-		d.standDown()
-		d.goBack()
+	case v.s.Aborted != "":
+		v.drop(t, events.StatusRefused, events.CodeAborted, "the rollout was aborted by "+v.s.Aborted)
+	case v.s.Superseded != "":
+		v.drop(t, events.StatusSkipped, events.CodeSuperseded, v.s.Superseded+" took over before the rebuild began")
+	case v.s.Paused != "" || v.s.Halted != nil:
+		v.standDown(t)
+		t.join(v.goBack())
 	case f == nil:
-		d.standDown()
-		d.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", d.s.Operation.Fleet), zero)
-	case d.awaitsRings(f):
-		d.standDown()
-	case d.now.due(d.since(f).Add(f.Strategy.RolloutTimeout)) && d.s.Forgiven.Before(d.since(f).Add(f.Strategy.RolloutTimeout)):
-		d.halt(events.CodeRolloutTimeout, fmt.Sprintf("the rollout has taken longer than %s", f.Strategy.RolloutTimeout))
-	case !d.tooMany(f) && d.imageReady():
-		d.advance(f, busy)
+		v.standDown(t)
+		t.join(v.stand(events.CodeFleetUnknown, fmt.Sprintf("the fleet %s is no longer declared in fleets.yaml", v.s.Operation.Fleet), zero))
+	default:
+		if s, awaits := v.awaitsRings(f); awaits {
+			t.join(s)
+			v.standDown(t)
+			return
+		}
+		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing)
+		if t.join(s); !stops {
+			v.advance(t, f, busy)
+		}
 	}
 }
 
-func (d *decider) fleet() *fleet.Fleet {
-	for i := range d.r.Fleets {
-		if d.r.Fleets[i].Name == d.s.Operation.Fleet {
-			return &d.r.Fleets[i]
+// underWay decides about the desktops that were begun or have ended, and returns
+// how many places at once are taken.
+func (v *view) underWay(t *total) int {
+	busy := len(v.f.Busy)
+	for _, id := range v.s.Order {
+		x := v.s.Desktops[id]
+		if x.Phase != Pending {
+			t.add(x, v.desktop(x))
+		}
+		if x.Phase == Begun || x.Phase == Accepted || x.Phase == Pending && x.ours() {
+			busy++
+		}
+	}
+	return busy
+}
+
+func (v *view) fleet() *fleet.Fleet {
+	for i := range v.r.Fleets {
+		if v.r.Fleets[i].Name == v.s.Operation.Fleet {
+			return &v.r.Fleets[i]
 		}
 	}
 	return nil
@@ -62,264 +70,259 @@ func (d *decider) fleet() *fleet.Fleet {
 
 // drop gives up all that was not begun, and closes the rollout when the rest has
 // ended.
-func (d *decider) drop(status events.Status, code, message string) {
-	for _, id := range d.s.Order {
-		if x := d.s.Desktops[id]; x.Phase == Pending {
-			d.settle(x, status, code, message)
+func (v *view) drop(t *total, status events.Status, code, message string) {
+	for _, id := range v.s.Order {
+		if x := v.s.Desktops[id]; x.Phase == Pending {
+			t.add(x, v.settle(status, code, "%s", message))
 		}
 	}
-	if d.open == 0 && d.kept == 0 && len(d.s.held()) == 0 {
-		d.close(&events.Reason{Code: code, Message: message})
+	if t.unfinished == 0 && t.unrestored == 0 && len(v.s.prepared()) == 0 {
+		t.close(&events.Reason{Code: code, Message: message})
 	}
 }
 
-// held returns the desktops that are not begun and yet in maintenance mode, or
+// prepared returns the desktops that are not begun and yet in maintenance mode, or
 // stopped, by us.
-func (s *State) held() []*Desktop {
+func (s *State) prepared() []*Desktop {
 	var out []*Desktop
 	for _, id := range s.Order {
-		if x := s.Desktops[id]; x.Phase == Pending && (x.Held || x.Stopped) {
+		if x := s.Desktops[id]; x.Phase == Pending && x.ours() {
 			out = append(out, x)
 		}
 	}
 	return out
 }
 
-// standDown gives people back the desktops that were made ready and will not be
-// begun for now. A rollout that is paused or has halted needs no tick: whoever
-// tells it to go on wakes it.
-func (d *decider) standDown() {
-	for _, x := range d.s.held() {
-		d.giveBack(x)
+// standDown restores the desktops that were prepared and will not be begun for
+// now. A rollout that is paused or has halted needs no tick: the message that lets
+// it go on is an invocation of its own.
+func (v *view) standDown(t *total) {
+	for _, x := range v.s.prepared() {
+		s, _ := v.restore(x)
+		t.add(x, s)
 	}
 }
 
 // stand says why the rollout stands still, once for each reason.
-func (d *decider) stand(code, message string, until time.Time) {
-	d.again(d.now.in(MaxTick))
-	if !until.IsZero() {
-		d.again(until)
-	}
-	if w := d.s.Waiting; w != nil && w.Code == code {
-		return // how many, or of what request, may change each time
+func (v *view) stand(code, message string, until time.Time) step {
+	s := look(soonest(v.now.in(MaxTick), until))
+	if w := v.s.Waiting; w != nil && w.Code == code {
+		return s // how many, or of what request, may change each time
 	}
 	r := &events.Reason{Code: code, Message: message}
 	if !until.IsZero() {
 		r.Until = &until
 	}
-	d.record(Record{Kind: KindWaiting, Reason: r})
+	return s.with(v.write(Record{Kind: KindWaiting, Reason: r}))
 }
 
 // halt stops the rollout by itself. What is under way is followed to its end.
-func (d *decider) halt(code, message string) {
-	d.record(d.onHalt(Record{Kind: KindHalted, Reason: &events.Reason{Code: code, Message: message}}))
-	d.again(d.now.t)
+func (v *view) halt(code, format string, args ...any) step {
+	reason := &events.Reason{Code: code, Message: fmt.Sprintf(format, args...)}
+	return v.write(v.onHalt(Record{Kind: KindHalted, Reason: reason})).with(look(v.now.t))
+}
+
+// tooLong halts the rollout when it has taken longer than it may.
+func (v *view) tooLong(f *fleet.Fleet) (step, bool) {
+	limit := v.since(f).Add(f.Strategy.RolloutTimeout)
+	if !v.now.due(limit) || !v.s.Forgiven.Before(limit) {
+		return step{}, false
+	}
+	return v.halt(events.CodeRolloutTimeout, "the rollout has taken longer than %s", f.Strategy.RolloutTimeout), true
 }
 
 // tooMany halts the rollout when more desktops have failed than may, in the
 // wave that is under way or over all. The failures of this very decision count.
-func (d *decider) tooMany(f *fleet.Fleet) bool {
-	wave, all := 0, 0
-	w := d.s.Wave()
+func (t *total) tooMany(f *fleet.Fleet) (step, bool) {
+	s, w := t.v.s, t.v.s.Wave()
 	if w == nil {
-		return false
+		return step{}, false
 	}
+	wave, all := 0, 0
 	failed := func(x *Desktop) {
 		all++
 		if x.Wave == w.N {
 			wave++
 		}
 	}
-	for _, x := range d.s.Desktops {
-		if x.Phase == Final && x.Last.Status == events.StatusFailed && x.DoneAt.After(d.s.Forgiven) {
+	for _, x := range s.Desktops {
+		if x.Phase == Final && x.Last.Status == events.StatusFailed && x.DoneAt.After(s.Forgiven) {
 			failed(x)
 		}
 	}
-	for _, g := range d.settled {
-		if g.Status == events.StatusFailed {
-			for _, id := range g.Desktops {
-				failed(d.s.Desktops[id])
-			}
+	for id, status := range t.ended() {
+		if status == events.StatusFailed {
+			failed(s.Desktops[id])
 		}
 	}
-	inWave, over := f.Strategy.AllowedFailuresInWave(w.N, len(w.Desktops)), f.Strategy.AllowedFailures(d.s.Size)
+	inWave, over := f.Strategy.AllowedFailuresInWave(w.N, len(w.Desktops)), f.Strategy.AllowedFailures(s.Size)
 	switch {
 	case wave > inWave:
-		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops of %s have failed, %d may", wave, len(w.Desktops), w.Title(), inWave))
+		return t.v.halt(events.CodeTooManyFailures, "%d of the %d desktops of %s have failed, %d may", wave, len(w.Desktops), w.Title(), inWave), true
 	case all > over:
-		d.halt(events.CodeTooManyFailures, fmt.Sprintf("%d of the %d desktops have failed, %d may", all, d.s.Size, over))
-	default:
-		return false
+		return t.v.halt(events.CodeTooManyFailures, "%d of the %d desktops have failed, %d may", all, s.Size, over), true
 	}
-	return true
+	return step{}, false
 }
 
-// imageReady says whether the release's image can be used. It waits for one
+// imageMissing says whether the release's image cannot be used. It waits for one
 // that is being created, and halts the rollout for one that never will be.
-func (d *decider) imageReady() bool {
-	id := d.s.Operation.ImageID
-	if d.s.Operation.Undoes != "" {
-		return true // each desktop has an image of its own; the guards look at it
+func (v *view) imageMissing(*fleet.Fleet) (step, bool) {
+	id := v.s.Operation.ImageID
+	if v.s.Operation.Undoes != "" {
+		return step{}, false // each desktop has an image of its own; the guards look at it
 	}
-	fact, ok := find(d, d.f.Images, id, &d.out.Need.Images, zero)
+	fact, s, ok := find(v, v.f.Images, imageFacts, id, zero)
 	if !ok {
-		return false
+		return s, true
 	}
 	switch image := fact.Value; {
 	case fact.Err != nil:
-		d.stand(fact.Err.Code, fact.Err.Message, zero)
-		d.again(d.now.in(time.Minute))
+		return v.stand(fact.Err.Code, fact.Err.Message, zero).with(look(v.now.in(time.Minute))), true
 	case image == nil:
-		d.halt(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, d.s.Operation.RegionID))
+		return v.halt(events.CodeImageNotFound, "ECD lists no image %s in %s", id, v.s.Operation.RegionID), true
 	case image.Status == desktop.ImageAvailable:
-		return true
-	case image.Status == desktop.ImageCreating && fact.Since(d.s.OpenedAt) < imageLimit:
-		d.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), zero)
-		d.again(d.now.in(time.Minute))
-	default:
-		d.halt(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s", id, image.Status))
+		return step{}, false
+	case image.Status == desktop.ImageCreating && fact.Since(v.s.OpenedAt) < imageLimit:
+		return v.stand(events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id), zero).with(look(v.now.in(time.Minute))), true
 	}
-	return false
+	return v.halt(events.CodeImageNotAvailable, "image %s is %s", id, fact.Value.Status), true
 }
 
 // advance works on the wave that is under way, ends it, or begins the next.
-func (d *decider) advance(f *fleet.Fleet, busy int) {
-	w := d.s.Wave()
+func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
+	w := v.s.Wave()
 	switch {
 	case w == nil:
-		d.nextWave(f, nil)
+		v.nextWave(t, f, nil)
 	case !w.whole():
-		d.fill(f, w)
+		t.join(v.fill(f, w))
 	case w.EndedAt.IsZero():
-		d.work(f, busy)
-		if d.out.Need.Empty() && d.open == 0 && !d.waiting() {
-			d.record(Record{Kind: KindWaveEnded, Wave: w.N})
-			d.again(d.now.t)
+		v.work(t, f, busy)
+		if t.out.Need.Empty() && t.unfinished == 0 && !t.anyLeft() {
+			t.join(v.write(Record{Kind: KindWaveEnded, Wave: w.N}).with(look(v.now.t)))
 		}
-	case len(d.s.Desktops) < d.s.Size && !d.mayLeave(f, w, w.N+1):
-		// Somebody is left: no need to ask ECD who, before the next may begin.
 	default:
-		d.nextWave(f, w)
+		if len(v.s.Desktops) < v.s.Size { // somebody has yet to get it: no need to ask ECD who, before the next may begin
+			if s, waits := v.mustWait(f, w, w.N+1); waits {
+				t.join(s)
+				return
+			}
+		}
+		v.nextWave(t, f, w)
 	}
 }
 
-// mayLeave says whether the wave next may follow on w, and else why not. Waves
+// mustWait says whether the wave next may not follow on w yet, and why. Waves
 // between the two have nobody in them; an approval that is wanted after one of
 // them is wanted all the same.
-func (d *decider) mayLeave(f *fleet.Fleet, w *Wave, next int) bool {
+func (v *view) mustWait(f *fleet.Fleet, w *Wave, next int) (step, bool) {
 	for n := w.N; n < next; n++ {
-		if f.Strategy.Approval.After(n, d.s.Operation.First) && w.Approved == "" {
-			d.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero)
-			return false
+		if f.Strategy.Approval.After(n, v.s.Operation.First) && w.Approved == "" {
+			return v.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero), true
 		}
 	}
-	if until := w.EndedAt.Add(f.Strategy.Soak); !d.now.due(until) {
-		d.stand(events.CodeSoaking, fmt.Sprintf("%s soaks for %s", w.Title(), f.Strategy.Soak), until)
-		return false
+	if until := w.EndedAt.Add(f.Strategy.Soak); !v.now.due(until) {
+		return v.stand(events.CodeSoaking, fmt.Sprintf("%s soaks for %s", w.Title(), f.Strategy.Soak), until), true
 	}
-	return true
+	return step{}, false
 }
 
-// waiting says whether a desktop that has come is not begun and not settled in
+// anyLeft says whether a desktop that has come is not begun and not settled in
 // this decision either.
-func (d *decider) waiting() bool {
-	done := map[string]bool{}
-	for _, g := range d.settled {
-		for _, id := range g.Desktops {
-			done[id] = g.Status != events.StatusDeferred && g.Status != events.StatusAccepted
-		}
-	}
-	for _, x := range d.s.Desktops {
-		if x.Phase == Pending && !done[x.ID] {
+func (t *total) anyLeft() bool {
+	ended := maps.Collect(t.ended())
+	for _, x := range t.v.s.Desktops {
+		if _, ends := ended[x.ID]; x.Phase == Pending && !ends {
 			return true
 		}
 	}
 	return false
 }
 
-// nextWave begins the first wave behind w that has somebody in it, if w may be
-// left, or ends the rollout when nobody is left. Whoever joined the fleet since is
-// in it, whoever left is not.
-func (d *decider) nextWave(f *fleet.Fleet, w *Wave) {
-	left, tagged, ok := d.left(f)
-	if !ok {
+// nextWave begins the first wave behind w that has somebody in it, if the rollout may
+// go on from w, or ends the rollout when everybody had a turn. Whoever joined the
+// fleet since is in it, whoever is no longer in the fleet is not.
+func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
+	rest, tagged, s, ok := v.remaining(f)
+	if t.join(s); !ok {
 		return
 	}
-	if len(left) == 0 {
-		d.end()
+	if len(rest) == 0 {
+		v.end(t)
 		return
 	}
 	n := 1
 	if w != nil {
 		n = w.N + 1
 	}
-	total := len(left) + len(d.s.Desktops)
-	ends := f.Strategy.WaveEnds(total, f.Strategy.Canary.Size(total, tagged))
+	size := len(rest) + len(v.s.Desktops)
+	ends := f.Strategy.WaveEnds(size, f.Strategy.Canary.Size(size, tagged))
 	planned := max(len(ends), n)
 	for ; n < planned; n++ {
-		if want := ends[n-1] - len(d.s.Desktops); want > 0 {
-			left = left[:min(want, len(left))]
+		if want := ends[n-1] - len(v.s.Desktops); want > 0 {
+			rest = rest[:min(want, len(rest))]
 			break
 		}
 	}
-	if w != nil && !d.mayLeave(f, w, n) {
-		return
+	if w != nil {
+		if s, waits := v.mustWait(f, w, n); waits {
+			t.join(s)
+			return
+		}
 	}
-	d.begin(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: total}, 0, left)
+	t.join(v.begin(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: size}, 0, rest))
 }
 
 // fill goes on writing down who is in a wave, after whoever began to died.
-func (d *decider) fill(f *fleet.Fleet, w *Wave) {
-	left, _, ok := d.left(f)
+func (v *view) fill(f *fleet.Fleet, w *Wave) step {
+	rest, _, s, ok := v.remaining(f)
 	if !ok {
-		return
+		return s
 	}
-	left = left[:min(len(left), w.Of-len(w.Desktops))]
-	rec := Record{Kind: KindWave, Wave: w.N, Waves: d.s.Planned, Name: w.Name, Size: d.s.Size, Of: len(w.Desktops) + len(left)}
-	if len(left) == 0 { // they have left the fleet meanwhile
-		d.record(rec)
-		d.again(d.now.t)
-		return
+	rest = rest[:min(len(rest), w.Of-len(w.Desktops))]
+	rec := Record{Kind: KindWave, Wave: w.N, Waves: v.s.Planned, Name: w.Name, Size: v.s.Size, Of: len(w.Desktops) + len(rest)}
+	if len(rest) == 0 { // they are no longer in the fleet
+		return v.write(rec).with(look(v.now.t))
 	}
-	d.begin(rec, len(w.Desktops), left)
+	return v.begin(rec, len(w.Desktops), rest)
 }
 
 // begin writes down who is in a wave, in as many records as it takes. There are
 // known desktops in it already.
-func (d *decider) begin(rec Record, known int, ids []string) {
+func (v *view) begin(rec Record, known int, ids []string) step {
 	if known+len(ids) > maxIDs {
 		rec.Of = known + len(ids)
 	}
+	s := look(v.now.t)
 	for part := range slices.Chunk(ids, maxIDs) {
 		rec.Desktops = part
-		d.record(rec)
+		s = s.with(v.write(rec))
 	}
-	d.again(d.now.t)
+	return s
 }
 
-// left returns the desktops of the fleet that have not had their turn, in order,
-// and how many of the fleet carry the canary's tags.
-func (d *decider) left(f *fleet.Fleet) (ids []string, tagged int, ok bool) {
-	members, ok := find(d, d.f.Members, f.Name, &d.out.Need.Members, zero)
+// remaining returns the desktops of the fleet that have not had their turn, in
+// order, and how many of the fleet carry the canary's tags.
+func (v *view) remaining(f *fleet.Fleet) (ids []string, tagged int, s step, ok bool) {
+	members, s, ok := find(v, v.f.Members, memberFacts, f.Name, zero)
 	if !ok {
-		return nil, 0, false
+		return nil, 0, s, false
 	}
 	if members.Err != nil {
-		d.stand(members.Err.Code, members.Err.Message, zero)
-		d.again(d.now.in(time.Minute))
-		return nil, 0, false
+		return nil, 0, v.stand(members.Err.Code, members.Err.Message, zero).with(look(v.now.in(time.Minute))), false
 	}
-	ids, tagged = d.turns(f, members.Value)
-	return slices.DeleteFunc(ids, func(id string) bool { return d.s.Desktops[id] != nil }), tagged, true
+	ids, tagged = v.turns(f, members.Value)
+	return slices.DeleteFunc(ids, func(id string) bool { return v.s.Desktops[id] != nil }), tagged, s, true
 }
 
 // turns returns, in their order, the desktops that the work is for, and how many
 // carry the canary's tags. A rollback is for those that were changed: whoever is
 // not found in the fleet any more comes last, and is told what becomes of it.
-func (d *decider) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
-	rest := maps.Clone(d.s.Operation.to)
+func (v *view) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
+	rest := maps.Clone(v.s.Operation.to)
 	for _, m := range Order(f, members) {
-		if _, changed := rest[m.ID]; !changed && d.s.Operation.Undoes != "" {
+		if _, changed := rest[m.ID]; !changed && v.s.Operation.Undoes != "" {
 			continue
 		}
 		if f.Strategy.Canary.Chosen(m) {
@@ -334,25 +337,24 @@ func (d *decider) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string
 // member says whether a desktop is in the fleet of the rollout. One that the
 // rollout itself took out, because the fleet chooses by image, still is for the
 // rollback.
-func (d *decider) member(x desktop.Desktop) bool {
-	f, in := d.r.Fleets.Of(x)
-	if (!in || f.Name != d.s.Operation.Fleet) && d.s.Operation.Undoes != "" && x.ImageID == d.s.Operation.ImageID {
-		x.ImageID = d.s.Operation.to[x.ID]
-		f, in = d.r.Fleets.Of(x)
+func (v *view) member(x desktop.Desktop) bool {
+	f, in := v.r.Fleets.Of(x)
+	if (!in || f.Name != v.s.Operation.Fleet) && v.s.Operation.Undoes != "" && x.ImageID == v.s.Operation.ImageID {
+		x.ImageID = v.s.Operation.to[x.ID]
+		f, in = v.r.Fleets.Of(x)
 	}
-	return in && f.Name == d.s.Operation.Fleet
+	return in && f.Name == v.s.Operation.Fleet
 }
 
-// end closes a rollout of which nothing is left.
-func (d *decider) end() {
-	if d.open > 0 || d.kept > 0 {
-		return
+// end closes a rollout of which nothing remains to be done.
+func (v *view) end(t *total) {
+	switch {
+	case t.unfinished > 0 || t.unrestored > 0:
+	case len(v.s.Desktops) == 0:
+		t.close(&events.Reason{Code: events.CodeFleetEmpty, Message: "the fleet has no desktop"})
+	default:
+		t.close(nil)
 	}
-	if len(d.s.Desktops) == 0 {
-		d.close(&events.Reason{Code: events.CodeFleetEmpty, Message: "the fleet has no desktop"})
-		return
-	}
-	d.close(nil)
 }
 
 func waveName(n, of int) string {
@@ -395,107 +397,111 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 	return out
 }
 
-// askAhead is how many desktops beyond what there is room for are read at once
+// askAhead is how many desktops beyond what there are places for are read at once
 // while looking for some that may be begun.
 const askAhead = 100
 
 // work begins desktops of the waves that have come, as far as the window is open
-// and there is room.
-func (d *decider) work(f *fleet.Fleet, busy int) {
-	room := f.Strategy.AtOnce(d.s.Size) - busy
-	open, until := d.windowOrNow(f)
+// and there are places.
+func (v *view) work(t *total, f *fleet.Fleet, busy int) {
+	open, until := v.window(f)
 	if !open {
-		d.standDown()
-		for _, id := range d.s.Order {
-			if x := d.s.Desktops[id]; x.Phase == Pending {
-				d.remind(x, &f.Strategy)
+		v.standDown(t)
+		for _, id := range v.s.Order {
+			if x := v.s.Desktops[id]; x.Phase == Pending {
+				t.add(x, v.remind(x, &f.Strategy))
 			}
 		}
-		if d.anyPending() {
-			d.stand(events.CodeWindowClosed, d.closed(f, until), until)
+		if v.anyPending() {
+			t.join(v.stand(events.CodeWindowClosed, v.closed(f, until), until))
 		}
 		return
 	}
-	if !until.IsZero() {
-		d.again(until)
-	}
-	if d.held(f) {
-		d.standDown()
+	t.join(look(until))
+	if s, frozen := v.rolloutFrozen(f); frozen {
+		t.join(s)
+		v.standDown(t)
 		return
 	}
-	most := max(room, 0) + askAhead
-	for _, id := range d.s.Order {
-		x := d.s.Desktops[id]
+	v.beginSome(t, f, f.Strategy.AtOnce(v.s.Size)-busy)
+	t.join(v.sayWhatWaits(t, f, busy))
+}
+
+// beginSome decides about pending desktops one after the other until no place is
+// free. A desktop that we prepared has its place already.
+func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
+	most := max(places, 0) + askAhead
+	for _, id := range v.s.Order {
+		x := v.s.Desktops[id]
 		if x.Phase != Pending {
 			continue
 		}
-		mine := x.Held || x.Stopped // has its room already
-		if !mine && room <= 0 {
-			d.remind(x, &f.Strategy)
-			d.open++
+		if !x.ours() && places <= 0 {
+			t.add(x, v.remind(x, &f.Strategy).with(step{unfinished: true}))
 			continue
 		}
-		if len(d.out.Need.Desktops) >= most {
+		if len(t.out.Need.Desktops) >= most {
 			break
 		}
-		if d.consider(x) && !mine {
-			room--
+		s, done := v.departed(x)
+		if !done {
+			s = v.pending(x)
+		}
+		t.add(x, s)
+		if s.inPlace() && !x.ours() {
+			places--
 		}
 	}
-	d.sayWhatWaits(f, busy)
-}
-
-// consider decides about one pending desktop and says whether that took room.
-func (d *decider) consider(x *Desktop) bool {
-	before := len(d.out.Begin) + len(d.out.Hold) + len(d.out.Stop) + d.asking
-	if d.departed(x) {
-		return false
-	}
-	d.pending(x)
-	return len(d.out.Begin)+len(d.out.Hold)+len(d.out.Stop)+d.asking > before
 }
 
 // departed settles a desktop that is no longer in the fleet, as far as that is
-// known.
-func (d *decider) departed(x *Desktop) bool {
-	fact, asked := d.f.Desktops[x.ID]
-	if !asked || fact.Err != nil || fact.ReadAt.Before(x.eventful()) || !d.now.due(x.Again) || x.tried() && fact.Value != nil && fact.Value.ImageID == d.s.Operation.SpecOf(x.ID).ImageID {
-		return false // pending asks, waits, or sees that it has come home
+// known. Else pending asks, waits, or sees that it has come home.
+func (v *view) departed(x *Desktop) (step, bool) {
+	fact, asked := v.f.Desktops[x.ID]
+	switch {
+	case !asked, fact.Err != nil, fact.ReadAt.Before(x.eventful()), !v.now.due(x.Again):
+		return step{}, false
+	case fact.Value != nil && x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
+		return step{}, false
+	case fact.Value == nil && x.ours() && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling):
+		return step{}, false
+	case fact.Value == nil:
+		return v.settle(events.StatusSkipped, events.CodeLeftFleet, "ECD no longer lists desktop %s", x.ID), true
 	}
-	if fact.Value == nil && (x.Held || x.Stopped) && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling) {
-		return false // pending sees to it
+	now, s, ok := v.tagged(x, fact.Value)
+	switch {
+	case !ok:
+		return s, true // it waits for its tags
+	case v.member(*now):
+		return v.changedSince(x, now)
 	}
-	if fact.Value == nil {
-		d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("ECD no longer lists desktop %s", x.ID))
-		return true
-	}
-	now, ok := d.tagged(x, fact.Value)
-	if !ok {
-		return true // it waits for its tags
-	}
-	if d.member(*now) {
-		return d.changedSince(x, now)
-	}
-	d.settle(x, events.StatusSkipped, events.CodeLeftFleet, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, d.s.Operation.Fleet))
-	return true
+	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "desktop %s is no longer in the fleet %s", x.ID, v.s.Operation.Fleet), true
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to
 // leave nor the one to go back to: somebody else decided about it meanwhile.
-func (d *decider) changedSince(x *Desktop, now *desktop.Desktop) bool {
-	w := d.s.Operation
+func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
+	w := v.s.Operation
 	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
-		return false
+		return step{}, false
 	}
-	d.settle(x, events.StatusSkipped, events.CodeChangedOutside, fmt.Sprintf("desktop %s is on %s by now, which this rollout did not bring", x.ID, now.ImageID))
-	return true
+	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "desktop %s is on %s by now, which this rollout did not bring", x.ID, now.ImageID), true
 }
 
 // window says whether a rebuild may begin now, and until when, or else when
-// next.
-func (d *decider) window(f *fleet.Fleet) (bool, time.Time) {
-	open, until := f.Strategy.Open(d.now.t)
-	if !open || until.IsZero() || !d.now.in(f.Strategy.Expected).After(until) {
+// next. A rollback may be allowed to begin at any time.
+func (v *view) window(f *fleet.Fleet) (bool, time.Time) {
+	if v.s.Operation.AnyTime {
+		return true, zero
+	}
+	return windowAt(f, v.now)
+}
+
+// windowAt says whether a rebuild may begin at a time in the fleet's windows, and
+// until when, or else when next.
+func windowAt(f *fleet.Fleet, now clock) (bool, time.Time) {
+	open, until := f.Strategy.Open(now.t)
+	if !open || until.IsZero() || !now.in(f.Strategy.Expected).After(until) {
 		return open, until
 	}
 	// Open, but not for long enough: the next window counts.
@@ -512,13 +518,13 @@ func (d *decider) window(f *fleet.Fleet) (bool, time.Time) {
 
 // closed says why nothing may begin before until, in words that stay the same
 // meanwhile.
-func (d *decider) closed(f *fleet.Fleet, until time.Time) string {
-	if w := d.s.Waiting; w != nil && w.Code == events.CodeWindowClosed && w.Until != nil && w.Until.Equal(until) {
+func (v *view) closed(f *fleet.Fleet, until time.Time) string {
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeWindowClosed && w.Until != nil && w.Until.Equal(until) {
 		return w.Message
 	}
 	text := "the maintenance window is closed, or would close before a rebuild is expected to end"
 	for _, b := range f.Strategy.Blackouts {
-		if b.From.Before(until) && !d.now.due(b.To) {
+		if b.From.Before(until) && !v.now.due(b.To) {
 			text += "; blackout"
 			if b.Reason != "" {
 				text += ": " + b.Reason
@@ -528,8 +534,8 @@ func (d *decider) closed(f *fleet.Fleet, until time.Time) string {
 	return text
 }
 
-func (d *decider) anyPending() bool {
-	for _, x := range d.s.Desktops {
+func (v *view) anyPending() bool {
+	for _, x := range v.s.Desktops {
 		if x.Phase == Pending {
 			return true
 		}
@@ -539,55 +545,66 @@ func (d *decider) anyPending() bool {
 
 // sayWhatWaits tells why nothing happens when nothing of this rollout is under
 // way and nothing begins.
-func (d *decider) sayWhatWaits(f *fleet.Fleet, busy int) {
-	own := busy - len(d.f.Busy)
-	if own > 0 || !d.out.Need.Empty() || len(d.out.Begin) > 0 || d.out.Acts() {
-		return
+func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
+	own := busy - len(v.f.Busy)
+	if own > 0 || !t.out.Need.Empty() || len(t.out.Begin) > 0 || t.out.Acts() {
+		return step{}
 	}
-	if busy >= f.Strategy.AtOnce(d.s.Size) && d.anyPending() {
-		// Those ticks are another rollout's: nobody would wake this one.
-		d.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+d.others(), zero)
-		d.again(d.now.in(time.Minute))
-		return
+	if busy >= f.Strategy.AtOnce(v.s.Size) && v.anyPending() {
+		// The ticks of those desktops are another rollout's: this one needs its own.
+		return v.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+v.others(), zero).with(look(v.now.in(time.Minute)))
 	}
-	reasons := map[string]int{}
-	since := d.now.t // the longest that somebody has been waited for
-	for _, x := range d.s.Desktops {
-		if x.Phase == Pending && x.WaitCode != "" {
-			reasons[x.WaitCode]++
-			if at, waits := x.waitsSince(events.CodeSessionWait); waits {
-				since = earlier(since, at)
-			}
-		}
-	}
-	for _, g := range d.settled {
-		if g.Status == events.StatusDeferred {
-			reasons[g.Code] += len(g.Desktops)
-		}
-	}
-	best, most := "", 0
-	for code, n := range reasons {
-		if n > most || n == most && code < best {
-			best, most = code, n
-		}
-	}
-	if most == 0 {
-		return
+	code, n := t.mostCommonWait()
+	if n == 0 {
+		return step{}
 	}
 	until := zero
-	if best == events.CodeSessionWait && f.Strategy.Sessions.Deadline > 0 {
-		until = since.Add(f.Strategy.Sessions.Deadline)
+	if code == events.CodeSessionWait && f.Strategy.Sessions.Deadline > 0 {
+		until = v.longestInUse().Add(f.Strategy.Sessions.Deadline)
 	}
-	text, known := waitText[best]
+	text, known := waitText[code]
 	if !known {
 		text = "desktops that have to wait"
 	}
-	d.stand(best, fmt.Sprintf("%s: %d", text, most), until)
+	return v.stand(code, fmt.Sprintf("%s: %d", text, n), until)
+}
+
+// mostCommonWait returns the reason for which most desktops wait after this
+// decision, and how many wait for it.
+func (t *total) mostCommonWait() (code string, most int) {
+	waits := map[string]int{}
+	for _, x := range t.v.s.Desktops {
+		if x.Phase == Pending && x.WaitCode != "" {
+			waits[x.WaitCode]++
+		}
+	}
+	for _, g := range t.outcomes {
+		if g.Status == events.StatusDeferred {
+			waits[g.Code] += len(g.Desktops)
+		}
+	}
+	for _, c := range slices.Sorted(maps.Keys(waits)) {
+		if waits[c] > most {
+			code, most = c, waits[c]
+		}
+	}
+	return code, most
+}
+
+// longestInUse returns since when somebody has been waited for, at the longest.
+func (v *view) longestInUse() time.Time {
+	since := v.now.t
+	for _, x := range v.s.Desktops {
+		if at, waits := x.waitsSince(events.CodeSessionWait); waits && x.Phase == Pending {
+			since = earlier(since, at)
+		}
+	}
+	return since
 }
 
 // others names the rollouts that are still rebuilding desktops of the fleet.
-func (d *decider) others() string {
-	return strings.Join(slices.Compact(slices.Sorted(maps.Values(d.f.Busy))), " and ")
+func (v *view) others() string {
+	return strings.Join(slices.Compact(slices.Sorted(maps.Values(v.f.Busy))), " and ")
 }
 
 // waitText says for what desktops wait, for people.

@@ -1,0 +1,356 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/guard"
+)
+
+// A candidate is a pending desktop that was read.
+type candidate struct {
+	*Desktop
+	fact     Fact[*desktop.Desktop]
+	now      *desktop.Desktop // the fact's value, with its tags where fleets choose by tags
+	strategy *fleet.Strategy  // of the desktop's fleet, or nil
+}
+
+// ours says whether we put it into maintenance mode or stopped it.
+func (x *Desktop) ours() bool { return x.Held || x.Stopped }
+
+// pending decides whether a desktop may be begun.
+func (v *view) pending(x *Desktop) step {
+	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.reconciled)
+	if done {
+		return s
+	}
+	q, c, more, ok := v.question(x)
+	if s = s.with(more); !ok {
+		return s
+	}
+	switch verdict := guard.Check(q); verdict.Answer {
+	case guard.Go:
+		return s.with(v.start(c))
+	case guard.Wait:
+		return s.with(v.waiting(c, verdict))
+	case guard.Skip:
+		return s.with(v.settle(events.StatusSkipped, verdict.Code, "%s", verdict.Message))
+	default:
+		return s.with(v.settle(events.StatusRefused, verdict.Code, "%s", verdict.Message))
+	}
+}
+
+// resting leaves a desktop alone until it is to be looked at.
+func (v *view) resting(x *Desktop) (step, bool) {
+	until := v.rests(x)
+	if v.now.due(until) {
+		return step{}, false
+	}
+	return unfinished(until), true
+}
+
+// missing keeps a desktop waiting that is ours to restore and that ECD does not
+// list, until it is gone.
+func (v *view) missing(x *Desktop) (step, bool) {
+	if !x.ours() {
+		return step{}, false
+	}
+	fact, s, ok := v.read(x)
+	if !ok {
+		return s, true
+	}
+	s, gone := v.gone(x, fact)
+	if gone || fact.Value != nil {
+		return s, false
+	}
+	s.unfinished = true
+	return s, true
+}
+
+func targetOf(w *Operation, id string) desktop.Target {
+	return desktop.Target{ID: id, Spec: w.SpecOf(id)}
+}
+
+// reconciled settles a pending desktop that is on its image already by an earlier
+// call of ours, for which it failed, or of which ECD did not show in time that it
+// was carried out: it is followed, and proves itself, like any other.
+func (v *view) reconciled(x *Desktop) (step, bool) {
+	spec := v.s.Operation.SpecOf(x.ID)
+	if !x.tried() || spec.Reset() || x.From == spec.ImageID {
+		return step{}, false
+	}
+	fact, s, ok := v.read(x)
+	if !ok {
+		return s, true
+	}
+	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
+		return step{}, false
+	}
+	return v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it"), true
+}
+
+// question fills in all that the guards want to know, or asks for it: false says
+// that the step is all that can be decided.
+func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok bool) {
+	q.Target = targetOf(v.s.Operation, x.ID)
+	q.Rules = guard.Rules{Regions: v.r.Regions, Journal: v.r.Journal, Consents: v.s.Operation.Consents, Held: x.Held}
+	c.Desktop = x
+	if !slices.Contains(v.r.Regions, q.RegionID) {
+		return q, c, step{}, true // refused without asking anybody
+	}
+	if c.fact, s, ok = v.read(x); !ok || c.fact.Value == nil {
+		return q, c, s, ok
+	}
+	if c.now, s, ok = v.tagged(x, c.fact.Value); !ok {
+		return q, c, s, false
+	}
+	q.Desktop = c.now
+	c.strategy = v.fleetRules(x, &q, c.fact.ReadAt)
+	wanted := q.ImageID
+	if q.Reset() {
+		wanted = q.Desktop.ImageID
+	}
+	image, s1, ok1 := v.image(x, wanted)
+	current, s2, ok2 := v.image(x, q.Desktop.ImageID)
+	q.Image, q.Current = image, current
+	if s = s1.with(s2); !ok1 || !ok2 {
+		return q, c, s, false
+	}
+	q.Snapshots, s, ok = v.snapshots(x, q)
+	return q, c, s, ok
+}
+
+// fleetRules adds what the desktop's fleet says of it.
+func (v *view) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *fleet.Strategy {
+	if !v.r.Declared {
+		return nil
+	}
+	f, in := v.r.Fleets.Of(*q.Desktop)
+	if v.s.Operation.Request() {
+		q.Rules.Outside = !in || !f.Requests
+		if in {
+			v.heard(&f, q)
+		}
+	} else {
+		if in = v.member(*q.Desktop); in {
+			f = *v.fleet()
+		}
+		q.Rules.Outside = !in
+		q.Rules.Command = in && f.Strategy.Check.Command != ""
+		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), v.consents(&f)...)
+	}
+	if !in {
+		return nil
+	}
+	q.Rules.Forgetful = !v.r.Journal && !v.r.SignedTicks && (f.Strategy.Maintenance || f.Strategy.StopFirst)
+	q.Rules.Sessions = v.sessions(x, f.Strategy.Sessions, readAt)
+	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
+	return &f.Strategy
+}
+
+// kept says which snapshots a fleet keeps. A word that this build does not know
+// keeps all of them.
+func kept(snapshots string) guard.Keep {
+	switch snapshots {
+	case "":
+		return guard.KeepNone
+	case fleet.KeepByHand:
+		return guard.KeepByHand
+	}
+	return guard.KeepAll
+}
+
+// heard adds what follows from the way on which the request came. What does not
+// say how it came is from an earlier build, and trusted least.
+func (v *view) heard(f *fleet.Fleet, q *guard.Question) {
+	door, source := v.s.Operation.Came()
+	if !f.From.Request.Admits(door, source) {
+		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
+	}
+	if len(q.Rules.Consents) > 0 && !f.HearsConsent(door) {
+		q.Rules.Consents = nil
+		q.Rules.Unheard = fmt.Sprintf("for fleet %s a consent counts only through %s, and this came through %s", f.Name, strings.Join(f.ConsentFrom, ", "), door)
+	}
+}
+
+// WrongDoor says, for people, why a fleet does not hear what came through the door
+// from the source.
+func WrongDoor(name, what, door, source string, g fleet.Gate) string {
+	came := "this came through " + door
+	if len(g.Sources) > 0 {
+		came += fmt.Sprintf(" from the source %.100q", source)
+	}
+	var from []string
+	if len(g.Doors) > 0 {
+		from = append(from, "through "+strings.Join(g.Doors, ", "))
+	}
+	if len(g.Sources) > 0 {
+		from = append(from, "from "+strings.Join(g.Sources, ", "))
+	}
+	return fmt.Sprintf("fleet %s takes %s only %s; %s", name, what, strings.Join(from, " "), came)
+}
+
+// consents returns what the fleet consents to for its rollouts. Going back is a
+// wish of its own: what it would erase besides system disks needs the consent of
+// whoever asks for it.
+func (v *view) consents(f *fleet.Fleet) []string {
+	if v.s.Operation.Undoes == "" {
+		return f.Rebuild.Consent
+	}
+	return slices.DeleteFunc(slices.Clone(f.Rebuild.Consent), func(c string) bool {
+		return c == events.ConsentDataDisk || c == events.ConsentOSChange || c == events.ConsentSnapshots
+	})
+}
+
+// sessions returns the policy towards users of the desktop at the time at which
+// it was looked at.
+func (v *view) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Sessions {
+	policy := s.Policy
+	if since, waits := x.waitsSince(events.CodeSessionWait); policy == fleet.Wait && waits && !x.Doubted && readAt.Sub(since) >= s.Deadline {
+		policy = s.After
+	}
+	switch policy {
+	case fleet.Force:
+		return guard.ForceInUse
+	case fleet.Wait:
+		return guard.WaitInUse
+	case fleet.Skip:
+		return guard.SkipInUse
+	}
+	return guard.RefuseInUse
+}
+
+// cannotRead deals with a desktop about which ECD could not be asked at that time: it
+// waits, and in the end it has failed. It is only given up after a look that was
+// in vain.
+func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
+	s := step{unread: u}
+	switch x.Phase {
+	case Pending:
+		if v.waited(x, u.Code, at) < askLimit {
+			return s.with(v.postpone(x, u.Code, "%s", u.Message))
+		}
+		return s.with(v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message))
+	case Begun:
+		if at.Sub(x.asked()) < giveUp {
+			return s.with(v.lookLater(x.BegunAt))
+		}
+		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
+			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
+	case Accepted:
+		return s.with(v.unreadable(x, u, at))
+	case Final: // it has its outcome; see restoreFinal
+	}
+	return s
+}
+
+// unreadable deals with an accepted desktop about which ECD could not be asked.
+func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
+	limit, since := giveUp, x.AcceptedAt
+	if !x.ArrivedAt.IsZero() {
+		since = x.ArrivedAt
+		if s := v.strategy(nil); s != nil {
+			limit += s.Check.Stable
+		}
+	}
+	switch {
+	case at.Sub(since) < limit:
+		return v.lookLater(since)
+	case x.ArrivedAt.IsZero():
+		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "it is not known to have ended after %s: %s", limit, u.Message)
+	}
+	return v.settle(events.StatusFailed, events.CodeCheckFailed, "it was seen on the image and could not be checked for %s: %s", limit, u.Message)
+}
+
+// waited returns how long the desktop had been waiting for that reason when the
+// fact was read that says so.
+func (v *view) waited(x *Desktop, code string, readAt time.Time) time.Duration {
+	since, waits := x.waitsSince(code)
+	if w := v.s.Waiting; !waits || w != nil && w.Code == events.CodeWindowClosed {
+		return 0 // while the window was closed nobody looked
+	}
+	return readAt.Sub(later(since, v.s.Resumed))
+}
+
+// waiting leaves a desktop for later to which a guard objects for now. Whoever uses
+// it is told first.
+func (v *view) waiting(c candidate, verdict guard.Verdict) step {
+	if verdict.Code != events.CodeSessionWait {
+		return v.wait(c, verdict)
+	}
+	s, done := inOrder(c, v.heldByTag, v.noticed)
+	if done {
+		return s
+	}
+	return s.with(v.wait(c, verdict))
+}
+
+// wait leaves a desktop for later, but not for ever.
+func (v *view) wait(c candidate, verdict guard.Verdict) step {
+	code, message := verdict.Code, verdict.Message
+	if c.Stopped && code == events.CodeStatusWait {
+		code, message = events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop before it is rebuilt", c.ID)
+	}
+	waited := v.waited(c.Desktop, code, c.fact.ReadAt)
+	switch {
+	case !c.WaitFirst.IsZero() && c.fact.Since(c.WaitFirst) >= waitLimit && v.s.Operation.Request():
+		return v.settle(events.StatusRefused, code, "given up after %s: %s", waitLimit, message)
+	case code == events.CodeImageCreating && waited >= imageLimit:
+		return v.settle(events.StatusRefused, events.CodeImageNotAvailable, "%s after %s", message, imageLimit)
+	case (code == events.CodeStatusWait || code == events.CodeStopWait) && waited >= readyLimit:
+		return v.settle(events.StatusRefused, events.CodeDesktopNotReady, "%s after %s", message, readyLimit)
+	}
+	return v.postpone(c.Desktop, code, "%s", message)
+}
+
+// passing are the reasons for which a call that may be made was not made, and how
+// long they may last in all. Each of them ends at some time.
+var passing = map[string]time.Duration{
+	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit, events.CodeTimeShort: waitLimit, IncorrectDesktopStatus: readyLimit,
+}
+
+// start begins a desktop to which no guard objects, or takes the next step
+// towards that: into maintenance mode, stopped, begun.
+func (v *view) start(c candidate) step {
+	s, done := inOrder(c, v.frozen, v.obstructed, v.heldByTag, v.noticed, v.cleared)
+	if done {
+		return s
+	}
+	next := v.soon()
+	switch stopFirst := c.strategy != nil && c.strategy.StopFirst && c.now.Status == desktop.Running; {
+	case c.strategy != nil && c.strategy.Maintenance && !c.Entered:
+		next.do = doHold
+	case stopFirst && c.fact.Since(c.StoppedAt) >= stopAgain:
+		next.do = doStop
+	case stopFirst:
+		next = v.wait(c, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", c.ID)})
+	default:
+		next.do = doBegin
+	}
+	return s.with(next)
+}
+
+// obstructed deals with a desktop that another rollout is rebuilding, for which
+// calls are refused again and again, or for which one of ours is under way.
+func (v *view) obstructed(c candidate) (step, bool) {
+	over := later(c.Maintenance.over(""), c.Power.over(KindStopping))
+	switch limit := passing[c.WaitCode]; {
+	case v.f.Busy[c.ID] != "":
+		return v.postpone(c.Desktop, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", c.ID, v.f.Busy[c.ID]), true
+	case limit > 0 && c.Again.Sub(c.WaitSince) >= limit:
+		return v.settle(events.StatusFailed, c.WaitCode, "gave up after %s: %s", limit, c.Last.Message), true
+	case c.Denied >= maxDenied:
+		return v.settle(events.StatusFailed, IncorrectDesktopStatus,
+			"ECD shows desktop %s as %s and refused to rebuild it %d times; stopFirst in its fleet stops it before", c.ID, c.now.Status, c.Denied), true
+	case !v.now.due(over):
+		// Another instance may be making this call now: the next announcement must
+		// not hide that it is under way.
+		return unfinished(over), true
+	}
+	return step{}, false
+}
