@@ -27,10 +27,13 @@ import (
 //     directory and opens nothing but files.
 type file struct {
 	dir     string
-	timeout time.Duration // the longest wait for a lock
+	timeout time.Duration        // the longest wait for a lock
+	sync    func(*os.File) error // makes a file, or the names in a directory, durable
 }
 
-func newFile(dir string, timeout time.Duration) *file { return &file{dir: dir, timeout: timeout} }
+func newFile(dir string, timeout time.Duration) *file {
+	return &file{dir: dir, timeout: timeout, sync: (*os.File).Sync}
+}
 
 func (f *file) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
 	if err := checkRead(key, from); err != nil {
@@ -129,7 +132,7 @@ func (f *file) write(log *os.File, key string, at int64, lines []byte, torn bool
 	if _, err := log.WriteAt(draft, at); err != nil {
 		return err
 	}
-	if err := log.Sync(); err != nil {
+	if err := f.sync(log); err != nil {
 		return err
 	}
 	if at == 0 {
@@ -140,7 +143,7 @@ func (f *file) write(log *os.File, key string, at int64, lines []byte, torn bool
 	if _, err := log.WriteAt(lines[:1], at); err != nil {
 		return errors.Join(ErrUnsettled, err)
 	}
-	if err := log.Sync(); err != nil {
+	if err := f.sync(log); err != nil {
 		return errors.Join(ErrUnsettled, err)
 	}
 	return nil
@@ -149,19 +152,19 @@ func (f *file) write(log *os.File, key string, at int64, lines []byte, torn bool
 // syncDirs makes a new file's name durable.
 func (f *file) syncDirs(key string) error {
 	for _, dir := range []string{path.Dir(key), "."} {
-		if err := syncDir(filepath.Join(f.dir, filepath.FromSlash(dir))); err != nil {
+		if err := f.syncDir(filepath.Join(f.dir, filepath.FromSlash(dir))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func syncDir(dir string) error {
+func (f *file) syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	err = d.Sync()
+	err = f.sync(d)
 	return errors.Join(err, d.Close())
 }
 
@@ -169,7 +172,7 @@ func syncDir(dir string) error {
 // still that name: somebody may have removed it before the lock was had.
 func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, error) {
 	if mode&os.O_CREATE != 0 {
-		if err := makeDirs(filepath.Join(f.dir, filepath.FromSlash(path.Dir(key)))); err != nil {
+		if err := f.makeDirs(filepath.Join(f.dir, filepath.FromSlash(path.Dir(key)))); err != nil {
 			return nil, err
 		}
 	}
@@ -221,7 +224,7 @@ func ordinary(root *os.Root, key string) error {
 
 // makeDirs makes a directory and those above it, each durable before the next,
 // for their owner alone. Those that are there stay as they are.
-func makeDirs(dir string) error {
+func (f *file) makeDirs(dir string) error {
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
 	}
@@ -229,13 +232,13 @@ func makeDirs(dir string) error {
 	if above == dir {
 		return os.Mkdir(dir, 0o700)
 	}
-	if err := makeDirs(above); err != nil {
+	if err := f.makeDirs(above); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(above)
+	return f.syncDir(above)
 }
 
 // lockPause is how long to wait before asking for a lock again: an append holds
@@ -314,8 +317,20 @@ func (f *file) Forget(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("deleting %s: %w", key, err)
 	}
-	if err := os.Remove(filepath.Join(f.dir, filepath.FromSlash(key))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := f.remove(key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("deleting %s: %w", key, err)
 	}
 	return nil
+}
+
+func (f *file) remove(key string) error {
+	root, err := os.OpenRoot(f.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	if err := ordinary(root, key); err != nil {
+		return err
+	}
+	return root.Remove(filepath.FromSlash(key))
 }

@@ -239,6 +239,28 @@ func TestALogRemovedWhileAnAppendWaitsIsNotWrittenToAfterwards(t *testing.T) {
 	}
 }
 
+func TestNothingIsForgottenThroughALink(t *testing.T) {
+	entry := filepath.FromSlash(journal.Key("open", "r1"))
+	for name, link := range map[string]func(dir, outside string) error{
+		"for the directory": func(dir, outside string) error { return os.Symlink(outside, filepath.Join(dir, "open")) },
+		"for the entry": func(dir, outside string) error {
+			return errors.Join(os.Mkdir(filepath.Join(dir, "open"), 0o700), os.Symlink(filepath.Join(outside, filepath.Base(entry)), filepath.Join(dir, entry)))
+		},
+	} {
+		dir, outside := t.TempDir(), t.TempDir()
+		kept := filepath.Join(outside, filepath.Base(entry))
+		if err := errors.Join(os.WriteFile(kept, []byte("x\n"), 0o600), link(dir, outside)); err != nil {
+			t.Fatal(err)
+		}
+		if err := openDir(t, dir).Forget(t.Context(), filepath.ToSlash(entry)); err == nil {
+			t.Errorf("link %s: got no error", name)
+		}
+		if _, err := os.Stat(kept); err != nil {
+			t.Errorf("link %s: %v", name, err)
+		}
+	}
+}
+
 func TestALinkLeadsNowhereElse(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	if err := os.Symlink(outside, filepath.Join(dir, "request")); err != nil {
