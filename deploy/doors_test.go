@@ -53,6 +53,9 @@ func TestNoTriggerLetsASenderWriteTheOutermostLayer(t *testing.T) {
 				t.Errorf("trigger %v delivers %v, which does not name the queue", name, got)
 			}
 			if dig(t, config, "eventSourceConfig")["eventSourceType"] == "MNS" {
+				if got := dig(t, config, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters")["IsBase64Decode"]; got != false {
+					t.Errorf("trigger %v: got IsBase64Decode %v: ticks are plain JSON, and those of rollouts go to the control queue", name, got)
+				}
 				continue
 			}
 			var pattern struct{ Source, Type []string }
