@@ -258,9 +258,12 @@ func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 	row("halts when", "more than %d of %d fail (maxFailures %s)", s.AllowedFailures(n), n, s.MaxFailures)
 	row("a wave is good", "%s", goodWhen(s.Check))
 	row("between waves", "%s", between(s))
+	for _, text := range proofs(s.Check) {
+		row("", "%s", text)
+	}
 	row("in use", "%s", inUse(s.Sessions))
-	if before := before(s); before != "" {
-		row("before", "%s", before)
+	for i, before := range before(s) {
+		row([]string{"before", ""}[min(i, 1)], "%s", before)
 	}
 	if s.OnHalt == fleet.Rollback {
 		now := ""
@@ -398,6 +401,9 @@ func between(s fleet.Strategy) string {
 func inUse(s fleet.Sessions) string {
 	switch s.Policy {
 	case fleet.Skip:
+		if s.Idle > 0 {
+			return "skip the desktop; who is idle or disconnected for " + span(s.Idle) + " does not count"
+		}
 		return "skip the desktop"
 	case fleet.Force:
 		return "rebuild it all the same: unsaved work is lost"
@@ -407,18 +413,66 @@ func inUse(s fleet.Sessions) string {
 	if s.After == fleet.Force {
 		text = "wait up to " + span(s.Deadline) + ", then rebuild it all the same: unsaved work is lost"
 	}
+	if s.Idle > 0 {
+		text += "; who is idle or disconnected for " + span(s.Idle) + " does not count"
+	}
 	return text
 }
 
-func before(s fleet.Strategy) string {
+// proofs says what a wave must prove by use, and which alarms hold the next.
+func proofs(c fleet.Check) []string {
+	var out []string
+	if u := c.Use; !u.Least.IsZero() {
+		then := "somebody has to approve"
+		if u.Else == fleet.UseHalt {
+			then = "it halts, if any was used at all"
+		}
+		text := fmt.Sprintf("%s of the wave's desktops logged on to within %s; else %s", u.Least, span(u.Within), then)
+		if !u.Failed.IsZero() {
+			text += fmt.Sprintf("; halts when more than %s of the logons fail", u.Failed)
+		}
+		out = append(out, text)
+	}
+	for _, a := range c.Alarms {
+		text := fmt.Sprintf("no alarm of the rule %s", a.Name)
+		if a.Always {
+			text += ", even one from before the rollout"
+		}
+		out = append(out, text)
+	}
+	return out
+}
+
+// before lists what is done before a desktop is rebuilt, in its order.
+func before(s fleet.Strategy) []string {
 	var parts []string
+	if s.Holds.Tag != "" {
+		parts = append(parts, fmt.Sprintf("the tag %s holds it back, for %s at most", s.Holds.Tag, span(s.Holds.AtMost)))
+	}
+	if s.Notice.Lead > 0 {
+		text := fmt.Sprintf("its users are told %s before", span(s.Notice.Lead))
+		for i, d := range s.Notice.Remind {
+			text += []string{", and again ", ", "}[min(i, 1)] + span(d)
+		}
+		parts = append(parts, text)
+	}
+	if b := s.Before; b.Command != "" {
+		text := fmt.Sprintf("it is asked by a command (%s, within %s); not now is heeded for %s", b.Kind, span(b.Timeout), span(b.Deadline))
+		if b.Deferrals > 0 {
+			text += fmt.Sprintf(", %d times", b.Deferrals)
+		}
+		parts = append(parts, fmt.Sprintf("%s, then %s", text, b.After))
+	}
 	if s.Maintenance {
 		parts = append(parts, "maintenance mode keeps users out")
 	}
 	if s.StopFirst {
 		parts = append(parts, "the desktop is stopped")
 	}
-	return strings.Join(parts, "; ")
+	if s.Snapshot == fleet.SnapshotData {
+		parts = append(parts, "where the data disk is erased, a snapshot of it is made and waited for")
+	}
+	return parts
 }
 
 // explainWindows lists the windows and says what holds now.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/fleet"
 )
 
 // Policies are compared as text: who may do what on what, and under which
@@ -277,7 +278,8 @@ func (p *Patient) beyond(h grant, may []grant) string {
 func (p *Patient) needsExtras() bool {
 	for _, f := range p.Fleets {
 		s := f.Strategy
-		if s.Maintenance || s.StopFirst || s.Check.Command != "" || s.Notice.Lead > 0 || s.Before.Command != "" || f.Rebuild.KeepSnapshots != "" {
+		if s.Maintenance || s.StopFirst || s.Check.Command != "" || s.Notice.Lead > 0 || s.Before.Command != "" || f.Rebuild.KeepSnapshots != "" ||
+			s.Sessions.Idle > 0 || s.Snapshot == fleet.SnapshotData || !s.Check.Use.Least.IsZero() || len(s.Check.Alarms) > 0 {
 			return true
 		}
 	}

@@ -28,6 +28,7 @@ func (r *reader) strategy(v value) Strategy {
 		"sessions":       func(v value) { s.Sessions = r.sessions(v) },
 		"before":         func(v value) { s.Before = r.before(v) },
 		"holds":          func(v value) { s.Holds = r.holds(v) },
+		"snapshot":       func(v value) { s.Snapshot = Snapshot(r.oneOf(v, string(SnapshotNone), string(SnapshotData))) },
 		"notice":         func(v value) { s.Notice = r.notice(v) },
 		"maintenance":    func(v value) { s.Maintenance = r.truth(v) },
 		"stopFirst":      func(v value) { s.StopFirst = r.truth(v) },
@@ -167,6 +168,8 @@ func (r *reader) check(v value) Check {
 		"command": func(v value) { c.Command = r.command(v) },
 		"kind":    func(v value) { c.Kind = r.oneOf(v, PowerShell, Bat) },
 		"timeout": func(v value) { c.Timeout = r.duration(v, 10*time.Second, time.Hour) },
+		"use":     func(v value) { c.Use = r.use(v) },
+		"alarms":  func(v value) { c.Alarms = r.alarms(v) },
 	})
 	r.notEmpty(v)
 	for _, key := range []string{"kind", "timeout"} {
@@ -194,8 +197,12 @@ func (r *reader) sessions(v value) Sessions {
 		"policy":   func(v value) { s.Policy = Policy(r.oneOf(v, string(Wait), string(Skip), string(Force))) },
 		"deadline": func(v value) { s.Deadline = r.duration(v, time.Minute, 30*day) },
 		"after":    func(v value) { s.After = Policy(r.oneOf(v, string(Skip), string(Force))) },
+		"idle":     func(v value) { s.Idle = r.duration(v, time.Minute, 30*day) },
 	})
 	r.notEmpty(v)
+	if v, ok := at["idle"]; ok && s.Policy == Force {
+		r.faultf(v, "says who does not count as using a desktop, and with the policy force nobody does; leave it out")
+	}
 	if !slices.Contains([]Policy{Skip, Force}, s.Policy) {
 		return s
 	}
@@ -204,7 +211,7 @@ func (r *reader) sessions(v value) Sessions {
 			r.faultf(v, "belongs to the policy wait, and the policy is %s; leave it out", s.Policy)
 		}
 	}
-	return Sessions{Policy: s.Policy}
+	return Sessions{Policy: s.Policy, Idle: s.Idle}
 }
 
 // rebuildTimeout reads a duration or 0, which stands for the setting.

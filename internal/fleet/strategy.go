@@ -45,6 +45,9 @@ type Strategy struct {
 	Before Before
 	// Holds say which tag holds a desktop back. Default: none.
 	Holds Holds
+	// Snapshot says which disks are saved before a rebuild that erases them. Default
+	// SnapshotNone.
+	Snapshot Snapshot
 	// Maintenance puts a desktop into maintenance mode (SetDesktopMaintenance)
 	// before it is rebuilt, and takes it out again. Default false.
 	Maintenance bool
@@ -80,6 +83,7 @@ func Default() Strategy {
 		Soak:               30 * time.Minute,
 		Approval:           Approval{First: true},
 		Check:              Check{Stable: 5 * time.Minute, Kind: PowerShell, Timeout: time.Minute},
+		Snapshot:           SnapshotNone,
 		Sessions:           Sessions{Policy: Wait, Deadline: 24 * time.Hour, After: Skip},
 		Expected:           15 * time.Minute,
 		OnHalt:             Stay,
@@ -181,6 +185,12 @@ type Check struct {
 	Kind string
 	// Timeout is how long Command may run. Default 1m, 10s to 1h.
 	Timeout time.Duration
+	// Use is the proof by use that a finished wave must give before the next
+	// begins. Default: none.
+	Use Use
+	// Alarms hold the next wave while one of them is in ALARM. At most MaxAlarms.
+	// Default: none.
+	Alarms []Alarm
 }
 
 // Kinds of command. Source: RunCommand, "Type".
@@ -203,6 +213,9 @@ type Sessions struct {
 	// After is what Wait does when the deadline has passed: Skip or Force.
 	// Default Skip.
 	After Policy
+	// Idle is after how long somebody who is idle, or has disconnected, does not
+	// count as using the desktop. Default 0: they always count; else 1m to 30d.
+	Idle time.Duration
 }
 
 // A Policy is one way to treat a desktop in use.
