@@ -173,7 +173,6 @@ type Event struct {
 	DesktopID, User string
 	Kind            EventKind
 	At              time.Time
-	Refused         bool // of a ticket: it was not given
 }
 
 // An EventKind is one sort of Event.

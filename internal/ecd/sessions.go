@@ -92,7 +92,6 @@ type describedEvents struct {
 		EndUserID text `json:"EndUserId"`
 		EventType text
 		EventTime text
-		Status    text
 	}]
 	NextToken text
 }
@@ -117,7 +116,6 @@ func (c *Client) Events(ctx context.Context, region string, from, to time.Time) 
 			})
 		for _, e := range page.Events {
 			event := desktop.Event{DesktopID: string(e.DesktopID), User: string(e.EndUserID), Kind: eventKinds[string(e.EventType)], At: parseTime(e.EventTime)}
-			event.Refused = event.Kind == desktop.TicketAsked && e.Status != "" && e.Status != "200"
 			if event.Kind != 0 && event.DesktopID != "" && !event.At.IsZero() {
 				out = append(out, event)
 			}

@@ -1,0 +1,61 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// atRest says whether nobody counts as using a desktop, though somebody is logged
+// on: all of them have been idle, or disconnected, for as long as the limit. What
+// ECD does not say means that somebody is at work.
+func atRest(d *desktop.Desktop, sessions []desktop.Session, limit time.Duration) bool {
+	if d.Connection != desktop.Connected && d.Connection != desktop.Disconnected {
+		return false
+	}
+	connected := false
+	for _, s := range sessions {
+		if s.Status == desktop.Connected {
+			connected = true
+			if !idleFor(s, limit) {
+				return false
+			}
+		}
+	}
+	if d.Connection == desktop.Connected && !connected {
+		return false // the two answers contradict each other
+	}
+	for _, user := range d.Users {
+		if !userAtRest(user, sessions, limit) {
+			return false
+		}
+	}
+	return true
+}
+
+// userAtRest looks at the sessions of one user. ECD also lists those that are over:
+// the last one counts, as far as it is known which that is.
+func userAtRest(user string, sessions []desktop.Session, limit time.Duration) bool {
+	var last *desktop.Session
+	unordered := false
+	all := true
+	n := 0
+	for i := range sessions {
+		s := &sessions[i]
+		if s.User != user {
+			continue
+		}
+		n++
+		all = all && idleFor(*s, limit)
+		unordered = unordered || s.Started.IsZero() || last != nil && s.Started.Equal(last.Started)
+		if last == nil || s.Started.After(last.Started) {
+			last = s
+		}
+	}
+	if n == 0 {
+		return false
+	}
+	return all || !unordered && idleFor(*last, limit)
+}
+
+func idleFor(s desktop.Session, limit time.Duration) bool { return s.IdleKnown && s.Idle >= limit }
