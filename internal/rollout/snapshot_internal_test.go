@@ -1,0 +1,181 @@
+package rollout
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+func TestWhichRebuildsEraseADataDisk(t *testing.T) {
+	with := &desktop.Desktop{OS: "windows", DataDisks: 1}
+	windows, linux := &desktop.Image{OS: "windows"}, &desktop.Image{OS: "linux"}
+	for _, c := range []struct {
+		name            string
+		now             *desktop.Desktop
+		image           *desktop.Image
+		operate         string
+		disk, snapshots bool
+	}{
+		{"same OS", with, windows, "", false, false}, {"replace", with, windows, "replace", true, false},
+		{"another OS", with, linux, "", true, true}, {"another OS and replace", with, linux, "replace", true, true},
+		{"an image of which nothing is known", with, nil, "", true, true}, {"an image whose OS is not known", with, &desktop.Image{}, "", true, true},
+		{"no data disk", &desktop.Desktop{OS: "windows"}, linux, "replace", false, false}, {"no desktop", nil, windows, "replace", false, false},
+	} {
+		if disk, snapshots := erases(c.now, c.image, c.operate); disk != c.disk || snapshots != c.snapshots {
+			t.Errorf("%s: got %t %t, want %t %t", c.name, disk, snapshots, c.disk, c.snapshots)
+		}
+	}
+}
+
+func TestASnapshotsNameIsItsOwnAndOneThatECDTakes(t *testing.T) {
+	form := regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{1,126}$`)
+	seen := map[string]bool{}
+	for _, op := range []string{"r1/office", "r2/office", "长/办公室", "a\nb"} {
+		for _, id := range []string{"ecd-1", "ecd-2", "b"} {
+			for round := 1; round < 3; round++ {
+				name := snapshotName(op, id, round)
+				if !form.MatchString(name) || seen[name] || name != snapshotName(op, id, round) {
+					t.Errorf("%q", name)
+				}
+				seen[name] = true
+			}
+		}
+	}
+}
+
+func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
+	const name = "regild-x-1"
+	called := Saved{Round: 1, Call: "c", At: noon, First: noon, Tries: 1}
+	ended := called
+	ended.Ended = noon.Add(10 * time.Second)
+	known := ended
+	known.ID = "s-1"
+	refused, again := ended, ended
+	refused.No, refused.Why = true, "ECD has no room"
+	again.Again, again.Why = true, "slow down"
+	gone := ended
+	gone.Gone = noon.Add(time.Minute)
+	third := gone
+	third.Tries = maxSaves
+	knownGone := known
+	knownGone.Gone = noon.Add(time.Minute)
+	done := known
+	done.Done = noon.Add(3 * time.Minute)
+	snap := func(state desktop.SnapshotState, created time.Time) []desktop.Snapshot {
+		return []desktop.Snapshot{{ID: "s-0", Name: "another", DataDisk: true, State: desktop.SnapshotDone}, {ID: "s-1", Name: name, DataDisk: true, State: state, Created: created}}
+	}
+	none := []desktop.Snapshot{}
+	for _, c := range []struct {
+		name   string
+		s      *Saved
+		readAt time.Duration // below 0: not read
+		list   []desktop.Snapshot
+		now    time.Duration
+		want   saveStep
+	}{
+		{"nothing is known", nil, -1, nil, 0, saveRead},
+		{"nothing is there", nil, 0, none, 0, saveMake},
+		{"one is there of which nobody knows", nil, 0, snap(desktop.SnapshotDone, noon.Add(-time.Hour)), 0, saveReady},
+		{"one is there that is too old", nil, 0, snap(desktop.SnapshotDone, noon.Add(-7*time.Hour)), 0, saveStale},
+		{"it is under way by a call that nobody knows of", nil, 0, snap(desktop.SnapshotUnderWay, noon.Add(-time.Hour)), 0, saveWait},
+		{"the call may be under way", &called, 0, none, time.Minute, saveWait},
+		{"nobody said how it ended", &called, 0, none, 2 * time.Minute, saveRead},
+		{"nobody said how it ended, and it is there", &called, 2 * time.Minute, snap(desktop.SnapshotUnderWay, noon), 2 * time.Minute, saveWait},
+		{"it is being made", &known, time.Minute, snap(desktop.SnapshotUnderWay, noon), time.Minute, saveWait},
+		{"a word that no page has", &known, time.Minute, snap(desktop.SnapshotUnknown, noon), time.Minute, saveWait},
+		{"it takes too long", &known, 4 * time.Hour, snap(desktop.SnapshotUnderWay, noon), 4 * time.Hour, saveFails},
+		{"it is complete", &known, time.Minute, snap(desktop.SnapshotDone, noon), time.Minute, saveReady},
+		{"what was read before the call says nothing", &known, 0, snap(desktop.SnapshotDone, noon), time.Minute, saveRead},
+		{"it has failed", &known, time.Minute, snap(desktop.SnapshotFailed, noon), time.Minute, saveFails},
+		{"it was seen complete", &done, -1, nil, time.Hour, saveReady},
+		{"it was seen complete long ago", &done, -1, nil, 7 * time.Hour, saveStale},
+		{"ECD refused it", &refused, time.Minute, none, time.Minute, saveFails},
+		{"ECD asked to slow down", &again, time.Minute, none, time.Minute, saveWait},
+		{"ECD asked to slow down a while ago", &again, 6 * time.Minute, none, 6 * time.Minute, saveMake},
+		{"ECD asks to slow down for hours", &again, 6 * time.Hour, none, 6 * time.Hour, saveFails},
+		{"its fate is not known", &ended, time.Minute, none, time.Minute, saveWait},
+		{"it is not there for less than a settling time", &gone, 5 * time.Minute, none, 5 * time.Minute, saveWait},
+		{"it is not there for a settling time", &gone, 6 * time.Minute, none, 6 * time.Minute, saveMake},
+		{"it is not there after three calls", &third, 6 * time.Minute, none, 6 * time.Minute, saveFails},
+		{"ECD said that it began, and does not list it", &knownGone, 6 * time.Minute, none, 6 * time.Minute, saveFails},
+		{"a snapshot of the system disk has the name", nil, 0, []desktop.Snapshot{{ID: "s-1", Name: name, State: desktop.SnapshotDone}}, 0, saveMake},
+	} {
+		var list *Fact[[]desktop.Snapshot]
+		if c.readAt >= 0 {
+			f := Read(noon.Add(c.readAt), c.list)
+			list = &f
+		}
+		if got := nextSave(c.s, name, list, clock{noon.Add(c.now)}); got.step != c.want {
+			t.Errorf("%s: got step %d (%s), want %d", c.name, got.step, got.why, c.want)
+		}
+	}
+}
+
+// Whatever becomes of calls, and whoever is killed between the record and its end: a
+// snapshot counts only when ECD has one that is complete; and there is one alone as long
+// as ECD shows it within a settling time.
+func TestASnapshotIsMadeOnceWhateverIsLost(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const name = "n"
+	for run := range 400 {
+		var s *Saved
+		var real []desktop.Snapshot // what ECD has
+		lag := time.Duration(r.IntN(5)) * time.Minute
+		takes := time.Duration(r.IntN(20)) * time.Minute
+		calls := 0
+		over := false
+		for now := noon; !over && now.Before(noon.Add(8*time.Hour)); now = now.Add(time.Duration(1+r.IntN(90)) * time.Second) {
+			shown := []desktop.Snapshot{}
+			for _, x := range real {
+				if now.Sub(x.Created) >= lag {
+					if x.State = desktop.SnapshotUnderWay; now.Sub(x.Created) >= takes {
+						x.State = desktop.SnapshotDone
+					}
+					shown = append(shown, x)
+				}
+			}
+			list := Read(now, shown)
+			got := nextSave(s, name, &list, clock{now})
+			if got.gone && s.Gone.IsZero() {
+				s.Gone = now
+			}
+			switch got.step {
+			case saveMake:
+				calls++
+				tries, first := 0, now
+				if s != nil {
+					tries, first = s.Tries, s.First
+				}
+				s = &Saved{Round: 1, Call: "c", At: now, First: first, Tries: tries + 1}
+				arrives, tells := r.IntN(3) > 0, r.IntN(2) > 0
+				if arrives {
+					real = append(real, desktop.Snapshot{ID: "s", Name: name, DataDisk: true, Created: now})
+				}
+				switch {
+				case !tells: // killed, or the answer was lost
+				case arrives:
+					s.Ended, s.ID = now, "s"
+				default:
+					s.Ended, s.Again, s.Tries = now, true, s.Tries-1
+				}
+			case saveReady:
+				over = true
+				if len(real) == 0 || now.Sub(real[0].Created) < takes {
+					t.Fatalf("run %d: ready, and ECD has %v", run, real)
+				}
+			case saveFails:
+				over = true
+			case saveWait, saveRead, saveStale:
+			}
+			if len(real) > 1 {
+				t.Fatalf("run %d: %d snapshots were made, with a lag of %s", run, len(real), lag)
+			}
+		}
+		if !over {
+			t.Fatalf("run %d: it does not come to an end after %d calls: %+v", run, calls, s)
+		}
+	}
+}
