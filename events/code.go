@@ -55,6 +55,7 @@ const (
 	CodeLanguageMismatch     = "LanguageMismatch"
 	CodeCheckNeedsWindows    = "CheckNeedsWindows"
 	CodeBeforeFailed         = "BeforeFailed"
+	CodeSnapshotFailed       = "SnapshotFailed"
 	CodeResetNeedsConsent    = "ResetNeedsConsent"
 	CodeResetNeedsJournal    = "ResetNeedsJournal"
 	CodeRolloutNeedsJournal  = "RolloutNeedsJournal"
@@ -83,6 +84,10 @@ const (
 	CodeNoticeNotGiven  = "NoticeNotGiven"
 	CodeNotNow          = "NotNow"
 	CodeNotAsked        = "NotAsked"
+	CodeSnapshotWait    = "SnapshotWait"
+	CodeUseAwaited      = "UseAwaited"
+	CodeAlarmActive     = "AlarmActive"
+	CodeAlarmUnknown    = "AlarmUnknown"
 	CodeSoaking         = "Soaking"
 	CodeApprovalAwaited = "ApprovalAwaited"
 	CodePaused          = "Paused"
@@ -94,6 +99,8 @@ const (
 	CodeNotAuthorized   = "NotAuthorized"
 	CodeCallFailed      = "CallFailed"
 	CodeTooManyFailures = "TooManyFailures"
+	CodeTooFewUsed      = "TooFewUsed"
+	CodeLogonsFailed    = "LogonsFailed"
 	CodeRolloutTimeout  = "RolloutTimeout"
 )
 
@@ -140,6 +147,7 @@ var Codes = []Code{
 	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
 	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
 	{CodeBeforeFailed, StatusRefused, "The fleet's command before a rebuild failed on the desktop; nothing was touched."},
+	{CodeSnapshotFailed, StatusRefused, "The data disk could not be saved as a snapshot before the rebuild that erases it, so nothing was touched. With the status failed: ECD no longer lists the snapshot after the rebuild."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
@@ -168,6 +176,10 @@ var Codes = []Code{
 	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as the fleet's sessions say."},
 	{CodeNotNow, StatusDeferred, "The desktop said not now when it was asked before its rebuild, or a tag holds it back; it is skipped when that takes too long."},
 	{CodeNotAsked, StatusDeferred, "The desktop cannot be asked whether it may be rebuilt; it is skipped when that takes too long."},
+	{CodeSnapshotWait, StatusDeferred, "A snapshot of the data disk is being made before the rebuild that erases the disk."},
+	{CodeUseAwaited, StatusDeferred, "Too few of a wave's desktops were used since they were rebuilt; the next wave waits for that, or for somebody to approve."},
+	{CodeAlarmActive, StatusDeferred, "An alarm of the fleet is in ALARM: the next wave waits, and if it lasts the rollout halts."},
+	{CodeAlarmUnknown, StatusDeferred, "CloudMonitor does not tell the state of an alarm of the fleet; the next wave waits."},
 	{CodeSoaking, StatusDeferred, "A wave is done and its soak time is not over."},
 	{CodeApprovalAwaited, StatusDeferred, "A wave is done and somebody has to approve it."},
 	{CodePaused, StatusDeferred, "The rollout is paused."},
@@ -179,6 +191,8 @@ var Codes = []Code{
 	{CodeNotAuthorized, StatusFailed, "The function's credentials may not do this."},
 	{CodeCallFailed, StatusFailed, "The call to ECD failed before anything was started, and every try was used up."},
 	{CodeTooManyFailures, StatusFailed, "More desktops failed than the fleet allows, so the rollout halted."},
+	{CodeTooFewUsed, StatusFailed, "Too few of a wave's desktops were used in time, so the rollout halted."},
+	{CodeLogonsFailed, StatusFailed, "More of the logons to a wave's desktops failed than the fleet allows, so the rollout halted."},
 	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
 }
 

@@ -58,6 +58,9 @@ type Outcome struct {
 	// DurationSeconds is how long a completed rebuild took, from its
 	// acceptance until we saw that it had ended.
 	DurationSeconds int `json:"durationSeconds,omitempty"`
+	// SnapshotID is the snapshot of the data disk that was made before a rebuild that
+	// erases the disk, as strategy.snapshot asks for.
+	SnapshotID string `json:"snapshotId,omitempty"`
 	// Via says how the wish reached us; nil in what earlier builds wrote down.
 	Via *Via `json:"via,omitempty"`
 	// Nth says how many-th outcome of its status this is for the desktop under
