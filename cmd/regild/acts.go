@@ -77,7 +77,12 @@ func showActs() ([]act, error) {
 	if err != nil {
 		return nil, err
 	}
-	published := act{title: "an image is published: win11-office, release 2026.11.3", invoked: []message{{"release.json", release}}}
+	bad, err := show.ReadFile("show/release-lab.json")
+	if err != nil {
+		return nil, err
+	}
+	published := act{title: "images are published: win11-office, release 2026.11.3, and win11-lab, which is bad",
+		invoked: []message{{"release.json", release}, {"release-lab.json", bad}}}
 	return []act{requests, published}, nil
 }
 

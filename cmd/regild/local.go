@@ -42,7 +42,9 @@ has exactly one final outcome, and none was wiped twice for one request.
 
 Without --event it plays a show of half a minute: a batch of requests with a
 broken one among them, then the release of an image over a fleet, in waves, with
-a maintenance window, somebody who works late and a rebuild that fails.
+a maintenance window, people who are told before, somebody who works late and a
+rebuild that fails; and of a bad one over another fleet, where somebody says not
+now, and which goes back by itself.
 
 An --event file holds what a trigger delivers (a CloudEvent, or an array of
 them; controls and releases must be one), which the function is invoked with, or

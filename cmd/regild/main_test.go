@@ -31,8 +31,10 @@ func TestTheShowEndsAndKeepsItsPromise(t *testing.T) {
 	}
 	for _, want := range []string{
 		"MalformedMessage", "SessionWait", "WindowClosed", "Soaking", "RebuildFailed",
-		"outcomes    43 completed, 2 skipped, 4 refused, 1 failed",
-		"all 50 desktops have exactly one final outcome; 44 accepted, 44 wipes: none was wiped twice for one request",
+		"outcomes    44 completed, 2 skipped, 4 refused, 2 failed",
+		"deferred      NoticeGiven", "says not now (1 of 4): a measurement is running", "1 of the 1 desktops of wave 1 (canary) have failed, 0 may; it goes back by itself",
+		"rollout     lab-7/lab/rollback, 1 wave: completed",
+		"all 52 desktops have exactly one final outcome; 46 accepted, 46 wipes: none was wiped twice for one request",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
@@ -78,7 +80,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"check --desktops 0", "a fleet has 1 to", exitUsage},
 		{"check --at noon", "write it like", exitUsage},
 		{"plan", "--image and --fleet are needed", exitUsage},
-		{"plan --fleets show/fleets.yaml --image m-1 --fleet nix", "there are office, helpdesk", exitFailed},
+		{"plan --fleets show/fleets.yaml --image m-1 --fleet nix", "there are office, lab, helpdesk", exitFailed},
 		{"plan --fleets show/fleets.yaml --cloud show/cloud.yaml --image m-1 --fleet office", "no image m-1", exitFailed},
 		{"plan --fleets ../../fleets.yaml --cloud show/cloud.yaml --image m-84mztzatmlnys0001 --fleet design",
 			"fleet design does not follow image m-84mztzatmlnys0001 (win11-office", exitFailed},

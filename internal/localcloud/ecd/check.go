@@ -218,6 +218,7 @@ func (c *checker) desktop(d Desktop) {
 	c.notNegative("runCommand.takes", d.Command.Takes)
 	for i, command := range d.Commands {
 		c.notNegative(fmt.Sprintf("runCommands[%d].takes", i), command.Takes)
+		c.notNegative(fmt.Sprintf("runCommands[%d].until", i), command.Until)
 	}
 	_, passes := settled[d.Status]
 	c.want(d.Settles == 0 || passes, "settles is only for a status that passes, not for %q", d.Status)

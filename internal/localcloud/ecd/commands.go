@@ -118,7 +118,7 @@ func (c *call) commandContent() (string, error) {
 
 // run says how a command that begins now ends on the desktop.
 func (e *entry) run(now time.Time, content string, timeout time.Duration) run {
-	command := e.command(content)
+	command := e.command(content, now)
 	r := run{desktop: e.ID, name: e.Name, ends: now.Add(command.Takes), status: commandSuccess, output: command.Output}
 	switch {
 	case e.Status != Running:
@@ -135,10 +135,10 @@ func (e *entry) run(now time.Time, content string, timeout time.Duration) run {
 }
 
 // command returns what a script comes to on the desktop.
-func (e *entry) command(content string) Command {
+func (e *entry) command(content string, now time.Time) Command {
 	script, _ := base64.StdEncoding.DecodeString(content) // checked when it came in
 	for _, c := range e.Commands {
-		if strings.Contains(string(script), c.If) {
+		if strings.Contains(string(script), c.If) && is(c.Image, e.ImageID) && (c.Until == 0 || now.Before(e.start.Add(c.Until))) {
 			or(&c.Takes, defaultCommand)
 			return c
 		}

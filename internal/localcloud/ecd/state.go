@@ -178,7 +178,9 @@ type Record struct {
 
 // A Command is what a command that is run on the desktop comes to.
 type Command struct {
-	If       string        `yaml:"if,omitempty"` // of runCommands: a text that the script has in it
+	If       string        `yaml:"if,omitempty"`    // of runCommands: a text that the script has in it
+	Image    string        `yaml:"image,omitempty"` // of runCommands: only while the desktop is on this image
+	Until    time.Duration `yaml:"until,omitempty"` // of runCommands: only before this offset
 	ExitCode int           `yaml:"exitCode,omitempty"`
 	Output   string        `yaml:"output,omitempty"`
 	Takes    time.Duration `yaml:"takes,omitempty"` // default 5 seconds
