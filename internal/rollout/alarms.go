@@ -109,7 +109,7 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		switch a.State {
 		case AlarmActive:
 			names = append(names, a.Name)
-			halts = soonestOf(halts, a.Since.Add(alarmHolds))
+			halts = soonest(halts, a.Since.Add(alarmHolds))
 		case AlarmUnknown:
 			unclear = append(unclear, a.Name)
 		case AlarmQuiet, AlarmBefore:
@@ -124,14 +124,6 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		return alarmsHalt, names, halts
 	}
 	return alarmsHold, names, halts
-}
-
-// soonestOf returns the earlier of two times, of which zero is never.
-func soonestOf(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
 
 // alarmText says for people what an answer means.
