@@ -161,3 +161,40 @@ func TestJournalsOfNovember2026AreReadAsBefore(t *testing.T) {
 		})
 	}
 }
+
+func TestEveryRecordHasTheFieldsOfItsKind(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(journals2026, "*.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[rollout.Kind]bool{}
+	for _, file := range files {
+		lines, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := rollout.Decode(lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, r := range records {
+			seen[r.Kind] = true
+			if err := r.Check(); err != nil {
+				t.Errorf("%s:%d: %v", file, n+1, err)
+			}
+		}
+	}
+	for _, k := range rollout.Kinds() {
+		if !seen[k] {
+			t.Errorf("no journal has a record of kind %s", k)
+		}
+	}
+	for _, r := range []rollout.Record{
+		{V: 1, Kind: rollout.KindBegun, At: start, Desktops: []string{"ecd-1"}},
+		{V: 1, Kind: rollout.KindSeen, At: start, Desktops: []string{"ecd-1"}, Call: "c"},
+	} {
+		if r.Check() == nil {
+			t.Errorf("%+v is taken", r)
+		}
+	}
+}

@@ -19,9 +19,9 @@ type Kind string
 
 // The kinds of records.
 const (
-	KindOpened     Kind = "opened"     // the work was taken on
+	KindOpened     Kind = "opened"     // the operation was taken on
 	KindWave       Kind = "wave"       // a wave began, with these desktops
-	KindWaveEnded  Kind = "wave-ended" // all of a wave is settled and checked
+	KindWaveEnded  Kind = "wave-ended" // all desktops of a wave have ended and passed their check
 	KindBegun      Kind = "begun"      // a RebuildDesktops call is about to be made
 	KindEnded      Kind = "ended"      // what became of that call
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
@@ -30,72 +30,73 @@ const (
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
-	KindMissing    Kind = "missing"    // ECD does not list these, though they were begun
+	KindMissing    Kind = "missing"    // ECD does not list these
 	KindListed     Kind = "listed"     // ECD lists these again
 	KindIdle       Kind = "idle"       // ECD shows nothing of a call of unknown fate for these
-	KindHolding    Kind = "holding"    // about to be put into maintenance mode by us
-	KindHeld       Kind = "held"       // in maintenance mode, by us
-	KindReleasing  Kind = "releasing"  // about to be taken out of it by us
-	KindReleased   Kind = "released"   // taken out of it again
-	KindStopping   Kind = "stopping"   // about to be stopped by us
-	KindStarting   Kind = "starting"   // about to be started again by us, not having been rebuilt
-	KindStarted    Kind = "started"    // started again
+	KindHolding    Kind = "holding"    // these are about to be put into maintenance mode
+	KindHeld       Kind = "held"       // these are in maintenance mode
+	KindReleasing  Kind = "releasing"  // these are about to be taken out of maintenance mode
+	KindReleased   Kind = "released"   // these are out of maintenance mode
+	KindStopping   Kind = "stopping"   // these are about to be stopped
+	KindStarting   Kind = "starting"   // these were stopped, not rebuilt, and are about to be started
+	KindStarted    Kind = "started"    // these run again
 	KindChecking   Kind = "checking"   // the check command was sent to these
-	KindNotifying  Kind = "telling"    // these are about to be told of their rebuild
+	KindNotifying  Kind = "telling"    // the users of these are about to be told of their rebuild
 	KindSent       Kind = "sent"       // what became of that call
 	KindNotified   Kind = "told"       // the first notice was shown on these
-	KindUnnotified Kind = "untold"     // these could not be told
+	KindUnnotified Kind = "untold"     // the users of these could not be told
 	KindAsking     Kind = "asking"     // these are about to be asked whether they may be rebuilt
 	KindAsked      Kind = "asked"      // what became of that call
-	KindCleared    Kind = "cleared"    // these said go on
+	KindCleared    Kind = "cleared"    // these said that they may be rebuilt
 	KindNotNow     Kind = "not-now"    // these said not now
 	KindUnasked    Kind = "unasked"    // these could not be asked
 	KindOnHold     Kind = "on-hold"    // a tag holds these back
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
-	KindHalted     Kind = "halted"     // the rollout stopped by itself
+	KindHalted     Kind = "halted"     // the rollout halted by itself
 	KindControl    Kind = "control"    // somebody told the rollout something
 	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow
 	KindSuperseded Kind = "superseded" // a newer release took over
-	KindGoingBack  Kind = "going-back" // a rollout that halted is about to be taken back by itself
-	KindStays      Kind = "stays"      // it cannot be, and stays halted
+	KindGoingBack  Kind = "going-back" // a rollout that halted is about to go back by itself
+	KindStays      Kind = "stays"      // it cannot go back, and stays halted
 	KindFreeze     Kind = "freeze"     // in the log of freezes: somebody holds everything back
-	KindLift       Kind = "lift"       // in the log of freezes: that was lifted
+	KindLift       Kind = "lift"       // in the log of freezes: somebody lifted a freeze
 	KindClosed     Kind = "closed"     // nothing is left to do
 )
 
-// A Record is one line of a journal. Which fields are set follows from Kind.
+// A Record is one line of a journal. Which fields it has follows from its kind: see
+// forms.
 type Record struct {
-	V    int       `json:"v"`
-	Kind Kind      `json:"kind"`
-	At   time.Time `json:"at"`
+	V    int       `json:"v"`            // the version of the record: 1
+	Kind Kind      `json:"kind"`         // what it tells
+	At   time.Time `json:"at"`           // when that was so
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
 
-	Operation *Operation     `json:"work,omitempty"`
-	Call      string         `json:"call,omitempty"` // names a call across the record that announces it and the one of its end
-	Desktops  []string       `json:"desktops,omitempty"`
-	From      []string       `json:"from,omitempty"`   // begun: the image of each of Desktops before
-	Invoke    string         `json:"invoke,omitempty"` // sent: ids of the command, to ask for its result
-	RequestID string         `json:"ecdRequestId,omitempty"`
-	Outcomes  []Group        `json:"outcomes,omitempty"`
-	Events    []string       `json:"news,omitempty"` // published: ids of events of the rollout
-	Wave      int            `json:"wave,omitempty"`
-	Name      string         `json:"name,omitempty"`
-	Size      int            `json:"size,omitempty"`   // wave: desktops of the fleet then
-	Waves     int            `json:"waves,omitempty"`  // wave: how many there are
-	Of        int            `json:"of,omitempty"`     // wave: how many desktops it has in all, if it takes several records
-	Digest    string         `json:"digest,omitempty"` // closed: over the ids of all final outcomes
-	Reason    *events.Reason `json:"reason,omitempty"`
-	Action    string         `json:"action,omitempty"`
-	Who       string         `json:"who,omitempty"`
-	Regions   []string       `json:"regions,omitempty"` // freeze
-	Fleets    []string       `json:"fleets,omitempty"`  // freeze
-	Rings     []string       `json:"rings,omitempty"`   // waiting: the fleets that are waited for, and how each is
-	Message   string         `json:"message,omitempty"` // control: the id of the message, so that it counts once
-	Via       *events.Via    `json:"via,omitempty"`     // control, freeze, lift: how it reached us
-	N         int            `json:"n,omitempty"`
-	Indexed   bool           `json:"indexed,omitempty"` // tick: the work is in the index of open works
-	Ending    *Ending        `json:"ending,omitempty"`  // published, once closed: how the work came out
-	Until     time.Time      `json:"until,omitzero"`
+	Operation *Operation     `json:"work,omitempty"`         // what was asked for
+	Call      string         `json:"call,omitempty"`         // names a call in the record that announces it and in the one of its end; of a check, the ids of its commands
+	Desktops  []string       `json:"desktops,omitempty"`     // whom it tells of
+	From      []string       `json:"from,omitempty"`         // the image that each of the desktops was on
+	Invoke    string         `json:"invoke,omitempty"`       // the ids of the commands that were sent, joined by commas; none: the call was not made
+	RequestID string         `json:"ecdRequestId,omitempty"` // ECD's id of the call
+	Outcomes  []Group        `json:"outcomes,omitempty"`     // what became of desktops, or which outcomes were published
+	Events    []string       `json:"news,omitempty"`         // ids of the events of the rollout that were published
+	Wave      int            `json:"wave,omitempty"`         // the number of the wave, from 1
+	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze
+	Size      int            `json:"size,omitempty"`         // how many desktops the fleet had when the wave began
+	Waves     int            `json:"waves,omitempty"`        // how many waves there are to be
+	Of        int            `json:"of,omitempty"`           // how many desktops the wave has in all, if that takes several records
+	Digest    string         `json:"digest,omitempty"`       // of the ids of all final outcomes
+	Reason    *events.Reason `json:"reason,omitempty"`       // why
+	Action    string         `json:"action,omitempty"`       // what the rollout was told, or what follows on its halt
+	Who       string         `json:"who,omitempty"`          // who said it, or the rollout that took over
+	Regions   []string       `json:"regions,omitempty"`      // what is frozen
+	Fleets    []string       `json:"fleets,omitempty"`       // what is frozen
+	Rings     []string       `json:"rings,omitempty"`        // the fleets that are waited for, and how far the release is on each
+	Message   string         `json:"message,omitempty"`      // the id of the message that said it, so that it counts once
+	Via       *events.Via    `json:"via,omitempty"`          // how the message reached regild
+	N         int            `json:"n,omitempty"`            // the number of the tick, or which notice it is: 1 the first, 2 a reminder, 3 that not now is not heeded any more
+	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
+	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
+	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze
 }
 
 // A Group is an outcome that several desktops share.

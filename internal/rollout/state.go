@@ -333,85 +333,66 @@ func (s *State) Apply(records ...Record) {
 	}
 }
 
+// apply folds one record by the rule of its kind. Kinds that this build does not
+// know are ignored, and nothing means anything before the operation was opened.
 func (s *State) apply(r *Record) {
-	if r.Kind == KindOpened && s.Operation == nil && r.Operation != nil {
-		s.open(r)
-		return
+	if rule := forms[r.Kind].fold; rule != nil && (s.Operation == nil) == (r.Kind == KindOpened) {
+		rule(s, r)
 	}
-	if s.Operation == nil {
-		return // nothing means anything before it was opened
+}
+
+// each folds a record into each of its desktops that the operation has.
+func each(rule func(*Desktop, *Record)) func(*State, *Record) {
+	return func(s *State, r *Record) {
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				rule(d, r)
+			}
+		}
 	}
-	switch r.Kind {
-	case KindWave:
-		s.begin(r)
-	case KindWaveEnded:
-		s.endWave(r)
-	case KindBegun:
-		s.begun(r)
-	case KindEnded, KindSettled:
-		for _, g := range r.Outcomes {
-			for _, id := range g.Desktops {
-				s.outcome(r, g, id)
-			}
+}
+
+// outcomes folds what became of desktops.
+func (s *State) outcomes(r *Record) {
+	for _, g := range r.Outcomes {
+		for _, id := range g.Desktops {
+			s.outcome(r, g, id)
 		}
-	case KindPublished:
-		s.published(r)
-	case KindTick:
-		s.Indexed = s.Indexed || r.Indexed
-		if r.N > s.TickN {
-			s.TickN, s.TickAt = r.N, r.Until
-		}
-	case KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindChecking:
-		for _, id := range r.Desktops {
-			if d := s.Desktops[id]; d != nil {
-				d.mark(r)
-			}
-		}
-	case KindHolding, KindHeld, KindReleasing, KindReleased, KindStopping, KindStarting, KindStarted:
-		for _, id := range r.Desktops {
-			if d := s.Desktops[id]; d != nil {
-				d.act(r)
-			}
-		}
-	case KindNotifying, KindSent, KindNotified, KindUnnotified:
-		for _, id := range r.Desktops {
-			if d := s.Desktops[id]; d != nil {
-				d.notice(r)
-			}
-		}
-	case KindAsking, KindAsked, KindCleared, KindNotNow, KindUnasked, KindOnHold:
-		for _, id := range r.Desktops {
-			if d := s.Desktops[id]; d != nil {
-				d.ask(r)
-			}
-		}
-	case KindWaiting:
-		s.resume(r)
-		s.Waiting, s.Rings = r.Reason, r.Rings
-		if r.Reason != nil {
-			s.tell(events.RolloutWaiting, r, r.Reason, "")
-		}
-	case KindHalted:
-		s.Halted = r.Reason
-		s.backOut(r)
-		s.tell(events.RolloutHalted, r, r.Reason, "")
-	case KindGoingBack, KindStays:
-		s.backOut(r)
-	case KindControl:
-		s.control(r)
-	case KindRefused:
-		s.Refusals[r.Message] = true
-	case KindSuperseded:
-		if s.Superseded == "" {
-			s.Superseded = r.Who
-			s.tell(events.RolloutSuperseded, r, r.Reason, r.Who)
-		}
-	case KindClosed:
-		s.close(r)
+	}
+}
+
+func (s *State) tick(r *Record) {
+	s.Indexed = s.Indexed || r.Indexed
+	if r.N > s.TickN {
+		s.TickN, s.TickAt = r.N, r.Until
+	}
+}
+
+func (s *State) waiting(r *Record) {
+	s.resume(r)
+	s.Waiting, s.Rings = r.Reason, r.Rings
+	if r.Reason != nil {
+		s.tell(events.RolloutWaiting, r, r.Reason, "")
+	}
+}
+
+func (s *State) halted(r *Record) {
+	s.Halted = r.Reason
+	s.backOut(r)
+	s.tell(events.RolloutHalted, r, r.Reason, "")
+}
+
+func (s *State) superseded(r *Record) {
+	if s.Superseded == "" {
+		s.Superseded = r.Who
+		s.tell(events.RolloutSuperseded, r, r.Reason, r.Who)
 	}
 }
 
 func (s *State) open(r *Record) {
+	if r.Operation == nil {
+		return
+	}
 	s.Operation, s.OpenedAt = r.Operation, r.At
 	s.Operation.index()
 	if s.Operation.Request() {
