@@ -19,6 +19,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/bridge"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/rollout"
 )
 
 type worldKey struct{}
@@ -68,6 +69,7 @@ func (w *world) endCloud() {
 	if w.host != nil {
 		w.host.Kill()
 	}
+	w.faults = append(w.faults, w.misshapen()...)
 	_ = w.cloud.Close() // the function is gone already
 	w.faults = append(w.faults, w.broken()...)
 	w.cloud, w.host, w.hooks = nil, nil, nil
@@ -146,6 +148,26 @@ func (w *world) startCloud(args []string) error {
 	cloud.Faults.Seed(1)
 	cloud.Faults.Observe(w.observe)
 	return w.startFunction(s)
+}
+
+// misshapen returns what is wrong with records in the journal.
+func (w *world) misshapen() (faults []string) {
+	for _, key := range w.cloud.OSS.Keys(localcloud.JournalBucket) {
+		lines, _ := w.cloud.OSS.Object(localcloud.JournalBucket, key)
+		if !strings.HasSuffix(key, ".jsonl") {
+			continue
+		}
+		records, err := rollout.Decode(lines)
+		if err != nil {
+			continue // a story may damage a journal
+		}
+		for _, r := range records {
+			if err := r.Check(); err != nil {
+				faults = append(faults, fmt.Sprintf("%s: %v", key, err))
+			}
+		}
+	}
+	return faults
 }
 
 // state reads a story's state, on a clock that stands still.

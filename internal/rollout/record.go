@@ -23,7 +23,7 @@ const (
 	KindWave       Kind = "wave"       // a wave began, with these desktops
 	KindWaveEnded  Kind = "wave-ended" // all desktops of a wave have ended and passed their check
 	KindBegun      Kind = "begun"      // a RebuildDesktops call is about to be made
-	KindEnded      Kind = "ended"      // what became of that call
+	KindEnded      Kind = "ended"      // what became of a RebuildDesktops call
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
 	KindAgain      Kind = "again"      // ECD shows that these were not begun: they are pending again
 	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call
@@ -42,11 +42,11 @@ const (
 	KindStarted    Kind = "started"    // these run again
 	KindChecking   Kind = "checking"   // the check command was sent to these
 	KindNotifying  Kind = "telling"    // the users of these are about to be told of their rebuild
-	KindSent       Kind = "sent"       // what became of that call
+	KindSent       Kind = "sent"       // what became of the call that tells users
 	KindNotified   Kind = "told"       // the first notice was shown on these
 	KindUnnotified Kind = "untold"     // the users of these could not be told
 	KindAsking     Kind = "asking"     // these are about to be asked whether they may be rebuilt
-	KindAsked      Kind = "asked"      // what became of that call
+	KindAsked      Kind = "asked"      // what became of the call that asks
 	KindCleared    Kind = "cleared"    // these said that they may be rebuilt
 	KindNotNow     Kind = "not-now"    // these said not now
 	KindUnasked    Kind = "unasked"    // these could not be asked
