@@ -537,6 +537,13 @@ func (w *world) auditPeople(k *work, r *record, by *invocation) {
 			}
 		}
 		w.notWhileFrozen(k, r, by)
+	case "not-now":
+		for _, id := range r.Desktops {
+			p, f := k.desktops[id], w.fleetFor(k, id, by.on.epoch)
+			if p != nil && f != nil && f.Strategy.Before.Deferrals > 0 && p.people.notNows >= f.Strategy.Before.Deferrals {
+				w.breaks(notNowUnbounded, "%s of %s says not now for the %d. time, and that is heeded", id, k.id, p.people.notNows+1)
+			}
+		}
 	case "begun", "wave":
 		if f != nil {
 			w.ringsOpen(k, f)

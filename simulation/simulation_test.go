@@ -213,7 +213,13 @@ const reached = `
 	accepted Reconciled
 	completed Completed
 	deferred OutcomeUnknown
+	deferred Frozen
+	deferred NotAsked
 	deferred NotAuthorized
+	deferred NoticeGiven
+	deferred NoticeNotGiven
+	deferred NotNow
+	deferred Scheduled
 	deferred SessionWait
 	deferred StatusWait
 	deferred StopWait
@@ -225,6 +231,7 @@ const reached = `
 	failed RebuildFailed
 	failed RebuildTimeout
 	refused Aborted
+	refused BeforeFailed
 	refused ConflictingTargets
 	refused DesktopNotFound
 	refused ImageNotAvailable
@@ -234,11 +241,16 @@ const reached = `
 	skipped AlreadyOnImage
 	skipped AlreadyRebuilding
 	skipped LeftFleet
+	skipped NotAsked
+	skipped NotNow
+	skipped NoticeNotGiven
 	skipped SessionSkipped
 	skipped Superseded
 	rollout.halted.v1 TooManyFailures
 	rollout.waiting.v1 ApprovalAwaited
 	rollout.waiting.v1 FleetUnknown
+	rollout.waiting.v1 Frozen
+	rollout.waiting.v1 RingAwaited
 	rollout.waiting.v1 Soaking
 	rollout.waiting.v1 WindowClosed
 	rollout.paused.v1 Paused
