@@ -166,7 +166,7 @@ func (t *total) ask(x *Desktop, b *fleet.Before) {
 
 // answered looks at what the command said.
 func (v *view) answered(c candidate, a Ask) (step, bool) {
-	results, s, ok := find(v, v.f.Checks, checkFacts, a.Invoke, a.Sent.Add(resultTakes))
+	results, s, ok := find(v, ofChecks, a.Invoke, a.Sent.Add(resultTakes))
 	if !ok {
 		return inPlace(s), true
 	}

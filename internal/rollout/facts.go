@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -28,53 +29,76 @@ func Read[T any](at time.Time, value T) Fact[T] { return Fact[T]{Value: value, R
 // Unread is why a fact could not be had.
 type Unread struct{ Code, Message string }
 
+// A Table has the facts of one kind by their keys. A key that is absent was not
+// asked for.
+type Table[T any] map[string]Fact[T]
+
 // Facts are what is known of one region. A nil desktop or image is one that ECD
-// was asked for and does not list. A key that is absent was not asked for.
+// was asked for and does not list.
 type Facts struct {
-	Desktops map[string]Fact[*desktop.Desktop]
-	Tags     map[string]Fact[map[string]string] // by desktop
-	Images   map[string]Fact[*desktop.Image]
-	Changes  map[string]Fact[[]desktop.Change]              // by desktop, newest first
-	Checks   map[string]Fact[map[string]desktop.Invocation] // by check, by desktop
-	Members  map[string]Fact[[]desktop.Desktop]             // by fleet
+	Desktops Table[*desktop.Desktop]
+	Tags     Table[map[string]string] // by desktop
+	Images   Table[*desktop.Image]
+	Changes  Table[[]desktop.Change]              // by desktop, newest first
+	Checks   Table[map[string]desktop.Invocation] // by the ids of the commands, as a record has them; then by desktop
+	Members  Table[[]desktop.Desktop]             // by fleet
 	// Snapshots are those of a desktop, where its fleet keeps any; by desktop.
-	Snapshots map[string]Fact[[]desktop.Snapshot]
+	Snapshots Table[[]desktop.Snapshot]
 	// Freezes are all that the journal knows of, under FreezesKey.
-	Freezes map[string]Fact[Freezes]
-	// Rings are how the work's release is on the fleets that it comes after.
-	Rings map[string]Fact[Ring] // by release and fleet, as rollouts are named
+	Freezes Table[Freezes]
+	// Rings are how the release is on the fleets that it comes after.
+	Rings Table[Ring] // by release and fleet, as rollouts are named
 	// Busy are desktops that another rollout of the same fleet is rebuilding, and
-	// which. It comes from the journal and differs from work to work.
+	// which. It comes from the journal and differs between operations.
 	Busy map[string]string
 }
 
+// A source is one kind of fact: where it is kept, and where it is asked for.
+type source[T any] struct {
+	table func(*Facts) *Table[T]
+	asked func(*Need) *[]string
+}
+
+// The sources. A new kind of fact is a field of Facts, one of Need, and a source.
+var (
+	ofDesktops  = source[*desktop.Desktop]{func(f *Facts) *Table[*desktop.Desktop] { return &f.Desktops }, func(n *Need) *[]string { return &n.Desktops }}
+	ofTags      = source[map[string]string]{func(f *Facts) *Table[map[string]string] { return &f.Tags }, func(n *Need) *[]string { return &n.Tags }}
+	ofImages    = source[*desktop.Image]{func(f *Facts) *Table[*desktop.Image] { return &f.Images }, func(n *Need) *[]string { return &n.Images }}
+	ofChanges   = source[[]desktop.Change]{func(f *Facts) *Table[[]desktop.Change] { return &f.Changes }, func(n *Need) *[]string { return &n.Changes }}
+	ofChecks    = source[map[string]desktop.Invocation]{func(f *Facts) *Table[map[string]desktop.Invocation] { return &f.Checks }, func(n *Need) *[]string { return &n.Checks }}
+	ofMembers   = source[[]desktop.Desktop]{func(f *Facts) *Table[[]desktop.Desktop] { return &f.Members }, func(n *Need) *[]string { return &n.Members }}
+	ofSnapshots = source[[]desktop.Snapshot]{func(f *Facts) *Table[[]desktop.Snapshot] { return &f.Snapshots }, func(n *Need) *[]string { return &n.Snapshots }}
+	ofFreezes   = source[Freezes]{func(f *Facts) *Table[Freezes] { return &f.Freezes }, func(n *Need) *[]string { return &n.Freezes }}
+	ofRings     = source[Ring]{func(f *Facts) *Table[Ring] { return &f.Rings }, func(n *Need) *[]string { return &n.Rings }}
+
+	sources = []interface {
+		empty(*Facts)
+		dropBefore(*Facts, time.Time)
+		list(*Need) *[]string
+	}{ofDesktops, ofTags, ofImages, ofChanges, ofChecks, ofMembers, ofSnapshots, ofFreezes, ofRings}
+)
+
+func (s source[T]) empty(f *Facts) { *s.table(f) = Table[T]{} }
+
+func (s source[T]) dropBefore(f *Facts, t time.Time) {
+	maps.DeleteFunc(*s.table(f), func(_ string, f Fact[T]) bool { return f.ReadAt.Before(t) })
+}
+
+func (s source[T]) list(n *Need) *[]string { return s.asked(n) }
+
 // NewFacts returns facts that know nothing yet.
 func NewFacts() *Facts {
-	return &Facts{
-		Desktops: map[string]Fact[*desktop.Desktop]{}, Tags: map[string]Fact[map[string]string]{}, Images: map[string]Fact[*desktop.Image]{},
-		Changes: map[string]Fact[[]desktop.Change]{}, Checks: map[string]Fact[map[string]desktop.Invocation]{}, Members: map[string]Fact[[]desktop.Desktop]{},
-		Snapshots: map[string]Fact[[]desktop.Snapshot]{}, Freezes: map[string]Fact[Freezes]{}, Rings: map[string]Fact[Ring]{},
+	f := &Facts{}
+	for _, s := range sources {
+		s.empty(f)
 	}
+	return f
 }
 
 // DropBefore forgets what was read before t.
 func (f *Facts) DropBefore(t time.Time) {
-	drop(f.Desktops, t)
-	drop(f.Tags, t)
-	drop(f.Images, t)
-	drop(f.Changes, t)
-	drop(f.Checks, t)
-	drop(f.Members, t)
-	drop(f.Snapshots, t)
-	drop(f.Freezes, t)
-	drop(f.Rings, t)
-}
-
-func drop[T any](facts map[string]Fact[T], t time.Time) {
-	for key, f := range facts {
-		if f.ReadAt.Before(t) {
-			delete(facts, key)
-		}
+	for _, s := range sources {
+		s.dropBefore(f, t)
 	}
 }
 
@@ -92,31 +116,10 @@ type Need struct {
 	Rings     []string // of these rollouts
 }
 
-// A factKind is a kind of fact that can be asked for.
-type factKind int
-
-const (
-	desktopFacts factKind = iota
-	tagFacts
-	imageFacts
-	changeFacts
-	checkFacts
-	memberFacts
-	snapshotFacts
-	freezeFacts
-	ringFacts
-	factKinds int = iota
-)
-
-// of returns the list of what is needed of one kind.
-func (n *Need) of(k factKind) *[]string {
-	return [factKinds]*[]string{&n.Desktops, &n.Tags, &n.Images, &n.Changes, &n.Checks, &n.Members, &n.Snapshots, &n.Freezes, &n.Rings}[k]
-}
-
 // Empty says whether nothing more must be known.
 func (n *Need) Empty() bool {
-	for k := range factKinds {
-		if len(*n.of(factKind(k))) > 0 {
+	for _, s := range sources {
+		if len(*s.list(n)) > 0 {
 			return false
 		}
 	}
@@ -125,8 +128,8 @@ func (n *Need) Empty() bool {
 
 // Add adds the needs of another decision, each once.
 func (n *Need) Add(o Need) {
-	for k := range factKinds {
-		to, from := n.of(factKind(k)), *o.of(factKind(k))
+	for _, s := range sources {
+		to, from := s.list(n), *s.list(&o)
 		if len(*to) == 0 {
 			*to = from
 			continue
@@ -152,20 +155,20 @@ func (c clock) backoff(t time.Time) time.Time { return c.t.Add(Backoff(c.t.Sub(t
 
 // find returns a fact that was read at since or later. Otherwise false, and the
 // step asks for it or, if since is still to come, looks again then.
-func find[T any](v *view, facts map[string]Fact[T], kind factKind, key string, since time.Time) (Fact[T], step, bool) {
-	if f, asked := facts[key]; asked && !f.ReadAt.Before(since) {
+func find[T any](v *view, from source[T], key string, since time.Time) (Fact[T], step, bool) {
+	if f, asked := (*from.table(v.f))[key]; asked && !f.ReadAt.Before(since) {
 		return f, step{}, true
 	}
 	if !v.now.due(since) {
 		return Fact[T]{}, unfinished(since), false
 	}
-	return Fact[T]{}, step{needs: []missingFact{{kind, key}}}, false
+	return Fact[T]{}, step{needs: []missingFact{{from.asked, key}}}, false
 }
 
 // about is find for a fact about one desktop. If it could not be had, the step says
 // that the desktop waits for it, or has failed for want of it.
-func about[T any](v *view, x *Desktop, facts map[string]Fact[T], kind factKind, key string, since time.Time) (Fact[T], step, bool) {
-	f, s, ok := find(v, facts, kind, key, since)
+func about[T any](v *view, x *Desktop, from source[T], key string, since time.Time) (Fact[T], step, bool) {
+	f, s, ok := find(v, from, key, since)
 	if ok && f.Err != nil {
 		return f, v.cannotRead(x, f.Err, f.ReadAt), false
 	}
@@ -175,7 +178,7 @@ func about[T any](v *view, x *Desktop, facts map[string]Fact[T], kind factKind, 
 // read returns what ECD says of the desktop, as far as that was read after all
 // that we know to have happened to it.
 func (v *view) read(x *Desktop) (Fact[*desktop.Desktop], step, bool) {
-	return about(v, x, v.f.Desktops, desktopFacts, x.ID, x.eventful())
+	return about(v, x, ofDesktops, x.ID, x.eventful())
 }
 
 // image returns what ECD says of an image; nothing for no image.
@@ -183,7 +186,7 @@ func (v *view) image(x *Desktop, id string) (*desktop.Image, step, bool) {
 	if id == "" {
 		return nil, step{}, true
 	}
-	f, s, ok := about(v, x, v.f.Images, imageFacts, id, zero)
+	f, s, ok := about(v, x, ofImages, id, zero)
 	return f.Value, s, ok
 }
 
@@ -199,7 +202,7 @@ func (v *view) snapshots(x *Desktop, q guard.Question) ([]desktop.Snapshot, step
 	if guard.Check(q).Answer != guard.Go {
 		return nil, step{}, true
 	}
-	f, s, ok := about(v, x, v.f.Snapshots, snapshotFacts, x.ID, zero)
+	f, s, ok := about(v, x, ofSnapshots, x.ID, zero)
 	if ok && f.Value == nil {
 		f.Value = []desktop.Snapshot{} // asked for, and there are none
 	}
@@ -211,7 +214,7 @@ func (v *view) tagged(x *Desktop, now *desktop.Desktop) (*desktop.Desktop, step,
 	if now == nil || now.Tags != nil || !v.r.Fleets.NeedTags(now.RegionID) {
 		return now, step{}, true
 	}
-	f, s, ok := about(v, x, v.f.Tags, tagFacts, x.ID, zero)
+	f, s, ok := about(v, x, ofTags, x.ID, zero)
 	if !ok {
 		return nil, s, false
 	}

@@ -105,7 +105,7 @@ func (v *view) rebuildFailed(x *Desktop, c *desktop.Change) step {
 // change returns ECD's newest record of an image change that belongs to the
 // desktop's last call, or nil, and when that was asked.
 func (v *view) change(x *Desktop) (*desktop.Change, time.Time, step, bool) {
-	list, s, ok := about(v, x, v.f.Changes, changeFacts, x.ID, x.eventful())
+	list, s, ok := about(v, x, ofChanges, x.ID, x.eventful())
 	if !ok {
 		return nil, zero, s, false
 	}
@@ -329,7 +329,7 @@ func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) ste
 
 // checked looks at the result of the command that was run.
 func (v *view) checked(x *Desktop, c fleet.Check) step {
-	results, s, ok := find(v, v.f.Checks, checkFacts, x.Check, x.CheckedAt)
+	results, s, ok := find(v, ofChecks, x.Check, x.CheckedAt)
 	if !ok {
 		return s
 	}

@@ -91,7 +91,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 	if !v.s.Operation.Request() || v.passes() {
 		return step{}, false
 	}
-	fact, s, ok := about(v, c.Desktop, v.f.Freezes, freezeFacts, FreezesKey, zero)
+	fact, s, ok := about(v, c.Desktop, ofFreezes, FreezesKey, zero)
 	if !ok {
 		return s, true
 	}
@@ -120,7 +120,7 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	if v.passes() || !v.anyPending() {
 		return step{}, false
 	}
-	fact, s, ok := find(v, v.f.Freezes, freezeFacts, FreezesKey, zero)
+	fact, s, ok := find(v, ofFreezes, FreezesKey, zero)
 	switch {
 	case !ok:
 		return s, true
@@ -147,7 +147,7 @@ func (v *view) frozenGate() ([]string, step) {
 	if v.passes() {
 		return nil, step{}
 	}
-	fact, s, ok := find(v, v.f.Freezes, freezeFacts, FreezesKey, zero)
+	fact, s, ok := find(v, ofFreezes, FreezesKey, zero)
 	if !ok {
 		return nil, s
 	}

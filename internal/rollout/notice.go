@@ -208,7 +208,7 @@ const maxTold = 50
 // shown looks at the result of the command that was to show the first notice.
 func (v *view) shown(c candidate) (step, bool) {
 	n := c.Notice
-	results, s, ok := find(v, v.f.Checks, checkFacts, n.Invoke, n.Sent.Add(resultTakes))
+	results, s, ok := find(v, ofChecks, n.Invoke, n.Sent.Add(resultTakes))
 	if !ok {
 		return s, true
 	}
@@ -299,7 +299,7 @@ func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 	if next.IsZero() || !v.now.due(next) {
 		return look(next)
 	}
-	fact, s, ok := find(v, v.f.Desktops, desktopFacts, x.ID, x.eventful())
+	fact, s, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if ok && fact.Value != nil && fact.Value.Status == desktop.Running && fact.Value.OS != desktop.Linux {
 		s = v.notify(notification{candidate: candidate{x, fact, fact.Value, strategy}, due: n.Due, reminder: true})
 	}

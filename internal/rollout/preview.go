@@ -105,7 +105,7 @@ func (v *view) plannedWaves(t *total) (waves []events.PlanWave) {
 	if f == nil {
 		return nil
 	}
-	members, s, ok := find(v, v.f.Members, memberFacts, f.Name, zero)
+	members, s, ok := find(v, ofMembers, f.Name, zero)
 	t.join(s)
 	if !ok || members.Err != nil {
 		t.unread = members.Err

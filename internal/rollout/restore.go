@@ -34,7 +34,7 @@ const (
 // it, it is left alone: the two calls could overtake each other.
 func (v *view) restore(x *Desktop) (step, progress) {
 	s := look(v.now.backoff(x.StoppedAt))
-	fact, more, ok := find(v, v.f.Desktops, desktopFacts, x.ID, x.eventful())
+	fact, more, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if s = s.with(more); !ok {
 		return s, waits
 	}

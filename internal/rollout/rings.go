@@ -89,7 +89,7 @@ func (v *view) awaitsRings(f *fleet.Fleet) (step, bool) {
 	var asks step
 	var shut, texts []string
 	for _, name := range f.After {
-		fact, s, ok := find(v, v.f.Rings, ringFacts, v.s.Operation.ReleaseID+"/"+name, zero)
+		fact, s, ok := find(v, ofRings, v.s.Operation.ReleaseID+"/"+name, zero)
 		switch {
 		case !ok:
 			asks = asks.with(s)

@@ -62,7 +62,7 @@ type mark struct {
 
 // A missingFact is one thing that must be read.
 type missingFact struct {
-	kind factKind
+	list func(*Need) *[]string
 	key  string
 }
 

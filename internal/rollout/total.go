@@ -19,7 +19,7 @@ type total struct {
 	times    []time.Time
 	groups   map[outcome]int // of outcomes
 	marks    map[mark][]string
-	asked    map[missingFact]bool
+	asked    map[asked]bool
 	unread   *Unread
 
 	unfinished int // desktops that are not Final after this decision
@@ -27,8 +27,14 @@ type total struct {
 	notices    int // notices that are out; -1: not counted yet
 }
 
+// asked is a key in a list of the need.
+type asked struct {
+	list *[]string
+	key  string
+}
+
 func newTotal(v *view) *total {
-	return &total{v: v, groups: map[outcome]int{}, marks: map[mark][]string{}, asked: map[missingFact]bool{}, notices: -1}
+	return &total{v: v, groups: map[outcome]int{}, marks: map[mark][]string{}, asked: map[asked]bool{}, notices: -1}
 }
 
 // add adds a step about a desktop.
@@ -72,9 +78,9 @@ func (t *total) add(x *Desktop, s step) {
 // join adds a step about the rollout as a whole, or what a desktop's step says of it.
 func (t *total) join(s step) {
 	for _, m := range s.needs {
-		if !t.asked[m] {
-			t.asked[m] = true
-			list := t.out.Need.of(m.kind)
+		list := m.list(&t.out.Need)
+		if ask := (asked{list, m.key}); !t.asked[ask] {
+			t.asked[ask] = true
 			*list = append(*list, m.key)
 		}
 	}

@@ -172,7 +172,7 @@ func (v *view) imageMissing(*fleet.Fleet) (step, bool) {
 	if v.s.Operation.Undoes != "" {
 		return step{}, false // each desktop has an image of its own; the guards look at it
 	}
-	fact, s, ok := find(v, v.f.Images, imageFacts, id, zero)
+	fact, s, ok := find(v, ofImages, id, zero)
 	if !ok {
 		return s, true
 	}
@@ -305,7 +305,7 @@ func (v *view) begin(rec Record, known int, ids []string) step {
 // remaining returns the desktops of the fleet that have not had their turn, in
 // order, and how many of the fleet carry the canary's tags.
 func (v *view) remaining(f *fleet.Fleet) (ids []string, tagged int, s step, ok bool) {
-	members, s, ok := find(v, v.f.Members, memberFacts, f.Name, zero)
+	members, s, ok := find(v, ofMembers, f.Name, zero)
 	if !ok {
 		return nil, 0, s, false
 	}
