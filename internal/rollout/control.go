@@ -10,20 +10,8 @@ import (
 // Allow says why a control message cannot be followed now, or nil. Wave is the
 // wave that an approve is meant for; 0 means the one that waits.
 func Allow(s *State, action string, wave int) error {
-	if s.Operation == nil {
-		return errors.New("there is no such rollout in the journal")
-	}
-	if s.Superseded != "" {
-		return fmt.Errorf("%s has taken over from it", s.Superseded)
-	}
-	if s.MayGoBack() && s.Back.Begun {
-		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Operation.ID)
-	}
-	if s.Closed && action != events.ActionRollback {
-		return errors.New("it has ended; only rollback is possible now")
-	}
-	if s.Aborted != "" && action != events.ActionRollback {
-		return fmt.Errorf("it was aborted by %s; only rollback is possible now", s.Aborted)
+	if err := s.takesNothing(action); err != nil {
+		return err
 	}
 	switch action {
 	case events.ActionPause:
@@ -35,30 +23,59 @@ func Allow(s *State, action string, wave int) error {
 			return errors.New("it is neither paused nor halted")
 		}
 	case events.ActionApprove:
-		w := s.Wave()
-		switch {
-		case wave == 0 && s.waitsForRings():
-		case w == nil || w.EndedAt.IsZero():
-			return errors.New("no wave is finished that could be approved")
-		case wave != 0 && wave != w.N:
-			return fmt.Errorf("wave %d is not the one that is finished last, which is wave %d", wave, w.N)
-		case w.Approved != "":
-			return fmt.Errorf("wave %d was approved by %s already", w.N, w.Approved)
-		}
+		return s.approvable(wave)
 	case events.ActionRetry:
 		if s.Counts().Failed == 0 {
 			return errors.New("no desktop has failed")
 		}
 	case events.ActionRollback:
-		if s.Operation.Undoes != "" {
-			return errors.New("it is a rollback itself; publish the image that is wanted instead")
-		}
-		if len(s.Undo()) == 0 {
-			return errors.New("it has not changed any desktop")
-		}
+		return s.undoable()
 	case events.ActionAbort:
 	default:
 		return fmt.Errorf("the action %q is not known", action)
+	}
+	return nil
+}
+
+// takesNothing says why the rollout as it stands takes no such action, or nil.
+func (s *State) takesNothing(action string) error {
+	switch back := action == events.ActionRollback; {
+	case s.Operation == nil:
+		return errors.New("there is no such rollout in the journal")
+	case s.Superseded != "":
+		return fmt.Errorf("%s has taken over from it", s.Superseded)
+	case s.MayGoBack() && s.Back.Begun:
+		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Operation.ID)
+	case s.Closed && !back:
+		return errors.New("it has ended; only rollback is possible now")
+	case s.Aborted != "" && !back:
+		return fmt.Errorf("it was aborted by %s; only rollback is possible now", s.Aborted)
+	}
+	return nil
+}
+
+// approvable says why a wave cannot be approved, or nil.
+func (s *State) approvable(wave int) error {
+	w := s.Wave()
+	switch {
+	case wave == 0 && s.waitsForRings():
+	case w == nil || w.EndedAt.IsZero():
+		return errors.New("no wave is finished that could be approved")
+	case wave != 0 && wave != w.N:
+		return fmt.Errorf("wave %d is not the one that is finished last, which is wave %d", wave, w.N)
+	case w.Approved != "":
+		return fmt.Errorf("wave %d was approved by %s already", w.N, w.Approved)
+	}
+	return nil
+}
+
+// undoable says why there can be no rollback, or nil.
+func (s *State) undoable() error {
+	switch {
+	case s.Operation.Undoes != "":
+		return errors.New("it is a rollback itself; publish the image that is wanted instead")
+	case len(s.Undo()) == 0:
+		return errors.New("it has not changed any desktop")
 	}
 	return nil
 }

@@ -665,33 +665,35 @@ func (d *Desktop) waitNoMore() {
 // allow the rebuild. Source: RebuildDesktops.
 const IncorrectDesktopStatus = "IncorrectDesktopStatus"
 
+// published notes what MNS took of outcomes and of events.
 func (s *State) published(r *Record) {
 	for _, g := range r.Outcomes {
-		n := max(g.N, 1)
 		for _, id := range g.Desktops {
-			d := s.Desktops[id]
-			if d == nil {
-				continue
-			}
-			if n > d.counts.of(g.Status) { // a tick, which carries no more of it
-				d.counts.set(g.Status, n)
-			}
-			for i, o := range d.Unpublished {
-				if o.Status == g.Status && o.N == n {
-					d.Unpublished = append(d.Unpublished[:i:i], d.Unpublished[i+1:]...)
-					break
-				}
+			if d := s.Desktops[id]; d != nil {
+				d.published(g.Status, max(g.N, 1))
 			}
 		}
 	}
 	for _, id := range r.Events {
-		for i, n := range s.UnpublishedEvents {
-			if n.ID() == id {
-				s.UnpublishedEvents = append(s.UnpublishedEvents[:i:i], s.UnpublishedEvents[i+1:]...)
-				break
-			}
-		}
+		s.UnpublishedEvents = withoutFirst(s.UnpublishedEvents, func(e Event) bool { return e.ID() == id })
 	}
+}
+
+// published notes that MNS took the n-th outcome of a status.
+func (d *Desktop) published(status events.Status, n int) {
+	if n > d.counts.of(status) { // a tick, which carries no more of it
+		d.counts.set(status, n)
+	}
+	d.Unpublished = withoutFirst(d.Unpublished, func(o Outcome) bool { return o.Status == status && o.N == n })
+}
+
+// withoutFirst returns the list without the first of which is holds. The list itself
+// is not written to.
+func withoutFirst[T any](list []T, is func(T) bool) []T {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return append(list[:i:i], list[i+1:]...)
+	}
+	return list
 }
 
 func (s *State) close(r *Record) {
