@@ -39,8 +39,10 @@ if grep -q '^ *REGILD_FLEETS:' s.yaml; then
 	fi
 fi
 
+# What is deployed is s.yaml with these edits of sed.
+edits=''
+
 # s.yaml's concurrency would start a function that was stopped. So a stopped one is deployed as stopped.
-template=s.yaml
 if [ "${START:-}" != 1 ]; then
 	if ! state=$("$REGILD" stop --show --env-file "$file"); then
 		echo 'cannot see whether the function is stopped, and a deployment would start it: give the right fc:GetConcurrencyConfig, or say START=1' >&2
@@ -48,10 +50,38 @@ if [ "${START:-}" != 1 ]; then
 	fi
 	if [ "$state" = stopped ]; then
 		echo 'The function is stopped, and stays so. `make start` lets invocations in again; `make deploy START=1` does both.'
-		template=s.stopped.yaml # beside s.yaml, since its paths are relative
-		trap 'rm -f s.stopped.yaml' EXIT
-		sed 's/^\( *reservedConcurrency:\).*/\1 0/' s.yaml >"$template"
+		edits="$edits
+s/^\\( *reservedConcurrency:\\).*/\\1 0/"
 	fi
+fi
+
+# door takes the mark from the lines of a door that is set: its setting, and its trigger unless it is a topic, whose trigger is for
+# you to write, or the same queue as the other door's.
+door() {
+	[ -n "$2" ] || return 0
+	edits="$edits
+/#: $1:/s/#: //"
+	case $2 in
+	topics/*)
+		echo "$1 is a topic: give it a trigger in s.yaml (docs/ram.md, Doors)."
+		return 0
+		;;
+	esac
+	[ "$2" = "$4" ] || edits="$edits
+/#: - triggerName: $3\$/,/TimeBasedWindow/s/#: //"
+}
+REGILD_CONTROL_QUEUE=${REGILD_CONTROL_QUEUE:-} REGILD_RELEASE_QUEUE=${REGILD_RELEASE_QUEUE:-}
+REGILD_CONTROL_QUEUE=${REGILD_CONTROL_QUEUE#queues/} REGILD_RELEASE_QUEUE=${REGILD_RELEASE_QUEUE#queues/}
+door REGILD_CONTROL_QUEUE "$REGILD_CONTROL_QUEUE" control ''
+door REGILD_RELEASE_QUEUE "$REGILD_RELEASE_QUEUE" releases "$REGILD_CONTROL_QUEUE"
+[ -z "$REGILD_CONTROL_QUEUE" ] || export REGILD_CONTROL_QUEUE
+[ -z "$REGILD_RELEASE_QUEUE" ] || export REGILD_RELEASE_QUEUE
+
+template=s.yaml
+if [ -n "$edits" ]; then
+	template=s.deployed.yaml # beside s.yaml, since its paths are relative
+	trap 'rm -f s.deployed.yaml' EXIT
+	sed "$edits" s.yaml >"$template"
 fi
 
 if [ -z "${ALIAS:-}" ] && [ -n "${ALIBABA_CLOUD_ACCESS_KEY_ID:-}" ]; then
@@ -62,6 +92,6 @@ if [ -z "${ALIAS:-}" ] && [ -n "${ALIBABA_CLOUD_ACCESS_KEY_ID:-}" ]; then
 	export default_serverless_devs_access
 fi
 "$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes
-for trigger in $(sed -n 's/^ *- triggerName: *//p' s.yaml); do
+for trigger in $(sed -n 's/^ *- triggerName: *//p' "$template"); do
 	"$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes --trigger "$trigger"
 done

@@ -29,7 +29,7 @@ func newStage(t *testing.T, state string) *stage {
 	s.write("s.yaml", string(source(t)))
 	s.write("fleets.yaml", "fleets: []\n")
 	// Each prints what it was asked, s also the concurrency that it would deploy.
-	s.write("s", "#!/bin/sh\necho \"s $* journal=$REGILD_JOURNAL\" >>log\nsed -n 's/^ *\\(reservedConcurrency: .*\\)/\\1/p' \"$3\" >>log\necho \"$default_serverless_devs_access\" >access\n")
+	s.write("s", "#!/bin/sh\necho \"s $* journal=$REGILD_JOURNAL\" >>log\ncp \"$3\" deployed\nsed -n 's/^ *\\(reservedConcurrency: .*\\)/\\1/p' \"$3\" >>log\necho \"$default_serverless_devs_access\" >access\n")
 	s.write("regild", "#!/bin/sh\necho \"regild $*\" >>log\ncase \"$1\" in stop) "+state+";; esac\n")
 	return s
 }
@@ -82,8 +82,8 @@ func TestADeploymentLeavesAStoppedFunctionStopped(t *testing.T) {
 		strings.Count(log, "reservedConcurrency: 0") != 5 {
 		t.Errorf("got %v, %s\n%s", err, out, log)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, "s.stopped.yaml")); err == nil {
-		t.Error("s.stopped.yaml was left")
+	if _, err := os.Stat(filepath.Join(s.dir, "s.deployed.yaml")); err == nil {
+		t.Error("s.deployed.yaml was left")
 	}
 	out, log, err = newStage(t, "echo stopped").run("START=1")
 	if err != nil || !strings.Contains(log, "reservedConcurrency: 10") {
@@ -92,6 +92,49 @@ func TestADeploymentLeavesAStoppedFunctionStopped(t *testing.T) {
 	out, log, err = newStage(t, "exit 1").run()
 	if err == nil || !strings.Contains(out, "cannot see whether the function is stopped") || strings.Contains(log, "s deploy") {
 		t.Errorf("got %v, %s\n%s", err, out, log)
+	}
+}
+
+// What setup says of doors is enough: nobody has to edit s.yaml.
+func TestADeploymentOpensTheDoorsThatAreSet(t *testing.T) {
+	for name, tt := range map[string]struct {
+		env              string
+		settings, opened []string
+		says             string
+	}{
+		"none":         {"", nil, nil, ""},
+		"empty":        {"REGILD_CONTROL_QUEUE=\nREGILD_RELEASE_QUEUE=\n", nil, nil, ""},
+		"both":         {"REGILD_CONTROL_QUEUE=c\nREGILD_RELEASE_QUEUE=queues/r\n", []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"}, []string{"control", "releases"}, ""},
+		"one queue":    {"REGILD_CONTROL_QUEUE=c\nREGILD_RELEASE_QUEUE=queues/c\n", []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"}, []string{"control"}, ""},
+		"control only": {"REGILD_CONTROL_QUEUE=c\n", []string{"REGILD_CONTROL_QUEUE"}, []string{"control"}, ""},
+		"a topic":      {"REGILD_RELEASE_QUEUE=topics/r\n", []string{"REGILD_RELEASE_QUEUE"}, nil, "REGILD_RELEASE_QUEUE is a topic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, "echo running")
+			s.write("regild.env", tt.env)
+			out, log, err := s.run()
+			if err != nil || !strings.Contains(out, tt.says) {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			text, err := os.ReadFile(filepath.Join(s.dir, "deployed"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := propsOf(t, text)
+			for _, setting := range []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"} {
+				if _, there := dig(t, p, "environmentVariables")[setting]; there != slices.Contains(tt.settings, setting) {
+					t.Errorf("%s is set: %v", setting, there)
+				}
+			}
+			for _, name := range []string{"control", "releases"} {
+				if opened := slices.Contains(tt.opened, name); strings.Contains(log, "--trigger "+name+" ") != opened || regexp.MustCompile(`(?m)^ *- triggerName: `+name+`$`).Match(text) != opened {
+					t.Errorf("trigger %s: want %v in\n%s", name, opened, log)
+				}
+			}
+			if _, err := os.Stat(filepath.Join(s.dir, "s.deployed.yaml")); err == nil {
+				t.Error("s.deployed.yaml was left")
+			}
+		})
 	}
 }
 

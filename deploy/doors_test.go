@@ -24,6 +24,9 @@ func TestDoorsAreDeployedOnceTheirMarksAreTakenAway(t *testing.T) {
 	for name, setting := range map[string]string{"control": "REGILD_CONTROL_QUEUE", "releases": "REGILD_RELEASE_QUEUE"} {
 		config := dig(t, trigger(t, p, name), "triggerConfig")
 		got := dig(t, config, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters")["QueueName"]
+		if decodes := dig(t, config, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters")["IsBase64Decode"]; decodes != false {
+			t.Errorf("trigger %s has IsBase64Decode %v, and ticks of rollouts are plain JSON", name, decodes)
+		}
 		if want := env[setting]; got != want || want == nil || want == env["REGILD_REQUEST_QUEUE"] {
 			t.Errorf("trigger %s reads the queue %v, %s is %v", name, got, setting, want)
 		}

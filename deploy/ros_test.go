@@ -55,23 +55,27 @@ func decode(t *testing.T, text []byte, v any) {
 	}
 }
 
-// attached are the roles and policies of the template: the resource's name, the
-// file it comes from, and the role that it is attached to.
-var attached = []struct{ name, policy, file, role, condition string }{
-	{"FunctionPolicy", "regild-function", "function.json", "FunctionRole", ""},
-	{"FunctionExtrasPolicy", "regild-function-extras", "function-extras.json", "FunctionRole", "Extras"},
-	{"NotificationPolicy", "regild-notification", "notification.json", "NotificationRole", ""},
-	{"DeployerPolicy", "regild-deployer", "deployer.json", "", ""},
-	{"DoctorPolicy", "regild-doctor", "doctor.json", "", ""},
-	{"OperatorPolicy", "regild-operator", "operator.json", "", ""},
-	{"ProducerPolicy", "regild-producer", "producer.json", "", ""},
+// attached are the policies of the template: the resource's name, what follows
+// the deployment's name in the policy's, the file it comes from, the file that
+// takes its place with doors, the role that it is attached to, and its condition.
+var attached = []struct{ name, suffix, file, doors, role, condition string }{
+	{"FunctionPolicy", "function", "function.json", "", "FunctionRole", ""},
+	{"FunctionExtrasPolicy", "function-extras", "function-extras.json", "", "FunctionRole", "WithExtras"},
+	{"FunctionDoorsPolicy", "function-doors", "function-doors.json", "", "FunctionRole", "WithDoors"},
+	{"NotificationPolicy", "notification", "notification.json", "", "NotificationRole", ""},
+	{"DeployerPolicy", "deployer", "deployer.json", "", "", ""},
+	{"DoctorPolicy", "doctor", "doctor.json", "", "", ""},
+	{"OperatorPolicy", "operator", "operator.json", "operator-doors.json", "", ""},
+	{"ProducerPolicy", "producer", "producer.json", "", "", ""},
+	{"ReleaserPolicy", "releaser", "releaser.json", "", "", "WithDoors"},
 }
 
 // filled are the placeholders of docs/ram as the template fills them in.
 var filled = strings.NewReplacer(
-	"<account>", "${ALIYUN::TenantId}", "<region>", "${ALIYUN::Region}", "<function>", "regild",
-	"<request-queue>", "regild-requests", "<request-topic>", "regild-requests", "<result-topic>", "regild-outcomes",
-	"<failure-topic>", "regild-failures", "<dead-letter-queue>", "regild-dead-letters", "<outcomes-queue>", "regild-outcomes",
+	"<account>", "${ALIYUN::TenantId}", "<region>", "${ALIYUN::Region}", "<function>", "${Name}",
+	"<request-queue>", "${Name}-requests", "<request-topic>", "${Name}-requests", "<result-topic>", "${Name}-outcomes",
+	"<control-queue>", "${Name}-control", "<release-queue>", "${Name}-releases",
+	"<failure-topic>", "${Name}-failures", "<dead-letter-queue>", "${Name}-dead-letters", "<outcomes-queue>", "${Name}-outcomes",
 	"<bucket>", "${JournalBucket}", "<prefix>", "${JournalPrefix}", "<log-project>", "${LogProject}", "<logstore>", "function",
 )
 
@@ -80,7 +84,7 @@ func policies(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
 	for _, role := range []struct{ name, role, file, more string }{
-		{"FunctionRole", "regild-function", "function-trust.json", ""},
+		{"FunctionRole", "{'Fn::Sub': '${Name}-function'}", "function-trust.json", ""},
 		// The console makes this role too, and other triggers use it.
 		{"NotificationRole", "aliyunmnsnotificationrole", "notification-trust.json", "    DeletionPolicy: Retain\n"},
 	} {
@@ -95,11 +99,15 @@ func policies(t *testing.T) string {
 		if p.condition != "" {
 			fmt.Fprintf(&b, "    Condition: %s\n", p.condition)
 		}
-		fmt.Fprintf(&b, "    Properties:\n      PolicyName: %s\n      Description: docs/ram/%s of regild.\n", p.policy, p.file)
+		fmt.Fprintf(&b, "    Properties:\n      PolicyName: {'Fn::Sub': '${Name}-%s'}\n      Description: docs/ram/%s of regild.\n", p.suffix, p.file)
 		if p.role != "" {
 			fmt.Fprintf(&b, "      Roles: [{Ref: %s}]\n", p.role)
 		}
-		fmt.Fprintf(&b, "      PolicyDocument: %s\n", flow(t, p.file))
+		document := flow(t, p.file)
+		if p.doors != "" { // one policy, so that whoever has it need not be given another
+			document = fmt.Sprintf(`{"Fn::If":["WithDoors",%s,%s]}`, flow(t, p.doors), document)
+		}
+		fmt.Fprintf(&b, "      PolicyDocument: %s\n", document)
 	}
 	return b.String()
 }
@@ -182,12 +190,12 @@ func TestTheTemplateMakesWhatSYAMLRefersTo(t *testing.T) {
 		"RequestQueue": "QueueName", "DeadLetterQueue": "QueueName", "RequestTopic": "TopicName", "ResultTopic": "TopicName",
 		"FailureTopic": "TopicName", "FunctionRole": "RoleName", "NotificationRole": "RoleName",
 	} {
-		if value, ok := r[name].Properties[property].(string); !ok || !regexp.MustCompile(`[/"]`+value+`["/]`).MatchString(text) {
+		if value := nameOf(r[name].Properties[property]); value == "" || !regexp.MustCompile(`[/"]`+value+`["/]`).MatchString(text) {
 			t.Errorf("s.yaml does not refer to %s %v", name, r[name].Properties[property])
 		}
 	}
 	env := dig(t, p, "environmentVariables")
-	if env["REGILD_RESULT_TOPIC"] != r["ResultTopic"].Properties["TopicName"] || env["REGILD_REQUEST_QUEUE"] != r["RequestQueue"].Properties["QueueName"] {
+	if env["REGILD_RESULT_TOPIC"] != nameOf(r["ResultTopic"].Properties["TopicName"]) || env["REGILD_REQUEST_QUEUE"] != nameOf(r["RequestQueue"].Properties["QueueName"]) {
 		t.Errorf("s.yaml has queue %v and topic %v", env["REGILD_REQUEST_QUEUE"], env["REGILD_RESULT_TOPIC"])
 	}
 	if got, want := r["Logstore"].Properties["LogstoreName"], dig(t, p, "logConfig")["logstore"]; got != want {
@@ -203,6 +211,54 @@ func TestTheTemplateMakesWhatSYAMLRefersTo(t *testing.T) {
 	}
 	if !slices.Equal(names, Triggers) {
 		t.Errorf("got triggers %q, want %q", Triggers, names)
+	}
+}
+
+// nameOf returns a name of the template, as the default deployment has it.
+func nameOf(property any) string {
+	if sub, ok := property.(map[string]any); ok {
+		property = sub["Fn::Sub"]
+	}
+	text, _ := property.(string)
+	return strings.ReplaceAll(text, "${Name}", Name)
+}
+
+// Resource Orchestration Service takes names of parameters and resources from one
+// space, and refuses a template that uses one twice.
+func TestNoNameIsUsedTwice(t *testing.T) {
+	var file struct{ Parameters, Conditions, Resources map[string]any }
+	decode(t, []byte(Template), &file)
+	seen := map[string]int{}
+	for _, names := range []map[string]any{file.Parameters, file.Conditions, file.Resources} {
+		for name := range names {
+			if seen[name]++; seen[name] > 1 {
+				t.Errorf("%s is used twice", name)
+			}
+		}
+	}
+	if len(seen) < 50 {
+		t.Errorf("found %d names: has the template's form changed?", len(seen))
+	}
+}
+
+// Two deployments of one account share nothing by accident: names of roles and
+// policies count in all regions.
+func TestEveryNameBeginsWithTheDeploymentsOwn(t *testing.T) {
+	n := 0
+	for name, r := range resources(t) {
+		for _, property := range []string{"QueueName", "TopicName", "SubscriptionName", "RoleName", "PolicyName", "RuleName"} {
+			value, there := r.Properties[property]
+			if !there || name == "NotificationRole" { // which the console makes too, for all triggers
+				continue
+			}
+			n++
+			if sub, _ := value.(map[string]any); sub == nil || !strings.HasPrefix(fmt.Sprint(sub["Fn::Sub"]), "${Name}") {
+				t.Errorf("%s: %s is %v, whatever the deployment's name", name, property, value)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("found %d names: has the template's form changed?", n)
 	}
 }
 
@@ -232,8 +288,8 @@ func TestQueuesTopicsAndSubscriptionsKeepTheSchema(t *testing.T) {
 			}
 		}
 	}
-	if n != 8 {
-		t.Errorf("got %d resources of MNS, want 8", n)
+	if n != 10 {
+		t.Errorf("got %d resources of MNS, want 10", n)
 	}
 	for name, r := range map[string]resource{
 		"a misspelt property": {Type: "ALIYUN::MNS::Queue", Properties: map[string]any{"QueueName": "a", "RetentionPeriod": 60}},
@@ -304,12 +360,12 @@ func sources(t *testing.T, patterns ...string) string {
 
 func TestWhatHoldsTheMemoryIsKept(t *testing.T) {
 	r := resources(t)
-	for _, name := range []string{"JournalBucket", "LogProject", "Logstore", "LogIndex"} {
+	for _, name := range []string{"Bucket", "Project", "Logstore", "LogIndex"} {
 		if r[name].DeletionPolicy != "Retain" {
 			t.Errorf("%s is deleted with the stack", name)
 		}
 	}
-	bucket := r["JournalBucket"].Properties
+	bucket := r["Bucket"].Properties
 	if bucket["AccessControl"] != "private" || bucket["BlockPublicAccess"] != true || bucket["VersioningConfiguration"] != nil {
 		t.Errorf("got bucket %v", bucket)
 	}

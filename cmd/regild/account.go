@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
@@ -17,7 +18,11 @@ import (
 // given comes from the environment, then from regild.env.
 type accountFlags struct {
 	file, region, account, endpoint string
+	name                            string // of the deployment: the function's
 	fileRegion                      string // what regild.env says; "" without one
+	// lenient goes on without a regild.env that cannot be read: the kill switch
+	// must not depend on it.
+	lenient bool
 }
 
 func (f *accountFlags) define(fs *pflag.FlagSet) {
@@ -30,7 +35,11 @@ func (f *accountFlags) define(fs *pflag.FlagSet) {
 // open returns a client for the account, and a lookup in environment and file.
 func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), error) {
 	file, err := envfile.Read(f.file)
-	if err != nil {
+	switch {
+	case err != nil && f.lenient:
+		say(w.err, "going on without %s: %v\n", f.file, err)
+		file = nil
+	case err != nil:
 		return nil, nil, err
 	}
 	lookup := envfile.Over(file, w.lookup)
@@ -38,6 +47,7 @@ func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), 
 	f.fileRegion = file["REGILD_REGION"]
 	f.region = cmp.Or(f.region, get("REGILD_REGION"))
 	f.account = cmp.Or(f.account, get("REGILD_ACCOUNT"))
+	f.name = cmp.Or(f.name, get("REGILD_NAME"), deploy.Name)
 	if f.region == "" {
 		return nil, nil, usageError{fmt.Errorf("no region: give --region, or set REGILD_REGION, or run where %s is", f.file)}
 	}

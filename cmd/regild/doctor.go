@@ -118,7 +118,7 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 	}
 	keys := func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }
 	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: keys}
-	name := get("REGILD_NAME", deploy.Name)
+	name := at.name
 	p := &doctor.Patient{
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +21,15 @@ import (
 const testBucket, testProject = "regild-journal-1234567890123456-cn-hangzhou", "regild-1234567890123456-cn-hangzhou"
 
 // healthySite is set up and deployed as it should be.
-func healthySite(t *testing.T) *site {
+func healthySite(t *testing.T, set ...string) *site {
 	t.Helper()
 	s := newSite(t)
 	s.cloud.Control.Change(func(a *control.Account) { a.AtOnce = true })
-	s.must("Next: make deploy", append(setupArgs, "--set", "ContactGroup=oncall")...)
+	args := append(setupArgs, "--set", "ContactGroup=oncall")
+	for _, parameter := range set {
+		args = append(args, "--set", parameter)
+	}
+	s.must("Next: make deploy", args...)
 	s.write("fleets.yaml", officeFleet)
 	s.write("regild.zip", "the zip")
 	file, err := envfile.Read(s.file)
@@ -36,16 +41,27 @@ func healthySite(t *testing.T) *site {
 		t.Fatal(sum, err)
 	}
 	ten := 10
+	env := map[string]string{"REGILD_FLEETS": "/code/fleets.yaml"}
+	for _, name := range []string{"REGILD_RESULT_TOPIC", "REGILD_REQUEST_QUEUE", "REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE", "REGILD_JOURNAL"} {
+		if file[name] != "" {
+			env[name] = file[name]
+		}
+	}
 	s.cloud.Control.Change(func(a *control.Account) {
 		a.Functions["regild"] = &control.Function{
 			Runtime: "go1", Handler: "main", Role: "acs:ram::1234567890123456:role/regild-function", Timeout: 280, CodeChecksum: sum, Concurrency: &ten,
 			LogProject: file["REGILD_LOG_PROJECT"], Logstore: file["REGILD_LOGSTORE"],
-			Env:       map[string]string{"REGILD_RESULT_TOPIC": file["REGILD_RESULT_TOPIC"], "REGILD_REQUEST_QUEUE": file["REGILD_REQUEST_QUEUE"], "REGILD_JOURNAL": file["REGILD_JOURNAL"], "REGILD_FLEETS": "/code/fleets.yaml"},
+			Env:       env,
 			OnFailure: "acs:mns:cn-hangzhou::/topics/regild-failures/messages",
 			Triggers: map[string]control.Trigger{
 				"topic": {Type: "mns_topic", Config: `{"notifyContentFormat": "JSON"}`}, "sweep": {Type: "timer", Config: `{"enable": true}`},
 				"queue": {Type: "eventbridge", Config: streamOf("regild-requests")}, "image": {Type: "eventbridge", Config: `{"triggerEnable": false}`},
 			},
+		}
+		for trigger, setting := range map[string]string{"control": "REGILD_CONTROL_QUEUE", "releases": "REGILD_RELEASE_QUEUE"} {
+			if queue := file[setting]; queue != "" {
+				a.Functions["regild"].Triggers[trigger] = control.Trigger{Type: "eventbridge", Config: streamOf(queue)}
+			}
 		}
 		for _, name := range []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS"} {
 			a.ServiceLinked[name] = true
@@ -348,6 +364,72 @@ func TestTheDoctorJudgesTheProbe(t *testing.T) {
 	s.deploy(s.write("fleets.yaml", officeFleet))
 	if f := probe(); f.Level != doctor.Wrong || !strings.Contains(f.Text, ", NotAuthorized") || !strings.Contains(f.Do, "role") {
 		t.Errorf("the function may not ask ECD, and got %+v", f)
+	}
+}
+
+func TestTheDoctorKnowsDoors(t *testing.T) {
+	function := func(f func(*control.Function)) func(*site) {
+		return func(s *site) { s.cloud.Control.Change(func(a *control.Account) { f(a.Functions["regild"]) }) }
+	}
+	// Both the function and regild.env, as a deployment has them.
+	door := func(setting, queue string) func(*site) {
+		return func(s *site) {
+			s.env[setting] = queue
+			function(func(f *control.Function) { f.Env[setting] = queue })(s)
+		}
+	}
+	for name, tt := range map[string]struct {
+		ail   func(*site)
+		check string
+		level doctor.Level
+		want  string
+	}{
+		"as they should be": {func(*site) {}, "doors", doctor.Good, "control messages by queues/regild-control, releases by queues/regild-releases"},
+		"one for both": {func(s *site) {
+			door("REGILD_RELEASE_QUEUE", "regild-control")(s)
+			function(func(f *control.Function) { delete(f.Triggers, "releases") })(s)
+		}, "triggers", doctor.Good, "topic, sweep, queue, image (off), control"},
+		"no queue": {func(s *site) { s.cloud.MNS.RemoveQueue("regild-control") }, "queues", doctor.Wrong, "there is no queue regild-control"},
+		"short visibility": {func(s *site) {
+			s.cloud.MNS.CreateQueue("regild-releases", mns.QueueAttributes{Retention: 7 * 24 * 3600e9})
+		}, "queues", doctor.Wrong, "queue regild-releases hides"},
+		"no trigger":       {function(func(f *control.Function) { delete(f.Triggers, "releases") }), "triggers", doctor.Wrong, "there is no trigger releases"},
+		"crossed triggers": {function(func(f *control.Function) { f.Triggers["control"] = f.Triggers["releases"] }), "triggers", doctor.Wrong, "trigger control reads the queue regild-releases"},
+		"no right": {func(s *site) {
+			s.cloud.Control.Change(func(a *control.Account) { delete(a.Roles["regild-function"].Policies, "regild-function-doors") })
+		}, "role", doctor.Wrong, "may not: mns:SendMessage on acs:mns:cn-hangzhou:1234567890123456:/queues/regild-control/messages"},
+		"the requests' own":       {door("REGILD_CONTROL_QUEUE", "regild-requests"), "doors", doctor.Wrong, "is the one of requests"},
+		"the outcomes'":           {door("REGILD_RELEASE_QUEUE", "regild-outcomes"), "doors", doctor.Wrong, "where regild's own messages go"},
+		"a topic":                 {door("REGILD_RELEASE_QUEUE", "topics/releases"), "doors", doctor.Warning, "the door of releases is topics/releases"},
+		"unknown to the function": {function(func(f *control.Function) { delete(f.Env, "REGILD_CONTROL_QUEUE") }), "function", doctor.Wrong, `REGILD_CONTROL_QUEUE is "", here it is "regild-control"`},
+		"unknown here": {func(s *site) {
+			text := strings.Replace(string(mustRead(s.t, s.file)), "REGILD_CONTROL_QUEUE=regild-control\n", "", 1)
+			s.write("regild.env", text)
+		}, "doors", doctor.Warning, "regild.env does not name REGILD_CONTROL_QUEUE"},
+		"only one": {func(s *site) {
+			s.write("regild.env", strings.Replace(string(mustRead(s.t, s.file)), "REGILD_RELEASE_QUEUE=regild-releases\n", "", 1))
+			function(func(f *control.Function) { delete(f.Env, "REGILD_RELEASE_QUEUE") })(s)
+		}, "doors", doctor.Warning, "releases have no door of their own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := healthySite(t, "Doors=yes")
+			tt.ail(s)
+			findings, code := s.examine()
+			if !slices.ContainsFunc(findings, func(f doctor.Finding) bool {
+				return f.Check == tt.check && f.Level == tt.level && strings.Contains(f.Text, tt.want) && (f.Do == "") == (tt.level == doctor.Good)
+			}) {
+				t.Errorf("check %s did not find %q as %s in %+v", tt.check, tt.want, tt.level, findings)
+			}
+			if (code != 0) != (tt.level == doctor.Wrong) {
+				t.Errorf("exit code %d in %+v", code, findings)
+			}
+		})
+	}
+	s := healthySite(t, "Doors=yes")
+	s.deploy(s.write("fleets.yaml", officeFleet))
+	findings, code := s.examine("--probe") // whose outcome has another id, behind doors
+	if last := findings[len(findings)-1]; code != 0 || last.Check != "probe" || last.Level != doctor.Good {
+		t.Errorf("exit code %d, %+v", code, findings)
 	}
 }
 

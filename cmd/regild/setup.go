@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ half done. Its rights are those of docs/ram/setup.json; docs/deployment-long.md
 lists what it makes.`),
 	}
 	f.at.define(c.Flags())
+	c.Flags().StringVar(&f.at.name, "name", "", "call the function this, and begin all other names with it; by default REGILD_NAME, or regild")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "give the template's parameter this `Name=value`; may be given several times")
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "change nothing; show what would be made, changed or taken away")
 	c.Flags().BoolVar(&f.remove, "remove", false, "take everything away but bucket and logs, after a question")
@@ -56,14 +58,20 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 		if !ok || name == "" {
 			return usageError{fmt.Errorf("--set %q: write Name=value", p)}
 		}
+		if name == "Name" {
+			return usageError{errors.New("--set Name: use --name, which names the stack too")}
+		}
 		parameters[name] = value
 	}
 	client, err := at.ready(ctx, w)
 	if err != nil {
 		return err
 	}
+	if !nameForm.MatchString(at.name) {
+		return usageError{fmt.Errorf("--name %q: a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter", at.name)}
+	}
 	s := &setup.Setup{
-		Cloud: client, AccountID: at.account, Template: deploy.Template, Set: parameters, Poll: f.poll,
+		Cloud: client, AccountID: at.account, Name: at.name, Template: deploy.Template, Set: parameters, Poll: f.poll,
 		Say:    func(line string) { say(w.out, "%s\n", line) },
 		Token:  func() string { return rand.Text() },
 		Bucket: func(ctx context.Context, name string) (bool, error) { return hasBucket(ctx, w, at.region, name) },
@@ -74,11 +82,14 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	case f.dry:
 		return planSetup(ctx, w, s)
 	}
-	lines, err := s.Apply(ctx)
+	old, err := envfile.Read(at.file)
+	if err == nil {
+		err = sameDeployment(at, old)
+	}
 	if err != nil {
 		return err
 	}
-	old, err := envfile.Read(at.file)
+	lines, err := s.Apply(ctx)
 	if err != nil {
 		return err
 	}
@@ -86,6 +97,20 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 		return err
 	}
 	say(w.out, "done; the names are in %s. Next: make deploy, then make doctor\n", at.file)
+	return nil
+}
+
+// nameForm is what the parameter Name of the template allows.
+var nameForm = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)
+
+// sameDeployment refuses to overwrite the names of another deployment: these may
+// be all that is known of it here.
+func sameDeployment(at *accountFlags, old map[string]string) error {
+	for _, is := range []struct{ name, value string }{{"REGILD_ACCOUNT", at.account}, {"REGILD_REGION", at.region}, {"REGILD_NAME", at.name}} {
+		if had := old[is.name]; had != "" && had != is.value {
+			return fmt.Errorf("%s is of another deployment: it has %s=%s, and this one is %s; give --env-file another name for this one, and keep both", at.file, is.name, had, is.value)
+		}
+	}
 	return nil
 }
 
@@ -114,8 +139,8 @@ func planSetup(ctx context.Context, w world, s *setup.Setup) error {
 
 func removeSetup(ctx context.Context, w world, s *setup.Setup, region string, yes bool) error {
 	if !yes {
-		say(w.out, "This takes queues, topics, alarms, roles and policies of regild in %s away, with all messages on the queues.\n"+
-			"Bucket and logs stay. The function is not touched, and cannot work without them.\nType the region to go on: ", region)
+		say(w.out, "This takes queues, topics, alarms, roles and policies of %s in %s away, with all messages on the queues.\n"+
+			"Bucket and logs stay. The function is not touched, and cannot work without them.\nType the region to go on: ", s.Name, region)
 		answer, err := bufio.NewReader(w.in).ReadString('\n')
 		if strings.TrimSpace(answer) != region {
 			if err != nil {

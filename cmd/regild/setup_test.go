@@ -49,9 +49,12 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// desktops are what a site has: 40 that a fleet selects by a tag, one that none does.
+// desktops are what a site has: triggers on two queues that setup makes if it is
+// asked for doors, 40 desktops that a fleet selects by a tag, one that none does.
 const desktops = `
 clock: {rate: 60}
+queues: [{name: regild-control}, {name: regild-releases}]
+trigger: {queues: [regild-control, regild-releases]}
 images:
   - {id: m-old, regionId: cn-hangzhou, name: win11-office, created: 2026-10-06T02:30:00Z}
   - {id: m-new, regionId: cn-hangzhou, name: win11-office, created: 2026-11-20T02:30:00Z}
@@ -77,7 +80,7 @@ func (s *site) deploy(fleets string) {
 	keys := s.cloud.Keys()
 	env := []string{"REGILD_ECD_ENDPOINT=" + s.cloud.ECDURL, "REGILD_MNS_ENDPOINT=" + s.cloud.MNSURL, "REGILD_OSS_ENDPOINT=" + s.cloud.OSSURL,
 		"REGILD_CLOCK=" + s.cloud.AdminURL + "/clock", "REGILD_FLEETS=" + fleets}
-	for _, name := range []string{"REGILD_REQUEST_QUEUE", "REGILD_RESULT_TOPIC", "REGILD_JOURNAL"} {
+	for _, name := range []string{"REGILD_REQUEST_QUEUE", "REGILD_RESULT_TOPIC", "REGILD_JOURNAL", "REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"} {
 		env = append(env, name+"="+file[name])
 	}
 	s.host, err = fc.Start(s.t.Context(), fc.Function{Path: builtFunction(s.t), Env: env, Keys: func() fc.Keys { return keys }})
@@ -89,6 +92,11 @@ func (s *site) deploy(fleets string) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = s.cloud.Bridge.Run(ctx) }()
 	s.t.Cleanup(func() { cancel(); <-ended })
+	for _, door := range s.cloud.Doors {
+		closed := make(chan struct{})
+		go func() { defer close(closed); _ = door.Run(ctx) }()
+		s.t.Cleanup(func() { <-closed })
+	}
 }
 
 // builtFunction returns the function's binary, built once for all tests.
@@ -172,6 +180,95 @@ func TestFromAnEmptyAccountToTheFirstOutcome(t *testing.T) {
 				return
 			}
 		}
+	}
+}
+
+// Whoever asks setup for doors has them after the next deployment, with nothing
+// to edit.
+func TestFromAnEmptyAccountToDoors(t *testing.T) {
+	s := newSite(t)
+	s.must("Next: make deploy", append(setupArgs, "--set", "Doors=yes")...)
+	env, err := envfile.Read(s.file)
+	if err != nil || env["REGILD_CONTROL_QUEUE"] != "regild-control" || env["REGILD_RELEASE_QUEUE"] != "regild-releases" {
+		t.Fatalf("got %v, %v", env, err)
+	}
+	s.cloud.Control.Change(func(a *control.Account) {
+		if p := a.Roles["regild-function"].Policies["regild-function-doors"]; !strings.Contains(p, "/queues/regild-control/messages") {
+			t.Errorf("the function may not put ticks on the control queue: %s", p)
+		}
+	})
+	s.deploy(s.write("fleets.yaml", officeFleet))
+	lift := func(id, queue string) { // a freeze that there is not: every answer is a refusal
+
+		t.Helper()
+		if out, code := s.regildPlain("send", "freeze", "--freeze", id, "--action", "lift", "--by", "me", "--reason", "a test",
+			"--region", "cn-hangzhou", "--queue", queue, "--account", "1234567890123456", "--endpoint", s.cloud.MNSURL); code != 0 {
+			t.Fatal(out)
+		}
+	}
+	lift("wrong-door", "regild-requests")
+	s.hears("wrong-door", "WrongDoor")
+	lift("right-door", "regild-control")
+	s.hears("right-door", "there is no freeze right-door in the journal")
+	// And back: what regild.env says is taken back as well.
+	s.must("Next: make deploy", append(setupArgs, "--set", "Doors=no")...)
+	if env, err = envfile.Read(s.file); err != nil || env["REGILD_CONTROL_QUEUE"] != "" || env["REGILD_RELEASE_QUEUE"] != "" {
+		t.Errorf("got %v, %v", env, err)
+	}
+}
+
+// hears waits for a message on the outcomes queue that has both texts.
+func (s *site) hears(one, two string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		messages := s.cloud.MNS.Receive(ctx, "regild-outcomes", 16, 30*time.Second)
+		if ctx.Err() != nil {
+			s.t.Fatalf("no message with %q and %q came within a minute", one, two)
+		}
+		for _, m := range messages {
+			if text := string(m.Body); strings.Contains(text, one) && strings.Contains(text, two) {
+				return
+			}
+		}
+	}
+}
+
+// Names of roles and policies count in all regions, and those of queues in one:
+// two deployments need names of their own, and files of their own.
+func TestTwoDeploymentsOfOneAccount(t *testing.T) {
+	s := newSite(t)
+	s.cloud.Control.Change(func(a *control.Account) { a.AtOnce = true })
+	s.must("Next: make deploy", setupArgs...)
+	first := mustRead(t, s.file)
+	s.fails("is of another deployment: it has REGILD_NAME=regild, and this one is staging", append(setupArgs, "--name", "staging")...)
+	s.fails(`a name has up to 20 lower-case letters`, append(setupArgs, "--name", "Staging")...)
+	s.fails("--set Name: use --name", append(setupArgs, "--set", "Name=staging")...)
+	if string(mustRead(t, s.file)) != string(first) {
+		t.Error("the file of the first deployment was changed")
+	}
+	s.file = filepath.Join(t.TempDir(), "staging.env")
+	s.must("Next: make deploy", append(setupArgs, "--name", "staging", "--set", "Doors=yes", "--set", "ContactGroup=oncall")...)
+	env, err := envfile.Read(s.file)
+	for name, want := range map[string]string{"REGILD_NAME": "staging", "REGILD_REQUEST_QUEUE": "staging-requests", "REGILD_CONTROL_QUEUE": "staging-control",
+		"REGILD_JOURNAL": "oss://staging-journal-1234567890123456-cn-hangzhou/regild"} {
+		if env[name] != want {
+			t.Errorf("%s: got %q (%v), want %q", name, env[name], err, want)
+		}
+	}
+	s.must("nothing to change", setupArgs...) // the file says which deployment is meant
+	s.cloud.Control.Change(func(a *control.Account) {
+		a.Functions["staging"] = &control.Function{}
+		if a.Roles["staging-function"] == nil || a.Roles["regild-function"] == nil || !a.Alarms["staging: messages stay in staging-control"] {
+			t.Errorf("got roles %v, alarms %v", a.Roles, a.Alarms)
+		}
+	})
+	s.must("staging in cn-hangzhou is stopped", "stop")
+	s.in = "cn-hangzhou\n"
+	s.must("roles and policies of staging in cn-hangzhou", "setup", "--remove", "--poll", "1ns")
+	if _, there := s.cloud.MNS.Queue("regild-requests"); !there {
+		t.Error("the other deployment was taken away")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 func stopCommand(w world) *cobra.Command {
-	var at accountFlags
+	at := accountFlags{lenient: true}
 	c := &cobra.Command{
 		Use: "stop", Short: "turn every invocation of the function away, at once", Args: noArgs,
 		Long: strings.TrimSpace(`
@@ -27,9 +27,9 @@ queue: docs/runbook.md, "Stop everything". It needs the right
 fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`),
 	}
 	at.define(c.Flags())
-	name := c.Flags().String("function", "regild", "the function's `name`")
+	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
 	show := c.Flags().Bool("show", false, "change nothing; print stopped, running or absent")
-	c.RunE = func(c *cobra.Command, _ []string) error { return runStop(c.Context(), w, &at, *name, *show) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return runStop(c.Context(), w, &at, *show) }
 	return c
 }
 
@@ -42,9 +42,9 @@ Undoes regild stop: sets the function's reserved concurrency to --concurrency, o
 to what s.yaml says. It needs the right fc:PutConcurrencyConfig and nothing else.`),
 	}
 	at.define(c.Flags())
-	name := c.Flags().String("function", "regild", "the function's `name`")
+	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
 	n := c.Flags().Int("concurrency", 0, "let this `number` of invocations in at once; by default what s.yaml says")
-	c.RunE = func(c *cobra.Command, _ []string) error { return runStart(c.Context(), w, &at, *name, *n) }
+	c.RunE = func(c *cobra.Command, _ []string) error { return runStart(c.Context(), w, &at, *n) }
 	return c
 }
 
@@ -56,7 +56,7 @@ const (
 	switchLimit = time.Minute
 )
 
-func runStop(ctx context.Context, w world, at *accountFlags, name string, show bool) error {
+func runStop(ctx context.Context, w world, at *accountFlags, show bool) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
 	client, err := at.ready(ctx, w)
@@ -64,12 +64,12 @@ func runStop(ctx context.Context, w world, at *accountFlags, name string, show b
 		return err
 	}
 	if show {
-		return showSwitch(ctx, w, client, name)
+		return showSwitch(ctx, w, client, at.name)
 	}
-	if err := client.SetConcurrency(ctx, name, 0); err != nil {
-		return switchError(err, name, at.region)
+	if err := client.SetConcurrency(ctx, at.name, 0); err != nil {
+		return switchError(err, at.name, at.region)
 	}
-	say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", name, at.region)
+	say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", at.name, at.region)
 	return nil
 }
 
@@ -88,7 +88,7 @@ func showSwitch(ctx context.Context, w world, client *acs.Client, name string) e
 	return nil
 }
 
-func runStart(ctx context.Context, w world, at *accountFlags, name string, n int) error {
+func runStart(ctx context.Context, w world, at *accountFlags, n int) error {
 	if n < 0 {
 		return usageError{fmt.Errorf("--concurrency is %d; 1 is the least", n)}
 	}
@@ -101,10 +101,10 @@ func runStart(ctx context.Context, w world, at *accountFlags, name string, n int
 	if err != nil {
 		return err
 	}
-	if err := client.SetConcurrency(ctx, name, n); err != nil {
-		return switchError(err, name, at.region)
+	if err := client.SetConcurrency(ctx, at.name, n); err != nil {
+		return switchError(err, at.name, at.region)
 	}
-	say(w.out, "%s in %s is started: up to %d invocations at once\n", name, at.region, n)
+	say(w.out, "%s in %s is started: up to %d invocations at once\n", at.name, at.region, n)
 	return nil
 }
 

@@ -103,6 +103,21 @@ func TestTheRegionMayComeFromTheFileThatSetupWrites(t *testing.T) {
 	}
 }
 
+// The switch works whatever regild.env has become, if somebody says where.
+func TestStopDoesNotDependOnTheFileThatSetupWrites(t *testing.T) {
+	cloud, regild := account(t)
+	file := filepath.Join(t.TempDir(), "regild.env")
+	if err := os.WriteFile(file, []byte("<<<<<<< HEAD\nREGILD_REGION=cn-hangzhou\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := regild("stop --region cn-hangzhou --env-file " + file); code != 0 || concurrencyOf(cloud) != "0" || !strings.Contains(out, "going on without") {
+		t.Errorf("got %d, %s", code, out)
+	}
+	if out, code := regild("stop --env-file " + file); code == 0 || !strings.Contains(out, "no region") {
+		t.Errorf("got %d, %s", code, out)
+	}
+}
+
 func TestStartKnowsWhatSYAMLSays(t *testing.T) {
 	text, err := os.ReadFile("../../s.yaml")
 	if err != nil {

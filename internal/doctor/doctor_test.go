@@ -57,7 +57,8 @@ func TestConditionsAreComparedWhateverTheirSpelling(t *testing.T) {
 // Each of these has the function make calls that function-extras.json allows.
 func TestEveryOptionThatNeedsMoreRightsIsKnown(t *testing.T) {
 	for _, option := range []string{"strategy: {maintenance: true}", "strategy: {stopFirst: true}", "strategy: {check: {command: 'exit 0', kind: RunPowerShellScript}}",
-		"strategy: {notice: {lead: 2h}}", "strategy: {before: {command: 'exit 0', kind: RunPowerShellScript}}", "rebuild: {keepSnapshots: user}"} {
+		"strategy: {notice: {lead: 2h}}", "strategy: {before: {command: 'exit 0', kind: RunPowerShellScript}}", "rebuild: {keepSnapshots: user}",
+		"strategy: {snapshot: data}", "strategy: {sessions: {idle: 1h}}", "strategy: {check: {use: {least: 3}}}", "strategy: {check: {alarms: [office-logon-errors]}}"} {
 		for rest, want := range map[string]bool{option: true, "requests: true": false} {
 			fleets, err := fleet.Parse("fleets.yaml", []byte("fleets:\n  - {name: a, region: cn-hangzhou, images: [x], select: {tags: {a: b}}, "+rest+"}\n"))
 			if err != nil {

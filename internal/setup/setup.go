@@ -23,9 +23,6 @@ import (
 	"github.com/regild/regild/internal/envfile"
 )
 
-// StackName is the stack's name in its region.
-const StackName = "regild"
-
 const (
 	// defaultPoll is how often the stack is looked at: ROS makes some thirty
 	// resources in one to three minutes.
@@ -37,11 +34,14 @@ const (
 	maxPolls = 100_000
 )
 
-// A Setup is one account in one region. All fields but Set, Poll and Sleep are required.
+// A Setup is one deployment in an account and region. All fields but Set, Poll
+// and Sleep are required.
 type Setup struct {
 	Cloud     *acs.Client
 	AccountID string
-	Template  string
+	// Name is the function's and the stack's, and what other names begin with.
+	Name     string
+	Template string
 	// Set are parameters of the template that somebody has chosen. Those that
 	// are not named keep what the stack has, or get the default.
 	Set map[string]string
@@ -61,8 +61,8 @@ type Setup struct {
 func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Resource) (map[string]string, error) {
 	region := s.Cloud.Region()
 	out := map[string]string{
-		"JournalBucket": "regild-journal-" + s.AccountID + "-" + region,
-		"LogProject":    "regild-" + s.AccountID + "-" + region,
+		"JournalBucket": s.Name + "-journal-" + s.AccountID + "-" + region,
+		"LogProject":    s.Name + "-" + s.AccountID + "-" + region,
 	}
 	for _, p := range stack.Parameters {
 		if !strings.HasPrefix(p.ParameterKey, "ALIYUN::") && !strings.HasPrefix(p.ParameterKey, "Make") {
@@ -70,6 +70,7 @@ func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Reso
 		}
 	}
 	maps.Copy(out, s.Set)
+	out["Name"] = s.Name
 	has := func(name string) bool {
 		return slices.ContainsFunc(made, func(r acs.Resource) bool {
 			return r.LogicalResourceID == name && r.Status != "DELETE_COMPLETE" && !strings.HasSuffix(r.Status, "CREATE_FAILED")
@@ -79,8 +80,8 @@ func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Reso
 		parameter, resource string
 		exists              func() (bool, error)
 	}{
-		{"MakeBucket", "JournalBucket", func() (bool, error) { return s.Bucket(ctx, out["JournalBucket"]) }},
-		{"MakeLogs", "LogProject", func() (bool, error) { return s.Cloud.LogProject(ctx, out["LogProject"]) }},
+		{"MakeBucket", "Bucket", func() (bool, error) { return s.Bucket(ctx, out["JournalBucket"]) }},
+		{"MakeLogs", "Project", func() (bool, error) { return s.Cloud.LogProject(ctx, out["LogProject"]) }},
 	} {
 		out[part.parameter] = "yes"
 		if has(part.resource) {
@@ -115,7 +116,7 @@ func (s *Setup) Plan(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := StackName
+	name := s.Name
 	if stack.ID != "" && id == "" {
 		name += "-preview" // the failed one still has the name
 	}
@@ -141,7 +142,7 @@ func (s *Setup) Plan(ctx context.Context) ([]string, error) {
 
 // look returns the stack, empty if there is none, and its resources.
 func (s *Setup) look(ctx context.Context) (acs.Stack, []acs.Resource, error) {
-	stack, there, err := s.Cloud.FindStack(ctx, StackName)
+	stack, there, err := s.Cloud.FindStack(ctx, s.Name)
 	if err != nil || !there {
 		return acs.Stack{}, nil, plain(err, nil)
 	}
@@ -183,13 +184,17 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 		}
 		stack.ID, made = "", nil
 	}
+	had := map[string]string{}
+	for _, p := range stack.Parameters {
+		had[p.ParameterKey] = p.ParameterValue
+	}
 	parameters, err := s.parameters(ctx, stack, made)
 	if err != nil {
 		return nil, err
 	}
 	id := stack.ID
 	if id == "" {
-		if id, err = s.Cloud.CreateStack(ctx, StackName, s.Template, parameters, s.Token()); err != nil {
+		if id, err = s.Cloud.CreateStack(ctx, s.Name, s.Template, parameters, s.Token()); err != nil {
 			return nil, plain(err, parameters)
 		}
 	} else {
@@ -205,7 +210,7 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.lines(stack), nil
+	return s.lines(stack, parameters["Doors"] == "no" && had["Doors"] == "yes"), nil
 }
 
 // follow says what becomes of each resource until the stack is done. A stack
@@ -245,10 +250,10 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 			return stack, nil
 		}
 		if err := s.sleep(ctx); err != nil {
-			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", StackName, err)
+			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.Name, err)
 		}
 	}
-	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", StackName)
+	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.Name)
 }
 
 func (s *Setup) sleep(ctx context.Context) error {
@@ -267,8 +272,8 @@ func (s *Setup) sleep(ctx context.Context) error {
 }
 
 // kept are the resources that outlive the stack: what was done, and who else may
-// use it.
-var kept = []string{"JournalBucket", "LogProject", "Logstore", "LogIndex", "NotificationRole"}
+// use it. The first two are the names that bucket and project had once.
+var kept = []string{"JournalBucket", "LogProject", "Bucket", "Project", "Logstore", "LogIndex", "NotificationRole"}
 
 // clear deletes a stack but for what is kept.
 func (s *Setup) clear(ctx context.Context, stack acs.Stack, made []acs.Resource) error {
@@ -301,20 +306,27 @@ func (s *Setup) Remove(ctx context.Context) (bool, error) {
 	return true, s.clear(ctx, stack, made)
 }
 
-// lines are those of regild.env.
-func (s *Setup) lines(stack acs.Stack) []envfile.Line {
-	return []envfile.Line{
-		{Comment: "Written by regild setup, from the outputs of stack " + StackName + ". make deploy, regild stop, start and doctor read it;"},
-		{Comment: "variables of the environment win over it. Add other settings of the function below. It holds no secret."},
+// lines are those of regild.env. Doors that are no more are written as empty,
+// so that Merge does not keep them.
+func (s *Setup) lines(stack acs.Stack, closed bool) []envfile.Line {
+	out := []envfile.Line{
+		{Comment: "Written by regild setup, from the outputs of stack " + s.Name + ". make deploy and the regild command read it; variables of the"},
+		{Comment: "environment win over it. Add other settings of the function below. It holds no secret."},
+		{Name: "REGILD_NAME", Value: s.Name},
 		{Name: "REGILD_ACCOUNT", Value: s.AccountID},
 		{Name: "REGILD_REGION", Value: s.Cloud.Region()},
-		{Name: "REGILD_REQUEST_QUEUE", Value: stack.Output("RequestQueue")},
-		{Name: "REGILD_RESULT_TOPIC", Value: stack.Output("ResultTopic")},
-		{Name: "REGILD_OUTCOMES_QUEUE", Value: stack.Output("OutcomesQueue")},
-		{Name: "REGILD_JOURNAL", Value: stack.Output("Journal")},
-		{Name: "REGILD_LOG_PROJECT", Value: stack.Output("LogProject")},
-		{Name: "REGILD_LOGSTORE", Value: stack.Output("Logstore")},
 	}
+	for _, o := range []struct{ name, output string }{
+		{"REGILD_REQUEST_QUEUE", "RequestQueue"}, {"REGILD_CONTROL_QUEUE", "ControlQueue"}, {"REGILD_RELEASE_QUEUE", "ReleaseQueue"},
+		{"REGILD_RESULT_TOPIC", "ResultTopic"}, {"REGILD_OUTCOMES_QUEUE", "OutcomesQueue"}, {"REGILD_JOURNAL", "Journal"},
+		{"REGILD_LOG_PROJECT", "LogProject"}, {"REGILD_LOGSTORE", "Logstore"},
+	} {
+		door := o.output == "ControlQueue" || o.output == "ReleaseQueue"
+		if value := stack.Output(o.output); value != "" || !door || closed {
+			out = append(out, envfile.Line{Name: o.name, Value: value})
+		}
+	}
+	return out
 }
 
 // Merge returns lines for a file that has old variables already: those that
@@ -342,17 +354,20 @@ func inWords(status string) string {
 	return cmp.Or(words[status], strings.ToLower(status))
 }
 
+const notActive = "the product is not activated in this account: activate it in the console (docs/deployment.md, step 1)"
+
 // reasons say what the usual faults of a resource mean, by a word of ROS's own
 // reason. The first that matches counts.
 var reasons = []struct{ word, say string }{
 	{"BucketAlreadyExist", "the bucket's name is taken: choose another with --set JournalBucket=name"},
 	{"ProjectAlreadyExist", "the log project's name is taken: choose another with --set LogProject=name"},
-	{"QueueAlreadyExist", "there is a queue of this name already, which setup did not make: delete it if nobody needs it"},
-	{"TopicAlreadyExist", "there is a topic of this name already, which setup did not make: delete it if nobody needs it"},
-	{"EntityAlreadyExists", "there is a role or policy of this name already, which setup did not make: delete it if nobody needs it"},
+	{"QueueAlreadyExist", "there is a queue of this name already, which setup did not make: choose other names with --name, or delete it if nobody needs it"},
+	{"TopicAlreadyExist", "there is a topic of this name already, which setup did not make: choose other names with --name, or delete it if nobody needs it"},
+	{"EntityAlreadyExists", "there is a role or policy of this name already, which setup did not make, perhaps of a regild in another region (they count in all regions): " +
+		"choose other names with --name, or delete it if nobody needs it"},
 	{"ContactGroup", "CloudMonitor has no such contact group: make it in the console, or leave --set ContactGroup= empty"},
-	{"NotOpen", "the product is not activated in this account: activate it in the console"},
-	{"NotEnabled", "the product is not activated in this account: activate it in the console"},
+	{"NotOpen", notActive},
+	{"NotEnabled", notActive},
 	{"NoPermission", "the credentials may not make it: compare them with docs/ram/setup.json"},
 	{"Forbidden", "the credentials may not make it: compare them with docs/ram/setup.json"},
 	{"AccessDenied", "the credentials may not make it: compare them with docs/ram/setup.json"},

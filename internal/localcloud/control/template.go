@@ -12,8 +12,8 @@ import (
 )
 
 // A template is what ROS was given, in the part of its language that our
-// template uses: Ref, Fn::Sub, Fn::GetAtt, Fn::Equals, Fn::Not, Condition,
-// DependsOn, DeletionPolicy. Source: "Template structure", "Functions".
+// template uses: Ref, Fn::Sub, Fn::GetAtt, Fn::Equals, Fn::And, Fn::Not, Fn::If,
+// Condition, DependsOn, DeletionPolicy. Source: "Template structure", "Functions".
 type template struct {
 	Version    string `yaml:"ROSTemplateFormatVersion"`
 	Parameters map[string]struct {
@@ -48,6 +48,9 @@ func readTemplate(text string) (*template, *refusal) {
 		return nil, no(400, "InvalidTemplate", "The template has no resources.")
 	}
 	for name, r := range t.Resources {
+		if _, twice := t.Parameters[name]; twice {
+			return nil, no(400, "InvalidTemplate", "The template is invalid: Duplicate names "+name)
+		}
 		if kinds[r.Type] == nil {
 			return nil, no(400, "ResourceTypeNotFound", fmt.Sprintf("The Resource Type (%s) of %s could not be found.", r.Type, name))
 		}
@@ -159,6 +162,9 @@ func (sc *scope) function(name string, argument any) (any, bool) {
 	case "Fn::Equals":
 		list, _ := sc.resolve(argument).([]any)
 		return len(list) == 2 && fmt.Sprint(list[0]) == fmt.Sprint(list[1]), true
+	case "Fn::And":
+		list, _ := sc.resolve(argument).([]any)
+		return len(list) > 0 && !slices.ContainsFunc(list, func(v any) bool { return v != true }), true
 	case "Fn::Not":
 		return sc.resolve(argument) != true, true
 	case "Fn::If":
