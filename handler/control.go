@@ -156,15 +156,18 @@ func (r *run) beginRollback(m envelope.Message, c events.Control, j *job, w roll
 			r.publishPlan(p.Plan, w)
 			return nil
 		}
-		if p.PlanDigest != c.PlanDigest {
+		if !p.is(c.PlanDigest) {
 			if err := p.complete(); err != nil {
+				return err
+			}
+			if err := r.refusePlan(w, c.PlanDigest); err != nil {
 				return err
 			}
 			r.refuseControl(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
 			return nil
 		}
 	}
-	e, refusal, err := r.enter(w, r.identity(m), false)
+	e, refusal, err := r.enter(w, entering{message: r.identity(m), plan: c.PlanDigest})
 	switch {
 	case err != nil:
 		return err
@@ -204,7 +207,7 @@ func (r *run) openRollback(back *job, e rollout.Entry) error {
 	if e.Back, err = r.undo(origin, undone); err != nil {
 		return err
 	}
-	return r.openOperation(back, e.Operation)
+	return r.openOperation(back, e.Operation, "")
 }
 
 // undo returns what a rollout changed: from its journal or, if that has expired,

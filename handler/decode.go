@@ -139,7 +139,7 @@ func (r *run) takeRequest(m envelope.Message) error {
 			r.publishPlan(plan.Plan, w)
 			return nil
 		}
-		if ok, err := r.asPlanned(m, req, plan); !ok || err != nil {
+		if ok, err := r.asPlanned(m, req, w.ID, plan); !ok || err != nil {
 			return err
 		}
 	}
@@ -150,7 +150,10 @@ func (r *run) takeRequest(m envelope.Message) error {
 	if j.failed != nil {
 		return nil
 	}
-	switch err := r.openOperation(j, w); {
+	switch err := r.openOperation(j, w, req.PlanDigest); {
+	case errors.Is(err, errPlanRefused):
+		r.refuseRequest(m, req, events.CodePlanChanged, err.Error())
+		r.drop(j)
 	case errors.Is(err, errReused):
 		r.refuseRequest(m, req, events.CodeRequestIdReused, err.Error())
 		if fresh { // what it was opened as goes on by its own ticks
@@ -163,20 +166,46 @@ func (r *run) takeRequest(m envelope.Message) error {
 }
 
 // asPlanned refuses a request whose plan is no longer the one that it demands. One
-// that is in the journal was compared when it was opened.
-func (r *run) asPlanned(m envelope.Message, req events.Request, plan preview) (bool, error) {
-	if plan.PlanDigest == req.PlanDigest {
+// that is in the journal, which id names, was compared when it was opened. The
+// journal remembers the refusal: what is still on its way to open the request
+// finds it, and whatever comes again with this plan is answered in the same way.
+func (r *run) asPlanned(m envelope.Message, req events.Request, id string, plan preview) (bool, error) {
+	if plan.is(req.PlanDigest) {
 		return true, nil
 	}
 	known := false
-	if err := r.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+	err := r.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
+	if known || err != nil {
 		return known, err
 	}
 	if err := plan.complete(); err != nil {
 		return false, err
 	}
+	if known, err = r.planRefused(id, req.PlanDigest); known || err != nil {
+		return known, err
+	}
 	r.refuseRequest(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
 	return false, nil
+}
+
+// planRefused writes down that a request was refused with a plan, unless it was
+// opened meanwhile.
+func (r *run) planRefused(id, digest string) (opened bool, err error) {
+	if r.Journal == nil {
+		return false, nil
+	}
+	j := &job{kind: kindRequest, id: id}
+	if err := r.open(j); err != nil {
+		return false, err
+	}
+	err = j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
+		if opened = s.Operation != nil; opened || s.PlansRefused[digest] {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: r.now, Name: id, Digest: digest}}
+	})
+	r.cache.put(j.journal)
+	return opened, err
 }
 
 // meant tells the sender of a bare message that looks like something else than a

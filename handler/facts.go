@@ -256,6 +256,10 @@ type preview struct {
 	unread *rollout.Unread
 }
 
+// is says whether it is the plan that is demanded. A plan that was made although
+// something could not be read is no plan that anybody can agree to.
+func (p preview) is(digest string) bool { return p.unread == nil && p.PlanDigest == digest }
+
 // complete returns an error, to have the message delivered again, if the plan was
 // made although something could not be read: it is no plan to compare with.
 func (p preview) complete() error {

@@ -130,20 +130,24 @@ func (r *run) release(m asked, works []rollout.Operation, dryRun bool, digest st
 			}
 			return nil
 		}
-		known, err := r.allEntered(works)
+		known, err := r.checkedBefore(m, works)
 		if err != nil {
 			return err
 		}
-		if total != digest && !known && incomplete != nil {
-			return incomplete
-		}
-		if total != digest && !known {
+		switch {
+		case known:
+		case incomplete != nil:
+			return incomplete // no plan that anybody can agree to
+		case total != digest:
+			if err := r.refusePlans(works, digest); err != nil {
+				return err
+			}
 			r.refuseMessage(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
 			return nil
 		}
 	}
 	for _, w := range works {
-		if err := r.openRollout(m, w); err != nil {
+		if err := r.openRollout(m, w, digest); err != nil {
 			return err
 		}
 	}
@@ -170,24 +174,60 @@ func (r *run) previews(works []rollout.Operation) (_ []events.Plan, total string
 	return plans, total, incomplete
 }
 
-// allEntered says whether the rollouts are in their fleets' logs: their plan was
-// checked when they were entered.
-func (r *run) allEntered(works []rollout.Operation) (bool, error) {
+// checkedBefore says whether the plan of the rollouts was checked before: all of
+// them are in their fleets' logs, or this very message has entered one of them.
+func (r *run) checkedBefore(m asked, works []rollout.Operation) (bool, error) {
+	all := true
 	for _, w := range works {
 		log, err := r.fleetLog(w.Fleet)
-		if err != nil || log.Find(w.ID) == nil {
+		if err != nil {
 			return false, err
 		}
+		e := log.Find(w.ID)
+		if e != nil && e.Message == r.identity(m.Message) {
+			return true, nil
+		}
+		all = all && e != nil
 	}
-	return true, nil
+	return all, nil
+}
+
+// refusePlans writes into the logs of the fleets that the rollouts were asked for
+// with a plan that they no longer had, so that what is still on its way to enter
+// one of them comes too late.
+func (r *run) refusePlans(works []rollout.Operation, digest string) error {
+	for _, w := range works {
+		if err := r.refusePlan(w, digest); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) refusePlan(w rollout.Operation, digest string) error {
+	v, err := r.openList(r.ctx, fleetKey(w.Fleet))
+	if err != nil {
+		return fmt.Errorf("refusing the plan of rollout %s: %w", w.ID, err)
+	}
+	entered := false
+	err = v.Update(r.ctx, func(l *recordList) []rollout.Record {
+		if entered = rollout.ReadFleetLog(*l).Find(w.ID) != nil; entered {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: r.now, Name: w.ID, Digest: digest}}
+	})
+	if err == nil && entered { // delivered again, its plan counts as checked
+		err = fmt.Errorf("rollout %s was entered meanwhile", w.ID)
+	}
+	return err
 }
 
 // openRollout puts a rollout behind the others of its fleet and makes a job of
 // it. The order in the fleet's log is the order of the releases, whoever was
 // delivered first.
-func (r *run) openRollout(m asked, w rollout.Operation) error {
+func (r *run) openRollout(m asked, w rollout.Operation, plan string) error {
 	w.Via = r.via(m.Message)
-	e, refusal, err := r.enter(w, r.identity(m.Message), m.image)
+	e, refusal, err := r.enter(w, entering{r.identity(m.Message), m.image, plan})
 	switch {
 	case err != nil:
 		return err
@@ -207,22 +247,30 @@ func (r *run) openRollout(m asked, w rollout.Operation) error {
 		j.message = m.Message
 	}
 	w.Via = e.Via // that of whoever entered it
-	if err := r.openOperation(j, w); err != nil {
+	if err := r.openOperation(j, w, ""); err != nil {
 		r.drop(j)
 		return err
 	}
 	return nil
 }
 
+// entering is what a rollout is entered for.
+type entering struct {
+	message string // its id
+	image   bool   // an event that tells of a new image: nobody asked
+	plan    string // the digest of the plan that is demanded; "": none is
+}
+
 // enter writes a rollout into its fleet's log, unless it is there, and returns its
 // entry, or why it may not be entered. Whatever speaks against it is asked about
-// the very log that it is appended to.
-func (r *run) enter(w rollout.Operation, message string, image bool) (rollout.Entry, *events.Reason, error) {
-	e := rollout.Entry{Operation: w, At: r.now, Message: message}
+// the very log that it is appended to. A tick for it is on the queue before.
+func (r *run) enter(w rollout.Operation, why entering) (rollout.Entry, *events.Reason, error) {
+	e := rollout.Entry{Operation: w, At: r.now, Message: why.message}
 	v, err := r.openList(r.ctx, fleetKey(w.Fleet))
 	if err != nil {
 		return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, err)
 	}
+	refusals := rollout.PlanRefusals(*v.known().state, w.ID, why.plan)
 	var refusal *events.Reason
 	var fault error
 	err = v.Update(r.ctx, func(l *recordList) []rollout.Record {
@@ -231,10 +279,17 @@ func (r *run) enter(w rollout.Operation, message string, image bool) (rollout.En
 			e, refusal, fault = *before, nil, nil
 			return nil
 		}
-		if refusal, fault = r.mayEnterLog(log, w, image); refusal != nil || fault != nil {
+		if refusal, fault = r.mayEnterLog(log, w, why.image); refusal != nil || fault != nil {
+			return nil
+		}
+		if rollout.PlanRefusals(*l, w.ID, why.plan) > refusals { // by another delivery, at this moment
+			refusal = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
 			return nil
 		}
 		if e.First, fault = r.first(log, w); fault != nil {
+			return nil
+		}
+		if _, fault = r.tickFor(kindRollout, w.ID); fault != nil {
 			return nil
 		}
 		return []rollout.Record{e.Entered()}
@@ -344,7 +399,7 @@ func (r *run) openEntered(j *job, e rollout.Entry) error {
 	if e.Undoes != "" {
 		return r.openRollback(j, e)
 	}
-	return r.openOperation(j, e.Operation)
+	return r.openOperation(j, e.Operation, "")
 }
 
 // superviseFleets sees to it that only the latest rollout of a fleet begins

@@ -128,8 +128,11 @@ type run struct {
 
 	jobs  []*job
 	byKey map[string]*job
-	facts map[string]*rollout.Facts // by region
-	swept bool                      // lost ticks were looked for
+	// ticked are the ticks that were put on the queue for works before they were
+	// opened, by kind and id.
+	ticked map[string]rollout.Record
+	facts  map[string]*rollout.Facts // by region
+	swept  bool                      // lost ticks were looked for
 
 	logger  *slog.Logger
 	out     outbox
@@ -143,7 +146,7 @@ type run struct {
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	r := &run{
 		Handler: h, in: in, began: time.Now(), start: h.Now().UTC(), calls: h.Meter.Snapshot(),
-		byKey: map[string]*job{}, facts: map[string]*rollout.Facts{}, logger: h.Log.With("invocation", in.RequestID),
+		byKey: map[string]*job{}, ticked: map[string]rollout.Record{}, facts: map[string]*rollout.Facts{}, logger: h.Log.With("invocation", in.RequestID),
 	}
 	r.now, r.deadline = r.start, zeroIfNone(ctx)
 	if r.deadline.IsZero() {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,19 +112,31 @@ func (r *run) open(j *job) error {
 	return nil
 }
 
-// begin writes down that a work is taken on. A work that is there already must
-// be the same one: errReused says that it is not.
-func (r *run) openOperation(j *job, w rollout.Operation) error {
+// openOperation writes down that a work is taken on, and that a tick for it is on
+// the queue. A work that is there already must be the same one: errReused says that
+// it is not. Plan is the digest of the plan that is demanded, or "": errPlanRefused
+// says that it was refused with it before.
+func (r *run) openOperation(j *job, w rollout.Operation, plan string) error {
 	if err := r.open(j); err != nil {
 		return err
 	}
-	err := j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Operation != nil {
+	first, err := r.firstTick(j)
+	if err != nil {
+		return err
+	}
+	var refused error
+	err = j.journal.Update(r.ctx, func(s *rollout.State) []rollout.Record {
+		refused = nil
+		switch {
+		case s.Operation != nil:
+			return nil
+		case s.PlansRefused[plan]:
+			refused = errPlanRefused
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindOpened, At: r.now, Operation: &w}}
+		return append([]rollout.Record{{Kind: rollout.KindOpened, At: r.now, Operation: &w}}, first...)
 	})
-	if err != nil {
+	if err = cmp.Or(err, refused); err != nil {
 		return err
 	}
 	j.journal.Look(func(s *rollout.State) {
@@ -133,6 +146,42 @@ func (r *run) openOperation(j *job, w rollout.Operation) error {
 	})
 	return err
 }
+
+// firstTick sees to it that a tick for a work that is not opened yet is on the
+// queue, and returns the record that says so. So whoever dies before the work is
+// looked at leaves somebody who looks, whatever the message that asked for it is
+// taken for when it comes again.
+func (r *run) firstTick(j *job) ([]rollout.Record, error) {
+	known := false
+	j.journal.Look(func(s *rollout.State) { known = s.Operation != nil })
+	if known || r.Queue == nil || r.Journal == nil {
+		return nil, nil
+	}
+	rec, err := r.tickFor(j.kind, j.id)
+	return []rollout.Record{rec}, err
+}
+
+// tickFor puts the first tick for a work on the queue, if there is one, once in an
+// invocation: it comes after this invocation must have ended. It returns the record
+// of it.
+func (r *run) tickFor(kind, id string) (rollout.Record, error) {
+	if rec, sent := r.ticked[kind+"/"+id]; sent || r.Queue == nil {
+		return rec, nil
+	}
+	now := r.business().UTC()
+	rec := rollout.Record{Kind: rollout.KindTick, N: 1, Until: now.Add(min(r.afterUs(), rollout.MaxTick))}
+	body, err := events.Tick{Kind: kind, ID: id, N: rec.N}.Event(r.in.Source, now).Marshal()
+	if err == nil {
+		err = r.send(kind, body, rec.Until.Sub(now))
+	}
+	if err != nil {
+		return rec, fmt.Errorf("putting a tick for %s on the queue: %w", id, err)
+	}
+	r.ticked[kind+"/"+id] = rec
+	return rec, nil
+}
+
+var errPlanRefused = errors.New("it was refused with this plan before; look at it with dryRun and ask again")
 
 var errReused = errors.New("the id was used before with other content; give every request an id of its own")
 

@@ -123,26 +123,37 @@ type workbench struct {
 	topic *slowTopic
 	queue *outQueue
 	skew  time.Duration // of the instance's clock
+	rules rollout.Rules
 }
 
 func newWorkbench(t *testing.T) *workbench {
-	return &workbench{T: t, ecd: &slowECD{began: map[string]time.Time{}, calls: map[string]int{}}, topic: &slowTopic{told: map[string]int{}}, queue: &outQueue{}}
+	return &workbench{T: t, ecd: &slowECD{began: map[string]time.Time{}, calls: map[string]int{}}, topic: &slowTopic{told: map[string]int{}}, queue: &outQueue{},
+		rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}}
 }
 
 func (b *workbench) handle(store journal.Store, limit time.Duration, payload string) {
 	b.Helper()
-	h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: store,
-		Rules:              rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute},
-		RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler),
+	if err := b.ask(b.handler(b.ecd, store), limit, payload); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *workbench) handler(ecd handler.ECD, store journal.Store) *handler.Handler {
+	b.Helper()
+	h, err := handler.New(handler.Config{ECD: ecd, Topic: b.topic, Queue: b.queue, Journal: store,
+		Rules: b.rules, RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return time.Now().Add(b.skew) }})
 	if err != nil {
 		b.Fatal(err)
 	}
+	return h
+}
+
+func (b *workbench) ask(h *handler.Handler, limit time.Duration, payload string) error {
 	ctx, cancel := context.WithTimeout(b.Context(), limit)
 	defer cancel()
-	if _, err := h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprint(time.Now().UnixNano())}, []byte(payload)); err != nil {
-		b.Fatal(err)
-	}
+	_, err := h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprint(time.Now().UnixNano())}, []byte(payload))
+	return err
 }
 
 func requestFor(n int) string {

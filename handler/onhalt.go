@@ -60,7 +60,7 @@ func (r *run) takeBack(j *job) (began bool, err error) {
 	if err != nil || !began || why != nil {
 		return false, err
 	}
-	e, refusal, err := r.enter(w, "halted:"+w.Undoes, false)
+	e, refusal, err := r.enter(w, entering{message: "halted:" + w.Undoes})
 	if err != nil {
 		return false, err
 	}

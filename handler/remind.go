@@ -182,11 +182,7 @@ func (r *run) insure(j *job) error {
 	if open && j.kind == kindRequest && !r.isIndexed(j) {
 		entry.Go(func() { r.noteOpen(j) })
 	}
-	left := rollout.CallLimit
-	if !r.deadline.IsZero() {
-		left = time.Until(r.deadline)
-	}
-	at := r.business().Add(left + grace)
+	at := r.business().Add(r.afterUs())
 	var sure bool
 	j.journal.Look(func(s *rollout.State) {
 		sure = !open || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
@@ -195,6 +191,14 @@ func (r *run) insure(j *job) error {
 		return nil
 	}
 	return r.tick(j, at)
+}
+
+// afterUs is how long it takes until this invocation must have ended.
+func (r *run) afterUs() time.Duration {
+	if r.deadline.IsZero() {
+		return rollout.CallLimit + grace
+	}
+	return time.Until(r.deadline) + grace
 }
 
 // carry sends what is unfinished to ourselves, for want of a journal, in as many

@@ -31,6 +31,17 @@ func ReadFleetLog(records []Record) FleetLog {
 	return out
 }
 
+// PlanRefusals counts how often the records of a fleet's log say that a rollout was
+// asked for with a plan that it no longer had.
+func PlanRefusals(records []Record, id, digest string) (n int) {
+	for _, r := range records {
+		if r.Kind == KindUnplanned && r.Name == id && r.Digest == digest {
+			n++
+		}
+	}
+	return n
+}
+
 // Entered returns the record that enters a rollout.
 func (e Entry) Entered() Record {
 	w := e.Operation

@@ -35,6 +35,7 @@ var (
 // forms has every kind of record.
 var forms = map[Kind]form{
 	KindOpened:     {"work message?", (*State).open},
+	KindUnplanned:  {"name digest", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).begin},
 	KindWaveEnded:  {"wave", (*State).endWave},
 	KindBegun:      {"call desktops from?", (*State).begun},

@@ -20,6 +20,7 @@ type Kind string
 // The kinds of records.
 const (
 	KindOpened     Kind = "opened"     // the operation was taken on
+	KindUnplanned  Kind = "unplanned"  // it was asked for with a plan that it no longer had, and refused
 	KindWave       Kind = "wave"       // a wave began, with these desktops
 	KindWaveEnded  Kind = "wave-ended" // all desktops of a wave have ended and passed their check
 	KindBegun      Kind = "begun"      // a RebuildDesktops call is about to be made
@@ -80,11 +81,11 @@ type Record struct {
 	Outcomes  []Group        `json:"outcomes,omitempty"`     // what became of desktops, or which outcomes were published
 	Events    []string       `json:"news,omitempty"`         // ids of the events of the rollout that were published
 	Wave      int            `json:"wave,omitempty"`         // the number of the wave, from 1
-	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze
+	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze, or of what was refused
 	Size      int            `json:"size,omitempty"`         // how many desktops the fleet had when the wave began
 	Waves     int            `json:"waves,omitempty"`        // how many waves there are to be
 	Of        int            `json:"of,omitempty"`           // how many desktops the wave has in all, if that takes several records
-	Digest    string         `json:"digest,omitempty"`       // of the ids of all final outcomes
+	Digest    string         `json:"digest,omitempty"`       // of the ids of all final outcomes, or of the plan that was demanded
 	Reason    *events.Reason `json:"reason,omitempty"`       // why
 	Action    string         `json:"action,omitempty"`       // what the rollout was told, or what follows on its halt
 	Who       string         `json:"who,omitempty"`          // who said it, or the rollout that took over

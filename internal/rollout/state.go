@@ -265,6 +265,10 @@ type State struct {
 	// Refusals are the ids of messages that it does not follow, as far as they are
 	// written down.
 	Refusals map[string]bool
+	// PlansRefused are the digests of the plans with which the work was asked for
+	// and refused: whoever writes late that it is opened for one of them comes too
+	// late.
+	PlansRefused map[string]bool
 
 	records int
 }
@@ -336,7 +340,8 @@ func (s *State) Apply(records ...Record) {
 // apply folds one record by the rule of its kind. Kinds that this build does not
 // know are ignored, and nothing means anything before the operation was opened.
 func (s *State) apply(r *Record) {
-	if rule := forms[r.Kind].fold; rule != nil && (s.Operation == nil) == (r.Kind == KindOpened) {
+	rule := forms[r.Kind].fold
+	if rule != nil && ((s.Operation == nil) == (r.Kind == KindOpened) || r.Kind == KindUnplanned) {
 		rule(s, r)
 	}
 }
@@ -387,6 +392,14 @@ func (s *State) superseded(r *Record) {
 		s.Superseded = r.Who
 		s.tell(events.RolloutSuperseded, r, r.Reason, r.Who)
 	}
+}
+
+// refusePlan may come before anything was opened, and mostly does.
+func (s *State) refusePlan(r *Record) {
+	if s.PlansRefused == nil {
+		s.PlansRefused = map[string]bool{}
+	}
+	s.PlansRefused[r.Digest] = true
 }
 
 func (s *State) open(r *Record) {
