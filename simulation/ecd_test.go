@@ -296,7 +296,15 @@ func (e *ecd) Changes(ctx context.Context, _, id string) ([]desktop.Change, erro
 // the desktops for the sake of one.
 func (e *ecd) Maintain(ctx context.Context, _ string, ids []string, on bool) error {
 	word := map[bool]string{true: "on", false: "off"}[on]
-	return e.change(ctx, "SetDesktopMaintenance", "Maintenance "+word+" ", ids, "", func(m *machine) { m.held = on })
+	by := of(ctx).id
+	return e.change(ctx, "SetDesktopMaintenance", "Maintenance "+word+" ", ids, "", func(m *machine) {
+		m.held, m.freedBy = on, nil
+		for _, k := range e.workList() {
+			if p := k.desktops[m.now.ID]; !on && p != nil && p.ready.freeing == by {
+				m.freedBy = append(m.freedBy, k.id)
+			}
+		}
+	})
 }
 
 // Stop is StopDesktops.

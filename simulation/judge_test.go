@@ -28,6 +28,7 @@ const (
 	rebuiltUnderUser    = "rebuilt-under-a-user"
 	rebuiltOutsideHours = "rebuilt-outside-the-window"
 	rebuiltUnheld       = "rebuilt-outside-maintenance"
+	takenOutByAnother   = "taken-out-of-maintenance-by-another-request"
 	rebuiltUnstopped    = "rebuilt-without-a-stop"
 	tooManyAtOnce       = "too-many-at-once"
 	begunAfterStop      = "begun-after-a-stop"
@@ -232,7 +233,11 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 		w.breaks(rollbackOverwrites, "%s took %s from %s, which %s did not bring", k.id, id, on, k.undoes)
 	}
 	if s.Maintenance && !m.held {
-		w.breaks(rebuiltUnheld, "%s was rebuilt and is not in maintenance mode", id)
+		rule := rebuiltUnheld
+		if len(m.freedBy) > 0 && !slices.Contains(m.freedBy, k.id) {
+			rule = takenOutByAnother
+		}
+		w.breaks(rule, "%s was rebuilt for %s and is not in maintenance mode; it was taken out for %v", id, k.id, m.freedBy)
 	}
 	if s.StopFirst && shown.is.Status != desktop.Stopped {
 		w.breaks(rebuiltUnstopped, "%s was rebuilt and had not been stopped", id)

@@ -13,11 +13,12 @@ type machine struct {
 	plan desktopPlan
 	now  desktop.Desktop
 
-	held       bool // in maintenance mode
-	gone       bool // released
-	halted     bool // stopped by the function, and not started since
-	byUs       bool // being rebuilt by the function
-	forRollout bool // and for a rollout
+	held       bool     // in maintenance mode
+	freedBy    []string // for whom it was taken out of it last
+	gone       bool     // released
+	halted     bool     // stopped by the function, and not started since
+	byUs       bool     // being rebuilt by the function
+	forRollout bool     // and for a rollout
 	since      time.Time
 	inUse      time.Time // since when somebody uses it; zero: nobody does
 	rebuilt    int

@@ -119,6 +119,7 @@ type sending struct {
 // readiness is what we did to a desktop besides rebuilding it.
 type readiness struct {
 	held, stopped bool
+	freeing       string // who is to take it out of maintenance mode, if that was announced last
 	hold, power   string // the last calls
 }
 
@@ -777,9 +778,9 @@ func (k *work) applyPeople(r *record, by *invocation) {
 func (x *readiness) apply(r *record) {
 	switch r.Kind {
 	case "holding":
-		x.held, x.hold = true, r.Call
+		x.held, x.hold, x.freeing = true, r.Call, ""
 	case "releasing":
-		x.hold = r.Call
+		x.hold, x.freeing = r.Call, r.By
 	case "released":
 		x.held = x.held && r.Call != "" && r.Call != x.hold
 	case "stopping":
