@@ -178,12 +178,12 @@ release: package
 .PHONY: release
 
 # Make or update everything around the function (deploy/ros.yaml) and write regild.env: ARGS='--dry-run' shows what would change.
-setup: bin/regild
+setup: command
 	bin/regild setup $(ARGS)
 .PHONY: setup
 
 # Deploy with Serverless Devs, every trigger by name (s.yaml, "Triggers"). A stopped function stays stopped, unless START=1.
-deploy: package deploy/node_modules bin/regild
+deploy: package deploy/node_modules command
 	S='$(S)' REGILD='bin/regild' ALIAS='$(ALIAS)' START='$(START)' deploy/deploy.sh
 .PHONY: deploy
 
@@ -198,9 +198,14 @@ start: bin/regild
 .PHONY: start
 
 # Look whether the account is set up right: ARGS='--probe' also sends a dry run through it.
-doctor: bin/regild
+doctor: command
 	bin/regild doctor $(ARGS)
 .PHONY: doctor
+
+# The command as the sources are now: an old one would set up an old template.
+command:
+	$(GO) build -trimpath -o bin/regild ./cmd/regild
+.PHONY: command
 
 # Not built anew when it is there: the kill switch must not wait for a compiler. `make build` does.
 bin/regild:

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/internal/credentials"
+	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
 	"github.com/regild/regild/internal/operator"
@@ -67,7 +68,11 @@ func mustRegister(c *cobra.Command, flag string, f cobra.CompletionFunc) {
 
 // load returns the settings in force.
 func (s *seat) load() (operator.Config, error) {
-	src := operator.Source{File: s.file, Profile: s.profile, Lookup: s.w.lookup, Flags: map[string]string{}}
+	deployed, err := envfile.Read(envfile.Default)
+	if err != nil {
+		return operator.Config{}, err
+	}
+	src := operator.Source{File: s.file, Profile: s.profile, Lookup: s.w.lookup, Flags: map[string]string{}, Deployed: deployed, DeployedFile: envfile.Default}
 	for name, value := range s.values {
 		if s.flags.Changed(name) {
 			src.Flags[name] = *value

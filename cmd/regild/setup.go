@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/deploy"
+	"github.com/regild/regild/docs/ram"
 	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
@@ -35,6 +37,7 @@ lists what it makes.`),
 	f.at.define(c.Flags())
 	c.Flags().StringVar(&f.at.name, "name", "", "call the function this, and begin all other names with it; by default REGILD_NAME, or regild")
 	c.Flags().StringArrayVar(&f.set, "set", nil, "give the template's parameter this `Name=value`; may be given several times")
+	c.Flags().StringSliceVar(&f.policies, "policy", nil, "print these policies of docs/ram as one, filled in, and do nothing: setup,deployer")
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "change nothing; show what would be made, changed or taken away")
 	c.Flags().BoolVar(&f.remove, "remove", false, "take everything away but bucket and logs, after a question")
 	c.Flags().BoolVar(&f.yes, "yes", false, "with --remove: ask nothing")
@@ -45,7 +48,7 @@ lists what it makes.`),
 
 type setupFlags struct {
 	at               accountFlags
-	set              []string
+	set, policies    []string
 	dry, remove, yes bool
 	poll             time.Duration
 }
@@ -62,6 +65,9 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 			return usageError{errors.New("--set Name: use --name, which names the stack too")}
 		}
 		parameters[name] = value
+	}
+	if len(f.policies) > 0 {
+		return printPolicy(ctx, w, at, f.policies, parameters)
 	}
 	client, err := at.ready(ctx, w)
 	if err != nil {
@@ -111,6 +117,49 @@ func sameDeployment(at *accountFlags, old map[string]string) error {
 			return fmt.Errorf("%s is of another deployment: it has %s=%s, and this one is %s; give --env-file another name for this one, and keep both", at.file, is.name, had, is.value)
 		}
 	}
+	return nil
+}
+
+// maxPolicy is how many characters RAM takes of a policy, without spaces.
+// Source: "Limits" of Resource Access Management.
+const maxPolicy = 6144
+
+// printPolicy prints policies of docs/ram as one, with the names that setup would
+// give. Whoever administers the account creates it, before anybody can run setup.
+func printPolicy(ctx context.Context, w world, at *accountFlags, names []string, set map[string]string) error {
+	client, err := at.ready(ctx, w)
+	if err != nil {
+		return fmt.Errorf("%w (with --account no credentials are needed)", err)
+	}
+	s := &setup.Setup{Cloud: client, AccountID: at.account, Name: at.name, Set: set}
+	type document struct {
+		Version   string
+		Statement []json.RawMessage
+	}
+	all := document{Version: "1"}
+	for _, name := range names {
+		text, err := ram.Files.ReadFile(strings.TrimSuffix(name, ".json") + ".json")
+		if err != nil {
+			return usageError{fmt.Errorf("--policy %s: docs/ram has no such policy", name)}
+		}
+		var d document
+		if err := json.Unmarshal([]byte(s.Fill(string(text))), &d); err != nil {
+			return fmt.Errorf("reading policy %s: %w", name, err)
+		}
+		all.Statement = append(all.Statement, d.Statement...)
+	}
+	short, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if len(short) > maxPolicy {
+		return fmt.Errorf("together they have %d characters, and RAM takes %d: print them one by one", len(short), maxPolicy)
+	}
+	out, err := json.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return err
+	}
+	say(w.out, "%s\n", out)
 	return nil
 }
 

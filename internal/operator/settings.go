@@ -99,13 +99,18 @@ type Config struct {
 	Values   []Value  // those that are set, in the order of Settings
 }
 
-// A Source says where settings come from. Flags win over the environment, and
-// that over the profile.
+// A Source says where settings come from. Flags win over the environment, that
+// over the profile, and where there is none, over what was deployed.
 type Source struct {
 	File    string // named by a flag; "" the environment's, or regild.yaml if it is there
 	Profile string // named by a flag; "" the environment's, or the file's default
 	Lookup  func(string) (string, bool)
 	Flags   map[string]string // by Setting.Flag; only those that were given
+	// Deployed are variables that regild setup wrote, and DeployedFile where.
+	// They count where nothing else does, and not at all beside a profile, which
+	// may be of another deployment.
+	Deployed     map[string]string
+	DeployedFile string
 }
 
 // file is what regild.yaml holds.
@@ -149,6 +154,9 @@ func Load(s Source) (Config, error) {
 	var faults []error
 	for _, x := range Settings {
 		v := Value{x.Key, strings.TrimSpace(*x.field(&p)), fmt.Sprintf("profile %s of %s", c.Name, path)}
+		if e := s.Deployed[x.Env]; e != "" && c.Name == "" && x.Key != "fleets" { // which is a path of the function's there
+			v.Value, v.From = e, s.DeployedFile
+		}
 		if e := env(x.Env); e != "" {
 			v.Value, v.From = e, x.Env
 		}

@@ -3,6 +3,7 @@ package operator
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,21 @@ func TestFlagsWinOverTheEnvironmentAndThatOverTheProfile(t *testing.T) {
 	}
 	if zone, err := c.Zone(); err != nil || zone.String() != "Asia/Tokyo" {
 		t.Errorf("zone: got %v, %v", zone, err)
+	}
+}
+
+// What setup wrote is enough for whoever has just set up, and never mixes with a
+// profile, which may be of another deployment.
+func TestWhatWasDeployedCountsWithoutAProfile(t *testing.T) {
+	deployed := map[string]string{"REGILD_REGION": "cn-hangzhou", "REGILD_REQUEST_QUEUE": "regild-requests", "REGILD_CONTROL_QUEUE": "", "REGILD_FLEETS": "/code/fleets.yaml"}
+	c, err := Load(Source{Lookup: lookup(map[string]string{"REGILD_REGION": "cn-beijing"}), Deployed: deployed, DeployedFile: "regild.env"})
+	want := []Value{{"region", "cn-beijing", "REGILD_REGION"}, {"queue", "regild-requests", "regild.env"}}
+	if err != nil || !slices.Equal(c.Values, want) {
+		t.Errorf("got %+v, %v, want %+v", c.Values, err, want)
+	}
+	c, err = Load(Source{File: written(t, sample), Lookup: lookup(nil), Deployed: map[string]string{"REGILD_OUTCOMES_QUEUE": "staging-outcomes", "REGILD_REQUEST_QUEUE": "staging-requests"}, DeployedFile: "regild.env"})
+	if err != nil || c.Queue == "staging-requests" || c.OutcomesQueue == "staging-outcomes" {
+		t.Errorf("got %+v, %v", c.Values, err)
 	}
 }
 

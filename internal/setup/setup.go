@@ -55,15 +55,31 @@ type Setup struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 }
 
+// names are the parameters that depend on account and region.
+func (s *Setup) names() map[string]string {
+	of := s.AccountID + "-" + s.Cloud.Region()
+	return map[string]string{"JournalBucket": s.Name + "-journal-" + of, "LogProject": s.Name + "-" + of}
+}
+
+// Fill puts the names that setup would give in the place of the placeholders of
+// a policy (docs/ram.md).
+func (s *Setup) Fill(policy string) string {
+	names := s.names()
+	maps.Copy(names, s.Set)
+	return strings.NewReplacer(
+		"<account>", s.AccountID, "<region>", s.Cloud.Region(), "<function>", s.Name,
+		"<request-queue>", s.Name+"-requests", "<request-topic>", s.Name+"-requests", "<result-topic>", s.Name+"-outcomes",
+		"<control-queue>", s.Name+"-control", "<release-queue>", s.Name+"-releases", "<failure-topic>", s.Name+"-failures",
+		"<dead-letter-queue>", s.Name+"-dead-letters", "<outcomes-queue>", s.Name+"-outcomes",
+		"<bucket>", names["JournalBucket"], "<prefix>", cmp.Or(names["JournalPrefix"], "regild"), "<log-project>", names["LogProject"], "<logstore>", "function",
+	).Replace(policy)
+}
+
 // parameters returns what the template is given: what the stack has, over that
 // what is set, and whether bucket and logs are to be made. A stack without
 // resources is a new one.
 func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Resource) (map[string]string, error) {
-	region := s.Cloud.Region()
-	out := map[string]string{
-		"JournalBucket": s.Name + "-journal-" + s.AccountID + "-" + region,
-		"LogProject":    s.Name + "-" + s.AccountID + "-" + region,
-	}
+	out := s.names()
 	for _, p := range stack.Parameters {
 		if !strings.HasPrefix(p.ParameterKey, "ALIYUN::") && !strings.HasPrefix(p.ParameterKey, "Make") {
 			out[p.ParameterKey] = p.ParameterValue
