@@ -199,7 +199,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 	bounds := table("| what | at most | why |",
 		[]string{"desktops in a request", thousands(events.MaxDesktops), "it has to fit a message of " + kib(events.MaxBytes)},
 		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/total.go", "maxIDs")) + "; a larger wave takes several"},
-		[]string{"desktops in a rollback", thousands(number(t, "handler/control.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
+		[]string{"desktops in a rollback", thousands(number(t, "handler/fleets.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
 		[]string{"a journal", mib(journal.MaxLog), "it is read into memory"},
 		[]string{"regions in a release", fmt.Sprint(number(t, "events/release.go", "maxRegions")), "ECD has fewer than 30"},
 		[]string{"waves in a strategy", fmt.Sprint(fleet.MaxWaves), ""},
@@ -265,7 +265,7 @@ func number(t *testing.T, path, name string) int {
 }
 
 func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
-	ids := make([]string, number(t, "handler/control.go", "maxBack"))
+	ids := make([]string, number(t, "handler/fleets.go", "maxBack"))
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ecd-%060d", i) // as long as an id may be
 	}
@@ -286,7 +286,7 @@ func TestALimitThatStandsTwiceIsOne(t *testing.T) {
 		{"bytes of a line and an append", true, journal.MaxLine <= journal.MaxAppend},
 		{"bytes of one append of the handler and of the journal", true, number(t, "handler/view.go", "maxAppend") <= journal.MaxAppend},
 		{"bytes of a plan's page and a message", true, events.MaxPlanPage < events.MaxBytes},
-		{"bytes of a tick and a message", true, number(t, "handler/remind.go", "maxTickBody") < events.MaxBytes},
+		{"bytes of a tick and a message", true, number(t, "handler/schedule.go", "maxTickBody") < events.MaxBytes},
 		{"desktops of a call", desktop.MaxBatch, number(t, "internal/localcloud/ecd/rebuild.go", "maxRebuilds")},
 	} {
 		if p[1] != p[2] {

@@ -68,14 +68,6 @@ func refusedOutcome(code, message string, now time.Time) rollout.Group {
 	return rollout.Group{Status: events.StatusFailed, Code: code, Message: message}
 }
 
-// forEverybody says whether a call that was not allowed shows that nothing can
-// be rebuilt in this invocation: the credentials are not accepted at all, or may
-// not make one of the two calls without which there is no rebuild. Any other
-// call is missed by those alone who want it.
-func forEverybody(e *desktop.CallError) bool {
-	return e.Credentials || e.Call == "RebuildDesktops" || e.Call == "DescribeDesktops"
-}
-
 // aboutOne says whether a call for several desktops was not allowed because of
 // one that the answer names.
 func aboutOne(e *desktop.CallError, ids []string) bool {
@@ -83,38 +75,7 @@ func aboutOne(e *desktop.CallError, ids []string) bool {
 		slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(e.Message, id) })
 }
 
-// checking is the one thing done to desktops, besides a rebuild, that must not be
-// done twice.
-const checking = "checking"
-
-// mayTakeApart says whether a call that makes desktops ready, or checks them, is
-// made again in halves. One that does no harm when it is repeated may be, also
-// for a code that no page lists: one desktop must not keep all the others in
-// maintenance mode.
-func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
-	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
-}
-
 // deniedToAll says whether none of a call that was taken apart was allowed.
 func deniedToAll(endings []ending) bool {
 	return !slices.ContainsFunc(endings, func(e ending) bool { return e.group.Code != events.CodeNotAuthorized })
-}
-
-// notAllowed notes that a call was not allowed, and halts where that is so for
-// everybody.
-func (r *run) notAllowed(e *desktop.CallError, err error) {
-	if forEverybody(e) {
-		r.halt(err)
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.missing[e.Call] {
-		return
-	}
-	if r.missing == nil {
-		r.missing = map[string]bool{}
-	}
-	r.missing[e.Call] = true
-	r.log().Error("a call is not allowed", "call", e.Call, "error", err.Error())
 }

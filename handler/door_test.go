@@ -82,7 +82,7 @@ func TestAnEventOfTheAccountsOwnServicesIsARelease(t *testing.T) {
 }
 
 func TestADoorOfAnotherAccountIsNoneOfOurs(t *testing.T) {
-	r := &run{Handler: &Handler{}, in: Invocation{Source: "acs:fc:cn-hangzhou:42:functions/regild"}}
+	i := &invocation{in: Invocation{Source: "acs:fc:cn-hangzhou:42:functions/regild"}}
 	for _, c := range []struct {
 		door envelope.Door
 		want string
@@ -94,7 +94,7 @@ func TestADoorOfAnotherAccountIsNoneOfOurs(t *testing.T) {
 		{envelope.Door{Kind: envelope.DoorEvent, Name: "acs.ecd"}, events.DoorEvents},
 		{envelope.Door{}, events.DoorUnknown},
 	} {
-		if got := r.doorOf(envelope.Message{Door: c.door}); got != c.want {
+		if got := i.doorOf(envelope.Message{Door: c.door}); got != c.want {
 			t.Errorf("%+v: got %s, want %s", c.door, got, c.want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestADoorOfAnotherAccountIsNoneOfOurs(t *testing.T) {
 // An audit begins at the message's id in MNS. A sender who writes a body that looks
 // like the envelope of another message does not choose it.
 func TestTheMessageOfViaIsThePlatforms(t *testing.T) {
-	r := &run{Handler: &Handler{}, in: Invocation{RequestID: "i1", Source: "acs:fc:cn-hangzhou:1234567890123456:functions/regild"}}
+	i := &invocation{in: Invocation{RequestID: "i1", Source: "acs:fc:cn-hangzhou:1234567890123456:functions/regild"}}
 	const queue = `{"id":"1","source":"MNS","specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/q","data":{"requestId":"2","messageId":"M1","messageBody":%s}}`
 	for _, body := range []string{
 		`{"regionId":"cn-hangzhou"}`,
@@ -117,7 +117,7 @@ func TestTheMessageOfViaIsThePlatforms(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range envelope.Open(fmt.Appendf(nil, queue, text)) {
-			if v := r.via(m); m.Err != nil || v.Message != "M1" || v.Door != "queues/q" {
+			if v := i.via(m); m.Err != nil || v.Message != "M1" || v.Door != "queues/q" {
 				t.Errorf("%s: got %+v, %v", body, v, m.Err)
 			}
 		}

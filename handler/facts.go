@@ -16,26 +16,73 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// factsOf returns the facts of a job: those of its region, which all jobs share,
-// and what is busy for it alone.
-func (r *run) factsOf(region string, busy map[string]string) *rollout.Facts {
-	shared := r.facts[region]
+// A reader reads facts and keeps them for this invocation.
+type reader struct {
+	*invocation
+	ecd interface {
+		Looker
+		Checker
+	}
+	snapshotter Snapshotter // nil: none
+	rules       rollout.Rules
+	jobs        *jobs
+	perms       *permissions
+	counts      *tally
+
+	mu      sync.RWMutex // guards what regions holds
+	regions map[string]*rollout.Facts
+}
+
+// use calls f with the facts of a region, which all jobs share, and what is busy for
+// one of them alone. f must not keep them, nor have facts read.
+func (rd *reader) use(region string, busy map[string]string, f func(*rollout.Facts)) {
+	rd.mu.RLock()
+	defer rd.mu.RUnlock()
+	shared := rd.regions[region]
 	if shared == nil {
 		shared = rollout.NewFacts()
-		r.facts[region] = shared
 	}
-	f := *shared
-	f.Busy = busy
-	return &f
+	facts := *shared
+	facts.Busy = busy
+	f(&facts)
+}
+
+// forgetBefore drops what was read before t.
+func (rd *reader) forgetBefore(t time.Time) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	for _, f := range rd.regions {
+		f.DropBefore(t)
+	}
+}
+
+// forget drops what is known of desktops, because something was done to them since.
+func (rd *reader) forget(region string, ids ...string) {
+	facts := rd.region(region)
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	for _, id := range ids {
+		delete(facts.Desktops, id)
+	}
+}
+
+// region returns the facts of a region, for those who write them under the lock.
+func (rd *reader) region(region string) *rollout.Facts {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	if rd.regions[region] == nil {
+		rd.regions[region] = rollout.NewFacts()
+	}
+	return rd.regions[region]
 }
 
 // look reads what the decisions need to know, for each region, all at once. What
 // cannot be read is noted as such: cannot ask means no.
-func (r *run) look(needs map[string]*rollout.Need) {
-	r.ringsOf(needs)
+func (rd *reader) look(needs map[string]*rollout.Need) {
+	rd.rings(needs)
 	var wg sync.WaitGroup
 	for region, need := range needs {
-		l := &look{run: r, region: region, facts: r.facts[region]}
+		l := &look{reader: rd, region: region, facts: rd.region(region)}
 		go1(l, &wg, need.Desktops, l.facts.Desktops, l.desktops)
 		go1(l, &wg, need.Tags, l.facts.Tags, l.tags)
 		go1(l, &wg, need.Images, l.facts.Images, l.images)
@@ -48,11 +95,10 @@ func (r *run) look(needs map[string]*rollout.Need) {
 	wg.Wait()
 }
 
-// look is one region being read.
+// look is one region being read. What is read is written under the reader's lock.
 type look struct {
-	*run
+	*reader
 	region string
-	mu     sync.Mutex // guards facts
 	facts  *rollout.Facts
 }
 
@@ -126,7 +172,7 @@ func factOf[T any](l *look, at time.Time, value T, err error) rollout.Fact[T] {
 }
 
 // unread says in our words why ECD could not be asked.
-func (r *run) unread(err error) rollout.Unread {
+func (rd *reader) unread(err error) rollout.Unread {
 	u := rollout.Unread{Code: events.CodeFactsUnavailable, Message: "ECD could not be asked: " + err.Error()}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	switch {
@@ -134,14 +180,14 @@ func (r *run) unread(err error) rollout.Unread {
 		u.Code = events.CodeThrottled
 	case ok && e.Delivery == desktop.Forbidden:
 		u.Code = events.CodeNotAuthorized
-		r.notAllowed(e, err)
+		rd.perms.deny(e, err)
 	}
 	return u
 }
 
 func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.Desktop, error) {
 	l.counts.lookedAt(ids)
-	list, err := l.ECD.Desktops(ctx, l.region, ids)
+	list, err := l.ecd.Desktops(ctx, l.region, ids)
 	out := make(map[string]*desktop.Desktop, len(list))
 	for i := range list {
 		list[i].Tags = nil // DescribeDesktops leaves them out; see tags
@@ -151,11 +197,11 @@ func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.
 }
 
 func (l *look) tags(ctx context.Context, ids []string) (map[string]map[string]string, error) {
-	return l.ECD.Tags(ctx, l.region, ids)
+	return l.ecd.Tags(ctx, l.region, ids)
 }
 
 func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Image, error) {
-	list, err := l.ECD.Images(ctx, l.region, ids)
+	list, err := l.ecd.Images(ctx, l.region, ids)
 	out := make(map[string]*desktop.Image, len(list))
 	for i := range list {
 		out[list[i].ID] = &list[i]
@@ -164,7 +210,7 @@ func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Im
 }
 
 func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error) {
-	return l.ECD.Changes(ctx, l.region, id)
+	return l.ecd.Changes(ctx, l.region, id)
 }
 
 // checks reads the results of one check, which may be several commands: its id
@@ -172,7 +218,7 @@ func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error)
 func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Invocation, error) {
 	byDesktop := map[string]desktop.Invocation{}
 	for _, id := range strings.Split(check, ",") {
-		list, err := l.ECD.Invocations(ctx, l.region, id)
+		list, err := l.ecd.Invocations(ctx, l.region, id)
 		if err != nil {
 			return nil, err
 		}
@@ -186,10 +232,10 @@ func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Inv
 // snapshots reads those of desktops whose fleets keep them. A right that lacks
 // keeps these desktops waiting, and stops nobody else.
 func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]desktop.Snapshot, error) {
-	if l.Snapshots == nil {
+	if l.snapshotter == nil {
 		return nil, errors.New("snapshots cannot be asked for here")
 	}
-	got, err := l.Snapshots.Snapshots(ctx, l.region, ids)
+	got, err := l.snapshotter.Snapshots(ctx, l.region, ids)
 	if desktop.DeliveryOf(err) == desktop.Forbidden {
 		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
 	}
@@ -199,22 +245,22 @@ func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]deskto
 // members reads who is in a fleet now: the desktops that belong to it before any
 // other fleet of the file.
 func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, error) {
-	i := slices.IndexFunc(l.Rules.Fleets, func(f fleet.Fleet) bool { return f.Name == name })
+	i := slices.IndexFunc(l.rules.Fleets, func(f fleet.Fleet) bool { return f.Name == name })
 	if i < 0 {
 		return nil, errors.New("the fleet is not declared")
 	}
-	list, err := l.ECD.Select(ctx, l.region, l.Rules.Fleets[i].Select)
+	list, err := l.ecd.Select(ctx, l.region, l.rules.Fleets[i].Select)
 	if err != nil {
 		return nil, err
 	}
-	if l.Rules.Fleets.NeedTags(l.region) {
+	if l.rules.Fleets.NeedTags(l.region) {
 		var ids []string
 		for _, d := range list {
 			if d.Tags == nil {
 				ids = append(ids, d.ID)
 			}
 		}
-		tags, err := l.ECD.Tags(ctx, l.region, ids)
+		tags, err := l.ecd.Tags(ctx, l.region, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -228,9 +274,58 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 		}
 	}
 	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
-		f, in := l.Rules.Fleets.Of(d)
+		f, in := l.rules.Fleets.Of(d)
 		return !in || f.Name != name
 	}), nil
+}
+
+// freezes reads the freezes for decisions.
+func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	wg.Go(func() {
+		fact := rollout.Read[rollout.Freezes](l.business().UTC(), nil)
+		if l.hasJournal {
+			var err error
+			if fact.Value, err = l.jobs.readFreezes(l.ctx); err != nil {
+				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
+			}
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, key := range keys {
+			l.facts.Freezes[key] = fact
+		}
+	})
+}
+
+// rings reads how far rollouts of other fleets are, for those that come after.
+func (rd *reader) rings(needs map[string]*rollout.Need) {
+	for region, need := range needs {
+		for _, id := range need.Rings {
+			at := rd.business().UTC()
+			ring, err := rd.ring(id)
+			fact := rollout.Read(at, ring)
+			if err != nil {
+				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
+			}
+			facts := rd.region(region)
+			rd.mu.Lock()
+			facts.Rings[id] = fact
+			rd.mu.Unlock()
+		}
+	}
+}
+
+func (rd *reader) ring(id string) (ring rollout.Ring, err error) {
+	_, fleet, _ := rollout.SplitID(id)
+	log, err := rd.jobs.fleetLog(fleet)
+	if err != nil {
+		return "", err
+	}
+	err = rd.jobs.peek(kindRollout, id, func(s *rollout.State) { ring = rollout.RingOf(log, id, s) })
+	return ring, err
 }
 
 // maxLooks bounds how often the facts are asked for before a decision is made. A
@@ -239,13 +334,15 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 const maxLooks = 250
 
 // preview plans a work without touching anything.
-func (r *run) preview(w rollout.Operation) preview {
+func (rd *reader) preview(w rollout.Operation) preview {
 	for range maxLooks {
-		plan, need, unread := rollout.Preview(w, r.Rules, r.factsOf(w.RegionID, nil), r.now)
+		var p preview
+		var need rollout.Need
+		rd.use(w.RegionID, nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(w, rd.rules, f, rd.asOf()) })
 		if need.Empty() {
-			return preview{plan, unread}
+			return p
 		}
-		r.look(map[string]*rollout.Need{w.RegionID: &need})
+		rd.look(map[string]*rollout.Need{w.RegionID: &need})
 	}
 	return preview{events.Plan{RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "the facts do not suffice"}}
 }

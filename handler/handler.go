@@ -1,13 +1,18 @@
-// Package handler is one invocation of the function, from what a trigger
-// delivered to what the world is told. Handle reads as the sentence: decode,
-// recall, decide, rebuild, publish, remind.
+// Package handler is one invocation of the function, from what a trigger delivers
+// to what subscribers are sent. Start with Handle: it names the stages in their
+// order, and each stage is the subject of one file of that name (admit has a file
+// for each kind of message).
 //
-// Everything that decides is elsewhere and pure: envelope and events read what
-// came in, guard and rollout say what may be done, plan packs it into calls.
-// Everything that touches the cloud is elsewhere too, behind the small
-// interfaces of ports.go. What is here is the order of things, and that order is
-// the promise: what is about to be done is in the journal before it is done, and
-// what was done is in the journal before anybody is told.
+// What decides is elsewhere and pure: envelope and events read what came in, guard
+// and rollout say what may be done, plan makes calls of it. What reaches the cloud
+// is elsewhere too, behind the small interfaces of ports.go. What is here is the
+// order of things, and the promise rests on that order: what is about to be done is
+// in the journal before it is done, and what was done is in the journal before
+// anything is published about it.
+//
+// The stages share a few parts, each with its own lock: the invocation, the jobs,
+// the facts, the permissions, the outbox and the scheduler. A view is one log, and
+// its Update the only way to write to it.
 //
 // A returned error means "deliver this again", and nothing else. Whatever no
 // redelivery can cure is published as a refusal and is done.
@@ -18,7 +23,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/regild/regild/internal/journal"
@@ -95,136 +99,68 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r := h.begin(ctx, in)
 	defer r.end()
 
-	messages := r.decode(payload) // what came in: requests, releases, controls, ticks
-	r.recall(messages)            // what the journals know of them
-	r.work()
-	if r.goBack() { // a rollout that halted takes itself back
-		r.work()
+	r.admit(r.open(payload)) // the requests and rollouts that the messages are about
+	for step := true; step; {
+		r.decide(r.jobs.live())            // what may be done now: reads facts, changes nothing
+		step = r.prepare(r.jobs.live()) || // writes down what follows; maintenance, stop, commands, notices
+			r.rebuild(r.jobs.live()) || // claims desktops, calls, writes down how it ended
+			r.rollBack(r.jobs.live()) // a rollout that halted is taken back by itself
 	}
-	r.publish() // whatever the world has not been told yet
-	r.remind()  // a tick for all that is unfinished
+	r.out.publishOutcomes(r.jobs.live()) // what was not published yet
+	r.conclude(r.jobs.live())            // closes what has ended
+	r.out.publish(r.jobs.live())         // what followed, and the events of operations as a whole
+	r.schedule(r.jobs.live())            // a tick for whatever is unfinished
 
 	return r.report()
 }
 
-// work does what may be done now.
-func (r *run) work() {
-	for r.decide(); r.rebuild(); { // what may be done now, by facts and rules; then claim, call, write down
-		r.decide() // a long invocation looks again before it goes on
-	}
-}
-
-// run is one invocation under way.
+// A run is one invocation under way: its stages, and what they share.
 type run struct {
-	*Handler
-	ctx      context.Context //nolint:containedctx // a run is one call of Handle, and ends with it
-	cancel   context.CancelFunc
-	in       Invocation
-	began    time.Time // real time, for the deadline and the log
-	deadline time.Time // real time; zero: none. ctx ends before it, so that there is time for the last words
-	start    time.Time // business time of the beginning
-	now      time.Time // business time of the decisions that are being made
-	calls    map[string]int
+	*invocation
+	jobs   *jobs
+	out    *outbox
+	counts *tally
+	again  *redeliveries
+	meter  *Meter
+	calls  map[string]int // by name, before this invocation
 
-	jobs  []*job
-	byKey map[string]*job
-	// ticked are the ticks that were put on the queue for works before they were
-	// opened, by kind and id.
-	ticked map[string]rollout.Record
-	facts  map[string]*rollout.Facts // by region
-	swept  bool                      // lost ticks were looked for
-
-	logger  *slog.Logger
-	out     outbox
-	mu      sync.Mutex
-	stop    error           // why nothing more is begun: the credentials may not
-	missing map[string]bool // calls that the credentials may not make, and others do without
-	again   []error         // why the payload must be delivered again
-	counts  tally
+	*admission
+	*decider
+	*preparer
+	*rebuilder
+	*undoer
+	*concluder
+	*scheduler
 }
 
+// begin makes the stages of an invocation. Each is given what it uses.
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
-	r := &run{
-		Handler: h, in: in, began: time.Now(), start: h.Now().UTC(), calls: h.Meter.Snapshot(),
-		byKey: map[string]*job{}, ticked: map[string]rollout.Record{}, facts: map[string]*rollout.Facts{}, logger: h.Log.With("invocation", in.RequestID),
+	i := newInvocation(ctx, h.Config, in)
+	counts, again := &tally{}, &redeliveries{}
+	perms := &permissions{log: i.log}
+	index := &openIndex{invocation: i, store: h.Journal}
+	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey, index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
+	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
+	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
+	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, rules: h.Rules, jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
+	refuse := &refusals{invocation: i, jobs: jobs, out: out}
+	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
+	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
+	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, meter: h.Meter, calls: h.Meter.Snapshot(),
+		admission: &admission{invocation: i, ecd: h.ECD, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
+			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
+		decider:   &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
+		preparer:  &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
+		rebuilder: &rebuilder{invocation: i, ecd: h.ECD, rules: h.Rules, concurrency: h.RebuildConcurrency, jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
+		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
+		concluder: &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
+		scheduler: sched,
 	}
-	r.now, r.deadline = r.start, zeroIfNone(ctx)
-	if r.deadline.IsZero() {
-		r.ctx, r.cancel = context.WithCancel(ctx)
-	} else {
-		r.ctx, r.cancel = context.WithDeadline(ctx, r.deadline.Add(-r.lastWords()))
-	}
-	r.out.start(r)
-	return r
 }
 
-// end stops the publishers and gives what was learned back to the instance.
+// end stops the publishers and leaves what was learned to the instance.
 func (r *run) end() {
 	r.out.close()
 	r.cancel()
-	for _, j := range r.jobs {
-		if j.journal != nil && r.Journal != nil {
-			r.cache.put(j.journal)
-		}
-	}
-}
-
-// log returns the invocation's logger.
-func (r *run) log() *slog.Logger { return r.logger }
-
-// redeliver notes that the payload must come again, and why.
-func (r *run) redeliver(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.again = append(r.again, err)
-}
-
-// halt makes sure that nothing more is begun in this invocation.
-func (r *run) halt(err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stop == nil {
-		r.stop = err
-		r.log().Error("stopped: the credentials do not allow it", "error", err.Error())
-	}
-}
-
-func (r *run) halted() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.stop
-}
-
-// What is left of the invocation's time is shared out by these.
-const (
-	// callShare of the whole time must be left, within bounds, to begin a batch.
-	callShare, callMin, callMax = 6, time.Second, 15 * time.Second
-	// lastShare of the whole time is kept, within bounds, to write down, publish
-	// and remind.
-	lastShare, lastMin, lastMax = 10, 500 * time.Millisecond, 10 * time.Second
-)
-
-func zeroIfNone(ctx context.Context) time.Time {
-	deadline, _ := ctx.Deadline()
-	return deadline
-}
-
-// lastWords is the time that is kept for what must still be said at the end.
-func (r *run) lastWords() time.Duration {
-	return min(max(r.deadline.Sub(r.began)/lastShare, lastMin), lastMax)
-}
-
-// left returns how much time there is before what is kept for the end, and how
-// much a batch needs. Without a deadline there is time enough.
-func (r *run) left() (left, needed time.Duration) {
-	if r.deadline.IsZero() {
-		return rollout.CallLimit, 0
-	}
-	return time.Until(r.deadline) - r.lastWords(), min(max(r.deadline.Sub(r.began)/callShare, callMin), callMax)
-}
-
-// short says whether no further batch should be begun.
-func (r *run) short() bool {
-	left, needed := r.left()
-	return left < needed
+	r.jobs.keep()
 }

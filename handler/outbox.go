@@ -17,9 +17,12 @@ import (
 // while the invocation goes on. What MNS took is written down as published; what
 // it did not take stays unpublished, for the next tick.
 type outbox struct {
-	*run
-	ctx    context.Context //nolint:containedctx // it lives as long as the run does, and a little longer than its ctx
-	cancel context.CancelFunc
+	*invocation
+	topic  Topic
+	counts *tally
+	again  *redeliveries
+	open   context.Context //nolint:containedctx // publishing may go on a little longer than the invocation's ctx
+	end    context.CancelFunc
 
 	mu     sync.Mutex
 	wake   *sync.Cond
@@ -42,7 +45,7 @@ type item struct {
 // taken is what MNS took for a job and the journal does not know yet.
 type taken struct {
 	outcomes map[groupOf][]string
-	news     []string
+	events   []string
 	n        int
 }
 
@@ -51,17 +54,19 @@ type groupOf struct {
 	n      int
 }
 
-// flushAt bounds how much would be told twice if we died now.
+// flushAt bounds how much is published once more after a crash: what MNS took is
+// written down when it is so much, and at the end.
 const flushAt = 2000
 
-func (o *outbox) start(r *run) {
-	o.run = r
-	o.ctx, o.cancel = r.until(r.lastWords() / 2) // the other half is for ticks
+// newOutbox starts an outbox that publishes so many messages at once.
+func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again *redeliveries) *outbox {
+	o := &outbox{invocation: i, topic: topic, counts: counts, again: again, queued: map[*job]map[string]bool{}, taken: map[*job]*taken{}}
+	o.open, o.end = o.until(o.lastWords() / 2) // the other half is for ticks
 	o.wake = sync.NewCond(&o.mu)
-	o.queued, o.taken = map[*job]map[string]bool{}, map[*job]*taken{}
-	for range r.PublishConcurrency {
+	for range concurrency {
 		o.wg.Go(o.work)
 	}
+	return o
 }
 
 // add puts the outcomes of these desktops of the job into the queue that are
@@ -77,7 +82,7 @@ func (o *outbox) add(j *job, ids []string) {
 			}
 		}
 	})
-	o.put(j, items...)
+	o.put(items...)
 }
 
 // addAll does so for all desktops of the job.
@@ -87,50 +92,80 @@ func (o *outbox) addAll(j *job) {
 	o.add(j, ids)
 }
 
-// emitEvents publishes what is to be told of the work as a whole, in its order. A
-// request's summary waits until all its outcomes are out.
+// publishOutcomes publishes all outcomes of the jobs that are not published, and waits.
+func (o *outbox) publishOutcomes(jobs []*job) {
+	for _, j := range jobs {
+		o.addAll(j)
+	}
+	o.drain()
+}
+
+// publish publishes all that is not published: outcomes, then events.
+func (o *outbox) publish(jobs []*job) {
+	o.publishOutcomes(jobs)
+	for _, j := range jobs {
+		o.emitEvents(j)
+	}
+	o.drain()
+}
+
+// emitEvents publishes the events of the operation as a whole, in their order. A
+// request's summary waits until all its outcomes are published.
 func (o *outbox) emitEvents(j *job) {
 	var items []item
 	j.journal.Look(func(s *rollout.State) {
 		if s.Operation == nil || s.Operation.Request() && len(s.Fresh()) > 0 {
 			return
 		}
-		for _, n := range s.UnpublishedEvents {
-			items = append(items, o.news(j, s, n))
+		for _, e := range s.UnpublishedEvents {
+			items = append(items, o.eventOf(j, s, e))
 		}
 	})
 	for _, i := range items {
-		o.mu.Lock()
-		if o.queued[j] == nil {
-			o.queued[j] = map[string]bool{}
-		}
-		said := o.queued[j][i.event.ID]
-		o.queued[j][i.event.ID] = true
-		o.mu.Unlock()
-		if said {
+		if !o.enlist(i) {
 			continue
 		}
-		if o.Journal == nil && j.kind == kindRequest {
-			// Without a journal a request's desktops go separate ways: nobody knows
-			// when the last of them has ended, so nothing is said of the whole.
+		if !o.hasJournal && j.kind == kindRequest {
+			// Without a journal the desktops of a request go on in separate ticks: nobody
+			// knows when the last of them has ended, so no summary is published.
 			t := &taken{}
 			i.done(t)
 			o.write(j, t)
 			continue
 		}
 		err := o.publishOne(i)
-		o.mu.Lock()
-		o.settleOne(i, err)
-		o.mu.Unlock()
+		o.settle(i, err)
 		if err != nil {
 			return
 		}
 	}
 }
 
-func (o *outbox) news(j *job, s *rollout.State, n rollout.Event) item {
+// enlist notes that an item is published in this invocation, and says whether it
+// was not before.
+func (o *outbox) enlist(i item) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.enlistLocked(i)
+}
+
+func (o *outbox) enlistLocked(i item) bool {
+	ids := o.queued[i.job]
+	if ids == nil {
+		ids = map[string]bool{}
+		o.queued[i.job] = ids
+	}
+	if ids[i.event.ID] {
+		return false
+	}
+	ids[i.event.ID] = true
+	return true
+}
+
+// eventOf is the event that a rollout's journal tells of, or a request's summary.
+func (o *outbox) eventOf(j *job, s *rollout.State, n rollout.Event) item {
 	w := s.Operation
-	i := item{job: j, done: func(t *taken) { t.news = append(t.news, n.ID()) }}
+	i := item{job: j, done: func(t *taken) { t.events = append(t.events, n.ID()) }}
 	if n.Finished() {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
@@ -160,49 +195,50 @@ func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Ou
 }
 
 // put queues items, each id once.
-func (o *outbox) put(j *job, items ...item) {
+func (o *outbox) put(items ...item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	known := o.queued[j]
-	if known == nil {
-		known = map[string]bool{}
-		o.queued[j] = known
-	}
 	for _, i := range items {
-		if known[i.event.ID] {
-			continue
+		if o.enlistLocked(i) {
+			o.queue = append(o.queue, i)
 		}
-		known[i.event.ID] = true
-		o.queue = append(o.queue, i)
 	}
 	o.wake.Broadcast()
 }
 
 // work publishes items until the outbox is closed.
 func (o *outbox) work() {
+	for {
+		i, ok := o.next()
+		if !ok {
+			return
+		}
+		o.settle(i, contain(func() error { return o.publishOne(i) }))
+		o.mu.Lock()
+		if o.busy--; len(o.queue) == 0 && o.busy == 0 {
+			o.wake.Broadcast()
+		}
+		o.mu.Unlock()
+	}
+}
+
+// next waits for an item; false: the outbox is closed.
+func (o *outbox) next() (item, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for {
-		for len(o.queue) == 0 && !o.closed {
+		switch {
+		case len(o.queue) == 0 && o.closed:
+			return item{}, false
+		case len(o.queue) == 0:
 			o.wake.Wait()
-		}
-		if len(o.queue) == 0 {
-			return
-		}
-		if o.ctx.Err() != nil { // time is up: the ticks that remind of the rest matter more
+		case o.open.Err() != nil: // time is up, and ticks for the rest matter more
 			o.giveUp()
-			continue
-		}
-		i := o.queue[0]
-		o.queue = o.queue[1:]
-		o.busy++
-		o.mu.Unlock()
-		err := contain(func() error { return o.publishOne(i) })
-		o.mu.Lock()
-		o.settleOne(i, err)
-		o.busy--
-		if len(o.queue) == 0 && o.busy == 0 {
-			o.wake.Broadcast()
+		default:
+			i := o.queue[0]
+			o.queue = o.queue[1:]
+			o.busy++
+			return i, true
 		}
 	}
 }
@@ -210,10 +246,10 @@ func (o *outbox) work() {
 // giveUp leaves what is in the queue unpublished. What no journal knows of must
 // be delivered again. The lock is held.
 func (o *outbox) giveUp() {
-	o.log().Warn("not published: the time is up", "messages", len(o.queue))
+	o.log.Warn("not published: the time is up", "messages", len(o.queue))
 	for _, i := range o.queue {
 		if i.job == nil {
-			o.redeliver(fmt.Errorf("publishing %s: %w", i.event.ID, o.ctx.Err()))
+			o.again.add(fmt.Errorf("publishing %s: %w", i.event.ID, o.open.Err()))
 			break
 		}
 	}
@@ -223,51 +259,64 @@ func (o *outbox) giveUp() {
 
 func (o *outbox) publishOne(i item) error {
 	for _, word := range i.event.Unlisted() {
-		o.log().Error("a code is not on the list", "id", i.event.ID, "code", word, "published_as", events.CodeUnlisted)
+		o.log.Error("a code is not on the list", "id", i.event.ID, "code", word, "published_as", events.CodeUnlisted)
 	}
 	body, err := i.event.Marshal()
 	if err != nil {
 		return err
 	}
-	return o.Topic.Publish(o.ctx, body, i.event.Tag)
+	return o.topic.Publish(o.open, body, i.event.Tag)
 }
 
-// settleOne notes how an item went. The lock is held.
-func (o *outbox) settleOne(i item, err error) {
-	log := o.log()
+// settle notes how an item went. If it was not taken and no journal knows of it, the
+// payload must be delivered again.
+func (o *outbox) settle(i item, err error) {
 	if err != nil {
-		log.Warn("not published", "id", i.event.ID, "error", err.Error())
+		o.log.Warn("not published", "id", i.event.ID, "error", err.Error())
 		if i.job == nil {
-			o.redeliver(err)
+			o.again.add(err)
 		}
 		return
 	}
 	o.counts.published(i.event)
-	if s := i.said; s.DesktopID != "" {
-		log.Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
-			"image_id", s.ImageID, "previous_image_id", s.PreviousImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
-	} else {
-		log.Info("published", append([]any{"type", i.event.Type, "id", i.event.ID}, newsOf(i.event)...)...)
+	o.logPublished(i)
+	if i.job != nil {
+		if full := o.note(i); full != nil {
+			o.write(i.job, full)
+		}
 	}
-	if i.job == nil {
+}
+
+func (o *outbox) logPublished(i item) {
+	if s := i.said; s.DesktopID != "" {
+		o.log.Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
+			"image_id", s.ImageID, "previous_image_id", s.PreviousImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
 		return
 	}
+	o.log.Info("published", append([]any{"type", i.event.Type, "id", i.event.ID}, aboutRollout(i.event)...)...)
+}
+
+// note keeps that MNS took an item. Once that is enough to be written down, it
+// returns all of it.
+func (o *outbox) note(i item) (full *taken) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	t := o.taken[i.job]
 	if t == nil {
 		t = &taken{outcomes: map[groupOf][]string{}}
 		o.taken[i.job] = t
 	}
 	i.done(t)
-	if t.n++; t.n >= flushAt {
-		delete(o.taken, i.job)
-		o.mu.Unlock()
-		o.write(i.job, t)
-		o.mu.Lock()
+	if t.n++; t.n < flushAt {
+		return nil
 	}
+	delete(o.taken, i.job)
+	return t
 }
 
-// newsOf returns the rollout that an event tells of, and the reason that it gives.
-func newsOf(e events.Event) []any {
+// aboutRollout returns, for the log, the rollout that an event is about, and the reason
+// that it gives.
+func aboutRollout(e events.Event) []any {
 	n, ok := e.Data.(events.Rollout)
 	if !ok {
 		return nil
@@ -279,10 +328,10 @@ func newsOf(e events.Event) []any {
 	return attrs
 }
 
-// write notes in the journal what MNS took. If that fails it is told again, and
-// recognised by its id.
+// write notes in the journal what MNS took. If that fails it is published once more,
+// with the same ids.
 func (o *outbox) write(j *job, t *taken) {
-	rec := rollout.Record{Kind: rollout.KindPublished, Events: t.news}
+	rec := rollout.Record{Kind: rollout.KindPublished, Events: t.events}
 	for g, ids := range t.outcomes {
 		group := rollout.Group{Status: g.status, Desktops: ids}
 		if g.n > 1 {
@@ -294,7 +343,7 @@ func (o *outbox) write(j *job, t *taken) {
 	defer cancel()
 	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
 	if err != nil {
-		o.log().Warn("published, but not written down", "job", j.id, "error", err.Error())
+		o.log.Warn("published, but not written down", "job", j.id, "error", err.Error())
 	}
 }
 
@@ -321,5 +370,5 @@ func (o *outbox) close() {
 	o.wake.Broadcast()
 	o.mu.Unlock()
 	o.wg.Wait()
-	o.cancel()
+	o.end()
 }

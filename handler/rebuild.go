@@ -16,11 +16,23 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
+// A rebuilder is the stage that has desktops rebuilt.
+type rebuilder struct {
+	*invocation
+	ecd         Rebuilder
+	rules       rollout.Rules
+	concurrency int // calls under way at once
+	jobs        *jobs
+	facts       *reader
+	perms       *permissions
+	out         *outbox
+	recovery    *recovery
+}
+
 // rebuild plans all that may be begun into calls and makes them, some at once.
 // What does not get its turn is deferred. When the facts have grown too old on
 // the way to begin more by them, it stops and says so: they are to be read again.
-func (r *run) rebuild() (again bool) {
-	jobs := r.live()
+func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	var wishes []plan.Wish
 	for owner, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
@@ -30,15 +42,14 @@ func (r *run) rebuild() (again bool) {
 		})
 	}
 	p := plan.Make(wishes)
-	r.refuseConflicts(jobs, p.Conflicts)
+	rb.refuseConflicts(jobs, p.Conflicts)
 
-	c := &calls{run: r, jobs: jobs, hopeless: map[refusal]bool{}, turns: make(chan struct{}, r.RebuildConcurrency)}
-	c.concerns()
+	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, turns: make(chan struct{}, rb.concurrency)}
 	next := make(chan plan.Batch)
 	var wg sync.WaitGroup
 	// Twice as many as may call at once: while some call, the others write, and
 	// so the journal's time is not added to that of the calls.
-	for range min(2*r.RebuildConcurrency, len(p.Batches)) {
+	for range min(2*rb.concurrency, len(p.Batches)) {
 		wg.Go(func() {
 			for b := range next {
 				if why := c.mayNot(); why != free {
@@ -46,7 +57,7 @@ func (r *run) rebuild() (again bool) {
 					continue
 				}
 				if err := contain(func() error { c.batch(b); return nil }); err != nil {
-					r.log().Error("a batch made us panic", "error", err.Error())
+					rb.log.Error("a batch made us panic", "error", err.Error())
 				}
 			}
 		})
@@ -57,18 +68,14 @@ func (r *run) rebuild() (again bool) {
 	close(next)
 	wg.Wait()
 	c.deferRest()
-	return c.old && c.mayNot() == free
+	if again = c.grewOld && c.mayNot() == free; again {
+		rb.jobs.reconsider()
+	}
+	return again
 }
 
-// factsAge is for how long somebody may be begun by what was read of them, and by
-// a decision: somebody may have sat down at a desktop since, or a window closed.
-const factsAge = time.Minute
-
-// old says whether what was read or decided at t is too old to begin anybody by.
-func (r *run) old(t time.Time) bool { return r.business().Sub(t) > factsAge }
-
 // refuseConflicts tells those whose wish for a desktop an earlier one rules out.
-func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
+func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 	groups := map[int][]rollout.Group{}
 	for _, c := range conflicts {
 		groups[c.Owner] = append(groups[c.Owner], rollout.Group{Status: events.StatusRefused, Code: events.CodeConflictingTargets,
@@ -76,13 +83,13 @@ func (r *run) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 			Desktops: []string{c.ID}})
 	}
 	for _, owner := range slices.Sorted(maps.Keys(groups)) {
-		r.settle(jobs[owner], groups[owner])
+		rb.settle(jobs[owner], groups[owner])
 	}
 }
 
 // settle writes down outcomes and hands them to the publishers.
-func (r *run) settle(j *job, groups []rollout.Group) {
-	ctx, cancel := r.last() // calls may have taken all the time
+func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
+	ctx, cancel := rb.last() // calls may have taken all the time
 	defer cancel()
 	err := j.journal.Update(ctx, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindSettled}
@@ -100,32 +107,30 @@ func (r *run) settle(j *job, groups []rollout.Group) {
 		return []rollout.Record{rec}
 	})
 	if err != nil {
-		r.fail(j, err)
+		rb.recovery.fail(j, err)
 		return
 	}
 	for _, g := range groups {
-		r.out.add(j, g.Desktops)
+		rb.out.add(j, g.Desktops)
 	}
 }
 
-// calls are the RebuildDesktops calls of one invocation.
+// calls are the RebuildDesktops calls that one pass of the stage makes.
 type calls struct {
-	*run
-	jobs []*job
-
-	turns chan struct{} // holds one for each call under way
+	*rebuilder
+	owners  []*job
+	concern map[string]concern // which freezes hold a desktop; it does not change
+	turns   chan struct{}      // holds one for each call under way
 
 	mu sync.Mutex
 	// hopeless are refusals that every single desktop of a batch has met: they
 	// are about the spec, so further batches are not taken apart for them.
 	hopeless map[refusal]bool
-	// concern says which freezes hold a desktop; it is not changed while calls are made.
-	concern map[string]concern
 	// late are the batches that did not get their turn, and why.
 	late map[hindrance][]plan.Batch
-	// old says that somebody was not begun because what was known of them was too
+	// grewOld says that a desktop was not begun because what was known of it was too
 	// old: it is to be read again.
-	old bool
+	grewOld bool
 }
 
 type refusal struct {
@@ -145,7 +150,7 @@ const (
 // mayNot says why no further batch may be begun.
 func (c *calls) mayNot() hindrance {
 	switch {
-	case c.halted() != nil:
+	case c.perms.stopped() != nil:
 		return denied
 	case c.short():
 		return timeShort
@@ -156,9 +161,6 @@ func (c *calls) mayNot() hindrance {
 func (c *calls) postpone(b plan.Batch, why hindrance) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.late == nil {
-		c.late = map[hindrance][]plan.Batch{}
-	}
 	c.late[why] = append(c.late[why], b)
 }
 
@@ -166,7 +168,7 @@ func (c *calls) postpone(b plan.Batch, why hindrance) {
 func (c *calls) aged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.old = true
+	c.grewOld = true
 }
 
 // deferRest writes down what did not get its turn.
@@ -184,7 +186,7 @@ func (c *calls) deferRest() {
 		for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
 			mine := g
 			mine.Desktops = byOwner[owner]
-			c.settle(c.jobs[owner], []rollout.Group{mine})
+			c.settle(c.owners[owner], []rollout.Group{mine})
 		}
 	}
 }
@@ -192,9 +194,9 @@ func (c *calls) deferRest() {
 // tooLate is what becomes of desktops that mayNot keeps from being begun.
 func (c *calls) tooLate(why hindrance) rollout.Group {
 	if why == denied {
-		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.now.Add(notAuthorizedPause), Message: "stopped: " + c.halted().Error()}
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.asOf().Add(notAuthorizedPause), Message: "stopped: " + c.perms.stopped().Error()}
 	}
-	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.now,
+	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.asOf(),
 		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
 }
 
@@ -219,7 +221,7 @@ func (c *calls) batch(b plan.Batch) {
 	ctx, cancel := context.WithDeadline(c.ctx, began.Add(limit))
 	defer cancel()
 	endings := c.inTurn(ctx, b.Batch, readAt)
-	for owner := range c.jobs {
+	for owner := range c.owners {
 		c.ended(owner, b, call, endings)
 	}
 }
@@ -235,7 +237,7 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 	if why := c.mayNot(); why != free {
 		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
 	}
-	if c.run.old(readAt) {
+	if c.old(readAt) {
 		c.aged()
 		return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
 			Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
@@ -250,7 +252,7 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 	granted := make(map[string]int, len(b.IDs))
 	readAt = c.business()
-	for owner, j := range c.jobs {
+	for owner, j := range c.owners {
 		ids := owned(*b, owner, b.IDs)
 		if len(ids) == 0 {
 			continue
@@ -275,32 +277,32 @@ func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 	return readAt
 }
 
+// claimFor writes down for one owner which of the desktops are about to be begun. If
+// others have written since it was decided, that is decided anew first.
 func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readAt time.Time) {
 	anew := func(s *rollout.State) error { c.redecide(j, s); return nil }
-	err := j.journal.UpdateBy(c.ctx, &j.version, anew, func(s *rollout.State) []rollout.Record {
+	err := j.journal.UpdateBy(c.ctx, &j.decision.basis, anew, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
-		facts := c.factsOf(s.Operation.RegionID, nil)
-		for _, id := range ids {
-			x, fact := s.Desktops[id], facts.Desktops[id]
-			switch {
-			case x == nil || x.Phase != rollout.Pending, j.raced && !slices.Contains(j.decision.Begin, id), fact.Value == nil:
-				continue
-			case c.run.old(fact.ReadAt), c.run.old(j.decided):
-				c.aged()
-				continue
-			case fact.ReadAt.Before(readAt):
-				readAt = fact.ReadAt
+		c.facts.use(s.Operation.RegionID, nil, func(facts *rollout.Facts) {
+			for _, id := range ids {
+				fact := facts.Desktops[id]
+				if !c.mayClaim(j, s.Desktops[id], fact) {
+					continue
+				}
+				if fact.ReadAt.Before(readAt) {
+					readAt = fact.ReadAt
+				}
+				rec.Desktops, rec.From = append(rec.Desktops, id), append(rec.From, fact.Value.ImageID)
 			}
-			rec.Desktops, rec.From = append(rec.Desktops, id), append(rec.From, fact.Value.ImageID)
-		}
+		})
 		if got = rec.Desktops; len(got) == 0 {
 			return nil
 		}
 		return []rollout.Record{rec}
 	})
 	if err != nil {
-		c.fail(j, err)
+		c.recovery.fail(j, err)
 		return nil, readAt
 	}
 	return got, readAt
@@ -310,20 +312,32 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 // and without asking ECD.
 func (c *calls) redecide(j *job, s *rollout.State) {
 	now := c.business().UTC()
-	j.decision = rollout.Decide(s, c.Rules, c.factsOf(s.Operation.RegionID, j.busy), now)
+	c.facts.use(s.Operation.RegionID, j.busy, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
 	if !j.decision.Need.Empty() {
 		j.decision.Begin = nil
 		c.aged()
 	}
-	j.raced, j.decided = true, now
+	j.decision.raced, j.decision.at = true, now
+}
+
+// mayClaim says whether a desktop may be begun by what is known of it.
+func (c *calls) mayClaim(j *job, x *rollout.Desktop, fact rollout.Fact[*desktop.Desktop]) bool {
+	if x == nil || x.Phase != rollout.Pending || fact.Value == nil || j.decision.raced && !slices.Contains(j.decision.Begin, x.ID) {
+		return false
+	}
+	if c.old(fact.ReadAt) || c.old(j.decision.at) {
+		c.aged()
+		return false
+	}
+	return true
 }
 
 // unclaim gives a desktop back that not all its owners may have.
 func (c *calls) unclaim(b plan.Batch, id, call string) {
-	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.now.Add(time.Minute),
+	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.asOf().Add(time.Minute),
 		Message: "another instance is at work on this desktop"}
 	for _, owner := range b.Owners[id] {
-		c.write(c.jobs[owner], call, []ending{{group: g, ids: []string{id}}})
+		c.write(c.owners[owner], call, []ending{{group: g, ids: []string{id}}})
 	}
 }
 
@@ -353,7 +367,7 @@ func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
 		}
 	}
 	if len(mine) > 0 {
-		c.write(c.jobs[owner], call, mine)
+		c.write(c.owners[owner], call, mine)
 	}
 }
 
@@ -373,7 +387,7 @@ func (c *calls) write(j *job, call string, endings []ending) {
 		return out
 	})
 	if err != nil {
-		c.fail(j, err) // the facts will show what became of the call
+		c.recovery.fail(j, err) // the facts will show what became of the call
 		return
 	}
 	for _, e := range endings {
@@ -395,7 +409,7 @@ func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
 
 // call is send for what no freeze holds back.
 func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
-	answer, err := c.ECD.Rebuild(ctx, b)
+	answer, err := c.ecd.Rebuild(ctx, b)
 	if err == nil {
 		return c.read(b, answer)
 	}
@@ -407,7 +421,7 @@ func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 	case e.Delivery == desktop.Refused, aboutOne(e, b.IDs):
 		return c.takeApart(ctx, b, e, depth)
 	case e.Delivery == desktop.Forbidden:
-		c.notAllowed(e, err)
+		c.perms.deny(e, err)
 	}
 	return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 }
@@ -423,7 +437,7 @@ func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallE
 	first.IDs, second.IDs = b.IDs[:half], b.IDs[half:]
 	endings := append(c.send(ctx, first, depth+1), c.send(ctx, second, depth+1)...)
 	if depth == 0 && deniedToAll(endings) {
-		c.notAllowed(e, e) // the answers name desktops, and mean all
+		c.perms.deny(e, e) // the answers name desktops, and mean all
 	}
 	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.group.Status != events.StatusFailed || o.group.Code != e.Code }) {
 		c.mu.Lock()
@@ -469,4 +483,90 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 		}
 	}
 	return out
+}
+
+// A concern is what freezes hold a desktop back that is about to be begun: all
+// that hold one of its fleets, unless everybody who wants it consented.
+type concern struct {
+	fleets []string
+	passes bool
+}
+
+// concerns notes for each desktop that may be begun which freezes it is subject
+// to. It reads facts that nobody writes while calls are made.
+func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
+	out := map[string]concern{}
+	for _, j := range jobs {
+		j.journal.Look(func(s *rollout.State) {
+			for _, id := range j.decision.Begin {
+				passes := slices.Contains(s.Operation.Consents, events.ConsentFreeze)
+				x, known := out[id]
+				x.passes = passes && (x.passes || !known)
+				x.fleets = append(x.fleets, rb.fleetOf(s.Operation, id))
+				out[id] = x
+			}
+		})
+	}
+	return out
+}
+
+// fleetOf names the fleet of a desktop under an operation, or "".
+func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string) {
+	if !w.Request() {
+		return w.Fleet
+	}
+	rb.facts.use(w.RegionID, nil, func(facts *rollout.Facts) {
+		if d := facts.Desktops[id].Value; d != nil {
+			with := *d
+			if with.Tags == nil {
+				with.Tags = facts.Tags[id].Value
+			}
+			f, _ := rb.rules.Fleets.Of(with)
+			name = f.Name
+		}
+	})
+	return name
+}
+
+// thawed takes out of a batch, right before the call, what a freeze holds back
+// that may have come since the decision.
+func (c *calls) thawed(ctx context.Context, b desktop.Batch) (rest desktop.Batch, held []ending) {
+	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[id].passes }) {
+		return b, nil
+	}
+	freezes, err := c.jobs.readFreezes(ctx)
+	now := c.business().UTC()
+	if err != nil {
+		return desktop.Batch{Spec: b.Spec}, []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeFactsUnavailable,
+			Until: now.Add(time.Minute), Message: "nothing was sent: " + err.Error()}}}
+	}
+	rest = b
+	rest.IDs = nil
+	for _, id := range b.IDs {
+		freeze := c.holds(freezes, b.RegionID, id, now)
+		if freeze == nil {
+			rest.IDs = append(rest.IDs, id)
+			continue
+		}
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeFrozen, Until: freeze.Until, Message: freeze.Message()}
+		i := slices.IndexFunc(held, func(e ending) bool { return e.group.Message == g.Message })
+		if i < 0 {
+			i, held = len(held), append(held, ending{group: g})
+		}
+		held[i].ids = append(held[i].ids, id)
+	}
+	return rest, held
+}
+
+func (c *calls) holds(freezes rollout.Freezes, region, id string, now time.Time) *rollout.Freeze {
+	x := c.concern[id]
+	if x.passes {
+		return nil
+	}
+	for _, fleet := range append([]string{""}, x.fleets...) {
+		if f := freezes.Holds(region, fleet, now); f != nil {
+			return f
+		}
+	}
+	return nil
 }

@@ -3,8 +3,6 @@ package handler
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,91 +26,49 @@ const (
 	maxTickBody = 60_000
 )
 
-// publish sees to it that all that the journals say and the world does not know
-// is on its way, and closes what has ended.
-func (r *run) publish() {
-	for _, j := range r.live() {
-		r.out.addAll(j)
-	}
-	r.out.drain()
-	for _, j := range r.live() {
-		if err := contain(func() error { return r.conclude(j) }); err != nil {
-			r.fail(j, err)
-			continue
-		}
-		r.out.addAll(j)
-	}
-	r.out.drain()
-	for _, j := range r.live() {
-		r.out.emitEvents(j)
-	}
-	r.out.drain()
-}
+// errNoQueue says that there is no queue to put anything on.
+var errNoQueue = errors.New("no REGILD_REQUEST_QUEUE is set")
 
-// conclude decides once more, now that the calls are made, without asking
-// anybody: what has ended is closed, and what has not says when to look again.
-func (r *run) conclude(j *job) error {
-	var d rollout.Decision
-	seen := j.journal.Look(func(s *rollout.State) {
-		if !s.Open() {
-			return
-		}
-		d = j.able(rollout.Decide(s, r.Rules, r.factsOf(s.Operation.RegionID, j.busy), r.business().UTC()))
-	})
-	switch {
-	case !d.Need.Empty():
-		d.Again = earlier(d.Again, r.now.Add(30*time.Second))
-	case len(d.Begin) > 0 || d.Acts():
-		d.Again = r.now // time ran short
-	default:
-		ctx, cancel := r.last()
-		defer cancel()
-		err := j.journal.UpdateBy(ctx, &seen, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
-		if errors.Is(err, errOvertaken) {
-			d, err = rollout.Decision{Again: r.now}, nil // the tick decides anew
-		}
-		if err != nil {
-			return err
-		}
-	}
-	j.decision = d
-	return nil
-}
+// A scheduler is the stage that puts ticks on the queue, and the one that sends
+// anything there.
+type scheduler struct {
+	*invocation
+	queue, rolloutQueue Queue // nil: none
+	key                 []byte
+	index               *openIndex
+	counts              *tally
+	again               *redeliveries
 
-// earlier returns the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+	mu     sync.Mutex
+	ticked map[string]rollout.Record // first ticks that were sent, by kind and id
 }
 
 // remind puts a tick on the queue for every job that is not finished.
-func (r *run) remind() {
-	for _, j := range r.live() {
+func (sc *scheduler) schedule(jobs []*job) {
+	for _, j := range jobs {
 		again := j.decision.Again
 		var open bool
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh {
-				again = earlier(again, r.business().Add(rollout.Backoff(r.business().Sub(since))))
+				again = earlier(again, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
 			}
 		})
 		if again.IsZero() {
-			if !open && j.kind == kindRequest && r.Journal != nil && r.isIndexed(j) {
-				r.noteClosed(journal.OpenKey(j.id))
+			if !open && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
+				sc.index.remove(journal.OpenKey(j.id))
 			}
 			continue
 		}
-		r.counts.unfinished(j.id)
+		sc.counts.unfinished(j.id)
 		switch {
-		case r.Queue == nil:
-			r.noQueue(j, open)
-		case r.Journal == nil:
-			r.carry(j, again)
+		case !sc.hasQueue:
+			sc.noQueue(j, open)
+		case !sc.hasJournal:
+			sc.carry(j, again)
 		default:
-			if err := r.tick(j, again); err != nil {
-				r.redeliver(err)
+			if err := sc.tick(j, again); err != nil {
+				sc.again.add(err)
 			}
 		}
 	}
@@ -120,7 +76,7 @@ func (r *run) remind() {
 
 // noQueue asks for a redelivery when there is no queue to remind us, if there is
 // anything that it could do: an accepted rebuild goes on without us.
-func (r *run) noQueue(j *job, open bool) {
+func (sc *scheduler) noQueue(j *job, open bool) {
 	waiting := 0
 	j.journal.Look(func(s *rollout.State) {
 		waiting = len(s.Fresh())
@@ -133,15 +89,15 @@ func (r *run) noQueue(j *job, open bool) {
 		}
 	})
 	if waiting > 0 {
-		r.redeliver(fmt.Errorf("%s %s is not finished and %w", j.kind, j.id, errNoQueue))
+		sc.again.add(fmt.Errorf("%s %s is not finished and %w", j.kind, j.id, errNoQueue))
 	}
 }
 
 // tick puts a tick on the queue, unless one is on its way that comes in time.
 // So however often things are delivered, there is one chain of ticks and not
 // many.
-func (r *run) tick(j *job, at time.Time) error {
-	now := r.business().UTC()
+func (sc *scheduler) tick(j *job, at time.Time) error {
+	now := sc.business().UTC()
 	var n int
 	var coming time.Time
 	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
@@ -152,16 +108,16 @@ func (r *run) tick(j *job, at time.Time) error {
 	// The record of the tick that brought us may be late. Who sends a tick chooses its
 	// number, also the highest: after that one all have it, and none is overtaken.
 	n = min(max(n, j.used)+1, events.TickAnyway)
-	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(r.in.Source, now).Marshal()
+	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(sc.in.Source, now).Marshal()
 	if err != nil {
 		return err
 	}
-	if err := r.send(j.kind, body, delay); err != nil {
+	if err := sc.send(j.kind, body, delay); err != nil {
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
-	ctx, cancel := r.last()
+	ctx, cancel := sc.last()
 	defer cancel()
-	indexed := r.isIndexed(j)
+	indexed := sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
 	return j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
 		return []rollout.Record{{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed}}
@@ -171,41 +127,77 @@ func (r *run) tick(j *job, at time.Time) error {
 // insure puts a tick on the queue that comes after the invocation must have
 // ended, before anything is read or begun: whatever kills us, the journal is
 // looked at again. In the end the tick that is really wanted overtakes it.
-func (r *run) insure(j *job) error {
-	if r.Queue == nil || r.Journal == nil {
+func (sc *scheduler) watchdog(j *job) error {
+	if !sc.hasQueue || !sc.hasJournal {
 		return nil
 	}
 	var entry sync.WaitGroup
 	defer entry.Wait()
 	open := false
 	j.journal.Look(func(s *rollout.State) { open = s.Open() })
-	if open && j.kind == kindRequest && !r.isIndexed(j) {
-		entry.Go(func() { r.noteOpen(j) })
+	if open && j.kind == kindRequest && !sc.index.has(j) {
+		entry.Go(func() { sc.index.enter(j) })
 	}
-	at := r.business().Add(r.afterUs())
+	at := sc.business().Add(sc.afterUs())
 	var sure bool
 	j.journal.Look(func(s *rollout.State) {
-		sure = !open || s.TickN > j.used && s.TickAt.After(r.now.Add(slack)) && !s.TickAt.After(at.Add(slack))
+		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack))
 	})
 	if sure {
 		return nil
 	}
-	return r.tick(j, at)
+	return sc.tick(j, at)
+}
+
+// firstTick sees to it that a tick for an operation that is not opened yet is on the
+// queue, and returns the record that says so. So a crash before it is looked at leaves
+// a tick that has it looked at, whatever the message that asked for it is taken for
+// when it comes again.
+func (sc *scheduler) firstTick(j *job) ([]rollout.Record, error) {
+	known := false
+	j.journal.Look(func(s *rollout.State) { known = s.Operation != nil })
+	if known || !sc.hasQueue || !sc.hasJournal {
+		return nil, nil
+	}
+	rec, err := sc.tickFor(j.kind, j.id)
+	return []rollout.Record{rec}, err
+}
+
+// tickFor puts the first tick for an operation on the queue, if there is one, once in
+// an invocation: it comes after this invocation must have ended. It returns the record
+// of it.
+func (sc *scheduler) tickFor(kind, id string) (rollout.Record, error) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	if rec, sent := sc.ticked[kind+"/"+id]; sent || !sc.hasQueue {
+		return rec, nil
+	}
+	now := sc.business().UTC()
+	rec := rollout.Record{Kind: rollout.KindTick, N: 1, Until: now.Add(min(sc.afterUs(), rollout.MaxTick))}
+	body, err := events.Tick{Kind: kind, ID: id, N: rec.N}.Event(sc.in.Source, now).Marshal()
+	if err == nil {
+		err = sc.send(kind, body, rec.Until.Sub(now))
+	}
+	if err != nil {
+		return rec, fmt.Errorf("putting a tick for %s on the queue: %w", id, err)
+	}
+	sc.ticked[kind+"/"+id] = rec
+	return rec, nil
 }
 
 // afterUs is how long it takes until this invocation must have ended.
-func (r *run) afterUs() time.Duration {
-	if r.deadline.IsZero() {
+func (sc *scheduler) afterUs() time.Duration {
+	if sc.deadline.IsZero() {
 		return rollout.CallLimit + grace
 	}
-	return time.Until(r.deadline) + grace
+	return time.Until(sc.deadline) + grace
 }
 
 // carry sends what is unfinished to ourselves, for want of a journal, in as many
 // ticks as it takes.
-func (r *run) carry(j *job, at time.Time) {
+func (sc *scheduler) carry(j *job, at time.Time) {
 	var bodies [][]byte
-	now := r.business().UTC()
+	now := sc.business().UTC()
 	j.journal.Look(func(s *rollout.State) {
 		var ids []string
 		for _, id := range s.Order {
@@ -215,10 +207,10 @@ func (r *run) carry(j *job, at time.Time) {
 		}
 		for fit := len(ids); len(ids) > 0; { // what did not fit once is not tried again
 			n := min(fit, len(ids))
-			body, err := carried(s, j, ids[:n], r.in.Source, r.TickKey, now)
-			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], r.in.Source, r.TickKey, now) {
+			body, err := carried(s, j, ids[:n], sc.in.Source, sc.key, now)
+			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], sc.in.Source, sc.key, now) {
 				if n /= 2; n == 0 {
-					r.redeliver(fmt.Errorf("%s %s is not finished and does not fit a tick: %w", j.kind, j.id, err))
+					sc.again.add(fmt.Errorf("%s %s is not finished and does not fit a tick: %w", j.kind, j.id, err))
 					return
 				}
 			}
@@ -227,8 +219,8 @@ func (r *run) carry(j *job, at time.Time) {
 		}
 	})
 	for _, body := range bodies {
-		if err := r.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
-			r.redeliver(fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err))
+		if err := sc.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
+			sc.again.add(fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err))
 			return
 		}
 	}
@@ -249,25 +241,15 @@ func carried(s *rollout.State, j *job, ids []string, source string, key []byte, 
 	return t.Event(source, now).Marshal()
 }
 
-// publishPlan tells what a dry run would do: outcomes for a request, the pages
-// of a plan for both.
-func (r *run) publishPlan(p events.Plan, w rollout.Operation) {
-	for _, page := range events.PlanPages(p) {
-		r.out.put(nil, item{event: page.Event(r.in.Source, r.now)})
+// send puts a message about a work of the kind on the queue for such.
+func (sc *scheduler) send(kind string, body []byte, delay time.Duration) error {
+	if !sc.hasQueue {
+		return errNoQueue
 	}
-	if w.Request() {
-		for _, o := range rollout.Outcomes(p, w) {
-			r.out.put(nil, item{event: o.Event(r.in.Source, r.now), said: o})
-		}
+	ctx, cancel := sc.last()
+	defer cancel()
+	if kind == kindRollout && sc.rolloutQueue != nil {
+		return sc.rolloutQueue.Send(ctx, body, delay)
 	}
-}
-
-// unfinishedNames lists some names for a log line.
-func unfinishedNames(ids map[string]bool) string {
-	names := slices.Sorted(maps.Keys(ids))
-	const most = 5
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-	}
-	return strings.Join(names, ", ")
+	return sc.queue.Send(ctx, body, delay)
 }

@@ -1,0 +1,198 @@
+package handler
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// takeControl tells a rollout what somebody wants of it.
+func (a *admission) control(m envelope.Message) error {
+	c, err := events.ParseControl(m.Data)
+	if err != nil {
+		a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
+		return nil
+	}
+	if why := a.heardControl(m, c); why != "" {
+		a.refuse.control(m, c, events.CodeWrongDoor, why)
+		return nil
+	}
+	if !a.hasJournal {
+		a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
+		return nil
+	}
+	j, fresh := a.jobs.add(kindRollout, c.RolloutID)
+	if fresh {
+		j.message = m
+	}
+	if err := a.jobs.open(j); err != nil {
+		a.jobs.drop(j)
+		return err
+	}
+	if c.Action == events.ActionRollback {
+		return a.rollback(m, c, j)
+	}
+	var refusal error
+	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		refusal = nil
+		if s.Controls[a.identity(m)] {
+			return nil // told twice
+		}
+		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
+			return nil
+		}
+		j.message = envelope.Message{} // written down: if the job fails now, a tick goes on with it
+		return []rollout.Record{a.controlled(m, c)}
+	})
+	if err != nil {
+		a.jobs.drop(j)
+		return err
+	}
+	if refusal != nil {
+		code := events.CodeControlNotPossible
+		j.journal.Look(func(s *rollout.State) {
+			if s.Operation == nil {
+				code = events.CodeRolloutUnknown
+			}
+		})
+		a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
+		if code == events.CodeRolloutUnknown {
+			a.jobs.drop(j)
+		}
+	}
+	return nil
+}
+
+// controlled is the record of what somebody told a rollout.
+func (a *admission) controlled(m envelope.Message, c events.Control) rollout.Record {
+	return rollout.Record{Kind: rollout.KindControl, At: a.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: a.identity(m), Via: a.via(m),
+		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
+}
+
+func controlCode(action string) string {
+	switch action {
+	case events.ActionPause:
+		return events.CodePaused
+	case events.ActionAbort:
+		return events.CodeAborted
+	}
+	return events.CodeSuccess
+}
+
+// takeRollback opens the rollout that takes another one back: each desktop to
+// the image that it was on before.
+func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error {
+	w := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	no := func(code, why string) error {
+		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
+		return nil
+	}
+	var log rollout.FleetLog
+	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
+		var err error
+		if log, err = a.jobs.fleetLog(fleet); err != nil {
+			return err
+		}
+	}
+	if before := log.Find(w.ID); before != nil {
+		if !asksFor(*before, a.identity(m), c) && !a.toldBefore(j, m) {
+			return no(events.CodeControlNotPossible, w.ID+" has begun before")
+		}
+		a.fleets.wake(*before)
+		return nil
+	}
+	origin := log.Find(c.RolloutID)
+	if origin == nil {
+		a.jobs.drop(j)
+		return no(events.CodeRolloutUnknown, "there is no such rollout in the journal")
+	}
+	if why := mayRollBack(j, *origin, log); why != nil {
+		return no(events.CodeControlNotPossible, why.Error())
+	}
+	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
+	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
+		w.OperateType = "" // only system disks go back
+	}
+	w.Language = "" // of the image that is left; the former ones may take none
+	return a.beginRollback(m, c, j, w, *origin)
+}
+
+// asksFor says whether a control message is the one that a rollback was entered
+// for, come again. Logs of earlier builds do not say which it was.
+func asksFor(e rollout.Entry, message string, c events.Control) bool {
+	if e.Message != "" {
+		return e.Message == message
+	}
+	return e.By == c.By && e.Why == c.Reason
+}
+
+func (a *admission) toldBefore(j *job, m envelope.Message) (told bool) {
+	j.journal.Look(func(s *rollout.State) { told = s.Controls[a.identity(m)] })
+	return told
+}
+
+// beginRollback enters a rollback into the log of its fleet and opens it, or shows
+// what it would do.
+func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Operation, origin rollout.Entry) error {
+	var err error
+	if w.Back, err = a.fleets.undo(j, origin.Operation); err != nil {
+		return err
+	}
+	now, most := count(w.Back), 0
+	j.journal.Look(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
+	if now == 0 || most > maxBack {
+		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf(
+			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d", c.RolloutID, most, now, maxBack))
+		return nil
+	}
+	if c.DryRun || c.PlanDigest != "" {
+		p := a.facts.preview(w)
+		if c.DryRun {
+			a.refuse.publishPlan(p.Plan, w)
+			return nil
+		}
+		if !p.is(c.PlanDigest) {
+			if err := p.complete(); err != nil {
+				return err
+			}
+			if err := a.fleets.refusePlan(w, c.PlanDigest); err != nil {
+				return err
+			}
+			a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
+			return nil
+		}
+	}
+	e, refusal, err := a.fleets.enter(w, entering{message: a.identity(m), plan: c.PlanDigest})
+	switch {
+	case err != nil:
+		return err
+	case refusal != nil:
+		a.refuse.control(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
+	case !asksFor(e, a.identity(m), c):
+		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
+	default:
+		a.fleets.wake(e)
+	}
+	return nil
+}
+
+// mayRollBack says why the job's rollout, which its fleet's log names as origin,
+// cannot be taken back now, or nil. Its own journal may have expired.
+func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal error) {
+	if origin.Undoes != "" {
+		return errors.New("it is a rollback itself; publish the image that is wanted instead")
+	}
+	if why := log.MayFollow(rollout.Operation{Undoes: origin.ID}, false, false); why != nil {
+		return errors.New(why.Message)
+	}
+	j.journal.Look(func(s *rollout.State) {
+		if s.Operation != nil {
+			refusal = rollout.Allow(s, events.ActionRollback, 0)
+		}
+	})
+	return refusal
+}

@@ -1,0 +1,104 @@
+package handler
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// takeFreeze writes down that somebody freezes regions or fleets, or lifts that.
+func (a *admission) freeze(m envelope.Message) error {
+	f, err := events.ParseFreeze(m.Data)
+	if err != nil {
+		a.refuse.message(m, events.CodeInvalidRequest, err.Error())
+		return nil
+	}
+	if why := a.heardFreeze(m, f.Fleets); why != "" {
+		a.refuse.message(m, events.CodeWrongDoor, why)
+		return nil
+	}
+	if !a.hasJournal {
+		a.refuse.message(m, events.CodeControlNotPossible, "a freeze is kept in a journal; set REGILD_JOURNAL")
+		return nil
+	}
+	v, err := a.jobs.openList(a.ctx, freezeKey())
+	if err != nil {
+		return fmt.Errorf("reading the log of freezes: %w", err)
+	}
+	var code, why string
+	err = v.Update(a.ctx, func(l *recordList) []rollout.Record {
+		code, why = events.CodeSuccess, ""
+		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }) {
+			return nil // delivered again; whoever wrote it down may have died then
+		}
+		if code, why = a.mayFreeze(m, f, rollout.ReadFreezes(*l)); code != "" {
+			return nil
+		}
+		return []rollout.Record{a.freezeRecord(m, f)}
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("writing the log of freezes: %w", err)
+	case why != "":
+		a.refuse.message(m, code, why)
+		return nil
+	case code == "":
+		a.log.Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
+	}
+	return a.fleets.wakeLatest() // those that go on now, or say why not
+}
+
+func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
+	rec := rollout.Record{Kind: rollout.KindFreeze, At: a.asOf(), Name: f.FreezeID, Who: f.By, Until: f.Until,
+		Regions: f.Regions, Fleets: f.Fleets, Message: a.identity(m), Via: a.via(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
+	if f.Action == events.FreezeLift {
+		rec.Kind, rec.Reason.Code = rollout.KindLift, events.CodeSuccess
+	}
+	return rec
+}
+
+// mayFreeze says why a freeze message cannot be followed, or "". CodeSuccess: it is
+// the one that the journal knows, come again.
+func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollout.Freezes) (code, why string) {
+	known := freezes.Find(f.FreezeID)
+	if f.Action == events.FreezeLift {
+		switch {
+		case known == nil:
+			return events.CodeControlNotPossible, fmt.Sprintf("there is no freeze %s in the journal; if it is still on its way, lift it again later", f.FreezeID)
+		case known.Lifted != "":
+			return events.CodeControlNotPossible, fmt.Sprintf("freeze %s was lifted by %s already", f.FreezeID, known.Lifted)
+		case !a.asOf().Before(known.Until):
+			return events.CodeControlNotPossible, fmt.Sprintf("freeze %s ended at %s by itself", f.FreezeID, known.Until.UTC().Format(time.RFC3339))
+		}
+		if why = a.heardFreeze(m, known.Fleets); why != "" {
+			return events.CodeWrongDoor, why
+		}
+		return "", ""
+	}
+	switch {
+	case known != nil && known.Who == f.By && known.Why == f.Reason && known.Until.Equal(f.Until) &&
+		slices.Equal(known.Regions, f.Regions) && slices.Equal(known.Fleets, f.Fleets):
+		return events.CodeSuccess, "" // told twice
+	case known != nil:
+		return events.CodeRequestIdReused, fmt.Sprintf("there was a freeze %s before; give every freeze an id of its own, also one that prolongs another", f.FreezeID)
+	case !a.asOf().Before(f.Until):
+		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would have ended at %s, which is over", f.FreezeID, f.Until.Format(time.RFC3339))
+	case f.Until.Sub(a.asOf()) > rollout.MaxFreeze:
+		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would last longer than %d days; freeze anew before it ends", f.FreezeID, rollout.MaxFreeze/(24*time.Hour))
+	}
+	for _, region := range f.Regions {
+		if !slices.Contains(a.rules.Regions, region) {
+			return events.CodeRegionNotAllowed, fmt.Sprintf("nothing was frozen: region %s is not in REGILD_REGIONS", region)
+		}
+	}
+	for _, name := range f.Fleets {
+		if fleetNamed(a.rules.Fleets, name) == nil {
+			return events.CodeFleetUnknown, fmt.Sprintf("nothing was frozen: fleets.yaml declares no fleet %s", name)
+		}
+	}
+	return "", ""
+}

@@ -1,0 +1,228 @@
+package handler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// takeRequest makes a job of a request.
+func (a *admission) request(m envelope.Message) error {
+	req, err := events.ParseRequest(m.Data)
+	if req.RequestID == "" {
+		req.RequestID = a.identity(m)
+	}
+	if err != nil {
+		a.refuse.request(m, req, events.CodeInvalidRequest, err.Error()+meant(m))
+		return nil
+	}
+	if why, err := a.tooFar(req); why != "" || err != nil {
+		if why != "" {
+			a.refuse.request(m, req, events.CodeInvalidRequest, why)
+		}
+		return err
+	}
+	w := workOf(req)
+	w.Via = a.via(m)
+	if err := a.apart(&w); err != nil {
+		j, fresh := a.jobs.add(kindRequest, w.ID)
+		if !fresh { // perhaps another sender's
+			return err
+		}
+		j.message, j.request = m, &req
+		a.recovery.fail(j, err)
+		return nil
+	}
+	if req.DryRun || req.PlanDigest != "" {
+		plan := a.facts.preview(w)
+		if req.DryRun {
+			a.refuse.publishPlan(plan.Plan, w)
+			return nil
+		}
+		if ok, err := a.asPlanned(m, req, w.ID, plan); !ok || err != nil {
+			return err
+		}
+	}
+	j, fresh := a.jobs.add(kindRequest, w.ID)
+	if fresh {
+		j.message, j.request = m, &req
+	}
+	if j.failure() != nil {
+		return nil
+	}
+	switch err := a.jobs.begin(j, w, req.PlanDigest); {
+	case errors.Is(err, errPlanRefused):
+		a.refuse.request(m, req, events.CodePlanChanged, err.Error())
+		a.jobs.drop(j)
+	case errors.Is(err, errReused):
+		a.refuse.request(m, req, events.CodeRequestIdReused, err.Error())
+		if fresh { // what it was opened as goes on by its own ticks
+			a.jobs.drop(j)
+		}
+	case err != nil:
+		a.recovery.fail(j, err)
+	}
+	return nil
+}
+
+func workOf(req events.Request) rollout.Operation {
+	return rollout.Operation{
+		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent, NotBefore: req.NotBefore,
+		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
+			Language: req.Language, AfterStatus: req.AfterStatus},
+	}
+}
+
+// tooFar says why a request cannot be begun at the time that it names, or "". One
+// that the journal knows was asked when it came first.
+func (a *admission) tooFar(req events.Request) (why string, err error) {
+	switch {
+	case !req.NotBefore.After(a.asOf()):
+		return "", nil
+	case !a.hasQueue:
+		return "notBefore: nothing would begin the request at that time, for REGILD_REQUEST_QUEUE is not set; send it then", nil
+	case req.NotBefore.Sub(a.asOf()) <= rollout.MaxAhead:
+		return "", nil
+	}
+	if a.hasJournal {
+		known := false
+		if err := a.jobs.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+			return "", err
+		}
+	}
+	return fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour)), nil
+}
+
+// asPlanned refuses a request whose plan is no longer the one that it demands. One
+// that is in the journal, which id names, was compared when it was opened. The
+// journal remembers the refusal: what is still on its way to open the request
+// finds it, and whatever comes again with this plan is answered in the same way.
+func (a *admission) asPlanned(m envelope.Message, req events.Request, id string, plan preview) (bool, error) {
+	if plan.is(req.PlanDigest) {
+		return true, nil
+	}
+	known := false
+	err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
+	if known || err != nil {
+		return known, err
+	}
+	if err := plan.complete(); err != nil {
+		return false, err
+	}
+	if known, err = a.planRefused(id, req.PlanDigest); known || err != nil {
+		return known, err
+	}
+	a.refuse.request(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
+	return false, nil
+}
+
+// planRefused writes down that a request was refused with a plan, unless it was
+// opened meanwhile.
+func (a *admission) planRefused(id, digest string) (opened bool, err error) {
+	if !a.hasJournal {
+		return false, nil
+	}
+	j := &job{kind: kindRequest, id: id}
+	if err := a.jobs.open(j); err != nil {
+		return false, err
+	}
+	defer a.jobs.keepOne(j)
+	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		if opened = s.Operation != nil; opened || s.PlansRefused[digest] {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: id, Digest: digest}}
+	})
+	return opened, err
+}
+
+// meant tells the sender of a bare message that looks like something else than a
+// request how to say so.
+func meant(m envelope.Message) string {
+	var fields map[string]json.RawMessage
+	if m.Type != "" || json.Unmarshal(m.Data, &fields) != nil {
+		return ""
+	}
+	for _, other := range []struct{ field, what, kind string }{
+		{"rolloutId", "a control message", events.TypeControl}, {"freezeId", "a freeze", events.TypeFreeze}, {"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
+	} {
+		if _, has := fields[other.field]; has {
+			return fmt.Sprintf("; if it is meant as %s, send it as the data of a CloudEvent of type %s", other.what, other.kind)
+		}
+	}
+	return ""
+}
+
+// marked is the form of an id that we made ourselves to keep two senders apart.
+var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })
+
+// apart gives a request's work an id of its own where another sender, who is to be
+// told apart from this one, has that id or might have it: the id as it was sent, an
+// @, and a digest of door and source. Requests by the request queue without a
+// source keep their ids, and so does whatever has a journal under its id already,
+// if it came on the same way or from an earlier build, which did not write down how.
+func (a *admission) apart(w *rollout.Operation) error {
+	if !a.doors.apart() {
+		return nil
+	}
+	door, source := w.Came()
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%s", len(door), door, source))
+	mark := "@" + hex.EncodeToString(sum[:8])
+	room := maxID - len(mark)
+	own := w.ID
+	if len(own) > room {
+		long := sha256.Sum256([]byte(own))
+		own = "sha256:" + hex.EncodeToString(long[:])
+	}
+	own += mark
+	home := door == a.doors.Request && source == "" && !marked().MatchString(w.ID)
+	if !a.hasJournal {
+		if !home {
+			rename(w, own)
+		}
+		return nil
+	}
+	had, mine := false, false
+	if !home {
+		if err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil }); err != nil {
+			return err
+		}
+	}
+	if !had {
+		err := a.jobs.peek(kindRequest, w.ID, func(s *rollout.State) {
+			mine = home && s.Operation == nil
+			if s.Operation != nil {
+				d, src := s.Operation.Came()
+				mine = s.Operation.Via == nil || d == door && src == source
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !mine {
+		rename(w, own)
+	}
+	return nil
+}
+
+// rename gives a request another id, and keeps its sender's.
+func rename(w *rollout.Operation, id string) {
+	via := *w.Via
+	via.RequestID = w.ID
+	w.Via, w.ID = &via, id
+}
+
+// maxID bounds a request's id with its mark, in bytes; the id of an event and of a
+// tick holds it.
+const maxID = 256

@@ -1,0 +1,101 @@
+package handler
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// takeTick makes a job of a tick. A tick that a later one has overtaken is
+// done: the later one looks at everything.
+func (a *admission) tick(m envelope.Message) error {
+	t, err := events.ParseTick(m.Data)
+	if err != nil {
+		a.refuse.message(m, events.CodeInvalidRequest, err.Error())
+		return nil
+	}
+	name := t.Kind + "/" + t.ID
+	if !a.hasJournal {
+		name += "/" + digestOf(m.Raw) // each carries other desktops
+	}
+	j, fresh := a.jobs.addAs(name, t.Kind, t.ID)
+	if fresh {
+		j.message, j.tick = m, t.N
+	}
+	if t.N != events.TickAnyway { // which is in nobody's chain
+		j.used = max(j.used, t.N)
+	}
+	if j.failure() != nil {
+		return nil
+	}
+	if err := a.jobs.open(j); err != nil {
+		a.recovery.fail(j, err)
+		return nil
+	}
+	if !a.hasJournal && fresh {
+		return a.carried(j, t)
+	}
+	stale := false
+	j.journal.Look(func(s *rollout.State) {
+		stale = s.Operation == nil || s.Closed && s.Quiet() ||
+			t.N < s.TickN && a.asOf().Before(s.TickAt.Add(slack)) // the later one is still to come
+	})
+	if !stale || !fresh {
+		return nil
+	}
+	empty := t.Kind == kindRollout && j.work() == nil
+	a.jobs.keepOne(j)
+	a.jobs.drop(j)
+	if empty {
+		return a.fleets.wakeEntered(t.ID)
+	}
+	return nil
+}
+
+// carried gives a job the records that a tick brought along, for want of a
+// journal that lasts.
+func (a *admission) carried(j *job, t events.Tick) error {
+	records, err := rollout.Decode([]byte(strings.Join(t.Records, "\n") + "\n"))
+	if err != nil || len(records) == 0 {
+		a.refuse.message(j.message, events.CodeInvalidRequest, fmt.Sprintf("the tick for %s carries no records that can be read, and there is no journal: %v", t.ID, err))
+		a.jobs.drop(j)
+		return nil
+	}
+	s := j.journal.known().state // nobody else has it yet, and nothing of it is written down
+	s.Apply(records...)
+	s.TickN = t.N
+	if t.Signed(a.key, a.in.Source) {
+		return nil
+	}
+	if why := fitsRequest(s, t); why != "" {
+		a.refuse.message(j.message, events.CodeInvalidRequest, fmt.Sprintf("the unsigned tick for %s: %s", t.ID, why))
+		a.jobs.drop(j)
+		return nil
+	}
+	a.log.Warn("an unsigned tick carries records: what it says is doubted; set REGILD_JOURNAL or REGILD_TICK_KEY", "request_id", t.ID)
+	s.Doubt(a.asOf())
+	s.Operation.Via = a.via(j.message)
+	return nil
+}
+
+// fitsRequest says why a state that nothing proves is not one of a request that a
+// sender could have sent, or "".
+func fitsRequest(s *rollout.State, t events.Tick) string {
+	w := s.Operation
+	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
+		return "its records are not those of the request that it names"
+	}
+	body, err := json.Marshal(events.Request{RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
+		OperateType: w.OperateType, Language: w.Language, AfterStatus: w.AfterStatus})
+	if err == nil {
+		_, err = events.ParseRequest(body)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	return ""
+}

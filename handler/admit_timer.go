@@ -1,0 +1,103 @@
+package handler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// sweep looks after works whose ticks were lost: the latest rollout of every fleet,
+// and requests that are open. The timer trigger asks for it. One invocation does
+// it once, however many timers are delivered with it.
+func (a *admission) sweep() error {
+	if !a.hasJournal || a.swept {
+		return nil
+	}
+	a.swept = true
+	return errors.Join(a.fleets.wakeLatest(), a.sweepRequests())
+}
+
+const (
+	// sweepMost is how many open requests one sweep looks at. Which ones changes
+	// from sweep to sweep.
+	sweepMost = 100
+	// sweepWorkers is how many of them at once.
+	sweepWorkers = 8
+)
+
+// sweepRequests sends a tick to open requests whose own is overdue.
+func (a *admission) sweepRequests() error {
+	sum := sha256.Sum256([]byte(strconv.FormatInt(a.asOf().Unix(), 10)))
+	keys, err := a.index.some(journal.OpenPrefix + hex.EncodeToString(sum[:2]))
+	if err != nil {
+		return fmt.Errorf("sweeping open requests: %w", err)
+	}
+	overdue := make([]string, len(keys))
+	var group errgroup.Group
+	group.SetLimit(sweepWorkers)
+	for i, key := range keys {
+		group.Go(func() error {
+			return contain(func() (err error) {
+				overdue[i], err = a.sweepRequest(key)
+				return err
+			})
+		})
+	}
+	err = group.Wait()
+	for _, id := range overdue {
+		if id != "" {
+			err = errors.Join(err, a.wakeRequest(id))
+		}
+	}
+	return err
+}
+
+// sweepRequest looks at one request, and returns its id if it stands still.
+func (a *admission) sweepRequest(key string) (overdueID string, err error) {
+	id, err := a.index.read(key)
+	if id == "" || err != nil {
+		return "", err
+	}
+	over, still := false, false
+	err = a.jobs.peek(kindRequest, id, func(s *rollout.State) {
+		over = s.Operation == nil || s.Closed && s.Quiet() // expired, or whoever closed it could not say so
+		still = !a.asOf().Before(s.TickAt.Add(overdue))
+	})
+	switch {
+	case err != nil:
+		return "", err
+	case over:
+		a.index.remove(key)
+		return "", nil
+	case still:
+		return id, nil
+	}
+	return "", nil
+}
+
+// wakeRequest sends a request a tick, so that another invocation takes it; without
+// a queue this one does.
+func (a *admission) wakeRequest(id string) error {
+	a.log.Warn("a request stood still and is woken", "request_id", id)
+	if !a.hasQueue {
+		j, fresh := a.jobs.add(kindRequest, id)
+		if fresh {
+			return a.jobs.open(j)
+		}
+		return nil
+	}
+	body, err := events.Tick{Kind: kindRequest, ID: id, N: events.TickAnyway}.Event(a.in.Source, a.asOf()).Marshal()
+	if err != nil {
+		return err
+	}
+	return a.sched.send(kindRequest, body, time.Second)
+}

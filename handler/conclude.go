@@ -1,0 +1,66 @@
+package handler
+
+import (
+	"errors"
+	"time"
+
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A concluder is the stage that closes what has ended.
+type concluder struct {
+	*invocation
+	rules    rollout.Rules
+	facts    *reader
+	out      *outbox
+	recovery *recovery
+}
+
+// conclude closes what has ended, and finds out when to look again at what has not.
+func (co *concluder) conclude(jobs []*job) {
+	for _, j := range jobs {
+		if err := contain(func() error { return co.concludeOne(j) }); err != nil {
+			co.recovery.fail(j, err)
+			continue
+		}
+		co.out.addAll(j)
+	}
+}
+
+// concludeOne decides once more, now that the calls are made, without asking
+// anybody: what has ended is closed, and what has not says when to look again.
+func (co *concluder) concludeOne(j *job) error {
+	var d rollout.Decision
+	seen := j.journal.Look(func(s *rollout.State) {
+		if !s.Open() {
+			return
+		}
+		co.facts.use(s.Operation.RegionID, j.busy, func(f *rollout.Facts) { d = j.able(rollout.Decide(s, co.rules, f, co.business().UTC())) })
+	})
+	switch {
+	case !d.Need.Empty():
+		d.Again = earlier(d.Again, co.asOf().Add(30*time.Second))
+	case len(d.Begin) > 0 || d.Acts():
+		d.Again = co.asOf() // time ran short
+	default:
+		ctx, cancel := co.last()
+		defer cancel()
+		err := j.journal.UpdateBy(ctx, &seen, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		if errors.Is(err, errOvertaken) {
+			d, err = rollout.Decision{Again: co.asOf()}, nil // the tick decides anew
+		}
+		if err != nil {
+			return err
+		}
+	}
+	j.decision = decision{Decision: d, made: true}
+	return nil
+}
+
+// earlier returns the earlier of two times, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,173 @@
+package handler
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// An invocation is one call of Handle as every stage sees it: who is asked, how much
+// time there is, and the log. Nothing of it changes but the time of the latest
+// decision.
+type invocation struct {
+	in       Invocation
+	ctx      context.Context //nolint:containedctx // an invocation is one call of Handle, and ends with it
+	cancel   context.CancelFunc
+	log      *slog.Logger
+	began    time.Time        // real time, for the deadline and the log
+	deadline time.Time        // real time; zero: none. ctx ends before it, so that there is time for what must come at the end
+	clock    func() time.Time // business time
+	decided  atomic.Pointer[time.Time]
+
+	hasJournal, hasQueue bool
+}
+
+func newInvocation(ctx context.Context, c Config, in Invocation) *invocation {
+	i := &invocation{in: in, began: time.Now(), clock: c.Now, log: c.Log.With("invocation", in.RequestID), hasJournal: c.Journal != nil, hasQueue: c.Queue != nil}
+	i.decideAt(c.Now().UTC())
+	var limited bool
+	if i.deadline, limited = ctx.Deadline(); limited {
+		i.ctx, i.cancel = context.WithDeadline(ctx, i.deadline.Add(-i.lastWords()))
+	} else {
+		i.ctx, i.cancel = context.WithCancel(ctx)
+	}
+	return i
+}
+
+// What is left of the invocation's time is shared out by these.
+const (
+	// callShare of the whole time must be left, within bounds, to begin a batch.
+	callShare, callMin, callMax = 6, time.Second, 15 * time.Second
+	// lastShare of the whole time is kept, within bounds, to write down, publish
+	// and remind.
+	lastShare, lastMin, lastMax = 10, 500 * time.Millisecond, 10 * time.Second
+)
+
+// lastWords is the time that is kept for what must still be said at the end.
+func (i *invocation) lastWords() time.Duration {
+	return min(max(i.deadline.Sub(i.began)/lastShare, lastMin), lastMax)
+}
+
+// left returns how much time there is before what is kept for the end, and how
+// much a batch needs. Without a deadline there is time enough.
+func (i *invocation) left() (left, needed time.Duration) {
+	if i.deadline.IsZero() {
+		return rollout.CallLimit, 0
+	}
+	return time.Until(i.deadline) - i.lastWords(), min(max(i.deadline.Sub(i.began)/callShare, callMin), callMax)
+}
+
+// short says whether no further batch should be begun.
+func (i *invocation) short() bool {
+	left, needed := i.left()
+	return left < needed
+}
+
+// last returns a context for what must still be said when time is up: it lives
+// as long as the invocation does, and is not cut short by anything else.
+func (i *invocation) last() (context.Context, context.CancelFunc) {
+	return i.until(100 * time.Millisecond)
+}
+
+// until returns a context that ends that long before the invocation does.
+func (i *invocation) until(before time.Duration) (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(i.ctx)
+	if i.deadline.IsZero() {
+		return context.WithTimeout(ctx, 30*time.Second)
+	}
+	return context.WithDeadline(ctx, i.deadline.Add(-before))
+}
+
+// business returns the business time now.
+func (i *invocation) business() time.Time { return i.clock() }
+
+// asOf returns the business time of the latest decision; before the first one, that
+// of the invocation's beginning.
+func (i *invocation) asOf() time.Time { return *i.decided.Load() }
+
+func (i *invocation) decideAt(t time.Time) { i.decided.Store(&t) }
+
+// factsAge is for how long somebody may be begun by what was read of them, and by
+// a decision: somebody may have sat down at a desktop since, or a window closed.
+const factsAge = time.Minute
+
+// old says whether what was read or decided at t is too old to begin anybody by.
+func (i *invocation) old(t time.Time) bool { return i.business().Sub(t) > factsAge }
+
+// identity is the name of a request that has none of its own: the transport's,
+// which is the same for every delivery of it.
+func (i *invocation) identity(m envelope.Message) string {
+	id := m.Identity()
+	if id == "" {
+		id = "invocation:" + i.in.RequestID + ":" + digestOf(m.Raw)
+	}
+	if len(id) > events.MaxRequestID {
+		sum := sha256.Sum256([]byte(id))
+		id = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	return id
+}
+
+// digestOf tells two messages apart in the id of what is said of them.
+func digestOf(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:6])
+}
+
+// contain runs f and turns a panic into an error, so that one message that
+// breaks us does not break the others, and does not come back for ever.
+func contain(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: fmt.Sprint(p)}
+		}
+	}()
+	return f()
+}
+
+// PanicError is a bug of ours that a message brought to light.
+type PanicError struct{ Value string }
+
+func (p *PanicError) Error() string {
+	return "regild has a bug that this message brings to light: " + p.Value
+}
+
+func short(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return s
+}
+
+// redeliveries are the reasons why the payload must be delivered again.
+type redeliveries struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (rd *redeliveries) add(err error) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	rd.errs = append(rd.errs, err)
+}
+
+// err returns all of them as one error, or nil.
+func (rd *redeliveries) err() error {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	if len(rd.errs) == 0 {
+		return nil
+	}
+	return &RedeliverError{errors.Join(rd.errs...)}
+}

@@ -1,0 +1,79 @@
+package handler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A stateView is the view of a request's or rollout's journal.
+type stateView = view[*rollout.State]
+
+// openState opens the journal of a request or a rollout.
+func (js *jobs) openState(store journal.Store, key string) (*stateView, error) {
+	var before *knownState
+	if store == js.store {
+		before = js.cache.take(key)
+	}
+	v, err := openView(js.ctx, logOf{store, key, js.in.RequestID, js.business}, before, rollout.NewState)
+	v.complete = noteEnding
+	return v, err
+}
+
+// noteEnding has the record that says that the last events of a closed operation are
+// published say how it came out. What is appended together with anything else says
+// nothing: the state does not hold that yet.
+func noteEnding(s *rollout.State, records []rollout.Record) {
+	if slices.ContainsFunc(records, func(r rollout.Record) bool { return r.Kind != rollout.KindPublished }) {
+		return
+	}
+	for i := range records {
+		if len(records[i].Events) > 0 {
+			records[i].Ending = s.Ending()
+		}
+	}
+}
+
+// A recordList is the state of a log whose meaning follows from all its records.
+type recordList []rollout.Record
+
+// Apply adds records to the list.
+func (l *recordList) Apply(records ...rollout.Record) { *l = append(*l, records...) }
+
+// A listView is the view of such a log: of a fleet's rollouts, and of freezes.
+type listView = view[*recordList]
+
+func newRecordList() *recordList { return &recordList{} }
+
+// openList reads such a log, as it is at this moment.
+func (js *jobs) openList(ctx context.Context, key string) (*listView, error) {
+	return openView(ctx, logOf{js.store, key, js.in.RequestID, js.business}, nil, newRecordList)
+}
+
+func fleetKey(name string) string { return journal.Key(kindFleet, name) }
+
+// fleetLog reads which rollouts a fleet had, oldest first.
+func (js *jobs) fleetLog(name string) (rollout.FleetLog, error) {
+	v, err := js.openList(js.ctx, fleetKey(name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of fleet %s: %w", name, err)
+	}
+	return rollout.ReadFleetLog(*v.known().state), nil
+}
+
+// kindFreeze is the log of freezes, of which there is one.
+const kindFreeze = "freeze"
+
+func freezeKey() string { return journal.Key(kindFreeze, rollout.FreezesKey) }
+
+// readFreezes reads the freezes, as they are at this moment.
+func (js *jobs) readFreezes(ctx context.Context) (rollout.Freezes, error) {
+	v, err := js.openList(ctx, freezeKey())
+	if err != nil {
+		return nil, fmt.Errorf("reading the log of freezes: %w", err)
+	}
+	return rollout.ReadFreezes(*v.known().state), nil
+}

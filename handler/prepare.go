@@ -1,0 +1,371 @@
+package handler
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A preparer is the stage that writes down what follows from the facts, and does what
+// comes before a rebuild and after it: maintenance mode, stop, start, commands and
+// notices.
+type preparer struct {
+	*invocation
+	ecd interface {
+		Keeper
+		Checker
+	}
+	notifier Notifier // nil: none
+	facts    *reader
+	perms    *permissions
+	sched    *scheduler
+	out      *outbox
+	recovery *recovery
+}
+
+// maxRounds bounds how many steps a job may take in one invocation before its
+// desktops are begun: a wave begins, desktops go into maintenance mode, …
+const maxRounds = 8
+
+// prepare takes the next step of each job that was decided about, and says whether a
+// further one follows for any of them: those are to be decided about anew.
+func (pr *preparer) prepare(jobs []*job) (further bool) {
+	for _, j := range jobs {
+		if !j.decision.made || j.decision.prepared {
+			continue
+		}
+		j.decision.prepared = true
+		if !pr.prepareOne(j, j.decision) {
+			continue
+		}
+		j.decision = decision{}
+		if j.rounds++; j.rounds == maxRounds { // still moving: the tick goes on
+			j.decision = decision{made: true, prepared: true, Decision: rollout.Decision{Again: pr.asOf()}}
+			continue
+		}
+		further = true
+	}
+	return further
+}
+
+// prepare writes down what follows from the facts, takes the steps that come
+// before a rebuild, and says whether the job must be decided about anew.
+func (pr *preparer) prepareOne(j *job, found decision) bool {
+	d := j.able(found.Decision)
+	if len(d.Begin) > 0 || len(d.Records) > 0 || d.Acts() {
+		if err := pr.sched.watchdog(j); err != nil {
+			pr.recovery.fail(j, err)
+			return false
+		}
+	}
+	if len(d.Left) > 0 {
+		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Left)
+	}
+	if len(d.Records) > 0 {
+		err := j.journal.UpdateBy(pr.ctx, &found.basis, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		if errors.Is(err, errOvertaken) {
+			return true
+		}
+		if err != nil {
+			pr.recovery.fail(j, err)
+			return false
+		}
+	}
+	told := 0
+	for _, rec := range d.Records {
+		for _, g := range rec.Outcomes {
+			pr.out.add(j, g.Desktops)
+			told++
+		}
+	}
+	if told == 0 { // else the news comes behind what it follows from
+		pr.out.emitEvents(j)
+	}
+	if d.Acts() {
+		return pr.act(j, d, found.basis)
+	}
+	for _, rec := range d.Records {
+		switch rec.Kind {
+		case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted:
+			return true // one step leads to the next
+		}
+	}
+	return false
+}
+
+// act does to desktops what is not a rebuild. Each call is announced in the
+// journal before it is made, unless somebody has written since the decision: then
+// what this is about may be released, or begun, and is decided anew. So it is
+// undone even if we die; and done again if it fails, which does no harm. The
+// record of its end counts only if nobody has announced another call since. It
+// returns whether to decide again.
+func (pr *preparer) act(j *job, d rollout.Decision, basis version) bool {
+	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
+	defer cancel()
+	call := rand.Text()
+	var region string
+	calls := map[string]string{} // in which each desktop was that is to be checked
+	if again := pr.announce(j, d, basis, call, func(s *rollout.State) {
+		region = s.Operation.RegionID
+		for _, id := range d.Command.Desktops {
+			calls[id] = s.Desktops[id].Call
+		}
+	}); again || j.failure() != nil {
+		return again && j.failure() == nil
+	}
+	maintain := func(on bool) func([]string) error {
+		return func(ids []string) error { return pr.ecd.Maintain(ctx, region, ids, on) }
+	}
+	done := func(kind rollout.Kind, ids []string) {
+		pr.record(j, func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: call, Desktops: ids} })
+	}
+	done(rollout.KindHeld, pr.attempt(j, "maintenance on", d.Hold, maintain(true)))
+	pr.putOff(j, d.Hold)
+	pr.attempt(j, "stop", d.Stop, func(ids []string) error { return pr.ecd.Stop(ctx, region, ids) })
+	done(rollout.KindReleased, pr.attempt(j, "maintenance off", d.Release, maintain(false)))
+	done(rollout.KindStarted, pr.attempt(j, "start", d.Start, func(ids []string) error { return pr.ecd.Start(ctx, region, ids) }))
+	pr.runCheck(ctx, j, region, d.Command, calls)
+	pr.notify(ctx, j, region, d.Tell, call)
+	pr.ask(ctx, j, region, d.Ask, call)
+	pr.facts.forget(region, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
+	return j.failure() == nil
+}
+
+// announce writes down what is about to be done to desktops. It returns true, and
+// writes nothing, if others have written since the decision was made.
+func (pr *preparer) announce(j *job, d rollout.Decision, basis version, call string, look func(*rollout.State)) (again bool) {
+	kinds := []struct {
+		kind rollout.Kind
+		ids  []string
+	}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
+	if err := j.journal.Refresh(pr.ctx); err != nil { // a check announces nothing
+		pr.recovery.fail(j, err)
+		return false
+	}
+	err := j.journal.UpdateBy(pr.ctx, &basis, overtaken, func(s *rollout.State) []rollout.Record {
+		look(s)
+		var out []rollout.Record
+		for _, k := range kinds {
+			if len(k.ids) > 0 {
+				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
+			}
+		}
+		return slices.Concat(out, announcedTellings(d.Tell, call), announcedAsks(d.Ask, call))
+	})
+	if errors.Is(err, errOvertaken) {
+		return true
+	}
+	if err != nil {
+		pr.recovery.fail(j, err)
+	}
+	return false
+}
+
+// runCheck runs the check command on desktops and writes down its id for those
+// that are still in the attempt that it is to check.
+func (pr *preparer) runCheck(ctx context.Context, j *job, region string, c rollout.Command, calls map[string]string) {
+	var invoked []string
+	ran := pr.attempt(j, checking, c.Desktops, func(ids []string) error {
+		more, err := pr.ecd.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
+		if err == nil {
+			invoked = append(invoked, more...)
+		}
+		return err
+	})
+	pr.record(j, func(s *rollout.State) rollout.Record {
+		rec := rollout.Record{Kind: rollout.KindChecking, Call: strings.Join(invoked, ",")}
+		for _, id := range ran {
+			if x := s.Desktops[id]; x.Phase == rollout.Accepted && x.Call == calls[id] && x.Check == "" {
+				rec.Desktops = append(rec.Desktops, id)
+			}
+		}
+		return rec
+	})
+}
+
+// holdPause is when to try again to put a desktop into maintenance mode.
+const holdPause = 5 * time.Minute
+
+// putOff defers the desktops that could not be put into maintenance mode. They
+// are given up like those that could not be rebuilt, and hold up nobody else.
+func (pr *preparer) putOff(j *job, ids []string) {
+	var groups []rollout.Group
+	for _, id := range ids {
+		err := j.unable[id]
+		if err == nil {
+			continue
+		}
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: pr.business().UTC().Add(holdPause),
+			Message: "putting it into maintenance mode: " + err.Error()}
+		if desktop.DeliveryOf(err) == desktop.Forbidden {
+			g.Code = events.CodeNotAuthorized
+		}
+		i := slices.IndexFunc(groups, func(o rollout.Group) bool { return o.Message == g.Message })
+		if i < 0 {
+			i, groups = len(groups), append(groups, g)
+		}
+		groups[i].Desktops = append(groups[i].Desktops, id)
+	}
+	if len(groups) == 0 || j.failure() != nil {
+		return
+	}
+	err := j.journal.Update(pr.ctx, func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
+	})
+	if err != nil {
+		pr.recovery.fail(j, err)
+		return
+	}
+	for _, g := range groups {
+		pr.out.add(j, g.Desktops)
+	}
+}
+
+// record writes one record, if it names anybody. It is made of the state that it
+// is appended to.
+func (pr *preparer) record(j *job, f func(*rollout.State) rollout.Record) {
+	if j.failure() != nil {
+		return
+	}
+	err := j.journal.Update(pr.ctx, func(s *rollout.State) []rollout.Record {
+		if rec := f(s); len(rec.Desktops) > 0 {
+			return []rollout.Record{rec}
+		}
+		return nil
+	})
+	if err != nil {
+		pr.recovery.fail(j, err)
+	}
+}
+
+// attempt calls ECD for desktops, and returns those for which that worked. ECD
+// refuses all of a call for the sake of one desktop (one that was released, or
+// is in another status than it was shown in), so a call that it refused is taken
+// apart; see mayTakeApart. What went wrong is logged; the journal says what is still to be done,
+// and the next tick tries again.
+func (pr *preparer) attempt(j *job, what string, ids []string, do func([]string) error) []string {
+	if len(ids) == 0 || j.failure() != nil {
+		return nil
+	}
+	err := do(ids)
+	if err == nil {
+		return ids
+	}
+	e, answered := errors.AsType[*desktop.CallError](err)
+	if answered && len(ids) > 1 && mayTakeApart(e, what, ids) {
+		half := len(ids) / 2
+		return append(slices.Clip(pr.attempt(j, what, ids[:half], do)), pr.attempt(j, what, ids[half:], do)...)
+	}
+	if answered && e.Delivery == desktop.Forbidden {
+		pr.perms.deny(e, err)
+	}
+	pr.log.Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
+	if j.unable == nil {
+		j.unable = map[string]error{}
+	}
+	for _, id := range ids {
+		j.unable[id] = err
+	}
+	return nil
+}
+
+// checking is the one thing done to desktops, besides a rebuild, that must not be
+// done twice.
+const checking = "checking"
+
+// mayTakeApart says whether a call that makes desktops ready, or checks them, is
+// made again in halves. One that does no harm when it is repeated may be, also
+// for a code that no page lists: one desktop must not keep all the others in
+// maintenance mode.
+func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
+	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
+}
+
+// telling is what the calls that show notices are called in the log. Like a check
+// they are not repeated without need: somebody reads each.
+const (
+	telling = "telling"
+	asking  = "asking"
+)
+
+// maxTellings is how many notices are announced and sent in one step, so that
+// all of it fits into the time of a call. The rest goes out in the next.
+const maxTellings = 20
+
+// announcedTellings returns the records that announce notices. Each has a call of
+// its own, so that its end is told from that of another.
+func announcedTellings(tell []rollout.Notification, call string) []rollout.Record {
+	var out []rollout.Record
+	for i, t := range tell {
+		out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: tellingCall(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
+	}
+	return out
+}
+
+func tellingCall(call string, i int) string { return call + "/" + strconv.Itoa(i) }
+
+// announcedAsks returns the records that announce commands before a rebuild.
+func announcedAsks(ask []rollout.Command, call string) []rollout.Record {
+	var out []rollout.Record
+	for i, c := range ask {
+		out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: tellingCall(call, i), Desktops: c.Desktops})
+	}
+	return out
+}
+
+// runAsk asks desktops whether they may be rebuilt.
+func (pr *preparer) ask(ctx context.Context, j *job, region string, ask []rollout.Command, call string) {
+	for i, c := range ask {
+		pr.startOn(j, rollout.KindAsked, asking, tellingCall(call, i), c.Desktops, func(ids []string) ([]string, error) {
+			return pr.ecd.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
+		})
+	}
+}
+
+// runTell has notices shown, and writes down for whom that was asked for and for
+// whom it could not be.
+func (pr *preparer) notify(ctx context.Context, j *job, region string, tell []rollout.Notification, call string) {
+	for i, t := range tell {
+		pr.startOn(j, rollout.KindSent, telling, tellingCall(call, i), t.Desktops, func(ids []string) ([]string, error) {
+			if pr.notifier == nil {
+				return nil, errors.New("nobody can be told here")
+			}
+			return pr.notifier.Tell(ctx, region, ids, t.User, t.Text)
+		})
+	}
+}
+
+// startOn starts something on desktops that ends later, and writes down what to
+// ask for its results, or why it was not started.
+func (pr *preparer) startOn(j *job, kind rollout.Kind, what, call string, ids []string, start func([]string) ([]string, error)) {
+	var invoked []string
+	sent := pr.attempt(j, what, ids, func(ids []string) error {
+		more, err := start(ids)
+		if err == nil {
+			invoked = append(invoked, more...)
+		}
+		return err
+	})
+	pr.record(j, func(*rollout.State) rollout.Record {
+		return rollout.Record{Kind: kind, Call: call, Invoke: strings.Join(invoked, ","), Desktops: sent}
+	})
+	byReason := map[string][]string{}
+	for _, id := range ids {
+		if err := j.unable[id]; err != nil {
+			byReason[err.Error()] = append(byReason[err.Error()], id)
+		}
+	}
+	for why, ids := range byReason {
+		pr.record(j, func(*rollout.State) rollout.Record {
+			return rollout.Record{Kind: kind, Call: call, Desktops: ids, Reason: &events.Reason{Code: events.CodeCallFailed, Message: rollout.Cut(why)}}
+		})
+	}
+}

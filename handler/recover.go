@@ -1,0 +1,84 @@
+package handler
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// recovery is what becomes of jobs that cannot go on in this invocation.
+type recovery struct {
+	*invocation
+	doors  Doors
+	sched  *scheduler
+	refuse *refusals
+	again  *redeliveries
+}
+
+// fail ends a job for this invocation. Nothing that it was about to do was done.
+func (rc *recovery) fail(j *job, err error) {
+	if !j.fail(err) {
+		return
+	}
+	rc.log.Error("job failed", "job", j.id, "error", err.Error())
+	if _, bug := errors.AsType[*PanicError](err); bug {
+		rc.refuse.message(j.message, events.CodePanicked, err.Error())
+		if j.known() { // what was begun for it must still be followed, if a later build can
+			rc.sendBack(j, rollout.MaxTick)
+		}
+		return
+	}
+	rc.sendBack(j, time.Minute)
+}
+
+// sendBack puts what brought a job back on the queue, for another try: a tick,
+// as soon as there is a journal that knows what to do; else a request, written
+// anew so that it keeps its identity under a new message; else what came.
+func (rc *recovery) sendBack(j *job, delay time.Duration) {
+	if !rc.hasJournal && rc.hasQueue && j.known() {
+		rc.sched.carry(j, rc.business().Add(delay)) // only this state knows what was begun
+		return
+	}
+	body := j.message.Raw
+	var err error
+	switch {
+	case rc.doors.apart() && !j.known() && j.tick < 0 && body != nil:
+		if j.request == nil || rc.doorOf(j.message) != rc.doors.Request {
+			// Sent by us it would come through another door.
+			rc.again.add(fmt.Errorf("%s %s: %w", j.kind, j.id, j.failure()))
+			return
+		}
+		body, err = sameRequest(*j.request, j.message, rc.asOf())
+	case rc.hasJournal && (j.tick >= 0 || body == nil || j.known()):
+		body, err = events.Tick{Kind: j.kind, ID: j.id, N: events.TickAnyway}.Event(rc.in.Source, rc.asOf()).Marshal()
+	case j.request != nil:
+		again := *j.request
+		again.RequestID = j.id
+		body, err = requestEvent(again, rc.in.Source, rc.asOf()).Marshal()
+	}
+	if err == nil {
+		err = rc.sched.send(j.kind, body, delay)
+	}
+	if err != nil {
+		rc.again.add(fmt.Errorf("%s %s: %w; and it could not be put back on the queue: %w", j.kind, j.id, j.failure(), err))
+	}
+}
+
+// sameRequest is a request as it came, but for an id if it had none: from the source
+// that it came from.
+func sameRequest(req events.Request, m envelope.Message, now time.Time) ([]byte, error) {
+	if m.Type == "" {
+		return json.Marshal(req)
+	}
+	return requestEvent(req, m.Source, now).Marshal()
+}
+
+// requestEvent is a request as the CloudEvent in which it can be sent again.
+func requestEvent(req events.Request, source string, at time.Time) events.Event {
+	return events.Event{Type: events.TypeRequest, ID: req.RequestID, Source: source, Subject: req.RequestID, Time: at, Data: req}
+}

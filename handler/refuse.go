@@ -1,0 +1,110 @@
+package handler
+
+import (
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// refusals answer messages that are not followed.
+type refusals struct {
+	*invocation
+	jobs *jobs
+	out  *outbox
+}
+
+// refuseMessage refuses a message in which no desktop could be read.
+func (rf *refusals) message(m envelope.Message, code, reason string) {
+	refused := events.NewRefused(code, reason, m.Raw)
+	refused.MessageID, refused.Source, refused.EventID = m.MessageID, m.Source, m.ID
+	if m.Raw != nil {
+		refused.Via = rf.via(m)
+	}
+	if m.MessageID == "" && m.ID == "" {
+		refused.RequestID = rf.in.RequestID
+	}
+	rf.log.Warn("message refused", "message_id", m.MessageID, "event_id", m.ID, "code", code, "reason", reason)
+	rf.out.put(item{event: refused.Event(rf.in.Source, rf.asOf())})
+}
+
+// refuseRequest refuses every desktop of a request, or the message if none can
+// be read.
+func (rf *refusals) request(m envelope.Message, req events.Request, code, reason string) {
+	if len(req.DesktopIDs) == 0 {
+		rf.message(m, code, reason)
+		return
+	}
+	for _, id := range req.DesktopIDs {
+		o := events.Outcome{RequestID: req.RequestID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
+			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: rf.via(m)}
+		e := o.Event(rf.in.Source, rf.asOf())
+		// The request that has this id already may have an outcome refused of its
+		// own: another message must not be taken for it.
+		e.ID += "/" + code + "/" + digestOf(m.Raw)
+		rf.out.put(item{event: e, said: o})
+	}
+}
+
+// refuseControl tells that a control message is not followed, and why.
+func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) {
+	if c.RolloutID == "" {
+		rf.message(m, code, reason)
+		return
+	}
+	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: rf.via(m), Reason: &events.Reason{Code: code, Message: reason}}
+	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
+		n.ReleaseID, n.Fleet = release, fleet
+	}
+	if j := rf.jobs.find(kindRollout, c.RolloutID); j != nil {
+		j.journal.Look(func(s *rollout.State) { whereItStands(&n, s) })
+		if code != events.CodeWrongDoor { // who may not say anything writes nothing either
+			rf.note(m, c, j, n.Reason)
+		}
+	}
+	rf.log.Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
+	rf.out.put(item{event: n.Event(events.RolloutControlRefused, rf.identity(m)+"/"+digestOf(m.Raw)+"/"+code, rf.in.Source, rf.asOf())})
+}
+
+// maxRefusals bounds how many refusals a rollout's journal keeps: whoever may send
+// nonsense must not be able to fill it.
+const maxRefusals = 100
+
+// noteRefusal writes down that a control message is not followed, for whoever waits
+// for the answer by reading the journal. The event tells it to everybody else, so
+// a journal that does not take it changes nothing.
+func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) {
+	id := rf.identity(m)
+	err := j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
+		if s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}
+	})
+	if err != nil {
+		rf.log.Warn("the refusal is not in the journal", "rollout", c.RolloutID, "error", err.Error())
+	}
+}
+
+// whereItStands fills in how far the rollout is that a refused command was for.
+func whereItStands(n *events.Rollout, s *rollout.State) {
+	if s.Operation == nil {
+		return
+	}
+	n.RegionID, n.ImageID, n.Waves, n.Counts = s.Operation.RegionID, s.Operation.ImageID, s.Planned, s.Counts()
+	if w := s.Wave(); w != nil {
+		n.Wave = w.N
+	}
+}
+
+// publishPlan tells what a dry run would do: outcomes for a request, the pages
+// of a plan for both.
+func (rf *refusals) publishPlan(p events.Plan, w rollout.Operation) {
+	for _, page := range events.PlanPages(p) {
+		rf.out.put(item{event: page.Event(rf.in.Source, rf.asOf())})
+	}
+	if w.Request() {
+		for _, o := range rollout.Outcomes(p, w) {
+			rf.out.put(item{event: o.Event(rf.in.Source, rf.asOf()), said: o})
+		}
+	}
+}

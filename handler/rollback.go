@@ -1,0 +1,94 @@
+package handler
+
+import (
+	"fmt"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// An undoer is the stage that takes back rollouts that halted and are to go back by
+// themselves.
+type undoer struct {
+	*invocation
+	rules    rollout.Rules
+	jobs     *jobs
+	fleets   *fleets
+	sched    *scheduler
+	recovery *recovery
+}
+
+// goBack takes back the rollouts that halted and are to go back by themselves,
+// and says whether there is anything new to do for that.
+func (un *undoer) rollBack(jobs []*job) (more bool) {
+	for _, j := range jobs {
+		if !j.decision.Back || j.kind != kindRollout {
+			continue
+		}
+		err := contain(func() error {
+			began, err := un.rollBackOne(j)
+			more = more || began
+			return err
+		})
+		if err != nil {
+			un.recovery.fail(j, err)
+		}
+	}
+	if more {
+		un.fleets.supervise()
+		un.jobs.reconsider()
+	}
+	return more
+}
+
+// takeBack enters the rollback of a rollout that halted into the log of its
+// fleet, unless somebody has acted since, and opens it.
+func (un *undoer) rollBackOne(j *job) (began bool, err error) {
+	if err := un.sched.watchdog(j); err != nil {
+		return false, err
+	}
+	if err := j.journal.Refresh(un.ctx); err != nil {
+		return false, err
+	}
+	var w rollout.Operation
+	var why error
+	err = j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
+		began, why = s.MayGoBack(), nil
+		if !began {
+			return nil // somebody has acted
+		}
+		if w, why = s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet)); why == nil && count(w.Back) > maxBack {
+			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)
+		}
+		switch {
+		case why != nil:
+			return []rollout.Record{un.stays(why.Error())}
+		case s.Back.Begun:
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindGoingBack, At: un.asOf()}}
+	})
+	if err != nil || !began || why != nil {
+		return false, err
+	}
+	e, refusal, err := un.fleets.enter(w, entering{message: "halted:" + w.Undoes})
+	if err != nil {
+		return false, err
+	}
+	if refusal != nil {
+		return false, j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
+			if !s.MayGoBack() {
+				return nil
+			}
+			return []rollout.Record{un.stays(refusal.Message)}
+		})
+	}
+	un.fleets.wake(e)
+	return true, nil
+}
+
+// stays is the record that a rollout does not go back by itself after all.
+func (un *undoer) stays(why string) rollout.Record {
+	return rollout.Record{Kind: rollout.KindStays, At: un.asOf(), Reason: &events.Reason{Code: events.CodeControlNotPossible,
+		Message: "it halted and does not go back by itself: " + why}}
+}
