@@ -4,6 +4,7 @@ package browser
 
 import (
 	"bytes"
+	"encoding/csv"
 	"slices"
 	"strings"
 	"testing"
@@ -107,6 +108,28 @@ func unharmed(t *testing.T, x *tab) {
 	t.Helper()
 	equal(t, "what ran", js[bool](x, "'hacked' in window"), false)
 	equal(t, "elements that are not ours", js[int](x, `document.querySelectorAll('img, iframe, object, embed, body script:not([src]):not([type]) ~ script, [onerror], [onclick], [style]').length`), 0)
+}
+
+func TestWhatIsSavedAsCSVIsEscapedAsEverywhere(t *testing.T) {
+	x := openReport(t, reporttest.Options{Hostile: true, Size: 20}, pages.English)
+	js[bool](x, `(URL.createObjectURL = (file) => { file.text().then((text) => { window.saved = text; }); return '#'; }, true)`)
+	x.click("#csv")
+	x.until(`'saved' in window`)
+	saved := js[string](x, `window.saved`)
+	rows, err := csv.NewReader(strings.NewReader(strings.TrimPrefix(saved, "\ufeff"))).ReadAll()
+	if err != nil || len(rows) != 21 {
+		t.Fatalf("got %d rows, %v", len(rows), err)
+	}
+	for _, cells := range rows {
+		for _, c := range cells {
+			if c != escape.Terminal(c) {
+				t.Errorf("%q is in the file as it came", c)
+			}
+		}
+	}
+	if want := escape.CSV("ecd-" + reporttest.Hostile); !strings.Contains(saved, want) {
+		t.Errorf("the file does not show the hostile name as %s", want)
+	}
 }
 
 func TestAReportInChinese(t *testing.T) {

@@ -194,8 +194,8 @@
   };
 
   const csv = () => {
-    // What a spreadsheet would take for a formula is made text.
-    const cell = (v) => '"' + (/^[=+\-@＝＋－＠\t\r]/.test(v) ? "'" + v : v).replaceAll('"', '""') + '"';
+    // As package escape does it: what a spreadsheet would take for a formula is made text.
+    const cell = (v) => '"' + visible(v).replace(/^(?=[=+\-@＝＋－＠])/, "'").replaceAll('"', '""') + '"';
     const lines = [[...all.map((c) => t('col.' + c.key)), t('col.outcome')].map(cell).join(',')];
     for (const i of shown) {
       lines.push([...all.map((c) => cell(String(c.plain ? c.plain(i) : c.className === 'time' ? moment(c.value(i)) : c.value(i)))), cell(outcome(i))].join(','));
