@@ -221,7 +221,10 @@ func FuzzParsers(f *testing.F) {
 	}
 	schemas := compile(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, c := range contracts[:4] {
+		for _, c := range contracts {
+			if !c.parser {
+				continue
+			}
 			got, err := c.decode(data)
 			if err != nil {
 				if text := err.Error(); len(text) > 2*maxFaultText {

@@ -221,10 +221,23 @@ func FuzzDecode(f *testing.F) {
 		}
 		f.Add(lines)
 	}
+	f.Add([]byte(`{"v":1,"kind":"freeze","at":"2026-11-23T08:00:00Z","name":"f1","who":"ada","until":"2026-11-24T08:00:00Z","regions":["cn-hangzhou"]}
+{"v":1,"kind":"lift","at":"2026-11-23T09:00:00Z","name":"f1","who":"ada"}
+`))
 	f.Fuzz(func(t *testing.T, lines []byte) {
+		_ = rollout.EndingIn(lines)
 		records, err := rollout.Decode(lines)
 		if err != nil {
 			return
+		}
+		log, freezes := rollout.ReadFleetLog(records), rollout.ReadFreezes(records)
+		if last := log.Latest(); last != nil && log.Find(last.ID) == nil {
+			t.Fatalf("the latest entry of a fleet's log cannot be found: %+v", last)
+		}
+		for _, r := range records {
+			if f := freezes.Holds("cn-hangzhou", "office", r.At); f != nil && (f.Lifted != "" || !r.At.Before(f.Until)) {
+				t.Fatalf("it holds and is over: %+v", f)
+			}
 		}
 		s := fold(records)
 		_, _, _ = s.Counts(), s.Quiet(), s.Undo()
