@@ -283,7 +283,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 	switch {
 	case r.Kind == "ended" && (p.phase != "begun" || p.call != r.Call),
 		r.Kind == "settled" && p.phase == "final",
-		r.Kind == "settled" && status == "accepted" && p.phase != "begun",
+		r.Kind == "settled" && status == "accepted" && p.phase != "begun" && !(p.phase == "" && p.begun > 0), // an earlier call brought it there
 		r.Kind == "settled" && status == "completed" && p.phase != "accepted",
 		r.Kind == "settled" && (status == "skipped" || status == "refused" || status == "deferred") && p.phase != "":
 		return

@@ -99,6 +99,7 @@ type peopleAt struct {
 	cleared time.Time
 	last    sending // that not now is not heeded any more
 	hold    time.Time
+	claimed time.Time // when a call for it was announced
 }
 
 // An announcement is something that is about to be sent to a desktop.
@@ -310,8 +311,8 @@ func (w *world) isFrozen(i *invocation, k *work, m *machine) {
 		return
 	}
 	id := m.now.ID
-	if i.thawedAt.IsZero() || time.Since(i.thawedAt) > leaseOver {
-		w.breaks(rebuiltUnlooked, "%s of %s: nobody had looked at the freezes", id, k.id)
+	if claimed := k.desktops[id].people.claimed; !i.thawedAt.After(claimed) || time.Since(i.thawedAt) > leaseOver {
+		w.breaks(rebuiltUnlooked, "%s of %s: nobody had looked at the freezes since %s", id, k.id, claimed.Format(time.DateTime))
 		return
 	}
 	name := ""
@@ -417,7 +418,7 @@ func (w *world) ring(k *work) string {
 
 // ringStuck says whether what a rollout waits for will not come by itself.
 func (w *world) ringStuck(k *work) bool {
-	if w.quiet() && time.Since(k.opened) > 12*time.Hour {
+	if w.quiet() && time.Since(k.opened) > 8*time.Hour {
 		return true
 	}
 	for _, key := range k.people.rings {
@@ -807,6 +808,8 @@ func (x *peopleAt) apply(r *record, by string) {
 		case tellsLast:
 			x.last = sending{call: r.Call, at: r.At}
 		}
+	case "begun":
+		x.claimed = time.Now()
 	case "sent":
 		for _, s := range []*sending{&x.told, &x.last} {
 			if s.call == r.Call {

@@ -210,6 +210,10 @@ func asking(s *schedule, d *dice) {
 	if !d.one(4) {
 		o["before"] = beforeOf(d)
 	}
+	if d.one(3) { // time passes between go on and the rebuild
+		s.Odds = append([]odd{{"RebuildDesktops", pick(d, throttles, refuses, lostBefore), 500, 0, 0}}, s.Odds...)
+		s.Budget = 10
+	}
 	if o["before"] == "" || d.one(3) {
 		o["holds"] = holdsOf(d)
 		held(s, d)
@@ -315,6 +319,7 @@ func inRings(s *schedule, d *dice) {
 	s.Instances = 2 + d.n(2)
 	desktops(s, d, 3+d.n(3), false)
 	pilots := 1 + d.n(2)
+	s.Rebuild, s.Shift = 8*minute, 40*minute
 	for i := range s.Desktops {
 		p := &s.Desktops[i]
 		p.Tags = map[string]string{"fleet": "office"}
@@ -341,7 +346,7 @@ func inRings(s *schedule, d *dice) {
 		} else if d.one(4) {
 			o["waves"], o["approval"] = `["50%"]`, "every"
 		}
-		if d.one(2) {
+		if !d.one(6) {
 			o["windows"] = ""
 		}
 		after := map[string]string{"office": "after: [pilot]", "design": pick(d, "after: [pilot, office]", "after: [office]", "after: [pilot]")}[name]
