@@ -21,10 +21,10 @@ const MaxDesktops = 2000
 var (
 	desktopForm = lazily(`^ecd-[0-9a-zA-Z]{4,60}$`)
 	imageForm   = lazily(`^(m|desktopimage)-[0-9a-zA-Z][0-9a-zA-Z._-]{0,100}$`)
-	regionForm  = lazily(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
+	regionForm  = lazily(RegionPattern)
 	releaseForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}$`)
 	rolloutForm = lazily(`^[0-9a-zA-Z][0-9a-zA-Z._+-]{0,127}/[0-9a-z][0-9a-z-]{0,62}(/rollback)?$`)
-	fleetForm   = lazily(`^[0-9a-z][0-9a-z-]{0,62}$`)
+	fleetForm   = lazily(FleetPattern)
 	digestForm  = lazily(`^(sha256:[0-9a-f]{64})?$`)
 	signForm    = lazily(`^hmac-sha256:[0-9a-f]{64}$`)
 	nameForm    = lazily(`^[0-9a-zA-Z_.-]{1,60}$`) // of a field, to be shown unquoted
@@ -36,7 +36,16 @@ func lazily(pattern string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
 }
 
-const maxRegion = 40 // characters; the longest today has 20
+// The forms that settings and fleets.yaml hold regions and fleets to as well.
+const (
+	RegionPattern = `^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`
+	MaxRegion     = 40 // characters; the longest today has 20
+	FleetPattern  = `^[0-9a-z][0-9a-z-]{0,62}$`
+)
+
+// IsRegion says whether s can be the id of a region. Whether there is such a region
+// only ECD knows.
+func IsRegion(s string) bool { return len(s) <= MaxRegion && regionForm().MatchString(s) }
 
 func checkDesktop(s string) string {
 	if s == "" {
@@ -62,7 +71,7 @@ func checkReleaseImage(s string) string {
 }
 
 func checkRegion(s string) string {
-	if utf8.RuneCountInString(s) > maxRegion {
+	if utf8.RuneCountInString(s) > MaxRegion {
 		return quoted(s) + " is too long for a region id; write it like cn-hangzhou"
 	}
 	return form(s, regionForm, "a region id", "cn-hangzhou")

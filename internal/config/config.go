@@ -18,6 +18,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/regild/regild/events"
 )
 
 // A Config is the function's settings, checked.
@@ -69,10 +71,7 @@ var Settings = []Setting{
 // endpoints are all on loopback may take its time from there.
 const clockSetting = "REGILD_CLOCK"
 
-var (
-	resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
-	regionName   = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
-)
+var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
 
 const maxName = 120 // characters of a name in MNS
 
@@ -208,7 +207,7 @@ func (r *reader) regions(name string) []string {
 	var out []string
 	for part := range strings.SplitSeq(v, ",") {
 		region := strings.TrimSpace(part)
-		if !regionName.MatchString(region) {
+		if !events.IsRegion(region) {
 			r.fault(name, "has %q, which is no region; write regions such as cn-hangzhou, separated by commas", region)
 			continue
 		}

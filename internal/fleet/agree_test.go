@@ -17,6 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 )
 
@@ -353,5 +354,24 @@ func TestFaultsIsAnErrorOfItsOwn(t *testing.T) {
 	faults, ok := errors.AsType[*fleet.Faults](fmt.Errorf("reading fleets: %w", err))
 	if !ok || faults.List[0].File != "f" {
 		t.Errorf("got %v, want the faults of f", err)
+	}
+}
+
+// A region that fleets.yaml takes can be one of REGILD_REGIONS and of a request, and
+// the other way round.
+func TestRegionsAndNamesAreWhatTheyAreEverywhere(t *testing.T) {
+	const file = "fleets:\n  - {name: %s, region: %s, images: [win11], select: all}\n"
+	for _, region := range []string{"cn-hangzhou", "cn-north-2-gov-1", "abc-x", "cn", "cn-2", "CN-hangzhou", "cn-hangzhou-", "cn-" + strings.Repeat("h", 37), "cn-" + strings.Repeat("h", 38)} {
+		_, err := fleet.Parse("fleets.yaml", fmt.Appendf(nil, file, "office", region))
+		if got, want := err == nil, events.IsRegion(region); got != want {
+			t.Errorf("region %s: fleets.yaml takes it: %v; elsewhere: %v", region, got, want)
+		}
+	}
+	for _, name := range []string{"office", "0-hz", "-hz", "Office", "office_hz", strings.Repeat("a", 63), strings.Repeat("a", 64)} {
+		_, err1 := fleet.Parse("fleets.yaml", fmt.Appendf(nil, file, name, "cn-hangzhou"))
+		_, err2 := events.ParseControl(fmt.Appendf(nil, `{"rolloutId":"r1/%s","action":"pause","by":"a","reason":"b"}`, name))
+		if (err1 == nil) != (err2 == nil) {
+			t.Errorf("fleet %s: fleets.yaml says %v, a control message %v", name, err1, err2)
+		}
 	}
 }

@@ -82,11 +82,11 @@ func (r *reader) doors(v value) []string {
 
 var (
 	doorForm = form{
-		lazily(`^((queues|topics)/[A-Za-z0-9][A-Za-z0-9-]{0,119}|events|unknown)$`),
-		"must be a door: queues/ and the name of a queue, topics/ and the name of a topic, events or unknown",
+		pattern: lazily(`^((queues|topics)/[A-Za-z0-9][A-Za-z0-9-]{0,119}|events|unknown)$`),
+		says:    "must be a door: queues/ and the name of a queue, topics/ and the name of a topic, events or unknown",
 	}
 	sourceForm = form{
-		lazily(`^[\x21-\x7e]{1,256}$`),
-		"must be a CloudEvent's source: 1 to 256 printable ASCII characters without blanks",
+		pattern: lazily(`^[\x21-\x7e]{1,256}$`),
+		says:    "must be a CloudEvent's source: 1 to 256 printable ASCII characters without blanks",
 	}
 )

@@ -8,42 +8,46 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/regild/regild/events"
 )
 
 // A form is what a text must look like. The schema holds the same patterns.
 type form struct {
 	pattern func() *regexp.Regexp
 	says    string
+	most    int // bytes; 0: as many as the pattern takes
 }
 
 var (
 	nameForm = form{
-		lazily(`^[a-z0-9][a-z0-9-]{0,62}$`),
-		"must be 1 to 63 of a-z, 0-9 and -, and not begin with -",
+		pattern: lazily(events.FleetPattern),
+		says:    "must be 1 to 63 of a-z, 0-9 and -, and not begin with -",
 	}
 	regionForm = form{
-		lazily(`^[a-z]{2,3}(-[a-z0-9]{1,20}){1,4}$`),
-		"must be a region id such as cn-hangzhou",
+		pattern: lazily(events.RegionPattern),
+		most:    events.MaxRegion,
+		says:    "must be a region id such as cn-hangzhou",
 	}
 	imageForm = form{
-		lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
-		"must be 1 to 128 printable characters",
+		pattern: lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
+		says:    "must be 1 to 128 printable characters",
 	}
 	idForm = form{
-		lazily(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`),
-		"must be an id: 1 to 128 of letters, digits and _.:+-",
+		pattern: lazily(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`),
+		says:    "must be an id: 1 to 128 of letters, digits and _.:+-",
 	}
 	tagKeyForm = form{
-		lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
-		"must be 1 to 128 printable characters",
+		pattern: lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
+		says:    "must be 1 to 128 printable characters",
 	}
 	tagValueForm = form{
-		lazily(`^[^\x00-\x1f\x7f]{0,128}$`),
-		"must be at most 128 printable characters",
+		pattern: lazily(`^[^\x00-\x1f\x7f]{0,128}$`),
+		says:    "must be at most 128 printable characters",
 	}
 	reasonForm = form{
-		lazily(`^[^\x00-\x1f\x7f]{1,200}$`),
-		"must be 1 to 200 printable characters in one line",
+		pattern: lazily(`^[^\x00-\x1f\x7f]{1,200}$`),
+		says:    "must be 1 to 200 printable characters in one line",
 	}
 )
 
@@ -59,7 +63,7 @@ func (r *reader) text(v value, f form) string {
 	if !ok {
 		return ""
 	}
-	if !f.pattern().MatchString(s) {
+	if !f.pattern().MatchString(s) || f.most > 0 && len(s) > f.most {
 		r.faultf(v, "%s, is %s", f.says, quoted(s))
 		return ""
 	}

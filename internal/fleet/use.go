@@ -64,8 +64,8 @@ func (r *reader) use(v value) Use {
 }
 
 var alarmForm = form{
-	lazily(`^[^\x00-\x1f\x7f]{1,255}$`),
-	"must be the name of an alarm rule of CloudMonitor, 1 to 255 printable characters",
+	pattern: lazily(`^[^\x00-\x1f\x7f]{1,255}$`),
+	says:    "must be the name of an alarm rule of CloudMonitor, 1 to 255 printable characters",
 }
 
 // alarms reads names, or objects with a name, each at most once.

@@ -221,13 +221,12 @@ func first(texts ...string) string {
 }
 
 var (
-	regionName  = regexp.MustCompile(`^[a-z]{2}-[a-z]+(-[a-z0-9]+)*$`)
 	accountName = regexp.MustCompile(`^[0-9]{1,32}$`)
 	queueName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
 )
 
 func checkRegion(s string) error {
-	if !regionName.MatchString(s) {
+	if !events.IsRegion(s) {
 		return fmt.Errorf("%q is no region; write one such as cn-hangzhou", s)
 	}
 	return nil
