@@ -19,6 +19,7 @@ import (
 	"github.com/aliyun/fc-runtime-go-sdk/fccontext"
 
 	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/config"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/ecd"
@@ -184,7 +185,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	}
 	f.renew = []func(){desktops.Renew, messages.Renew}
 	c := handler.Config{
-		ECD: desktops, Snapshots: desktops, Notifier: desktops,
+		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 
@@ -192,6 +193,11 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		Doors:   handler.Doors{Control: f.conf.ControlDoor, Release: f.conf.ReleaseDoor, Apart: f.fleets.Apart()},
 		TickKey: f.conf.TickKey,
 		Now:     now, Log: f.log, Meter: meter,
+	}
+	if usesAlarms(f.fleets) {
+		watch := &alarms{endpoint: f.conf.CMSEndpoint, observe: observe, byRegion: map[string]*acs.Client{}}
+		c.Alarms = watch
+		f.renew = append(f.renew, watch.renew)
 	}
 	if f.conf.RequestQueue != "" {
 		c.Queue = queue{messages, f.conf.RequestQueue}

@@ -97,8 +97,9 @@ var vocabulary = append([]command{
 	{"fault SERVICE OPERATION KIND [field=value]... | fault clear", "makes calls go wrong: see internal/localcloud/fault for kinds and fields", (*world).fault},
 	{"killat SERVICE OPERATION received|done|answered [n]", "kills the function (kill -9) at the n-th such moment from now", (*world).killAt},
 	{"killnow", "kills the function's idle processes: the next invocation is a cold start", (*world).killNow},
-	{"desktop id field=value... | connect=user | leave | gone", "changes a desktop by hand", (*world).desktop},
+	{"desktop id field=value... | connect=user | logon=user [fails=ticket|connect] | leave | gone", "changes a desktop by hand, or has a user try to log on", (*world).desktop},
 	{"image id field=value...", "changes an image by hand", (*world).image},
+	{"alarm name OK|ALARM|INSUFFICIENT_DATA|off", "puts an alarm rule of CloudMonitor, or changes its state", (*world).alarm},
 
 	{"outcomes [-show field,...] [-of request]", "prints what was told of desktops, by request and desktop: request desktop status code", (*world).outcomes},
 	{"events [-show field,...] [-once]", "prints everything else that was told, in its order: refused messages, finished requests, rollouts", (*world).events},

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
 )
@@ -106,6 +107,13 @@ func (w *world) desktop(args []string) error {
 		return errors.New("nobody can connect: it is not running, or in maintenance")
 	case connects:
 		return nil
+	case strings.HasPrefix(changes[0], "logon="):
+		fails := ""
+		if len(changes) > 1 {
+			fails = strings.TrimPrefix(changes[1], "fails=")
+		}
+		w.cloud.ECD.LogOn(id, strings.TrimPrefix(changes[0], "logon="), fails)
+		return nil
 	case changes[0] == "gone":
 		w.cloud.ECD.Remove(id)
 		return nil
@@ -116,6 +124,19 @@ func (w *world) desktop(args []string) error {
 	var err error
 	w.cloud.ECD.Update(id, func(d *ecd.Desktop) { err = change(changes, d) })
 	return err
+}
+
+func (w *world) alarm(args []string) error {
+	if len(args) != 2 {
+		return errors.New("a name and a state are needed")
+	}
+	w.cloud.Control.Change(func(a *control.Account) {
+		a.Alarms[args[0]] = args[1] != "off"
+		if args[1] != "off" {
+			a.AlarmStates[args[0]] = args[1]
+		}
+	})
+	return nil
 }
 
 func (w *world) image(args []string) error {

@@ -24,6 +24,8 @@ type reader struct {
 		Checker
 	}
 	snapshotter Snapshotter // nil: none
+	census      Census      // nil: none
+	alarmer     Alarmer     // nil: none
 	rules       rollout.Rules
 	jobs        *jobs
 	perms       *permissions
@@ -91,6 +93,10 @@ func (rd *reader) look(needs map[string]*rollout.Need) {
 		each(l, &wg, need.Members, l.facts.Members, l.members)
 		l.freezes(&wg, need.Freezes)
 		whole(l, &wg, need.Snapshots, l.facts.Snapshots, l.snapshots)
+		go1(l, &wg, need.Sessions, l.facts.Sessions, l.sessions)
+		go1(l, &wg, need.Uses, l.facts.Uses, l.uses)
+		each(l, &wg, need.Logons, l.facts.Logons, l.logons)
+		each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
 	}
 	wg.Wait()
 }
@@ -174,6 +180,9 @@ func factOf[T any](l *look, at time.Time, value T, err error) rollout.Fact[T] {
 // unread says in our words why ECD could not be asked.
 func (rd *reader) unread(err error) rollout.Unread {
 	u := rollout.Unread{Code: events.CodeFactsUnavailable, Message: "ECD could not be asked: " + err.Error()}
+	if other, ok := errors.AsType[*cloudMonitorError](err); ok {
+		u.Message = "CloudMonitor could not be asked: " + other.Error()
+	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	switch {
 	case ok && e.Throttled:

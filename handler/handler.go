@@ -41,7 +41,12 @@ type Config struct {
 	Snapshots Snapshotter
 	// Notifier is for fleets that tell people (notice); nil: nobody can be told.
 	Notifier Notifier
-	Rules    rollout.Rules // Journal is set by New
+	// Census is for fleets whose idle users do not count (sessions.idle), or that want
+	// proof by use (check.use), and Alarms for those that name alarms; nil: cannot be
+	// asked, and then users count and no further wave begins.
+	Census Census
+	Alarms Alarmer
+	Rules  rollout.Rules // Journal is set by New
 	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
 	// go, so that a flood of requests does not hold them up; nil: to Queue.
 	Doors        Doors
@@ -142,7 +147,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey, index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
 	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
-	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, rules: h.Rules, jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
+	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, census: h.Census, alarmer: h.Alarms, rules: h.Rules, jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
 	refuse := &refusals{invocation: i, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}

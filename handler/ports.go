@@ -66,6 +66,20 @@ type Notifier interface {
 	Tell(ctx context.Context, region string, ids []string, user, text string) (invokeIDs []string, err error)
 }
 
+// A Census reads who is on desktops, and who tried to get there. Each desktop has an
+// entry in Sessions, if only an empty one; from a time on, what was over before may be
+// left out.
+type Census interface {
+	Sessions(ctx context.Context, region string, ids []string, from time.Time) (map[string][]desktop.Session, error)
+	Events(ctx context.Context, region string, from, to time.Time) ([]desktop.Event, error)
+}
+
+// An Alarmer reads alarm rules by their exact name; there may be several of one name,
+// or none.
+type Alarmer interface {
+	Alarms(ctx context.Context, region, name string) ([]desktop.Alarm, error)
+}
+
 // A Topic tells the world. Publishing twice does no harm: ids are stable.
 type Topic interface {
 	Publish(ctx context.Context, body []byte, tag string) error

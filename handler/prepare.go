@@ -94,7 +94,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	}
 	for _, rec := range d.Records {
 		switch rec.Kind {
-		case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted:
+		case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted, rollout.KindUse, rollout.KindAlarms:
 			return true // one step leads to the next
 		}
 	}

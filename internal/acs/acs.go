@@ -63,6 +63,8 @@ type Config struct {
 	Keys func(context.Context) (credentials.Keys, error)
 	// Timeout bounds one attempt; 0 means 20 seconds.
 	Timeout time.Duration
+	// Observe, when set, is told of each attempt, from several goroutines.
+	Observe func(pace.Call)
 	// Backoff replaces the waits between attempts; see pace.Policy.
 	Backoff []time.Duration
 }
@@ -108,9 +110,9 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	policy := pace.Policy{Steps: cfg.Backoff}
-	c.changes = pace.Caller{Limit: policy.Limiter(parallel), Policy: policy, Timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	c.changes = pace.Caller{Limit: policy.Limiter(parallel), Policy: policy, Timeout: cmp.Or(cfg.Timeout, defaultTimeout), Observe: cfg.Observe}
 	policy.Unknown = repeats
-	c.reads = pace.Caller{Limit: policy.Limiter(parallel), Policy: policy, Timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	c.reads = pace.Caller{Limit: policy.Limiter(parallel), Policy: policy, Timeout: cmp.Or(cfg.Timeout, defaultTimeout), Observe: cfg.Observe}
 	return c, nil
 }
 

@@ -46,6 +46,10 @@ type Rules struct {
 	Forgetful bool
 	// Sessions says what happens to a desktop that somebody is using.
 	Sessions Sessions
+	// AtRest says that whoever is logged on to the desktop does not count as using
+	// it; AtWork why that cannot be told, or "".
+	AtRest bool
+	AtWork string
 	// Keep says which snapshots the rebuild may not delete without consent.
 	Keep Keep
 	// Command says that a command of the fleet is run on the desktop after the

@@ -36,14 +36,14 @@ func wait(q Question, why string) Verdict {
 
 // session guards people at work. A connection whose state is unknown counts.
 func session(q Question) Verdict {
-	if !q.Desktop.InUse() || q.Rules.Sessions == ForceInUse || q.Rules.consents(events.ConsentSessions) {
+	if !q.Desktop.InUse() || q.Rules.AtRest || q.Rules.Sessions == ForceInUse || q.Rules.consents(events.ConsentSessions) {
 		return none
 	}
 	switch q.Rules.Sessions {
 	case WaitInUse:
-		return Verdict{Wait, events.CodeSessionWait, fmt.Sprintf("somebody is using desktop %s; waiting for them to leave", q.ID)}
+		return Verdict{Wait, events.CodeSessionWait, fmt.Sprintf("somebody is using desktop %s; waiting for them to leave%s", q.ID, q.Rules.AtWork)}
 	case SkipInUse:
-		return Verdict{Skip, events.CodeSessionSkipped, fmt.Sprintf("somebody is using desktop %s; it is left alone this time", q.ID)}
+		return Verdict{Skip, events.CodeSessionSkipped, fmt.Sprintf("somebody is using desktop %s; it is left alone this time%s", q.ID, q.Rules.AtWork)}
 	}
 	return refuse(events.CodeSessionActive,
 		fmt.Sprintf("somebody is using desktop %s; send the consent sessions if they may lose their work", q.ID))

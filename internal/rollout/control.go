@@ -59,6 +59,7 @@ func (s *State) approvable(wave int) error {
 	w := s.Wave()
 	switch {
 	case wave == 0 && s.waitsForRings():
+	case w != nil && (wave == 0 || wave == w.N) && s.waitsForProof():
 	case w == nil || w.EndedAt.IsZero():
 		return errors.New("no wave is finished that could be approved")
 	case wave != 0 && wave != w.N:
@@ -107,6 +108,7 @@ func (s *State) control(r *Record) {
 		s.Paused = r.Who
 		s.tell(events.RolloutPaused, r, r.Reason, r.Who)
 	case events.ActionResume:
+		s.inSpite(r)
 		s.Paused, s.Halted, s.Waiting, s.Forgiven, s.Resumed = "", nil, nil, r.At, r.At
 		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
 	case events.ActionApprove:
@@ -114,7 +116,7 @@ func (s *State) control(r *Record) {
 			s.passRings()
 			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
 		} else if w != nil {
-			w.Approved = r.Who
+			s.approve(w, r)
 			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
 		}
 	case events.ActionAbort:
@@ -132,6 +134,7 @@ func (s *State) retry(r *Record) {
 	if s.Halted != nil && s.Paused == "" {
 		s.Resumed = r.At
 	}
+	s.inSpite(r)
 	s.Halted, s.Waiting, s.Forgiven = nil, nil, r.At
 	for _, d := range s.Desktops {
 		if d.Phase == Final && d.Last.Status == events.StatusFailed {
@@ -140,7 +143,7 @@ func (s *State) retry(r *Record) {
 			d.Again = r.At
 			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt = zero, zero, "", zero
 			if w := s.Wave(); w != nil {
-				w.EndedAt, w.Approved = zero, ""
+				w.EndedAt, w.Approved, w.Proved = zero, "", ""
 			}
 		}
 	}

@@ -48,6 +48,14 @@ type Facts struct {
 	Freezes Table[Freezes]
 	// Rings are how the release is on the fleets that it comes after.
 	Rings Table[Ring] // by release and fleet, as rollouts are named
+	// Sessions are those on a desktop, where its fleet says after how long somebody
+	// who is idle does not count; by desktop.
+	Sessions Table[[]desktop.Session]
+	// Uses are the sessions on a desktop since a time, by UseKey; Logons who tried to
+	// connect to any desktop since a time, by that time.
+	Uses   Table[[]desktop.Session]
+	Logons Table[[]desktop.Event]
+	Alarms Table[[]desktop.Alarm] // by name: all rules that have it
 	// Busy are desktops that another rollout of the same fleet is rebuilding, and
 	// which. It comes from the journal and differs between operations.
 	Busy map[string]string
@@ -70,12 +78,16 @@ var (
 	ofSnapshots = source[[]desktop.Snapshot]{func(f *Facts) *Table[[]desktop.Snapshot] { return &f.Snapshots }, func(n *Need) *[]string { return &n.Snapshots }}
 	ofFreezes   = source[Freezes]{func(f *Facts) *Table[Freezes] { return &f.Freezes }, func(n *Need) *[]string { return &n.Freezes }}
 	ofRings     = source[Ring]{func(f *Facts) *Table[Ring] { return &f.Rings }, func(n *Need) *[]string { return &n.Rings }}
+	ofSessions  = source[[]desktop.Session]{func(f *Facts) *Table[[]desktop.Session] { return &f.Sessions }, func(n *Need) *[]string { return &n.Sessions }}
+	ofUses      = source[[]desktop.Session]{func(f *Facts) *Table[[]desktop.Session] { return &f.Uses }, func(n *Need) *[]string { return &n.Uses }}
+	ofLogons    = source[[]desktop.Event]{func(f *Facts) *Table[[]desktop.Event] { return &f.Logons }, func(n *Need) *[]string { return &n.Logons }}
+	ofAlarms    = source[[]desktop.Alarm]{func(f *Facts) *Table[[]desktop.Alarm] { return &f.Alarms }, func(n *Need) *[]string { return &n.Alarms }}
 
 	sources = []interface {
 		empty(*Facts)
 		dropBefore(*Facts, time.Time)
 		list(*Need) *[]string
-	}{ofDesktops, ofTags, ofImages, ofChanges, ofChecks, ofMembers, ofSnapshots, ofFreezes, ofRings}
+	}{ofDesktops, ofTags, ofImages, ofChanges, ofChecks, ofMembers, ofSnapshots, ofFreezes, ofRings, ofSessions, ofUses, ofLogons, ofAlarms}
 )
 
 func (s source[T]) empty(f *Facts) { *s.table(f) = Table[T]{} }
@@ -114,6 +126,10 @@ type Need struct {
 	Snapshots []string // of these desktops
 	Freezes   []string // FreezesKey
 	Rings     []string // of these rollouts
+	Sessions  []string // of these desktops
+	Uses      []string // of these desktops since a time: see UseKey
+	Logons    []string // since these times, in RFC 3339
+	Alarms    []string // of these names
 }
 
 // Empty says whether nothing more must be known.

@@ -76,6 +76,8 @@ var forms = map[Kind]form{
 	KindStays:      {"reason", (*State).backOut},
 	KindFreeze:     {"name until regions? fleets? who? reason? message? via?", nil},
 	KindLift:       {"name who? reason? message? via?", nil},
+	KindUse:        {"wave use", func(s *State, r *Record) { s.Use = r.Use }},
+	KindAlarms:     {"alarms", func(s *State, r *Record) { s.Alarms = r.Alarms }},
 	KindClosed:     {"digest reason?", (*State).close},
 }
 

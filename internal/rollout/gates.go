@@ -12,6 +12,7 @@ func (v *view) gates() ([]string, step) {
 		return out, s
 	}
 	out = append(out, v.ringGate(f)...)
+	out = append(out, v.proofGate(f)...)
 	if f.Strategy.OnHalt == fleet.Rollback && v.s.Operation.Undoes == "" {
 		text := "if it halts because too many desktops failed, it goes back by itself"
 		if f.Strategy.OnHaltNow {

@@ -3,7 +3,9 @@ package rollout
 import (
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/guard"
 )
 
 // atRest says whether nobody counts as using a desktop, though somebody is logged
@@ -59,3 +61,27 @@ func userAtRest(user string, sessions []desktop.Session, limit time.Duration) bo
 }
 
 func idleFor(s desktop.Session, limit time.Duration) bool { return s.IdleKnown && s.Idle >= limit }
+
+// idle adds whether all who are logged on to a desktop are idle for as long as its
+// fleet says, where nothing but them keeps it from being rebuilt. If that cannot be
+// read they count as using it.
+func (v *view) idle(c candidate, q *guard.Question) (step, bool) {
+	if v.planning || c.strategy == nil || c.strategy.Sessions.Idle == 0 || !c.now.InUse() {
+		return step{}, true
+	}
+	alone := *q
+	alone.Rules.Keep = guard.KeepNone
+	if v := guard.Check(alone); v.Answer == guard.Go || v.Code != events.CodeSessionWait && v.Code != events.CodeSessionSkipped {
+		return step{}, true
+	}
+	fact, s, ok := find(v, ofSessions, c.ID, earlier(c.fact.ReadAt, v.now.t))
+	switch {
+	case !ok:
+		return s, false
+	case fact.Err != nil:
+		q.Rules.AtWork = "; how long they have been idle cannot be told: " + fact.Err.Message
+	default:
+		q.Rules.AtRest = atRest(c.now, fact.Value, c.strategy.Sessions.Idle)
+	}
+	return step{}, true
+}

@@ -39,9 +39,9 @@ const (
 const goesBackText = "; it goes back by itself"
 
 // goesBack are the halts after which a rollout may go back by itself: those that
-// its desktops are the reason of. An image that is gone, or time that is up, says
-// nothing against the image that they are on.
-var goesBack = []string{events.CodeTooManyFailures}
+// its desktops, or the people at them, are the reason of. An image that is gone, or
+// time that is up, says nothing against the image that they are on.
+var goesBack = []string{events.CodeTooManyFailures, events.CodeTooFewUsed, events.CodeLogonsFailed, events.CodeAlarmActive}
 
 // onHalt adds to the record of a halt that the rollout goes back by itself, if
 // its fleet wants that.

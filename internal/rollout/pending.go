@@ -121,6 +121,9 @@ func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok b
 	if s = s1.with(s2); !ok1 || !ok2 {
 		return q, c, s, false
 	}
+	if s, ok = v.idle(c, &q); !ok {
+		return q, c, s, false
+	}
 	q.Snapshots, s, ok = v.snapshots(x, q)
 	return q, c, s, ok
 }

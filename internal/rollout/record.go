@@ -61,6 +61,8 @@ const (
 	KindStays      Kind = "stays"      // it cannot go back, and stays halted
 	KindFreeze     Kind = "freeze"     // in the log of freezes: somebody holds everything back
 	KindLift       Kind = "lift"       // in the log of freezes: somebody lifted a freeze
+	KindUse        Kind = "use"        // how much the desktops of a wave were used so far
+	KindAlarms     Kind = "alarms"     // how the fleet's alarms are
 	KindClosed     Kind = "closed"     // nothing is left to do
 )
 
@@ -94,6 +96,8 @@ type Record struct {
 	Rings     []string       `json:"rings,omitempty"`        // the fleets that are waited for, and how far the release is on each
 	Message   string         `json:"message,omitempty"`      // the id of the message that said it, so that it counts once
 	Via       *events.Via    `json:"via,omitempty"`          // how the message reached regild
+	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
+	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
 	N         int            `json:"n,omitempty"`            // the number of the tick, or which notice it is: 1 the first, 2 a reminder, 3 that not now is not heeded any more
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short

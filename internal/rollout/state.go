@@ -208,6 +208,7 @@ type Wave struct {
 	BegunAt  time.Time
 	EndedAt  time.Time // zero: it is under way
 	Approved string    // who said go on after it
+	Proved   string    // who said go on though too few of its desktops were used, or its logons failed
 	Of       int       // how many desktops it has, when they are told in several records; else 0
 }
 
@@ -249,6 +250,8 @@ type State struct {
 	Waiting  *events.Reason
 	Rings    []string        // what it waits for on the fleets that it comes after
 	Passed   map[string]bool // of these, what somebody approved
+	Use      *UseCount       // how much a wave was used when that was asked last
+	Alarms   []Alarm         // how the alarms were when that changed last
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time

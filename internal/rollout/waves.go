@@ -194,6 +194,10 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 	w := v.s.Wave()
 	switch {
 	case w == nil:
+		if s, waits := v.heldByAlarms(f, nil); waits {
+			t.join(s)
+			return
+		}
 		v.nextWave(t, f, nil)
 	case !w.whole():
 		t.join(v.fill(f, w))
@@ -217,6 +221,22 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 // between the two have nobody in them; an approval that is wanted after one of
 // them is wanted all the same.
 func (v *view) mustWait(f *fleet.Fleet, w *Wave, next int) (step, bool) {
+	quiet, waits := v.heldByAlarms(f, w)
+	if waits {
+		return quiet, true
+	}
+	use, waits := v.awaitsUse(f, w)
+	if waits {
+		return quiet.with(use), true
+	}
+	if s, waits := v.mustRest(f, w, next); waits {
+		return quiet.with(use).with(s), true
+	}
+	return step{}, false
+}
+
+// mustRest says whether a finished wave has yet to be approved, or to soak.
+func (v *view) mustRest(f *fleet.Fleet, w *Wave, next int) (step, bool) {
 	for n := w.N; n < next; n++ {
 		if f.Strategy.Approval.After(n, v.s.Operation.First) && w.Approved == "" {
 			return v.stand(events.CodeApprovalAwaited, fmt.Sprintf("%s is finished; somebody has to approve it", w.Title()), zero), true

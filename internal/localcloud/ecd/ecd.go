@@ -281,8 +281,13 @@ func (s *Server) Update(id string, change func(*Desktop)) bool {
 	if e == nil {
 		return false
 	}
-	was := e.Status
+	was, sessions := e.Status, slices.Clone(e.Sessions)
 	change(&e.Desktop)
+	for _, gone := range sessions {
+		if !slices.ContainsFunc(e.Sessions, func(n Session) bool { return n.User == gone.User }) {
+			e.past = append(e.past, ended{gone, s.opts.Clock.Now()})
+		}
+	}
 	e.ID = id
 	if e.Status != was {
 		e.job = nil
