@@ -279,27 +279,27 @@ func (c *compaction) ask(d *Desktop) {
 		return
 	}
 	if !a.Since.IsZero() {
-		c.add(stepFinal, Record{Kind: KindUnasked, At: a.Since, Desktops: id})
+		c.add(partFinal, Record{Kind: KindUnasked, At: a.Since, Desktops: id})
 	}
 	for range a.Later {
-		c.add(stepFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: id})
 	}
 	if a.Call != "" {
-		c.add(stepFinal, Record{Kind: KindAsking, At: a.At, Call: a.Call, Desktops: id})
+		c.add(partFinal, Record{Kind: KindAsking, At: a.At, Call: a.Call, Desktops: id})
 		if !a.Sent.IsZero() {
-			c.add(stepFinal, Record{Kind: KindAsked, At: a.Sent, Call: a.Call, Invoke: a.Invoke, Desktops: id})
+			c.add(partFinal, Record{Kind: KindAsked, At: a.Sent, Call: a.Call, Invoke: a.Invoke, Desktops: id})
 		}
 	}
 	if !a.Cleared.IsZero() {
-		c.add(stepFinal, Record{Kind: KindCleared, At: a.Cleared, Desktops: id})
+		c.add(partFinal, Record{Kind: KindCleared, At: a.Cleared, Desktops: id})
 	}
 	if !a.Hold.IsZero() {
-		c.add(stepFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
+		c.add(partFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
 	}
 	if !a.Last.IsZero() {
-		c.add(stepFinal, Record{Kind: KindNotifying, At: a.Last, N: tellsLast, Call: a.Final, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotifying, At: a.Last, N: tellsLast, Call: a.Final, Desktops: id})
 		if !a.Told.IsZero() {
-			c.add(stepFinal, Record{Kind: KindSent, At: a.Told, Call: a.Final, Desktops: id})
+			c.add(partFinal, Record{Kind: KindSent, At: a.Told, Call: a.Final, Desktops: id})
 		}
 	}
 }

@@ -22,8 +22,8 @@ func (s *State) Compact(ids []string) []Record {
 	}
 	// Kind by kind, so that joining desktops keeps the order of each one's own.
 	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Operation: &w}}
-	for _, kind := range c.steps {
-		out = append(out, merged(kind)...)
+	for _, part := range c.parts {
+		out = append(out, merged(part)...)
 	}
 	rec := Record{Kind: KindPublished, At: s.OpenedAt}
 	for _, k := range slices.SortedFunc(maps.Keys(c.published), outcomeKey.compare) {
@@ -35,22 +35,22 @@ func (s *State) Compact(ids []string) []Record {
 	return append(out, rec)
 }
 
-// compaction gathers the records of single desktops by the step of a desktop's
-// life that they tell, in the order of that life.
+// compaction gathers the records of single desktops by the part of a desktop's
+// history that they tell, in the order of that history.
 type compaction struct {
-	steps     [7][]Record
-	published map[outcomeKey][]string
-	untold    []outcomeKey // of the desktop that is told, what the world does not know
+	parts       [7][]Record
+	published   map[outcomeKey][]string
+	unpublished []outcomeKey // of the desktop at hand
 }
 
 const (
-	stepWaits = iota
-	stepBegun
-	stepEnded
-	stepAccepted
-	stepAgain
-	stepWaiting
-	stepFinal
+	partWaits = iota
+	partBegun
+	partEnded
+	partAccepted
+	partAgain
+	partWaiting
+	partFinal
 )
 
 // An outcomeKey is the n-th outcome of a status.
@@ -63,49 +63,49 @@ func (k outcomeKey) compare(o outcomeKey) int {
 	return cmp.Or(cmp.Compare(k.status, o.status), cmp.Compare(k.n, o.n))
 }
 
-func (c *compaction) add(step int, r Record) { c.steps[step] = append(c.steps[step], r) }
+func (c *compaction) add(part int, r Record) { c.parts[part] = append(c.parts[part], r) }
 
-// outcome tells an outcome with its number, and that it is published if it is.
-func (c *compaction) outcome(step int, d *Desktop, r Record, g Group) {
+// outcome writes an outcome with its number, and that it is published if it is.
+func (c *compaction) outcome(part int, d *Desktop, r Record, g Group) {
 	// A deferral's code says whether the call's fate is unknown: an earlier one,
 	// for another reason, must not stand for it.
 	i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool {
 		return o.Status == g.Status && (o.Status != events.StatusDeferred || o.Code == g.Code)
 	})
 	if i < 0 {
-		c.told(step, d, r, g)
+		c.known(part, d, r, g)
 		return
 	}
 	o := d.Unpublished[i]
-	c.untold = append(c.untold, outcomeKey{o.Status, o.N})
+	c.unpublished = append(c.unpublished, outcomeKey{o.Status, o.N})
 	g.Code, g.Message, g.N, r.RequestID = o.Code, o.Message, o.N, o.RequestID
 	g.Desktops = []string{d.ID}
 	r.Outcomes = []Group{g}
-	c.add(step, r)
+	c.add(part, r)
 }
 
-// count tells how many outcomes of a status the world has been told of, if life
-// has not told as many.
+// count writes how many outcomes of a status are published, if history has not
+// written as many.
 func (c *compaction) count(d *Desktop, status events.Status, n int) {
 	k := outcomeKey{status, n}
-	if ids := c.published[k]; !slices.Contains(c.untold, k) && (len(ids) == 0 || lastOf(ids) != d.ID) {
+	if ids := c.published[k]; !slices.Contains(c.unpublished, k) && (len(ids) == 0 || lastOf(ids) != d.ID) {
 		c.published[k] = append(ids, d.ID)
 	}
 }
 
-// told tells an outcome that the world knows.
-func (c *compaction) told(step int, d *Desktop, r Record, g Group) {
+// known writes an outcome that is published.
+func (c *compaction) known(part int, d *Desktop, r Record, g Group) {
 	g.N = max(1, d.counts.of(g.Status))
 	g.Desktops = []string{d.ID}
 	k := outcomeKey{g.Status, g.N}
 	c.published[k] = append(c.published[k], d.ID)
 	r.Outcomes = []Group{g}
-	c.add(step, r)
+	c.add(part, r)
 }
 
 func (c *compaction) desktop(d *Desktop) {
-	c.untold = nil
-	c.life(d)
+	c.unpublished = nil
+	c.history(d)
 	for _, status := range events.Statuses { // what comes next is counted on
 		if n := d.counts.of(status); n > 0 {
 			c.count(d, status, n)
@@ -115,50 +115,50 @@ func (c *compaction) desktop(d *Desktop) {
 	c.notice(d)
 	c.ask(d)
 	if d.Held {
-		c.add(stepFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
+		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
 	}
 	if d.Stopped {
-		c.add(stepFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
+		c.add(partFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
 	}
 }
 
-// life tells how far the desktop is.
-func (c *compaction) life(d *Desktop) {
+// history writes how far the desktop is.
+func (c *compaction) history(d *Desktop) {
 	id := []string{d.ID}
 	c.waits(d)
 	for range d.Attempt {
-		c.add(stepBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
+		c.add(partBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
 	}
 	final := d.Phase == Final
 	switch {
 	case d.Phase == Begun && !d.CallEnded.IsZero():
-		c.outcome(stepEnded, d, Record{Kind: KindEnded, At: d.CallEnded, Call: d.Call},
+		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.CallEnded, Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: d.Last.Message})
 	case d.Phase == Accepted, final && d.Touched:
-		c.outcome(stepAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
+		c.outcome(partAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
 		if d.Seen {
-			c.add(stepAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
+			c.add(partAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
 		}
 	case d.Attempt > 0 && d.Phase == Pending && !d.tried() && d.WaitCode == IncorrectDesktopStatus:
-		c.outcome(stepEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
+		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
 		return
 	case d.Attempt > 0 && d.Phase == Pending && !d.tried():
-		c.told(stepEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
+		c.known(partEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
-		c.add(stepAgain, Record{Kind: KindAgain, At: d.BegunAt, Desktops: id})
+		c.add(partAgain, Record{Kind: KindAgain, At: d.BegunAt, Desktops: id})
 	}
 	if d.Phase == Pending && d.WaitCode != "" {
-		c.outcome(stepWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
+		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
 	}
 	if final {
-		c.outcome(stepFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
+		c.outcome(partFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
 	}
 }
 
-// waits tells the reasons that stand behind the one for which the desktop waits
-// now, which comes later if it still waits. The world was told of them.
+// waits writes the reasons that stand behind the one for which the desktop waits
+// now, which comes later if it still waits. They are published.
 func (c *compaction) waits(d *Desktop) {
 	if d.Phase != Pending && d.Phase != Begun {
 		return
@@ -168,7 +168,7 @@ func (c *compaction) waits(d *Desktop) {
 		waits = append(waits, Wait{d.WaitCode, d.WaitSince})
 	}
 	for _, w := range waits {
-		c.told(stepWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.Again})
+		c.known(partWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.Again})
 	}
 }
 

@@ -106,22 +106,22 @@ func (s *State) control(r *Record) {
 	switch r.Action {
 	case events.ActionPause:
 		s.Paused = r.Who
-		s.tell(events.RolloutPaused, r, r.Reason, r.Who)
+		s.emit(events.RolloutPaused, r, r.Reason, r.Who)
 	case events.ActionResume:
 		s.inSpite(r)
 		s.Paused, s.Halted, s.Waiting, s.Forgiven, s.Resumed = "", nil, nil, r.At, r.At
-		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
+		s.emit(events.RolloutResumed, r, r.Reason, r.Who)
 	case events.ActionApprove:
 		if w := s.Wave(); r.Wave == 0 && s.waitsForRings() {
 			s.passRings()
-			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
+			s.emit(events.RolloutApproved, r, r.Reason, r.Who)
 		} else if w != nil {
 			s.approve(w, r)
-			s.tell(events.RolloutApproved, r, r.Reason, r.Who)
+			s.emit(events.RolloutApproved, r, r.Reason, r.Who)
 		}
 	case events.ActionAbort:
 		s.Aborted = r.Who
-		s.tell(events.RolloutAborted, r, r.Reason, r.Who)
+		s.emit(events.RolloutAborted, r, r.Reason, r.Who)
 	case events.ActionRetry:
 		s.retry(r)
 	}
@@ -148,13 +148,13 @@ func (s *State) retry(r *Record) {
 		}
 	}
 	if s.Paused == "" {
-		s.tell(events.RolloutResumed, r, r.Reason, r.Who)
+		s.emit(events.RolloutResumed, r, r.Reason, r.Who)
 		return
 	}
 	why := ""
 	if r.Reason != nil {
 		why = ": " + r.Reason.Message
 	}
-	s.tell(events.RolloutPaused, r, &events.Reason{Code: events.CodePaused,
+	s.emit(events.RolloutPaused, r, &events.Reason{Code: events.CodePaused,
 		Message: "those who failed are tried again once it goes on" + why + "; it is still paused by " + s.Paused}, r.Who)
 }

@@ -1,26 +1,30 @@
 // Package rollout decides what is to be done about a request or a release.
 //
-// It holds the three pure pieces that the promise stands on. A State is the
-// journal, folded: what was asked for, what was begun and how it ended. Decide
-// looks at the state, the facts and the time and says what may be done now, or
-// what must be known first. And the Records are what is written down, before
-// and after it is done, and make the next State.
+// It has three parts, all of them pure: nothing here has a clock, a client or a
+// logger.
+//
+//   - A State is the journal, folded: what was asked for, what was begun and how it
+//     ended. See State.Apply, and forms for what each kind of record does.
+//   - Decide takes the state, the facts and the time, and says what may be done now,
+//     or what must be known first. See step.go for how.
+//   - Records are what is written down before and after something is done. They make
+//     the next State.
 //
 // A request is a rollout with one wave and no gates: the same fold and the same
-// decisions serve both. Nothing here has a clock, a client or a logger.
+// decisions serve both. An operation is either of them.
 //
-// The life of a desktop under a work:
+// The phases of a desktop in an operation:
 //
 //	Pending --begun--> Begun --accepted--> Accepted --completed, failed--> Final
 //	   |  ^              | |
 //	   |  +----again-----+ +--failed----------------------------------> Final
 //	   +--skipped, refused, failed------------------------------------> Final
 //
-// It comes again only when ECD did not start it: it says so, or shows over a
-// settling time that nothing began.
+// A desktop becomes Pending again only when ECD did not start its rebuild: ECD says
+// so, or shows over a settling time that nothing began.
 //
 // A call is made only for a desktop that a record says was begun, and a desktop
-// is begun only while it is Pending: that is the whole of "never twice".
+// is begun only while it is Pending. So no desktop is rebuilt twice for one request.
 package rollout
 
 import (
@@ -54,8 +58,8 @@ type Decision struct {
 	Command                    Command
 	Tell                       []Notification
 	Ask                        []Command
-	// Left are desktops that we could not give back, for so long that an operator
-	// has to: they are in maintenance mode, or stopped, because of us.
+	// Left are desktops that are in maintenance mode, or stopped, because of us, and
+	// that could not be restored for so long that an operator has to do it.
 	Left []string
 	// Back says that the rollout, which has halted, is to go back by itself.
 	Back bool

@@ -9,8 +9,7 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// A Freeze is somebody's word that nothing may begin in regions or fleets until a
-// time.
+// A Freeze says that nothing may begin in regions or fleets until a time.
 type Freeze struct {
 	ID, Who, Why    string
 	Until           time.Time
@@ -138,8 +137,8 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	return s.with(v.write(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})), true
 }
 
-// ordered are the waits that somebody ordered. Nobody looks at the desktop
-// meanwhile: they do not count towards how long it may wait.
+// ordered are the waits that somebody asked for. The desktop is not read meanwhile:
+// they do not count towards how long it may wait.
 var ordered = map[string]bool{events.CodeFrozen: true, events.CodeScheduled: true}
 
 // frozenGate says what a plan must tell of freezes.

@@ -10,7 +10,7 @@ const (
 	// so whoever finds the record may begin to ask for its fate then.
 	CallLimit = time.Minute
 
-	// lease is CallLimit and room for the clocks of two instances to differ.
+	// lease is CallLimit and what the clocks of two instances may differ by.
 	lease = CallLimit + 15*time.Second
 
 	// Settling is how long ECD must show that a call of unknown fate did not
@@ -66,7 +66,7 @@ const (
 
 var zero time.Time
 
-// Pace returns how long to wait before looking again at something that has
+// Backoff returns how long to wait before looking again at something that has
 // taken since long: a third of it, so that what is slow is asked for less often.
 func Backoff(since time.Duration) time.Duration {
 	return min(max(since/3, 30*time.Second), 5*time.Minute).Round(time.Second)

@@ -368,16 +368,16 @@ func (c *compaction) notice(d *Desktop) {
 		return
 	}
 	if n.Call != "" {
-		c.add(stepFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
 	}
 	if !n.Sent.IsZero() {
-		c.add(stepFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})
+		c.add(partFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})
 	}
 	if !n.Told.IsZero() {
-		c.add(stepFinal, Record{Kind: KindNotified, At: n.Told, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotified, At: n.Told, Desktops: id})
 	}
 	if !n.Untold.IsZero() {
-		c.add(stepFinal, Record{Kind: KindUnnotified, At: n.Untold, Desktops: id})
+		c.add(partFinal, Record{Kind: KindUnnotified, At: n.Untold, Desktops: id})
 	}
 }
 

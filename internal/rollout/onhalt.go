@@ -9,24 +9,24 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// This file is about onHalt: rollback. The steps, each written down before the
-// next is taken, so that whoever finds one goes on from there:
+// This file is about onHalt: rollback. It takes three steps. Each is written down
+// before the next is taken, so that the next invocation goes on from there:
 //
 //  1. halted, with the intention to go back: as fleets.yaml said at that moment;
-//  2. going-back, only if nobody has acted since. From here on nobody can tell the
-//     rollout to go on;
+//  2. going-back, only if the rollout was told nothing since. From here on it cannot
+//     be told to go on;
 //  3. the rollback is entered into the fleet's log, as one by message is, unless a
 //     newer release is there.
 //
-// Whoever acts before step 2 keeps the rollout: it does not go back by itself any
-// more, neither then nor at a later halt.
+// A rollout that is told anything before step 2 does not go back by itself any more,
+// neither then nor at a later halt.
 
 // A Back is how far a rollout is on its way back by itself.
 type Back struct {
 	Wanted bool // it halted and is to go back
 	Now    bool // outside of windows too
-	Begun  bool // nobody can keep it from going back but a newer release
-	Over   bool // it will not do so any more: somebody has acted, or it was tried
+	Begun  bool // only a newer release can keep it from going back
+	Over   bool // it will not do so any more: it was told something, or it was tried
 }
 
 // The words of a halted record that say what follows.
@@ -70,7 +70,7 @@ func (s *State) backOut(r *Record) {
 	case KindStays:
 		s.Back = Back{Over: true}
 		s.Waiting = r.Reason
-		s.tell(events.RolloutWaiting, r, r.Reason, "")
+		s.emit(events.RolloutWaiting, r, r.Reason, "")
 	}
 }
 

@@ -229,8 +229,8 @@ func (v *view) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Se
 }
 
 // cannotRead deals with a desktop about which ECD could not be asked at that time: it
-// waits, and in the end it has failed. It is only given up after a look that was
-// in vain.
+// waits, and in the end it has failed. It is given up only after it was asked for
+// once more.
 func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 	s := step{unread: u}
 	switch x.Phase {

@@ -12,7 +12,7 @@ import (
 	"github.com/regild/regild/internal/guard"
 )
 
-// Preview says what a work would do, without doing or writing down anything:
+// Preview says what an operation would do, without doing or writing down anything:
 // the waves, who is in each and why, who is left out and why, the calls and the
 // time to expect. Equal facts give equal plans. When the Need is not empty the
 // plan is unfinished: call it again with more facts.

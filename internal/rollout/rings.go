@@ -11,8 +11,8 @@ import (
 )
 
 // This file is about after: a fleet that a release reaches once it has completed
-// on others. Whether it has is read from their logs and journals each time, so
-// that it does not matter who was told what when; nothing but completed opens.
+// on others. Whether it has is read from their logs and journals each time. Only
+// completed lets it begin.
 
 // A Ring says how far a release is on a fleet that another comes after.
 type Ring string

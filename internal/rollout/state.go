@@ -9,7 +9,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-// A Phase says how far one desktop is under a work.
+// A Phase says how far one desktop is in an operation.
 type Phase int
 
 // The phases. Final is reached once and never left, but by a retry that
@@ -21,7 +21,7 @@ const (
 	Final                 // completed, skipped, refused or failed
 )
 
-// A Desktop is what the journal knows of one desktop under a work.
+// A Desktop is what the journal knows of one desktop in an operation.
 type Desktop struct {
 	ID    string
 	Wave  int // the wave it came in; 1 for a request
@@ -47,11 +47,11 @@ type Desktop struct {
 	WaitFirst time.Time // since when, for whatever reason
 	Denied    int       // how often ECD said that the status does not allow it
 
-	Held        bool      // in maintenance mode by us, or about to be: ours to release
+	Held        bool      // we put it into maintenance mode, or are about to, and have to take it out again
 	Entered     bool      // certainly in maintenance mode
 	Maintenance *Act      // what we did last about that
-	Stopped     bool      // told to stop by us: ours to start, unless it is rebuilt
-	StoppedAt   time.Time // when it was told last
+	Stopped     bool      // we stopped it, or are about to, and have to start it unless it is rebuilt
+	StoppedAt   time.Time // when we did so last
 	Power       *Act      // what we did last about that
 	ActedAt     time.Time // when we last did something to it besides rebuilding it
 
@@ -76,11 +76,12 @@ type Wait struct {
 	Since time.Time
 }
 
-// An Act is the last thing that we set about doing to a desktop in one respect.
+// An Act is the last call for a desktop that was announced in one respect: for
+// maintenance mode, or for power.
 type Act struct {
 	Kind Kind
 	Call string    // tells its end from that of another
-	At   time.Time // right before
+	At   time.Time // when it was announced, right before the call
 	Open bool      // its end is not written down: it may be under way, and its fate is unknown
 }
 
@@ -186,7 +187,7 @@ type Outcome struct {
 // An Event is one thing to say of a rollout as a whole.
 type Event struct {
 	What   events.What
-	Key    string // tells news of one kind apart
+	Key    string // tells events of one kind apart
 	At     time.Time
 	Wave   int
 	Waves  int
@@ -243,9 +244,9 @@ type State struct {
 	Back       Back   // how it goes back by itself, if it does
 	Aborted    string // who aborted it
 	Superseded string // the rollout that took over
-	// Resumed is when a standstill ended last, in which nobody looked at desktops.
+	// Resumed is when a standstill ended last: desktops were not read during it.
 	Resumed time.Time
-	// Forgiven is until when failures do not count, because somebody said go on.
+	// Forgiven is until when failures do not count, because somebody let it go on.
 	Forgiven time.Time
 	Waiting  *events.Reason
 	Rings    []string        // what it waits for on the fleets that it comes after
@@ -255,7 +256,7 @@ type State struct {
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time
-	Indexed bool // it is in the index of open works
+	Indexed bool // it is in the index of open operations
 
 	Closed   bool
 	ClosedAt time.Time
@@ -281,15 +282,15 @@ func NewState() *State {
 	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}}
 }
 
-// Open says whether there is a work and it is not closed.
+// Open says whether there is an operation and it is not closed.
 func (s *State) Open() bool { return s.Operation != nil && !s.Closed }
 
-// Quiet says whether the world knows all there is to know.
+// Quiet says whether everything is published.
 func (s *State) Quiet() bool {
 	return len(s.UnpublishedEvents) == 0 && len(s.Fresh()) == 0
 }
 
-// Unsaid returns since when the world should know something that it does not.
+// Unsaid returns since when something is not published, and whether anything is not.
 func (s *State) Unsaid() (since time.Time, any bool) {
 	note := func(at time.Time) {
 		if !any || at.Before(since) {
@@ -380,20 +381,20 @@ func (s *State) waiting(r *Record) {
 	s.resume(r)
 	s.Waiting, s.Rings = r.Reason, r.Rings
 	if r.Reason != nil {
-		s.tell(events.RolloutWaiting, r, r.Reason, "")
+		s.emit(events.RolloutWaiting, r, r.Reason, "")
 	}
 }
 
 func (s *State) halted(r *Record) {
 	s.Halted = r.Reason
 	s.backOut(r)
-	s.tell(events.RolloutHalted, r, r.Reason, "")
+	s.emit(events.RolloutHalted, r, r.Reason, "")
 }
 
 func (s *State) superseded(r *Record) {
 	if s.Superseded == "" {
 		s.Superseded = r.Who
-		s.tell(events.RolloutSuperseded, r, r.Reason, r.Who)
+		s.emit(events.RolloutSuperseded, r, r.Reason, r.Who)
 	}
 }
 
@@ -418,7 +419,7 @@ func (s *State) open(r *Record) {
 		}
 		return
 	}
-	s.tell(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
+	s.emit(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
 }
 
 func (s *State) add(id string, wave int) {
@@ -434,14 +435,14 @@ func (s *State) begin(r *Record) {
 		return
 	}
 	if len(s.Waves) > 0 && r.Wave <= s.Waves[len(s.Waves)-1].N {
-		return // told twice
+		return // written twice
 	}
 	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At, Of: r.Of})
 	s.Size, s.Planned, s.Waiting = r.Size, r.Waves, nil
 	for _, id := range r.Desktops {
 		s.add(id, r.Wave)
 	}
-	s.tell(events.RolloutWaveStarted, r, nil, "")
+	s.emit(events.RolloutWaveStarted, r, nil, "")
 }
 
 // goOn adds a further part of a wave that takes several records.
@@ -459,7 +460,7 @@ func (s *State) goOn(w *Wave, r *Record) {
 func (s *State) endWave(r *Record) {
 	if w := s.Wave(); w != nil && w.N == r.Wave && w.EndedAt.IsZero() {
 		w.EndedAt, s.Waiting = r.At, nil
-		s.tell(events.RolloutWaveFinished, r, nil, "")
+		s.emit(events.RolloutWaveFinished, r, nil, "")
 	}
 }
 
@@ -495,7 +496,7 @@ func (s *State) resume(r *Record) {
 	}
 }
 
-// mark sets what is a mere sign on one desktop.
+// mark folds what was seen of one desktop.
 func (d *Desktop) mark(r *Record) {
 	switch r.Kind {
 	case KindAgain:
@@ -554,7 +555,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	}
 	o := Outcome{Result: Result{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
 		RequestID: r.RequestID, From: d.From}
-	told := g.Status == events.StatusDeferred && g.Code == d.WaitCode // the world knows that it waits for this
+	published := g.Status == events.StatusDeferred && g.Code == d.WaitCode // that it waits for this
 	switch g.Status {
 	case events.StatusAccepted:
 		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
@@ -569,12 +570,12 @@ func (s *State) outcome(r *Record, g Group, id string) {
 			o.Duration = r.At.Sub(d.AcceptedAt)
 		}
 		if d.Touched && s.Operation.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Operation.AfterStatus != "" {
-			d.Stopped = false // it is as asked; else it is ours to start, if it does not run
+			d.Stopped = false // it is in the status that was asked for; else we start it if it does not run
 		}
 	}
 	o.Attempt = d.Attempt
 	d.Last = o.Result
-	if told {
+	if published {
 		return
 	}
 	if o.N = g.N; o.N > 0 { // carried along by a tick, for want of a journal
@@ -585,9 +586,9 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	d.Unpublished = append(d.Unpublished, o)
 }
 
-// may says whether a record may give the desktop that status now. What was
-// written too late, or told twice, or lost a race, changes nothing: a desktop
-// whose rebuild was begun is not refused any more, and what is final stays so.
+// may says whether a record may give the desktop that status now. A record that was
+// written too late, or twice, or after that of another instance, changes nothing: a
+// desktop whose rebuild was begun is not refused any more, and what is final stays so.
 func (d *Desktop) may(r *Record, status events.Status) bool {
 	if r.Kind == KindEnded {
 		return d.Phase == Begun && d.Call == r.Call
@@ -626,16 +627,16 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 	}
 }
 
-// blind are the reasons for which nobody could look: they say nothing of any
+// blind are the reasons for which a desktop could not be read: they say nothing of any
 // other reason.
 var blind = map[string]bool{
 	events.CodeFactsUnavailable: true, events.CodeThrottled: true, events.CodeNotAuthorized: true, events.CodeCallFailed: true, events.CodeTimeShort: true,
 }
 
-// waitFor notes that the desktop waits, and for what. A reason for which nobody
-// could look leaves the others as they are. One that was seen ends those, and all
-// others that were seen but one: how long its user has been waited for counts from
-// when it was due and found in use, until it is begun.
+// waitFor notes that the desktop waits, and for what. A reason for which it could not
+// be read leaves the others as they are. One that was seen ends those, and all others
+// that were seen but one: how long its user has been waited for counts from when it
+// was due and found in use, until it is begun.
 func (d *Desktop) waitFor(code string, at time.Time) {
 	switch {
 	case ordered[code]:
@@ -644,7 +645,7 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 		d.WaitFirst = at
 	}
 	since, waits := d.waitsSince(code)
-	if !waits || d.WaitCode == code && at.Sub(d.Again) > MaxTick { // nobody tried meanwhile: that does not count
+	if !waits || d.WaitCode == code && at.Sub(d.Again) > MaxTick { // it was not tried meanwhile: that does not count
 		since = at
 	}
 	others := make([]Wait, 0, len(d.Waits)+1)
@@ -718,7 +719,7 @@ func (s *State) close(r *Record) {
 	}
 	s.Closed, s.ClosedAt, s.Digest = true, r.At, r.Digest
 	if s.Operation.Request() {
-		s.tell(whatFinished, r, nil, "")
+		s.emit(whatFinished, r, nil, "")
 		return
 	}
 	what := events.RolloutCompleted
@@ -730,17 +731,17 @@ func (s *State) close(r *Record) {
 	case s.Operation.Undoes != "":
 		what = events.RolloutRolledBack
 	}
-	s.tell(what, r, r.Reason, "")
+	s.emit(what, r, r.Reason, "")
 }
 
-// whatFinished stands for the summary of a request among the news.
+// whatFinished stands for the summary of a request among the events.
 const whatFinished events.What = "finished"
 
-// Finished says whether the news is the summary of a request.
+// Finished says whether the event is the summary of a request.
 func (n Event) Finished() bool { return n.What == whatFinished }
 
-// tell adds news. Requests have none but their summary.
-func (s *State) tell(what events.What, r *Record, reason *events.Reason, by string) {
+// emit adds an event. Requests have none but their summary.
+func (s *State) emit(what events.What, r *Record, reason *events.Reason, by string) {
 	if s.Operation.Request() && what != whatFinished {
 		return
 	}

@@ -202,7 +202,7 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 	case !w.whole():
 		t.join(v.fill(f, w))
 	case w.EndedAt.IsZero():
-		v.work(t, f, busy)
+		v.beginWithinWindow(t, f, busy)
 		if t.out.Need.Empty() && t.unfinished == 0 && !t.anyLeft() {
 			t.join(v.write(Record{Kind: KindWaveEnded, Wave: w.N}).with(look(v.now.t)))
 		}
@@ -294,7 +294,8 @@ func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
 	t.join(v.begin(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: size}, 0, rest))
 }
 
-// fill goes on writing down who is in a wave, after whoever began to died.
+// fill goes on writing down who is in a wave, after an invocation was killed while it
+// did so.
 func (v *view) fill(f *fleet.Fleet, w *Wave) step {
 	rest, _, s, ok := v.remaining(f)
 	if !ok {
@@ -336,7 +337,7 @@ func (v *view) remaining(f *fleet.Fleet) (ids []string, tagged int, s step, ok b
 	return slices.DeleteFunc(ids, func(id string) bool { return v.s.Desktops[id] != nil }), tagged, s, true
 }
 
-// turns returns, in their order, the desktops that the work is for, and how many
+// turns returns, in their order, the desktops that the operation is for, and how many
 // carry the canary's tags. A rollback is for those that were changed: whoever is
 // not found in the fleet any more comes last, and is told what becomes of it.
 func (v *view) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
@@ -390,7 +391,7 @@ func waveName(n, of int) string {
 // Order returns the members of a fleet in the order in which they get a release:
 // those whom the canary's tags choose, then the others, each by a hash of the
 // fleet's name and the desktop's id. So it is the same for every release, can be
-// told in advance, and favours nobody by name or age.
+// told in advance, and does not depend on names or age.
 func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 	type ranked struct {
 		desktop.Desktop
@@ -421,9 +422,9 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 // while looking for some that may be begun.
 const askAhead = 100
 
-// work begins desktops of the waves that have come, as far as the window is open
-// and there are places.
-func (v *view) work(t *total, f *fleet.Fleet, busy int) {
+// beginWithinWindow begins desktops of the waves that have come, as far as the window
+// is open and there are places.
+func (v *view) beginWithinWindow(t *total, f *fleet.Fleet, busy int) {
 	open, until := v.window(f)
 	if !open {
 		v.standDown(t)
@@ -475,7 +476,7 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 }
 
 // departed settles a desktop that is no longer in the fleet, as far as that is
-// known. Else pending asks, waits, or sees that it has come home.
+// known. Else pending asks, waits, or sees that it is on its image.
 func (v *view) departed(x *Desktop) (step, bool) {
 	fact, asked := v.f.Desktops[x.ID]
 	switch {
@@ -499,7 +500,7 @@ func (v *view) departed(x *Desktop) (step, bool) {
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to
-// leave nor the one to go back to: somebody else decided about it meanwhile.
+// leave nor the one to go back to: somebody else has rebuilt it.
 func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
 	w := v.s.Operation
 	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
@@ -509,7 +510,7 @@ func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
 }
 
 // window says whether a rebuild may begin now, and until when, or else when
-// next. A rollback may be allowed to begin at any time.
+// it opens next. A rollback may be allowed to begin at any time.
 func (v *view) window(f *fleet.Fleet) (bool, time.Time) {
 	if v.s.Operation.AnyTime {
 		return true, zero

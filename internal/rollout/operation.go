@@ -70,7 +70,7 @@ func (w Operation) Came() (door, source string) {
 	return w.Via.Door, w.Via.Source
 }
 
-// Request says whether the work is a request: one wave and no gates.
+// Request says whether the operation is a request: one wave and no gates.
 func (w Operation) Request() bool { return w.Fleet == "" }
 
 // reason says why a rollback began, and what it cannot do.
