@@ -21,31 +21,33 @@ type Ask struct {
 	Why     string    // why it was not made
 	Since   time.Time // since when it says not now, or cannot be asked
 	Later   int       // how often it said not now
-	Cleared time.Time // when it last said go on
-	Last    time.Time // when it was announced that its users are told that not now is not heeded any more
-	Told    time.Time // when that call ended; zero: its end is not written down
-	Final   string    // that call
+	Cleared time.Time // when it last said that it may be rebuilt
 	Hold    time.Time // since when a tag holds it back
+
+	// Of the last notice, which says that not now is not heeded any more.
+	Last     time.Time // when it was announced
+	LastSent time.Time // when the call ended; zero: its end is not written down
+	LastCall string
 }
 
 // Limits of asking.
 const (
 	// askMore is how much longer than its timeout a command may take to end.
 	askMore = 5 * time.Minute
-	// clearHolds is how long go on holds, while the desktop is made ready or waits
-	// for its turn.
+	// clearHolds is how long it counts that a desktop said that it may be rebuilt,
+	// while it is prepared or waits for its turn.
 	clearHolds = 15 * time.Minute
 	// askAgain is after how long it is tried again to ask a desktop that could not
 	// be asked.
 	askAgain = 10 * time.Minute
-	// lastWord is how long the users have whose not now is not heeded any more.
-	lastWord = 5 * time.Minute
+	// lastLead is how long after the last notice a desktop is rebuilt.
+	lastLead = 5 * time.Minute
 	// holdLook is after how long a tag that holds a desktop back is read again.
 	holdLook = time.Hour
 )
 
-// lastWordText is what they are told.
-const lastWordText = `This cloud desktop cannot be postponed any more and will be renewed in 5 minutes. Save your work now; what is on drive C is lost.
+// lastNoticeText says that not now is not heeded any more.
+const lastNoticeText = `This cloud desktop cannot be postponed any more and will be renewed in 5 minutes. Save your work now; what is on drive C is lost.
 此云电脑无法再推迟，将在 5 分钟后更新。请立即保存工作，C 盘上的数据将丢失。`
 
 // heldByTag keeps a desktop waiting that a tag holds back, as far as its fleet heeds
@@ -85,9 +87,9 @@ func (v *view) heldByTag(c candidate) (step, bool) {
 	return s.with(v.postponeUntil(c.Desktop, events.CodeNotNow, earlier(until, v.now.in(holdLook)), "%s", message)), true
 }
 
-// cleared lets a desktop go on that, asked by its fleet's command, does not mind to
-// be rebuilt, or may not mind any more. Otherwise it sees to that. One that we put
-// into maintenance mode or stopped was asked before.
+// cleared lets a desktop go on that said, asked by its fleet's command, that it may
+// be rebuilt, or whose not now is not heeded any more. Else it is asked. One that we
+// put into maintenance mode or stopped was asked before that.
 func (v *view) cleared(c candidate) (step, bool) {
 	if c.strategy == nil || c.strategy.Before.Command == "" || c.ours() {
 		return step{}, false
@@ -129,9 +131,9 @@ func (v *view) asked(c candidate) (step, bool) {
 	switch {
 	case a.Call == "", !a.Cleared.IsZero():
 		return v.ask(c), true
-	case a.Sent.IsZero() && !v.now.due(a.At.Add(lease)): // perhaps another instance is at it
+	case a.Sent.IsZero() && !v.now.due(a.At.Add(lease)): // another instance may be doing it
 		return inPlace(unfinished(a.At.Add(lease))), true
-	case a.Sent.IsZero(): // nobody knows what it would have said
+	case a.Sent.IsZero(): // its answer will never be known
 		return v.ask(c), true
 	case a.Invoke == "" && c.fact.Since(a.At) >= askAgain:
 		return v.ask(c), true
@@ -176,7 +178,7 @@ func (v *view) answered(c candidate, a Ask) (step, bool) {
 	case passed(got):
 		return marks(KindCleared, results.ReadAt), false
 	case got.Done && got.ExitCode == fleet.NotNow && b.Deferrals > 0 && a.Later >= b.Deferrals:
-		return v.lastWord(c), true
+		return v.lastNotice(c), true
 	case got.Done && got.ExitCode == fleet.NotNow:
 		return marks(KindNotNow, results.ReadAt).with(v.postponeUntil(c.Desktop, events.CodeNotNow, v.now.in(b.Again),
 			"desktop %s says not now%s%s", c.ID, ofDeferrals(a.Later+1, b.Deferrals), said(got.Output))), true
@@ -205,24 +207,24 @@ func said(output string) string {
 	return ": " + line
 }
 
-// overruled lets a desktop go on whose not now is not heeded any more: once its
-// users were told so, as far as anybody is there.
+// overruled lets a desktop go on whose not now is not heeded any more, once its users
+// were told so. One that is not Running has no users to tell.
 func (v *view) overruled(c candidate) (step, bool) {
 	a, running := c.asks(), c.now.Status == desktop.Running
 	switch {
 	case a.Last.IsZero() && running:
-		return v.lastWord(c), true
-	case a.Last.IsZero(), !a.Told.IsZero() && v.now.due(a.Told.Add(lastWord)):
+		return v.lastNotice(c), true
+	case a.Last.IsZero(), !a.LastSent.IsZero() && v.now.due(a.LastSent.Add(lastLead)):
 		return step{}, false
-	case a.Told.IsZero() && v.now.due(a.Last.Add(lease)) && running: // nobody knows whether they were told
-		return v.lastWord(c), true
+	case a.LastSent.IsZero() && v.now.due(a.Last.Add(lease)) && running: // it is not known whether they were told
+		return v.lastNotice(c), true
 	}
-	return inPlace(unfinished(later(a.Last.Add(lease), a.Told.Add(lastWord)))), true
+	return inPlace(unfinished(later(a.Last.Add(lease), a.LastSent.Add(lastLead)))), true
 }
 
-// lastWord tells the users that not now is not heeded any more.
-func (v *view) lastWord(c candidate) step {
-	return inPlace(v.notify(notification{candidate: c, due: v.now.in(lastWord), last: true}))
+// lastNotice tells the users that not now is not heeded any more.
+func (v *view) lastNotice(c candidate) step {
+	return inPlace(v.notify(notification{candidate: c, due: v.now.in(lastLead), last: true}))
 }
 
 // cannotAsk keeps a desktop waiting that cannot be asked.
@@ -262,7 +264,7 @@ func (d *Desktop) ask(r *Record) {
 			a.Hold = r.At
 		}
 	case KindNotifying:
-		a.Last, a.Told, a.Final = r.At, zero, r.Call
+		a.Last, a.LastSent, a.LastCall = r.At, zero, r.Call
 	}
 }
 
@@ -272,7 +274,7 @@ func (a *Ask) since(at time.Time) {
 	}
 }
 
-// ask tells what the desktop was asked.
+// ask writes what the desktop was asked.
 func (c *compaction) ask(d *Desktop) {
 	a, id := d.Ask, []string{d.ID}
 	if a == nil {
@@ -297,14 +299,14 @@ func (c *compaction) ask(d *Desktop) {
 		c.add(partFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
 	}
 	if !a.Last.IsZero() {
-		c.add(partFinal, Record{Kind: KindNotifying, At: a.Last, N: tellsLast, Call: a.Final, Desktops: id})
-		if !a.Told.IsZero() {
-			c.add(partFinal, Record{Kind: KindSent, At: a.Told, Call: a.Final, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotifying, At: a.Last, N: lastNotice, Call: a.LastCall, Desktops: id})
+		if !a.LastSent.IsZero() {
+			c.add(partFinal, Record{Kind: KindSent, At: a.LastSent, Call: a.LastCall, Desktops: id})
 		}
 	}
 }
 
-// foreasked says in a plan who is asked before.
+// foreasked says in a plan who is asked before the rebuild.
 func foreasked(now *desktop.Desktop, s *fleet.Strategy) string {
 	switch {
 	case s == nil || s.Before.Command == "" || now == nil:

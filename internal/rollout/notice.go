@@ -10,17 +10,17 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// A Notice is what the journal knows of telling the people at a desktop that it
-// is to be rebuilt.
+// A Notice is what the journal knows of telling the users of a desktop that it is to
+// be rebuilt.
 type Notice struct {
-	Call   string    // in which they were told last
+	Call   string    // the last call that told them
 	At     time.Time // when that was announced
 	Sent   time.Time // when the call ended; zero: its end is not written down
 	Invoke string    // what to ask for its result; "" when the call was not made
 	Why    string    // why it was not made
-	Due    time.Time // the time that was named
-	Told   time.Time // when the first telling was seen to have run; zero: it was not
-	Untold time.Time // since when they could not be told
+	Due    time.Time // the time that the notice names
+	Shown  time.Time // when the first notice was seen to have been shown; zero: it was not
+	Unable time.Time // since when they cannot be told
 }
 
 // A Notification is one text to show on desktops.
@@ -30,25 +30,25 @@ type Notification struct {
 	User     string    // in whose session; "": in all
 	Due      time.Time // the time that the text names
 	Again    bool      // a reminder
-	Last     bool      // that not now is not heeded any more
+	Last     bool      // the last: not now is not heeded any more
 }
 
-// What the number of a telling says.
+// The sorts of notice, as records number them.
 const (
-	tellsFirst    = 1
-	tellsReminder = 2
-	tellsLast     = 3
+	firstNotice = 1
+	reminder    = 2
+	lastNotice  = 3
 )
 
-// N returns the number that says of which sort the telling is.
+// N returns the number of the sort of notice.
 func (t Notification) N() int {
 	switch {
 	case t.Last:
-		return tellsLast
+		return lastNotice
 	case t.Again:
-		return tellsReminder
+		return reminder
 	}
-	return tellsFirst
+	return firstNotice
 }
 
 // Limits of notices.
@@ -62,10 +62,10 @@ const (
 	// noticeLimit is how long the command that shows a notice may take to end.
 	noticeLimit = 5 * time.Minute
 	// noticeHolds is how long after the time that was named a desktop is still
-	// rebuilt by that notice, if its window does not end before: then people are
-	// told again.
+	// rebuilt by that notice, if its window does not end before. After that its users
+	// are told again.
 	noticeHolds = 24 * time.Hour
-	// tellAgain is after how long people are told again who could not be told.
+	// tellAgain is after how long it is tried again to tell users who could not be told.
 	tellAgain = 30 * time.Minute
 	// remindAgain is after how long a desktop is looked at again whose users are to
 	// be reminded, and which is not Running.
@@ -90,17 +90,16 @@ func (v *view) notify(n notification) step {
 	return s
 }
 
-// noticed lets a desktop go on whose users were told, and long enough ago.
-// Otherwise it sees to that. A desktop that is Stopped, and at which nobody was
-// told anything, needs no notice: nobody is there. Whoever starts it before its
-// rebuild begins is told like anybody else.
+// noticed lets a desktop go on whose users were told, and long enough ago. Else they
+// are told. A Stopped desktop whose users were told nothing needs no notice: it has no
+// user now. If it is started before its rebuild begins, its users are told as well.
 func (v *view) noticed(c candidate) (step, bool) {
 	if c.strategy == nil || c.strategy.Notice.Lead == 0 {
 		return step{}, false
 	}
 	n := c.Notice
 	switch {
-	case n != nil && !n.Told.IsZero() && (c.ours() || !v.expired(n, c.strategy)):
+	case n != nil && !n.Shown.IsZero() && (c.ours() || !v.expired(n, c.strategy)):
 		return v.lead(c)
 	case c.now.Status == desktop.Stopped && n != nil && !v.now.due(n.Due): // they may have been told of that time
 		return v.postponeUntil(c.Desktop, events.CodeNoticeGiven, n.Due, "its users may have been told of that time"), true
@@ -108,11 +107,11 @@ func (v *view) noticed(c candidate) (step, bool) {
 		return step{}, false
 	case c.now.OS == desktop.Linux:
 		return v.cannotTell(c, "ECD runs commands on Windows only, and nothing else is confirmed to reach the people at a Linux desktop")
-	case n == nil, !n.Told.IsZero():
+	case n == nil, !n.Shown.IsZero():
 		return v.notify(notification{candidate: c}), true
-	case n.Sent.IsZero() && !v.now.due(n.At.Add(lease)): // perhaps another instance is at it
+	case n.Sent.IsZero() && !v.now.due(n.At.Add(lease)): // another instance may be doing it
 		return unfinished(n.At.Add(lease)), true
-	case n.Sent.IsZero(): // nobody knows whether they were told
+	case n.Sent.IsZero(): // it is not known whether they were told
 		return v.notify(notification{candidate: c}), true
 	case n.Invoke == "":
 		return v.cannotTell(c, n.Why)
@@ -155,19 +154,18 @@ func (v *view) expired(n *Notice, s *fleet.Strategy) bool {
 	return v.now.due(limit)
 }
 
-// notify has a text shown on the desktop. Those that are told the same are told in
-// one call; in the session of their user if all have the same one, and nobody
-// else.
+// notify has a text shown on the desktop. Desktops that get the same text share a
+// call. It is shown in the session of one user if that is the only user of each.
 func (t *total) notify(x *Desktop, n *notification) {
 	told, user := Notification{Due: n.due, Again: n.reminder, Last: n.last}, ""
 	if n.last {
-		told.Text = lastWordText
+		told.Text = lastNoticeText
 	} else {
 		if told.Due.IsZero() {
 			told.Due = t.named(n.strategy)
 		}
 		told.Text = t.v.text(n.candidate, told.Due)
-		if users := n.now.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Untold.IsZero()) {
+		if users := n.now.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Unable.IsZero()) {
 			user = users[0]
 		}
 	}
@@ -229,17 +227,16 @@ func (v *view) awaitDue(c candidate, begins time.Time) step {
 	return v.postponeUntil(c.Desktop, events.CodeNoticeGiven, begins, "its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339))
 }
 
-// cannotTell keeps a desktop waiting whose people could not be told: for as long as
-// the fleet waits for them, and then it is skipped, or rebuilt all the same, as
-// the fleet says.
+// cannotTell keeps a desktop waiting whose users could not be told, for as long as
+// the fleet waits for them. Then it is skipped or rebuilt, as the fleet says.
 func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 	limit, after := untoldLimit, fleet.Skip
 	if c.strategy.Sessions.Policy == fleet.Wait {
 		limit, after = c.strategy.Sessions.Deadline, c.strategy.Sessions.After
 	}
 	n, since := c.Notice, c.fact.ReadAt
-	if n != nil && !n.Untold.IsZero() {
-		since = n.Untold
+	if n != nil && !n.Unable.IsZero() {
+		since = n.Unable
 	} else {
 		s = marks(KindUnnotified, c.fact.ReadAt)
 	}
@@ -258,10 +255,10 @@ func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 	return s.with(v.postpone(c.Desktop, events.CodeNoticeNotGiven, "nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", c.ID, limit, then, why)), true
 }
 
-// lead waits until the time that people were told, and reminds them.
+// lead waits until the time that the notice named, and reminds the users.
 func (v *view) lead(c candidate) (step, bool) {
 	n := c.Notice
-	begins := later(n.Due, n.Told.Add(c.strategy.Notice.Lead))
+	begins := later(n.Due, n.Shown.Add(c.strategy.Notice.Lead))
 	if v.now.due(begins) {
 		return step{}, false
 	}
@@ -276,8 +273,8 @@ func (v *view) lead(c candidate) (step, bool) {
 	return look(next).with(v.awaitDue(c, begins)), true
 }
 
-// reminder returns when people are to be told again, or zero. What was missed is
-// not made up for by more than one.
+// reminder returns when users are to be reminded, or zero. Of several that are due
+// only one is sent.
 func (n *Notice) reminder(s *fleet.Strategy) time.Time {
 	next := zero
 	for _, before := range s.Notice.Remind {
@@ -288,11 +285,11 @@ func (n *Notice) reminder(s *fleet.Strategy) time.Time {
 	return next
 }
 
-// remind tells people again who wait for their turn: also while there is no place
-// for anybody, or the window is closed.
+// remind tells users again whose desktop waits for its turn, also while there is no
+// place for it or the window is closed.
 func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 	n := x.Notice
-	if n == nil || n.Told.IsZero() || v.now.due(n.Due) {
+	if n == nil || n.Shown.IsZero() || v.now.due(n.Due) {
 		return step{}
 	}
 	next := n.reminder(strategy)
@@ -310,7 +307,7 @@ func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 // the next reminder of those that its fleet may send.
 func (v *view) rests(x *Desktop) time.Time {
 	n := x.Notice
-	if x.WaitCode != events.CodeNoticeGiven || n == nil || n.Told.IsZero() {
+	if x.WaitCode != events.CodeNoticeGiven || n == nil || n.Shown.IsZero() {
 		return x.Again
 	}
 	until := x.Again
@@ -322,14 +319,14 @@ func (v *view) rests(x *Desktop) time.Time {
 	return until
 }
 
-// notice folds what was told, or could not be.
+// notice folds what users were told, or that they could not be told.
 func (d *Desktop) notice(r *Record) {
-	if r.Kind == KindNotifying && r.N == tellsLast {
+	if r.Kind == KindNotifying && r.N == lastNotice {
 		d.ask(r)
 		return
 	}
-	if r.Kind == KindSent && d.Ask != nil && d.Ask.Final == r.Call {
-		d.Ask.Told = r.At
+	if r.Kind == KindSent && d.Ask != nil && d.Ask.LastCall == r.Call {
+		d.Ask.LastSent = r.At
 		return
 	}
 	if d.Notice == nil {
@@ -338,13 +335,13 @@ func (d *Desktop) notice(r *Record) {
 	n := d.Notice
 	switch r.Kind {
 	case KindNotifying:
-		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N == tellsReminder {
-			return // a reminder
+		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N == reminder {
+			return
 		}
-		if !n.Told.IsZero() {
-			n.Untold = zero
+		if !n.Shown.IsZero() {
+			n.Unable = zero
 		}
-		n.Sent, n.Invoke, n.Why, n.Told = zero, "", "", zero
+		n.Sent, n.Invoke, n.Why, n.Shown = zero, "", "", zero
 	case KindSent:
 		if n.Call == r.Call {
 			n.Sent, n.Invoke, n.Why = r.At, r.Invoke, ""
@@ -353,35 +350,35 @@ func (d *Desktop) notice(r *Record) {
 			}
 		}
 	case KindNotified:
-		n.Told, n.Untold = r.At, zero
+		n.Shown, n.Unable = r.At, zero
 	case KindUnnotified:
-		if n.Untold.IsZero() {
-			n.Untold = r.At
+		if n.Unable.IsZero() {
+			n.Unable = r.At
 		}
 	}
 }
 
-// notice tells what people at the desktop were told.
+// notice writes what the users of the desktop were told.
 func (c *compaction) notice(d *Desktop) {
 	n, id := d.Notice, []string{d.ID}
 	if n == nil {
 		return
 	}
 	if n.Call != "" {
-		c.add(partFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: tellsFirst, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: firstNotice, Desktops: id})
 	}
 	if !n.Sent.IsZero() {
 		c.add(partFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})
 	}
-	if !n.Told.IsZero() {
-		c.add(partFinal, Record{Kind: KindNotified, At: n.Told, Desktops: id})
+	if !n.Shown.IsZero() {
+		c.add(partFinal, Record{Kind: KindNotified, At: n.Shown, Desktops: id})
 	}
-	if !n.Untold.IsZero() {
-		c.add(partFinal, Record{Kind: KindUnnotified, At: n.Untold, Desktops: id})
+	if !n.Unable.IsZero() {
+		c.add(partFinal, Record{Kind: KindUnnotified, At: n.Unable, Desktops: id})
 	}
 }
 
-// foretold says in a plan who is told before, and when.
+// foretold says in a plan whose users are told before the rebuild, and when.
 func foretold(now *desktop.Desktop, s *fleet.Strategy) string {
 	switch {
 	case s == nil || s.Notice.Lead == 0 || now == nil:
