@@ -232,7 +232,7 @@ func (w *world) audit(k *work) {
 }
 
 func (w *world) auditBegun(k *work, s *rollout.State, r rollout.Record) {
-	if s.Stopped() || s.Closed {
+	if s.StandsStill() || s.Closed {
 		w.breaksLocked("%s: %v begun after it was stopped", k.id, r.Desktops)
 	}
 	running := len(r.Desktops)
@@ -255,7 +255,7 @@ func (w *world) auditBegun(k *work, s *rollout.State, r rollout.Record) {
 
 func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 	last := s.Wave()
-	if s.Stopped() {
+	if s.StandsStill() {
 		w.breaksLocked("%s: wave %d after it was stopped", k.id, r.Wave)
 	}
 	for _, f := range w.fleets {

@@ -317,8 +317,8 @@ func (s *State) Fresh() []string {
 	return out
 }
 
-// Stopped says whether nothing new may begin, whatever the facts.
-func (s *State) Stopped() bool {
+// StandsStill says whether nothing may begin, whatever the facts.
+func (s *State) StandsStill() bool {
 	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
 }
 
