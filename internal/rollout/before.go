@@ -110,7 +110,8 @@ func (v *view) cleared(c candidate) (step, bool) {
 	case over && a.Later > 0:
 		return v.settle(events.StatusSkipped, events.CodeNotNow, "desktop %s has said not now for %s, %d times", c.ID, b.Deadline, a.Later), true
 	case over:
-		return v.settle(events.StatusSkipped, events.CodeNotAsked, "desktop %s could not be asked for %s: %s", c.ID, b.Deadline, cmp.Or(a.Why, "it was not Running, or did not answer")), true
+		return v.settle(events.StatusSkipped, events.CodeNotAsked,
+			"desktop %s could not be asked for %s: %s", c.ID, b.Deadline, cmp.Or(a.Why, "it was not Running, or did not answer")), true
 	case c.now.Status != desktop.Running:
 		return v.cannotAsk(c, "commands run on Running desktops only, and it is "+c.now.Status), true
 	}

@@ -74,7 +74,8 @@ func (v *view) doubted(x *Desktop) step {
 		return s.with(v.settle(events.StatusSkipped, verdict.Code, "%s", verdict.Message))
 	case passed >= patience:
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
-			"an unsigned tick says that a rebuild of desktop %s was begun; ECD shows none, last seen %s; it is not begun again, in case that is true: look at it, and ask again under a new id", x.ID, seen(c.fact.Value)))
+			"an unsigned tick says that a rebuild of desktop %s was begun; ECD shows none, last seen %s; it is not begun again, in case that is true: "+
+				"look at it, and ask again under a new id", x.ID, seen(c.fact.Value)))
 	}
 	return s.with(v.lookLater(x.asked()))
 }

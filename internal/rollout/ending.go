@@ -29,7 +29,8 @@ func (s *State) Ending() *Ending {
 	if s.Operation == nil || !s.Closed {
 		return nil
 	}
-	e := &Ending{Operation: *s.Operation, Opened: s.OpenedAt, Closed: s.ClosedAt, Waves: s.Planned, Aborted: s.Aborted, Superseded: s.Superseded, Counts: s.Counts()}
+	e := &Ending{Operation: *s.Operation, Opened: s.OpenedAt, Closed: s.ClosedAt, Waves: s.Planned, Aborted: s.Aborted,
+		Superseded: s.Superseded, Counts: s.Counts()}
 	e.Operation.Desktops, e.Operation.Back, e.Operation.to = nil, nil, nil
 	if w := s.Wave(); w != nil {
 		e.Wave = w.N

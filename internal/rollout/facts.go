@@ -69,19 +69,19 @@ type source[T any] struct {
 
 // The sources. A new kind of fact is a field of Facts, one of Need, and a source.
 var (
-	ofDesktops  = source[*desktop.Desktop]{func(f *Facts) *Table[*desktop.Desktop] { return &f.Desktops }, func(n *Need) *[]string { return &n.Desktops }}
-	ofTags      = source[map[string]string]{func(f *Facts) *Table[map[string]string] { return &f.Tags }, func(n *Need) *[]string { return &n.Tags }}
-	ofImages    = source[*desktop.Image]{func(f *Facts) *Table[*desktop.Image] { return &f.Images }, func(n *Need) *[]string { return &n.Images }}
-	ofChanges   = source[[]desktop.Change]{func(f *Facts) *Table[[]desktop.Change] { return &f.Changes }, func(n *Need) *[]string { return &n.Changes }}
-	ofChecks    = source[map[string]desktop.Invocation]{func(f *Facts) *Table[map[string]desktop.Invocation] { return &f.Checks }, func(n *Need) *[]string { return &n.Checks }}
-	ofMembers   = source[[]desktop.Desktop]{func(f *Facts) *Table[[]desktop.Desktop] { return &f.Members }, func(n *Need) *[]string { return &n.Members }}
-	ofSnapshots = source[[]desktop.Snapshot]{func(f *Facts) *Table[[]desktop.Snapshot] { return &f.Snapshots }, func(n *Need) *[]string { return &n.Snapshots }}
-	ofFreezes   = source[Freezes]{func(f *Facts) *Table[Freezes] { return &f.Freezes }, func(n *Need) *[]string { return &n.Freezes }}
-	ofRings     = source[Ring]{func(f *Facts) *Table[Ring] { return &f.Rings }, func(n *Need) *[]string { return &n.Rings }}
-	ofSessions  = source[[]desktop.Session]{func(f *Facts) *Table[[]desktop.Session] { return &f.Sessions }, func(n *Need) *[]string { return &n.Sessions }}
-	ofUses      = source[[]desktop.Session]{func(f *Facts) *Table[[]desktop.Session] { return &f.Uses }, func(n *Need) *[]string { return &n.Uses }}
-	ofLogons    = source[[]desktop.Event]{func(f *Facts) *Table[[]desktop.Event] { return &f.Logons }, func(n *Need) *[]string { return &n.Logons }}
-	ofAlarms    = source[[]desktop.Alarm]{func(f *Facts) *Table[[]desktop.Alarm] { return &f.Alarms }, func(n *Need) *[]string { return &n.Alarms }}
+	ofDesktops  = from(func(f *Facts) *Table[*desktop.Desktop] { return &f.Desktops }, func(n *Need) *[]string { return &n.Desktops })
+	ofTags      = from(func(f *Facts) *Table[map[string]string] { return &f.Tags }, func(n *Need) *[]string { return &n.Tags })
+	ofImages    = from(func(f *Facts) *Table[*desktop.Image] { return &f.Images }, func(n *Need) *[]string { return &n.Images })
+	ofChanges   = from(func(f *Facts) *Table[[]desktop.Change] { return &f.Changes }, func(n *Need) *[]string { return &n.Changes })
+	ofChecks    = from(func(f *Facts) *Table[map[string]desktop.Invocation] { return &f.Checks }, func(n *Need) *[]string { return &n.Checks })
+	ofMembers   = from(func(f *Facts) *Table[[]desktop.Desktop] { return &f.Members }, func(n *Need) *[]string { return &n.Members })
+	ofSnapshots = from(func(f *Facts) *Table[[]desktop.Snapshot] { return &f.Snapshots }, func(n *Need) *[]string { return &n.Snapshots })
+	ofFreezes   = from(func(f *Facts) *Table[Freezes] { return &f.Freezes }, func(n *Need) *[]string { return &n.Freezes })
+	ofRings     = from(func(f *Facts) *Table[Ring] { return &f.Rings }, func(n *Need) *[]string { return &n.Rings })
+	ofSessions  = from(func(f *Facts) *Table[[]desktop.Session] { return &f.Sessions }, func(n *Need) *[]string { return &n.Sessions })
+	ofUses      = from(func(f *Facts) *Table[[]desktop.Session] { return &f.Uses }, func(n *Need) *[]string { return &n.Uses })
+	ofLogons    = from(func(f *Facts) *Table[[]desktop.Event] { return &f.Logons }, func(n *Need) *[]string { return &n.Logons })
+	ofAlarms    = from(func(f *Facts) *Table[[]desktop.Alarm] { return &f.Alarms }, func(n *Need) *[]string { return &n.Alarms })
 
 	sources = []interface {
 		empty(*Facts)
@@ -89,6 +89,10 @@ var (
 		list(*Need) *[]string
 	}{ofDesktops, ofTags, ofImages, ofChanges, ofChecks, ofMembers, ofSnapshots, ofFreezes, ofRings, ofSessions, ofUses, ofLogons, ofAlarms}
 )
+
+func from[T any](table func(*Facts) *Table[T], asked func(*Need) *[]string) source[T] {
+	return source[T]{table, asked}
+}
 
 func (s source[T]) empty(f *Facts) { *s.table(f) = Table[T]{} }
 

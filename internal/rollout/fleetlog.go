@@ -80,11 +80,13 @@ func (l FleetLog) MayFollow(w Operation, image, latestEnded bool) *events.Reason
 		return nil
 	}
 	if had := l.ofImage(w.ImageID); image && had != nil {
-		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf("image %s came to fleet %s with release %s already", w.ImageID, w.Fleet, had.ReleaseID)}
+		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf(
+			"image %s came to fleet %s with release %s already", w.ImageID, w.Fleet, had.ReleaseID)}
 	}
 	if last.Undoes == "" && last.ImageID == w.ImageID && !latestEnded {
 		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf(
-			"image %s is on its way to fleet %s already, by rollout %s, which has not ended; wait for that, tell it to go on, or abort it first", w.ImageID, w.Fleet, last.ID)}
+			"image %s is on its way to fleet %s already, by rollout %s, which has not ended; wait for that, tell it to go on, or abort it first",
+			w.ImageID, w.Fleet, last.ID)}
 	}
 	if newest := l.newest(latestEnded); newest != nil && w.ImageMade.Before(newest.ImageMade) {
 		return &events.Reason{Code: events.CodeDowngrade, Message: fmt.Sprintf(

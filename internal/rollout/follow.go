@@ -169,7 +169,8 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.moved(x, now)), true
 	case !x.ArrivedAt.IsZero():
-		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside, "desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true
+		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,
+			"desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true
 	}
 	return s, false
 }
@@ -213,7 +214,8 @@ func (v *view) moved(x *Desktop, now *desktop.Desktop) step {
 	case c != nil && c.State == desktop.ChangeSucceeded && v.provesNothing(now):
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "ECD records that it was rebuilt; it is on %s by now", now.ImageID)
 	}
-	return v.settle(events.StatusFailed, events.CodeChangedOutside, "desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID)
+	return v.settle(events.StatusFailed, events.CodeChangedOutside,
+		"desktop %s is on %s, which is neither the image it was on nor the one it was to get: somebody else changed it", x.ID, now.ImageID)
 }
 
 // provesNothing says whether a desktop need not prove anything once it was rebuilt.
@@ -249,7 +251,8 @@ func (v *view) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Dura
 	case !late:
 		return s, false
 	}
-	return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)), true
+	return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
+		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)), true
 }
 
 // prove completes a desktop that has arrived once it is in the wanted status, has
@@ -338,7 +341,8 @@ func (v *view) checked(x *Desktop, c fleet.Check) step {
 	case passed(got):
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "")
 	case got.Done:
-		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output)
+		return v.settle(events.StatusFailed, events.CodeCheckFailed,
+			"the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output)
 	case results.Since(x.CheckedAt) >= c.Timeout+5*time.Minute:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check on desktop %s did not end", x.ID)
 	}

@@ -252,7 +252,8 @@ func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 	case n != nil && n.Call != "" && c.now.OS != desktop.Linux && c.fact.Since(n.At) >= tellAgain:
 		return s.with(v.notify(notification{candidate: c})), true
 	}
-	return s.with(v.postpone(c.Desktop, events.CodeNoticeNotGiven, "nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", c.ID, limit, then, why)), true
+	return s.with(v.postpone(c.Desktop, events.CodeNoticeNotGiven,
+		"nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", c.ID, limit, then, why)), true
 }
 
 // lead waits until the time that the notice named, and reminds the users.

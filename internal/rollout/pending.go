@@ -314,7 +314,8 @@ func (v *view) wait(c candidate, verdict guard.Verdict) step {
 // passing are the reasons for which a call that may be made was not made, and how
 // long they may last in all. Each of them ends at some time.
 var passing = map[string]time.Duration{
-	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit, events.CodeTimeShort: waitLimit, IncorrectDesktopStatus: readyLimit,
+	events.CodeThrottled: askLimit, events.CodeNotAuthorized: askLimit, events.CodeCallFailed: askLimit,
+	events.CodeTimeShort: waitLimit, IncorrectDesktopStatus: readyLimit,
 }
 
 // start begins a desktop to which no guard objects, or takes the next step

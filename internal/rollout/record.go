@@ -75,7 +75,7 @@ type Record struct {
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
 
 	Operation *Operation     `json:"work,omitempty"`         // what was asked for
-	Call      string         `json:"call,omitempty"`         // names a call in the record that announces it and in the one of its end; of a check, the ids of its commands
+	Call      string         `json:"call,omitempty"`         // names a call, before it and at its end; of a check, the ids of its commands
 	Desktops  []string       `json:"desktops,omitempty"`     // whom it tells of
 	From      []string       `json:"from,omitempty"`         // the image that each of the desktops was on
 	Invoke    string         `json:"invoke,omitempty"`       // the ids of the commands that were sent, joined by commas; none: the call was not made
@@ -98,7 +98,7 @@ type Record struct {
 	Via       *events.Via    `json:"via,omitempty"`          // how the message reached regild
 	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
 	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
-	N         int            `json:"n,omitempty"`            // the number of the tick, or which notice it is: 1 the first, 2 a reminder, 3 that not now is not heeded any more
+	N         int            `json:"n,omitempty"`            // the number of the tick, or the sort of notice: 1 the first, 2 a reminder, 3 the last after not now
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze
