@@ -61,7 +61,7 @@ func TestAnEndingThatMayNotHoldDoesNotCount(t *testing.T) {
 		"superseded afterwards":   encoded(t, append(records, last, rollout.Record{Kind: rollout.KindSuperseded, Who: "2026.12/office"})...),
 		"a kind of a later build": append(encoded(t, append(records, last)...), `{"v":1,"kind":"never-heard-of"}`+"\n"...),
 		"a text of somebody":      encoded(t, rollout.Record{Kind: rollout.KindControl, Who: evil, Reason: &events.Reason{Message: evil}}),
-		"of another kind":         encoded(t, rollout.Record{Kind: rollout.KindClosed, At: time.Now(), Ending: e}),
+		"of another kind":         encoded(t, rollout.Record{Kind: rollout.KindClosed, At: start, Ending: e}),
 		"of a later version":      []byte(strings.Replace(string(encoded(t, last)), `"v":1`, `"v":2`, 1)),
 	} {
 		if got := rollout.EndingIn(lines); got != nil {
