@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/report/reporttest"

@@ -91,7 +91,8 @@ func (v *view) judgedUse(u fleet.Use, w *Wave, c UseCount, next, ends time.Time)
 	case useProves:
 		return step{}, false
 	case useFails:
-		return v.halt(events.CodeLogonsFailed, "%d of %d logons to the desktops of %s have failed, %d may", c.Failed, c.Logons, w.Title(), u.Failed.Floor(c.Logons)), true
+		return v.halt(events.CodeLogonsFailed, "%d of %d logons to the desktops of %s have failed, %d may",
+			c.Failed, c.Logons, w.Title(), u.Failed.Floor(c.Logons)), true
 	case useTooFew:
 		return v.halt(events.CodeTooFewUsed, "%s, within %s", count, u.Within), true
 	case useWaits:
