@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,8 +22,14 @@ func calls(t *testing.T) map[string][]string {
 			out[row[1]] = append(out[row[1]], action[1])
 		}
 	}
-	if len(out) < 9 {
-		t.Fatalf("read %d rows: has the table's form changed?", len(out))
+	files, err := filepath.Glob("../docs/ram/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if name := filepath.Base(file); out[name] == nil && !strings.HasSuffix(name, "-trust.json") {
+			t.Errorf("docs/commands.md has no row for %s", name)
+		}
 	}
 	return out
 }

@@ -396,7 +396,9 @@ func TestRemoveAsksAndKeepsWhatWasDone(t *testing.T) {
 	s.in = "yes\n"
 	s.fails("nothing was taken away", "setup", "--remove", "--poll", "1ns")
 	s.in = "cn-hangzhou\n"
-	s.must("bucket and logs are still there", "setup", "--remove", "--poll", "1ns")
+	if out := s.must("bucket and logs are still there", "setup", "--remove", "--poll", "1ns"); !strings.Contains(out, "kept         Bucket") || strings.Contains(out, "taken away   Bucket") {
+		t.Errorf("got\n%s", out)
+	}
 	if _, there := s.cloud.MNS.Queue("regild-requests"); there {
 		t.Error("the queue was left")
 	}
@@ -414,7 +416,7 @@ func TestSetupSaysInASentenceWhatIsWrong(t *testing.T) {
 	s.fails(`--set "x": write Name=value`, "setup", "--set", "x")
 	s.fails("the template has no such parameter", append(setupArgs, "--set", "Nonsense=1")...)
 	s.cloud.Control.Change(func(a *control.Account) { a.Denied["ros:ValidateTemplate"] = true })
-	s.fails("may not call ValidateTemplate", setupArgs...)
+	s.fails("may not call ValidateTemplate (NoPermission); regild setup --policy setup prints the rights", setupArgs...)
 	s.cloud.Control.Change(func(a *control.Account) { clear(a.Denied) })
 	s.cloud.Faults.Add(fault.Rule{Service: "control", Operation: "CreateStack", Kind: fault.CloseAfter, Times: 1})
 	s.must("Next: make deploy", setupArgs...) // the token makes the repetition harmless

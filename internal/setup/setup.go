@@ -53,6 +53,8 @@ type Setup struct {
 	Token func() string
 	Poll  time.Duration
 	Sleep func(ctx context.Context, d time.Duration) error
+
+	keeping []string // the resources that are kept while the stack is deleted
 }
 
 // names are the parameters that depend on account and region.
@@ -254,7 +256,11 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 				continue
 			}
 			told[r.LogicalResourceID] = r.Status
-			s.Say(fmt.Sprintf("%-12s %-24s %s", inWords(r.Status), r.LogicalResourceID, kindOf(r.ResourceType)))
+			word := inWords(r.Status)
+			if strings.HasPrefix(r.Status, "DELETE_") && slices.Contains(s.keeping, r.LogicalResourceID) {
+				word = "kept"
+			}
+			s.Say(fmt.Sprintf("%-12s %-24s %s", word, r.LogicalResourceID, kindOf(r.ResourceType)))
 		}
 		if !stack.InProgress() {
 			if !first && (strings.HasSuffix(stack.Status, "_FAILED") || strings.Contains(stack.Status, "ROLLBACK")) {
@@ -299,6 +305,8 @@ func (s *Setup) clear(ctx context.Context, stack acs.Stack, made []acs.Resource)
 			keep = append(keep, r.LogicalResourceID)
 		}
 	}
+	s.keeping = keep
+	defer func() { s.keeping = nil }()
 	if err := s.Cloud.DeleteStack(ctx, stack.ID, keep); err != nil {
 		return plain(err, nil)
 	}
@@ -413,6 +421,9 @@ func plain(err error, parameters map[string]string) error {
 		return fmt.Errorf("the template has no such parameter: %w", err)
 	case strings.Contains(err.Error(), "GetProject") && acs.Denied(err) && parameters != nil:
 		return fmt.Errorf("the log project %s belongs to somebody else, or the credentials may not read it: choose another with --set LogProject=name", parameters["LogProject"])
+	}
+	if acs.Denied(err) && !acs.BadKeys(err) {
+		return fmt.Errorf("%s; regild setup --policy setup prints the rights that it takes", acs.Sentence(err))
 	}
 	return errors.New(acs.Sentence(err))
 }
