@@ -29,11 +29,11 @@ type admission struct {
 	counts   *tally
 	again    *redeliveries
 
-	swept bool // lost ticks were looked for
+	swept bool // lost ticks were looked for; messages are admitted one after another
 }
 
-// decode opens the payload. Messages that cannot be understood are refused here
-// and leave the list.
+// open opens the envelopes of a payload. Messages that cannot be understood are
+// refused here, and are not returned.
 func (a *admission) open(payload []byte) []envelope.Message {
 	messages := envelope.Open(payload)
 	a.counts.message(len(messages))
@@ -66,8 +66,8 @@ func unfit(m envelope.Message) string {
 	return ""
 }
 
-// recall makes jobs of the messages and reads what the journals know of them.
-// Whatever goes wrong with one message, its neighbours go on.
+// admit makes jobs of the messages and reads what the journals know of them. A fault
+// of one message does not affect the others.
 func (a *admission) admit(messages []envelope.Message) {
 	a.byTrust(messages)
 	for _, m := range messages {
@@ -83,7 +83,7 @@ func (a *admission) admit(messages []envelope.Message) {
 	a.fleets.supervise()
 }
 
-// take makes jobs of one message. An error that it returns can be cured by
+// admitOne makes jobs of one message. An error that it returns can be cured by
 // delivering the message again.
 func (a *admission) admitOne(m envelope.Message) error {
 	if !a.mayEnter(m) {

@@ -10,7 +10,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeControl tells a rollout what somebody wants of it.
+// control writes into the journal of a rollout what an operator orders.
 func (a *admission) control(m envelope.Message) error {
 	c, err := events.ParseControl(m.Data)
 	if err != nil {
@@ -40,12 +40,12 @@ func (a *admission) control(m envelope.Message) error {
 	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		refusal = nil
 		if s.Controls[a.identity(m)] {
-			return nil // told twice
+			return nil // delivered again
 		}
 		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
 			return nil
 		}
-		j.message = envelope.Message{} // written down: if the job fails now, a tick goes on with it
+		j.message = envelope.Message{} // it is in the journal: if the job fails now, a tick goes on with it
 		return []rollout.Record{a.controlled(m, c)}
 	})
 	if err != nil {
@@ -67,7 +67,7 @@ func (a *admission) control(m envelope.Message) error {
 	return nil
 }
 
-// controlled is the record of what somebody told a rollout.
+// controlled is the record of a control message.
 func (a *admission) controlled(m envelope.Message, c events.Control) rollout.Record {
 	return rollout.Record{Kind: rollout.KindControl, At: a.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: a.identity(m), Via: a.via(m),
 		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
@@ -83,8 +83,8 @@ func controlCode(action string) string {
 	return events.CodeSuccess
 }
 
-// takeRollback opens the rollout that takes another one back: each desktop to
-// the image that it was on before.
+// rollback opens the rollout that takes another one back: each desktop to the image
+// that it was on before.
 func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error {
 	w := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {

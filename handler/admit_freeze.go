@@ -10,7 +10,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeFreeze writes down that somebody freezes regions or fleets, or lifts that.
+// freeze writes a freeze of regions or fleets into its log, or the end of one.
 func (a *admission) freeze(m envelope.Message) error {
 	f, err := events.ParseFreeze(m.Data)
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *admission) freeze(m envelope.Message) error {
 	err = v.Update(a.ctx, func(l *recordList) []rollout.Record {
 		code, why = events.CodeSuccess, ""
 		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }) {
-			return nil // delivered again; whoever wrote it down may have died then
+			return nil // delivered again, perhaps after a crash right behind this record
 		}
 		if code, why = a.mayFreeze(m, f, rollout.ReadFreezes(*l)); code != "" {
 			return nil
@@ -62,7 +62,7 @@ func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Re
 }
 
 // mayFreeze says why a freeze message cannot be followed, or "". CodeSuccess: it is
-// the one that the journal knows, come again.
+// the one that the journal knows, delivered again.
 func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollout.Freezes) (code, why string) {
 	known := freezes.Find(f.FreezeID)
 	if f.Action == events.FreezeLift {
@@ -82,7 +82,7 @@ func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollo
 	switch {
 	case known != nil && known.Who == f.By && known.Why == f.Reason && known.Until.Equal(f.Until) &&
 		slices.Equal(known.Regions, f.Regions) && slices.Equal(known.Fleets, f.Fleets):
-		return events.CodeSuccess, "" // told twice
+		return events.CodeSuccess, "" // delivered again
 	case known != nil:
 		return events.CodeRequestIdReused, fmt.Sprintf("there was a freeze %s before; give every freeze an id of its own, also one that prolongs another", f.FreezeID)
 	case !a.asOf().Before(f.Until):

@@ -13,7 +13,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeRelease makes a rollout of a release over each fleet that follows it.
+// release makes a rollout of a release over each fleet that follows it.
 func (a *admission) release(m envelope.Message) error {
 	rel, err := events.ParseRelease(m.Data)
 	if err != nil {
@@ -48,11 +48,11 @@ func (a *admission) release(m envelope.Message) error {
 	if works = a.heardRelease(m, works); len(works) == 0 {
 		return nil
 	}
-	return a.open_(asked{m, false}, works, rel.DryRun, rel.PlanDigest)
+	return a.openRollouts(asked{m, false}, works, rel.DryRun, rel.PlanDigest)
 }
 
-// takeTrail makes rollouts of an image event that ActionTrail recorded. Most of
-// what it records is none of our business; that is no fault of anybody.
+// trail makes rollouts of an image event that ActionTrail recorded. Most of what it
+// records does not concern regild, and is not refused but counted as ignored.
 func (a *admission) trail(m envelope.Message) error {
 	e, relevant, err := events.ParseActionTrail(m.Data)
 	switch {
@@ -87,10 +87,10 @@ func (a *admission) trail(m envelope.Message) error {
 	if works = a.heardRelease(m, works); len(works) == 0 {
 		return nil
 	}
-	return a.open_(asked{m, true}, works, false, "")
+	return a.openRollouts(asked{m, true}, works, false, "")
 }
 
-// worksOf returns the rollouts of an image: one for each fleet that follows it.
+// operationsOf returns the rollouts of an image: one for each fleet that follows it.
 func (a *admission) operationsOf(releaseID string, image desktop.Image) []rollout.Operation {
 	var out []rollout.Operation
 	for _, f := range a.rules.Fleets.Following(image.Name, image.RegionID) {
@@ -108,14 +108,14 @@ func specOf(f fleet.Fleet, imageID string) desktop.Spec {
 }
 
 // asked is what a rollout follows from: a message that asks for it or, if image is
-// set, an event that tells of a new image.
+// set, an event about a new image.
 type asked struct {
 	envelope.Message
 	image bool
 }
 
-// release opens rollouts, or shows what they would do.
-func (a *admission) open_(m asked, works []rollout.Operation, dryRun bool, digest string) error {
+// openRollouts opens rollouts, or shows what they would do.
+func (a *admission) openRollouts(m asked, works []rollout.Operation, dryRun bool, digest string) error {
 	if !a.hasJournal && !dryRun {
 		a.refuse.message(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil

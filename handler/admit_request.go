@@ -16,7 +16,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeRequest makes a job of a request.
+// request makes a job of a request.
 func (a *admission) request(m envelope.Message) error {
 	req, err := events.ParseRequest(m.Data)
 	if req.RequestID == "" {
@@ -66,7 +66,7 @@ func (a *admission) request(m envelope.Message) error {
 		a.jobs.drop(j)
 	case errors.Is(err, errReused):
 		a.refuse.request(m, req, events.CodeRequestIdReused, err.Error())
-		if fresh { // what it was opened as goes on by its own ticks
+		if fresh { // the operation that has this id goes on by its own ticks
 			a.jobs.drop(j)
 		}
 	case err != nil:
@@ -146,8 +146,8 @@ func (a *admission) planRefused(id, digest string) (opened bool, err error) {
 	return opened, err
 }
 
-// meant tells the sender of a bare message that looks like something else than a
-// request how to say so.
+// meant returns a hint for the sender of a bare message that looks like something
+// else than a request, or "".
 func meant(m envelope.Message) string {
 	var fields map[string]json.RawMessage
 	if m.Type != "" || json.Unmarshal(m.Data, &fields) != nil {
@@ -166,8 +166,8 @@ func meant(m envelope.Message) string {
 // marked is the form of an id that we made ourselves to keep two senders apart.
 var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })
 
-// apart gives a request's work an id of its own where another sender, who is to be
-// told apart from this one, has that id or might have it: the id as it was sent, an
+// apart gives a request an id of its own where another sender, who is kept apart from
+// this one, has that id or might have it: the id as it was sent, an
 // @, and a digest of door and source. Requests by the request queue without a
 // source keep their ids, and so does whatever has a journal under its id already,
 // if it came on the same way or from an earlier build, which did not write down how.

@@ -10,8 +10,8 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeTick makes a job of a tick. A tick that a later one has overtaken is
-// done: the later one looks at everything.
+// tick makes a job of a tick. A tick that a later one has overtaken is done: the later
+// one looks at everything.
 func (a *admission) tick(m envelope.Message) error {
 	t, err := events.ParseTick(m.Data)
 	if err != nil {
@@ -47,7 +47,7 @@ func (a *admission) tick(m envelope.Message) error {
 	if !stale || !fresh {
 		return nil
 	}
-	empty := t.Kind == kindRollout && j.work() == nil
+	empty := t.Kind == kindRollout && j.operation() == nil
 	a.jobs.keepOne(j)
 	a.jobs.drop(j)
 	if empty {

@@ -15,7 +15,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// sweep looks after works whose ticks were lost: the latest rollout of every fleet,
+// sweep looks after operations whose ticks were lost: the latest rollout of every fleet,
 // and requests that are open. The timer trigger asks for it. One invocation does
 // it once, however many timers are delivered with it.
 func (a *admission) sweep() error {
@@ -61,7 +61,7 @@ func (a *admission) sweepRequests() error {
 	return err
 }
 
-// sweepRequest looks at one request, and returns its id if it stands still.
+// sweepRequest looks at one request, and returns its id if its tick is overdue.
 func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 	id, err := a.index.read(key)
 	if id == "" || err != nil {
@@ -69,7 +69,7 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 	}
 	over, still := false, false
 	err = a.jobs.peek(kindRequest, id, func(s *rollout.State) {
-		over = s.Operation == nil || s.Closed && s.Quiet() // expired, or whoever closed it could not say so
+		over = s.Operation == nil || s.Closed && s.Quiet() // expired, or its entry was not removed when it closed
 		still = !a.asOf().Before(s.TickAt.Add(overdue))
 	})
 	switch {
@@ -84,8 +84,8 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 	return "", nil
 }
 
-// wakeRequest sends a request a tick, so that another invocation takes it; without
-// a queue this one does.
+// wakeRequest sends a tick for a request, so that another invocation looks at it;
+// without a queue this one does.
 func (a *admission) wakeRequest(id string) error {
 	a.log.Warn("a request stood still and is woken", "request_id", id)
 	if !a.hasQueue {

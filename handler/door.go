@@ -33,8 +33,8 @@ const (
 	saysRequest = "requests"
 	saysRelease = "releases"
 	saysControl = "control messages"
-	saysFreeze  = "freezes" // they stop and let go as controls do, and come where those come
-	saysNothing = ""        // ticks and timers cause a look and no more; what is refused anyway
+	saysFreeze  = "freezes" // taken where control messages are: they stop and let go as those do
+	saysNothing = ""        // ticks and timers only have us look; and what is refused anyway
 )
 
 func says(m envelope.Message) string {
@@ -52,8 +52,8 @@ func says(m envelope.Message) string {
 }
 
 // wrong says why a message of the kind may not come through the door, or "". An
-// event that EventBridge itself hands over from the account's own services is a
-// release's door too: nobody sends it.
+// event that EventBridge delivers from the account's own services is a release's door
+// too: nobody can send one.
 func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 	only := ""
 	switch kind {
@@ -75,7 +75,7 @@ func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 	return fmt.Sprintf("%s are taken from %s only; this came through %s", kind, only, door)
 }
 
-// vendors are the sources under which the account's own services tell of images.
+// vendors are the sources of the account's own services that report images.
 // Source: EventBridge, "ActionTrail events".
 var vendors = map[string]bool{"acs.ecd": true, "acs.actiontrail": true}
 
@@ -153,7 +153,7 @@ func releaseGate(f fleet.From) fleet.Gate { return f.Release }
 
 func controlGate(f fleet.From) fleet.Gate { return f.Control }
 
-// heardRelease returns the works of those fleets that hear the message, and
+// heardRelease returns the rollouts of those fleets that take the message, and
 // refuses it for the others.
 func (a *admission) heardRelease(m envelope.Message, works []rollout.Operation) []rollout.Operation {
 	var refused []string

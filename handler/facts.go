@@ -79,7 +79,7 @@ func (rd *reader) region(region string) *rollout.Facts {
 }
 
 // look reads what the decisions need to know, for each region, all at once. What
-// cannot be read is noted as such: cannot ask means no.
+// cannot be read is noted as such, and guards count it as a no.
 func (rd *reader) look(needs map[string]*rollout.Need) {
 	rd.rings(needs)
 	var wg sync.WaitGroup
@@ -116,7 +116,7 @@ const (
 	pageIDs     = 100
 )
 
-// go1 reads page by page, some at once. What is not in the answer is not there.
+// go1 reads page by page, some at once. What is not in the answer does not exist.
 func go1[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
 	l.spread(wg, (len(ids)+pageIDs-1)/pageIDs, func(page int) {
 		ids := ids[page*pageIDs : min((page+1)*pageIDs, len(ids))]
@@ -177,7 +177,7 @@ func factOf[T any](l *look, at time.Time, value T, err error) rollout.Fact[T] {
 	return rollout.Fact[T]{ReadAt: at, Err: &u}
 }
 
-// unread says in our words why ECD could not be asked.
+// unread returns why ECD could not be asked, by one of our codes.
 func (rd *reader) unread(err error) rollout.Unread {
 	u := rollout.Unread{Code: events.CodeFactsUnavailable, Message: "ECD could not be asked: " + err.Error()}
 	if other, ok := errors.AsType[*cloudMonitorError](err); ok {
@@ -309,7 +309,7 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 	})
 }
 
-// rings reads how far rollouts of other fleets are, for those that come after.
+// rings reads how far rollouts of other fleets are, for fleets that come after them.
 func (rd *reader) rings(needs map[string]*rollout.Need) {
 	for region, need := range needs {
 		for _, id := range need.Rings {
@@ -342,7 +342,7 @@ func (rd *reader) ring(id string) (ring rollout.Ring, err error) {
 // some hundred further desktops.
 const maxLooks = 250
 
-// preview plans a work without touching anything.
+// preview plans an operation, and changes nothing.
 func (rd *reader) preview(w rollout.Operation) preview {
 	for range maxLooks {
 		var p preview

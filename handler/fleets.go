@@ -119,7 +119,7 @@ func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *even
 	return e, refusal, errors.Join(fault, err)
 }
 
-// mayEnterLog says why a rollout may not follow those of its fleet's log, or nil.
+// mayFollow says why a rollout may not follow those of its fleet's log, or nil.
 func (fs *fleets) mayFollow(log rollout.FleetLog, w rollout.Operation, image bool) (*events.Reason, error) {
 	ended := false
 	if last := log.Latest(); last != nil {
@@ -165,8 +165,8 @@ func (fs *fleets) ended(e rollout.Entry) (ended bool, err error) {
 }
 
 // reopen is how long after it was entered a rollout whose journal is empty is
-// opened: whoever entered it died just then. Later, its journal has expired, and
-// what is long over must not begin again.
+// opened: the invocation that entered it was ended just then. Later, its journal has
+// expired, and what is long over must not begin again.
 const reopen = 24 * time.Hour
 
 func (fs *fleets) wakeLatest() error {
@@ -206,7 +206,7 @@ func (fs *fleets) wake(e rollout.Entry) {
 		return
 	}
 	err := fs.jobs.open(j)
-	if err == nil && j.work() == nil {
+	if err == nil && j.operation() == nil {
 		if fs.asOf().Sub(e.At) > reopen {
 			fs.jobs.drop(j)
 			return
@@ -227,7 +227,7 @@ func (fs *fleets) openEntered(j *job, e rollout.Entry) error {
 }
 
 // openRollback lets a rollback that was entered take over from what it undoes, and
-// opens it. Each step may have been taken before, by whoever died after it.
+// opens it. Each step may have been taken before, by an invocation that was ended.
 func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 	origin, _ := fs.jobs.add(kindRollout, e.Undoes)
 	if err := fs.jobs.open(origin); err != nil {
@@ -235,7 +235,7 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 	}
 	err := origin.journal.Update(fs.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Operation == nil || e.Message == "" || s.Controls[e.Message] {
-			return nil // expired, or written down before
+			return nil // expired, or in the journal already
 		}
 		return []rollout.Record{{Kind: rollout.KindControl, At: fs.asOf(), Action: events.ActionRollback, Who: e.By, Message: e.Message, Via: e.Via,
 			Reason: &events.Reason{Code: controlCode(events.ActionRollback), Message: e.Why}}}
@@ -258,7 +258,7 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 // undo returns what a rollout changed: from its journal or, if that has expired,
 // from what ECD records.
 func (fs *fleets) undo(j *job, w rollout.Operation) (map[string][]string, error) {
-	if j.work() == nil {
+	if j.operation() == nil {
 		return fs.undoByRecords(w)
 	}
 	var back map[string][]string
@@ -311,9 +311,9 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 	return back, nil
 }
 
-// superviseFleets sees to it that only the latest rollout of a fleet begins
-// anything, and that it knows what the ones before it are still rebuilding. It
-// goes by the fleet's log alone, so it does not matter who was told what when.
+// supervise sees to it that only the latest rollout of a fleet begins anything, and
+// that it knows what earlier ones are still rebuilding. It goes by the fleet's log
+// alone, so the order of messages does not matter.
 func (fs *fleets) supervise() {
 	for j := range fs.jobs.each() {
 		if j.kind != kindRollout || j.failure() != nil || j.journal == nil {
@@ -359,10 +359,10 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 		before.journal.Look(func(s *rollout.State) {
 			ended = s.Closed && s.Superseded == "" || fs.asOf().Sub(log[at+1].At) > busyLimit
 			for id, d := range s.Desktops {
-				// Who is still in maintenance mode, or stopped, by the one before would
-				// be released or started by it while we use it.
-				ours := !s.Closed && (d.Held || d.Stopped)
-				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || ours {
+				// The earlier rollout will still release or start what it put into
+				// maintenance mode or stopped: it would do so while this one uses it.
+				restores := !s.Closed && (d.Held || d.Stopped)
+				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
 					j.busy[id] = log[at].ID
 				}
 			}

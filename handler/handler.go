@@ -39,7 +39,7 @@ type Config struct {
 	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
-	// Notifier is for fleets that tell people (notice); nil: nobody can be told.
+	// Notifier is for fleets that show notices (notice); nil: none can be shown.
 	Notifier Notifier
 	// Census is for fleets whose idle users do not count (sessions.idle), or that want
 	// proof by use (check.use), and Alarms for those that name alarms; nil: cannot be

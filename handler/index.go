@@ -9,7 +9,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// An openEntry tells that a request is open. It is written when the request is
+// An openEntry says that a request is open. It is written when the request is
 // first looked at, again until the journal says that it is there, and deleted once
 // nothing is left to do. It lies under journal.OpenKey.
 type openEntry struct {
@@ -24,8 +24,7 @@ type openIndex struct {
 	entered map[*job]bool // in this invocation
 }
 
-// noteOpen enters a request into the index of those that are open. If that fails
-// the next invocation tries again.
+// enter puts a request into the index. If that fails the next invocation tries again.
 func (x *openIndex) enter(j *job) {
 	line, err := json.Marshal(openEntry{j.id})
 	if err == nil {
@@ -43,7 +42,7 @@ func (x *openIndex) enter(j *job) {
 	x.entered[j] = true
 }
 
-// isIndexed says whether a request is certainly among the open ones.
+// has says whether a request is certainly in the index.
 func (x *openIndex) has(j *job) (indexed bool) {
 	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
 	x.mu.Lock()
@@ -51,7 +50,7 @@ func (x *openIndex) has(j *job) (indexed bool) {
 	return indexed || x.entered[j]
 }
 
-// noteClosed takes it out again.
+// remove deletes an entry.
 func (x *openIndex) remove(key string) {
 	ctx, cancel := x.last()
 	defer cancel()

@@ -50,11 +50,12 @@ const (
 	// callShare of the whole time must be left, within bounds, to begin a batch.
 	callShare, callMin, callMax = 6, time.Second, 15 * time.Second
 	// lastShare of the whole time is kept, within bounds, to write down, publish
-	// and remind.
+	// and schedule.
 	lastShare, lastMin, lastMax = 10, 500 * time.Millisecond, 10 * time.Second
 )
 
-// lastWords is the time that is kept for what must still be said at the end.
+// lastWords is the time that is kept for writing down, publishing and scheduling at
+// the end.
 func (i *invocation) lastWords() time.Duration {
 	return min(max(i.deadline.Sub(i.began)/lastShare, lastMin), lastMax)
 }
@@ -74,8 +75,8 @@ func (i *invocation) short() bool {
 	return left < needed
 }
 
-// last returns a context for what must still be said when time is up: it lives
-// as long as the invocation does, and is not cut short by anything else.
+// last returns a context for what must still be written or sent when time is up: it
+// lives as long as the invocation does, and ends for no other reason.
 func (i *invocation) last() (context.Context, context.CancelFunc) {
 	return i.until(100 * time.Millisecond)
 }
@@ -98,11 +99,11 @@ func (i *invocation) asOf() time.Time { return *i.decided.Load() }
 
 func (i *invocation) decideAt(t time.Time) { i.decided.Store(&t) }
 
-// factsAge is for how long somebody may be begun by what was read of them, and by
-// a decision: somebody may have sat down at a desktop since, or a window closed.
+// factsAge is for how long a desktop may be begun by what was read of it, and by a
+// decision: a user may have connected since, or a window closed.
 const factsAge = time.Minute
 
-// old says whether what was read or decided at t is too old to begin anybody by.
+// old says whether what was read or decided at t is too old to begin a desktop by.
 func (i *invocation) old(t time.Time) bool { return i.business().Sub(t) > factsAge }
 
 // identity is the name of a request that has none of its own: the transport's,
@@ -119,7 +120,7 @@ func (i *invocation) identity(m envelope.Message) string {
 	return id
 }
 
-// digestOf tells two messages apart in the id of what is said of them.
+// digestOf makes the ids of events about two messages differ.
 func digestOf(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:6])
@@ -136,7 +137,7 @@ func contain(f func() error) (err error) {
 	return f()
 }
 
-// PanicError is a bug of ours that a message brought to light.
+// PanicError is a bug of regild that a message has shown.
 type PanicError struct{ Value string }
 
 func (p *PanicError) Error() string {

@@ -67,8 +67,8 @@ type decision struct {
 	raced    bool      // it was made anew because others wrote meanwhile
 }
 
-// able takes out of a decision what was tried in this invocation and did not
-// work, so that it keeps nobody else waiting.
+// able takes out of a decision what was tried in this invocation and failed, so that
+// it does not hold up other desktops.
 func (j *job) able(d rollout.Decision) rollout.Decision {
 	tried := func(id string) bool { return j.unable[id] != nil }
 	for _, ids := range []*[]string{&d.Hold, &d.Release, &d.Stop, &d.Start, &d.Command.Desktops} {
@@ -81,7 +81,7 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 			d.Ask = append(d.Ask, c)
 		}
 	}
-	tell := d.Tell[:min(len(d.Tell), maxTellings)]
+	tell := d.Tell[:min(len(d.Tell), maxNotices)]
 	d.Tell = nil
 	for _, t := range tell {
 		if t.Desktops = slices.DeleteFunc(t.Desktops, tried); len(t.Desktops) > 0 {
@@ -93,15 +93,15 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 
 func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
-// work returns what the job's journal was opened for, or nil. It never changes.
-func (j *job) work() *rollout.Operation {
+// operation returns what the job's journal was opened for, or nil. It never changes.
+func (j *job) operation() *rollout.Operation {
 	var w *rollout.Operation
 	j.journal.Look(func(s *rollout.State) { w = s.Operation })
 	return w
 }
 
-// known says whether the job's journal could be read and knows its work.
-func (j *job) known() bool { return j.journal != nil && j.work() != nil }
+// known says whether the job's journal could be read and knows its operation.
+func (j *job) known() bool { return j.journal != nil && j.operation() != nil }
 
 // jobs are the requests and rollouts of an invocation, in the order in which they
 // came.

@@ -206,7 +206,7 @@ func (o *outbox) put(items ...item) {
 	o.wake.Broadcast()
 }
 
-// work publishes items until the outbox is closed.
+// work publishes items until the outbox is closed. Each publisher runs it.
 func (o *outbox) work() {
 	for {
 		i, ok := o.next()

@@ -32,8 +32,8 @@ func (p *permissions) stopped() error {
 	return p.all
 }
 
-// notAllowed notes that a call was not allowed, and halts where that is so for
-// everybody.
+// deny notes that a call was not allowed, and stops everything if no rebuild is
+// possible without it.
 func (p *permissions) deny(e *desktop.CallError, err error) {
 	if forEverybody(e) {
 		p.stop(err)
@@ -51,10 +51,10 @@ func (p *permissions) deny(e *desktop.CallError, err error) {
 	p.log.Error("a call is not allowed", "call", e.Call, "error", err.Error())
 }
 
-// forEverybody says whether a call that was not allowed shows that nothing can
-// be rebuilt in this invocation: the credentials are not accepted at all, or may
-// not make one of the two calls without which there is no rebuild. Any other
-// call is missed by those alone who want it.
+// forEverybody says whether a call that was not allowed shows that nothing can be
+// rebuilt in this invocation: the credentials are not accepted at all, or may not make
+// one of the two calls that every rebuild needs. Any other call matters only to the
+// fleets that use it.
 func forEverybody(e *desktop.CallError) bool {
 	return e.Credentials || e.Call == "RebuildDesktops" || e.Call == "DescribeDesktops"
 }

@@ -25,7 +25,8 @@ type ECD interface {
 type Rebuilder interface {
 	// Rebuild makes one RebuildDesktops call of at most desktop.MaxBatch ids. It
 	// repeats the call by itself only as long as it certainly was not carried
-	// out. A desktop that is missing from the answer has an unknown fate.
+	// out. Of a desktop that is missing from the answer it is not known whether its
+	// rebuild was started.
 	Rebuild(context.Context, desktop.Batch) (desktop.Answer, error)
 }
 
@@ -39,7 +40,7 @@ type Looker interface {
 	Changes(ctx context.Context, region, id string) ([]desktop.Change, error)      // newest first
 }
 
-// A Keeper makes desktops ready for a rebuild and gives them back.
+// A Keeper makes desktops ready for a rebuild, and restores them afterwards.
 type Keeper interface {
 	Maintain(ctx context.Context, region string, ids []string, on bool) error
 	Stop(ctx context.Context, region string, ids []string) error
@@ -80,7 +81,7 @@ type Alarmer interface {
 	Alarms(ctx context.Context, region, name string) ([]desktop.Alarm, error)
 }
 
-// A Topic tells the world. Publishing twice does no harm: ids are stable.
+// A Topic publishes events. Publishing one twice does no harm: its id is the same.
 type Topic interface {
 	Publish(ctx context.Context, body []byte, tag string) error
 }

@@ -56,8 +56,8 @@ func (pr *preparer) prepare(jobs []*job) (further bool) {
 	return further
 }
 
-// prepare writes down what follows from the facts, takes the steps that come
-// before a rebuild, and says whether the job must be decided about anew.
+// prepareOne writes down what follows from the facts, takes the steps that come before
+// a rebuild, and says whether the job must be decided about anew.
 func (pr *preparer) prepareOne(j *job, found decision) bool {
 	d := j.able(found.Decision)
 	if len(d.Begin) > 0 || len(d.Records) > 0 || d.Acts() {
@@ -79,14 +79,14 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 			return false
 		}
 	}
-	told := 0
+	outcomes := 0
 	for _, rec := range d.Records {
 		for _, g := range rec.Outcomes {
 			pr.out.add(j, g.Desktops)
-			told++
+			outcomes++
 		}
 	}
-	if told == 0 { // else the news comes behind what it follows from
+	if outcomes == 0 { // else the events come behind the outcomes that they follow from
 		pr.out.emitEvents(j)
 	}
 	if d.Acts() {
@@ -101,12 +101,12 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	return false
 }
 
-// act does to desktops what is not a rebuild. Each call is announced in the
-// journal before it is made, unless somebody has written since the decision: then
-// what this is about may be released, or begun, and is decided anew. So it is
-// undone even if we die; and done again if it fails, which does no harm. The
-// record of its end counts only if nobody has announced another call since. It
-// returns whether to decide again.
+// act does to desktops what is not a rebuild. Each call is announced in the journal
+// before it is made, so that its effect is undone even after a crash; and it is
+// repeated if it fails, which does no harm. If others have written since the decision,
+// nothing is done: the desktops may be released, or begun, by now. The record of a
+// call's end counts only if no other call was announced since. It returns whether to
+// decide again.
 func (pr *preparer) act(j *job, d rollout.Decision, basis version) bool {
 	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
 	defer cancel()
@@ -158,7 +158,7 @@ func (pr *preparer) announce(j *job, d rollout.Decision, basis version, call str
 				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
 			}
 		}
-		return slices.Concat(out, announcedTellings(d.Tell, call), announcedAsks(d.Ask, call))
+		return slices.Concat(out, announcedNotices(d.Tell, call), announcedAsks(d.Ask, call))
 	})
 	if errors.Is(err, errOvertaken) {
 		return true
@@ -191,11 +191,11 @@ func (pr *preparer) runCheck(ctx context.Context, j *job, region string, c rollo
 	})
 }
 
-// holdPause is when to try again to put a desktop into maintenance mode.
+// holdPause is after how long it is tried again to put a desktop into maintenance mode.
 const holdPause = 5 * time.Minute
 
-// putOff defers the desktops that could not be put into maintenance mode. They
-// are given up like those that could not be rebuilt, and hold up nobody else.
+// putOff defers the desktops that could not be put into maintenance mode. They fail
+// in the end like those that could not be rebuilt, and do not hold up others.
 func (pr *preparer) putOff(j *job, ids []string) {
 	var groups []rollout.Group
 	for _, id := range ids {
@@ -249,8 +249,8 @@ func (pr *preparer) record(j *job, f func(*rollout.State) rollout.Record) {
 // attempt calls ECD for desktops, and returns those for which that worked. ECD
 // refuses all of a call for the sake of one desktop (one that was released, or
 // is in another status than it was shown in), so a call that it refused is taken
-// apart; see mayTakeApart. What went wrong is logged; the journal says what is still to be done,
-// and the next tick tries again.
+// apart; see mayTakeApart. A failure is logged; the journal says what is still to be
+// done, and the next tick tries again.
 func (pr *preparer) attempt(j *job, what string, ids []string, do func([]string) error) []string {
 	if len(ids) == 0 || j.failure() != nil {
 		return nil
@@ -289,52 +289,52 @@ func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
 	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
 }
 
-// telling is what the calls that show notices are called in the log. Like a check
-// they are not repeated without need: somebody reads each.
+// What the calls that show notices, and those that ask desktops, are called in the log.
+// Like a check they are not repeated without need: a person reads each.
 const (
 	telling = "telling"
 	asking  = "asking"
 )
 
-// maxTellings is how many notices are announced and sent in one step, so that
-// all of it fits into the time of a call. The rest goes out in the next.
-const maxTellings = 20
+// maxNotices is how many notices are announced and sent in one step, so that all of it
+// fits into the time of a call. The rest is sent in the next.
+const maxNotices = 20
 
-// announcedTellings returns the records that announce notices. Each has a call of
-// its own, so that its end is told from that of another.
-func announcedTellings(tell []rollout.Notification, call string) []rollout.Record {
+// announcedNotices returns the records that announce notices. Each has a call of its
+// own, so that its end is not taken for that of another.
+func announcedNotices(tell []rollout.Notification, call string) []rollout.Record {
 	var out []rollout.Record
 	for i, t := range tell {
-		out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: tellingCall(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
+		out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: partOf(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
 	}
 	return out
 }
 
-func tellingCall(call string, i int) string { return call + "/" + strconv.Itoa(i) }
+func partOf(call string, i int) string { return call + "/" + strconv.Itoa(i) }
 
 // announcedAsks returns the records that announce commands before a rebuild.
 func announcedAsks(ask []rollout.Command, call string) []rollout.Record {
 	var out []rollout.Record
 	for i, c := range ask {
-		out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: tellingCall(call, i), Desktops: c.Desktops})
+		out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: partOf(call, i), Desktops: c.Desktops})
 	}
 	return out
 }
 
-// runAsk asks desktops whether they may be rebuilt.
+// ask runs the command that asks desktops whether they may be rebuilt.
 func (pr *preparer) ask(ctx context.Context, j *job, region string, ask []rollout.Command, call string) {
 	for i, c := range ask {
-		pr.startOn(j, rollout.KindAsked, asking, tellingCall(call, i), c.Desktops, func(ids []string) ([]string, error) {
+		pr.startOn(j, rollout.KindAsked, asking, partOf(call, i), c.Desktops, func(ids []string) ([]string, error) {
 			return pr.ecd.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
 		})
 	}
 }
 
-// runTell has notices shown, and writes down for whom that was asked for and for
-// whom it could not be.
+// notify has notices shown, and writes down for which desktops that was asked for and
+// for which it could not be.
 func (pr *preparer) notify(ctx context.Context, j *job, region string, tell []rollout.Notification, call string) {
 	for i, t := range tell {
-		pr.startOn(j, rollout.KindSent, telling, tellingCall(call, i), t.Desktops, func(ids []string) ([]string, error) {
+		pr.startOn(j, rollout.KindSent, telling, partOf(call, i), t.Desktops, func(ids []string) ([]string, error) {
 			if pr.notifier == nil {
 				return nil, errors.New("nobody can be told here")
 			}

@@ -74,7 +74,7 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	return again
 }
 
-// refuseConflicts tells those whose wish for a desktop an earlier one rules out.
+// refuseConflicts refuses what an earlier request of the same delivery rules out.
 func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 	groups := map[int][]rollout.Group{}
 	for _, c := range conflicts {
@@ -87,7 +87,7 @@ func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 	}
 }
 
-// settle writes down outcomes and hands them to the publishers.
+// settle writes outcomes down and has them published.
 func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
 	ctx, cancel := rb.last() // calls may have taken all the time
 	defer cancel()
@@ -95,7 +95,7 @@ func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
 		rec := rollout.Record{Kind: rollout.KindSettled}
 		for _, g := range groups {
 			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
-				return s.Desktops[id] == nil || s.Desktops[id].Phase != rollout.Pending // begun by somebody else meanwhile
+				return s.Desktops[id] == nil || s.Desktops[id].Phase != rollout.Pending // another instance has begun it
 			})
 			if len(g.Desktops) > 0 {
 				rec.Outcomes = append(rec.Outcomes, g)
@@ -213,7 +213,7 @@ func (c *calls) batch(b plan.Batch) {
 		return
 	}
 	// From the claim on, the call may reach ECD only within CallLimit: after that
-	// others take its fate for settled enough to ask for.
+	// others may ask ECD what became of it.
 	limit := rollout.CallLimit
 	if left, _ := c.left(); left < limit {
 		limit = left
@@ -247,8 +247,7 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 
 // claim writes down for every owner that the desktops are about to be begun,
 // leaves in the batch those that all their owners may have, and returns when the
-// first of them was looked at. Whoever loses a race against another instance does
-// not call.
+// first of them was read. An instance that loses a race against another does not call.
 func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 	granted := make(map[string]int, len(b.IDs))
 	readAt = c.business()
@@ -332,7 +331,7 @@ func (c *calls) mayClaim(j *job, x *rollout.Desktop, fact rollout.Fact[*desktop.
 	return true
 }
 
-// unclaim gives a desktop back that not all its owners may have.
+// unclaim rolls back the claim of a desktop that not all its owners may have.
 func (c *calls) unclaim(b plan.Batch, id, call string) {
 	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.asOf().Add(time.Minute),
 		Message: "another instance is at work on this desktop"}
@@ -372,7 +371,7 @@ func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
 }
 
 func (c *calls) write(j *job, call string, endings []ending) {
-	ctx, cancel := c.last() // the call was made: this must be said whatever the time
+	ctx, cancel := c.last() // the call was made: that must be written down even if time is up
 	defer cancel()
 	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
 		var out []rollout.Record

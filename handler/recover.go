@@ -20,7 +20,7 @@ type recovery struct {
 	again  *redeliveries
 }
 
-// fail ends a job for this invocation. Nothing that it was about to do was done.
+// fail ends a job for this invocation. What it was about to do is not done.
 func (rc *recovery) fail(j *job, err error) {
 	if !j.fail(err) {
 		return

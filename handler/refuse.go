@@ -13,7 +13,7 @@ type refusals struct {
 	out  *outbox
 }
 
-// refuseMessage refuses a message in which no desktop could be read.
+// message refuses a message in which no desktop could be read.
 func (rf *refusals) message(m envelope.Message, code, reason string) {
 	refused := events.NewRefused(code, reason, m.Raw)
 	refused.MessageID, refused.Source, refused.EventID = m.MessageID, m.Source, m.ID
@@ -27,7 +27,7 @@ func (rf *refusals) message(m envelope.Message, code, reason string) {
 	rf.out.put(item{event: refused.Event(rf.in.Source, rf.asOf())})
 }
 
-// refuseRequest refuses every desktop of a request, or the message if none can
+// request refuses every desktop of a request, or the message if none can
 // be read.
 func (rf *refusals) request(m envelope.Message, req events.Request, code, reason string) {
 	if len(req.DesktopIDs) == 0 {
@@ -45,7 +45,7 @@ func (rf *refusals) request(m envelope.Message, req events.Request, code, reason
 	}
 }
 
-// refuseControl tells that a control message is not followed, and why.
+// control publishes that a control message is not followed, and why.
 func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) {
 	if c.RolloutID == "" {
 		rf.message(m, code, reason)
@@ -69,9 +69,9 @@ func (rf *refusals) control(m envelope.Message, c events.Control, code, reason s
 // nonsense must not be able to fill it.
 const maxRefusals = 100
 
-// noteRefusal writes down that a control message is not followed, for whoever waits
-// for the answer by reading the journal. The event tells it to everybody else, so
-// a journal that does not take it changes nothing.
+// note writes down that a control message is not followed, for those who wait for the
+// answer by reading the journal. All others have the event, so it does not matter if
+// the journal does not take it.
 func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) {
 	id := rf.identity(m)
 	err := j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
@@ -96,7 +96,7 @@ func whereItStands(n *events.Rollout, s *rollout.State) {
 	}
 }
 
-// publishPlan tells what a dry run would do: outcomes for a request, the pages
+// publishPlan publishes what a dry run would do: outcomes for a request, the pages
 // of a plan for both.
 func (rf *refusals) publishPlan(p events.Plan, w rollout.Operation) {
 	for _, page := range events.PlanPages(p) {

@@ -18,8 +18,8 @@ type undoer struct {
 	recovery *recovery
 }
 
-// goBack takes back the rollouts that halted and are to go back by themselves,
-// and says whether there is anything new to do for that.
+// rollBack takes back the rollouts that halted and are to go back by themselves, and
+// says whether there is anything new to do for that.
 func (un *undoer) rollBack(jobs []*job) (more bool) {
 	for _, j := range jobs {
 		if !j.decision.Back || j.kind != kindRollout {
@@ -41,8 +41,8 @@ func (un *undoer) rollBack(jobs []*job) (more bool) {
 	return more
 }
 
-// takeBack enters the rollback of a rollout that halted into the log of its
-// fleet, unless somebody has acted since, and opens it.
+// rollBackOne enters the rollback of a rollout that halted into the log of its fleet,
+// unless an operator has acted since, and opens it.
 func (un *undoer) rollBackOne(j *job) (began bool, err error) {
 	if err := un.sched.watchdog(j); err != nil {
 		return false, err
@@ -55,7 +55,7 @@ func (un *undoer) rollBackOne(j *job) (began bool, err error) {
 	err = j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
 		began, why = s.MayGoBack(), nil
 		if !began {
-			return nil // somebody has acted
+			return nil // an operator has acted
 		}
 		if w, why = s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet)); why == nil && count(w.Back) > maxBack {
 			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)

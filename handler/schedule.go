@@ -43,7 +43,7 @@ type scheduler struct {
 	ticked map[string]rollout.Record // first ticks that were sent, by kind and id
 }
 
-// remind puts a tick on the queue for every job that is not finished.
+// schedule puts a tick on the queue for every job that is not finished.
 func (sc *scheduler) schedule(jobs []*job) {
 	for _, j := range jobs {
 		again := j.decision.Again
@@ -74,8 +74,8 @@ func (sc *scheduler) schedule(jobs []*job) {
 	}
 }
 
-// noQueue asks for a redelivery when there is no queue to remind us, if there is
-// anything that it could do: an accepted rebuild goes on without us.
+// noQueue asks for a redelivery, for want of ticks, if there is anything that it could
+// do: an accepted rebuild goes on without us.
 func (sc *scheduler) noQueue(j *job, open bool) {
 	waiting := 0
 	j.journal.Look(func(s *rollout.State) {
@@ -105,8 +105,8 @@ func (sc *scheduler) tick(j *job, at time.Time) error {
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
-	// The record of the tick that brought us may be late. Who sends a tick chooses its
-	// number, also the highest: after that one all have it, and none is overtaken.
+	// The record of the tick that brought us may be late. A sender of a tick chooses its
+	// number, perhaps the highest: after that one all have it, and none is overtaken.
 	n = min(max(n, j.used)+1, events.TickAnyway)
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(sc.in.Source, now).Marshal()
 	if err != nil {
@@ -124,9 +124,9 @@ func (sc *scheduler) tick(j *job, at time.Time) error {
 	})
 }
 
-// insure puts a tick on the queue that comes after the invocation must have
-// ended, before anything is read or begun: whatever kills us, the journal is
-// looked at again. In the end the tick that is really wanted overtakes it.
+// watchdog puts a tick on the queue that comes after the invocation must have ended,
+// before anything is read or begun: after a crash the journal is looked at again. In
+// the end the tick that is really wanted overtakes it.
 func (sc *scheduler) watchdog(j *job) error {
 	if !sc.hasQueue || !sc.hasJournal {
 		return nil
@@ -241,7 +241,7 @@ func carried(s *rollout.State, j *job, ids []string, source string, key []byte, 
 	return t.Event(source, now).Marshal()
 }
 
-// send puts a message about a work of the kind on the queue for such.
+// send puts a message about an operation of the kind on the queue for such.
 func (sc *scheduler) send(kind string, body []byte, delay time.Duration) error {
 	if !sc.hasQueue {
 		return errNoQueue
