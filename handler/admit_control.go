@@ -36,11 +36,20 @@ func (a *admission) control(m envelope.Message) error {
 	if c.Action == events.ActionRollback {
 		return a.rollback(m, c, j)
 	}
+	return a.order(m, c, j)
+}
+
+// order writes a control message into the journal of its rollout, or refuses it.
+func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	var refusal error
-	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		refusal = nil
+	var code string
+	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		refusal, code = nil, events.CodeControlNotPossible
 		if s.Controls[a.identity(m)] {
 			return nil // delivered again
+		}
+		if s.Operation == nil {
+			code = events.CodeRolloutUnknown
 		}
 		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
 			return nil
@@ -48,23 +57,13 @@ func (a *admission) control(m envelope.Message) error {
 		j.message = envelope.Message{} // it is in the journal: if the job fails now, a tick goes on with it
 		return []rollout.Record{a.controlled(m, c)}
 	})
-	if err != nil {
-		a.jobs.drop(j)
-		return err
-	}
-	if refusal != nil {
-		code := events.CodeControlNotPossible
-		j.journal.Look(func(s *rollout.State) {
-			if s.Operation == nil {
-				code = events.CodeRolloutUnknown
-			}
-		})
+	if refusal != nil && err == nil {
 		a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
-		if code == events.CodeRolloutUnknown {
-			a.jobs.drop(j)
-		}
 	}
-	return nil
+	if err != nil || refusal != nil && code == events.CodeRolloutUnknown {
+		a.jobs.drop(j)
+	}
+	return err
 }
 
 // controlled is the record of a control message.
@@ -99,7 +98,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		}
 	}
 	if before := log.Find(w.ID); before != nil {
-		if !asksFor(*before, a.identity(m), c) && !a.toldBefore(j, m) {
+		if !asksFor(*before, a.identity(m), c) && !a.orderedBefore(j, m) {
 			return no(events.CodeControlNotPossible, w.ID+" has begun before")
 		}
 		a.fleets.wake(*before)
@@ -122,7 +121,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 }
 
 // asksFor says whether a control message is the one that a rollback was entered
-// for, come again. Logs of earlier builds do not say which it was.
+// for, delivered again. Logs of earlier builds do not say which it was.
 func asksFor(e rollout.Entry, message string, c events.Control) bool {
 	if e.Message != "" {
 		return e.Message == message
@@ -130,9 +129,10 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 	return e.By == c.By && e.Why == c.Reason
 }
 
-func (a *admission) toldBefore(j *job, m envelope.Message) (told bool) {
-	j.journal.Look(func(s *rollout.State) { told = s.Controls[a.identity(m)] })
-	return told
+// orderedBefore says whether a control message is in the rollout's journal already.
+func (a *admission) orderedBefore(j *job, m envelope.Message) (known bool) {
+	j.journal.Look(func(s *rollout.State) { known = s.Controls[a.identity(m)] })
+	return known
 }
 
 // beginRollback enters a rollback into the log of its fleet and opens it, or shows

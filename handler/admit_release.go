@@ -20,7 +20,7 @@ func (a *admission) release(m envelope.Message) error {
 		a.refuse.message(m, events.CodeInvalidRequest, err.Error())
 		return nil
 	}
-	var works []rollout.Operation
+	var operations []rollout.Operation
 	for _, region := range slices.Sorted(maps.Keys(rel.Images)) {
 		if !slices.Contains(a.rules.Regions, region) {
 			a.refuse.message(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
@@ -37,18 +37,18 @@ func (a *admission) release(m envelope.Message) error {
 		if rel.Image != "" {
 			images[0].Name = rel.Image
 		}
-		works = append(works, a.operationsOf(rel.ReleaseID, images[0])...)
+		operations = append(operations, a.operationsOf(rel.ReleaseID, images[0])...)
 	}
-	if len(works) == 0 {
+	if len(operations) == 0 {
 		if len(rel.Images) > 0 {
 			a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
 		}
 		return nil
 	}
-	if works = a.heardRelease(m, works); len(works) == 0 {
+	if operations = a.heardRelease(m, operations); len(operations) == 0 {
 		return nil
 	}
-	return a.openRollouts(asked{m, false}, works, rel.DryRun, rel.PlanDigest)
+	return a.openRollouts(asked{m, false}, operations, rel.DryRun, rel.PlanDigest)
 }
 
 // trail makes rollouts of an image event that ActionTrail recorded. Most of what it
@@ -79,15 +79,15 @@ func (a *admission) trail(m envelope.Message) error {
 		a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s%s in %s", e.ImageID, e.ImageName, e.RegionID))
 		return nil
 	}
-	works := a.operationsOf(images[0].ID, images[0])
-	if len(works) == 0 {
+	operations := a.operationsOf(images[0].ID, images[0])
+	if len(operations) == 0 {
 		a.counts.ignored()
 		return nil
 	}
-	if works = a.heardRelease(m, works); len(works) == 0 {
+	if operations = a.heardRelease(m, operations); len(operations) == 0 {
 		return nil
 	}
-	return a.openRollouts(asked{m, true}, works, false, "")
+	return a.openRollouts(asked{m, true}, operations, false, "")
 }
 
 // operationsOf returns the rollouts of an image: one for each fleet that follows it.
@@ -115,38 +115,17 @@ type asked struct {
 }
 
 // openRollouts opens rollouts, or shows what they would do.
-func (a *admission) openRollouts(m asked, works []rollout.Operation, dryRun bool, digest string) error {
+func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun bool, digest string) error {
 	if !a.hasJournal && !dryRun {
 		a.refuse.message(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil
 	}
 	if dryRun || digest != "" {
-		plans, total, incomplete := a.previews(works)
-		if dryRun {
-			for i, p := range plans {
-				a.refuse.publishPlan(p, works[i])
-			}
-			return nil
-		}
-		known, err := a.checkedBefore(m, works)
-		if err != nil {
+		if agreed, err := a.agreed(m, operations, dryRun, digest); !agreed || err != nil {
 			return err
 		}
-		switch {
-		case known:
-		case incomplete != nil:
-			return incomplete // no plan that anybody can agree to
-		case total != digest:
-			for _, w := range works {
-				if err := a.fleets.refusePlan(w, digest); err != nil {
-					return err
-				}
-			}
-			a.refuse.message(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
-			return nil
-		}
 	}
-	for _, w := range works {
+	for _, w := range operations {
 		if err := a.fleets.openRollout(m, w, digest); err != nil {
 			return err
 		}
@@ -154,12 +133,40 @@ func (a *admission) openRollouts(m asked, works []rollout.Operation, dryRun bool
 	return nil
 }
 
+// agreed plans rollouts. It publishes the plan of a dry run, and otherwise says whether
+// the plan is the one that is demanded, or was checked before; if not, it refuses them.
+func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool, digest string) (bool, error) {
+	plans, total, incomplete := a.previews(operations)
+	if dryRun {
+		for i, p := range plans {
+			a.refuse.publishPlan(p, operations[i])
+		}
+		return false, nil
+	}
+	known, err := a.checkedBefore(m, operations)
+	switch {
+	case known || err != nil:
+		return known, err
+	case incomplete != nil:
+		return false, incomplete // no plan that anybody can agree to
+	case total == digest:
+		return true, nil
+	}
+	for _, w := range operations {
+		if err := a.fleets.refusePlan(w, digest); err != nil {
+			return false, err
+		}
+	}
+	a.refuse.message(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
+	return false, nil
+}
+
 // previews plans several rollouts. What one planDigest stands for is all of
 // them together.
-func (a *admission) previews(works []rollout.Operation) (_ []events.Plan, total string, incomplete error) {
+func (a *admission) previews(operations []rollout.Operation) (_ []events.Plan, total string, incomplete error) {
 	var plans []events.Plan
 	var digests []string
-	for _, w := range works {
+	for _, w := range operations {
 		p := a.facts.preview(w)
 		plans, digests = append(plans, p.Plan), append(digests, p.PlanDigest)
 		incomplete = errors.Join(incomplete, p.complete())
@@ -176,9 +183,9 @@ func (a *admission) previews(works []rollout.Operation) (_ []events.Plan, total 
 
 // checkedBefore says whether the plan of the rollouts was checked before: all of
 // them are in their fleets' logs, or this very message has entered one of them.
-func (a *admission) checkedBefore(m asked, works []rollout.Operation) (bool, error) {
+func (a *admission) checkedBefore(m asked, operations []rollout.Operation) (bool, error) {
 	all := true
-	for _, w := range works {
+	for _, w := range operations {
 		log, err := a.jobs.fleetLog(w.Fleet)
 		if err != nil {
 			return false, err

@@ -32,7 +32,7 @@ func (a *admission) request(m envelope.Message) error {
 		}
 		return err
 	}
-	w := workOf(req)
+	w := operationOf(req)
 	w.Via = a.via(m)
 	if err := a.apart(&w); err != nil {
 		j, fresh := a.jobs.add(kindRequest, w.ID)
@@ -53,12 +53,18 @@ func (a *admission) request(m envelope.Message) error {
 			return err
 		}
 	}
+	a.takeOn(m, req, w)
+	return nil
+}
+
+// takeOn opens the journal of a request.
+func (a *admission) takeOn(m envelope.Message, req events.Request, w rollout.Operation) {
 	j, fresh := a.jobs.add(kindRequest, w.ID)
 	if fresh {
 		j.message, j.request = m, &req
 	}
 	if j.failure() != nil {
-		return nil
+		return
 	}
 	switch err := a.jobs.begin(j, w, req.PlanDigest); {
 	case errors.Is(err, errPlanRefused):
@@ -72,10 +78,9 @@ func (a *admission) request(m envelope.Message) error {
 	case err != nil:
 		a.recovery.fail(j, err)
 	}
-	return nil
 }
 
-func workOf(req events.Request) rollout.Operation {
+func operationOf(req events.Request) rollout.Operation {
 	return rollout.Operation{
 		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent, NotBefore: req.NotBefore,
 		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
@@ -167,24 +172,16 @@ func meant(m envelope.Message) string {
 var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })
 
 // apart gives a request an id of its own where another sender, who is kept apart from
-// this one, has that id or might have it: the id as it was sent, an
-// @, and a digest of door and source. Requests by the request queue without a
-// source keep their ids, and so does whatever has a journal under its id already,
-// if it came on the same way or from an earlier build, which did not write down how.
+// this one, has that id or might have it: the id as it was sent, an @, and a digest of
+// door and source. Requests by the request queue without a source keep their ids, and
+// so does whatever has a journal under its id already, if it came on the same way or
+// from an earlier build, which did not write down how.
 func (a *admission) apart(w *rollout.Operation) error {
 	if !a.doors.apart() {
 		return nil
 	}
 	door, source := w.Came()
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%s", len(door), door, source))
-	mark := "@" + hex.EncodeToString(sum[:8])
-	room := maxID - len(mark)
-	own := w.ID
-	if len(own) > room {
-		long := sha256.Sum256([]byte(own))
-		own = "sha256:" + hex.EncodeToString(long[:])
-	}
-	own += mark
+	own := markedID(w.ID, door, source)
 	home := door == a.doors.Request && source == "" && !marked().MatchString(w.ID)
 	if !a.hasJournal {
 		if !home {
@@ -214,6 +211,17 @@ func (a *admission) apart(w *rollout.Operation) error {
 		rename(w, own)
 	}
 	return nil
+}
+
+// markedID is an id with a mark of door and source.
+func markedID(id, door, source string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%s", len(door), door, source))
+	mark := "@" + hex.EncodeToString(sum[:8])
+	if len(id) > maxID-len(mark) {
+		long := sha256.Sum256([]byte(id))
+		id = "sha256:" + hex.EncodeToString(long[:])
+	}
+	return id + mark
 }
 
 // rename gives a request another id, and keeps its sender's.

@@ -155,9 +155,9 @@ func controlGate(f fleet.From) fleet.Gate { return f.Control }
 
 // heardRelease returns the rollouts of those fleets that take the message, and
 // refuses it for the others.
-func (a *admission) heardRelease(m envelope.Message, works []rollout.Operation) []rollout.Operation {
+func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operation) []rollout.Operation {
 	var refused []string
-	works = slices.DeleteFunc(works, func(w rollout.Operation) bool {
+	operations = slices.DeleteFunc(operations, func(w rollout.Operation) bool {
 		why := a.hears(w.Fleet, saysRelease, m, releaseGate)
 		if why != "" {
 			refused = append(refused, why)
@@ -167,7 +167,7 @@ func (a *admission) heardRelease(m envelope.Message, works []rollout.Operation) 
 	if len(refused) > 0 { // in one: a message has one refusal
 		a.refuse.message(m, events.CodeWrongDoor, strings.Join(refused, "; "))
 	}
-	return works
+	return operations
 }
 
 // heardControl says why a control message is not followed because of the way on

@@ -263,29 +263,37 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 		return nil, err
 	}
 	if l.rules.Fleets.NeedTags(l.region) {
-		var ids []string
-		for _, d := range list {
-			if d.Tags == nil {
-				ids = append(ids, d.ID)
-			}
-		}
-		tags, err := l.ecd.Tags(ctx, l.region, ids)
-		if err != nil {
+		if err := l.addTags(ctx, list); err != nil {
 			return nil, err
-		}
-		for i := range list {
-			if list[i].Tags == nil {
-				list[i].Tags = tags[list[i].ID]
-			}
-			if list[i].Tags == nil {
-				list[i].Tags = map[string]string{}
-			}
 		}
 	}
 	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
 		f, in := l.rules.Fleets.Of(d)
 		return !in || f.Name != name
 	}), nil
+}
+
+// addTags reads the tags of the desktops that have none yet.
+func (l *look) addTags(ctx context.Context, list []desktop.Desktop) error {
+	var ids []string
+	for _, d := range list {
+		if d.Tags == nil {
+			ids = append(ids, d.ID)
+		}
+	}
+	tags, err := l.ecd.Tags(ctx, l.region, ids)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].Tags == nil {
+			list[i].Tags = tags[list[i].ID]
+		}
+		if list[i].Tags == nil {
+			list[i].Tags = map[string]string{}
+		}
+	}
+	return nil
 }
 
 // freezes reads the freezes for decisions.

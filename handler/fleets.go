@@ -330,6 +330,8 @@ func (fs *fleets) supervise() {
 	}
 }
 
+// superviseOne has a rollout superseded by the latest of its fleet, or, if it is the
+// latest, supersedes all before it.
 func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 	log, err := fs.jobs.fleetLog(w.Fleet)
 	if err != nil {
@@ -355,23 +357,28 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 		if err := fs.supersede(before, w.ID); err != nil {
 			return err
 		}
-		ended := false
-		before.journal.Look(func(s *rollout.State) {
-			ended = s.Closed && s.Superseded == "" || fs.asOf().Sub(log[at+1].At) > busyLimit
-			for id, d := range s.Desktops {
-				// The earlier rollout will still release or start what it put into
-				// maintenance mode or stopped: it would do so while this one uses it.
-				restores := !s.Closed && (d.Held || d.Stopped)
-				if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
-					j.busy[id] = log[at].ID
-				}
-			}
-		})
-		if ended {
+		if over := addBusy(j, before); over || fs.asOf().Sub(log[at+1].At) > busyLimit {
 			break
 		}
 	}
 	return nil
+}
+
+// addBusy adds to a job the desktops that an earlier rollout of its fleet still uses,
+// and says whether that one has ended by itself: none before it uses any.
+func addBusy(j, before *job) (over bool) {
+	before.journal.Look(func(s *rollout.State) {
+		over = s.Closed && s.Superseded == ""
+		for id, d := range s.Desktops {
+			// The earlier rollout will still release or start what it put into
+			// maintenance mode or stopped: it would do so while this one uses it.
+			restores := !s.Closed && (d.Held || d.Stopped)
+			if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
+				j.busy[id] = before.id
+			}
+		}
+	})
+	return over
 }
 
 // busyLimit is how long after a rollout was superseded desktops may still be

@@ -92,11 +92,14 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	if d.Acts() {
 		return pr.act(j, d, found.basis)
 	}
-	for _, rec := range d.Records {
-		switch rec.Kind {
-		case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted, rollout.KindUse, rollout.KindAlarms:
-			return true // one step leads to the next
-		}
+	return slices.ContainsFunc(d.Records, leadsOn)
+}
+
+// leadsOn says whether another decision follows from a record at once.
+func leadsOn(rec rollout.Record) bool {
+	switch rec.Kind {
+	case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted, rollout.KindUse, rollout.KindAlarms:
+		return true
 	}
 	return false
 }

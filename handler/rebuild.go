@@ -33,15 +33,7 @@ type rebuilder struct {
 // What does not get its turn is deferred. When the facts have grown too old on
 // the way to begin more by them, it stops and says so: they are to be read again.
 func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
-	var wishes []plan.Wish
-	for owner, j := range jobs {
-		j.journal.Look(func(s *rollout.State) {
-			for _, id := range j.decision.Begin {
-				wishes = append(wishes, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
-			}
-		})
-	}
-	p := plan.Make(wishes)
+	p := plan.Make(wishes(jobs))
 	rb.refuseConflicts(jobs, p.Conflicts)
 
 	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, turns: make(chan struct{}, rb.concurrency)}
@@ -52,10 +44,6 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	for range min(2*rb.concurrency, len(p.Batches)) {
 		wg.Go(func() {
 			for b := range next {
-				if why := c.mayNot(); why != free {
-					c.postpone(b, why)
-					continue
-				}
 				if err := contain(func() error { c.batch(b); return nil }); err != nil {
 					rb.log.Error("a batch made us panic", "error", err.Error())
 				}
@@ -72,6 +60,18 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 		rb.jobs.reconsider()
 	}
 	return again
+}
+
+// wishes returns what the jobs may begin.
+func wishes(jobs []*job) (out []plan.Wish) {
+	for owner, j := range jobs {
+		j.journal.Look(func(s *rollout.State) {
+			for _, id := range j.decision.Begin {
+				out = append(out, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
+			}
+		})
+	}
+	return out
 }
 
 // refuseConflicts refuses what an earlier request of the same delivery rules out.
@@ -203,9 +203,13 @@ func (c *calls) tooLate(why hindrance) rollout.Group {
 // notAuthorizedPause is how long to wait for somebody to mend the permissions.
 const notAuthorizedPause = 5 * time.Minute
 
-// batch claims the desktops of a batch, makes the call, and writes down how it
-// ended.
+// batch claims the desktops of a batch, makes the call, and writes down how it ended.
+// If nothing more may be begun it leaves the batch for later.
 func (c *calls) batch(b plan.Batch) {
+	if why := c.mayNot(); why != free {
+		c.postpone(b, why)
+		return
+	}
 	began := time.Now()
 	call := rand.Text()
 	readAt := c.claim(&b, call)

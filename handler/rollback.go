@@ -50,28 +50,11 @@ func (un *undoer) rollBackOne(j *job) (began bool, err error) {
 	if err := j.journal.Refresh(un.ctx); err != nil {
 		return false, err
 	}
-	var w rollout.Operation
-	var why error
-	err = j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
-		began, why = s.MayGoBack(), nil
-		if !began {
-			return nil // an operator has acted
-		}
-		if w, why = s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet)); why == nil && count(w.Back) > maxBack {
-			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)
-		}
-		switch {
-		case why != nil:
-			return []rollout.Record{un.stays(why.Error())}
-		case s.Back.Begun:
-			return nil
-		}
-		return []rollout.Record{{Kind: rollout.KindGoingBack, At: un.asOf()}}
-	})
-	if err != nil || !began || why != nil {
+	w, err := un.prepareRollback(j)
+	if w == nil || err != nil {
 		return false, err
 	}
-	e, refusal, err := un.fleets.enter(w, entering{message: "halted:" + w.Undoes})
+	e, refusal, err := un.fleets.enter(*w, entering{message: "halted:" + w.Undoes})
 	if err != nil {
 		return false, err
 	}
@@ -85,6 +68,29 @@ func (un *undoer) rollBackOne(j *job) (began bool, err error) {
 	}
 	un.fleets.wake(e)
 	return true, nil
+}
+
+// prepareRollback writes down that a rollout is about to go back, or why it does not
+// after all. It returns the rollback, or nil.
+func (un *undoer) prepareRollback(j *job) (back *rollout.Operation, err error) {
+	err = j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
+		back = nil
+		if !s.MayGoBack() {
+			return nil // an operator has acted
+		}
+		w, why := s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet))
+		if why == nil && count(w.Back) > maxBack {
+			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)
+		}
+		if why != nil {
+			return []rollout.Record{un.stays(why.Error())}
+		}
+		if back = &w; s.Back.Begun {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindGoingBack, At: un.asOf()}}
+	})
+	return back, err
 }
 
 // stays is the record that a rollout does not go back by itself after all.

@@ -196,8 +196,22 @@ func (sc *scheduler) afterUs() time.Duration {
 // carry sends what is unfinished to ourselves, for want of a journal, in as many
 // ticks as it takes.
 func (sc *scheduler) carry(j *job, at time.Time) {
-	var bodies [][]byte
 	now := sc.business().UTC()
+	bodies, err := sc.carriers(j, now)
+	for _, body := range bodies {
+		if fault := sc.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); fault != nil {
+			err = errors.Join(err, fault)
+			break
+		}
+	}
+	if err != nil {
+		sc.again.add(fmt.Errorf("putting a tick for %s %s on the queue: %w", j.kind, j.id, err))
+	}
+}
+
+// carriers returns the ticks that carry what is unfinished. An error is that of a
+// desktop that does not fit into a tick; the others are returned even so.
+func (sc *scheduler) carriers(j *job, now time.Time) (bodies [][]byte, err error) {
 	j.journal.Look(func(s *rollout.State) {
 		var ids []string
 		for _, id := range s.Order {
@@ -207,25 +221,22 @@ func (sc *scheduler) carry(j *job, at time.Time) {
 		}
 		for fit := len(ids); len(ids) > 0; { // what did not fit once is not tried again
 			n := min(fit, len(ids))
-			body, err := carried(s, j, ids[:n], sc.in.Source, sc.key, now)
-			for ; err != nil || len(body) > maxTickBody; body, err = carried(s, j, ids[:n], sc.in.Source, sc.key, now) {
-				if n /= 2; n == 0 {
-					sc.again.add(fmt.Errorf("%s %s is not finished and does not fit a tick: %w", j.kind, j.id, err))
+			body, fault := carried(s, j, ids[:n], sc.in.Source, sc.key, now)
+			if fault != nil || len(body) > maxTickBody {
+				if fit = n / 2; fit == 0 {
+					err = errors.Join(fmt.Errorf("desktop %s does not fit a tick", ids[0]), fault)
 					return
 				}
+				continue
 			}
 			bodies = append(bodies, body)
 			fit, ids = n, ids[n:]
 		}
 	})
-	for _, body := range bodies {
-		if err := sc.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); err != nil {
-			sc.again.add(fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err))
-			return
-		}
-	}
+	return bodies, err
 }
 
+// carried is a tick with the records of some desktops.
 func carried(s *rollout.State, j *job, ids []string, source string, key []byte, now time.Time) ([]byte, error) {
 	lines, err := rollout.Encode(s.Compact(ids))
 	if err != nil {
