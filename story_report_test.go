@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -42,6 +43,10 @@ func holdReport(records []rollout.Record, lines []byte) error {
 	}
 	if e := rollout.EndingIn(lines); e != nil && !reflect.DeepEqual(sameTimes(e), sameTimes(s.Ending())) {
 		return fmt.Errorf("it says that it came out as %+v, and it came out as %+v", e, s.Ending())
+	}
+	// One that somebody took back afterwards is folded.
+	if s.Closed && s.Quiet() && records[len(records)-1].Kind == rollout.KindPublished && rollout.EndingIn(lines) == nil {
+		return errors.New("it has ended, and does not say at its end how it came out")
 	}
 	r, err := report.Of(lines)
 	if err != nil {
