@@ -1,13 +1,9 @@
 package handler
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"sync"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -168,9 +164,6 @@ func meant(m envelope.Message) string {
 	return ""
 }
 
-// marked is the form of an id that we made ourselves to keep two senders apart.
-var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })
-
 // apart gives a request an id of its own where another sender, who is kept apart from
 // this one, has that id or might have it: the id as it was sent, an @, and a digest of
 // door and source. Requests by the request queue without a source keep their ids, and
@@ -181,8 +174,8 @@ func (a *admission) apart(w *rollout.Operation) error {
 		return nil
 	}
 	door, source := w.Came()
-	own := markedID(w.ID, door, source)
-	home := door == a.doors.Request && source == "" && !marked().MatchString(w.ID)
+	own := rollout.Apart(w.ID, door, source)
+	home := door == a.doors.Request && source == "" && !rollout.IsApart(w.ID)
 	if !a.hasJournal {
 		if !home {
 			rename(w, own)
@@ -213,24 +206,9 @@ func (a *admission) apart(w *rollout.Operation) error {
 	return nil
 }
 
-// markedID is an id with a mark of door and source.
-func markedID(id, door, source string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%s", len(door), door, source))
-	mark := "@" + hex.EncodeToString(sum[:8])
-	if len(id) > maxID-len(mark) {
-		long := sha256.Sum256([]byte(id))
-		id = "sha256:" + hex.EncodeToString(long[:])
-	}
-	return id + mark
-}
-
 // rename gives a request another id, and keeps its sender's.
 func rename(w *rollout.Operation, id string) {
 	via := *w.Via
 	via.RequestID = w.ID
 	w.Via, w.ID = &via, id
 }
-
-// maxID bounds a request's id with its mark, in bytes; the id of an event and of a
-// tick holds it.
-const maxID = 256

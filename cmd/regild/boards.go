@@ -111,10 +111,11 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 		g.fleets = fleets
 	}
 	for _, n := range names {
-		if _, _, err := operator.Read(ctx, store, n.kind, n.id); err != nil {
+		state, _, err := operator.Read(ctx, store, n.kind, n.id)
+		if err != nil {
 			return err
 		}
-		g.follow(n)
+		g.follow(name{n.kind, state.Operation.ID})
 	}
 	if g.all {
 		if err := g.find(ctx); err != nil {
@@ -149,8 +150,8 @@ func (g *gallery) find(ctx context.Context) error {
 const findEvery = 15
 
 func (g *gallery) watch(ctx context.Context, st *stage) error {
-	quitting, quit := context.WithCancel(ctx)
-	defer quit()
+	quitting, quit := context.WithCancelCause(ctx)
+	defer quit(nil)
 	bounded, cancel := g.pacing.within(quitting)
 	defer cancel()
 	if !st.live {
@@ -166,9 +167,11 @@ func (g *gallery) watch(ctx context.Context, st *stage) error {
 		st.last(g.board(0))
 	}
 	switch {
-	case err == nil, ctx.Err() == nil && quitting.Err() != nil: // q
+	case err == nil:
 		return nil
-	case ctx.Err() != nil && g.all: // Ctrl-C is how one ends it
+	case quitting.Err() != nil && g.all: // q and Ctrl-C are how one ends it
+		return nil
+	case ctx.Err() == nil && quitting.Err() != nil && !errors.Is(context.Cause(quitting), errInterrupted): // q
 		return nil
 	}
 	return g.pacing.outcomeOf(bounded, err, "not all has ended")

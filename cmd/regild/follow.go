@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,14 +88,32 @@ type patient struct {
 // maxFailures is how many reads in a row may fail.
 const maxFailures = 20
 
-func (p patient) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+func (p patient) Read(ctx context.Context, key string, from int64) (lines []byte, length int64, err error) {
+	err = p.again(ctx, func() error {
+		lines, length, err = p.Reader.Read(ctx, key, from)
+		return err
+	})
+	return lines, length, err
+}
+
+// Some lists keys, of a reader that can.
+func (p patient) Some(ctx context.Context, prefix, after string, limit int) (keys []string, err error) {
+	store, ok := p.Reader.(journal.Store)
+	if !ok {
+		return nil, nil
+	}
+	err = p.again(ctx, func() error {
+		keys, err = store.Some(ctx, prefix, after, limit)
+		return err
+	})
+	return keys, err
+}
+
+func (p patient) again(ctx context.Context, call func() error) error {
 	for failures := 1; ; failures++ {
-		lines, length, err := p.Reader.Read(ctx, key, from)
-		if err == nil || !passing(err) || failures == maxFailures {
-			return lines, length, err
-		}
-		if p.pacing.wait(ctx) != nil {
-			return nil, 0, err
+		err := call()
+		if err == nil || !passing(err) || failures == maxFailures || p.pacing.wait(ctx) != nil {
+			return err
 		}
 	}
 }
@@ -121,11 +140,12 @@ func (n name) String() string { return n.kind + "/" + n.id }
 func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
+	names = slices.Clone(names)
 	works := make([]operator.Operation, len(names))
 	followers := make([]*operator.Follower, len(names))
 	told := make([]string, len(names))
 	for i, n := range names {
-		followers[i] = operator.Follow(patient{store, p}, n.kind, n.id)
+		followers[i] = operator.Find(patient{store, p}, n.kind, n.id)
 	}
 	for {
 		open := 0
@@ -138,6 +158,7 @@ func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p
 			}
 			if f.State.Operation != nil {
 				works[i] = operator.OperationOf(f.State)
+				names[i].id = works[i].ID // that of a person may be shorter
 			}
 			if text := changeText(works[i], zone); text != told[i] && text != "" {
 				say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(names[i].String()+"  "+text))

@@ -53,6 +53,7 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 	case rollout.KindHalted:
 		return why(events.RolloutHalted)
 	case rollout.KindSuperseded:
+		r.Who = "" // the reason names what took over
 		return why(events.RolloutSuperseded)
 	case rollout.KindClosed:
 		l.Status, l.Message = "finished", countsText(s.Counts())

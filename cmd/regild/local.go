@@ -140,6 +140,9 @@ func (f *localFlags) play(ctx context.Context, w world) (_ *play, err error) {
 	if p.state, err = f.state(); err != nil {
 		return nil, err
 	}
+	if f.serve {
+		p.state = withOutcomes(p.state)
+	}
 	if err := f.readFleets(p); err != nil {
 		return nil, err
 	}
@@ -235,7 +238,7 @@ func (p *play) start(ctx context.Context) (*session, error) {
 	}
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		State:    p.state,
-		Function: fc.Function{Path: p.function, Initializer: true, PreStop: true, Stdout: p.log},
+		Function: fc.Function{Path: p.function, Region: serveRegion, AccountID: serveAccount, Initializer: true, PreStop: true, Stdout: p.log},
 		Invoker:  s.crew,
 		Stream:   func(o *bridge.Options) { o.Observe = s.crew.settled },
 		Journal:  p.journal,

@@ -123,6 +123,12 @@ func rootCommand(w world) *cobra.Command {
 		rolloutCommand(w), requestCommand(w), releaseCommand(w), watchCommand(w), waitCommand(w), tailCommand(w), dashboardCommand(w), configCommand(w),
 		setupCommand(w), doctorCommand(w), stopCommand(w), startCommand(w), versionCommand(w))
 	root.SetHelpCommand(helpCommand(root))
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" { // cobra's own shows its help, whatever shell is named
+			c.Args, c.RunE = group("", "", "").Args, group("", "", "").RunE
+		}
+	}
 	cobra.EnableCommandSorting = false
 	narrow(root)
 	return root

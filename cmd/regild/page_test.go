@@ -26,16 +26,19 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// journalOf writes a rollout into a journal in a directory, and returns its URL.
-func journalOf(t *testing.T) string {
+// journalOf writes a rollout into a journal in a directory, and returns its URL. By
+// default it is one that has ended.
+func journalOf(t *testing.T, records ...rollout.Record) string {
 	t.Helper()
 	url := "file://" + filepath.ToSlash(t.TempDir())
 	store, err := journal.Open(url, journal.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := reporttest.Lines(reporttest.Rollout(reporttest.Options{}))
-	if _, err := store.Append(t.Context(), journal.Key(kindRollout, "2026.11.3/office"), 0, lines); err != nil {
+	if len(records) == 0 {
+		records = reporttest.Rollout(reporttest.Options{})
+	}
+	if _, err := store.Append(t.Context(), journal.Key(kindRollout, "2026.11.3/office"), 0, reporttest.Lines(records)); err != nil {
 		t.Fatal(err)
 	}
 	return url

@@ -29,6 +29,7 @@ delivery from a second wish.`)
 type sender struct {
 	*seat
 	message          sendFlags
+	door             string // through which requests go, as the function names it
 	yes, noWait, end bool
 	pacing           pacing
 	out              output
@@ -59,7 +60,9 @@ func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.
 	if err := x.pacing.check(); err != nil {
 		return nil, operator.Config{}, nil, err
 	}
-	return x.open("")
+	store, conf, zone, err := x.open("")
+	x.door = "queues/" + x.queueName(conf, events.TypeRequest)
+	return store, conf, zone, err
 }
 
 // put asks, and puts the message on the queue.
@@ -95,9 +98,15 @@ func (x *sender) put(ctx context.Context, conf operator.Config, kind string, des
 	return nil
 }
 
+// found is what the journal has of what was asked for.
+type found struct {
+	names   []name
+	missing string // what it should have and has not; "": it has all
+}
+
 // taken waits until the journal has what was asked for, and shows it or follows
 // it to the end.
-func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Location, what string, names func(context.Context) ([]name, error)) error {
+func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Location, what string, look func(context.Context) (found, error)) error {
 	if x.noWait || x.message.dryRun {
 		return nil
 	}
@@ -107,37 +116,63 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 	}
 	waiting, cancel := within.within(ctx)
 	defer cancel()
-	refused := what + " was sent, and nothing in the journal shows that the function took it; if it was refused, the result topic was told (regild tail)"
-	found, err := names(waiting)
-	for err == nil && len(found) == 0 {
+	has, err := look(waiting)
+	missing := has.missing
+	for err == nil && has.missing != "" {
+		missing = has.missing
 		if err = within.wait(waiting); err == nil {
-			found, err = names(waiting)
+			has, err = look(waiting)
 		}
 	}
+	notTaken := what + " was sent, and " + missing + "; if it was refused, the result topic was told (regild tail)"
 	if err != nil {
-		return within.outcomeOf(waiting, err, refused)
+		return within.outcomeOf(waiting, err, notTaken)
 	}
 	if x.end {
-		return x.waitIn(ctx, store, zone, found, &x.pacing, &x.out)
+		return x.waitIn(ctx, store, zone, has.names, &x.pacing, &x.out)
 	}
 	l := operator.Listing{Operations: []operator.Operation{}}
-	for _, n := range found {
+	for _, n := range has.names {
 		a, err := operator.Opened(waiting, patient{store, &within}, n.kind, n.id, within.wait)
 		if err != nil {
-			return within.outcomeOf(waiting, err, refused)
+			return within.outcomeOf(waiting, err, notTaken)
 		}
 		l.Operations = append(l.Operations, a.Operation)
 	}
 	return x.out.show(x.w, l, func() []string { return listLines(l, zone) })
 }
 
-// justThis says that one work is waited for.
-func justThis(ctx context.Context, store journal.Store, id string) ([]name, error) {
-	f := operator.Follow(store, operator.Request, id)
-	if _, err := f.Look(ctx); err != nil || f.State.Operation == nil {
-		return nil, err
+// opened returns the request that has an id of ours, if the journal has one. Where
+// the function keeps requests apart by door and source, ours has another id there
+// (rollout.Apart), and one of the plain id may be somebody else's.
+func (x *sender) opened(ctx context.Context, from operator.Reader, id string) (*rollout.State, error) {
+	for _, own := range []string{rollout.Apart(id, x.door, x.message.source), id} {
+		f := operator.Follow(from, operator.Request, own)
+		if _, err := f.Look(ctx); err != nil {
+			return nil, err
+		}
+		if w := f.State.Operation; w != nil {
+			door, source := w.Came()
+			if w.Via == nil || own != id || door == x.door && source == x.message.source {
+				return f.State, nil
+			}
+		}
 	}
-	return []name{{operator.Request, id}}, nil
+	return nil, nil //nolint:nilnil // there is none, and nothing is wrong
+}
+
+// unused fails where the journal has a request of the id, whoever sent it.
+func (x *sender) unused(ctx context.Context, store journal.Store, zone *time.Location, id string) error {
+	s, err := x.opened(ctx, store, id)
+	if err == nil && s == nil {
+		f := operator.Follow(store, operator.Request, id)
+		_, err = f.Look(ctx)
+		s = f.State
+	}
+	if err != nil || s.Operation == nil {
+		return err
+	}
+	return fmt.Errorf("there is a request %s already: %s; give this one another --id", s.Operation.ID, inBrief(operator.OperationOf(s), zone))
 }
 
 func requestSendCommand(w world) *cobra.Command {
@@ -161,11 +196,10 @@ func requestSendCommand(w world) *cobra.Command {
 		}
 		m.region = conf.Region
 		m.request = firstOf(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
-		s, _, err := operator.Read(c.Context(), store, operator.Request, m.request)
-		if s != nil {
-			return fmt.Errorf("there is a request %s already: %s; give this one another --id", m.request, inBrief(operator.OperationOf(s), zone))
+		if m.image == "" && !slices.Contains(m.consent, "reset") {
+			return usageError{errors.New("without --image the desktops are reset to the image that each is on, which the function refuses without --consent reset")}
 		}
-		if _, unknown := errors.AsType[*operator.UnknownError](err); !unknown {
+		if err := x.unused(c.Context(), store, zone, m.request); err != nil {
 			return err
 		}
 		return x.request(c.Context(), store, conf, zone, args, nil)
@@ -210,19 +244,16 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	if err := x.put(ctx, conf, "request", desktops, about, question); err != nil {
 		return err
 	}
-	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) ([]name, error) {
-		return justThis(ctx, patientStore{store, &x.pacing}, m.request)
+	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) (found, error) {
+		s, err := x.opened(ctx, patient{store, &x.pacing}, m.request)
+		if err != nil || s == nil {
+			return found{missing: "nothing in the journal shows that the function took it"}, err
+		}
+		if s.Operation.ID != m.request {
+			say(x.w.err, "the function calls it %s: requests are kept apart by the door that they come through\n", shown(s.Operation.ID))
+		}
+		return found{names: []name{{operator.Request, s.Operation.ID}}}, nil
 	})
-}
-
-// patientStore is a store that overlooks some failed reads in a row.
-type patientStore struct {
-	journal.Store
-	pacing *pacing
-}
-
-func (p patientStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	return patient{p.Store, p.pacing}.Read(ctx, key, from)
 }
 
 func requestRetryCommand(w world) *cobra.Command {
@@ -257,7 +288,7 @@ new one has an id of its own, by default ID/retry-N.`,
 		}
 		m := &x.message
 		if m.request == "" {
-			if m.request, err = nextRetry(c.Context(), store, id); err != nil {
+			if m.request, err = x.nextRetry(c.Context(), store, id); err != nil {
 				return err
 			}
 		}
@@ -291,117 +322,12 @@ func failedOf(s *rollout.State) []string {
 const maxRetries = 100
 
 // nextRetry returns the first id of a retry that the journal does not know.
-func nextRetry(ctx context.Context, store journal.Store, id string) (string, error) {
+func (x *sender) nextRetry(ctx context.Context, store journal.Store, id string) (string, error) {
 	for n := 1; n <= maxRetries; n++ {
 		next := fmt.Sprintf("%s/retry-%d", id, n)
-		if found, err := justThis(ctx, store, next); err != nil || len(found) == 0 {
+		if s, err := x.opened(ctx, store, next); err != nil || s == nil {
 			return next, err
 		}
 	}
 	return "", fmt.Errorf("request %s was tried again %d times; give the next one an --id", id, maxRetries)
-}
-
-func releaseCommand(w world) *cobra.Command {
-	x := &sender{}
-	c := &cobra.Command{
-		Use: "release ID --image-in REGION=IMAGE", Short: "roll an image out over the fleets that follow it",
-		Long: strings.TrimSpace(releaseHelp),
-		Example: `  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --dry-run
-  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --yes --wait --timeout 12h`,
-	}
-	x.define(w, c, []string{"fleets"})
-	fs, m := c.Flags(), &x.message
-	fs.StringArrayVar(&m.images, "image-in", nil, "`REGION=ID` of the image there; may be given several times")
-	fs.StringVar(&m.name, "image-name", "", "the image's `name`, which fleets follow; by default ECD is asked")
-	c.ValidArgsFunction = cobra.NoFileCompletions
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usageError{errors.New("give the release an id, such as 2026.11.3")}
-		}
-		if err := takesNo(args[1:]); err != nil {
-			return err
-		}
-		m.release = args[0]
-		store, conf, zone, err := x.ready(c)
-		if err != nil {
-			return err
-		}
-		images, err := m.byRegion()
-		if err != nil {
-			return err
-		}
-		before, err := operator.OfRelease(c.Context(), store, m.release)
-		if err != nil {
-			return err
-		}
-		if len(before) > 0 {
-			return fmt.Errorf("there is a release %s already: rollout %s; give this one another id", m.release, strings.Join(before, ", "))
-		}
-		about, fleets := aboutRelease(conf, m, images)
-		question := "release it?"
-		if m.dryRun {
-			question = "ask for the plan?"
-		}
-		if err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
-			return err
-		}
-		return x.taken(c.Context(), store, zone, "release "+m.release, rolloutsOf(store, m.release, fleets))
-	}
-	return c
-}
-
-const releaseHelp = `
-Says that a golden image is out: the function rolls it out over every fleet that
-follows it, in waves, as fleets.yaml says. It shows first which fleets those are,
-as far as a fleets.yaml is at hand, and asks. With --wait it follows all of the
-rollouts to their end and exits as regild wait does (0, 3, 4 or 5).`
-
-// aboutRelease says what a release means, and which fleets follow it if that is
-// known; without the image's name only the function finds out.
-func aboutRelease(conf operator.Config, m *sendFlags, images map[string]string) (about, following []string) {
-	about = []string{"release " + m.release + ":"}
-	fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets))
-	for _, region := range sorted(images) {
-		about = append(about, fmt.Sprintf("  %s (%s) in %s", firstOf(m.name, "image"), images[region], region))
-		if err != nil || m.name == "" {
-			continue
-		}
-		for _, f := range fleets.Following(m.name, region) {
-			following = append(following, f.Name)
-			about = append(about, fmt.Sprintf("    over fleet %s: %s", f.Name, selects(f)))
-		}
-	}
-	switch {
-	case err != nil:
-		about = append(about, "  which fleets follow it is not known here: "+err.Error())
-	case m.name == "":
-		about = append(about, "  which fleets follow it depends on the image's name (--image-name); regild plan --live shows who would be in which wave")
-	case len(following) == 0:
-		about = append(about, "  no fleet follows it, so nothing will be rebuilt")
-	}
-	return about, following
-}
-
-// rolloutsOf returns a function that returns the rollouts of a release once all
-// are there: one for each fleet that follows, or, where that is not known, those
-// that two looks in a row find. The function opens them one after the other,
-// within one invocation.
-func rolloutsOf(store journal.Store, release string, fleets []string) func(context.Context) ([]name, error) {
-	var before []string
-	return func(ctx context.Context) ([]name, error) {
-		ids, err := operator.OfRelease(ctx, store, release)
-		settled := len(ids) > 0 && slices.Equal(ids, before)
-		if len(fleets) > 0 {
-			settled = len(ids) >= len(fleets)
-		}
-		before = ids
-		if err != nil || !settled {
-			return nil, err
-		}
-		var names []name
-		for _, id := range ids {
-			names = append(names, name{operator.Rollout, id})
-		}
-		return names, nil
-	}
 }

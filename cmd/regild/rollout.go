@@ -54,7 +54,6 @@ func group(use, short, long string) *cobra.Command {
 
 func rolloutListCommand(w world) *cobra.Command {
 	var q listFlags
-	var fleet string
 	var open bool
 	c := &cobra.Command{
 		Use: "list", Short: "list rollouts, the latest first",
@@ -63,7 +62,7 @@ func rolloutListCommand(w world) *cobra.Command {
 	}
 	s := newSeat(w, c, forJournal)
 	c.Flags().BoolVar(&open, "open", false, "list only those that have not ended")
-	c.Flags().StringVar(&fleet, "fleet", "", "list only those of this `fleet`")
+	c.Flags().StringVar(&q.fleet, "fleet", "", "list only those of this `fleet`")
 	c.Flags().IntVar(&q.most, "limit", rolloutsMost, "read at most this `number` of journals, those written last")
 	q.out.define(c)
 	mustRegister(c, "fleet", s.completeFleets)
@@ -75,10 +74,14 @@ func rolloutListCommand(w world) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if fleet != "" {
-			l.Operations = slices.DeleteFunc(l.Operations, func(x operator.Operation) bool { return x.Fleet != fleet })
+		none := "the journal has no rollout"
+		if open {
+			none = "no rollout is open"
 		}
-		return q.out.show(w, l, func() []string { return listLines(l, zone) })
+		if q.fleet != "" {
+			none += " of fleet " + shown(q.fleet)
+		}
+		return q.out.show(w, l, func() []string { return listOr(l, zone, none, "without --open they are") })
 	}
 	return c
 }
@@ -310,7 +313,7 @@ func (x *controller) run(ctx context.Context, id string) error {
 		return fmt.Errorf("%s is not possible for rollout %s: %s", x.action, id, touch.Refused)
 	}
 	about := append([]string{x.action + " " + id + ":"}, indented(touch.Facts)...)
-	if err := confirm(ctx, x.w, x.yes, append(about, firstDesktops(touch.Desktops)...), x.action+" "+id+"?"); err != nil {
+	if err := confirm(ctx, x.w, x.yes, about, x.action+" "+id+"?"); err != nil {
 		return err
 	}
 	body, err := e.Marshal()

@@ -24,8 +24,9 @@ type screen struct {
 type picture []string
 
 // newScreen takes the terminal that the process writes to. quit is called when
-// somebody presses q or Ctrl-C, which no longer is a signal then.
-func newScreen(ctx context.Context, w world, out *os.File, quit func()) *screen {
+// somebody presses q, or Ctrl-C, which no longer is a signal then: the cause says
+// which (nil, errInterrupted).
+func newScreen(ctx context.Context, w world, out *os.File, quit func(cause error)) *screen {
 	s := &screen{ended: make(chan struct{})}
 	s.width, s.height = sizeOf(out)
 	var in *os.File
@@ -65,7 +66,7 @@ func (s *screen) close() {
 // seen is what the screen shows: Bubble Tea's model.
 type seen struct {
 	screen *screen
-	quit   func()
+	quit   func(cause error)
 	lines  []string
 }
 
@@ -83,8 +84,10 @@ func (m seen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.screen.mu.Unlock()
 	case tea.KeyPressMsg:
 		switch msg.String() {
-		case "ctrl+c", "q":
-			m.quit()
+		case "q":
+			m.quit(nil)
+		case "ctrl+c":
+			m.quit(errInterrupted)
 		}
 	}
 	return m, nil

@@ -181,6 +181,30 @@ func TestTheTerminalIsGivenBack(t *testing.T) {
 	}
 }
 
+// Whoever watches one rollout to its end may leave before: q says so, Ctrl-C is an
+// interruption.
+func TestLeavingBeforeTheEndIsToldApart(t *testing.T) {
+	url := journalOf(t, records()...)
+	for key, want := range map[string]int{"q": 0, "\x03": exitInterrupted} {
+		x := newTTY(t)
+		c := x.command(t, "rollout", "watch", "2026.11.3/office", "--journal", url, "--interval", "20ms")
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		x.wait("desktops; q ends it")
+		if _, err := io.WriteString(x.master, key); err != nil {
+			t.Fatal(err)
+		}
+		code := 0
+		if failed, ok := errors.AsType[*exec.ExitError](c.Wait()); ok {
+			code = failed.ExitCode()
+		}
+		if code != want {
+			t.Errorf("%q: got exit code %d, want %d", key, code, want)
+		}
+	}
+}
+
 // A question that is interrupted sends nothing and leaves the terminal alone.
 func TestAQuestionCanBeInterrupted(t *testing.T) {
 	x := newTTY(t)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,13 +52,43 @@ func (s *session) guide() []string {
 		"  curl --data '{advance: 1h}' " + c.AdminURL + "/clock",
 		"  curl --data '{service: ecd, operation: RebuildDesktops, kind: throttle, times: 3}' " + c.AdminURL + "/admin/faults",
 		"",
-		"Point a function or a client of your own at it (the credentials are made up):",
+		"In another terminal, say these to have regild find it (status, release, watch, tail, dashboard: docs/cli.md), or a function or",
+		"client of your own. The credentials are made up:",
 		"",
 	}
-	env := append(c.Env(), "ALIBABA_CLOUD_ACCESS_KEY_ID="+keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN="+keys.Token)
+	env := append(c.Env(), s.operatorEnv()...)
+	env = append(env, "ALIBABA_CLOUD_ACCESS_KEY_ID="+keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET="+keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN="+keys.Token)
 	for _, e := range env {
 		name, value, _ := strings.Cut(e, "=")
 		out = append(out, "  export "+name+"='"+value+"'")
 	}
 	return append(out, "")
 }
+
+// outcomesQueue is a queue that outcomes come to, for regild tail.
+const outcomesQueue = "ops-outcomes"
+
+// withOutcomes adds that queue to a cloud that has none of the name.
+func withOutcomes(state localcloud.State) localcloud.State {
+	if slices.ContainsFunc(state.Queues, func(q localcloud.Queue) bool { return q.Name == outcomesQueue }) {
+		return state
+	}
+	state.Queues = append(slices.Clone(state.Queues), localcloud.Queue{Name: outcomesQueue})
+	state.Subscriptions = append(slices.Clone(state.Subscriptions), localcloud.Subscription{Topic: localcloud.ResultTopic, Name: outcomesQueue, Queue: outcomesQueue})
+	return state
+}
+
+// operatorEnv are the settings of the operator's command that no function has.
+func (s *session) operatorEnv() []string {
+	env := []string{"REGILD_REGION=" + serveRegion, "REGILD_ACCOUNT=" + serveAccount, "REGILD_OUTCOMES_QUEUE=" + outcomesQueue, "REGILD_BY=you@example.com"}
+	if zone := s.zone.String(); zone != "Local" {
+		env = append(env, "REGILD_TIME_ZONE="+zone)
+	}
+	return env
+}
+
+// Where the function of the local cloud is, and whose.
+const (
+	serveRegion  = "cn-hangzhou"
+	serveAccount = "1234567890123456"
+)

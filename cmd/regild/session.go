@@ -37,8 +37,8 @@ const beat = 20 * time.Millisecond
 func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) error {
 	defer func() { _ = s.cloud.Close() }()
 	st := newStage(w, f.plain)
-	ctx, quit := context.WithCancel(ctx) // Ctrl-C is no signal while the stage has the terminal
-	defer quit()
+	ctx, quit := context.WithCancelCause(ctx) // Ctrl-C is no signal while the stage has the terminal
+	defer quit(nil)
 	st.open(ctx, s, quit)
 	defer st.leave()
 	err := s.playAll(ctx, f.limit, st)

@@ -138,15 +138,20 @@ func journalAndName(args []string) (journalURL string, names []string) {
 // queueOf returns the client and the name of the queue that messages of the type go
 // to. A queue that was named by --queue takes them all.
 func (s *seat) queueOf(conf operator.Config, eventType string) (*mns.Client, string, error) {
-	queue := conf.QueueFor(eventType)
-	if s.flags.Changed("queue") {
-		queue = conf.Queue
-	}
+	queue := s.queueName(conf, eventType)
 	if queue == "" {
 		return nil, "", usageError{errors.New("name the queue: --queue, REGILD_REQUEST_QUEUE or a profile (regild config shows what is in force)")}
 	}
 	client, err := s.messages(conf)
 	return client, queue, err
+}
+
+// queueName is the name of that queue; "" none is set.
+func (s *seat) queueName(conf operator.Config, eventType string) string {
+	if s.flags.Changed("queue") {
+		return conf.Queue
+	}
+	return conf.QueueFor(eventType)
 }
 
 // messages returns a client of Message Service.

@@ -52,14 +52,14 @@ func (st *stage) width() int {
 
 // take takes the terminal, if the stage is live; quit is called when somebody
 // wants to end it. Until the stage is closed nothing else may write there.
-func (st *stage) take(ctx context.Context, quit func()) {
+func (st *stage) take(ctx context.Context, quit func(error)) {
 	if st.live {
 		st.screen = newScreen(ctx, st.w, st.file, quit)
 	}
 }
 
 // open begins to show the session.
-func (st *stage) open(ctx context.Context, s *session, quit func()) {
+func (st *stage) open(ctx context.Context, s *session, quit func(error)) {
 	st.take(ctx, quit)
 	if st.live {
 		return

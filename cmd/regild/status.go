@@ -61,9 +61,10 @@ func oldEndpoint(c *cobra.Command, s *seat) {
 
 // listFlags are those of what lists works.
 type listFlags struct {
-	all  bool
-	most int
-	out  output
+	all   bool
+	most  int
+	fleet string // "": any, and requests
+	out   output
 }
 
 func (q *listFlags) define(c *cobra.Command, all string) {
@@ -98,7 +99,7 @@ func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...str
 	if err != nil {
 		return operator.Listing{}, nil, err
 	}
-	query := operator.Query{Kinds: kinds, Ended: q.all, Most: q.most}
+	query := operator.Query{Kinds: kinds, Fleet: q.fleet, Ended: q.all, Most: q.most}
 	if strings.HasPrefix(conf.Journal, "oss:") {
 		query.Readers = bucketReaders
 		if query.Most == 0 {
@@ -112,8 +113,14 @@ func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...str
 	return l, zone, err
 }
 
-// listLines shows a listing.
+// listLines shows a listing of what is open, or of all.
 func listLines(l operator.Listing, zone *time.Location) []string {
+	return listOr(l, zone, "nothing is open", "--all lists them")
+}
+
+// listOr shows a listing, or says what it means that there is none of what was
+// asked for; more says how to have those that have ended listed.
+func listOr(l operator.Listing, zone *time.Location, none, more string) []string {
 	out := []string{pad("kind", 8) + " " + pad("id", 32) + " " + pad("opened", 17) + " " + pad("desktops", 8) + " state"}
 	for _, x := range l.Operations {
 		opened := ""
@@ -127,12 +134,12 @@ func listLines(l operator.Listing, zone *time.Location) []string {
 	case l.Empty:
 		return []string{"the journal is empty: it has no request and no rollout"}
 	case len(l.Operations) == 0:
-		out = []string{"nothing is open"}
+		out = []string{none}
 	default:
 		out = append(out, "", "times are those of "+zoneName(zone))
 	}
 	if l.Ended > 0 {
-		out = append(out, fmt.Sprintf("%d that have ended are not listed; --all lists them", l.Ended))
+		out = append(out, fmt.Sprintf("%d that have ended are not listed; %s", l.Ended, more))
 	}
 	if l.NotRead > 0 {
 		out = append(out, fmt.Sprintf("%d more journals, written longest ago, were not read; --limit reads more, and naming one shows it", l.NotRead))
@@ -163,7 +170,7 @@ func inBrief(x operator.Operation, zone *time.Location) string {
 		text = joined(": ", text, why)
 	}
 	if x.Until != nil {
-		text += " until " + dayTime(*x.Until, zone)
+		text += " (until " + dayTime(*x.Until, zone) + ")"
 	}
 	if x.Closed != nil {
 		if x.State == operator.Incomplete {

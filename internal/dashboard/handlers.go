@@ -244,7 +244,7 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 		d.problem(w, r, http.StatusBadRequest, "Only rollouts take controls; this is a request.")
 		return
 	}
-	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action), d.csrf
+	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action, 0), d.csrf
 	d.write(w, status, func(o page.Options, out writer) error { return page.WriteQuestion(out, q, o) })
 }
 

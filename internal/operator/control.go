@@ -10,6 +10,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -30,102 +31,95 @@ type Back struct {
 	Desktops int    `json:"desktops"`
 }
 
-// TouchOf says what an action (one of events.Actions) would touch. Wave is what
-// an approve is meant for; 0: whichever waits.
+// TouchOf says what an action (one of events.Actions) would touch, in sentences.
+// Wave is what an approve is meant for; 0: whichever waits.
 func TouchOf(s *rollout.State, action string, wave int) Touch {
-	t := Touch{Rollout: s.Operation.ID, Action: action, Desktops: []string{}, Facts: []string{}}
-	if err := rollout.Allow(s, action, wave); err != nil {
-		t.Refused = err.Error()
-	}
-	var failed, pending []string
-	held := 0
-	for _, id := range s.Order {
-		d := s.Desktops[id]
-		switch {
-		case d.Phase == rollout.Begun || d.Phase == rollout.Accepted:
-			t.UnderWay = append(t.UnderWay, id)
-		case d.Phase == rollout.Pending:
-			pending = append(pending, id)
-		case d.Last.Status == events.StatusFailed:
-			failed = append(failed, id)
-		}
-		if d.Held || d.Stopped {
-			held++
-		}
-	}
-	tell := func(format string, args ...any) { t.Facts = append(t.Facts, fmt.Sprintf(format, args...)) }
-	underWay := func() {
-		if n := len(t.UnderWay); n > 0 {
-			tell("%s under way: what was begun is followed to its end", are(n, "desktop"))
-		} else {
-			tell("nothing is under way")
-		}
-	}
-	c := s.Counts()
+	of := report.TouchOf(s, action, wave)
+	t := Touch{Rollout: s.Operation.ID, Action: action, Facts: []string{}, Desktops: []string{}, Refused: of.Refusal, UnderWay: of.Running}
 	switch action {
 	case events.ActionPause:
-		underWay()
-		tell("%s not begun yet, and will not be until somebody says resume", are(c.Pending+c.Waiting, "desktop"))
-		t.Desktops = pending
+		t.underWay()
+		t.tell("%s not begun yet, and will not be until somebody says resume", are(of.Pending, "desktop"))
+		t.name("next are", of.Next)
 	case events.ActionResume:
-		tell("%s not begun yet, and may be begun from now on", are(c.Pending+c.Waiting, "desktop"))
-		if s.Halted != nil {
-			tell("it halted by itself: %s; failures until now do not count any more", s.Halted.Message)
+		t.tell("%s not begun yet, and may be begun from now on", are(of.Pending, "desktop"))
+		if of.Halted != nil {
+			t.tell("it halted by itself: %s; failures until now do not count any more", of.Halted.Message)
 		}
-		t.Desktops = pending
+		t.name("next are", of.Next)
 	case events.ActionApprove:
 		if w := s.Wave(); w != nil {
-			tell("%s is finished: %s", w.Title(), waveCounts(s, w))
-			tell("the next wave begins when its other gates are open; %s not begun yet", are(c.Pending, "desktop"))
+			t.tell("%s is finished: %s", w.Title(), waveCounts(s, w))
+			t.tell("the next wave begins when its other gates are open; %s not begun yet", are(of.Pending, "desktop"))
 		}
 	case events.ActionAbort:
-		underWay()
-		tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(c.Pending+c.Waiting, "desktop"))
-		if held > 0 {
-			tell("%s in maintenance mode or stopped by the rollout, and given back", are(held, "desktop"))
+		t.underWay()
+		t.tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(of.Pending, "desktop"))
+		if of.Held > 0 {
+			t.tell("%s in maintenance mode or stopped by the rollout, and restored", are(of.Held, "desktop"))
 		}
-		t.Desktops = t.UnderWay
+		t.name("under way are", of.Running)
 	case events.ActionRetry:
-		tell("%s failed and will be tried again", countOf(len(failed), "desktop"))
-		for _, x := range causes(s, failed) {
-			tell("%s", x)
+		t.tell("%s failed and will be tried again", countOf(len(of.Failed), "desktop"))
+		for _, x := range causes(s, of.Failed) {
+			t.tell("%s", x)
 		}
-		t.Desktops = failed
+		t.name("they are", of.Failed)
 	case events.ActionRollback:
-		t.rollback(s, tell)
+		t.rollback(s.Open(), of)
 	}
 	return t
 }
 
+func (t *Touch) tell(format string, args ...any) {
+	t.Facts = append(t.Facts, fmt.Sprintf(format, args...))
+}
+
+// firstNamed is how many desktops a sentence names.
+const firstNamed = 10
+
+// name says which desktops an action concerns, the first of them by their ids.
+func (t *Touch) name(what string, ids []string) {
+	if t.Desktops = append(t.Desktops, ids...); len(ids) == 0 {
+		return
+	}
+	more := ""
+	if len(ids) > firstNamed {
+		more = fmt.Sprintf(" and %d more", len(ids)-firstNamed)
+	}
+	t.tell("%s %s%s", what, strings.Join(ids[:min(firstNamed, len(ids))], " "), more)
+}
+
+func (t *Touch) underWay() {
+	if n := len(t.UnderWay); n > 0 {
+		t.tell("%s under way: what was begun is followed to its end", are(n, "desktop"))
+	} else {
+		t.tell("nothing is under way")
+	}
+}
+
 // rollback says who goes back where, and what cannot come back.
-func (t *Touch) rollback(s *rollout.State, tell func(string, ...any)) {
-	back := s.Undo()
-	n := 0
-	for _, image := range slices.Sorted(maps.Keys(back)) {
-		t.Back = append(t.Back, Back{image, len(back[image])})
-		t.Desktops = append(t.Desktops, back[image]...)
-		n += len(back[image])
+func (t *Touch) rollback(open bool, of report.Touch) {
+	var all []string
+	for _, b := range of.Back {
+		t.Back = append(t.Back, Back{b.ImageID, len(b.Desktops)})
+		all = append(all, b.Desktops...)
 	}
-	tell("%s by this rollout, or may have been, and will be rebuilt once more:", was(n, "desktop"))
+	t.tell("%s by this rollout, or may have been, and will be rebuilt once more:", was(len(all), "desktop"))
 	for _, b := range t.Back {
-		tell("%s back to image %s", goes(b.Desktops), b.ImageID)
+		t.tell("%s back to image %s", goes(b.Desktops), b.ImageID)
 	}
-	tell("what was written to their system disks since then is lost, and what was on them before the rollout does not come back: only the images do")
-	unknown := 0
-	for _, d := range s.Desktops {
-		if d.Attempt > 0 && d.From == "" {
-			unknown++
-		}
-	}
-	if unknown > 0 {
-		tell("%s left as they are: it is not known which image they were on before", are(unknown, "desktop"))
+	t.tell("what was written to their system disks since then is lost, and what was on them before the rollout does not come back: only the images do")
+	if n := len(of.Lost); n > 0 {
+		t.tell("%s left as they are: it is not known which image they were on before", are(n, "desktop"))
 	}
 	if len(t.UnderWay) > 0 {
-		tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "desktop"))
+		t.tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "desktop"))
 	}
-	if s.Open() {
-		tell("the rollout ends by it: it begins nothing more")
+	if open {
+		t.tell("the rollout ends by it: it begins nothing more")
 	}
+	t.name("they are", all)
 }
 
 // causes groups desktops by why they failed, the most frequent first.

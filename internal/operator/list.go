@@ -16,6 +16,7 @@ import (
 // A Query says which works are listed.
 type Query struct {
 	Kinds []string // Request, Rollout
+	Fleet string   // only rollouts of this fleet; "": of any, and requests
 	Ended bool     // those that have ended, too
 	// Most bounds how many journals of each kind are read: those that were written
 	// last. Beyond those it bounds how many more are read because an index says that
@@ -28,6 +29,16 @@ type Query struct {
 	// key, how long they were. Those that are still as long are not read again.
 	// It goes with Ended false; nil: nothing is remembered.
 	Over map[string]int64
+}
+
+// mayBeOf says whether a journal may be that of a rollout of the fleet, by its key.
+func mayBeOf(key, fleet string) bool {
+	kind, id, ok := journal.SplitKey(key)
+	if !ok {
+		return true
+	}
+	_, of, ok := rollout.SplitID(id)
+	return kind == Rollout && ok && of == fleet
 }
 
 func (q Query) readers() int {
@@ -59,12 +70,15 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 		if err != nil {
 			return l, err
 		}
+		l.Empty = l.Empty && len(found) == 0
+		if q.Fleet != "" {
+			found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !mayBeOf(e.Key, q.Fleet) })
+		}
 		slices.SortStableFunc(found, func(a, b journal.Entry) int { return b.Written.Compare(a.Written) })
 		most := q.Most
 		if most <= 0 {
 			most = MostRead
 		}
-		l.Empty = l.Empty && len(found) == 0
 		if len(found) > most {
 			open, err := stillOpen(ctx, store, kind, most, q.readers())
 			if err != nil {
@@ -87,6 +101,18 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 	}
 	if err := l.read(ctx, store, keys, q); err != nil {
 		return l, err
+	}
+	if q.Fleet != "" { // a key that holds a hash does not tell
+		l.Operations = slices.DeleteFunc(l.Operations, func(x Operation) bool { return x.Fleet != q.Fleet })
+	}
+	for _, kind := range []string{Request, Rollout} {
+		if l.Empty && !slices.Contains(q.Kinds, kind) {
+			some, err := store.Some(ctx, kind+"/", "", 1)
+			if err != nil {
+				return l, err
+			}
+			l.Empty = len(some) == 0
+		}
 	}
 	slices.SortStableFunc(l.Operations, func(a, b Operation) int {
 		if c := b.Opened.Compare(a.Opened); c != 0 {

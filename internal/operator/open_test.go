@@ -169,3 +169,62 @@ func TestALongJournalIsSummedUpByItsEnd(t *testing.T) {
 		t.Errorf("its beginning cannot be read: got %+v, %v; want it summed up without", w, err)
 	}
 }
+
+// A person names a request by the id that they sent it under, wherever it came
+// through.
+func TestARequestThatIsKeptApartIsFoundByItsOwnID(t *testing.T) {
+	s := journal.Memory()
+	open := func(id string) {
+		put(t, s, Request, id, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: id, Desktops: []string{"a"}}})
+	}
+	helpdesk, ours := rollout.Apart("t1", "queues/helpdesk", ""), rollout.Apart("t1", "queues/q", "regild")
+	open("t1x")
+	open(rollout.Apart("t1@x", "queues/q", ""))
+	f := Find(s, Request, "t1")
+	if _, err := f.Look(t.Context()); err != nil || f.State.Operation != nil {
+		t.Fatalf("got %v, %v; want none yet", f.State.Operation, err)
+	}
+	open(ours)
+	for range 2 {
+		if _, err := f.Look(t.Context()); err != nil || f.State.Operation == nil || f.State.Operation.ID != ours {
+			t.Fatalf("got %v, %v; want %s", f.State.Operation, err, ours)
+		}
+	}
+	if f := Follow(s, Request, "t1"); f.State.Operation != nil {
+		t.Error("whoever follows the plain id was given another")
+	}
+	open(helpdesk)
+	if _, _, err := Read(t.Context(), s, Request, "t1"); err == nil || !strings.Contains(err.Error(), ours) || !strings.Contains(err.Error(), helpdesk) {
+		t.Errorf("two of them: got %v, want both named", err)
+	}
+	open("t1")
+	if state, _, err := Read(t.Context(), s, Request, "t1"); err != nil || state.Operation.ID != "t1" {
+		t.Errorf("the plain one is there: got %v", err)
+	}
+}
+
+func TestAListingOfAFleetHasOnlyThat(t *testing.T) {
+	s := journal.Memory()
+	long := strings.Repeat("R", 200)
+	for _, id := range []string{"r1/office", "r2/office", "r2/office/rollback", "r1/lab", long + "/office", long + "/lab"} {
+		_, fleet, _ := rollout.SplitID(id)
+		put(t, s, Rollout, id, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: id, Fleet: fleet}})
+	}
+	for fleet, want := range map[string]int{"office": 4, "lab": 2, "none": 0} {
+		l, err := List(t.Context(), s, Query{Kinds: []string{Rollout}, Fleet: fleet, Ended: true})
+		if err != nil || len(l.Operations) != want || l.Empty {
+			t.Errorf("%s: got %d, empty %t, %v; want %d", fleet, len(l.Operations), l.Empty, err, want)
+		}
+	}
+}
+
+func TestAJournalIsEmptyOnlyIfItHasNothingAtAll(t *testing.T) {
+	s := journal.Memory()
+	for _, want := range []bool{true, false} {
+		l, err := List(t.Context(), s, Query{Kinds: []string{Rollout}})
+		if err != nil || l.Empty != want {
+			t.Errorf("got empty %t, %v; want %t", l.Empty, err, want)
+		}
+		put(t, s, Request, "r", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"a"}}})
+	}
+}

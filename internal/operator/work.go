@@ -159,15 +159,59 @@ type Reader interface {
 // A Follower folds one journal and keeps what it has folded, so that looking
 // again costs only what is new. It is for one goroutine.
 type Follower struct {
-	from   Reader
-	key    string
-	State  *rollout.State // as of the last look; its Operation is nil while there is no journal
-	Length int64          // of the journal, as of the last look
+	from     Reader
+	key      string
+	kind, id string
+	find     bool           // see Find
+	State    *rollout.State // as of the last look; its Operation is nil while there is no journal
+	Length   int64          // of the journal, as of the last look
 }
 
 // Follow returns a follower of a request or rollout. It reads nothing yet.
 func Follow(from Reader, kind, id string) *Follower {
-	return &Follower{from: from, key: journal.Key(kind, id), State: rollout.NewState()}
+	return &Follower{from: from, key: journal.Key(kind, id), kind: kind, id: id, State: rollout.NewState()}
+}
+
+// Find is Follow for an id that a person gave. A request that is kept apart by its
+// door (rollout.Apart) is found by the id as it was sent, where there is one such
+// and the reader can list keys.
+func Find(from Reader, kind, id string) *Follower {
+	f := Follow(from, kind, id)
+	f.find = kind == Request
+	return f
+}
+
+// maxApart is how many requests of one id, kept apart by their doors, are named.
+const maxApart = 10
+
+// apart looks for the one request that has the follower's id with a mark behind it,
+// and follows that from now on.
+func (f *Follower) apart(ctx context.Context) (found bool, err error) {
+	l, ok := f.from.(interface {
+		Some(ctx context.Context, prefix, after string, limit int) ([]string, error)
+	})
+	if !ok {
+		return false, nil
+	}
+	prefix := strings.TrimSuffix(journal.Key(f.kind, f.id+"@"), ".jsonl")
+	keys, err := l.Some(ctx, prefix, "", maxApart)
+	if err != nil {
+		return false, err
+	}
+	var ids []string
+	for _, key := range keys {
+		if _, id, ok := journal.SplitKey(key); ok && rollout.IsApart(id) && strings.LastIndexByte(id, '@') == len(f.id) {
+			ids = append(ids, id)
+		}
+	}
+	switch len(ids) {
+	case 0:
+		return false, nil
+	case 1:
+		f.key, f.id, f.find, f.Length = journal.Key(f.kind, ids[0]), ids[0], false, 0
+		return true, nil
+	}
+	return false, fmt.Errorf("there are several requests %s, which came through different doors; name one of them: %s", f.id, strings.Join(ids, ", "))
 }
 
 // Look reads and folds what is new, and returns those records.
@@ -191,13 +235,20 @@ func (f *Follower) Each(ctx context.Context, folded func(rollout.Record)) ([]rol
 		}
 	}
 	f.Length = length
+	if f.find && f.State.Operation == nil {
+		if found, err := f.apart(ctx); found && err == nil {
+			return f.Each(ctx, folded)
+		} else if err != nil {
+			return nil, err
+		}
+	}
 	return records, nil
 }
 
-// Read folds the journal of one work, and returns its records too. It fails
-// when there is none.
+// Read folds the journal of one operation, as Find finds it, and returns its
+// records too. It fails when there is none.
 func Read(ctx context.Context, from Reader, kind, id string) (*rollout.State, []rollout.Record, error) {
-	f := Follow(from, kind, id)
+	f := Find(from, kind, id)
 	records, err := f.Look(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -273,16 +273,16 @@ func TestWhatAControlWouldTouch(t *testing.T) {
 		b.Add(reporttest.Rollout(reporttest.Options{Until: until})...)
 		return b.State()
 	}
-	if x := report.TouchOf(fold(reporttest.Underway), events.ActionRollback); len(x.Back) != 1 || x.Back[0].ImageID != reporttest.OldImage || len(x.Back[0].Desktops) == 0 || len(x.Running) == 0 {
+	if x := report.TouchOf(fold(reporttest.Underway), events.ActionRollback, 0); len(x.Back) != 1 || x.Back[0].ImageID != reporttest.OldImage || len(x.Back[0].Desktops) == 0 || len(x.Running) == 0 {
 		t.Errorf("rollback: got %+v, want who goes back to %s, and who is under way", x, reporttest.OldImage)
 	}
-	if x := report.TouchOf(fold(reporttest.Halted), events.ActionRetry); x.Refusal != "" || len(x.Failed) == 0 {
+	if x := report.TouchOf(fold(reporttest.Halted), events.ActionRetry, 0); x.Refusal != "" || len(x.Failed) == 0 {
 		t.Errorf("retry: got %+v, want the failed", x)
 	}
-	if x := report.TouchOf(fold(reporttest.Approval), events.ActionApprove); x.Refusal != "" || x.Wave != 1 {
+	if x := report.TouchOf(fold(reporttest.Approval), events.ActionApprove, 0); x.Refusal != "" || x.Wave != 1 {
 		t.Errorf("approve: got %+v, want wave 1", x)
 	}
-	if x := report.TouchOf(fold(reporttest.Ended), events.ActionPause); x.Refusal == "" {
+	if x := report.TouchOf(fold(reporttest.Ended), events.ActionPause, 0); x.Refusal == "" {
 		t.Errorf("pause of what has ended: got %+v, want a refusal", x)
 	}
 }

@@ -14,7 +14,9 @@ type Touch struct {
 	Action   string
 	Refusal  string         // why it is not possible now; "" when it is
 	Running  []string       // being rebuilt: nothing stops these
-	Pending  int            // not begun
+	Pending  int            // not begun, of the whole fleet
+	Next     []string       // those of them whose wave has begun
+	Held     int            // in maintenance mode, or stopped, by the rollout
 	Failed   []string       // what a retry would try again
 	Back     []Back         // what a rollback would take back
 	Lost     []string       // changed, but from an image that nobody wrote down: these cannot go back
@@ -30,14 +32,15 @@ type Back struct {
 	Desktops []string
 }
 
-// TouchOf says what an action would touch.
-func TouchOf(s *rollout.State, action string) Touch {
+// TouchOf says what an action (one of events.Actions) would touch. Wave is what an
+// approve is meant for; 0: whichever waits.
+func TouchOf(s *rollout.State, action string, wave int) Touch {
 	t := Touch{Action: action, Halted: s.Halted, Waiting: s.Waiting, Finished: s.Closed}
-	if err := rollout.Allow(s, action, 0); err != nil {
+	if err := rollout.Allow(s, action, wave); err != nil {
 		t.Refusal = err.Error()
-		return t
 	}
-	t.Pending = s.Counts().Pending + s.Counts().Waiting
+	c := s.Counts()
+	t.Pending = c.Pending + c.Waiting
 	if w := s.Wave(); w != nil {
 		t.Wave = w.N
 	}
@@ -46,8 +49,13 @@ func TouchOf(s *rollout.State, action string) Touch {
 		switch standOf(d) {
 		case Running:
 			t.Running = append(t.Running, id)
+		case Pending, Waiting:
+			t.Next = append(t.Next, id)
 		case Failed:
 			t.Failed = append(t.Failed, id)
+		}
+		if d.Held || d.Stopped {
+			t.Held++
 		}
 		if d.Attempt > 0 && d.From == "" {
 			t.Lost = append(t.Lost, id)

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/rollout"
+)
+
+func keep(t *testing.T, s journal.Store, kind string, w rollout.Operation) {
+	t.Helper()
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), Operation: &w}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), journal.Key(kind, w.ID), 0, lines); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Where doors are set, the plain id may be somebody else's: it must not be taken for
+// what this command has sent.
+func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
+	x := &sender{door: "queues/regild-requests", message: sendFlags{source: "regild"}}
+	request := func(id string, via *events.Via) rollout.Operation {
+		return rollout.Operation{ID: id, Desktops: []string{"ecd-1"}, Via: via}
+	}
+	for name, tt := range map[string]struct {
+		has  rollout.Operation
+		want string
+	}{
+		"none":                  {request("other", nil), ""},
+		"ours":                  {request("t1", &events.Via{Door: x.door, Source: "regild"}), "t1"},
+		"of an earlier build":   {request("t1", nil), "t1"},
+		"through another door":  {request("t1", &events.Via{Door: "queues/helpdesk", Source: "regild"}), ""},
+		"from another source":   {request("t1", &events.Via{Door: x.door, Source: "/helpdesk"}), ""},
+		"ours, kept apart":      {request(rollout.Apart("t1", x.door, "regild"), &events.Via{Door: x.door, Source: "regild", RequestID: "t1"}), "t1@bf42a9fce617348b"},
+		"another's, kept apart": {request(rollout.Apart("t1", "queues/helpdesk", "regild"), &events.Via{Door: "queues/helpdesk", Source: "regild"}), ""},
+	} {
+		store := journal.Memory()
+		keep(t, store, operator.Request, tt.has)
+		s, err := x.opened(t.Context(), store, "t1")
+		got := ""
+		if s != nil {
+			got = s.Operation.ID
+		}
+		if err != nil || got != tt.want {
+			t.Errorf("%s: got %q, %v; want %q", name, got, err, tt.want)
+		}
+	}
+}
+
+// Which rollouts a release has is known by its fleets. Where they are not known, some
+// looks in a row must find the same ones: a late one would not be waited for.
+func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
+	store := journal.Memory()
+	var told strings.Builder
+	x := &sender{seat: &seat{w: world{err: &told}}, message: sendFlags{release: "r1"}, pacing: pacing{interval: leastInterval}}
+	known, guessed := x.rolloutsOf(store, []string{"office", "lab"}), x.rolloutsOf(store, nil)
+	look := func(name string, at func() (found, error), rollouts int, missing string) {
+		t.Helper()
+		has, err := at()
+		if err != nil || len(has.names) != rollouts || has.missing != missing {
+			t.Errorf("%s: got %d rollouts, missing %q, %v; want %d, %q", name, len(has.names), has.missing, err, rollouts, missing)
+		}
+	}
+	byFleets := func() (found, error) { return known(t.Context()) }
+	byLooks := func() (found, error) { return guessed(t.Context()) }
+	look("nothing yet", byFleets, 0, "nothing in the journal shows that the function took it")
+	look("nothing yet", byLooks, 0, "nothing in the journal shows that the function took it")
+	keep(t, store, operator.Rollout, rollout.Operation{ID: "r1/office", Fleet: "office", ReleaseID: "r1"})
+	look("one of two", byFleets, 1, "it has no rollout over lab, but one over office")
+	for range settledLooks - 1 {
+		look("one", byLooks, 1, "more rollouts of it may open")
+	}
+	keep(t, store, operator.Rollout, rollout.Operation{ID: "r1/lab", Fleet: "lab", ReleaseID: "r1"})
+	look("both", byFleets, 2, "")
+	for range settledLooks - 1 {
+		look("a late one", byLooks, 2, "more rollouts of it may open")
+	}
+	if told.Len() > 0 {
+		t.Errorf("told %q too early", told.String())
+	}
+	look("settled", byLooks, 2, "")
+	if want := "which fleets follow it is not known here; it has rollouts over lab, office\n"; told.String() != want {
+		t.Errorf("told %q, want %q", told.String(), want)
+	}
+}
