@@ -36,6 +36,7 @@ nothing is wrong and nothing was left unseen. A check that cannot be made says
 why, and the others are made all the same.`),
 	}
 	f.at.define(c.Flags())
+	c.Flags().StringVar(&f.at.name, "name", "", "the `name` that setup was given; by default REGILD_NAME, or regild")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "print the findings as JSON")
 	c.Flags().BoolVar(&f.probe, "probe", false, "send a dry run through queue, function and topic")
 	c.Flags().DurationVar(&f.wait, "wait", 2*time.Minute, "with --probe: wait this `long` for the outcome")

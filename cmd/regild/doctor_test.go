@@ -29,7 +29,7 @@ func healthySite(t *testing.T, set ...string) *site {
 	for _, parameter := range set {
 		args = append(args, "--set", parameter)
 	}
-	s.must("Next: make deploy", args...)
+	s.must("done; the names are in", args...)
 	s.write("fleets.yaml", officeFleet)
 	s.write("regild.zip", "the zip")
 	file, err := envfile.Read(s.file)
@@ -410,6 +410,7 @@ func TestTheDoctorKnowsDoors(t *testing.T) {
 		"the requests' own":       {door("REGILD_CONTROL_QUEUE", "regild-requests"), "doors", doctor.Wrong, "is the one of requests"},
 		"the outcomes'":           {door("REGILD_RELEASE_QUEUE", "regild-outcomes"), "doors", doctor.Wrong, "where regild's own messages go"},
 		"a topic":                 {door("REGILD_RELEASE_QUEUE", "topics/releases"), "doors", doctor.Warning, "the door of releases is topics/releases"},
+		"spelt in two ways":       {func(s *site) { s.env["REGILD_CONTROL_QUEUE"] = "queues/regild-control" }, "function", doctor.Good, "regild, go1"},
 		"unknown to the function": {function(func(f *control.Function) { delete(f.Env, "REGILD_CONTROL_QUEUE") }), "function", doctor.Wrong, `REGILD_CONTROL_QUEUE is "", here it is "regild-control"`},
 		"unknown here": {func(s *site) {
 			text := strings.Replace(string(mustRead(s.t, s.file)), "REGILD_CONTROL_QUEUE=regild-control\n", "", 1)

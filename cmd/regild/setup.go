@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -90,7 +91,7 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	}
 	old, err := envfile.Read(at.file)
 	if err == nil {
-		err = sameDeployment(at, old)
+		err = cmp.Or(sameDeployment(at, old), doorsClosed(at, old, parameters["Doors"]))
 	}
 	if err != nil {
 		return err
@@ -102,7 +103,11 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	if err := os.WriteFile(at.file, envfile.Format(setup.Merge(lines, old)), 0o644); err != nil {
 		return err
 	}
-	say(w.out, "done; the names are in %s. Next: make deploy, then make doctor\n", at.file)
+	if at.file == envfile.Default {
+		say(w.out, "done; the names are in %s. Next: make deploy, then make doctor ARGS=--probe\n", at.file)
+	} else {
+		say(w.out, "done; the names are in %[1]s. Next: ENV_FILE=%[1]s make deploy, then make doctor ARGS='--env-file %[1]s --probe'\n", at.file)
+	}
 	return nil
 }
 
@@ -115,6 +120,17 @@ func sameDeployment(at *accountFlags, old map[string]string) error {
 	for _, is := range []struct{ name, value string }{{"REGILD_ACCOUNT", at.account}, {"REGILD_REGION", at.region}, {"REGILD_NAME", at.name}} {
 		if had := old[is.name]; had != "" && had != is.value {
 			return fmt.Errorf("%s is of another deployment: it has %s=%s, and this one is %s; give --env-file another name for this one, and keep both", at.file, is.name, had, is.value)
+		}
+	}
+	return nil
+}
+
+// doorsClosed refuses to delete the queues of doors that the function may still
+// use: its ticks would find no queue, and messages would be lost.
+func doorsClosed(at *accountFlags, old map[string]string, doors string) error {
+	for _, is := range []struct{ name, queue string }{{"REGILD_CONTROL_QUEUE", at.name + "-control"}, {"REGILD_RELEASE_QUEUE", at.name + "-releases"}} {
+		if doors == "no" && strings.TrimPrefix(old[is.name], "queues/") == is.queue {
+			return fmt.Errorf("the function may still use queue %s, which would be deleted with what is on it: take %s out of %s, run make deploy, and then this again", is.queue, is.name, at.file)
 		}
 	}
 	return nil

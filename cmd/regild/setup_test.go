@@ -7,11 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
@@ -156,7 +159,7 @@ fleets:
 // its outcome on the queue that setup made.
 func TestFromAnEmptyAccountToTheFirstOutcome(t *testing.T) {
 	s := newSite(t)
-	s.must("Next: make deploy", setupArgs...)
+	s.must("done; the names are in", setupArgs...)
 	s.deploy(s.write("fleets.yaml", officeFleet))
 	t.Chdir(filepath.Dir(s.file)) // whose regild.env says all that is needed
 	delete(s.env, "REGILD_REGION")
@@ -188,7 +191,7 @@ func TestFromAnEmptyAccountToTheFirstOutcome(t *testing.T) {
 // to edit.
 func TestFromAnEmptyAccountToDoors(t *testing.T) {
 	s := newSite(t)
-	s.must("Next: make deploy", append(setupArgs, "--set", "Doors=yes")...)
+	s.must("done; the names are in", append(setupArgs, "--set", "Doors=yes")...)
 	env, err := envfile.Read(s.file)
 	if err != nil || env["REGILD_CONTROL_QUEUE"] != "regild-control" || env["REGILD_RELEASE_QUEUE"] != "regild-releases" {
 		t.Fatalf("got %v, %v", env, err)
@@ -211,8 +214,13 @@ func TestFromAnEmptyAccountToDoors(t *testing.T) {
 	s.hears("wrong-door", "WrongDoor")
 	lift("right-door", "regild-control")
 	s.hears("right-door", "there is no freeze right-door in the journal")
-	// And back: what regild.env says is taken back as well.
-	s.must("Next: make deploy", append(setupArgs, "--set", "Doors=no")...)
+	// And back: never before the function was deployed without them.
+	s.fails("the function may still use queue regild-control", append(setupArgs, "--set", "Doors=no")...)
+	if _, there := s.cloud.MNS.Queue("regild-control"); !there {
+		t.Error("the queue was deleted")
+	}
+	s.write("regild.env", regexp.MustCompile("REGILD_(CONTROL|RELEASE)_QUEUE=.*\n").ReplaceAllString(string(mustRead(t, s.file)), ""))
+	s.must("done; the names are in", append(setupArgs, "--set", "Doors=no")...)
 	if env, err = envfile.Read(s.file); err != nil || env["REGILD_CONTROL_QUEUE"] != "" || env["REGILD_RELEASE_QUEUE"] != "" {
 		t.Errorf("got %v, %v", env, err)
 	}
@@ -241,7 +249,7 @@ func (s *site) hears(one, two string) {
 func TestTwoDeploymentsOfOneAccount(t *testing.T) {
 	s := newSite(t)
 	s.cloud.Control.Change(func(a *control.Account) { a.AtOnce = true })
-	s.must("Next: make deploy", setupArgs...)
+	s.must("done; the names are in", setupArgs...)
 	first := mustRead(t, s.file)
 	s.fails("is of another deployment: it has REGILD_NAME=regild, and this one is staging", append(setupArgs, "--name", "staging")...)
 	s.fails(`a name has up to 20 lower-case letters`, append(setupArgs, "--name", "Staging")...)
@@ -250,7 +258,7 @@ func TestTwoDeploymentsOfOneAccount(t *testing.T) {
 		t.Error("the file of the first deployment was changed")
 	}
 	s.file = filepath.Join(t.TempDir(), "staging.env")
-	s.must("Next: make deploy", append(setupArgs, "--name", "staging", "--set", "Doors=yes", "--set", "ContactGroup=oncall")...)
+	s.must("done; the names are in", append(setupArgs, "--name", "staging", "--set", "Doors=yes", "--set", "ContactGroup=oncall")...)
 	env, err := envfile.Read(s.file)
 	for name, want := range map[string]string{"REGILD_NAME": "staging", "REGILD_REQUEST_QUEUE": "staging-requests", "REGILD_CONTROL_QUEUE": "staging-control",
 		"REGILD_JOURNAL": "oss://staging-journal-1234567890123456-cn-hangzhou/regild"} {
@@ -322,7 +330,7 @@ func TestSetupMakesEverythingAndMayBeRunAgain(t *testing.T) {
 	if _, there := s.cloud.MNS.Queue("regild-requests"); there {
 		t.Error("a dry run made a queue")
 	}
-	out = s.must("Next: make deploy", setupArgs...)
+	out = s.must("done; the names are in", setupArgs...)
 	if !strings.Contains(out, "made         RequestQueue             MNS Queue") {
 		t.Errorf("got\n%s", out)
 	}
@@ -382,7 +390,7 @@ func TestWhatSetupLeftHalfDoneASecondRunMends(t *testing.T) {
 	}
 	s.cloud.MNS.RemoveQueue("regild-requests")
 	s.must("changes; nothing was done", "setup", "--dry-run")
-	out := s.must("Next: make deploy", setupArgs...)
+	out := s.must("done; the names are in", setupArgs...)
 	if !strings.Contains(out, "an earlier creation failed (CREATE_ROLLBACK_COMPLETE)") {
 		t.Errorf("got\n%s", out)
 	}
@@ -391,7 +399,7 @@ func TestWhatSetupLeftHalfDoneASecondRunMends(t *testing.T) {
 func TestRemoveAsksAndKeepsWhatWasDone(t *testing.T) {
 	s := newSite(t)
 	s.must("there is nothing to take away", "setup", "--remove", "--yes")
-	s.must("Next: make deploy", setupArgs...)
+	s.must("done; the names are in", setupArgs...)
 	s.cloud.OSS.Append("regild-journal-1234567890123456-cn-hangzhou", "regild/fleet/a.jsonl", []byte("{}\n"))
 	s.in = "yes\n"
 	s.fails("nothing was taken away", "setup", "--remove", "--poll", "1ns")
@@ -405,7 +413,7 @@ func TestRemoveAsksAndKeepsWhatWasDone(t *testing.T) {
 	if _, there := s.cloud.OSS.Object("regild-journal-1234567890123456-cn-hangzhou", "regild/fleet/a.jsonl"); !there {
 		t.Error("the journal was taken away")
 	}
-	s.must("Next: make deploy", setupArgs...) // finds bucket and logs
+	s.must("done; the names are in", setupArgs...) // finds bucket and logs
 	if _, there := s.cloud.MNS.Queue("regild-requests"); !there {
 		t.Error("the queue was not made again")
 	}
@@ -419,7 +427,7 @@ func TestSetupSaysInASentenceWhatIsWrong(t *testing.T) {
 	s.fails("may not call ValidateTemplate (NoPermission); regild setup --policy setup prints the rights", setupArgs...)
 	s.cloud.Control.Change(func(a *control.Account) { clear(a.Denied) })
 	s.cloud.Faults.Add(fault.Rule{Service: "control", Operation: "CreateStack", Kind: fault.CloseAfter, Times: 1})
-	s.must("Next: make deploy", setupArgs...) // the token makes the repetition harmless
+	s.must("done; the names are in", setupArgs...) // the token makes the repetition harmless
 	if n := s.cloud.Faults.Count("control", "CreateStack"); n != 3 {
 		t.Errorf("CreateStack was called %d times, want 3: one was refused", n)
 	}
@@ -429,6 +437,33 @@ func TestSetupSaysInASentenceWhatIsWrong(t *testing.T) {
 	s.fails("there are no credentials", setupArgs...)
 	s.env["REGILD_REGION"] = "Hangzhou"
 	s.fails(`"Hangzhou" is not a region`, setupArgs...)
+}
+
+// Whether ROS keeps what an update takes out of a template is not confirmed, so
+// that a stack of another shape is not updated.
+func TestAStackOfAnEarlierBuildIsNotUpdated(t *testing.T) {
+	s := newSite(t)
+	client, err := acs.New(acs.Config{Region: "cn-hangzhou", AccountID: "1234567890123456", Endpoint: s.cloud.ControlURL,
+		Keys: func(context.Context) (credentials.Keys, error) { return credentials.Keys(s.cloud.Keys()), nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const old = "ROSTemplateFormatVersion: '2015-09-01'\nResources:\n  JournalBucket:\n    Type: ALIYUN::OSS::Bucket\n    DeletionPolicy: Retain\n    Properties: {BucketName: " + testBucket + "}\n"
+	id, err := client.CreateStack(t.Context(), "regild", old, nil, "token")
+	for range 3 {
+		if err == nil {
+			_, err = client.Stack(t.Context(), id)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fails("the stack was made by an earlier build", setupArgs...)
+	s.must("bucket and logs are still there", "setup", "--remove", "--yes", "--poll", "1ns")
+	s.must("done; the names are in", setupArgs...)
+	if _, there := s.cloud.OSS.Bucket(testBucket); !there {
+		t.Error("the bucket was deleted")
+	}
 }
 
 // Whoever administers the account has to give the rights before anybody can set

@@ -76,7 +76,8 @@ func (p *Patient) faults(f acs.Function) []string {
 		fault("it logs to %s/%s instead of %s/%s, where searches and alarms look", got.Project, got.Logstore, p.LogProject, p.Logstore)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Expected)) {
-		if want, got := p.Expected[name], f.EnvironmentVariables[name]; want != got {
+		want, got := p.Expected[name], f.EnvironmentVariables[name]
+		if same := want == got || strings.HasSuffix(name, "_QUEUE") && Door(want) == Door(got); !same {
 			fault("%s is %q, here it is %q", name, got, want)
 		}
 	}

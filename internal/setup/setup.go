@@ -202,9 +202,10 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 		}
 		stack.ID, made = "", nil
 	}
-	had := map[string]string{}
-	for _, p := range stack.Parameters {
-		had[p.ParameterKey] = p.ParameterValue
+	if slices.ContainsFunc(made, func(r acs.Resource) bool {
+		return r.LogicalResourceID == "JournalBucket" || r.LogicalResourceID == "LogProject"
+	}) {
+		return nil, errOld
 	}
 	parameters, err := s.parameters(ctx, stack, made)
 	if err != nil {
@@ -228,8 +229,13 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.lines(stack, parameters["Doors"] == "no" && had["Doors"] == "yes"), nil
+	return s.lines(stack), nil
 }
+
+// errOld is that of a stack whose template called bucket and log project by other
+// names. Whether an update would keep what it no longer has is not confirmed.
+var errOld = errors.New("the stack was made by an earlier build, and an update might delete its bucket and its log: " +
+	"run regild setup --remove, which keeps both, and then setup again, which uses them")
 
 // follow says what becomes of each resource until the stack is done. A stack
 // that ends badly is an error, in plain words.
@@ -330,9 +336,8 @@ func (s *Setup) Remove(ctx context.Context) (bool, error) {
 	return true, s.clear(ctx, stack, made)
 }
 
-// lines are those of regild.env. Doors that are no more are written as empty,
-// so that Merge does not keep them.
-func (s *Setup) lines(stack acs.Stack, closed bool) []envfile.Line {
+// lines are those of regild.env.
+func (s *Setup) lines(stack acs.Stack) []envfile.Line {
 	out := []envfile.Line{
 		{Comment: "Written by regild setup, from the outputs of stack " + s.Name + ". make deploy and the regild command read it; variables of the"},
 		{Comment: "environment win over it. Add other settings of the function below. It holds no secret."},
@@ -346,7 +351,7 @@ func (s *Setup) lines(stack acs.Stack, closed bool) []envfile.Line {
 		{"REGILD_LOG_PROJECT", "LogProject"}, {"REGILD_LOGSTORE", "Logstore"},
 	} {
 		door := o.output == "ControlQueue" || o.output == "ReleaseQueue"
-		if value := stack.Output(o.output); value != "" || !door || closed {
+		if value := stack.Output(o.output); value != "" || !door {
 			out = append(out, envfile.Line{Name: o.name, Value: value})
 		}
 	}
