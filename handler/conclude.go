@@ -39,15 +39,15 @@ func (co *concluder) concludeOne(j *job) error {
 	})
 	switch {
 	case !d.Need.Empty():
-		d.Again = earlier(d.Again, co.asOf().Add(30*time.Second))
+		d.Next = earlier(d.Next, co.asOf().Add(30*time.Second))
 	case len(d.Begin) > 0 || d.Acts():
-		d.Again = co.asOf() // time ran short
+		d.Next = co.asOf() // time ran short
 	default:
 		ctx, cancel := co.last()
 		defer cancel()
 		err := j.journal.UpdateBy(ctx, &seen, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
 		if errors.Is(err, errOvertaken) {
-			d, err = rollout.Decision{Again: co.asOf()}, nil // the tick decides anew
+			d, err = rollout.Decision{Next: co.asOf()}, nil // the tick decides anew
 		}
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func (pr *preparer) prepare(jobs []*job) (further bool) {
 		}
 		j.decision = decision{}
 		if j.rounds++; j.rounds == maxRounds { // still moving: the tick goes on
-			j.decision = decision{made: true, prepared: true, Decision: rollout.Decision{Again: pr.asOf()}}
+			j.decision = decision{made: true, prepared: true, Decision: rollout.Decision{Next: pr.asOf()}}
 			continue
 		}
 		further = true
@@ -66,8 +66,8 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 			return false
 		}
 	}
-	if len(d.Left) > 0 {
-		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Left)
+	if len(d.Unrestored) > 0 {
+		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Unrestored)
 	}
 	if len(d.Records) > 0 {
 		err := j.journal.UpdateBy(pr.ctx, &found.basis, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
@@ -98,7 +98,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 // leadsOn says whether another decision follows from a record at once.
 func leadsOn(rec rollout.Record) bool {
 	switch rec.Kind {
-	case rollout.KindWave, rollout.KindWaveEnded, rollout.KindAgain, rollout.KindHalted, rollout.KindUse, rollout.KindAlarms:
+	case rollout.KindWave, rollout.KindWaveEnded, rollout.KindNotBegun, rollout.KindHalted, rollout.KindUse, rollout.KindAlarms:
 		return true
 	}
 	return false

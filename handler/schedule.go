@@ -46,7 +46,7 @@ type scheduler struct {
 // schedule puts a tick on the queue for every job that is not finished.
 func (sc *scheduler) schedule(jobs []*job) {
 	for _, j := range jobs {
-		again := j.decision.Again
+		again := j.decision.Next
 		var open bool
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()

@@ -306,8 +306,8 @@ func desktopLine(d *rollout.Desktop, zone *time.Location) string {
 		}
 	}
 	text := d.Last.Message
-	if d.Phase == rollout.Pending && d.Again.After(since) {
-		text = joined("; ", text, "looked at again "+d.Again.In(zone).Format("15:04:05"))
+	if d.Phase == rollout.Pending && d.RestsUntil.After(since) {
+		text = joined("; ", text, "looked at again "+d.RestsUntil.In(zone).Format("15:04:05"))
 	}
 	at := ""
 	if !since.IsZero() {

@@ -141,16 +141,16 @@ func (c *compaction) history(d *Desktop) {
 		}
 	case d.Attempt > 0 && d.Phase == Pending && !d.tried() && d.WaitCode == IncorrectDesktopStatus:
 		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
-			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
+			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 		return
 	case d.Attempt > 0 && d.Phase == Pending && !d.tried():
 		c.known(partEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
-		c.add(partAgain, Record{Kind: KindAgain, At: d.BegunAt, Desktops: id})
+		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt, Desktops: id})
 	}
 	if d.Phase == Pending && d.WaitCode != "" {
 		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
-			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.Again})
+			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 	}
 	if final {
 		c.outcome(partFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
@@ -168,7 +168,7 @@ func (c *compaction) waits(d *Desktop) {
 		waits = append(waits, Wait{d.WaitCode, d.WaitSince})
 	}
 	for _, w := range waits {
-		c.known(partWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.Again})
+		c.known(partWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.RestsUntil})
 	}
 }
 

@@ -40,7 +40,7 @@ func life(r *rand.Rand) *rollout.State {
 				choices = []rollout.Record{outcome(rollout.KindEnded, events.StatusAccepted, events.CodeSuccess), outcome(rollout.KindEnded, events.StatusDeferred, events.CodeOutcomeUnknown),
 					outcome(rollout.KindEnded, events.StatusDeferred, events.CodeThrottled)}
 			} else {
-				choices = []rollout.Record{mark(rollout.KindAgain), outcome(rollout.KindSettled, events.StatusAccepted, events.CodeReconciled)}
+				choices = []rollout.Record{mark(rollout.KindNotBegun), outcome(rollout.KindSettled, events.StatusAccepted, events.CodeReconciled)}
 			}
 		case rollout.Accepted:
 			choices = []rollout.Record{outcome(rollout.KindSettled, events.StatusCompleted, events.CodeCompleted), outcome(rollout.KindSettled, events.StatusFailed, events.CodeRebuildFailed), mark(rollout.KindSeen)}
@@ -66,7 +66,7 @@ func vital(d *rollout.Desktop) string {
 	}
 	switch d.Phase {
 	case rollout.Pending:
-		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.Again) + fmt.Sprint(d.Waits)
+		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.RestsUntil) + fmt.Sprint(d.Waits)
 	case rollout.Begun:
 		v += fmt.Sprintf(" begun %s in %s ended %s", d.BegunAt, d.Call, d.CallEnded)
 	case rollout.Accepted:

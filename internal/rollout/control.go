@@ -140,7 +140,7 @@ func (s *State) retry(r *Record) {
 		if d.Phase == Final && d.Last.Status == events.StatusFailed {
 			d.Phase, d.Denied, d.Notice, d.Ask = Pending, 0, nil, nil
 			d.waitNoMore()
-			d.Again = r.At
+			d.RestsUntil = r.At
 			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt = zero, zero, "", zero
 			if w := s.Wave(); w != nil {
 				w.EndedAt, w.Approved, w.Proved = zero, "", ""

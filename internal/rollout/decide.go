@@ -58,15 +58,15 @@ type Decision struct {
 	Command                    Command
 	Tell                       []Notification
 	Ask                        []Command
-	// Left are desktops that are in maintenance mode, or stopped, because of us, and
+	// Unrestored are desktops that are in maintenance mode, or stopped, because of us, and
 	// that could not be restored for so long that an operator has to do it.
-	Left []string
+	Unrestored []string
 	// Back says that the rollout, which has halted, is to go back by itself.
 	Back bool
 	// Begin are the desktops whose rebuild may be begun, in order.
 	Begin []string
-	// Again is when to look again at the latest; zero when nothing is left.
-	Again time.Time
+	// Next is when to decide again at the latest; zero when nothing remains to be done.
+	Next time.Time
 }
 
 // Acts says whether something besides Begin is to be done to desktops.

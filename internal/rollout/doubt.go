@@ -35,7 +35,7 @@ func (d *Desktop) doubt(now time.Time) {
 	was := *d
 	*d = Desktop{
 		ID: was.ID, Wave: was.Wave, Doubted: true, counts: was.counts, Last: was.Last, Denied: was.Denied,
-		WaitCode: was.WaitCode, WaitSince: was.WaitSince, Waits: slices.Clone(was.Waits), WaitFirst: was.WaitFirst, Again: was.Again,
+		WaitCode: was.WaitCode, WaitSince: was.WaitSince, Waits: slices.Clone(was.Waits), WaitFirst: was.WaitFirst, RestsUntil: was.RestsUntil,
 	}
 	if begun {
 		d.Phase, d.Call, d.CallEnded, d.BegunAt = Begun, was.Call, was.CallEnded, was.BegunAt
@@ -47,7 +47,7 @@ func (d *Desktop) doubt(now time.Time) {
 	for i := range d.Waits {
 		notAfter(now, &d.Waits[i].Since)
 	}
-	notAfter(now.Add(MaxTick), &d.Again)
+	notAfter(now.Add(MaxTick), &d.RestsUntil)
 }
 
 // notAfter brings a time back to the limit if it lies behind.

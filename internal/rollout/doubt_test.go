@@ -34,7 +34,7 @@ func TestWhatIsDoubtedAllowsNothing(t *testing.T) {
 		if x.Held || x.Entered || x.Stopped || x.Maintenance != nil || x.Power != nil || x.Touched || x.Seen || x.From != "" || len(x.Unpublished) > 0 {
 			t.Errorf("%s is believed: %+v", x.ID, x)
 		}
-		if x.WaitSince.After(now) || x.BegunAt.After(now) || x.CallEnded.After(now) || x.Again.After(now.Add(MaxTick)) {
+		if x.WaitSince.After(now) || x.BegunAt.After(now) || x.CallEnded.After(now) || x.RestsUntil.After(now.Add(MaxTick)) {
 			t.Errorf("%s lies in the future: %+v", x.ID, x)
 		}
 		if !x.Doubted {

@@ -37,8 +37,8 @@ func TestACallThatECDCannotBeAskedAboutIsGivenUp(t *testing.T) {
 	f.Desktops["ecd-1"] = just(&desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"})
 	f.Changes["ecd-1"] = cannot[[]desktop.Change](events.CodeFactsUnavailable)
 	early := decide(called(at, "m-new"), rules, f, at.Add(6*time.Hour))
-	if status, code := statusOf(early); status != "" || early.Again.IsZero() {
-		t.Errorf("after 6 hours it is %s %s, to be looked at again %s; want it open", status, code, early.Again)
+	if status, code := statusOf(early); status != "" || early.Next.IsZero() {
+		t.Errorf("after 6 hours it is %s %s, to be looked at again %s; want it open", status, code, early.Next)
 	}
 	late := decide(called(at, "m-new"), rules, f, at.Add(25*time.Hour))
 	if status, code := statusOf(late); status != events.StatusFailed || code != events.CodeOutcomeUnknown {

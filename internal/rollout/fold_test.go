@@ -34,7 +34,7 @@ func journal(r *rand.Rand, lines int) []rollout.Record {
 	} else {
 		work.ID, work.Fleet, work.ReleaseID = "w/office", "office", "w"
 	}
-	kinds := []rollout.Kind{rollout.KindWave, rollout.KindWaveEnded, rollout.KindBegun, rollout.KindEnded, rollout.KindSettled, rollout.KindAgain,
+	kinds := []rollout.Kind{rollout.KindWave, rollout.KindWaveEnded, rollout.KindBegun, rollout.KindEnded, rollout.KindSettled, rollout.KindNotBegun,
 		rollout.KindSeen, rollout.KindPublished, rollout.KindTick, rollout.KindArrived, rollout.KindHolding, rollout.KindHeld, rollout.KindReleasing, rollout.KindReleased,
 		rollout.KindStopping, rollout.KindStarting, rollout.KindStarted, rollout.KindChecking, rollout.KindWaiting, rollout.KindHalted, rollout.KindControl,
 		rollout.KindSuperseded, rollout.KindGoingBack, rollout.KindStays, rollout.KindClosed, "of-a-later-version"}

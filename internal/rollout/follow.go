@@ -51,7 +51,7 @@ func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s ste
 	case never && x.Attempt >= maxAttempts:
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; given up after %d calls", last, x.Attempt))
 	case never:
-		return s.with(marks(KindAgain, v.now.t)).with(unfinished(v.now.t))
+		return s.with(marks(KindNotBegun, v.now.t)).with(unfinished(v.now.t))
 	case passed >= v.timeout(now):
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s", last))
 	}

@@ -43,7 +43,7 @@ var forms = map[Kind]form{
 	KindSettled:    {"outcomes ecdRequestId?", (*State).outcomes},
 	KindPublished:  {"outcomes? news? ending?", (*State).published},
 	KindTick:       {"n until indexed?", (*State).tick},
-	KindAgain:      {someDesktops, foldMark},
+	KindNotBegun:   {someDesktops, foldMark},
 	KindSeen:       {someDesktops, foldMark},
 	KindArrived:    {someDesktops, foldMark},
 	KindMissing:    {someDesktops, foldMark},

@@ -29,7 +29,7 @@ type Notification struct {
 	Text     string
 	User     string    // in whose session; "": in all
 	Due      time.Time // the time that the text names
-	Again    bool      // a reminder
+	Reminder bool      // of a time that was named before
 	Last     bool      // the last: not now is not heeded any more
 }
 
@@ -45,7 +45,7 @@ func (t Notification) N() int {
 	switch {
 	case t.Last:
 		return lastNotice
-	case t.Again:
+	case t.Reminder:
 		return reminder
 	}
 	return firstNotice
@@ -157,7 +157,7 @@ func (v *view) expired(n *Notice, s *fleet.Strategy) bool {
 // notify has a text shown on the desktop. Desktops that get the same text share a
 // call. It is shown in the session of one user if that is the only user of each.
 func (t *total) notify(x *Desktop, n *notification) {
-	told, user := Notification{Due: n.due, Again: n.reminder, Last: n.last}, ""
+	told, user := Notification{Due: n.due, Reminder: n.reminder, Last: n.last}, ""
 	if n.last {
 		told.Text = lastNoticeText
 	} else {
@@ -170,7 +170,7 @@ func (t *total) notify(x *Desktop, n *notification) {
 		}
 	}
 	i := slices.IndexFunc(t.out.Tell, func(o Notification) bool {
-		return o.Text == told.Text && o.Due.Equal(told.Due) && o.Again == told.Again && o.Last == told.Last && len(o.Desktops) < maxTold
+		return o.Text == told.Text && o.Due.Equal(told.Due) && o.Reminder == told.Reminder && o.Last == told.Last && len(o.Desktops) < maxTold
 	})
 	if i < 0 {
 		told.User = user
@@ -309,9 +309,9 @@ func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 func (v *view) rests(x *Desktop) time.Time {
 	n := x.Notice
 	if x.WaitCode != events.CodeNoticeGiven || n == nil || n.Shown.IsZero() {
-		return x.Again
+		return x.RestsUntil
 	}
-	until := x.Again
+	until := x.RestsUntil
 	for i := range v.r.Fleets {
 		if next := n.reminder(&v.r.Fleets[i].Strategy); !next.IsZero() {
 			until = earlier(until, next)

@@ -89,11 +89,11 @@ func TestADesktopThatIsShutDownIsNotLookedAtAllTheTimeForAReminder(t *testing.T)
 		rollout.Record{Kind: rollout.KindNotified, At: at(1), Desktops: ids})
 	for _, minute := range []float64{92, 100, 119} {
 		d := rollout.Decide(s, noticeRules(), readAt(at(minute), pc(desktop.Stopped, "m-old")), at(minute))
-		if len(d.Tell) > 0 || d.Again.Before(at(minute).Add(time.Minute)) || d.Again.After(at(minute).Add(10*time.Minute)) {
-			t.Errorf("minute %v: tells %v, and looks again %s later", minute, d.Tell, d.Again.Sub(at(minute)))
+		if len(d.Tell) > 0 || d.Next.Before(at(minute).Add(time.Minute)) || d.Next.After(at(minute).Add(10*time.Minute)) {
+			t.Errorf("minute %v: tells %v, and looks again %s later", minute, d.Tell, d.Next.Sub(at(minute)))
 		}
 	}
-	if d := rollout.Decide(s, noticeRules(), readAt(at(100), pc(desktop.Running, "m-old")), at(100)); len(d.Tell) != 1 || !d.Tell[0].Again {
+	if d := rollout.Decide(s, noticeRules(), readAt(at(100), pc(desktop.Running, "m-old")), at(100)); len(d.Tell) != 1 || !d.Tell[0].Reminder {
 		t.Errorf("it was started, and its users are told %+v, want a reminder", d.Tell)
 	}
 }
@@ -131,7 +131,7 @@ func TestNoticeHoldsWhateverIsLostOnTheWay(t *testing.T) {
 			s.Apply(d.Records...)
 			for _, tell := range d.Tell {
 				call, kind := string(rune('a'+n%26)), 1
-				if tell.Again {
+				if tell.Reminder {
 					kind = 2
 				}
 				s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: now, Call: call, Until: tell.Due, N: kind, Desktops: tell.Desktops})

@@ -346,7 +346,7 @@ func (v *view) obstructed(c candidate) (step, bool) {
 	switch limit := passing[c.WaitCode]; {
 	case v.f.Busy[c.ID] != "":
 		return v.postpone(c.Desktop, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", c.ID, v.f.Busy[c.ID]), true
-	case limit > 0 && c.Again.Sub(c.WaitSince) >= limit:
+	case limit > 0 && c.RestsUntil.Sub(c.WaitSince) >= limit:
 		return v.settle(events.StatusFailed, c.WaitCode, "gave up after %s: %s", limit, c.Last.Message), true
 	case c.Denied >= maxDenied:
 		return v.settle(events.StatusFailed, IncorrectDesktopStatus,

@@ -26,7 +26,7 @@ const (
 	KindBegun      Kind = "begun"      // a RebuildDesktops call is about to be made
 	KindEnded      Kind = "ended"      // what became of a RebuildDesktops call
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
-	KindAgain      Kind = "again"      // ECD shows that these were not begun: they are pending again
+	KindNotBegun   Kind = "again"      // ECD shows that these were not begun: they are pending again
 	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue

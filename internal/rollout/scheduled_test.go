@@ -26,8 +26,8 @@ func TestARequestIsLeftAloneUntilItsTime(t *testing.T) {
 		if len(d.Records) != c.records || d.Need.Empty() == c.asks {
 			t.Errorf("at %s: %d records and it asks for %+v, want %d records, asks: %v", c.at.Format(time.TimeOnly), len(d.Records), d.Need, c.records, c.asks)
 		}
-		if !c.asks && !d.Again.Equal(due) {
-			t.Errorf("at %s: it looks again at %s, want %s", c.at.Format(time.TimeOnly), d.Again, due)
+		if !c.asks && !d.Next.Equal(due) {
+			t.Errorf("at %s: it looks again at %s, want %s", c.at.Format(time.TimeOnly), d.Next, due)
 		}
 		s.Apply(d.Records...)
 	}

@@ -33,12 +33,12 @@ func readAt(t time.Time, x *desktop.Desktop) *rollout.Facts {
 func TestACallIsNotRepeatedByFactsThatHaveGrownOld(t *testing.T) {
 	s := called(began, "m-new", unknownC)
 	d := rollout.Decide(s, fateRules, readAt(at(1), pc(desktop.Running, "m-old")), at(9))
-	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain }); again || len(d.Begin) > 0 {
+	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindNotBegun }); again || len(d.Begin) > 0 {
 		t.Errorf("what was read a minute after the call was taken for settled after nine: %+v", d)
 	}
 	s.Apply(rollout.Decide(s, fateRules, readAt(at(6), pc(desktop.Running, "m-old")), at(6)).Records...)
 	d = rollout.Decide(s, fateRules, readAt(at(12), pc(desktop.Running, "m-old")), at(12))
-	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain }); !again {
+	if again := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindNotBegun }); !again {
 		t.Errorf("what was read twelve minutes after the call is not taken for settled: %+v", d)
 	}
 }
@@ -424,7 +424,7 @@ func TestACallIsNotRepeatedByASingleLook(t *testing.T) {
 	again := func(minute float64) bool {
 		d := rollout.Decide(s, fateRules, readAt(at(minute), pc(desktop.Running, "m-old")), at(minute))
 		s.Apply(d.Records...)
-		return slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindAgain })
+		return slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindNotBegun })
 	}
 	if again(1) || again(7) || again(11) { // the first says nothing: ECD shows late
 		t.Error("it is made again by a look that came too early")

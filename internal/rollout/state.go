@@ -40,12 +40,12 @@ type Desktop struct {
 	Seen       bool      // seen Rebuilding since the call
 	SeenAt     time.Time // when
 
-	WaitCode  string    // why it is not begun, if it is waiting
-	WaitSince time.Time // since when, for that reason
-	Waits     []Wait    // further reasons that have not passed, as far as is known, oldest first
-	Again     time.Time // not to be begun before
-	WaitFirst time.Time // since when, for whatever reason
-	Denied    int       // how often ECD said that the status does not allow it
+	WaitCode   string    // why it is not begun, if it is waiting
+	WaitSince  time.Time // since when, for that reason
+	Waits      []Wait    // further reasons that have not passed, as far as is known, oldest first
+	RestsUntil time.Time // need not be looked at before
+	WaitFirst  time.Time // since when, for whatever reason
+	Denied     int       // how often ECD said that the status does not allow it
 
 	Held        bool      // we put it into maintenance mode, or are about to, and have to take it out again
 	Entered     bool      // certainly in maintenance mode
@@ -79,16 +79,16 @@ type Wait struct {
 // An Act is the last call for a desktop that was announced in one respect: for
 // maintenance mode, or for power.
 type Act struct {
-	Kind Kind
-	Call string    // tells its end from that of another
-	At   time.Time // when it was announced, right before the call
-	Open bool      // its end is not written down: it may be under way, and its fate is unknown
+	Kind     Kind
+	Call     string    // tells its end from that of another
+	At       time.Time // when it was announced, right before the call
+	UnderWay bool      // its end is not written down: it may be under way, and its fate is unknown
 }
 
 // over returns when an act is certainly over, unless it is of the given kind. Zero:
 // none is under way.
 func (a *Act) over(other Kind) time.Time {
-	if a == nil || !a.Open || a.Kind == other {
+	if a == nil || !a.UnderWay || a.Kind == other {
 		return zero
 	}
 	return a.At.Add(lease)
@@ -104,7 +104,7 @@ func (a *Act) ended(call string) bool {
 	if a.Call != call {
 		return false
 	}
-	a.Open = false
+	a.UnderWay = false
 	return true
 }
 
@@ -499,7 +499,7 @@ func (s *State) resume(r *Record) {
 // mark folds what was seen of one desktop.
 func (d *Desktop) mark(r *Record) {
 	switch r.Kind {
-	case KindAgain:
+	case KindNotBegun:
 		if d.Phase == Begun {
 			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
 		}
@@ -521,7 +521,7 @@ func (d *Desktop) mark(r *Record) {
 // act notes what we do to a desktop besides rebuilding it. Each call is announced
 // before it is made; its end counts if nothing else was announced since.
 func (d *Desktop) act(r *Record) {
-	now := &Act{Kind: r.Kind, Call: r.Call, At: r.At, Open: true}
+	now := &Act{Kind: r.Kind, Call: r.Call, At: r.At, UnderWay: true}
 	d.ActedAt = later(d.ActedAt, r.At)
 	switch r.Kind {
 	case KindHolding:
@@ -621,9 +621,9 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		d.Phase = Pending
 	}
 	d.waitFor(g.Code, r.At)
-	d.Again = g.Until
+	d.RestsUntil = g.Until
 	if g.Code == events.CodeFrozen {
-		d.Again = r.At // it may be lifted
+		d.RestsUntil = r.At // it may be lifted
 	}
 }
 
@@ -645,7 +645,7 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 		d.WaitFirst = at
 	}
 	since, waits := d.waitsSince(code)
-	if !waits || d.WaitCode == code && at.Sub(d.Again) > MaxTick { // it was not tried meanwhile: that does not count
+	if !waits || d.WaitCode == code && at.Sub(d.RestsUntil) > MaxTick { // it was not tried meanwhile: that does not count
 		since = at
 	}
 	others := make([]Wait, 0, len(d.Waits)+1)
@@ -675,7 +675,7 @@ func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {
 }
 
 func (d *Desktop) waitNoMore() {
-	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.Again = "", zero, nil, zero, zero
+	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.RestsUntil = "", zero, nil, zero, zero
 }
 
 // IncorrectDesktopStatus is ECD's code for a desktop whose status does not

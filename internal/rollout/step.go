@@ -166,7 +166,7 @@ func (v *view) postpone(x *Desktop, code, format string, args ...any) step {
 // postponeUntil leaves a desktop for later, when that is known.
 func (v *view) postponeUntil(x *Desktop, code string, until time.Time, format string, args ...any) step {
 	s := unfinished(until)
-	if x.WaitCode != code || !x.Again.Equal(until) {
+	if x.WaitCode != code || !x.RestsUntil.Equal(until) {
 		s.outcome = v.deferred(code, until, format, args...)
 	}
 	return s

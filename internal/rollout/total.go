@@ -71,7 +71,7 @@ func (t *total) add(x *Desktop, s step) {
 		t.unrestored++
 	}
 	if s.givenUp {
-		t.out.Left = append(t.out.Left, x.ID)
+		t.out.Unrestored = append(t.out.Unrestored, x.ID)
 	}
 }
 
@@ -88,7 +88,7 @@ func (t *total) join(s step) {
 		t.unread = s.unread
 	}
 	t.out.Records = append(t.out.Records, s.records...)
-	t.out.Again = soonest(t.out.Again, s.next)
+	t.out.Next = soonest(t.out.Next, s.next)
 	t.out.Back = t.out.Back || s.goBack
 }
 
@@ -112,7 +112,7 @@ func (t *total) outcome(x *Desktop, s step) {
 }
 
 // markOrder is the order in which marks are written down.
-var markOrder = []Kind{KindAgain, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified, KindUnnotified,
+var markOrder = []Kind{KindNotBegun, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified, KindUnnotified,
 	KindCleared, KindNotNow, KindUnasked, KindOnHold}
 
 // decision writes down what was gathered, and closes a request of which nothing is
@@ -168,7 +168,7 @@ func (t *total) close(reason *events.Reason) {
 		ids = append(ids, OutcomeID(s.Operation.ID, id, status, s.Desktops[id].counts.of(status)+1))
 	}
 	t.join(t.v.write(Record{Kind: KindClosed, Digest: events.Digest(ids), Reason: reason}))
-	t.out.Again = zero
+	t.out.Next = zero
 }
 
 // ended yields the desktops that this decision ends, with their status.

@@ -480,7 +480,7 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 func (v *view) departed(x *Desktop) (step, bool) {
 	fact, asked := v.f.Desktops[x.ID]
 	switch {
-	case !asked, fact.Err != nil, fact.ReadAt.Before(x.eventful()), !v.now.due(x.Again):
+	case !asked, fact.Err != nil, fact.ReadAt.Before(x.eventful()), !v.now.due(x.RestsUntil):
 		return step{}, false
 	case fact.Value != nil && x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
 		return step{}, false
