@@ -241,3 +241,24 @@ func TestEveryCommandOfTheOperatorThatIsNamedExists(t *testing.T) {
 		t.Errorf("only %d commands were found", seen)
 	}
 }
+
+func TestThePageOfTheArchitectureNamesEveryFileOfAStage(t *testing.T) {
+	page, handle := read(t, "docs/architecture.md"), read(t, "handler/handler.go")
+	files, err := filepath.Glob(filepath.Join(root, "handler", "admit*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files of the first stage: %v", err)
+	}
+	for _, stage := range []string{"decide", "prepare", "rebuild", "rollback", "outbox", "conclude", "schedule"} {
+		files = append(files, stage+".go")
+	}
+	for _, file := range files {
+		if !strings.Contains(page, "(../handler/"+filepath.Base(file)+")") {
+			t.Errorf("docs/architecture.md does not name handler/%s", filepath.Base(file))
+		}
+	}
+	for _, stage := range regexp.MustCompile(`(?m)^\| ([a-zA-Z]+) \| `).FindAllStringSubmatch(page, -1) {
+		if stage[1] != "stage" && !strings.Contains(handle, "."+stage[1]) {
+			t.Errorf("docs/architecture.md names the stage %s, which Handle does not run", stage[1])
+		}
+	}
+}
