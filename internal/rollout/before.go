@@ -28,6 +28,9 @@ type Ask struct {
 	Last     time.Time // when it was announced
 	LastSent time.Time // when the call ended; zero: its end is not written down
 	LastCall string
+	// LastUnable is since when they could not be told; zero: they could, or it was not
+	// tried.
+	LastUnable time.Time
 }
 
 // Limits of asking.
@@ -211,16 +214,37 @@ func said(output string) string {
 // overruled lets a desktop go on whose not now is not heeded any more, once its users
 // were told so. One that is not Running has no users to tell.
 func (v *view) overruled(c candidate) (step, bool) {
-	a, running := c.asks(), c.now.Status == desktop.Running
+	a := c.asks()
 	switch {
-	case a.Last.IsZero() && running:
-		return v.lastNotice(c), true
-	case a.Last.IsZero(), !a.LastSent.IsZero() && v.now.due(a.LastSent.Add(lastLead)):
+	case !a.LastSent.IsZero() && v.now.due(a.LastSent.Add(lastLead)):
 		return step{}, false
-	case a.LastSent.IsZero() && v.now.due(a.Last.Add(lease)) && running: // it is not known whether they were told
+	case !a.LastSent.IsZero():
+		return inPlace(unfinished(a.LastSent.Add(lastLead))), true
+	case !v.now.due(a.Last.Add(lease)): // perhaps another instance is at it
+		return inPlace(unfinished(a.Last.Add(lease))), true
+	case c.now.Status != desktop.Running:
+		return step{}, false
+	case !a.LastUnable.IsZero():
+		return v.unheard(c)
+	}
+	return v.lastNotice(c), true // they were not told, or it is not known whether they were
+}
+
+// unheard keeps a desktop waiting whose users could not be told that not now is
+// not heeded any more, for as long as one whose users cannot be told at all.
+func (v *view) unheard(c candidate) (step, bool) {
+	a := c.asks()
+	limit, after := untoldFor(c.strategy)
+	const why = "desktop %s said not now, and its users could not be told that it is not heeded any more"
+	switch over := c.fact.Since(a.LastUnable) >= limit; {
+	case over && after == fleet.Force:
+		return step{}, false
+	case over:
+		return v.settle(events.StatusSkipped, events.CodeNoticeNotGiven, why+", for %s", c.ID, limit), true
+	case v.now.due(a.Last.Add(askAgain)):
 		return v.lastNotice(c), true
 	}
-	return inPlace(unfinished(later(a.Last.Add(lease), a.LastSent.Add(lastLead)))), true
+	return v.postpone(c.Desktop, events.CodeNoticeNotGiven, why+"; it is tried for %s", c.ID, limit), true
 }
 
 // lastNotice tells the users that not now is not heeded any more.
@@ -269,6 +293,17 @@ func (d *Desktop) ask(r *Record) {
 	}
 }
 
+// heard folds what became of the call that tells the users that not now is not
+// heeded any more.
+func (a *Ask) heard(r *Record) {
+	switch {
+	case r.Reason == nil:
+		a.LastSent, a.LastUnable = r.At, zero
+	case a.LastUnable.IsZero():
+		a.LastUnable = r.At
+	}
+}
+
 func (a *Ask) since(at time.Time) {
 	if a.Since.IsZero() {
 		a.Since = at
@@ -303,6 +338,9 @@ func (c *compaction) ask(d *Desktop) {
 		c.add(partFinal, Record{Kind: KindNotifying, At: a.Last, N: lastNotice, Call: a.LastCall, Desktops: id})
 		if !a.LastSent.IsZero() {
 			c.add(partFinal, Record{Kind: KindSent, At: a.LastSent, Call: a.LastCall, Desktops: id})
+		}
+		if !a.LastUnable.IsZero() {
+			c.add(partFinal, Record{Kind: KindSent, At: a.LastUnable, Call: a.LastCall, Desktops: id, Reason: &events.Reason{Code: events.CodeCallFailed}})
 		}
 	}
 }

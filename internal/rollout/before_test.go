@@ -127,6 +127,80 @@ func TestGoOnHoldsForAQuarterOfAnHour(t *testing.T) {
 	}
 }
 
+// Found by the simulation: the call failed that was to tell the users, and five
+// minutes later the desktop was rebuilt against their not now.
+func TestNobodyIsOverruledWhoCouldNotBeToldSo(t *testing.T) {
+	ids := []string{"ecd-1"}
+	made := []rollout.Record{{At: at(0.1), Invoke: "t"}}
+	failed := []rollout.Record{{At: at(0.1), Reason: &events.Reason{Code: events.CodeCallFailed, Message: "throttled"}}}
+	const nothing, tells, begins, skips = "nothing", "tells", "begins", "skips"
+	for _, c := range []struct {
+		name    string
+		after   fleet.Policy // of sessions
+		sent    []rollout.Record
+		status  string
+		minutes float64
+		want    string
+	}{
+		{"the call is under way", fleet.Skip, nil, desktop.Running, 1, nothing},
+		{"nobody knows its end", fleet.Skip, nil, desktop.Running, 2, tells},
+		{"nobody knows its end, and nobody is there", fleet.Skip, nil, desktop.Stopped, 2, begins},
+		{"it was made", fleet.Skip, made, desktop.Running, 4, nothing},
+		{"it was made five minutes ago", fleet.Skip, made, desktop.Running, 6, begins},
+		{"it failed", fleet.Skip, failed, desktop.Running, 6, nothing},
+		{"it failed ten minutes ago", fleet.Skip, failed, desktop.Running, 11, tells},
+		{"it failed, and the desktop was shut down", fleet.Skip, failed, desktop.Stopped, 6, begins},
+		{"it has failed for too long", fleet.Skip, failed, desktop.Running, 241, skips},
+		{"it has failed for too long, and the fleet forces", fleet.Force, failed, desktop.Running, 241, begins},
+	} {
+		rules := beforeRules(1, fleet.Skip)
+		rules.Fleets[0].Strategy.Sessions = fleet.Sessions{Policy: fleet.Wait, Deadline: 4 * time.Hour, After: c.after}
+		s := asked()
+		s.Apply(rollout.Record{Kind: rollout.KindNotNow, At: at(-10), Desktops: ids}, rollout.Record{Kind: rollout.KindAsking, At: at(-2), Call: "a", Desktops: ids},
+			rollout.Record{Kind: rollout.KindAsked, At: at(-1), Call: "a", Invoke: "t-a", Desktops: ids},
+			rollout.Record{Kind: rollout.KindNotifying, At: at(0), Call: "d", N: 3, Desktops: ids})
+		for _, r := range c.sent {
+			r.Kind, r.Call, r.Desktops = rollout.KindSent, "d", ids
+			s.Apply(r)
+		}
+		d := rollout.Decide(s, rules, readAt(at(c.minutes), pc(c.status, "m-old")), at(c.minutes))
+		got := nothing
+		switch {
+		case len(d.Begin) > 0:
+			got = begins
+		case len(d.Tell) > 0:
+			got = tells
+		case len(d.Records) > 0 && d.Records[0].Outcomes[0].Status == events.StatusSkipped:
+			got = skips
+		case !d.Again.After(at(c.minutes)):
+			got = "looks again at once"
+		}
+		if got != c.want {
+			t.Errorf("%s, minute %v: it %s, want %s (%+v)", c.name, c.minutes, got, c.want, d)
+		}
+	}
+}
+
+// Found by the simulation: a desktop had been in use up to the deadline and was
+// asked then; until it answered the rollout was looked at every second.
+func TestAnAnswerIsNotAwaitedAllTheTime(t *testing.T) {
+	ids := []string{"ecd-1"}
+	rules := beforeRules(1, fleet.Skip)
+	rules.Fleets[0].Strategy.Sessions = fleet.Sessions{Policy: fleet.Wait, Deadline: time.Hour, After: fleet.Force}
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: at(0), Operation: &rollout.Operation{ID: "r2/office", Fleet: "office", ReleaseID: "r2",
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		rollout.Record{Kind: rollout.KindWave, At: at(0), Wave: 1, Waves: 1, Size: 1, Desktops: ids},
+		rollout.Record{Kind: rollout.KindSettled, At: at(0), Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: events.CodeSessionWait, Until: at(1), Desktops: ids}}},
+		rollout.Record{Kind: rollout.KindAsking, At: at(61), Call: "a", Desktops: ids},
+		rollout.Record{Kind: rollout.KindAsked, At: at(61), Call: "a", Invoke: "t", Desktops: ids})
+	f := readAt(at(63), pc(desktop.Running, "m-old"))
+	f.Checks["t"] = rollout.Read(at(63), map[string]desktop.Invocation{"ecd-1": {DesktopID: "ecd-1", Status: "Running"}})
+	if d := rollout.Decide(s, rules, f, at(63)); !d.Need.Empty() || d.Again.Before(at(63.3)) {
+		t.Errorf("it is looked at again at %s, %s later: %+v", d.Again, d.Again.Sub(at(63)), d)
+	}
+}
+
 // A function without a journal carries what was asked in its ticks.
 func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 	ids := []string{"ecd-1"}
@@ -141,7 +215,9 @@ func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 		{Kind: rollout.KindNotNow, At: at(66)},
 		{Kind: rollout.KindAsking, At: at(120), Call: "c"},
 		{Kind: rollout.KindNotifying, At: at(121), Call: "d", N: 3},
-		{Kind: rollout.KindSent, At: at(122), Call: "d"},
+		{Kind: rollout.KindSent, At: at(122), Call: "d", Reason: &events.Reason{Code: events.CodeCallFailed}},
+		{Kind: rollout.KindNotifying, At: at(133), Call: "e", N: 3},
+		{Kind: rollout.KindSent, At: at(134), Call: "e"},
 	} {
 		r.Desktops = ids
 		s.Apply(r)

@@ -227,13 +227,19 @@ func (v *view) awaitDue(c candidate, begins time.Time) step {
 	return v.postponeUntil(c.Desktop, events.CodeNoticeGiven, begins, "its users were told that it is rebuilt from %s on", begins.UTC().Format(time.RFC3339))
 }
 
+// untoldFor is for how long a desktop waits whose users cannot be told, and what
+// comes then.
+func untoldFor(s *fleet.Strategy) (limit time.Duration, then fleet.Policy) {
+	if s.Sessions.Policy == fleet.Wait {
+		return s.Sessions.Deadline, s.Sessions.After
+	}
+	return untoldLimit, fleet.Skip
+}
+
 // cannotTell keeps a desktop waiting whose users could not be told, for as long as
 // the fleet waits for them. Then it is skipped or rebuilt, as the fleet says.
 func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
-	limit, after := untoldLimit, fleet.Skip
-	if c.strategy.Sessions.Policy == fleet.Wait {
-		limit, after = c.strategy.Sessions.Deadline, c.strategy.Sessions.After
-	}
+	limit, after := untoldFor(c.strategy)
 	n, since := c.Notice, c.fact.ReadAt
 	if n != nil && !n.Unable.IsZero() {
 		since = n.Unable
@@ -327,7 +333,7 @@ func (d *Desktop) notice(r *Record) {
 		return
 	}
 	if r.Kind == KindSent && d.Ask != nil && d.Ask.LastCall == r.Call {
-		d.Ask.LastSent = r.At
+		d.Ask.heard(r)
 		return
 	}
 	if d.Notice == nil {

@@ -580,8 +580,8 @@ func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
 		return step{}
 	}
 	until := zero
-	if code == events.CodeSessionWait && f.Strategy.Sessions.Deadline > 0 {
-		until = v.longestInUse().Add(f.Strategy.Sessions.Deadline)
+	if deadline := v.longestInUse().Add(f.Strategy.Sessions.Deadline); code == events.CodeSessionWait && !v.now.due(deadline) {
+		until = deadline
 	}
 	text, known := waitText[code]
 	if !known {
