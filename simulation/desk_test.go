@@ -42,6 +42,7 @@ const (
 
 // desk is what people at a desktop saw of us, and what they say.
 type desk struct {
+	told   []notice // by a command that ran, whatever became of it
 	shown  []notice
 	asked  []answer
 	notNow int       // how often they still say not now; below 0: always
@@ -168,6 +169,7 @@ func (e *ecd) Tell(ctx context.Context, _ string, ids []string, _, text string) 
 			e.breaks(toldUnrecorded, "%s was told of %s, and the journal says %s", m.now.ID, n.due, k.desktops[m.now.ID].people.told.due)
 		}
 		n.ran = e.runs(m, id, "a notice", 0)
+		m.desk.told = append(m.desk.told, n)
 		if n.ran.status == "Success" {
 			m.desk.shown = append(m.desk.shown, n)
 		}

@@ -98,6 +98,7 @@ type peopleAt struct {
 	since   time.Time // since when it says not now, or cannot be asked
 	cleared time.Time
 	last    sending // that not now is not heeded any more
+	unheard time.Time
 	hold    time.Time
 	claimed time.Time // when a call for it was announced
 }
@@ -256,10 +257,8 @@ func (w *world) wasAsked(k *work, p *progress, f *fleet.Fleet, m *machine, shown
 		}
 	}
 	over := !p.people.since.IsZero() && now.Sub(p.people.since) >= b.Deadline-clocksApart && b.After == fleet.Force
-	if !p.people.last.sent.IsZero() && now.Sub(p.people.last.sent) >= lastWord-clocksApart {
-		if !slices.ContainsFunc(m.desk.shown, func(n notice) bool { return n.work == k.id && n.sort == tellsLast && n.at.After(p.attempt()) }) && !w.lastWordFailed(k, p, id) {
-			w.breaks(overruledUntold, "%s of %s is rebuilt against its not now, and nobody there was told", id, k.id)
-		}
+	if p.people.last.call != "" {
+		w.wasOverruled(k, p, f, m, shown)
 		return
 	}
 	switch {
@@ -276,16 +275,19 @@ func (w *world) wasAsked(k *work, p *progress, f *fleet.Fleet, m *machine, shown
 	}
 }
 
-// lastWordFailed says whether the last word ran on the desktop and ended badly, or
-// the desktop was not Running: then nobody could be told.
-func (w *world) lastWordFailed(k *work, p *progress, id string) bool {
-	m := w.machines[id]
-	for _, r := range m.ran {
-		if r.people && r.status == "Failed" && r.exit == 1 && r.at.After(p.people.last.at.Add(-clocksApart)) {
-			return true
-		}
+// wasOverruled asks whether the users at a desktop were told that not now is not
+// heeded any more, and had five minutes, as far as anybody is there.
+func (w *world) wasOverruled(k *work, p *progress, f *fleet.Fleet, m *machine, shown shot) {
+	id, pe, now := m.now.ID, p.people, time.Now()
+	long, force := limit(f.Strategy)
+	switch {
+	case shown.is.Status != desktop.Running:
+	case force && !pe.unheard.IsZero() && now.Sub(pe.unheard) >= long-clocksApart:
+	case pe.last.sent.IsZero() || now.Sub(pe.last.sent) < lastWord-clocksApart:
+		w.breaks(rebuiltNotNow, "%s of %s said not now, and its users have not had their time", id, k.id)
+	case !slices.ContainsFunc(m.desk.told, func(n notice) bool { return n.work == k.id && n.sort == tellsLast && n.at.After(p.attempt()) }):
+		w.breaks(overruledUntold, "%s of %s is rebuilt against its not now, and nobody there was told", id, k.id)
 	}
-	return m.asOf(time.Now().Add(-lastWord)).is.Status != desktop.Running || k.closed
 }
 
 // isNotHeld asks whether a tag holds the desktop back.
@@ -726,7 +728,11 @@ func (w *world) weighPeople(k *work, r *record, status, code, id string, by *inv
 	s, pe := f.Strategy, p.people
 	switch {
 	case status == "skipped" && code == events.CodeNoticeNotGiven:
-		if long, force := limit(s); force || pe.untold.IsZero() || r.At.Sub(pe.untold) < long-clocksApart {
+		since := pe.untold
+		if since.IsZero() {
+			since = pe.unheard
+		}
+		if long, force := limit(s); force || since.IsZero() || r.At.Sub(since) < long-clocksApart {
 			w.breaks(untoldTooShort, "%s of %s is %s %s at %s, and could not be told since %s", id, k.id, status, code, r.At.Format(time.DateTime), pe.untold.Format(time.DateTime))
 		}
 	case status == "skipped" && (code == events.CodeNotNow || code == events.CodeNotAsked):
@@ -815,6 +821,11 @@ func (x *peopleAt) apply(r *record, by string) {
 			if s.call == r.Call {
 				s.sent, s.failed = r.At, r.Invoke == ""
 			}
+		}
+		if x.last.call == r.Call && x.last.failed && x.unheard.IsZero() {
+			x.unheard = r.At
+		} else if x.last.call == r.Call && !x.last.failed {
+			x.unheard = time.Time{}
 		}
 	case "told":
 		x.told.answered, x.untold = r.At, time.Time{}

@@ -210,8 +210,9 @@ func asking(s *schedule, d *dice) {
 	if !d.one(4) {
 		o["before"] = beforeOf(d)
 	}
-	if d.one(3) { // time passes between go on and the rebuild
-		s.Odds = append([]odd{{"RebuildDesktops", pick(d, throttles, refuses, lostBefore), 500, 0, 0}}, s.Odds...)
+	if d.one(3) { // time passes between go on and the rebuild, or people cannot be told
+		s.Odds = append([]odd{{"RebuildDesktops", pick(d, throttles, refuses, lostBefore), pick(d, 0, 500), 0, 0},
+			{"Tell ", pick(d, fails, throttles, lostBefore, killBefore), 400, 0, 0}}, s.Odds...)
 		s.Budget = 10
 	}
 	if o["before"] == "" || d.one(3) {
