@@ -172,7 +172,7 @@ func TestNobodyIsOverruledWhoCouldNotBeToldSo(t *testing.T) {
 			got = tells
 		case len(d.Records) > 0 && d.Records[0].Outcomes[0].Status == events.StatusSkipped:
 			got = skips
-		case !d.Again.After(at(c.minutes)):
+		case !d.Next.After(at(c.minutes)):
 			got = "looks again at once"
 		}
 		if got != c.want {
@@ -196,8 +196,8 @@ func TestAnAnswerIsNotAwaitedAllTheTime(t *testing.T) {
 		rollout.Record{Kind: rollout.KindAsked, At: at(61), Call: "a", Invoke: "t", Desktops: ids})
 	f := readAt(at(63), pc(desktop.Running, "m-old"))
 	f.Checks["t"] = rollout.Read(at(63), map[string]desktop.Invocation{"ecd-1": {DesktopID: "ecd-1", Status: "Running"}})
-	if d := rollout.Decide(s, rules, f, at(63)); !d.Need.Empty() || d.Again.Before(at(63.3)) {
-		t.Errorf("it is looked at again at %s, %s later: %+v", d.Again, d.Again.Sub(at(63)), d)
+	if d := rollout.Decide(s, rules, f, at(63)); !d.Need.Empty() || d.Next.Before(at(63.3)) {
+		t.Errorf("it is looked at again at %s, %s later: %+v", d.Next, d.Next.Sub(at(63)), d)
 	}
 }
 
