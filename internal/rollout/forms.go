@@ -34,9 +34,9 @@ var (
 
 // forms has every kind of record.
 var forms = map[Kind]form{
-	KindOpened:     {"work message?", (*State).open},
+	KindOpened:     {"work message?", (*State).takeOn},
 	KindUnplanned:  {"name digest", (*State).refusePlan},
-	KindWave:       {"wave waves size name desktops? of?", (*State).begin},
+	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
 	KindWaveEnded:  {"wave", (*State).endWave},
 	KindBegun:      {"call desktops from?", (*State).begun},
 	KindEnded:      {"call outcomes ecdRequestId?", (*State).outcomes},

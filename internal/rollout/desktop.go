@@ -1,0 +1,238 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+)
+
+// A Phase says how far one desktop is in an operation.
+type Phase int
+
+// The phases. Final is reached once and never left, but by a retry that
+// somebody asked for.
+const (
+	Pending  Phase = iota // nothing was begun, or what was begun certainly did not happen
+	Begun                 // a call is under way or its fate is unknown
+	Accepted              // ECD has started the rebuild
+	Final                 // completed, skipped, refused or failed
+)
+
+// A Desktop is what the journal knows of one desktop in an operation.
+type Desktop struct {
+	ID    string
+	Wave  int // the wave it came in; 1 for a request
+	Phase Phase
+
+	Call       string    // the last call it was in
+	CallEnded  time.Time // when that call's fate was written down; zero: it was not
+	BegunAt    time.Time
+	AcceptedAt time.Time
+	DoneAt     time.Time // when it became Final
+	Doubted    bool      // what is known of it came in an unsigned tick; see Doubt
+	Attempt    int       // calls that may have reached ECD
+	From       string    // the image it was on before the first call that may have changed it
+	Touched    bool      // ECD accepted a rebuild of it at some time
+	Doubtful   bool      // the fate of a call for it was unknown at some time
+	Seen       bool      // seen Rebuilding since the call
+	SeenAt     time.Time // when
+
+	WaitCode   string    // why it is not begun, if it is waiting
+	WaitSince  time.Time // since when, for that reason
+	Waits      []Wait    // further reasons that have not passed, as far as is known, oldest first
+	RestsUntil time.Time // need not be looked at before
+	WaitFirst  time.Time // since when, for whatever reason
+	Denied     int       // how often ECD said that the status does not allow it
+
+	Held        bool      // we put it into maintenance mode, or are about to, and have to take it out again
+	Entered     bool      // certainly in maintenance mode
+	Maintenance *Act      // what we did last about that
+	Stopped     bool      // we stopped it, or are about to, and have to start it unless it is rebuilt
+	StoppedAt   time.Time // when we did so last
+	Power       *Act      // what we did last about that
+	ActedAt     time.Time // when we last did something to it besides rebuilding it
+
+	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
+	MissingAt time.Time // when ECD first did not list it though it was begun
+	IdleAt    time.Time // when ECD first showed nothing of its call, whose fate is unknown
+	Check     string    // the id of the check command that was sent to it
+	CheckedAt time.Time // when
+
+	Notice *Notice // what the people at it were told; nil: nothing
+	Ask    *Ask    // what it was asked; nil: nothing
+
+	Last   Result // its last outcome
+	counts tally
+	// Unpublished are outcomes that MNS has not taken yet, oldest first.
+	Unpublished []Outcome
+}
+
+// A Wait is a reason for which a desktop waits.
+type Wait struct {
+	Code  string
+	Since time.Time
+}
+
+// An Act is the last call for a desktop that was announced in one respect: for
+// maintenance mode, or for power.
+type Act struct {
+	Kind     Kind
+	Call     string    // tells its end from that of another
+	At       time.Time // when it was announced, right before the call
+	UnderWay bool      // its end is not written down: it may be under way, and its fate is unknown
+}
+
+// over returns when an act is certainly over, unless it is of the given kind. Zero:
+// none is under way.
+func (a *Act) over(other Kind) time.Time {
+	if a == nil || !a.UnderWay || a.Kind == other {
+		return zero
+	}
+	return a.At.Add(lease)
+}
+
+// ended notes the end of a call, and says whether it is the last that was begun:
+// what was begun after it may have undone what it did. Records of earlier builds
+// name no call.
+func (a *Act) ended(call string) bool {
+	if a == nil || call == "" {
+		return true
+	}
+	if a.Call != call {
+		return false
+	}
+	a.UnderWay = false
+	return true
+}
+
+// asked returns when the fate of its last call may begin to be asked for: when
+// the call ended, or certainly was over.
+func (d *Desktop) asked() time.Time {
+	if d.CallEnded.IsZero() { // whoever began it has not said how it ended
+		return d.BegunAt.Add(lease)
+	}
+	return d.CallEnded
+}
+
+// eventful returns when the desktop last changed by what we did: what was read
+// before says nothing of it.
+func (d *Desktop) eventful() time.Time {
+	switch d.Phase {
+	case Begun:
+		return d.asked()
+	case Accepted:
+		return later(d.AcceptedAt.Add(statusLag), d.SeenAt)
+	case Pending:
+		return later(d.DoneAt, d.ActedAt)
+	case Final:
+	}
+	return d.ActedAt
+}
+
+// tried says whether a call for the desktop was carried out, or may have been.
+func (d *Desktop) tried() bool { return d.Touched || d.Doubtful }
+
+// restoring says whether we have begun to undo what we did to it besides
+// rebuilding it.
+func (d *Desktop) restoring() bool {
+	return d.Maintenance != nil && d.Maintenance.Kind == KindReleasing || d.Power != nil && d.Power.Kind == KindStarting
+}
+
+// A tally counts outcomes by status: in the order of events.Statuses, and in the
+// end those that this build does not know. A map would be half of what a desktop
+// takes in memory.
+type tally [7]uint32
+
+func (t *tally) of(s events.Status) int { return int(*t.at(s)) }
+
+func (t *tally) add(s events.Status) int {
+	*t.at(s)++
+	return t.of(s)
+}
+
+func (t *tally) set(s events.Status, n int) { *t.at(s) = uint32(min(n, maxCount)) } //nolint:gosec // bounded
+
+// maxCount bounds a count that comes from outside.
+const maxCount = 1 << 30
+
+func (t *tally) at(s events.Status) *uint32 {
+	if i := slices.Index(events.Statuses, s); i >= 0 {
+		return &t[i]
+	}
+	return &t[len(t)-1]
+}
+
+// A Result is what an outcome says in short.
+type Result struct {
+	Status  events.Status
+	Code    string
+	Message string
+}
+
+// An Outcome is one thing to tell the world of one desktop.
+type Outcome struct {
+	Result
+	N         int // how many-th of its status, from 1
+	At        time.Time
+	Until     time.Time
+	RequestID string
+	From      string
+	Attempt   int
+	Duration  time.Duration
+}
+
+// IncorrectDesktopStatus is ECD's code for a desktop whose status does not
+// allow the rebuild. Source: RebuildDesktops.
+const IncorrectDesktopStatus = "IncorrectDesktopStatus"
+
+// blind are the reasons for which a desktop could not be read: they say nothing of any
+// other reason.
+var blind = map[string]bool{
+	events.CodeFactsUnavailable: true, events.CodeThrottled: true, events.CodeNotAuthorized: true, events.CodeCallFailed: true, events.CodeTimeShort: true,
+}
+
+// waitFor notes that the desktop waits, and for what. A reason for which it could not
+// be read leaves the others as they are. One that was seen ends those, and all others
+// that were seen but one: how long its user has been waited for counts from when it
+// was due and found in use, until it is begun.
+func (d *Desktop) waitFor(code string, at time.Time) {
+	switch {
+	case ordered[code]:
+		d.WaitFirst = zero
+	case d.WaitFirst.IsZero():
+		d.WaitFirst = at
+	}
+	since, waits := d.waitsSince(code)
+	if !waits || d.WaitCode == code && at.Sub(d.RestsUntil) > MaxTick { // it was not tried meanwhile: that does not count
+		since = at
+	}
+	others := make([]Wait, 0, len(d.Waits)+1)
+	if d.WaitCode != "" {
+		others = append(others, Wait{d.WaitCode, d.WaitSince})
+	}
+	others = slices.DeleteFunc(append(slices.Clone(d.Waits), others...), func(w Wait) bool {
+		return w.Code == code || !blind[code] && w.Code != events.CodeSessionWait || ordered[code]
+	})
+	d.WaitCode, d.WaitSince, d.Waits = code, since, slices.Clip(others)
+	if len(others) == 0 {
+		d.Waits = nil
+	}
+}
+
+// waitsSince returns since when the desktop waits for that reason, if it does.
+func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {
+	if d.WaitCode == code {
+		return d.WaitSince, code != ""
+	}
+	for _, w := range d.Waits {
+		if w.Code == code {
+			return w.Since, true
+		}
+	}
+	return zero, false
+}
+
+func (d *Desktop) waitNoMore() {
+	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.RestsUntil = "", zero, nil, zero, zero
+}

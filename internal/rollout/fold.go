@@ -1,0 +1,371 @@
+package rollout
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+)
+
+// This file is about how records change a state: one function for each kind or sort
+// of kinds, named in forms.
+
+// Apply folds records into the state.
+func (s *State) Apply(records ...Record) {
+	for i := range records {
+		s.apply(&records[i])
+		s.records++
+	}
+}
+
+// apply folds one record by the rule of its kind. Kinds that this build does not
+// know are ignored, and nothing means anything before the operation was opened.
+func (s *State) apply(r *Record) {
+	rule := forms[r.Kind].fold
+	if rule != nil && ((s.Operation == nil) == (r.Kind == KindOpened) || r.Kind == KindUnplanned) {
+		rule(s, r)
+	}
+}
+
+// each folds a record into each of its desktops that the operation has.
+func each(rule func(*Desktop, *Record)) func(*State, *Record) {
+	return func(s *State, r *Record) {
+		for _, id := range r.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				rule(d, r)
+			}
+		}
+	}
+}
+
+// outcomes folds what became of desktops.
+func (s *State) outcomes(r *Record) {
+	for _, g := range r.Outcomes {
+		for _, id := range g.Desktops {
+			s.outcome(r, g, id)
+		}
+	}
+}
+
+func (s *State) tick(r *Record) {
+	s.Indexed = s.Indexed || r.Indexed
+	if r.N > s.TickN {
+		s.TickN, s.TickAt = r.N, r.Until
+	}
+}
+
+func (s *State) waiting(r *Record) {
+	s.resume(r)
+	s.Waiting, s.Rings = r.Reason, r.Rings
+	if r.Reason != nil {
+		s.emit(events.RolloutWaiting, r, r.Reason, "")
+	}
+}
+
+func (s *State) halted(r *Record) {
+	s.Halted = r.Reason
+	s.backOut(r)
+	s.emit(events.RolloutHalted, r, r.Reason, "")
+}
+
+func (s *State) superseded(r *Record) {
+	if s.Superseded == "" {
+		s.Superseded = r.Who
+		s.emit(events.RolloutSuperseded, r, r.Reason, r.Who)
+	}
+}
+
+// refusePlan may come before anything was opened, and mostly does.
+func (s *State) refusePlan(r *Record) {
+	if s.PlansRefused == nil {
+		s.PlansRefused = map[string]bool{}
+	}
+	s.PlansRefused[r.Digest] = true
+}
+
+func (s *State) takeOn(r *Record) {
+	if r.Operation == nil {
+		return
+	}
+	s.Operation, s.OpenedAt = r.Operation, r.At
+	s.Operation.index()
+	if s.Operation.Request() {
+		s.Waves = []Wave{{N: 1, Desktops: r.Operation.Desktops, BegunAt: r.At}}
+		for _, id := range r.Operation.Desktops {
+			s.add(id, 1)
+		}
+		return
+	}
+	s.emit(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
+}
+
+func (s *State) add(id string, wave int) {
+	if s.Desktops[id] == nil {
+		s.Desktops[id] = &Desktop{ID: id, Wave: wave}
+		s.Order = append(s.Order, id)
+	}
+}
+
+func (s *State) beginWave(r *Record) {
+	if w := s.Wave(); w != nil && r.Wave == w.N && !w.whole() {
+		s.continueWave(w, r)
+		return
+	}
+	if len(s.Waves) > 0 && r.Wave <= s.Waves[len(s.Waves)-1].N {
+		return // written twice
+	}
+	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At, Of: r.Of})
+	s.Size, s.Planned, s.Waiting = r.Size, r.Waves, nil
+	for _, id := range r.Desktops {
+		s.add(id, r.Wave)
+	}
+	s.emit(events.RolloutWaveStarted, r, nil, "")
+}
+
+// continueWave adds a further part of a wave that takes several records.
+func (s *State) continueWave(w *Wave, r *Record) {
+	w.Of = r.Of
+	w.Desktops = slices.Clip(w.Desktops) // the record's own are not written to
+	for _, id := range r.Desktops {
+		if s.Desktops[id] == nil {
+			s.add(id, r.Wave)
+			w.Desktops = append(w.Desktops, id)
+		}
+	}
+}
+
+func (s *State) endWave(r *Record) {
+	if w := s.Wave(); w != nil && w.N == r.Wave && w.EndedAt.IsZero() {
+		w.EndedAt, s.Waiting = r.At, nil
+		s.emit(events.RolloutWaveFinished, r, nil, "")
+	}
+}
+
+func (s *State) begun(r *Record) {
+	for i, id := range r.Desktops {
+		d := s.Desktops[id]
+		if d == nil {
+			continue
+		}
+		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
+		d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, zero, ""
+		d.Attempt++
+		if !d.Touched && i < len(r.From) {
+			d.From = r.From[i]
+		}
+	}
+	s.resume(r)
+	s.Waiting = nil
+}
+
+// resume notes that the window has opened.
+func (s *State) resume(r *Record) {
+	if s.Waiting != nil && s.Waiting.Code == events.CodeWindowClosed {
+		s.Resumed = r.At
+	}
+}
+
+// mark folds what was seen of one desktop.
+func (d *Desktop) mark(r *Record) {
+	switch r.Kind {
+	case KindNotBegun:
+		if d.Phase == Begun {
+			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
+		}
+	case KindSeen:
+		d.Seen, d.SeenAt = true, r.At
+	case KindArrived:
+		d.ArrivedAt = r.At
+	case KindMissing:
+		d.MissingAt = r.At
+	case KindListed:
+		d.MissingAt = time.Time{}
+	case KindIdle:
+		d.IdleAt = r.At
+	case KindChecking:
+		d.Check, d.CheckedAt = r.Call, r.At
+	}
+}
+
+// act notes what we do to a desktop besides rebuilding it. Each call is announced
+// before it is made; its end counts if nothing else was announced since.
+func (d *Desktop) act(r *Record) {
+	now := &Act{Kind: r.Kind, Call: r.Call, At: r.At, UnderWay: true}
+	d.ActedAt = later(d.ActedAt, r.At)
+	switch r.Kind {
+	case KindHolding:
+		d.Held, d.Entered, d.Maintenance = true, false, now
+	case KindHeld:
+		if d.Maintenance.ended(r.Call) {
+			d.Held, d.Entered = true, true
+		}
+	case KindReleasing:
+		d.Entered, d.Maintenance = false, now
+	case KindReleased:
+		if d.Maintenance.ended(r.Call) {
+			d.Held, d.Entered = false, false
+		}
+	case KindStopping:
+		d.Stopped, d.StoppedAt, d.Power = true, r.At, now
+	case KindStarting:
+		d.Power = now
+	case KindStarted:
+		if d.Power.ended(r.Call) {
+			d.Stopped = false
+		}
+	}
+}
+
+// outcome gives one desktop an outcome and moves it to the phase that follows.
+func (s *State) outcome(r *Record, g Group, id string) {
+	d := s.Desktops[id]
+	if d == nil || !d.may(r, g.Status) {
+		return
+	}
+	o := Outcome{Result: Result{g.Status, g.Code, g.Message}, At: r.At, Until: g.Until,
+		RequestID: r.RequestID, From: d.From}
+	published := g.Status == events.StatusDeferred && g.Code == d.WaitCode // that it waits for this
+	switch g.Status {
+	case events.StatusAccepted:
+		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
+		d.waitNoMore()
+		d.Notice, d.Ask = nil, nil
+	case events.StatusDeferred:
+		s.deferred(r, g, d)
+	default:
+		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
+		d.Phase, d.DoneAt = Final, r.At
+		if g.Status == events.StatusCompleted {
+			o.Duration = r.At.Sub(d.AcceptedAt)
+		}
+		if d.Touched && s.Operation.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Operation.AfterStatus != "" {
+			d.Stopped = false // it is in the status that was asked for; else we start it if it does not run
+		}
+	}
+	o.Attempt = d.Attempt
+	d.Last = o.Result
+	if published {
+		return
+	}
+	if o.N = g.N; o.N > 0 { // carried along by a tick, for want of a journal
+		d.counts.set(g.Status, g.N)
+	} else {
+		o.N = d.counts.add(g.Status)
+	}
+	d.Unpublished = append(d.Unpublished, o)
+}
+
+// may says whether a record may give the desktop that status now. A record that was
+// written too late, or twice, or after that of another instance, changes nothing: a
+// desktop whose rebuild was begun is not refused any more, and what is final stays so.
+func (d *Desktop) may(r *Record, status events.Status) bool {
+	if r.Kind == KindEnded {
+		return d.Phase == Begun && d.Call == r.Call
+	}
+	switch status {
+	case events.StatusSkipped, events.StatusRefused, events.StatusDeferred:
+		return d.Phase == Pending || d.Doubted && d.Phase == Begun
+	case events.StatusAccepted:
+		return d.Phase == Begun || d.Phase == Pending && d.tried()
+	case events.StatusCompleted:
+		return d.Phase == Accepted
+	}
+	return d.Phase != Final // failed, and what a later version may know
+}
+
+// deferred keeps a desktop of unknown fate where it is, and makes every other
+// pending again.
+func (s *State) deferred(r *Record, g Group, d *Desktop) {
+	if r.Kind == KindEnded {
+		d.CallEnded = r.At
+		switch g.Code {
+		case events.CodeOutcomeUnknown:
+			d.Doubtful = true
+			return
+		case IncorrectDesktopStatus:
+			d.Denied++
+		default: // certainly not sent: it was no attempt
+			d.Attempt--
+		}
+		d.Phase = Pending
+	}
+	d.waitFor(g.Code, r.At)
+	d.RestsUntil = g.Until
+	if g.Code == events.CodeFrozen {
+		d.RestsUntil = r.At // it may be lifted
+	}
+}
+
+// published notes what MNS took of outcomes and of events.
+func (s *State) published(r *Record) {
+	for _, g := range r.Outcomes {
+		for _, id := range g.Desktops {
+			if d := s.Desktops[id]; d != nil {
+				d.published(g.Status, max(g.N, 1))
+			}
+		}
+	}
+	for _, id := range r.Events {
+		s.UnpublishedEvents = withoutFirst(s.UnpublishedEvents, func(e Event) bool { return e.ID() == id })
+	}
+}
+
+// published notes that MNS took the n-th outcome of a status.
+func (d *Desktop) published(status events.Status, n int) {
+	if n > d.counts.of(status) { // a tick, which carries no more of it
+		d.counts.set(status, n)
+	}
+	d.Unpublished = withoutFirst(d.Unpublished, func(o Outcome) bool { return o.Status == status && o.N == n })
+}
+
+// withoutFirst returns the list without the first of which is holds. The list itself
+// is not written to.
+func withoutFirst[T any](list []T, is func(T) bool) []T {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return append(list[:i:i], list[i+1:]...)
+	}
+	return list
+}
+
+func (s *State) close(r *Record) {
+	if s.Closed {
+		return
+	}
+	s.Closed, s.ClosedAt, s.Digest = true, r.At, r.Digest
+	if s.Operation.Request() {
+		s.emit(whatFinished, r, nil, "")
+		return
+	}
+	what := events.RolloutCompleted
+	switch { // what did not come to its end is not told to be completed
+	case s.Superseded != "":
+		what = events.RolloutSuperseded
+	case s.Aborted != "":
+		what = events.RolloutAborted
+	case s.Operation.Undoes != "":
+		what = events.RolloutRolledBack
+	}
+	s.emit(what, r, r.Reason, "")
+}
+
+// emit adds an event. Requests have none but their summary.
+func (s *State) emit(what events.What, r *Record, reason *events.Reason, by string) {
+	if s.Operation.Request() && what != whatFinished {
+		return
+	}
+	n := Event{What: what, Key: strconv.Itoa(s.records), At: r.At, Waves: s.Planned, Counts: s.Counts(), Reason: reason, By: by, Digest: s.Digest, Via: r.via()}
+	if w := s.Wave(); w != nil {
+		n.Wave = w.N
+	}
+	s.UnpublishedEvents = append(s.UnpublishedEvents, n)
+}
+
+// via returns how the message reached us from which the record follows, or nil.
+func (r *Record) via() *events.Via {
+	if r.Operation != nil {
+		return r.Operation.Via
+	}
+	return r.Via
+}
