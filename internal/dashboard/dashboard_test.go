@@ -360,6 +360,21 @@ func TestTheIndexIsWhatAFullReadingSays(t *testing.T) {
 }
 
 // A state that is too large to be kept is folded anew when its journal grows.
+// What people look for first is read first, and is not what is left out.
+func TestWhatIsOpenIsReadFirst(t *testing.T) {
+	x := newIndex(nil, nil)
+	x.fleets["office"] = []string{"r1/office", "r2/office"}
+	keys := map[string][]string{
+		kindRollout: {journal.Key(kindRollout, "r1/office"), journal.Key(kindRollout, "r2/office")},
+		kindRequest: {journal.Key(kindRequest, "a"), journal.Key(kindRequest, "b"), journal.Key(kindRequest, "c")},
+	}
+	fresh, left := x.unread(keys, []string{journal.OpenKey("c"), journal.OpenKey("gone"), "open/nonsense.jsonl"})
+	want := []string{journal.Key(kindRollout, "r2/office"), journal.Key(kindRequest, "c"), journal.Key(kindRollout, "r1/office"), journal.Key(kindRequest, "a"), journal.Key(kindRequest, "b")}
+	if !slices.Equal(fresh, want) || left != 0 {
+		t.Errorf("got %q and %d left, want %q", fresh, left, want)
+	}
+}
+
 func TestWhatIsNotKeptIsReadAnew(t *testing.T) {
 	s := filled(t)
 	d, err := New(Config{Journal: s}, true)

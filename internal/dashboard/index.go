@@ -106,8 +106,8 @@ func (x *index) look(ctx context.Context) {
 	}
 }
 
-// list finds journals that are not known yet, and reads them: those of the
-// fleets' latest rollouts first.
+// list finds journals that are not known yet, and reads them: first those of the
+// fleets' latest rollouts and of the requests that the index of open ones names.
 func (x *index) list(ctx context.Context) error {
 	keys := map[string][]string{}
 	for _, kind := range []string{kindFleet, kindRollout, kindRequest} {
@@ -120,7 +120,11 @@ func (x *index) list(ctx context.Context) error {
 	if err := x.readAll(ctx, keys[kindFleet], x.readFleet); err != nil {
 		return err
 	}
-	fresh, left := x.unread(keys)
+	open, err := x.from.Keys(ctx, journal.OpenPrefix)
+	if err != nil {
+		return err
+	}
+	fresh, left := x.unread(keys, open)
 	x.mu.Lock()
 	changed := left != x.left || len(fresh) > 0
 	x.left, x.total = left, x.read+len(fresh)
@@ -133,12 +137,17 @@ func (x *index) list(ctx context.Context) error {
 
 // unread returns the keys of works that were not read yet, the most wanted first,
 // and how many are beyond the limit.
-func (x *index) unread(keys map[string][]string) (fresh []string, left int) {
+func (x *index) unread(keys map[string][]string, open []string) (fresh []string, left int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	latest := map[string]bool{}
+	wanted := map[string]bool{}
 	for _, ids := range x.fleets {
-		latest[journal.Key(kindRollout, ids[len(ids)-1])] = true
+		wanted[journal.Key(kindRollout, ids[len(ids)-1])] = true
+	}
+	for _, key := range open {
+		if id, ok := journal.OpenID(key); ok {
+			wanted[journal.Key(kindRequest, id)] = true
+		}
 	}
 	for _, key := range slices.Concat(keys[kindRollout], keys[kindRequest]) {
 		if x.works[key] == nil {
@@ -147,9 +156,9 @@ func (x *index) unread(keys map[string][]string) (fresh []string, left int) {
 	}
 	slices.SortStableFunc(fresh, func(a, b string) int {
 		switch {
-		case latest[a] == latest[b]:
+		case wanted[a] == wanted[b]:
 			return 0
-		case latest[a]:
+		case wanted[a]:
 			return -1
 		}
 		return 1

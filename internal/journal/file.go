@@ -272,7 +272,11 @@ func (f *file) Keys(ctx context.Context, prefix string) ([]string, error) {
 
 func (f *file) entries(ctx context.Context, prefix string) ([]Entry, error) {
 	var found []Entry
-	err := filepath.WalkDir(f.dir, func(name string, d fs.DirEntry, err error) error {
+	from := f.dir
+	if kind, _, whole := strings.Cut(prefix, "/"); whole && checkPart(kind) { // no other directory can have them
+		from = filepath.Join(f.dir, kind)
+	}
+	err := filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // removed while we look, or never made
