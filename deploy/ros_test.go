@@ -336,6 +336,19 @@ func TestAlertsLookForWhatTheCodeWrites(t *testing.T) {
 	}
 }
 
+func TestTheAlertsThatTheDoctorLooksForAreThoseOfTheTemplate(t *testing.T) {
+	var names []string
+	for _, r := range resources(t) {
+		if r.Type == "ALIYUN::SLS::Alert" {
+			names = append(names, fmt.Sprint(dig(t, r.Properties, "Detail")["Name"]))
+		}
+	}
+	slices.Sort(names)
+	if want := slices.Sorted(slices.Values(Alerts)); !slices.Equal(names, want) {
+		t.Errorf("got %q, want %q", want, names)
+	}
+}
+
 func sources(t *testing.T, patterns ...string) string {
 	t.Helper()
 	var b strings.Builder

@@ -459,6 +459,7 @@ func TestAStackOfAnEarlierBuildIsNotUpdated(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.fails("the stack was made by an earlier build", setupArgs...)
+	s.fails("the stack was made by an earlier build", "setup", "--dry-run")
 	s.must("bucket and logs are still there", "setup", "--remove", "--yes", "--poll", "1ns")
 	s.must("done; the names are in", setupArgs...)
 	if _, there := s.cloud.OSS.Bucket(testBucket); !there {

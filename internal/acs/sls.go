@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ type Index struct {
 // LogProject says whether the project exists and is of this account. Source:
 // GetProject of Log Service.
 func (c *Client) LogProject(ctx context.Context, project string) (bool, error) {
-	err := c.log(ctx, "GetProject", project, "/", nil)
+	err := c.log(ctx, "GetProject", project, "/", "", nil)
 	if Code(err) == "ProjectNotExist" {
 		return false, nil
 	}
@@ -41,17 +42,38 @@ func (c *Client) LogProject(ctx context.Context, project string) (bool, error) {
 // GetIndex of Log Service.
 func (c *Client) LogIndex(ctx context.Context, project, logstore string) (Index, bool, error) {
 	var v Index
-	err := c.log(ctx, "GetIndex", project, "/logstores/"+url.PathEscape(logstore)+"/index", &v)
+	err := c.log(ctx, "GetIndex", project, "/logstores/"+url.PathEscape(logstore)+"/index", "", &v)
 	if Code(err) == "IndexConfigNotExist" {
 		return v, false, nil
 	}
 	return v, err == nil, err
 }
 
+// maxAlerts bounds how many alerts are read; a project has some ten of ours.
+const maxAlerts = 200
+
+// LogAlerts returns the names of a project's alerts, and whether each is on.
+// Source: ListJobs of Log Service, with the type Alert.
+func (c *Client) LogAlerts(ctx context.Context, project string) (map[string]bool, error) {
+	var v struct {
+		Results []struct{ Name, State, Status string }
+	}
+	query := "jobType=Alert&offset=0&size=" + strconv.Itoa(maxAlerts) // sorted, as it is signed
+	if err := c.log(ctx, "ListJobs", project, "/jobs", query, &v); err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, a := range v.Results {
+		out[a.Name] = !strings.EqualFold(a.State, "Disabled") && !strings.EqualFold(a.Status, "DISABLED")
+	}
+	return out, nil
+}
+
 // log is a GET of Log Service, which has a host for each project and a
-// signature of its own. Its SDK would be a large dependency for two calls.
+// signature of its own. Its SDK would be a large dependency for three calls.
 // Source: "Request signatures" of the Log Service API reference, signature V1.
-func (c *Client) log(ctx context.Context, action, project, path string, out any) error {
+// query is sorted by name and needs no escapes.
+func (c *Client) log(ctx context.Context, action, project, path, query string, out any) error {
 	return c.reads.Do(ctx, action, c.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
@@ -65,6 +87,7 @@ func (c *Client) log(ctx context.Context, action, project, path string, out any)
 		if err != nil {
 			return "", sendFault(action, keys, err)
 		}
+		req.URL.RawQuery = query
 		if c.host != "" {
 			req.Host = project + "." + c.host // a stand-in reads the project from here
 		}
@@ -91,7 +114,11 @@ func signLog(r *http.Request, keys credentials.Keys, now time.Time) {
 		r.Header.Set("x-acs-security-token", keys.Token)
 		signed = "x-acs-security-token:" + keys.Token + "\n" + signed
 	}
+	resource := r.URL.Path
+	if r.URL.RawQuery != "" {
+		resource += "?" + r.URL.RawQuery
+	}
 	mac := hmac.New(sha1.New, []byte(keys.Secret))
-	_, _ = mac.Write([]byte(r.Method + "\n\n\n" + r.Header.Get("Date") + "\n" + signed + r.URL.Path))
+	_, _ = mac.Write([]byte(r.Method + "\n\n\n" + r.Header.Get("Date") + "\n" + signed + resource))
 	r.Header.Set("Authorization", "LOG "+keys.ID+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }

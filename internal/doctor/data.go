@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -271,20 +272,46 @@ func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)
 
 func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string)) {
 	rules, err := p.Cloud.AlarmRules(ctx, p.Function+": ")
-	var off []string
-	for name, on := range rules {
-		if !on {
-			off = append(off, name)
+	ok := true
+	warn := func(text, do string) { ok = false; say(Warning, text, do) }
+	switch off := offIn(rules); {
+	case err != nil:
+		ok = false
+		trouble(say, "the alarms of CloudMonitor", err)
+	case len(rules) == 0:
+		warn("nobody is woken when messages pile up: there is no alarm of CloudMonitor", "make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
+	case len(off) > 0:
+		warn("switched off in CloudMonitor: "+few(off), "switch them on in the console")
+	}
+	if p.LogProject == "" {
+		say(Unknown, "could not look at the alerts on the log: no log project is named", "run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
+		return
+	}
+	alerts, err := p.Cloud.LogAlerts(ctx, p.LogProject)
+	missing := slices.DeleteFunc(slices.Clone(p.Alerts), func(name string) bool { _, there := alerts[name]; return there })
+	switch off := offIn(alerts); {
+	case codeIn(err, "ProjectNotExist"):
+		warn("there are no alerts on the log: there is no project "+p.LogProject, setUp)
+	case err != nil:
+		ok = false
+		trouble(say, "the alerts of Log Service", err)
+	case len(missing) > 0:
+		warn("missing in Log Service: "+few(missing), setUp)
+	case len(off) > 0:
+		warn("switched off in Log Service: "+few(off), "switch them on in the console")
+	}
+	if ok {
+		say(Good, fmt.Sprintf("%d rules of CloudMonitor, %d alerts of Log Service", len(rules), len(alerts)), "")
+	}
+}
+
+// offIn returns the names of what is not on, sorted.
+func offIn(on map[string]bool) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		if !on[name] {
+			out = append(out, name)
 		}
 	}
-	switch {
-	case err != nil:
-		trouble(say, "the alarms", err)
-	case len(rules) == 0:
-		say(Warning, "nobody is woken: there is no alarm of CloudMonitor", "make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
-	case len(off) > 0:
-		say(Warning, "switched off: "+few(off), "switch them on in the console")
-	default:
-		say(Good, fmt.Sprintf("%d rules", len(rules)), "")
-	}
+	return out
 }

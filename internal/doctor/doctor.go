@@ -64,6 +64,7 @@ type Names struct {
 	ControlDoor, ReleaseDoor                        string
 	Journal, LogProject, Logstore, NotificationRole string
 	Triggers                                        []string
+	Alerts                                          []string // of Log Service, that there must be
 }
 
 // Messages is what the doctor asks of Message Service.
@@ -289,7 +290,7 @@ func Checks() []Check {
 		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm", "oss:GetBucketLifecycle"}, checkBucket},
 		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},
 		{"log index", "the index of the logstore, without which no search and no alarm works", []string{"log:GetIndex"}, checkIndex},
-		{"alarms", "CloudMonitor's alarm rules of regild", []string{"cms:DescribeMetricRuleList"}, checkAlarms},
+		{"alarms", "CloudMonitor's alarm rules of regild, and Log Service's alerts: is anybody woken?", []string{"cms:DescribeMetricRuleList", "log:ListJobs"}, checkAlarms},
 		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages"}, checkFleets},
 		{probeName, "with --probe: sends a dry run through queue, function and topic, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
 	}

@@ -126,6 +126,9 @@ func (s *Setup) Plan(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	id := stack.ID
+	if !hopeless(stack.Status) && earlier(made) {
+		return nil, errOld
+	}
 	if hopeless(stack.Status) {
 		id = ""
 		made = nil
@@ -202,9 +205,7 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 		}
 		stack.ID, made = "", nil
 	}
-	if slices.ContainsFunc(made, func(r acs.Resource) bool {
-		return r.LogicalResourceID == "JournalBucket" || r.LogicalResourceID == "LogProject"
-	}) {
+	if earlier(made) {
 		return nil, errOld
 	}
 	parameters, err := s.parameters(ctx, stack, made)
@@ -236,6 +237,12 @@ func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
 // names. Whether an update would keep what it no longer has is not confirmed.
 var errOld = errors.New("the stack was made by an earlier build, and an update might delete its bucket and its log: " +
 	"run regild setup --remove, which keeps both, and then setup again, which uses them")
+
+func earlier(made []acs.Resource) bool {
+	return slices.ContainsFunc(made, func(r acs.Resource) bool {
+		return r.LogicalResourceID == "JournalBucket" || r.LogicalResourceID == "LogProject"
+	})
+}
 
 // follow says what becomes of each resource until the stack is done. A stack
 // that ends badly is an error, in plain words.

@@ -101,8 +101,12 @@ type Role struct {
 	Policies map[string]string
 }
 
-// A Project of Log Service and its logstores by name. A nil index is none.
-type Project struct{ Logstores map[string]map[string]any }
+// A Project of Log Service, its logstores by name, and its alerts: is each on? A
+// nil index is none.
+type Project struct {
+	Logstores map[string]map[string]any
+	Alerts    map[string]bool
+}
 
 // A Server is one account in one region. All methods may be called at once from
 // several goroutines.
@@ -170,8 +174,11 @@ func operationOf(r *http.Request) string {
 	if name := r.Header.Get("x-acs-action"); name != "" {
 		return name
 	}
-	if strings.HasSuffix(r.URL.Path, "/index") {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/index"):
 		return "GetIndex"
+	case r.URL.Path == "/jobs":
+		return "ListJobs"
 	}
 	return "GetProject"
 }

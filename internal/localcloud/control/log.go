@@ -39,6 +39,17 @@ func (s *Server) logService(r *http.Request) (map[string]any, *refusal) {
 	case r.URL.Path == "/":
 		return map[string]any{"projectName": name, "status": "Normal", "region": s.region}, nil
 	}
+	if r.URL.Path == "/jobs" {
+		list := []any{}
+		for _, alert := range sortedKeys(project.Alerts) {
+			status, state := "ENABLED", "Enabled"
+			if !project.Alerts[alert] {
+				status, state = "DISABLED", "Disabled"
+			}
+			list = append(list, map[string]any{"name": alert, "type": r.URL.Query().Get("jobType"), "state": state, "status": status})
+		}
+		return map[string]any{"total": len(list), "count": len(list), "results": list}, nil
+	}
 	store := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/logstores/"), "/index")
 	index, ok := project.Logstores[store]
 	switch {
@@ -60,8 +71,12 @@ func logSignature(r *http.Request, secret string) string {
 		}
 	}
 	slices.Sort(headers)
+	resource := r.URL.Path
+	for i, name := range sortedKeys(r.URL.Query()) {
+		resource += map[bool]string{true: "?", false: "&"}[i == 0] + name + "=" + r.URL.Query().Get(name)
+	}
 	mac := hmac.New(sha1.New, []byte(secret))
-	_, _ = mac.Write([]byte(strings.Join([]string{r.Method, "", "", r.Header.Get("Date"), strings.Join(headers, "\n"), r.URL.Path}, "\n")))
+	_, _ = mac.Write([]byte(strings.Join([]string{r.Method, "", "", r.Header.Get("Date"), strings.Join(headers, "\n"), resource}, "\n")))
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 

@@ -20,7 +20,7 @@ var kinds = map[string]func(s *Server, t *thing, change bool) *refusal{
 	"ALIYUN::SLS::Project":            makeProject,
 	"ALIYUN::SLS::Logstore":           makeLogstore,
 	"ALIYUN::SLS::Index":              makeIndex,
-	"ALIYUN::SLS::Alert":              noted,
+	"ALIYUN::SLS::Alert":              makeAlert,
 	"ALIYUN::SLS::Dashboard":          noted,
 	"ALIYUN::SLS::Savedsearch":        noted,
 	"ALIYUN::RAM::Role":               makeRole,
@@ -41,6 +41,10 @@ func (s *Server) takeAway(t *thing) {
 		s.oss.RemoveBucket(t.id)
 	case "ALIYUN::SLS::Project":
 		delete(s.state.Projects, t.id)
+	case "ALIYUN::SLS::Alert":
+		if project := s.state.Projects[t.text("Project")]; project != nil {
+			delete(project.Alerts, t.id)
+		}
 	case "ALIYUN::RAM::Role":
 		delete(s.state.Roles, t.id)
 	case "ALIYUN::RAM::ManagedPolicy":
@@ -131,7 +135,7 @@ func makeProject(s *Server, t *thing, change bool) *refusal {
 		return no(400, "ProjectAlreadyExist", "The Project already exists: "+t.id)
 	}
 	if s.state.Projects[t.id] == nil {
-		s.state.Projects[t.id] = &Project{Logstores: map[string]map[string]any{}}
+		s.state.Projects[t.id] = &Project{Logstores: map[string]map[string]any{}, Alerts: map[string]bool{}}
 	}
 	t.attributes = map[string]any{"Name": t.id}
 	return nil
@@ -160,6 +164,17 @@ func makeIndex(s *Server, t *thing, _ bool) *refusal {
 		return no(404, "LogStoreNotExist", "logstore "+t.id+" does not exist")
 	}
 	project.Logstores[t.id] = t.properties
+	return nil
+}
+
+func makeAlert(s *Server, t *thing, _ bool) *refusal {
+	project := s.state.Projects[t.text("Project")]
+	if project == nil {
+		return no(404, "ProjectNotExist", "The Project does not exist: "+t.text("Project"))
+	}
+	detail, _ := t.properties["Detail"].(map[string]any)
+	t.id = fmt.Sprint(detail["Name"])
+	project.Alerts[t.id] = detail["State"] == "Enabled"
 	return nil
 }
 
