@@ -15,7 +15,7 @@ import (
 // of its own.
 type admission struct {
 	*invocation
-	ecd      Looker
+	ecd      Describer
 	rules    rollout.Rules
 	doors    Doors
 	key      []byte // of signed ticks

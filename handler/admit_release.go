@@ -161,8 +161,7 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 	return false, nil
 }
 
-// previews plans several rollouts. What one planDigest stands for is all of
-// them together.
+// previews plans several rollouts. One planDigest stands for all of them together.
 func (a *admission) previews(operations []rollout.Operation) (_ []events.Plan, total string, incomplete error) {
 	var plans []events.Plan
 	var digests []string

@@ -26,7 +26,7 @@ func (a *admission) tick(m envelope.Message) error {
 	if fresh {
 		j.message, j.tick = m, t.N
 	}
-	if t.N != events.TickAnyway { // which is in nobody's chain
+	if t.N != events.TickAnyway { // which belongs to no chain of ticks
 		j.used = max(j.used, t.N)
 	}
 	if j.failure() != nil {
@@ -65,7 +65,7 @@ func (a *admission) carried(j *job, t events.Tick) error {
 		a.jobs.drop(j)
 		return nil
 	}
-	s := j.journal.known().state // nobody else has it yet, and nothing of it is written down
+	s := j.journal.known().state // no other has it yet, and nothing of it is in a journal that lasts
 	s.Apply(records...)
 	s.TickN = t.N
 	if t.Signed(a.key, a.in.Source) {

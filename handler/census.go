@@ -11,7 +11,7 @@ import (
 )
 
 // optional says of what only some fleets need that it could not be read. A right that
-// lacks keeps these fleets waiting, and stops nobody else.
+// lacks keeps these fleets waiting, and does not hold up others.
 func optional(err error) error {
 	if desktop.DeliveryOf(err) == desktop.Forbidden {
 		return fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())

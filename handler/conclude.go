@@ -27,8 +27,8 @@ func (co *concluder) conclude(jobs []*job) {
 	}
 }
 
-// concludeOne decides once more, now that the calls are made, without asking
-// anybody: what has ended is closed, and what has not says when to look again.
+// concludeOne decides once more, now that the calls are made, without reading facts:
+// what has ended is closed, and of the rest it is noted when to look again.
 func (co *concluder) concludeOne(j *job) error {
 	var d rollout.Decision
 	seen := j.journal.Look(func(s *rollout.State) {

@@ -33,7 +33,7 @@ const (
 	saysRequest = "requests"
 	saysRelease = "releases"
 	saysControl = "control messages"
-	saysFreeze  = "freezes" // taken where control messages are: they stop and let go as those do
+	saysFreeze  = "freezes" // taken where control messages are: they stop and release as those do
 	saysNothing = ""        // ticks and timers only have us look; and what is refused anyway
 )
 
@@ -121,7 +121,7 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 	}
 	switch says(m) {
 	case saysControl:
-		c, _ := events.ParseControl(m.Data) // what of it can be read says whom it is about
+		c, _ := events.ParseControl(m.Data) // what of it can be read names the rollout
 		a.refuse.control(m, c, events.CodeWrongDoor, why)
 	case saysRequest:
 		req, _ := events.ParseRequest(m.Data)
@@ -135,8 +135,8 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 	return false
 }
 
-// hears says whether the fleet takes releases, or control messages, on the way on
-// which m came; if not, why.
+// hears says why the fleet does not take a kind of message by the way that m came, or
+// "".
 func (a *admission) hears(name, kind string, m envelope.Message, gate func(fleet.From) fleet.Gate) (why string) {
 	f, ok := a.rules.Fleets.Named(name)
 	if !ok {
@@ -170,8 +170,8 @@ func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operat
 	return operations
 }
 
-// heardControl says why a control message is not followed because of the way on
-// which it came, or "".
+// heardControl says why a control message is not followed because of the way that it
+// came, or "".
 func (a *admission) heardControl(m envelope.Message, c events.Control) string {
 	_, name, ok := rollout.SplitID(c.RolloutID)
 	if !ok {
@@ -186,8 +186,8 @@ func (a *admission) heardControl(m envelope.Message, c events.Control) string {
 	return ""
 }
 
-// heardFreeze says why one of the fleets is not frozen, or let go, because of the
-// way on which the message came, or "".
+// heardFreeze says why one of the fleets is not frozen, or released, because of the way
+// that the message came, or "".
 func (a *admission) heardFreeze(m envelope.Message, fleets []string) string {
 	for _, name := range fleets {
 		if why := a.hears(name, saysFreeze, m, controlGate); why != "" {

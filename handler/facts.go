@@ -20,7 +20,7 @@ import (
 type reader struct {
 	*invocation
 	ecd interface {
-		Looker
+		Describer
 		Checker
 	}
 	snapshotter Snapshotter // nil: none
@@ -239,7 +239,7 @@ func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Inv
 }
 
 // snapshots reads those of desktops whose fleets keep them. A right that lacks
-// keeps these desktops waiting, and stops nobody else.
+// keeps these desktops waiting, and does not hold up others.
 func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]desktop.Snapshot, error) {
 	if l.snapshotter == nil {
 		return nil, errors.New("snapshots cannot be asked for here")
@@ -346,7 +346,7 @@ func (rd *reader) ring(id string) (ring rollout.Ring, err error) {
 }
 
 // maxLooks bounds how often the facts are asked for before a decision is made. A
-// fleet of 10,000 in which nobody can be begun takes the most: each look reads
+// fleet of 10,000 of which no desktop can be begun takes the most: each look reads
 // some hundred further desktops.
 const maxLooks = 250
 

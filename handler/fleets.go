@@ -25,8 +25,8 @@ type fleets struct {
 }
 
 // openRollout puts a rollout behind the others of its fleet and makes a job of
-// it. The order in the fleet's log is the order of the releases, whoever was
-// delivered first.
+// it. The order in the fleet's log is the order of the releases, in whatever order
+// their messages were delivered.
 func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 	w.Via = fs.via(m.Message)
 	e, refusal, err := fs.enter(w, entering{fs.identity(m.Message), m.image, plan})
@@ -48,7 +48,7 @@ func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 	if fresh {
 		j.message = m.Message
 	}
-	w.Via = e.Via // that of whoever entered it
+	w.Via = e.Via // that of the message by which it was entered
 	if err := fs.jobs.begin(j, w, ""); err != nil {
 		fs.jobs.drop(j)
 		return err
@@ -79,7 +79,7 @@ func (fs *fleets) refusePlan(w rollout.Operation, digest string) error {
 // entering is what a rollout is entered for.
 type entering struct {
 	message string // its id
-	image   bool   // an event that tells of a new image: nobody asked
+	image   bool   // an event about a new image: no message asks for it
 	plan    string // the digest of the plan that is demanded; "": none is
 }
 
@@ -157,7 +157,7 @@ func (fs *fleets) first(log rollout.FleetLog, w rollout.Operation) (first bool, 
 func (fs *fleets) ended(e rollout.Entry) (ended bool, err error) {
 	err = fs.jobs.peek(kindRollout, e.ID, func(s *rollout.State) {
 		ended = s.Closed
-		if s.Operation == nil { // nobody has opened it yet, or its journal has expired
+		if s.Operation == nil { // it is not opened yet, or its journal has expired
 			ended = fs.asOf().Sub(e.At) > reopen
 		}
 	})
@@ -182,8 +182,8 @@ func (fs *fleets) wakeLatest() error {
 	return nil
 }
 
-// wakeEntered wakes a rollout whose journal is empty, if its fleet's log names it:
-// whoever entered it could not open it.
+// wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names
+// it: the invocation that entered it could not open it.
 func (fs *fleets) wakeEntered(id string) error {
 	_, fleet, ok := rollout.SplitID(id)
 	if !ok {
@@ -199,7 +199,8 @@ func (fs *fleets) wakeEntered(id string) error {
 	return nil
 }
 
-// wake makes a job of a rollout that its fleet's log names.
+// wake makes a job of a rollout that its fleet's log names, and opens it if it is not
+// open yet.
 func (fs *fleets) wake(e rollout.Entry) {
 	j, fresh := fs.jobs.add(kindRollout, e.ID)
 	if !fresh {
@@ -348,7 +349,7 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 		fs.wake(*latest)
 		return nil
 	}
-	j.busy = map[string]string{}
+	busy := map[string]string{}
 	for at--; at >= 0; at-- {
 		before, _ := fs.jobs.add(kindRollout, log[at].ID)
 		if err := fs.jobs.open(before); err != nil {
@@ -357,16 +358,17 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 		if err := fs.supersede(before, w.ID); err != nil {
 			return err
 		}
-		if over := addBusy(j, before); over || fs.asOf().Sub(log[at+1].At) > busyLimit {
+		if over := addBusy(busy, before); over || fs.asOf().Sub(log[at+1].At) > busyLimit {
 			break
 		}
 	}
+	j.busy = busy
 	return nil
 }
 
-// addBusy adds to a job the desktops that an earlier rollout of its fleet still uses,
-// and says whether that one has ended by itself: none before it uses any.
-func addBusy(j, before *job) (over bool) {
+// addBusy adds the desktops that an earlier rollout of a fleet still uses, and says
+// whether that one has ended by itself: none before it uses any.
+func addBusy(busy map[string]string, before *job) (over bool) {
 	before.journal.Look(func(s *rollout.State) {
 		over = s.Closed && s.Superseded == ""
 		for id, d := range s.Desktops {
@@ -374,7 +376,7 @@ func addBusy(j, before *job) (over bool) {
 			// maintenance mode or stopped: it would do so while this one uses it.
 			restores := !s.Closed && (d.Held || d.Stopped)
 			if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
-				j.busy[id] = before.id
+				busy[id] = before.id
 			}
 		}
 	})
@@ -385,8 +387,8 @@ func addBusy(j, before *job) (over bool) {
 // under way for it: it follows none for longer than a day.
 const busyLimit = 25 * time.Hour
 
-// supersede writes down that a newer rollout took over. From then on nobody
-// begins a desktop for the old one, not even an instance that is at it now.
+// supersede writes down that a newer rollout took over. From then on no desktop is
+// begun for the old one, not even by an instance that is working on it now.
 func (fs *fleets) supersede(j *job, by string) error {
 	return j.journal.Update(fs.ctx, func(s *rollout.State) []rollout.Record {
 		if !s.Open() || s.Superseded != "" {

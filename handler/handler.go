@@ -92,7 +92,7 @@ func New(c Config) (*Handler, error) {
 	return &Handler{Config: c}, nil
 }
 
-// An Invocation says who is asked, by whom.
+// An Invocation identifies one call of Handle.
 type Invocation struct {
 	RequestID string // of the invocation
 	Source    string // the CloudEvents source of what goes out: acs:fc:region:account:functions/name
@@ -141,7 +141,7 @@ type run struct {
 // begin makes the stages of an invocation. Each is given what it uses.
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	i := newInvocation(ctx, h.Config, in)
-	counts, again := &tally{}, &redeliveries{}
+	counts, again := newTally(), &redeliveries{}
 	perms := &permissions{log: i.log}
 	index := &openIndex{invocation: i, store: h.Journal}
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey, index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}

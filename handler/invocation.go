@@ -17,7 +17,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// An invocation is one call of Handle as every stage sees it: who is asked, how much
+// An invocation is one call of Handle as every stage sees it: which one it is, how much
 // time there is, and the log. Nothing of it changes but the time of the latest
 // decision.
 type invocation struct {
@@ -127,7 +127,7 @@ func digestOf(raw []byte) string {
 }
 
 // contain runs f and turns a panic into an error, so that one message that
-// breaks us does not break the others, and does not come back for ever.
+// makes us panic does not affect the others, and is not delivered again for ever.
 func contain(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

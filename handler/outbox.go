@@ -126,8 +126,8 @@ func (o *outbox) emitEvents(j *job) {
 			continue
 		}
 		if !o.hasJournal && j.kind == kindRequest {
-			// Without a journal the desktops of a request go on in separate ticks: nobody
-			// knows when the last of them has ended, so no summary is published.
+			// Without a journal the desktops of a request go on in separate ticks: when
+			// the last of them has ended is not known, so no summary is published.
 			t := &taken{}
 			i.done(t)
 			o.write(j, t)

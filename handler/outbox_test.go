@@ -64,7 +64,7 @@ func newOutboxBench(t *testing.T, n, concurrency int, takes func(ctx context.Con
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	i := newInvocation(ctx, Config{Journal: b.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, Invocation{RequestID: "i1", Source: "test"})
-	b.outbox = newOutbox(i, b.topic, concurrency, &tally{}, &redeliveries{})
+	b.outbox = newOutbox(i, b.topic, concurrency, newTally(), &redeliveries{})
 	t.Cleanup(func() { b.close(); i.cancel() })
 	for k := range n {
 		b.ids = append(b.ids, fmt.Sprintf("ecd-%04d", k))
@@ -194,7 +194,7 @@ func TestTheSummaryOfARequestComesBehindAllItsOutcomes(t *testing.T) {
 		t.Error("the summary was published, though an outcome is not")
 	}
 	busy = false
-	later := newOutbox(b.invocation, b.topic, 1, &tally{}, &redeliveries{}) // as the next invocation does
+	later := newOutbox(b.invocation, b.topic, 1, newTally(), &redeliveries{}) // as the next invocation does
 	later.publish([]*job{b.job})
 	later.close()
 	if outcomes, summaries := b.unpublished(); outcomes+summaries != 0 {

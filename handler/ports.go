@@ -16,8 +16,8 @@ import (
 // ECD is Elastic Desktop Service as the handler uses it.
 type ECD interface {
 	Rebuilder
-	Looker
-	Keeper
+	Describer
+	Maintainer
 	Checker
 }
 
@@ -30,8 +30,8 @@ type Rebuilder interface {
 	Rebuild(context.Context, desktop.Batch) (desktop.Answer, error)
 }
 
-// A Looker reads facts. What ECD does not list is absent from the results.
-type Looker interface {
+// A Describer reads facts. What ECD does not list is absent from the results.
+type Describer interface {
 	Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error)
 	Select(ctx context.Context, region string, s desktop.Selector) ([]desktop.Desktop, error)
 	Tags(ctx context.Context, region string, ids []string) (map[string]map[string]string, error)
@@ -40,8 +40,8 @@ type Looker interface {
 	Changes(ctx context.Context, region, id string) ([]desktop.Change, error)      // newest first
 }
 
-// A Keeper makes desktops ready for a rebuild, and restores them afterwards.
-type Keeper interface {
+// A Maintainer makes desktops ready for a rebuild, and restores them afterwards.
+type Maintainer interface {
 	Maintain(ctx context.Context, region string, ids []string, on bool) error
 	Stop(ctx context.Context, region string, ids []string) error
 	Start(ctx context.Context, region string, ids []string) error
@@ -61,8 +61,8 @@ type Snapshotter interface {
 }
 
 // A Notifier shows a text on Windows desktops: in the session of a user, or to all.
-// It returns ids for Invocations. That the command ran does not say that somebody
-// read it.
+// It returns ids for Invocations. That the command ran does not mean that the
+// text was read.
 type Notifier interface {
 	Tell(ctx context.Context, region string, ids []string, user, text string) (invokeIDs []string, err error)
 }

@@ -20,7 +20,7 @@ import (
 type preparer struct {
 	*invocation
 	ecd interface {
-		Keeper
+		Maintainer
 		Checker
 	}
 	notifier Notifier // nil: none
@@ -232,8 +232,8 @@ func (pr *preparer) putOff(j *job, ids []string) {
 	}
 }
 
-// record writes one record, if it names anybody. It is made of the state that it
-// is appended to.
+// record writes one record, if it names any desktop. It is made of the state that it is
+// appended to.
 func (pr *preparer) record(j *job, f func(*rollout.State) rollout.Record) {
 	if j.failure() != nil {
 		return

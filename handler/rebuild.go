@@ -164,7 +164,7 @@ func (c *calls) postpone(b plan.Batch, why hindrance) {
 	c.late[why] = append(c.late[why], b)
 }
 
-// aged notes that what was known of somebody was too old to begin them.
+// aged notes that what was known of a desktop was too old to begin it.
 func (c *calls) aged() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -200,7 +200,7 @@ func (c *calls) tooLate(why hindrance) rollout.Group {
 		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
 }
 
-// notAuthorizedPause is how long to wait for somebody to mend the permissions.
+// notAuthorizedPause is how long to wait until the permissions may be corrected.
 const notAuthorizedPause = 5 * time.Minute
 
 // batch claims the desktops of a batch, makes the call, and writes down how it ended.
@@ -489,14 +489,14 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 }
 
 // A concern is what freezes hold a desktop back that is about to be begun: all
-// that hold one of its fleets, unless everybody who wants it consented.
+// that hold one of its fleets, unless all requests that want it have consented.
 type concern struct {
 	fleets []string
 	passes bool
 }
 
 // concerns notes for each desktop that may be begun which freezes it is subject
-// to. It reads facts that nobody writes while calls are made.
+// to.
 func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
 	out := map[string]concern{}
 	for _, j := range jobs {

@@ -49,7 +49,7 @@ func (rc *recovery) sendBack(j *job, delay time.Duration) {
 	switch {
 	case rc.doors.apart() && !j.known() && j.tick < 0 && body != nil:
 		if j.request == nil || rc.doorOf(j.message) != rc.doors.Request {
-			// Sent by us it would come through another door.
+			// If regild sent it, it would come through another door.
 			rc.again.add(fmt.Errorf("%s %s: %w", j.kind, j.id, j.failure()))
 			return
 		}

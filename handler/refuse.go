@@ -57,7 +57,7 @@ func (rf *refusals) control(m envelope.Message, c events.Control, code, reason s
 	}
 	if j := rf.jobs.find(kindRollout, c.RolloutID); j != nil {
 		j.journal.Look(func(s *rollout.State) { whereItStands(&n, s) })
-		if code != events.CodeWrongDoor { // who may not say anything writes nothing either
+		if code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
 			rf.note(m, c, j, n.Reason)
 		}
 	}
@@ -65,8 +65,8 @@ func (rf *refusals) control(m envelope.Message, c events.Control, code, reason s
 	rf.out.put(item{event: n.Event(events.RolloutControlRefused, rf.identity(m)+"/"+digestOf(m.Raw)+"/"+code, rf.in.Source, rf.asOf())})
 }
 
-// maxRefusals bounds how many refusals a rollout's journal keeps: whoever may send
-// nonsense must not be able to fill it.
+// maxRefusals bounds how many refusals a rollout's journal keeps, so that messages
+// cannot fill it.
 const maxRefusals = 100
 
 // note writes down that a control message is not followed, for those who wait for the

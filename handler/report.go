@@ -16,57 +16,40 @@ type Report = events.Report
 
 // tally counts what an invocation did. It may be used from several goroutines.
 type tally struct {
-	mu       sync.Mutex
-	messages int
-	skipped  int             // events that are none of our business
-	looked   map[string]bool // desktops that ECD was asked about
-	outcomes map[events.Status]int
-	open     map[string]bool
+	mu                sync.Mutex
+	messages, skipped int             // skipped: events that do not concern regild
+	looked, open      map[string]bool // desktops that ECD was asked about; operations that are unfinished
+	outcomes          map[events.Status]int
 }
 
-func (t *tally) message(n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.messages += n
+func newTally() *tally {
+	return &tally{looked: map[string]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
 }
 
-func (t *tally) ignored() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.skipped++
-}
+func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
+
+func (t *tally) ignored() { t.do(func() { t.skipped++ }) }
+
+func (t *tally) unfinished(id string) { t.do(func() { t.open[id] = true }) }
 
 func (t *tally) lookedAt(ids []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.looked == nil {
-		t.looked = map[string]bool{}
-	}
-	for _, id := range ids {
-		t.looked[id] = true
-	}
-}
-
-func (t *tally) unfinished(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open == nil {
-		t.open = map[string]bool{}
-	}
-	t.open[id] = true
+	t.do(func() {
+		for _, id := range ids {
+			t.looked[id] = true
+		}
+	})
 }
 
 func (t *tally) published(e events.Event) {
-	o, is := e.Data.(events.Outcome)
-	if !is {
-		return
+	if o, is := e.Data.(events.Outcome); is {
+		t.do(func() { t.outcomes[o.Status]++ })
 	}
+}
+
+func (t *tally) do(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.outcomes == nil {
-		t.outcomes = map[events.Status]int{}
-	}
-	t.outcomes[o.Status]++
+	f()
 }
 
 // RedeliverError is the error that asks for another delivery of the payload. FC shows
@@ -81,19 +64,19 @@ func (e *RedeliverError) Unwrap() error { return e.Err }
 func (r *run) report() (Report, error) {
 	r.out.drain()
 	r.out.close()
-	rep := Report{Messages: r.counts.messages, Desktops: len(r.counts.looked), Outcomes: r.counts.outcomes, Calls: map[string]int{}}
-	if rep.Outcomes == nil {
-		rep.Outcomes = map[events.Status]int{}
-	}
+	calls := map[string]int{}
 	for name, n := range r.meter.Snapshot() {
 		if n -= r.calls[name]; n > 0 {
-			rep.Calls[name] = n
+			calls[name] = n
 		}
 	}
-	err := r.again.err()
+	t := r.counts
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rep := Report{Messages: t.messages, Desktops: len(t.looked), Outcomes: t.outcomes, Calls: calls}
 	attrs := []any{"messages", rep.Messages, "jobs", len(r.jobs.all()), "desktops", rep.Desktops, "outcomes", rep.Outcomes,
-		"calls", rep.Calls, "ignored", r.counts.skipped, "unfinished", unfinishedNames(r.counts.open),
-		"duration_ms", time.Since(r.began).Milliseconds()}
+		"calls", rep.Calls, "ignored", t.skipped, "unfinished", unfinishedNames(t.open), "duration_ms", time.Since(r.began).Milliseconds()}
+	err := r.again.err()
 	if err != nil {
 		r.log.Error("invocation must be delivered again", append(attrs, "error", err.Error())...)
 		return rep, err

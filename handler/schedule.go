@@ -18,7 +18,7 @@ const (
 	grace = 15 * time.Second
 	// slack is how much later than wished for a tick may come that is on its way
 	// already. One that is due sooner than that may have come and be used up: the
-	// clock of whoever sent it may be ahead of ours.
+	// clock of the instance that sent it may be ahead of ours.
 	slack = 15 * time.Second
 	// overdue is after how long a tick that did not come is taken for lost.
 	overdue = 5 * time.Minute
@@ -75,7 +75,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 }
 
 // noQueue asks for a redelivery, for want of ticks, if there is anything that it could
-// do: an accepted rebuild goes on without us.
+// do: an accepted rebuild needs nothing from us.
 func (sc *scheduler) noQueue(j *job, open bool) {
 	waiting := 0
 	j.journal.Look(func(s *rollout.State) {

@@ -128,8 +128,8 @@ func (v *view[S]) UpdateBy(ctx context.Context, basis *version, decide func(S) e
 // Refresh folds in what others wrote up to now.
 func (v *view[S]) Refresh(ctx context.Context) error { return v.do(&update[S]{ctx: ctx}) }
 
-// do writes an update together with all others that wait, or leaves it to whoever
-// is writing now.
+// do writes an update together with all others that wait, or leaves it to the caller
+// that is writing now.
 func (v *view[S]) do(u *update[S]) error {
 	u.done = make(chan error, 1)
 	v.mu.Lock()
@@ -174,8 +174,8 @@ func (v *view[S]) appendInTime(group []*update[S]) error {
 	return v.append(ctx, group)
 }
 
-// append writes one group, as often as it takes until nobody else writes at the
-// same time. The lock is held.
+// append writes one group, again until no other instance writes at the same time. The
+// lock is held.
 func (v *view[S]) append(ctx context.Context, group []*update[S]) error {
 	if slices.ContainsFunc(group, func(u *update[S]) bool { return u.records == nil }) {
 		if err := v.catchUp(ctx); err != nil {
