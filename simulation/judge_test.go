@@ -90,20 +90,33 @@ type told struct {
 type telling struct {
 	typ, id, result string
 	outcome         struct {
-		RequestID, DesktopID, ImageID, Status, Code string
-		DryRun                                      bool
+		RequestID string `json:"requestId"`
+		DesktopID string `json:"desktopId"`
+		ImageID   string `json:"imageId"`
+		Status    string `json:"status"`
+		Code      string `json:"code"`
+		DryRun    bool   `json:"dryRun"`
 	}
 	rollout struct {
-		RolloutID, Digest, PlanDigest string
-		Page                          int
-		Reason                        *struct{ Code string }
-		DryRun                        bool
+		RolloutID  string `json:"rolloutId"`
+		Digest     string `json:"digest"`
+		PlanDigest string `json:"planDigest"`
+		Page       int    `json:"page"`
+		Reason     *struct {
+			Code string `json:"code"`
+		} `json:"reason"`
+		DryRun bool `json:"dryRun"`
 	}
 	finished struct {
-		RequestID, Digest string
-		Desktops          int
+		RequestID string `json:"requestId"`
+		Digest    string `json:"digest"`
+		Desktops  int    `json:"desktops"`
 	}
-	refused struct{ Code, Reason, Head string }
+	refused struct {
+		Code   string `json:"code"`
+		Reason string `json:"reason"`
+		Head   string `json:"head"`
+	}
 }
 
 // fleetOf is a fleet as an instance knows it, or nil.

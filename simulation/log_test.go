@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,48 +13,59 @@ import (
 // A record is one line of a journal, as far as the judge reads it. It is read
 // from the JSON, as an auditor would.
 type record struct {
-	Kind      string
-	At        time.Time
-	By        string
+	Kind      string    `json:"kind"`
+	At        time.Time `json:"at"`
+	By        string    `json:"by"`
 	Operation *struct {
-		ID, ImageID, Fleet, ReleaseID, Undoes string
-		ImageMade, NotBefore                  time.Time
-		AnyTime                               bool
-		By                                    string
-		Desktops                              []string
-		Consent                               []string
-		Back                                  map[string][]string
+		ID        string              `json:"id"`
+		ImageID   string              `json:"imageId"`
+		Fleet     string              `json:"fleet"`
+		ReleaseID string              `json:"releaseId"`
+		Undoes    string              `json:"undoes"`
+		ImageMade time.Time           `json:"imageMade"`
+		NotBefore time.Time           `json:"notBefore"`
+		AnyTime   bool                `json:"anyTime"`
+		By        string              `json:"by"`
+		Desktops  []string            `json:"desktops"`
+		Consent   []string            `json:"consent"`
+		Back      map[string][]string `json:"back"`
 	} `json:"work"`
-	Call     string
-	Desktops []string
-	From     []string
+	Call     string   `json:"call"`
+	Desktops []string `json:"desktops"`
+	From     []string `json:"from"`
 	Outcomes []struct {
-		Status, Code string
-		Desktops     []string
-	}
-	Wave, Size, Waves int
-	Of                int
-	Digest            string
-	Reason            *struct {
-		Code  string
-		Until *time.Time
-	}
-	Action, Who, Message string
-	N                    int
-	Until                time.Time
-	Invoke, Name         string
-	Regions, Fleets      []string
-	Rings                []string
+		Status   string   `json:"status"`
+		Code     string   `json:"code"`
+		Desktops []string `json:"desktops"`
+	} `json:"outcomes"`
+	Wave   int    `json:"wave"`
+	Size   int    `json:"size"`
+	Waves  int    `json:"waves"`
+	Of     int    `json:"of"`
+	Digest string `json:"digest"`
+	Reason *struct {
+		Code  string     `json:"code"`
+		Until *time.Time `json:"until"`
+	} `json:"reason"`
+	Action  string    `json:"action"`
+	Who     string    `json:"who"`
+	Message string    `json:"message"`
+	N       int       `json:"n"`
+	Until   time.Time `json:"until"`
+	Invoke  string    `json:"invoke"`
+	Name    string    `json:"name"`
+	Regions []string  `json:"regions"`
+	Fleets  []string  `json:"fleets"`
+	Rings   []string  `json:"rings"`
 }
 
 func decodeRecords(lines []byte) []record {
-	var out []record
-	for line := range strings.Lines(string(lines)) {
-		var r record
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
+	out := make([]record, 0, bytes.Count(lines, []byte("\n")))
+	for line := range bytes.Lines(lines) {
+		out = append(out, record{})
+		if err := json.Unmarshal(line, &out[len(out)-1]); err != nil {
 			panic(fmt.Sprintf("a line of the journal cannot be read: %v: %s", err, line))
 		}
-		out = append(out, r)
 	}
 	return out
 }

@@ -149,9 +149,11 @@ func (m *message) work() string {
 }
 
 type head struct {
-	ID, Type, Subject string
-	Data              json.RawMessage
-	tick              int
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`
+	Subject string          `json:"subject"`
+	Data    json.RawMessage `json:"data"`
+	tick    int
 }
 
 func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) error {

@@ -334,6 +334,7 @@ func (w *world) invoke() bool {
 	w.alive = append(w.alive, i)
 	w.note(i.id, "invoked", on.name+" with "+describe(taken))
 	go func() {
+		grow()
 		_, err := on.handler.Handle(ctx, handler.Invocation{RequestID: i.id, Source: "acs:fc:cn-hangzhou:1:functions/simulation"}, payload(taken))
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -427,6 +428,17 @@ func (w *world) instance() *instance {
 	w.instances = append(w.instances, i)
 	return i
 }
+
+// grow has the stack of a goroutine grow to what an invocation needs, at once: to
+// copy it again each time that it doubles takes a tenth of all the time.
+//
+//go:noinline
+func grow() {
+	var room [12 << 10]byte
+	grown = room[len(room)-1]
+}
+
+var grown byte
 
 var discard = slog.New(slog.DiscardHandler)
 

@@ -132,21 +132,24 @@ func Encode(records []Record) ([]byte, error) {
 // record of a version it knows, naming the line: what cannot be read may say
 // that a desktop was begun.
 func Decode(lines []byte) ([]Record, error) {
-	var out []Record
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	out := make([]Record, 0, bytes.Count(lines, []byte("\n")))
 	for n := 1; len(lines) > 0; n++ {
 		line, rest, whole := bytes.Cut(lines, []byte("\n"))
 		if !whole {
 			return nil, fmt.Errorf("decoding journal line %d: it is cut off", n)
 		}
 		lines = rest
-		var r Record
-		if err := json.Unmarshal(line, &r); err != nil {
+		out = append(out, Record{})
+		r := &out[len(out)-1]
+		if err := json.Unmarshal(line, r); err != nil {
 			return nil, fmt.Errorf("decoding journal line %d: %w", n, err)
 		}
 		if r.V < 1 || r.V > Version {
 			return nil, fmt.Errorf("decoding journal line %d: version %d is not known to this build, which knows up to %d", n, r.V, Version)
 		}
-		out = append(out, r)
 	}
 	return out, nil
 }
