@@ -96,13 +96,13 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		if err != nil {
 			return "", sendFault(api, keys, err)
 		}
-		requestID := answer.Header.Get("X-Mns-Request-Id")
+		requestID := pace.Message(answer.Header.Get("X-Mns-Request-Id"), keys)
 		done, err := read(answer)
 		switch {
 		case err != nil:
 			return requestID, &desktop.CallError{
 				Call: api, Delivery: desktop.Unknown, RequestID: requestID, Err: err,
-				Message: "unreadable answer: " + err.Error(),
+				Message: pace.Message("unreadable answer: "+err.Error(), keys),
 			}
 		case !done:
 			return requestID, judge(api, requestID, keys, answer)
