@@ -29,6 +29,12 @@ if [ -z "${REGILD_ACCOUNT:-}" ] || [ -z "${REGILD_REGION:-}" ]; then
 	exit 1
 fi
 
+# Another journal than before has none of what was begun: what comes again would be done again.
+if grep -q '^ *REGILD_JOURNAL:' s.yaml && [ -z "${REGILD_JOURNAL:-}" ]; then
+	echo "REGILD_JOURNAL is not set, and the function must not change its journal by accident: run \`make setup\`, which writes $file anew, or set it as it was" >&2
+	exit 1
+fi
+
 # What is deployed must not be the example, and must be readable.
 if grep -q '^ *REGILD_FLEETS:' s.yaml; then
 	if [ -f fleets.yaml ]; then

@@ -20,7 +20,7 @@ type stage struct {
 
 func newStage(t *testing.T, state string) *stage {
 	t.Helper()
-	s := &stage{t: t, dir: t.TempDir(), vars: []string{"PATH=" + os.Getenv("PATH"), "S=./s", "REGILD=./regild", "REGILD_ACCOUNT=1234567890123456", "REGILD_REGION=cn-hangzhou"}}
+	s := &stage{t: t, dir: t.TempDir(), vars: []string{"PATH=" + os.Getenv("PATH"), "S=./s", "REGILD=./regild", "REGILD_ACCOUNT=1234567890123456", "REGILD_REGION=cn-hangzhou", "REGILD_JOURNAL="}}
 	script, err := os.ReadFile("deploy.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +28,7 @@ func newStage(t *testing.T, state string) *stage {
 	s.write("deploy/deploy.sh", string(script))
 	s.write("s.yaml", string(source(t)))
 	s.write("fleets.yaml", "fleets: []\n")
+	s.write("regild.env", "REGILD_JOURNAL=oss://a/b\n")
 	// Each prints what it was asked, s also the concurrency that it would deploy.
 	s.write("s", "#!/bin/sh\necho \"s $* journal=$REGILD_JOURNAL\" >>log\ncp \"$3\" deployed\nsed -n 's/^ *\\(reservedConcurrency: .*\\)/\\1/p' \"$3\" >>log\necho \"$default_serverless_devs_access\" >access\n")
 	s.write("regild", "#!/bin/sh\necho \"regild $*\" >>log\ncase \"$1\" in stop) "+state+";; esac\n")
@@ -111,7 +112,7 @@ func TestADeploymentOpensTheDoorsThatAreSet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, "echo running")
-			s.write("regild.env", tt.env)
+			s.write("regild.env", "REGILD_JOURNAL=oss://a/b\n"+tt.env)
 			out, log, err := s.run()
 			if err != nil || !strings.Contains(out, tt.says) {
 				t.Fatalf("%v\n%s", err, out)
@@ -149,6 +150,12 @@ func TestADeploymentRefusesTheExampleAndAMissingAccount(t *testing.T) {
 	s = newStage(t, "echo running")
 	s.vars = s.vars[:3]
 	if out, log, err := s.run(); err == nil || !strings.Contains(out, "make setup") || log != "" {
+		t.Errorf("got %v, %s\n%s", err, out, log)
+	}
+	// Deployed from a place that does not know the journal, the function would have another one.
+	s = newStage(t, "echo running")
+	s.write("regild.env", "")
+	if out, log, err := s.run(); err == nil || !strings.Contains(out, "must not change its journal by accident") || log != "" {
 		t.Errorf("got %v, %s\n%s", err, out, log)
 	}
 	s = newStage(t, "echo running")
