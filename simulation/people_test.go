@@ -498,12 +498,15 @@ func (w *world) backedOut(key string, r *record, by *invocation) {
 	}
 }
 
+// goesBackAfter are the halts after which a rollout may go back by itself.
+var goesBackAfter = []string{events.CodeTooManyFailures, events.CodeTooFewUsed, events.CodeLogonsFailed, events.CodeAlarmActive}
+
 // halts holds a halt against what the fleet wants after it.
 func (w *world) halts(k *work, r *record, f *fleet.Fleet) {
 	if f == nil {
 		return
 	}
-	wants := f.Strategy.OnHalt == fleet.Rollback && k.undoes == "" && !k.people.back.over && r.Reason != nil && r.Reason.Code == events.CodeTooManyFailures
+	wants := f.Strategy.OnHalt == fleet.Rollback && k.undoes == "" && !k.people.back.over && r.Reason != nil && slices.Contains(goesBackAfter, r.Reason.Code)
 	switch {
 	case wants && r.Action == "":
 		w.breaks(doesNotGoBack, "%s halts, and does not say that it goes back", k.id)
