@@ -47,6 +47,7 @@ type desk struct {
 	asked  []answer
 	notNow int       // how often they still say not now; below 0: always
 	heldAt time.Time // when the tag that holds the desktop back was set last
+	usage  usage
 }
 
 // A notice is one text that was shown.
@@ -226,6 +227,8 @@ func (w *world) peopleDo(m *machine, e eventPlan, idle bool) bool {
 			tags[holdTag] = time.Now().Add(in).Format(time.RFC3339)
 		}
 		m.now.Tags, m.desk.heldAt = tags, time.Now()
+	case e.What == "idle" || e.What == "active" || e.What == "ticket" || e.What == "leave":
+		m.usesDesk(e.What)
 	case !idle || m.gone || m.held:
 		return false
 	case e.What == "start" && m.now.Status == desktop.Stopped:

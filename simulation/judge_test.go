@@ -236,7 +236,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 	if !open && !k.people.anyTime {
 		w.breaks(rebuiltOutsideHours, "%s was rebuilt outside the window", id)
 	}
-	if shown.is.InUse() {
+	if shown.is.InUse() && !m.desk.usage.rests(s.Sessions.Idle) {
 		waited := s.Sessions.Policy == fleet.Wait && s.Sessions.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Sessions.Deadline-clocksApart
 		if s.Sessions.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
 			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)

@@ -106,6 +106,7 @@ type work struct {
 type waveOf struct {
 	n, size, at int // at: how many desktops had come before it
 	ended       bool
+	begun       time.Time
 	endedAt     time.Time
 	approved    bool
 	desktops    []string
@@ -222,7 +223,7 @@ func (k *work) apply(r *record) {
 			}
 			return
 		}
-		k.waves = append(k.waves, waveOf{n: r.Wave, size: r.Size, at: len(k.order), desktops: r.Desktops})
+		k.waves = append(k.waves, waveOf{n: r.Wave, size: r.Size, at: len(k.order), desktops: r.Desktops, begun: time.Now()})
 		k.planned, k.size, k.waiting = r.Waves, r.Size, ""
 		k.come(r)
 	case "wave-ended":
@@ -328,10 +329,11 @@ func (k *work) control(r *record) {
 	case "pause":
 		k.paused, k.stood, k.stopAt = true, true, time.Now()
 	case "resume":
+		k.goesOnWithout(k.halted)
 		k.paused, k.halted, k.waiting = false, "", ""
 		k.resumes++
 	case "approve":
-		if k.passRings(r) {
+		if k.passRings(r) || k.goesOnWithout(k.waiting) {
 			return
 		}
 		k.approvals++
@@ -341,6 +343,7 @@ func (k *work) control(r *record) {
 	case "abort":
 		k.aborted = true
 	case "retry":
+		k.goesOnWithout(k.halted)
 		k.retries++
 		if !k.paused {
 			k.resumes++

@@ -74,6 +74,7 @@ func (w *world) addMachine(p desktopPlan) {
 	}
 	if p.User != "" {
 		m.now.Connection, m.now.Users, m.inUse = desktop.Connected, []string{p.User}, w.t0
+		m.usesDesk("connect")
 	}
 	m.past = []shot{{time.Time{}, false, m.now}}
 	w.machines[p.ID] = m
@@ -177,6 +178,10 @@ func (m *machine) move(via, to string) {
 func (w *world) occur(e eventPlan) {
 	m := w.machine(e.Desktop)
 	now := time.Now()
+	if e.What == "alarm" {
+		w.alarms(e.Arg)
+		return
+	}
 	if e.What == "join" && m == nil {
 		for _, p := range w.s.Desktops {
 			if p.ID == e.Arg {
@@ -198,6 +203,7 @@ func (w *world) occur(e eventPlan) {
 			return
 		}
 		m.now.Connection, m.now.Users, m.inUse = desktop.Connected, []string{"alice"}, now
+		m.usesDesk("connect")
 	case "disconnect":
 		m.now.Connection, m.now.Users, m.inUse = desktop.Disconnected, nil, time.Time{}
 	case "vanish":
@@ -214,7 +220,7 @@ func (w *world) occur(e eventPlan) {
 			return
 		}
 		m.move(desktop.Starting, desktop.Running)
-	case "start", "stop", "hold", "not-now":
+	case "start", "stop", "hold", "not-now", "idle", "active", "ticket", "leave":
 		if !w.peopleDo(m, e, idle) {
 			return
 		}

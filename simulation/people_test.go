@@ -78,6 +78,7 @@ type workOfPeople struct {
 	rings     []string // what it was last told to wait for
 	passed    map[string]bool
 	back      backing
+	proofs    proofs
 }
 
 // backing is how far a rollout is on its way back by itself.
@@ -555,8 +556,12 @@ func (w *world) auditPeople(k *work, r *record, by *invocation) {
 		if f != nil {
 			w.ringsOpen(k, f)
 		}
+		if n := len(k.waves); f != nil && r.Kind == "wave" && (n == 0 || r.Wave > k.waves[n-1].n) {
+			w.proven(k, f)
+		}
 	case "halted":
 		w.halts(k, r, f)
+		w.haltsForProof(k, r.Reason.Code, f)
 	case "going-back":
 		if b := k.people.back; !b.wanted || b.over || k.halted == "" || k.paused || k.aborted || k.superseded != "" {
 			w.breaks(goesBackOverActs, "%s is about to go back by itself, and somebody has acted: %s", k.id, k.describe())

@@ -18,6 +18,7 @@ var peopleProfiles = []profile{
 	{"frozen", 4, frozen},
 	{"rings", 4, inRings},
 	{"scheduled", 3, scheduled},
+	{"proven", 4, provenPlan},
 	{"people", 5, everybody},
 }
 

@@ -747,6 +747,10 @@ func (w *world) operate(idle bool) bool {
 				action = events.ActionAbort // it will not come back
 			case k.waiting == events.CodeApprovalAwaited:
 				action = events.ActionApprove
+			case k.waiting == events.CodeUseAwaited && (w.quiet() || d.one(3)):
+				action = pick(&d, events.ActionApprove, events.ActionApprove, events.ActionAbort)
+			case k.waiting == events.CodeAlarmUnknown && w.quiet():
+				action = events.ActionAbort
 			case k.waiting == events.CodeRingAwaited && w.ringStuck(k):
 				action = pick(&d, events.ActionApprove, events.ActionApprove, events.ActionAbort)
 			default:

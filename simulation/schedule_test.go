@@ -104,6 +104,7 @@ type desktopPlan struct {
 	LagStatus, LagImage, LagRecord span
 	CheckFails                     int  `json:",omitempty"` // how often a check fails on it
 	NotNow                         int  `json:",omitempty"` // how often its user says not now; below 0: always
+	NoIdle                         bool `json:",omitempty"` // ECD does not say how long its user has been idle
 	Exit                           int  `json:",omitempty"` // with what the command before a rebuild ends otherwise
 	Unreadable                     bool `json:",omitempty"` // see schedule.Unreadable
 }
@@ -137,7 +138,7 @@ type messagePlan struct {
 type eventPlan struct {
 	At      span
 	Desktop string
-	What    string // connect, disconnect, vanish, return, outside, join, tag, untag, start, stop, hold, not-now
+	What    string // connect, disconnect, vanish, return, outside, join, tag, untag, start, stop, hold, not-now, leave, idle, active, ticket; alarm
 	Arg     string `json:",omitempty"`
 }
 

@@ -246,12 +246,15 @@ const reached = `
 	skipped NoticeNotGiven
 	skipped SessionSkipped
 	skipped Superseded
+	rollout.halted.v1 AlarmActive
 	rollout.halted.v1 TooManyFailures
+	rollout.waiting.v1 AlarmActive
 	rollout.waiting.v1 ApprovalAwaited
 	rollout.waiting.v1 FleetUnknown
 	rollout.waiting.v1 Frozen
 	rollout.waiting.v1 RingAwaited
 	rollout.waiting.v1 Soaking
+	rollout.waiting.v1 UseAwaited
 	rollout.waiting.v1 WindowClosed
 	rollout.paused.v1 Paused
 	rollout.resumed.v1
