@@ -85,7 +85,8 @@ func controlCode(action string) string {
 // rollback opens the rollout that takes another one back: each desktop to the image
 // that it was on before.
 func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	w := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
+		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
 		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
@@ -146,7 +147,8 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 	j.journal.Look(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
 	if now == 0 || most > maxBack {
 		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf(
-			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d", c.RolloutID, most, now, maxBack))
+			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d",
+			c.RolloutID, most, now, maxBack))
 		return nil
 	}
 	if c.DryRun || c.PlanDigest != "" {

@@ -88,7 +88,8 @@ func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollo
 	case !a.asOf().Before(f.Until):
 		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would have ended at %s, which is over", f.FreezeID, f.Until.Format(time.RFC3339))
 	case f.Until.Sub(a.asOf()) > rollout.MaxFreeze:
-		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would last longer than %d days; freeze anew before it ends", f.FreezeID, rollout.MaxFreeze/(24*time.Hour))
+		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would last longer than %d days; freeze anew before it ends",
+			f.FreezeID, rollout.MaxFreeze/(24*time.Hour))
 	}
 	for _, region := range f.Regions {
 		if !slices.Contains(a.rules.Regions, region) {

@@ -155,7 +155,8 @@ func meant(m envelope.Message) string {
 		return ""
 	}
 	for _, other := range []struct{ field, what, kind string }{
-		{"rolloutId", "a control message", events.TypeControl}, {"freezeId", "a freeze", events.TypeFreeze}, {"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
+		{"rolloutId", "a control message", events.TypeControl}, {"freezeId", "a freeze", events.TypeFreeze},
+		{"releaseId", "a release", events.TypeRelease}, {"images", "a release", events.TypeRelease},
 	} {
 		if _, has := fields[other.field]; has {
 			return fmt.Sprintf("; if it is meant as %s, send it as the data of a CloudEvent of type %s", other.what, other.kind)

@@ -61,7 +61,8 @@ func (a *admission) tick(m envelope.Message) error {
 func (a *admission) carried(j *job, t events.Tick) error {
 	records, err := rollout.Decode([]byte(strings.Join(t.Records, "\n") + "\n"))
 	if err != nil || len(records) == 0 {
-		a.refuse.message(j.message, events.CodeInvalidRequest, fmt.Sprintf("the tick for %s carries no records that can be read, and there is no journal: %v", t.ID, err))
+		a.refuse.message(j.message, events.CodeInvalidRequest, fmt.Sprintf(
+			"the tick for %s carries no records that can be read, and there is no journal: %v", t.ID, err))
 		a.jobs.drop(j)
 		return nil
 	}

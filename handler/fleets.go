@@ -40,7 +40,8 @@ func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 		fs.refuse.message(m.Message, refusal.Code, refusal.Message)
 		return nil
 	case !e.Same(w):
-		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf("release %s was published before with another image; give every release an id of its own", w.ReleaseID))
+		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf(
+			"release %s was published before with another image; give every release an id of its own", w.ReleaseID))
 		return nil
 	}
 	w.First = e.First

@@ -104,17 +104,18 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r := h.begin(ctx, in)
 	defer r.end()
 
-	r.admit(r.open(payload)) // the requests and rollouts that the messages are about
-	for step := true; step; {
-		r.decide(r.jobs.live())            // what may be done now: reads facts, changes nothing
-		step = r.prepare(r.jobs.live()) || // writes down what follows; maintenance, stop, commands, notices
-			r.rebuild(r.jobs.live()) || // claims desktops, calls, writes down how it ended
-			r.rollBack(r.jobs.live()) // a rollout that halted is taken back by itself
+	live := r.jobs.live
+	r.admit(r.open(payload)) // messages become jobs: the requests and rollouts that they are about
+	for further := true; further; {
+		r.decide(live())               // what may be done now; reads facts and changes nothing
+		further = r.prepare(live()) || // what follows is written down; maintenance, stop, commands, notices
+			r.rebuild(live()) || // desktops are claimed, calls are made, and how each ended is written down
+			r.rollBack(live()) // rollouts that halted and go back by themselves
 	}
-	r.out.publishOutcomes(r.jobs.live()) // what was not published yet
-	r.conclude(r.jobs.live())            // closes what has ended
-	r.out.publish(r.jobs.live())         // what followed, and the events of operations as a whole
-	r.schedule(r.jobs.live())            // a tick for whatever is unfinished
+	r.out.publishOutcomes(live()) // those that MNS has not taken yet
+	r.conclude(live())            // what has ended is closed
+	r.out.publish(live())         // the outcomes and events that follow from that
+	r.schedule(live())            // a tick for each operation that is unfinished
 
 	return r.report()
 }
@@ -144,19 +145,22 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	counts, again := newTally(), &redeliveries{}
 	perms := &permissions{log: i.log}
 	index := &openIndex{invocation: i, store: h.Journal}
-	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey, index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
+	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey,
+		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
 	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
-	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, census: h.Census, alarmer: h.Alarms, rules: h.Rules, jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
+	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, census: h.Census, alarmer: h.Alarms, rules: h.Rules,
+		jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
 	refuse := &refusals{invocation: i, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, meter: h.Meter, calls: h.Meter.Snapshot(),
 		admission: &admission{invocation: i, ecd: h.ECD, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
-		decider:   &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
-		preparer:  &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
-		rebuilder: &rebuilder{invocation: i, ecd: h.ECD, rules: h.Rules, concurrency: h.RebuildConcurrency, jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
+		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
+		preparer: &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
+		rebuilder: &rebuilder{invocation: i, ecd: h.ECD, rules: h.Rules, concurrency: h.RebuildConcurrency,
+			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
 		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
 		concluder: &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
 		scheduler: sched,

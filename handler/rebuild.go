@@ -36,7 +36,8 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	p := plan.Make(wishes(jobs))
 	rb.refuseConflicts(jobs, p.Conflicts)
 
-	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, turns: make(chan struct{}, rb.concurrency)}
+	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: make(chan struct{}, rb.concurrency),
+		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}}
 	next := make(chan plan.Batch)
 	var wg sync.WaitGroup
 	// Twice as many as may call at once: while some call, the others write, and
@@ -194,7 +195,8 @@ func (c *calls) deferRest() {
 // tooLate is what becomes of desktops that mayNot keeps from being begun.
 func (c *calls) tooLate(why hindrance) rollout.Group {
 	if why == denied {
-		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.asOf().Add(notAuthorizedPause), Message: "stopped: " + c.perms.stopped().Error()}
+		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.asOf().Add(notAuthorizedPause),
+			Message: "stopped: " + c.perms.stopped().Error()}
 	}
 	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.asOf(),
 		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
