@@ -95,7 +95,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 		return s, true
 	}
 	name := ""
-	if f, in := v.r.Fleets.Of(*c.now); in {
+	if f := v.fleetOf(*c.now); f != nil {
 		name = f.Name
 	}
 	freeze := fact.Value.Holds(v.s.Operation.RegionID, name, v.now.t)
@@ -159,7 +159,7 @@ func (v *view) frozenGate() ([]string, step) {
 		if s = s.with(more); !ok || now == nil {
 			continue
 		}
-		if f, in := v.r.Fleets.Of(*now); in {
+		if f := v.fleetOf(*now); f != nil {
 			fleets = append(fleets, f.Name)
 		}
 	}

@@ -128,32 +128,42 @@ func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok b
 	return q, c, s, ok
 }
 
-// fleetRules adds what the desktop's fleet says of it.
+// fleetRules adds what the desktop's fleet says of it, and returns its strategy; nil
+// if it is in none.
 func (v *view) fleetRules(x *Desktop, q *guard.Question, readAt time.Time) *fleet.Strategy {
 	if !v.r.Declared {
 		return nil
 	}
-	f, in := v.r.Fleets.Of(*q.Desktop)
-	if v.s.Operation.Request() {
-		q.Rules.Outside = !in || !f.Requests
-		if in {
-			v.heard(&f, q)
-		}
-	} else {
-		if in = v.member(*q.Desktop); in {
-			f = *v.fleet()
-		}
-		q.Rules.Outside = !in
-		q.Rules.Command = in && f.Strategy.Check.Command != ""
-		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), v.consents(&f)...)
-	}
-	if !in {
+	f := v.fleetOf(*q.Desktop)
+	q.Rules.Outside = f == nil || v.s.Operation.Request() && !f.Requests
+	if f == nil {
 		return nil
+	}
+	if v.s.Operation.Request() {
+		v.heard(f, q)
+	} else {
+		q.Rules.Command = f.Strategy.Check.Command != ""
+		q.Rules.Consents = append(slices.Clone(q.Rules.Consents), v.consents(f)...)
 	}
 	q.Rules.Forgetful = !v.r.Journal && !v.r.SignedTicks && (f.Strategy.Maintenance || f.Strategy.StopFirst)
 	q.Rules.Sessions = v.sessions(x, f.Strategy.Sessions, readAt)
 	q.Rules.Keep = kept(f.Rebuild.KeepSnapshots)
 	return &f.Strategy
+}
+
+// fleetOf returns the fleet of a desktop: for a rollout the one that it goes over, or
+// nil if the desktop is not in that.
+func (v *view) fleetOf(now desktop.Desktop) *fleet.Fleet {
+	if !v.s.Operation.Request() {
+		if v.member(now) {
+			return v.fleet()
+		}
+		return nil
+	}
+	if f, in := v.r.Fleets.Of(now); in {
+		return &f
+	}
+	return nil
 }
 
 // kept says which snapshots a fleet keeps. A word that this build does not know

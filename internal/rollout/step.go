@@ -68,7 +68,7 @@ type missingFact struct {
 
 // with returns both steps as one. A desktop has one outcome: the first.
 func (s step) with(o step) step {
-	s.needs, s.marks, s.records = append(s.needs, o.needs...), append(s.marks, o.marks...), append(s.records, o.records...)
+	s.needs, s.marks, s.records = both(s.needs, o.needs), both(s.marks, o.marks), both(s.records, o.records)
 	if s.unread == nil {
 		s.unread = o.unread
 	}
@@ -89,6 +89,15 @@ func (s step) with(o step) step {
 	s.unfinished, s.unrestored = s.unfinished || o.unfinished, s.unrestored || o.unrestored
 	s.givenUp, s.takesPlace, s.goBack = s.givenUp || o.givenUp, s.takesPlace || o.takesPlace, s.goBack || o.goBack
 	return s
+}
+
+// both returns both lists as one; a step is made of another one at most once, so that
+// a list may be appended to.
+func both[T any](a, b []T) []T {
+	if len(a) == 0 {
+		return b
+	}
+	return append(a, b...)
 }
 
 // marked says whether the step has a mark of the kind.
