@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
+	model "github.com/regild/regild/internal/report" // report is the command
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -363,8 +364,8 @@ func (x *controller) touch(ctx context.Context, store journal.Store, id string) 
 		return expired, 0, err
 	}
 	t := operator.TouchOf(state, x.action, x.wave)
-	if last := len(enrolled) - 1; t.Refused == "" && x.action == events.ActionRollback && last >= 0 && enrolled[last] != id && enrolled[last] != id+"/rollback" {
-		t.Refused = enrolled[last] + " came after it; roll that back, or publish the image that is wanted"
+	if t.Refused == "" && x.action == events.ActionRollback {
+		t.Refused = model.NotLatest(id, enrolled)
 	}
 	return t, operator.Controls(records), nil
 }

@@ -234,6 +234,7 @@ func TestAControlIsSentOnlyFromAPageOfThisServer(t *testing.T) {
 		"with a reason too long":     {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 257)) }, want: 409},
 		"of an action there is none": {form: func(f url.Values) { f.Set("action", "explode") }, want: 400},
 		"that makes no sense now":    {form: func(f url.Values) { f.Set("action", "resume") }, want: 409},
+		"of what was followed":       {form: func(f url.Values) { f.Set("of", "rollout/2026.10.1/office"); f.Set("action", "rollback") }, want: 409},
 		"of a request":               {form: func(f url.Values) { f.Set("of", "request/ticket-2") }, want: 400},
 		"of what is not there":       {form: func(f url.Values) { f.Set("of", "rollout/no/such") }, want: 404},
 		"far too long":               {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 20<<10)) }, want: 400},
@@ -254,6 +255,18 @@ func TestAControlIsSentOnlyFromAPageOfThisServer(t *testing.T) {
 	if want := []events.Control{{RolloutID: "2026.11.3/office", Action: "pause", By: "ann", Reason: "it is bad"}}; len(sent) != 1 || fmt.Sprint(sent) != fmt.Sprint(want) {
 		t.Errorf("sent %+v, want %+v", sent, want)
 	}
+}
+
+// A rollback of what another rollout came after is refused by the function; the page
+// says so before it is asked for.
+func TestARollbackOfWhatWasFollowedIsNotOffered(t *testing.T) {
+	d := start(t, true, controllable(new([]events.Control)))
+	w := ask(t, d, http.MethodGet, "/control?of=rollout/2026.10.1/office&action=rollback", nil, bearer)
+	has(t, w, http.StatusOK, "2026.11.3/office came after it")
+	if strings.Contains(w.Body.String(), "<form") {
+		t.Error("it has a form that asks for it all the same")
+	}
+	has(t, ask(t, d, http.MethodGet, "/control?of=rollout/2026.11.3/office&action=rollback", nil, bearer), http.StatusOK, "<form")
 }
 
 func TestWithoutControlsNothingCanBeAskedFor(t *testing.T) {

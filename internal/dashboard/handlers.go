@@ -245,7 +245,15 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 		return
 	}
 	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action, 0), d.csrf
+	if q.Touch.Refusal == "" && q.Touch.Action == events.ActionRollback {
+		q.Touch.Refusal = d.notLatest(q.Of)
+	}
 	d.write(w, status, func(o page.Options, out writer) error { return page.WriteQuestion(out, q, o) })
+}
+
+// notLatest says why a rollout cannot be taken back, as its fleet's log stands.
+func (d *Dashboard) notLatest(of report.Brief) string {
+	return report.NotLatest(of.ID, d.index.rollouts(of.Fleet))
 }
 
 func isAction(s string) bool {
@@ -285,7 +293,11 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 	}
 	c := events.Control{RolloutID: b.State().Operation.ID, Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
 	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
-	if err := check(b.State(), c); err != nil {
+	err = check(b.State(), c)
+	if brief, _ := report.BriefOf(b.State()); err == nil && c.Action == events.ActionRollback && d.notLatest(brief) != "" {
+		err = errors.New(d.notLatest(brief))
+	}
+	if err != nil {
 		again(http.StatusConflict, err.Error())
 		return
 	}

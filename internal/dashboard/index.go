@@ -337,6 +337,14 @@ func (x *index) keep(key string, e, old entry, first bool) {
 	}
 }
 
+// rollouts returns the ids of a fleet's rollouts, oldest first, as far as they are
+// known.
+func (x *index) rollouts(fleet string) []string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.fleets[fleet])
+}
+
 // A picture is the index at one moment.
 type picture struct {
 	works       []report.Brief

@@ -286,3 +286,21 @@ func TestWhatAControlWouldTouch(t *testing.T) {
 		t.Errorf("pause of what has ended: got %+v, want a refusal", x)
 	}
 }
+
+func TestOnlyAFleetsLatestRolloutIsTakenBack(t *testing.T) {
+	for _, tt := range []struct {
+		enrolled []string
+		want     string
+	}{
+		{nil, ""},
+		{[]string{"r1/f"}, ""},
+		{[]string{"r0/f", "r1/f", "r1/f/rollback"}, ""},
+		{[]string{"r1/f", "r2/f"}, "r2/f came after it"},
+		{[]string{"r1/f", "r1/f/rollback", "r2/f"}, "r2/f came after it"},
+	} {
+		got := report.NotLatest("r1/f", tt.enrolled)
+		if got != "" && !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%q: got %q, want %q", tt.enrolled, got, tt.want)
+		}
+	}
+}

@@ -67,3 +67,17 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	}
 	return t
 }
+
+// NotLatest says why a rollout cannot be taken back though it has changed desktops:
+// another came after it. Enrolled are the ids of its fleet's rollouts, oldest first;
+// "" is returned where nothing came after it but its own rollback.
+func NotLatest(id string, enrolled []string) string {
+	if len(enrolled) == 0 {
+		return ""
+	}
+	last := enrolled[len(enrolled)-1]
+	if last == id || last == id+"/rollback" {
+		return ""
+	}
+	return last + " came after it; roll that back, or publish the image that is wanted"
+}
