@@ -185,7 +185,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	}
 	f.renew = []func(){desktops.Renew, messages.Renew}
 	c := handler.Config{
-		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops,
+		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops, Saver: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 

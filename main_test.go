@@ -106,6 +106,7 @@ var vocabulary = append([]command{
 	{"plans [-digest VAR]", "prints the plans that were told, and puts the last one's digest into a variable", (*world).plans},
 	{"digests", "recomputes each finished request's digest from the final outcomes that were told of it; a message that was not taken for the request has other ids", (*world).digests},
 	{"wipes", "prints every rebuild that ECD started, by desktop", (*world).wipes},
+	{"snapshots", "prints the snapshots that there are, by desktop", (*world).snapshots},
 	{"notices", "prints what people were told on their desktops, in its order", (*world).notices},
 	{"calls [OPERATION...]", "prints how often operations were called, by default those that change desktops", (*world).calls},
 	{"journal request|rollout|fleet id", "prints the journal of one of them, a record a line", (*world).journal},

@@ -364,6 +364,17 @@ func (w *world) calls(args []string) error {
 	return nil
 }
 
+func (w *world) snapshots([]string) error {
+	var out []string
+	for _, d := range w.cloud.ECD.Desktops() {
+		for _, s := range d.Snapshots {
+			out = append(out, fmt.Sprintf("%s %s", d.ID, s.Disk))
+		}
+	}
+	w.print(slices.Sorted(slices.Values(out))...)
+	return nil
+}
+
 func (w *world) journal(args []string) error {
 	args, err := parse(args, 2, 2, nil)
 	if err != nil {

@@ -68,6 +68,16 @@ func (rd *reader) forget(region string, ids ...string) {
 	}
 }
 
+// forgetSnapshots drops what is known of the snapshots of desktops.
+func (rd *reader) forgetSnapshots(region string, list []rollout.Saving) {
+	facts := rd.region(region)
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	for _, x := range list {
+		delete(facts.Snapshots, x.DesktopID)
+	}
+}
+
 // region returns the facts of a region, for those who write them under the lock.
 func (rd *reader) region(region string) *rollout.Facts {
 	rd.mu.Lock()

@@ -39,6 +39,9 @@ type Config struct {
 	// Snapshots is for fleets that keep them (keepSnapshots); nil: cannot be
 	// asked, and then their desktops are not rebuilt.
 	Snapshots Snapshotter
+	// Saver is for fleets that save data disks (snapshot); nil: it cannot be done, and
+	// then nothing is rebuilt that would erase one.
+	Saver Saver
 	// Notifier is for fleets that show notices (notice); nil: none can be shown.
 	Notifier Notifier
 	// Census is for fleets whose idle users do not count (sessions.idle), or that want
@@ -158,7 +161,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 		admission: &admission{invocation: i, ecd: h.ECD, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
-		preparer: &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
+		preparer: &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, saver: h.Saver, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, ecd: h.ECD, rules: h.Rules, concurrency: h.RebuildConcurrency,
 			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
 		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},

@@ -81,6 +81,8 @@ func (j *job) able(d rollout.Decision) rollout.Decision {
 			d.Ask = append(d.Ask, c)
 		}
 	}
+	d.Save = slices.DeleteFunc(slices.Clone(d.Save), func(x rollout.Saving) bool { return tried(x.DesktopID) })
+	d.Save = d.Save[:min(len(d.Save), maxNotices)] // so that all of them fit into the time of a call
 	tell := d.Tell[:min(len(d.Tell), maxNotices)]
 	d.Tell = nil
 	for _, t := range tell {

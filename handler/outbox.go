@@ -184,7 +184,7 @@ func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Ou
 		RequestID: w.ID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
 		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
 		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: w.Fleet, ReleaseID: w.ReleaseID, Nth: out.N,
-		DurationSeconds: int(out.Duration / time.Second), Via: w.Via,
+		DurationSeconds: int(out.Duration / time.Second), SnapshotID: out.Snapshot, Via: w.Via,
 	}
 	if !out.Until.IsZero() {
 		e.Until = &out.Until

@@ -60,6 +60,12 @@ type Snapshotter interface {
 	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
 }
 
+// A Saver makes a snapshot of a desktop's data disk, of that name, and returns its id.
+// Whether one was made whose answer was lost shows by its name.
+type Saver interface {
+	CreateSnapshot(ctx context.Context, region, id, name string) (snapshotID string, err error)
+}
+
 // A Notifier shows a text on Windows desktops: in the session of a user, or to all.
 // It returns ids for Invocations. That the command ran does not mean that the
 // text was read.

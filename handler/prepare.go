@@ -24,6 +24,7 @@ type preparer struct {
 		Checker
 	}
 	notifier Notifier // nil: none
+	saver    Saver    // nil: none
 	facts    *reader
 	perms    *permissions
 	sched    *scheduler
@@ -138,6 +139,7 @@ func (pr *preparer) act(j *job, d rollout.Decision, basis version) bool {
 	pr.runCheck(ctx, j, region, d.Command, calls)
 	pr.notify(ctx, j, region, d.Tell, call)
 	pr.ask(ctx, j, region, d.Ask, call)
+	pr.save(ctx, j, region, d.Save, call)
 	pr.facts.forget(region, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
 	return j.failure() == nil
 }
@@ -161,7 +163,7 @@ func (pr *preparer) announce(j *job, d rollout.Decision, basis version, call str
 				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
 			}
 		}
-		return slices.Concat(out, announcedNotices(d.Tell, call), announcedAsks(d.Ask, call))
+		return slices.Concat(out, announcedNotices(d.Tell, call), announcedAsks(d.Ask, call), announcedSaves(d.Save, call))
 	})
 	if errors.Is(err, errOvertaken) {
 		return true

@@ -114,6 +114,7 @@ func (c *compaction) desktop(d *Desktop) {
 	id := []string{d.ID}
 	c.notice(d)
 	c.ask(d)
+	c.save(d)
 	if d.Held {
 		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
 	}
@@ -180,6 +181,7 @@ func merged(records []Record) []Record {
 		call  string
 		asked string
 		run   string
+		saved string // the snapshot, and why there is none
 		group outcome
 		n     int
 	}
@@ -190,7 +192,13 @@ func merged(records []Record) []Record {
 			out = append(out, r)
 			continue
 		}
-		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke}
+		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke, saved: r.Snapshot}
+		if r.Kind == KindSaving || r.Kind == KindSafe {
+			key.n = r.N
+		}
+		if r.Reason != nil {
+			key.saved += r.Reason.Code + r.Reason.Message
+		}
 		for _, g := range r.Outcomes { // one at most
 			key.group, key.n = outcome{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
 		}

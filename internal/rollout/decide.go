@@ -58,6 +58,7 @@ type Decision struct {
 	Command                    Command
 	Tell                       []Notification
 	Ask                        []Command
+	Save                       []Saving
 	// Unrestored are desktops that are in maintenance mode, or stopped, because of us, and
 	// that could not be restored for so long that an operator has to do it.
 	Unrestored []string
@@ -71,7 +72,7 @@ type Decision struct {
 
 // Acts says whether something besides Begin is to be done to desktops.
 func (d Decision) Acts() bool {
-	return len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
+	return len(d.Save)+len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
 }
 
 // A Command is a check to be run on desktops.

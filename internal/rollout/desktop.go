@@ -61,6 +61,7 @@ type Desktop struct {
 
 	Notice *Notice // what the people at it were told; nil: nothing
 	Ask    *Ask    // what it was asked; nil: nothing
+	Saved  *Saved  // of its data disk, before a rebuild that erases it; nil: nothing
 
 	Last   Result // its last outcome
 	counts tally
@@ -180,6 +181,7 @@ type Outcome struct {
 	From      string
 	Attempt   int
 	Duration  time.Duration
+	Snapshot  string // of its data disk, that was made before
 }
 
 // IncorrectDesktopStatus is ECD's code for a desktop whose status does not

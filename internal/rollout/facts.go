@@ -226,7 +226,8 @@ func (v *view) snapshots(x *Desktop, q guard.Question) ([]desktop.Snapshot, step
 	if ok && f.Value == nil {
 		f.Value = []desktop.Snapshot{} // asked for, and there are none
 	}
-	return f.Value, s, ok
+	// Our own are to be deleted with the disk, if ECD does that: see snapshot.go.
+	return slices.DeleteFunc(slices.Clone(f.Value), func(s desktop.Snapshot) bool { return v.own(x, s) }), s, ok
 }
 
 // tagged returns the desktop with its tags, where the fleets choose by tags.

@@ -244,7 +244,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 			d.Stopped = false // it is in the status that was asked for; else we start it if it does not run
 		}
 	}
-	o.Attempt = d.Attempt
+	o.Attempt, o.Snapshot = d.Attempt, d.Saved.id()
 	d.Last = o.Result
 	if published {
 		return

@@ -165,7 +165,7 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 	case !ok:
 		return s, true
 	case here:
-		return s.with(v.runs(x, now)).with(v.prove(x, fact)), true
+		return s.with(v.runs(x, now)).with(v.proveSaved(x, v.prove(x, fact))), true
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.moved(x, now)), true
 	case !x.ArrivedAt.IsZero():

@@ -30,6 +30,7 @@ var (
 	foldAct    = each((*Desktop).act)
 	foldNotice = each((*Desktop).notice)
 	foldAsk    = each((*Desktop).ask)
+	foldSave   = each((*Desktop).save)
 )
 
 // forms has every kind of record.
@@ -78,6 +79,10 @@ var forms = map[Kind]form{
 	KindLift:       {"name who? reason? message? via?", nil},
 	KindUse:        {"wave use", func(s *State, r *Record) { s.Use = r.Use }},
 	KindAlarms:     {"alarms", func(s *State, r *Record) { s.Alarms = r.Alarms }},
+	KindSaving:     {"call desktops n", foldSave},
+	KindSaved:      {"call desktops snapshot? reason?", foldSave},
+	KindUnsaved:    {someDesktops, foldSave},
+	KindSafe:       {"desktops n snapshot gib?", foldSave},
 	KindClosed:     {"digest reason?", (*State).close},
 }
 

@@ -305,7 +305,7 @@ func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 	}
 	fact, s, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if ok && fact.Value != nil && fact.Value.Status == desktop.Running && fact.Value.OS != desktop.Linux {
-		s = v.notify(notification{candidate: candidate{x, fact, fact.Value, strategy}, due: n.Due, reminder: true})
+		s = v.notify(notification{candidate: candidate{Desktop: x, fact: fact, now: fact.Value, strategy: strategy}, due: n.Due, reminder: true})
 	}
 	return s
 }

@@ -18,6 +18,9 @@ type candidate struct {
 	fact     Fact[*desktop.Desktop]
 	now      *desktop.Desktop // the fact's value, with its tags where fleets choose by tags
 	strategy *fleet.Strategy  // of the desktop's fleet, or nil
+	erases   bool             // the rebuild erases its data disk, which its fleet wants saved before
+	doomed   bool             // and ECD deletes the disk's snapshots with it
+	consents []string         // that count for it
 }
 
 // ours says whether we put it into maintenance mode or stopped it.
@@ -51,7 +54,9 @@ func (v *view) resting(x *Desktop) (step, bool) {
 	if v.now.due(until) {
 		return step{}, false
 	}
-	return unfinished(until), true
+	s := unfinished(until)
+	s.takesPlace = x.Saved.underWay()
+	return s, true
 }
 
 // missing keeps a desktop waiting that is ours to restore and that ECD does not
@@ -118,6 +123,9 @@ func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok b
 	image, s1, ok1 := v.image(x, wanted)
 	current, s2, ok2 := v.image(x, q.Desktop.ImageID)
 	q.Image, q.Current = image, current
+	if c.consents = q.Rules.Consents; c.strategy != nil && c.strategy.Snapshot == fleet.SnapshotData {
+		c.erases, c.doomed = erases(c.now, image, q.OperateType)
+	}
 	if s = s1.with(s2); !ok1 || !ok2 {
 		return q, c, s, false
 	}
@@ -344,6 +352,11 @@ func (v *view) start(c candidate) step {
 	case stopFirst:
 		next = v.wait(c, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", c.ID)})
 	default:
+		if saved, done := v.saved(c); done {
+			return s.with(saved)
+		} else {
+			s = s.with(saved)
+		}
 		next.do = doBegin
 	}
 	return s.with(next)

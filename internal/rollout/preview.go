@@ -85,7 +85,10 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	}
 	switch verdict := guard.Check(q); verdict.Answer {
 	case guard.Go:
-		p.Message = joined(guard.Losses(q), foretold(q.Desktop, c.strategy), foreasked(q.Desktop, c.strategy)) // consented to, and said all the same
+		p.Message = joined(guard.Losses(q), foretold(q.Desktop, c.strategy), foreasked(q.Desktop, c.strategy), foresaved(c)) // consented to, and said all the same
+		if code, why := c.unsavable(); code != "" {
+			p.Action, p.Code, p.Message = events.PlanRefuse, code, why
+		}
 	case guard.Skip:
 		p.Action, p.Code, p.Message = events.PlanSkip, verdict.Code, verdict.Message
 	case guard.Refuse:

@@ -63,6 +63,10 @@ const (
 	KindLift       Kind = "lift"       // in the log of freezes: somebody lifted a freeze
 	KindUse        Kind = "use"        // how much the desktops of a wave were used so far
 	KindAlarms     Kind = "alarms"     // how the fleet's alarms are
+	KindSaving     Kind = "saving"     // a snapshot of the data disk of these is about to be asked for
+	KindSaved      Kind = "saved"      // what became of the call that asks for a snapshot
+	KindUnsaved    Kind = "unsaved"    // ECD does not list the snapshot of these
+	KindSafe       Kind = "safe"       // the snapshot of these is complete
 	KindClosed     Kind = "closed"     // nothing is left to do
 )
 
@@ -96,9 +100,11 @@ type Record struct {
 	Rings     []string       `json:"rings,omitempty"`        // the fleets that are waited for, and how far the release is on each
 	Message   string         `json:"message,omitempty"`      // the id of the message that said it, so that it counts once
 	Via       *events.Via    `json:"via,omitempty"`          // how the message reached regild
+	Snapshot  string         `json:"snapshot,omitempty"`     // the id of the snapshot
+	GiB       int            `json:"gib,omitempty"`          // the size of the disk that was saved
 	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
 	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
-	N         int            `json:"n,omitempty"`            // the number of the tick, or the sort of notice: 1 the first, 2 a reminder, 3 the last after not now
+	N         int            `json:"n,omitempty"`            // the number of the tick, or the sort of notice: 1 the first, 2 a reminder, 3 the last after not now; or which snapshot of a desktop, from 1
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze

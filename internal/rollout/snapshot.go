@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -178,4 +179,218 @@ func unlisted(s *Saved, readAt, since time.Time, now clock) saving {
 // stillListed says whether ECD lists a snapshot among those of a desktop.
 func stillListed(list []desktop.Snapshot, id string) bool {
 	return slices.ContainsFunc(list, func(s desktop.Snapshot) bool { return s.ID == id && s.State != desktop.SnapshotFailed })
+}
+
+// own says whether a snapshot is one that this operation had made of the desktop.
+func (v *view) own(x *Desktop, s desktop.Snapshot) bool {
+	for round := 1; round <= x.Saved.round(); round++ {
+		if s.Name == snapshotName(v.s.Operation.ID, x.ID, round) {
+			return true
+		}
+	}
+	return false
+}
+
+// unsavable says why the data disk of a desktop cannot be saved in such a way that the
+// snapshot is a help, or "".
+func (c candidate) unsavable() (code, why string) {
+	switch {
+	case !c.erases:
+		return "", ""
+	case c.now.DataDisks > 1:
+		return events.CodeSnapshotFailed, fmt.Sprintf("desktop %s has %d data disks, and no page says of which ECD makes a snapshot; nothing was touched", c.ID, c.now.DataDisks)
+	case c.doomed && !slices.Contains(c.consents, events.ConsentSnapshots):
+		return events.CodeSnapshotFailed, fmt.Sprintf("another OS family erases the data disk of desktop %s, and ECD deletes its snapshots with it, so one that is made before is no help; copy the data away first, and send the consent snapshots", c.ID)
+	}
+	return "", ""
+}
+
+// foresaved says in a plan whose data disk is saved before.
+func foresaved(c candidate) string {
+	if !c.erases {
+		return ""
+	}
+	return "a snapshot of its data disk is made and waited for before"
+}
+
+// saved lets a desktop go on whose data disk is saved, or need not be. Otherwise it sees
+// to that.
+func (v *view) saved(c candidate) (step, bool) {
+	if !c.erases {
+		return step{}, false
+	}
+	if code, why := c.unsavable(); code != "" {
+		return v.settle(events.StatusRefused, code, "%s", why), true
+	}
+	var list *Fact[[]desktop.Snapshot]
+	if f, asked := v.f.Snapshots[c.ID]; asked && f.Err == nil {
+		list = &f
+	}
+	next := nextSave(c.Saved, snapshotName(v.s.Operation.ID, c.ID, c.Saved.round()), list, v.now)
+	s, done := v.save(c, next, list)
+	s.takesPlace = s.takesPlace || done && s.outcome == nil || s.outcome != nil && !s.outcome.final()
+	return s, done
+}
+
+// save takes the next step about the snapshot of a desktop.
+func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (step, bool) {
+	switch next.step {
+	case saveRead:
+		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, next.since)
+		return s, true
+	case saveMake, saveStale:
+		s := v.soon()
+		if s.save = c.Saved.round(); next.step == saveStale {
+			s.save++
+		}
+		return s, true
+	case saveFails:
+		return v.settle(events.StatusRefused, events.CodeSnapshotFailed, "the data disk of desktop %s could not be saved as a snapshot: %s; nothing was touched", c.ID, next.why), true
+	case saveReady:
+		if next.found == nil {
+			return step{}, false // it was written down
+		}
+		return v.write(Record{Kind: KindSafe, N: c.Saved.round(), Desktops: []string{c.ID}, Snapshot: next.found.ID, GiB: next.found.GiB}), false
+	case saveWait:
+	}
+	var s step
+	if next.gone && c.Saved != nil && c.Saved.Gone.IsZero() {
+		s = marks(KindUnsaved, list.ReadAt)
+	}
+	if next.why == "" {
+		return s.with(unfinished(next.until)), true
+	}
+	return s.with(v.postpone(c.Desktop, events.CodeSnapshotWait, "%s", next.why)).with(look(next.until)), true
+}
+
+// proveSaved lets a desktop complete whose data disk was saved only if ECD still lists
+// the snapshot, in one of two looks: the vendor's pages contradict each other about
+// whether it outlives the rebuild. So a rollout learns from its canary.
+func (v *view) proveSaved(x *Desktop, s step) step {
+	if s.outcome == nil || s.outcome.Status != events.StatusCompleted || x.Saved == nil || x.Saved.Done.IsZero() || x.Doubted {
+		return s
+	}
+	since := x.eventful()
+	if gone := x.Saved.Gone; gone.After(x.AcceptedAt) {
+		since = gone.Add(Settling)
+	}
+	fact, more, ok := find(v, ofSnapshots, x.ID, since)
+	switch {
+	case !ok:
+		more.unfinished = true
+		return more
+	case fact.Err != nil:
+		return v.unreadable(x, fact.Err, fact.ReadAt)
+	case stillListed(fact.Value, x.Saved.ID):
+		return s
+	case !x.Saved.Gone.After(x.AcceptedAt):
+		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
+	case slices.Contains(v.s.Operation.Consents, events.ConsentSnapshots):
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message, fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
+	}
+	return v.settle(events.StatusFailed, events.CodeSnapshotFailed, "desktop %s is on the image, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
+}
+
+// A Saving is a snapshot that is to be made of a desktop's data disk.
+type Saving struct {
+	DesktopID string
+	Name      string
+	Round     int // which of the desktop's it is, from 1
+}
+
+// round returns which snapshot of the desktop is looked at, from 1.
+func (s *Saved) round() int {
+	if s == nil {
+		return 1
+	}
+	return s.Round
+}
+
+// underWay says whether a snapshot was asked for, and is not known to be complete.
+func (s *Saved) underWay() bool { return s != nil && s.Call != "" && s.Done.IsZero() }
+
+// id returns the id of a snapshot that is complete, or "".
+func (s *Saved) id() string {
+	if s == nil || s.Done.IsZero() {
+		return ""
+	}
+	return s.ID
+}
+
+// Codes of a KindSaved record by which the call certainly was not carried out.
+var (
+	saveMayBeRepeated = []string{events.CodeThrottled, events.CodeNotAuthorized, events.CodeCallFailed, IncorrectDesktopStatus}
+	saveIsRefused     = events.CodeSnapshotFailed
+)
+
+// save folds what became of saving a desktop's data disk.
+func (d *Desktop) save(r *Record) {
+	switch {
+	case d.Saved == nil:
+		d.Saved = &Saved{Round: max(r.N, 1)}
+	case r.Kind == KindSaving && r.N > d.Saved.Round:
+		d.Saved = &Saved{Round: r.N}
+	}
+	s := d.Saved
+	switch r.Kind {
+	case KindSaving:
+		if s.First.IsZero() {
+			s.First = r.At
+		}
+		s.Call, s.At, s.Ended, s.Gone, s.ID, s.Code, s.Why, s.Again, s.No = r.Call, r.At, zero, zero, "", "", "", false, false
+		s.Tries++
+	case KindSaved:
+		s.saved(r)
+	case KindUnsaved:
+		if s.Gone.IsZero() || s.Gone.Before(d.AcceptedAt) {
+			s.Gone = r.At
+		}
+	case KindSafe:
+		s.ID, s.GiB, s.Done, s.Gone = r.Snapshot, r.GiB, r.At, zero
+	}
+}
+
+// saved folds the end of a call.
+func (s *Saved) saved(r *Record) {
+	if s.Call != r.Call {
+		return
+	}
+	s.Ended, s.ID = r.At, r.Snapshot
+	if r.Reason == nil {
+		return
+	}
+	s.Code, s.Why = r.Reason.Code, r.Reason.Message
+	s.No = s.Code == saveIsRefused
+	if s.Again = slices.Contains(saveMayBeRepeated, s.Code); s.Again {
+		s.Tries--
+	}
+}
+
+// save tells what became of saving the desktop's data disk.
+func (c *compaction) save(d *Desktop) {
+	s, id := d.Saved, []string{d.ID}
+	if s == nil {
+		return
+	}
+	if s.Call != "" {
+		if s.First.Before(s.At) {
+			c.add(partFinal, Record{Kind: KindSaving, At: s.First, Call: s.Call, N: s.Round, Desktops: id})
+		}
+		for range max(s.Tries, 1) {
+			c.add(partFinal, Record{Kind: KindSaving, At: s.At, Call: s.Call, N: s.Round, Desktops: id})
+		}
+		if !s.Ended.IsZero() {
+			r := Record{Kind: KindSaved, At: s.Ended, Call: s.Call, Snapshot: s.ID, Desktops: id}
+			if s.Code != "" {
+				r.Reason = &events.Reason{Code: s.Code, Message: s.Why}
+			}
+			c.add(partFinal, r)
+		}
+	}
+	if !s.Done.IsZero() {
+		c.add(partFinal, Record{Kind: KindSafe, At: s.Done, N: s.Round, Snapshot: s.ID, GiB: s.GiB, Desktops: id})
+	}
+	if !s.Gone.IsZero() {
+		c.add(partFinal, Record{Kind: KindUnsaved, At: s.Gone, Desktops: id})
+	}
 }

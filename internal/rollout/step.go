@@ -19,6 +19,7 @@ type step struct {
 	do      actions
 	check   *fleet.Check  // to be run on it
 	ask     *fleet.Before // to be asked of its users
+	save    int           // which snapshot of its data disk is to be made, from 1; 0: none
 	notify  *notification // to be shown to its users
 
 	next       time.Time // when to look again at the latest; zero: need not
@@ -84,6 +85,9 @@ func (s step) with(o step) step {
 	if s.notify == nil {
 		s.notify = o.notify
 	}
+	if s.save == 0 {
+		s.save = o.save
+	}
 	s.do |= o.do
 	s.next = soonest(s.next, o.next)
 	s.unfinished, s.unrestored = s.unfinished || o.unfinished, s.unrestored || o.unrestored
@@ -111,7 +115,7 @@ func (s step) marked(k Kind) bool {
 }
 
 // inPlace says whether the desktop takes one of the places at once by this step.
-func (s step) inPlace() bool { return s.takesPlace || s.do&(doBegin|doHold|doStop) != 0 }
+func (s step) inPlace() bool { return s.takesPlace || s.save > 0 || s.do&(doBegin|doHold|doStop) != 0 }
 
 // inOrder asks rules one after the other until one is done with x, and joins their
 // steps.

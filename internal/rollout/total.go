@@ -61,6 +61,9 @@ func (t *total) add(x *Desktop, s step) {
 	if s.ask != nil {
 		t.ask(x, s.ask)
 	}
+	if s.save > 0 {
+		t.out.Save = append(t.out.Save, Saving{x.ID, snapshotName(t.v.s.Operation.ID, x.ID, s.save), s.save})
+	}
 	if s.notify != nil {
 		t.notify(x, s.notify)
 	}
@@ -113,7 +116,7 @@ func (t *total) outcome(x *Desktop, s step) {
 
 // markOrder is the order in which marks are written down.
 var markOrder = []Kind{KindNotBegun, KindSeen, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified, KindUnnotified,
-	KindCleared, KindNotNow, KindUnasked, KindOnHold}
+	KindCleared, KindNotNow, KindUnasked, KindOnHold, KindUnsaved}
 
 // decision writes down what was gathered, and closes a request of which nothing is
 // left.

@@ -635,6 +635,7 @@ var waitText = map[string]string{
 	events.CodeStopWait:       "desktops that are stopped before they are rebuilt",
 	events.CodeNotNow:         "desktops that said not now, or are held back by a tag",
 	events.CodeNotAsked:       "desktops that cannot be asked whether they may be rebuilt",
+	events.CodeSnapshotWait:   "desktops of whose data disk a snapshot is being made",
 	events.CodeNoticeGiven:    "desktops whose users were told and have time until then",
 	events.CodeNoticeNotGiven: "desktops whose users could not be told",
 	events.CodeThrottled:      "desktops for which ECD asked to slow down",

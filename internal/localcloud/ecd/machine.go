@@ -34,6 +34,7 @@ type entry struct {
 	planned         []Logon // as declared
 	past            []ended // sessions
 	events          []clientEvent
+	saves           int // snapshots that were made by call
 
 	before     *Desktop // what DescribeDesktops still shows, up to beforeEnds
 	beforeEnds time.Time

@@ -74,8 +74,8 @@ func (s *Server) createSnapshot(c *call) (any, error) {
 	case disk == "DATA" && !e.hasData():
 		return nil, invalid("SourceDiskType", "the desktop has no such disk")
 	}
-	s.sequence++
-	snap := Snapshot{ID: fmt.Sprintf("s-%s-%d", e.ID, s.sequence), Name: title, Disk: disk, Status: snapshotUnder, Created: c.now, EndsAs: e.Snapshotting.EndsAs}
+	e.saves++
+	snap := Snapshot{ID: fmt.Sprintf("s-%s-new%d", e.ID, e.saves), Name: title, Disk: disk, Status: snapshotUnder, Created: c.now, EndsAs: e.Snapshotting.EndsAs}
 	if snap.EndsAs != sticks {
 		snap.Ready = c.now.Add(e.Snapshotting.Takes)
 	}
