@@ -128,8 +128,7 @@ func (s *State) control(r *Record) {
 }
 
 // retry makes the desktops that failed pending again. One that is on its image
-// already by then proves itself anew; see reconciled. Whoever paused the rollout
-// still decides when it goes on.
+// already by then is checked anew; see reconciled. A paused rollout stays paused.
 func (s *State) retry(r *Record) {
 	if s.Halted != nil && s.Paused == "" {
 		s.Resumed = r.At

@@ -59,7 +59,7 @@ type Desktop struct {
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
-	Notice *Notice // what the people at it were told; nil: nothing
+	Notice *Notice // what its users were told; nil: nothing
 	Ask    *Ask    // what it was asked; nil: nothing
 	Saved  *Saved  // of its data disk, before a rebuild that erases it; nil: nothing
 
@@ -110,7 +110,7 @@ func (a *Act) ended(call string) bool {
 // asked returns when the fate of its last call may begin to be asked for: when
 // the call ended, or certainly was over.
 func (d *Desktop) asked() time.Time {
-	if d.CallEnded.IsZero() { // whoever began it has not said how it ended
+	if d.CallEnded.IsZero() { // its end is not written down
 		return d.BegunAt.Add(lease)
 	}
 	return d.CallEnded

@@ -8,17 +8,17 @@ import (
 	"github.com/regild/regild/internal/guard"
 )
 
-// Doubt takes out of a state whatever it would allow, because nothing proves it:
-// it was carried by a message that anybody who may send could have written. What
-// is left is the request, as if it came now and without consents, and whatever
-// holds us back.
+// Doubt takes out of a state all that would allow something, because nothing proves
+// it: the state came in a message that anybody who may send could have written. What
+// remains is the request, as if it came now and without consents, and all that
+// forbids something.
 //
-// Nobody is taken as begun, held, stopped, finished or waited for because the
-// state says so. Nobody whom it calls begun is begun again either, in case that is
-// true: such a desktop is looked at, and what ECD shows of it is its outcome. No
-// time lies in the future, so nothing goes on for longer than if it had begun now.
-// Outcomes are still counted on from the numbers that it gives: these only tell
-// one repetition from another.
+// No desktop counts as begun, held, stopped, finished or waited for because the state
+// says so. A desktop that it calls begun is not begun again either, in case that is
+// true: it is read, and what ECD shows of it is its outcome. Times in the future are
+// brought back to now, so nothing waits for longer than if it had begun now. Outcomes
+// are still counted on from the numbers in the state: these only tell one repetition
+// from another.
 func (s *State) Doubt(now time.Time) {
 	s.Operation.Consents = nil
 	s.Paused, s.Halted, s.Aborted, s.Superseded, s.Waiting = "", nil, "", "", nil
@@ -57,8 +57,8 @@ func notAfter(limit time.Time, t *time.Time) {
 	}
 }
 
-// doubted looks at a desktop that is said to have been begun, which nothing
-// proves. It is not begun, and its outcome is what ECD shows.
+// doubted reads a desktop that is said to have been begun, which nothing proves. It is
+// not begun, and its outcome is what ECD shows.
 func (v *view) doubted(x *Desktop) step {
 	q, c, s, ok := v.question(x)
 	if !ok {

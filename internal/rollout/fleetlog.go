@@ -9,7 +9,7 @@ import (
 )
 
 // A FleetLog is which rollouts a fleet had, oldest first: the order of its
-// releases, whoever was delivered first.
+// releases, in whatever order they were delivered.
 type FleetLog []Entry
 
 // An Entry is one rollout in a fleet's log. Its Operation has no Back, which may be
@@ -67,7 +67,7 @@ func (l FleetLog) Latest() *Entry {
 
 // MayFollow says why a rollout may not be entered behind the others, or nil.
 // LatestEnded says that nothing is left to do for the latest of them. Image says
-// that nobody asked for w: it follows from an event that tells of a new image.
+// that w follows from an event that tells of a new image, and not from a release.
 func (l FleetLog) MayFollow(w Operation, image, latestEnded bool) *events.Reason {
 	last := l.Latest()
 	switch {
@@ -96,7 +96,7 @@ func (l FleetLog) MayFollow(w Operation, image, latestEnded bool) *events.Reason
 	return nil
 }
 
-// newerThan says what came after a rollout, in words for whoever wants it undone.
+// newerThan says for people why a rollout cannot be undone.
 func (l FleetLog) newerThan(id string) string {
 	if l.Find(id) == nil {
 		return "there is no such rollout in the journal"

@@ -124,7 +124,7 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	case !ok:
 		return s, true
 	case fact.Err != nil:
-		return v.stand(fact.Err.Code, fact.Err.Message, zero).with(look(v.now.in(time.Minute))), true
+		return v.standUnread(fact.Err), true
 	}
 	freeze := fact.Value.Holds(f.Region, f.Name, v.now.t)
 	if freeze == nil {

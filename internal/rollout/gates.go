@@ -2,8 +2,8 @@ package rollout
 
 import "github.com/regild/regild/internal/fleet"
 
-// gates says in sentences what else a plan must tell whoever reads it: what holds
-// the operation back as a whole, and what it does by itself.
+// gates says for people what else a plan must tell: what holds the operation back as a
+// whole, and what it does by itself.
 func (v *view) gates() ([]string, step) {
 	frozen, s := v.frozenGate()
 	out := append(v.scheduleGate(), frozen...)

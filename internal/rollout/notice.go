@@ -74,8 +74,8 @@ const (
 	untoldLimit = 24 * time.Hour
 )
 
-// A notification is a notice to one desktop, before it is known with whom it is
-// told and at what time.
+// A notification is a notice on one desktop, before it is known which desktops share
+// its call and which time it names.
 type notification struct {
 	candidate
 	due      time.Time // the time to name; zero: the next at which there is a place
@@ -120,7 +120,7 @@ func (v *view) noticed(c candidate) (step, bool) {
 }
 
 // named returns the time that a notice names which goes out now: lead from now,
-// later for those for whom there is no place then, and never outside the windows
+// later for desktops for which there is no place then, and never outside the windows
 // of a rollout.
 func (t *total) named(s *fleet.Strategy) time.Time {
 	v := t.v
@@ -274,7 +274,7 @@ func (v *view) lead(c candidate) (step, bool) {
 	case next.IsZero() || !v.now.due(next):
 	case c.now.Status == desktop.Running:
 		return v.notify(notification{candidate: c, due: n.Due, reminder: true}), true
-	default: // whoever starts it before its time is reminded then
+	default: // if it is started before its time, its users are reminded then
 		next = v.now.in(remindAgain)
 	}
 	return look(next).with(v.awaitDue(c, begins)), true

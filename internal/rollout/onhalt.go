@@ -38,7 +38,7 @@ const (
 // goesBackText ends the message of a halt that a rollback follows.
 const goesBackText = "; it goes back by itself"
 
-// goesBack are the halts after which a rollout may go back by itself: those that
+// goesBack are the codes of halts after which a rollout may go back by itself: those that
 // its desktops, or the people at them, are the reason of. An image that is gone, or
 // time that is up, says nothing against the image that they are on.
 var goesBack = []string{events.CodeTooManyFailures, events.CodeTooFewUsed, events.CodeLogonsFailed, events.CodeAlarmActive}

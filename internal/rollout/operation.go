@@ -23,8 +23,8 @@ type Operation struct {
 	Desktops []string `json:"desktops,omitempty"`
 	// NotBefore is when its desktops may be begun; zero: at once.
 	NotBefore time.Time `json:"notBefore,omitzero"`
-	// Consents are what the sender knowingly destroys. For a rollout they come
-	// on top of the fleet's.
+	// Consents name what the sender agrees to lose. For a rollout they are added to
+	// those of the fleet.
 	Consents []string `json:"consent,omitempty"`
 
 	// Of a rollout. Fleet is empty for a request.
@@ -46,7 +46,7 @@ type Operation struct {
 	By  string `json:"by,omitempty"`
 	Why string `json:"why,omitempty"`
 
-	// Via says how the wish reached us; nil in journals of earlier builds.
+	// Via says how the message reached us; nil in journals of earlier builds.
 	Via *events.Via `json:"via,omitempty"`
 
 	to map[string]string // Back by desktop; see index
@@ -62,7 +62,7 @@ func SplitID(id string) (release, fleet string, ok bool) {
 	return id[:i], id[i+1:], true
 }
 
-// Came returns through which door, and from which source, the wish came.
+// Came returns through which door, and from which source, the message came.
 func (w Operation) Came() (door, source string) {
 	if w.Via == nil {
 		return events.DoorUnknown, ""
@@ -101,9 +101,8 @@ func (w *Operation) index() {
 	}
 }
 
-// Same says whether o is the same wish as w, come again. A rollout is known by
-// its image: what else it does was settled when it was first asked for, whatever
-// the settings say by now.
+// Same says whether o asks for the same as w. A rollout is known by its image: what
+// else it does was fixed when it was first asked for, whatever the settings say now.
 func (w Operation) Same(o Operation) bool {
 	if w.Request() || o.Request() {
 		return w.Digest() == o.Digest()
@@ -111,9 +110,9 @@ func (w Operation) Same(o Operation) bool {
 	return w.ImageID == o.ImageID && w.RegionID == o.RegionID && w.Undoes == o.Undoes
 }
 
-// Digest identifies what is asked for: two works with one id and two digests
-// are two different wishes under one name. What differs between deliveries of
-// the same wish (who relayed it, what ECD said of the image) does not count.
+// Digest identifies what is asked for: two operations with one id and two digests ask
+// for different things under one name. What differs between deliveries of one message
+// (who relayed it, what ECD said of the image) does not count.
 func (w Operation) Digest() string {
 	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
 	w.Via = nil

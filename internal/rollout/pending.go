@@ -23,7 +23,8 @@ type candidate struct {
 	consents []string         // that count for it
 }
 
-// ours says whether we put it into maintenance mode or stopped it.
+// ours says whether we put it into maintenance mode or stopped it, and so have to
+// restore it.
 func (x *Desktop) ours() bool { return x.Held || x.Stopped }
 
 // pending decides whether a desktop may be begun.
@@ -83,7 +84,7 @@ func targetOf(w *Operation, id string) desktop.Target {
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
-// was carried out: it is followed, and proves itself, like any other.
+// was carried out: it is followed, and checked, like any other.
 func (v *view) reconciled(x *Desktop) (step, bool) {
 	spec := v.s.Operation.SpecOf(x.ID)
 	if !x.tried() || spec.Reset() || x.From == spec.ImageID {
@@ -186,8 +187,8 @@ func kept(snapshots string) guard.Keep {
 	return guard.KeepAll
 }
 
-// heard adds what follows from the way on which the request came. What does not
-// say how it came is from an earlier build, and trusted least.
+// heard adds what follows from the door through which the request came. A request that
+// names none is from an earlier build, and is trusted least.
 func (v *view) heard(f *fleet.Fleet, q *guard.Question) {
 	door, source := v.s.Operation.Came()
 	if !f.From.Request.Admits(door, source) {
@@ -199,8 +200,8 @@ func (v *view) heard(f *fleet.Fleet, q *guard.Question) {
 	}
 }
 
-// WrongDoor says, for people, why a fleet does not hear what came through the door
-// from the source.
+// WrongDoor says for people why a fleet does not take what came through the door from
+// the source.
 func WrongDoor(name, what, door, source string, g fleet.Gate) string {
 	came := "this came through " + door
 	if len(g.Sources) > 0 {
@@ -216,9 +217,9 @@ func WrongDoor(name, what, door, source string, g fleet.Gate) string {
 	return fmt.Sprintf("fleet %s takes %s only %s; %s", name, what, strings.Join(from, " "), came)
 }
 
-// consents returns what the fleet consents to for its rollouts. Going back is a
-// wish of its own: what it would erase besides system disks needs the consent of
-// whoever asks for it.
+// consents returns what the fleet consents to for its rollouts. For a rollback they do
+// not cover what it would erase besides system disks: that needs the consent of the
+// message that asks for it.
 func (v *view) consents(f *fleet.Fleet) []string {
 	if v.s.Operation.Undoes == "" {
 		return f.Rebuild.Consent
@@ -293,13 +294,13 @@ func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
 func (v *view) waited(x *Desktop, code string, readAt time.Time) time.Duration {
 	since, waits := x.waitsSince(code)
 	if w := v.s.Waiting; !waits || w != nil && w.Code == events.CodeWindowClosed {
-		return 0 // while the window was closed nobody looked
+		return 0 // while the window was closed it was not read
 	}
 	return readAt.Sub(later(since, v.s.Resumed))
 }
 
-// waiting leaves a desktop for later to which a guard objects for now. Whoever uses
-// it is told first.
+// waiting leaves a desktop for later to which a guard objects for now. Its users are
+// told first.
 func (v *view) waiting(c candidate, verdict guard.Verdict) step {
 	if verdict.Code != events.CodeSessionWait {
 		return v.wait(c, verdict)

@@ -19,19 +19,19 @@ type Ring string
 
 // The rings.
 const (
-	RingCompleted  Ring = "completed"  // and nobody has taken it back
-	RingAbsent     Ring = "absent"     // it has not come there
+	RingCompleted  Ring = "completed"  // and there was no rollback
+	RingAbsent     Ring = "absent"     // there is no such rollout
 	RingUnderWay   Ring = "under way"  //
 	RingPaused     Ring = "paused"     //
 	RingHalted     Ring = "halted"     //
 	RingAborted    Ring = "aborted"    //
 	RingSuperseded Ring = "superseded" // a newer release came before it had completed
 	RingBack       Ring = "going back" // or gone
-	RingEmpty      Ring = "empty"      // it has ended there, and nobody had it
+	RingEmpty      Ring = "empty"      // it has ended, and no desktop got the release
 	RingExpired    Ring = "expired"    // the journal that would tell is gone
 )
 
-// words say a ring to people.
+// words are what people are told of a ring.
 var words = map[Ring]string{
 	RingAbsent: "has not had it", RingUnderWay: "has not completed it", RingPaused: "is paused in it", RingHalted: "has halted in it",
 	RingAborted: "has aborted it", RingSuperseded: "got a newer release before it had completed", RingBack: "has taken it back, or is about to",
@@ -80,8 +80,8 @@ func (s *State) completedAny() bool {
 const ringAgain = 10 * time.Minute
 
 // awaitsRings says whether the fleet comes after one on which the release has not
-// completed, and tells why, once for each reason. Whoever approved what was told
-// lets it go on, until something new is to be told.
+// completed, and says so once for each reason. An approval lets it go on until there
+// is another reason.
 func (v *view) awaitsRings(f *fleet.Fleet) (step, bool) {
 	if len(f.After) == 0 || v.s.Operation.Undoes != "" {
 		return step{}, false
@@ -94,7 +94,7 @@ func (v *view) awaitsRings(f *fleet.Fleet) (step, bool) {
 		case !ok:
 			asks = asks.with(s)
 		case fact.Err != nil:
-			return asks.with(v.stand(fact.Err.Code, fact.Err.Message, zero)).with(look(v.now.in(time.Minute))), true
+			return asks.with(v.standUnread(fact.Err)), true
 		case fact.Value != RingCompleted && !v.s.Passed[passKey(name, fact.Value)]:
 			shut, texts = append(shut, ringKey(name, fact.Value)), append(texts, name+" "+words[fact.Value])
 		}
@@ -116,8 +116,8 @@ func (v *view) awaitsRings(f *fleet.Fleet) (step, bool) {
 
 func ringKey(name string, r Ring) string { return name + ": " + string(r) }
 
-// passKey is what an approval is for: whoever approves past a fleet that is not
-// done means it for as long as nothing has gone wrong there.
+// passKey is what an approval is for. An approval to go on before the release has
+// completed on a fleet holds until something goes wrong there.
 func passKey(name string, r Ring) string {
 	if r == RingAbsent || r == RingPaused {
 		r = RingUnderWay
@@ -139,7 +139,7 @@ func (s *State) waitsForRings() bool {
 	return s.Waiting != nil && s.Waiting.Code == events.CodeRingAwaited && len(s.Rings) > 0
 }
 
-// passRings notes that somebody approved what was told.
+// passRings notes that somebody approved to go on.
 func (s *State) passRings() {
 	if s.Passed == nil {
 		s.Passed = map[string]bool{}

@@ -32,7 +32,7 @@ type Wave struct {
 	Desktops []string
 	BegunAt  time.Time
 	EndedAt  time.Time // zero: it is under way
-	Approved string    // who said go on after it
+	Approved string    // who approved to go on after it
 	Proved   string    // who said go on though too few of its desktops were used, or its logons failed
 	Of       int       // how many desktops it has, when they are told in several records; else 0
 }
@@ -146,9 +146,9 @@ func (s *State) StandsStill() bool {
 	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
 }
 
-// CallSpec returns the spec under which the desktop is rebuilt now. Whom we
-// stopped for it is to run afterwards, if nothing else was asked for: what ECD
-// does without AfterStatus is not published.
+// CallSpec returns the spec under which the desktop is rebuilt now. A desktop that we
+// stopped for it is to run afterwards, if nothing else was asked for: what ECD does
+// without AfterStatus is not published.
 func (s *State) CallSpec(id string) desktop.Spec {
 	spec := s.Operation.SpecOf(id)
 	if d := s.Desktops[id]; d != nil && d.Stopped && spec.AfterStatus == "" {

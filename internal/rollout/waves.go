@@ -116,6 +116,11 @@ func (v *view) stand(code, message string, until time.Time) step {
 	return s.with(v.write(Record{Kind: KindWaiting, Reason: r}))
 }
 
+// standUnread says that the rollout stands still because something cannot be read.
+func (v *view) standUnread(u *Unread) step {
+	return v.stand(u.Code, u.Message, zero).with(look(v.now.in(time.Minute)))
+}
+
 // halt stops the rollout by itself. What is under way is followed to its end.
 func (v *view) halt(code, format string, args ...any) step {
 	reason := &events.Reason{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -178,7 +183,7 @@ func (v *view) imageMissing(*fleet.Fleet) (step, bool) {
 	}
 	switch image := fact.Value; {
 	case fact.Err != nil:
-		return v.stand(fact.Err.Code, fact.Err.Message, zero).with(look(v.now.in(time.Minute))), true
+		return v.standUnread(fact.Err), true
 	case image == nil:
 		return v.halt(events.CodeImageNotFound, "ECD lists no image %s in %s", id, v.s.Operation.RegionID), true
 	case image.Status == desktop.ImageAvailable:
@@ -207,7 +212,7 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 			t.join(v.write(Record{Kind: KindWaveEnded, Wave: w.N}).with(look(v.now.t)))
 		}
 	default:
-		if len(v.s.Desktops) < v.s.Size { // somebody has yet to get it: no need to ask ECD who, before the next may begin
+		if len(v.s.Desktops) < v.s.Size { // another wave follows: ECD is not asked for its desktops before it may begin
 			if s, waits := v.mustWait(f, w, w.N+1); waits {
 				t.join(s)
 				return
@@ -218,8 +223,8 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 }
 
 // mustWait says whether the wave next may not follow on w yet, and why. Waves
-// between the two have nobody in them; an approval that is wanted after one of
-// them is wanted all the same.
+// between the two have no desktops; an approval that is wanted after one of them is
+// wanted all the same.
 func (v *view) mustWait(f *fleet.Fleet, w *Wave, next int) (step, bool) {
 	quiet, waits := v.heldByAlarms(f, w)
 	if waits {
@@ -248,7 +253,7 @@ func (v *view) mustRest(f *fleet.Fleet, w *Wave, next int) (step, bool) {
 	return step{}, false
 }
 
-// anyLeft says whether a desktop that has come is not begun and not settled in
+// anyLeft says whether a desktop of the waves so far is not begun, and does not end in
 // this decision either.
 func (t *total) anyLeft() bool {
 	ended := maps.Collect(t.ended())
@@ -260,9 +265,9 @@ func (t *total) anyLeft() bool {
 	return false
 }
 
-// nextWave begins the first wave behind w that has somebody in it, if the rollout may
-// go on from w, or ends the rollout when everybody had a turn. Whoever joined the
-// fleet since is in it, whoever is no longer in the fleet is not.
+// nextWave begins the first wave behind w that has any desktops, if the rollout may go
+// on from w, or ends the rollout when no desktops remain. The desktops are those that
+// are in the fleet now.
 func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
 	rest, tagged, s, ok := v.remaining(f)
 	if t.join(s); !ok {
@@ -331,15 +336,15 @@ func (v *view) remaining(f *fleet.Fleet) (ids []string, tagged int, s step, ok b
 		return nil, 0, s, false
 	}
 	if members.Err != nil {
-		return nil, 0, v.stand(members.Err.Code, members.Err.Message, zero).with(look(v.now.in(time.Minute))), false
+		return nil, 0, v.standUnread(members.Err), false
 	}
 	ids, tagged = v.turns(f, members.Value)
 	return slices.DeleteFunc(ids, func(id string) bool { return v.s.Desktops[id] != nil }), tagged, s, true
 }
 
 // turns returns, in their order, the desktops that the operation is for, and how many
-// carry the canary's tags. A rollback is for those that were changed: whoever is
-// not found in the fleet any more comes last, and is told what becomes of it.
+// carry the canary's tags. A rollback is for those that were changed: those that are
+// not in the fleet any more come last, and get an outcome as well.
 func (v *view) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, tagged int) {
 	rest := maps.Clone(v.s.Operation.to)
 	for _, m := range Order(f, members) {
@@ -422,7 +427,7 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 // while looking for some that may be begun.
 const askAhead = 100
 
-// beginWithinWindow begins desktops of the waves that have come, as far as the window
+// beginWithinWindow begins desktops of the waves so far, as far as the window
 // is open and there are places.
 func (v *view) beginWithinWindow(t *total, f *fleet.Fleet, busy int) {
 	open, until := v.window(f)
@@ -612,7 +617,8 @@ func (t *total) mostCommonWait() (code string, most int) {
 	return code, most
 }
 
-// longestInUse returns since when somebody has been waited for, at the longest.
+// longestInUse returns since when the desktop has been waited for that has been in use
+// for longest.
 func (v *view) longestInUse() time.Time {
 	since := v.now.t
 	for _, x := range v.s.Desktops {
