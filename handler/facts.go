@@ -95,16 +95,16 @@ func (rd *reader) look(needs map[string]*rollout.Need) {
 	var wg sync.WaitGroup
 	for region, need := range needs {
 		l := &look{reader: rd, region: region, facts: rd.region(region)}
-		go1(l, &wg, need.Desktops, l.facts.Desktops, l.desktops)
-		go1(l, &wg, need.Tags, l.facts.Tags, l.tags)
-		go1(l, &wg, need.Images, l.facts.Images, l.images)
+		pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
+		pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
+		pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
 		each(l, &wg, need.Changes, l.facts.Changes, l.changes)
 		each(l, &wg, need.Checks, l.facts.Checks, l.checks)
 		each(l, &wg, need.Members, l.facts.Members, l.members)
 		l.freezes(&wg, need.Freezes)
-		whole(l, &wg, need.Snapshots, l.facts.Snapshots, l.snapshots)
-		go1(l, &wg, need.Sessions, l.facts.Sessions, l.sessions)
-		go1(l, &wg, need.Uses, l.facts.Uses, l.uses)
+		pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, l.snapshots) // the adapter asks for many at once
+		pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, l.sessions)
+		pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, l.uses)
 		each(l, &wg, need.Logons, l.facts.Logons, l.logons)
 		each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
 	}
@@ -126,26 +126,13 @@ const (
 	pageIDs     = 100
 )
 
-// go1 reads page by page, some at once. What is not in the answer does not exist.
-func go1[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
-	l.spread(wg, (len(ids)+pageIDs-1)/pageIDs, func(page int) {
-		ids := ids[page*pageIDs : min((page+1)*pageIDs, len(ids))]
-		at := l.business().UTC()
-		got, err := read(l.ctx, ids)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, id := range ids {
-			facts[id] = factOf(l, at, got[id], err)
-		}
-	})
-}
-
-// whole reads all at once: the adapter knows how to ask for many.
-func whole[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, []string) (map[string]T, error)) {
-	if len(ids) == 0 {
-		return
-	}
-	wg.Go(func() {
+// pages reads so many at once, some pages at the same time. What is not in the answer
+// does not exist.
+func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map[string]rollout.Fact[T],
+	read func(context.Context, []string) (map[string]T, error),
+) {
+	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
+		ids := ids[page*size : min((page+1)*size, len(ids))]
 		at := l.business().UTC()
 		got, err := read(l.ctx, ids)
 		l.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,81 +115,86 @@ func leadsOn(rec rollout.Record) bool {
 func (pr *preparer) act(j *job, d rollout.Decision, basis version) bool {
 	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
 	defer cancel()
-	call := rand.Text()
-	var region string
-	calls := map[string]string{} // in which each desktop was that is to be checked
-	if again := pr.announce(j, d, basis, call, func(s *rollout.State) {
-		region = s.Operation.RegionID
-		for _, id := range d.Command.Desktops {
-			calls[id] = s.Desktops[id].Call
-		}
-	}); again || j.failure() != nil {
-		return again && j.failure() == nil
+	a := &acting{preparer: pr, within: ctx, job: j, call: rand.Text(), checked: map[string]string{}}
+	if err := a.announce(d, basis); errors.Is(err, errOvertaken) {
+		return true
+	} else if err != nil {
+		pr.recovery.fail(j, err)
+		return false
 	}
 	maintain := func(on bool) func([]string) error {
-		return func(ids []string) error { return pr.ecd.Maintain(ctx, region, ids, on) }
+		return func(ids []string) error { return pr.ecd.Maintain(ctx, a.region, ids, on) }
 	}
 	done := func(kind rollout.Kind, ids []string) {
-		pr.record(j, func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: call, Desktops: ids} })
+		a.record(func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: a.call, Desktops: ids} })
 	}
-	done(rollout.KindHeld, pr.attempt(j, "maintenance on", d.Hold, maintain(true)))
-	pr.putOff(j, d.Hold)
-	pr.attempt(j, "stop", d.Stop, func(ids []string) error { return pr.ecd.Stop(ctx, region, ids) })
-	done(rollout.KindReleased, pr.attempt(j, "maintenance off", d.Release, maintain(false)))
-	done(rollout.KindStarted, pr.attempt(j, "start", d.Start, func(ids []string) error { return pr.ecd.Start(ctx, region, ids) }))
-	pr.runCheck(ctx, j, region, d.Command, calls)
-	pr.notify(ctx, j, region, d.Tell, call)
-	pr.ask(ctx, j, region, d.Ask, call)
-	pr.save(ctx, j, region, d.Save, call)
-	pr.facts.forget(region, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
+	done(rollout.KindHeld, a.attempt("maintenance on", d.Hold, maintain(true)))
+	a.putOff(d.Hold)
+	a.attempt("stop", d.Stop, func(ids []string) error { return pr.ecd.Stop(ctx, a.region, ids) })
+	done(rollout.KindReleased, a.attempt("maintenance off", d.Release, maintain(false)))
+	done(rollout.KindStarted, a.attempt("start", d.Start, func(ids []string) error { return pr.ecd.Start(ctx, a.region, ids) }))
+	a.check(d.Command)
+	a.notify(d.Tell)
+	a.ask(d.Ask)
+	a.save(d.Save)
+	pr.facts.forget(a.region, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
 	return j.failure() == nil
 }
 
-// announce writes down what is about to be done to desktops. It returns true, and
-// writes nothing, if others have written since the decision was made.
-func (pr *preparer) announce(j *job, d rollout.Decision, basis version, call string, look func(*rollout.State)) (again bool) {
+// acting is what is being done to the desktops of one job.
+type acting struct {
+	*preparer
+	within  context.Context //nolint:containedctx // its calls must end when others take them for over
+	job     *job
+	region  string
+	call    string            // tells the records of these calls from those of others
+	checked map[string]string // the call in which each desktop was that is to be checked
+}
+
+// announce writes down what is about to be done to desktops. It writes nothing and
+// returns errOvertaken if others have written since the decision was made.
+func (a *acting) announce(d rollout.Decision, basis version) error {
 	kinds := []struct {
 		kind rollout.Kind
 		ids  []string
 	}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
-	if err := j.journal.Refresh(pr.ctx); err != nil { // a check announces nothing
-		pr.recovery.fail(j, err)
-		return false
+	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
+		return err
 	}
-	err := j.journal.UpdateBy(pr.ctx, &basis, overtaken, func(s *rollout.State) []rollout.Record {
-		look(s)
-		var out []rollout.Record
+	return a.job.journal.UpdateBy(a.ctx, &basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
+		a.region = s.Operation.RegionID
+		for _, id := range d.Command.Desktops {
+			a.checked[id] = s.Desktops[id].Call
+		}
 		for _, k := range kinds {
 			if len(k.ids) > 0 {
-				out = append(out, rollout.Record{Kind: k.kind, Call: call, Desktops: k.ids})
+				out = append(out, rollout.Record{Kind: k.kind, Call: a.call, Desktops: k.ids})
 			}
 		}
-		return slices.Concat(out, announcedNotices(d.Tell, call), announcedAsks(d.Ask, call), announcedSaves(d.Save, call))
+		for i, t := range d.Tell {
+			out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: a.part(i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
+		}
+		for i, c := range d.Ask {
+			out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: a.part(i), Desktops: c.Desktops})
+		}
+		return append(out, announcedSaves(d.Save, a.call)...)
 	})
-	if errors.Is(err, errOvertaken) {
-		return true
-	}
-	if err != nil {
-		pr.recovery.fail(j, err)
-	}
-	return false
 }
 
-// runCheck runs the check command on desktops and writes down its id for those
-// that are still in the attempt that it is to check.
-func (pr *preparer) runCheck(ctx context.Context, j *job, region string, c rollout.Command, calls map[string]string) {
-	var invoked []string
-	ran := pr.attempt(j, checking, c.Desktops, func(ids []string) error {
-		more, err := pr.ecd.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
-		if err == nil {
-			invoked = append(invoked, more...)
-		}
-		return err
+// part names one of several calls of a kind, so that its end is not taken for that of
+// another.
+func (a *acting) part(i int) string { return a.call + "/" + strconv.Itoa(i) }
+
+// check runs the check command on desktops and writes down its id for those that are
+// still in the attempt that it is to check.
+func (a *acting) check(c rollout.Command) {
+	ran, invoked := a.start(checking, c.Desktops, func(ids []string) ([]string, error) {
+		return a.ecd.Run(a.within, a.region, ids, c.Text, c.Kind, c.Timeout)
 	})
-	pr.record(j, func(s *rollout.State) rollout.Record {
-		rec := rollout.Record{Kind: rollout.KindChecking, Call: strings.Join(invoked, ",")}
+	a.record(func(s *rollout.State) rollout.Record {
+		rec := rollout.Record{Kind: rollout.KindChecking, Call: invoked}
 		for _, id := range ran {
-			if x := s.Desktops[id]; x.Phase == rollout.Accepted && x.Call == calls[id] && x.Check == "" {
+			if x := s.Desktops[id]; x.Phase == rollout.Accepted && x.Call == a.checked[id] && x.Check == "" {
 				rec.Desktops = append(rec.Desktops, id)
 			}
 		}
@@ -196,19 +202,74 @@ func (pr *preparer) runCheck(ctx context.Context, j *job, region string, c rollo
 	})
 }
 
+// ask runs the command that asks desktops whether they may be rebuilt.
+func (a *acting) ask(ask []rollout.Command) {
+	for i, c := range ask {
+		a.startNoted(rollout.KindAsked, asking, a.part(i), c.Desktops, func(ids []string) ([]string, error) {
+			return a.ecd.Run(a.within, a.region, ids, c.Text, c.Kind, c.Timeout)
+		})
+	}
+}
+
+// notify has notices shown.
+func (a *acting) notify(tell []rollout.Notification) {
+	for i, t := range tell {
+		a.startNoted(rollout.KindSent, telling, a.part(i), t.Desktops, func(ids []string) ([]string, error) {
+			if a.notifier == nil {
+				return nil, errors.New("nobody can be told here")
+			}
+			return a.notifier.Tell(a.within, a.region, ids, t.User, t.Text)
+		})
+	}
+}
+
+// startNoted starts something on desktops that ends later, and writes down what to ask
+// for its results, or why it was not started.
+func (a *acting) startNoted(kind rollout.Kind, what, call string, ids []string, start func([]string) ([]string, error)) {
+	sent, invoked := a.start(what, ids, start)
+	a.record(func(*rollout.State) rollout.Record {
+		return rollout.Record{Kind: kind, Call: call, Invoke: invoked, Desktops: sent}
+	})
+	byReason := map[string][]string{}
+	for _, id := range ids {
+		if err := a.job.unable[id]; err != nil {
+			byReason[err.Error()] = append(byReason[err.Error()], id)
+		}
+	}
+	for _, why := range slices.Sorted(maps.Keys(byReason)) {
+		a.record(func(*rollout.State) rollout.Record {
+			return rollout.Record{Kind: kind, Call: call, Desktops: byReason[why],
+				Reason: &events.Reason{Code: events.CodeCallFailed, Message: rollout.Cut(why)}}
+		})
+	}
+}
+
+// start is attempt for what ends later. It also returns the ids to ask for its results.
+func (a *acting) start(what string, ids []string, start func([]string) ([]string, error)) (sent []string, invoked string) {
+	var all []string
+	sent = a.attempt(what, ids, func(ids []string) error {
+		more, err := start(ids)
+		if err == nil {
+			all = append(all, more...)
+		}
+		return err
+	})
+	return sent, strings.Join(all, ",")
+}
+
 // holdPause is after how long it is tried again to put a desktop into maintenance mode.
 const holdPause = 5 * time.Minute
 
 // putOff defers the desktops that could not be put into maintenance mode. They fail
 // in the end like those that could not be rebuilt, and do not hold up others.
-func (pr *preparer) putOff(j *job, ids []string) {
+func (a *acting) putOff(ids []string) {
 	var groups []rollout.Group
 	for _, id := range ids {
-		err := j.unable[id]
+		err := a.job.unable[id]
 		if err == nil {
 			continue
 		}
-		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: pr.business().UTC().Add(holdPause),
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeCallFailed, Until: a.business().UTC().Add(holdPause),
 			Message: "putting it into maintenance mode: " + err.Error()}
 		if desktop.DeliveryOf(err) == desktop.Forbidden {
 			g.Code = events.CodeNotAuthorized
@@ -219,35 +280,35 @@ func (pr *preparer) putOff(j *job, ids []string) {
 		}
 		groups[i].Desktops = append(groups[i].Desktops, id)
 	}
-	if len(groups) == 0 || j.failure() != nil {
+	if len(groups) == 0 || a.job.failure() != nil {
 		return
 	}
-	err := j.journal.Update(pr.ctx, func(*rollout.State) []rollout.Record {
+	err := a.job.journal.Update(a.ctx, func(*rollout.State) []rollout.Record {
 		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
 	})
 	if err != nil {
-		pr.recovery.fail(j, err)
+		a.recovery.fail(a.job, err)
 		return
 	}
 	for _, g := range groups {
-		pr.out.add(j, g.Desktops)
+		a.out.add(a.job, g.Desktops)
 	}
 }
 
 // record writes one record, if it names any desktop. It is made of the state that it is
 // appended to.
-func (pr *preparer) record(j *job, f func(*rollout.State) rollout.Record) {
-	if j.failure() != nil {
+func (a *acting) record(f func(*rollout.State) rollout.Record) {
+	if a.job.failure() != nil {
 		return
 	}
-	err := j.journal.Update(pr.ctx, func(s *rollout.State) []rollout.Record {
+	err := a.job.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		if rec := f(s); len(rec.Desktops) > 0 {
 			return []rollout.Record{rec}
 		}
 		return nil
 	})
 	if err != nil {
-		pr.recovery.fail(j, err)
+		a.recovery.fail(a.job, err)
 	}
 }
 
@@ -256,7 +317,8 @@ func (pr *preparer) record(j *job, f func(*rollout.State) rollout.Record) {
 // is in another status than it was shown in), so a call that it refused is taken
 // apart; see mayTakeApart. A failure is logged; the journal says what is still to be
 // done, and the next tick tries again.
-func (pr *preparer) attempt(j *job, what string, ids []string, do func([]string) error) []string {
+func (a *acting) attempt(what string, ids []string, do func([]string) error) []string {
+	j := a.job
 	if len(ids) == 0 || j.failure() != nil {
 		return nil
 	}
@@ -267,12 +329,12 @@ func (pr *preparer) attempt(j *job, what string, ids []string, do func([]string)
 	e, answered := errors.AsType[*desktop.CallError](err)
 	if answered && len(ids) > 1 && mayTakeApart(e, what, ids) {
 		half := len(ids) / 2
-		return append(slices.Clip(pr.attempt(j, what, ids[:half], do)), pr.attempt(j, what, ids[half:], do)...)
+		return append(slices.Clip(a.attempt(what, ids[:half], do)), a.attempt(what, ids[half:], do)...)
 	}
 	if answered && e.Delivery == desktop.Forbidden {
-		pr.perms.deny(e, err)
+		a.perms.deny(e, err)
 	}
-	pr.log.Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
+	a.log.Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
 	if j.unable == nil {
 		j.unable = map[string]error{}
 	}
@@ -282,9 +344,17 @@ func (pr *preparer) attempt(j *job, what string, ids []string, do func([]string)
 	return nil
 }
 
-// checking is the one thing done to desktops, besides a rebuild, that must not be
-// done twice.
-const checking = "checking"
+// What the calls are called in the log that are not repeated without need: checks,
+// notices, and asking desktops. A person may see each.
+const (
+	checking = "checking"
+	telling  = "telling"
+	asking   = "asking"
+)
+
+// maxNotices is how many notices are announced and sent in one step, so that all of it
+// fits into the time of a call. The rest is sent in the next.
+const maxNotices = 20
 
 // mayTakeApart says whether a call that makes desktops ready, or checks them, is
 // made again in halves. One that does no harm when it is repeated may be, also
@@ -292,85 +362,4 @@ const checking = "checking"
 // maintenance mode.
 func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
 	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
-}
-
-// What the calls that show notices, and those that ask desktops, are called in the log.
-// Like a check they are not repeated without need: a person reads each.
-const (
-	telling = "telling"
-	asking  = "asking"
-)
-
-// maxNotices is how many notices are announced and sent in one step, so that all of it
-// fits into the time of a call. The rest is sent in the next.
-const maxNotices = 20
-
-// announcedNotices returns the records that announce notices. Each has a call of its
-// own, so that its end is not taken for that of another.
-func announcedNotices(tell []rollout.Notification, call string) []rollout.Record {
-	var out []rollout.Record
-	for i, t := range tell {
-		out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: partOf(call, i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
-	}
-	return out
-}
-
-func partOf(call string, i int) string { return call + "/" + strconv.Itoa(i) }
-
-// announcedAsks returns the records that announce commands before a rebuild.
-func announcedAsks(ask []rollout.Command, call string) []rollout.Record {
-	var out []rollout.Record
-	for i, c := range ask {
-		out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: partOf(call, i), Desktops: c.Desktops})
-	}
-	return out
-}
-
-// ask runs the command that asks desktops whether they may be rebuilt.
-func (pr *preparer) ask(ctx context.Context, j *job, region string, ask []rollout.Command, call string) {
-	for i, c := range ask {
-		pr.startOn(j, rollout.KindAsked, asking, partOf(call, i), c.Desktops, func(ids []string) ([]string, error) {
-			return pr.ecd.Run(ctx, region, ids, c.Text, c.Kind, c.Timeout)
-		})
-	}
-}
-
-// notify has notices shown, and writes down for which desktops that was asked for and
-// for which it could not be.
-func (pr *preparer) notify(ctx context.Context, j *job, region string, tell []rollout.Notification, call string) {
-	for i, t := range tell {
-		pr.startOn(j, rollout.KindSent, telling, partOf(call, i), t.Desktops, func(ids []string) ([]string, error) {
-			if pr.notifier == nil {
-				return nil, errors.New("nobody can be told here")
-			}
-			return pr.notifier.Tell(ctx, region, ids, t.User, t.Text)
-		})
-	}
-}
-
-// startOn starts something on desktops that ends later, and writes down what to
-// ask for its results, or why it was not started.
-func (pr *preparer) startOn(j *job, kind rollout.Kind, what, call string, ids []string, start func([]string) ([]string, error)) {
-	var invoked []string
-	sent := pr.attempt(j, what, ids, func(ids []string) error {
-		more, err := start(ids)
-		if err == nil {
-			invoked = append(invoked, more...)
-		}
-		return err
-	})
-	pr.record(j, func(*rollout.State) rollout.Record {
-		return rollout.Record{Kind: kind, Call: call, Invoke: strings.Join(invoked, ","), Desktops: sent}
-	})
-	byReason := map[string][]string{}
-	for _, id := range ids {
-		if err := j.unable[id]; err != nil {
-			byReason[err.Error()] = append(byReason[err.Error()], id)
-		}
-	}
-	for why, ids := range byReason {
-		pr.record(j, func(*rollout.State) rollout.Record {
-			return rollout.Record{Kind: kind, Call: call, Desktops: ids, Reason: &events.Reason{Code: events.CodeCallFailed, Message: rollout.Cut(why)}}
-		})
-	}
 }

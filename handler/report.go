@@ -46,6 +46,15 @@ func (t *tally) published(e events.Event) {
 	}
 }
 
+// sum returns the report, how many events were ignored, and what is unfinished.
+func (t *tally) sum(calls map[string]int) (rep Report, skipped int, open []string) {
+	t.do(func() {
+		rep = Report{Messages: t.messages, Desktops: len(t.looked), Outcomes: maps.Clone(t.outcomes), Calls: calls}
+		skipped, open = t.skipped, slices.Sorted(maps.Keys(t.open))
+	})
+	return rep, skipped, open
+}
+
 func (t *tally) do(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,12 +79,9 @@ func (r *run) report() (Report, error) {
 			calls[name] = n
 		}
 	}
-	t := r.counts
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	rep := Report{Messages: t.messages, Desktops: len(t.looked), Outcomes: t.outcomes, Calls: calls}
+	rep, skipped, open := r.counts.sum(calls)
 	attrs := []any{"messages", rep.Messages, "jobs", len(r.jobs.all()), "desktops", rep.Desktops, "outcomes", rep.Outcomes,
-		"calls", rep.Calls, "ignored", t.skipped, "unfinished", unfinishedNames(t.open), "duration_ms", time.Since(r.began).Milliseconds()}
+		"calls", rep.Calls, "ignored", skipped, "unfinished", unfinishedNames(open), "duration_ms", time.Since(r.began).Milliseconds()}
 	err := r.again.err()
 	if err != nil {
 		r.log.Error("invocation must be delivered again", append(attrs, "error", err.Error())...)
@@ -86,8 +92,7 @@ func (r *run) report() (Report, error) {
 }
 
 // unfinishedNames lists some names for a log line.
-func unfinishedNames(ids map[string]bool) string {
-	names := slices.Sorted(maps.Keys(ids))
+func unfinishedNames(names []string) string {
 	const most = 5
 	if len(names) > most {
 		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"errors"
 	"sync"
 
@@ -32,8 +31,8 @@ const saveWorkers = 8
 
 // save asks for snapshots of data disks, and writes down for each desktop what became of
 // the call.
-func (pr *preparer) save(ctx context.Context, j *job, region string, list []rollout.Saving, call string) {
-	if len(list) == 0 || j.failure() != nil {
+func (a *acting) save(list []rollout.Saving) {
+	if len(list) == 0 || a.job.failure() != nil {
 		return
 	}
 	records := make([]rollout.Record, len(list))
@@ -43,29 +42,29 @@ func (pr *preparer) save(ctx context.Context, j *job, region string, list []roll
 		wg.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			records[i] = rollout.Record{Kind: rollout.KindSaved, Call: call, Desktops: []string{x.DesktopID}}
-			snapshot, err := pr.snapshot(ctx, region, x.DesktopID, x.Name)
+			records[i] = rollout.Record{Kind: rollout.KindSaved, Call: a.call, Desktops: []string{x.DesktopID}}
+			snapshot, err := a.snapshot(x)
 			if records[i].Snapshot = snapshot; err != nil {
 				records[i].Reason = saveReason(err)
-				pr.log.Warn("a data disk could not be saved", "job", j.id, "desktop_id", x.DesktopID, "error", err.Error())
+				a.log.Warn("a data disk could not be saved", "job", a.job.id, "desktop_id", x.DesktopID, "error", err.Error())
 			}
 		})
 	}
 	wg.Wait()
-	pr.facts.forgetSnapshots(region, list) // what was read of them was so before
-	if err := j.journal.Update(pr.ctx, func(*rollout.State) []rollout.Record { return records }); err != nil {
-		pr.recovery.fail(j, err)
+	a.facts.forgetSnapshots(a.region, list) // what was read of them was so before
+	if err := a.job.journal.Update(a.ctx, func(*rollout.State) []rollout.Record { return records }); err != nil {
+		a.recovery.fail(a.job, err)
 	}
 }
 
-func (pr *preparer) snapshot(ctx context.Context, region, id, name string) (string, error) {
-	if pr.saver == nil {
+func (a *acting) snapshot(x rollout.Saving) (string, error) {
+	if a.saver == nil {
 		return "", &desktop.CallError{Call: "CreateSnapshot", Delivery: desktop.Refused, Message: "snapshots cannot be made here"}
 	}
-	return pr.saver.CreateSnapshot(ctx, region, id, name)
+	return a.saver.CreateSnapshot(a.within, a.region, x.DesktopID, x.Name)
 }
 
-// saveReason says in our words why a snapshot was not made, or may not have been.
+// saveReason says by one of our codes why a snapshot was not made, or may not have been.
 func saveReason(err error) *events.Reason {
 	r := &events.Reason{Code: events.CodeOutcomeUnknown, Message: rollout.Cut(err.Error())}
 	e, ok := errors.AsType[*desktop.CallError](err)
