@@ -239,8 +239,23 @@ func foldBrief(lines []byte) (*rollout.State, error) {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
 		s.Apply(records...)
+		forgetUntold(s, records)
 	}
 	return s, nil
+}
+
+// forgetUntold forgets what is not published of the desktops that records speak of:
+// what would say that it is has been left out.
+func forgetUntold(s *rollout.State, records []rollout.Record) {
+	for i := range records {
+		for _, g := range records[i].Outcomes {
+			for _, id := range g.Desktops {
+				if d := s.Desktops[id]; d != nil {
+					d.Unpublished = d.Unpublished[:0]
+				}
+			}
+		}
+	}
 }
 
 // closedLine is how a record begins that ends a work, as rollout.Encode writes
