@@ -66,30 +66,9 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 	l := Listing{Operations: []Operation{}, Empty: true}
 	var keys []journal.Entry
 	for _, kind := range q.Kinds {
-		found, err := journal.Entries(ctx, store, kind+"/")
+		found, err := l.find(ctx, store, kind, q)
 		if err != nil {
 			return l, err
-		}
-		l.Empty = l.Empty && len(found) == 0
-		if q.Fleet != "" {
-			found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !mayBeOf(e.Key, q.Fleet) })
-		}
-		slices.SortStableFunc(found, func(a, b journal.Entry) int { return b.Written.Compare(a.Written) })
-		most := q.Most
-		if most <= 0 {
-			most = MostRead
-		}
-		if len(found) > most {
-			open, err := stillOpen(ctx, store, kind, most, q.readers())
-			if err != nil {
-				return l, err
-			}
-			found = slices.Concat(found[:most], slices.DeleteFunc(found[most:], func(e journal.Entry) bool {
-				if !open[e.Key] {
-					l.NotRead++
-				}
-				return !open[e.Key]
-			}))
 		}
 		for _, e := range found {
 			if size, over := q.Over[e.Key]; over && size == e.Size {
@@ -105,14 +84,8 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 	if q.Fleet != "" { // a key that holds a hash does not tell
 		l.Operations = slices.DeleteFunc(l.Operations, func(x Operation) bool { return x.Fleet != q.Fleet })
 	}
-	for _, kind := range []string{Request, Rollout} {
-		if l.Empty && !slices.Contains(q.Kinds, kind) {
-			some, err := store.Some(ctx, kind+"/", "", 1)
-			if err != nil {
-				return l, err
-			}
-			l.Empty = len(some) == 0
-		}
+	if err := l.checkEmpty(ctx, store, q); err != nil {
+		return l, err
 	}
 	slices.SortStableFunc(l.Operations, func(a, b Operation) int {
 		if c := b.Opened.Compare(a.Opened); c != 0 {
@@ -121,6 +94,50 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 		return strings.Compare(a.Kind+a.ID, b.Kind+b.ID)
 	})
 	return l, nil
+}
+
+// find returns the journals of a kind that are to be read, and counts those that
+// are not.
+func (l *Listing) find(ctx context.Context, store journal.Store, kind string, q Query) ([]journal.Entry, error) {
+	found, err := journal.Entries(ctx, store, kind+"/")
+	if err != nil {
+		return nil, err
+	}
+	l.Empty = l.Empty && len(found) == 0
+	if q.Fleet != "" {
+		found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !mayBeOf(e.Key, q.Fleet) })
+	}
+	slices.SortStableFunc(found, func(a, b journal.Entry) int { return b.Written.Compare(a.Written) })
+	most := q.Most
+	if most <= 0 {
+		most = MostRead
+	}
+	if len(found) <= most {
+		return found, nil
+	}
+	open, err := stillOpen(ctx, store, kind, most, q.readers())
+	if err != nil {
+		return nil, err
+	}
+	late := slices.DeleteFunc(slices.Clone(found[most:]), func(e journal.Entry) bool { return !open[e.Key] })
+	l.NotRead += len(found) - most - len(late)
+	return slices.Concat(found[:most], late), nil
+}
+
+// checkEmpty looks at the kinds that were not asked for: only a journal that has
+// none of them either is empty.
+func (l *Listing) checkEmpty(ctx context.Context, store journal.Store, q Query) error {
+	for _, kind := range []string{Request, Rollout} {
+		if !l.Empty || slices.Contains(q.Kinds, kind) {
+			continue
+		}
+		some, err := store.Some(ctx, kind+"/", "", 1)
+		if err != nil {
+			return err
+		}
+		l.Empty = len(some) == 0
+	}
+	return nil
 }
 
 // read sums up the journals of the keys, some at once.
