@@ -308,6 +308,39 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// What the doctor calls is what its checks say, and so what docs/ram/doctor.json
+// allows: under a role of its own it is refused nothing, and it changes nothing
+// but what it says.
+func TestTheDoctorCallsWhatItSays(t *testing.T) {
+	s := healthySite(t, "Doors=yes")
+	before := s.cloud.Faults.Calls()
+	s.examine("--probe", "--wait", "1ns")
+	says := map[string]bool{}
+	for _, c := range doctor.Checks() {
+		for _, action := range c.Calls {
+			says[action[strings.Index(action, ":")+1:]] = true
+		}
+	}
+	rights := map[string]string{"AppendObject": "PutObject", "BatchReceiveMessage": "ReceiveMessage", "BatchDeleteMessage": "DeleteMessage"}
+	called := 0
+	for call, n := range s.cloud.Faults.Calls() {
+		if n == before[call] {
+			continue
+		}
+		called++
+		right := call[1]
+		if r := rights[right]; r != "" {
+			right = r
+		}
+		if !says[right] {
+			t.Errorf("it calls %s of %s, and no check says so", call[1], call[0])
+		}
+	}
+	if called < 20 {
+		t.Errorf("it made %d different calls: are they counted?", called)
+	}
+}
+
 // What is missing for one check must not keep the others from being made.
 func TestTheDoctorLooksAtWhatItCan(t *testing.T) {
 	s := healthySite(t)
