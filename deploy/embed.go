@@ -17,4 +17,5 @@ var Triggers = []string{"topic", "sweep", "queue", "image"}
 
 // Alerts are the alerts of Log Service that the template makes; a test compares
 // the two.
-var Alerts = []string{"regild-heartbeat", "regild-settings", "regild-credentials", "regild-damaged", "regild-panic", "regild-halted", "regild-redeliver", "regild-failed", "regild-throttled", "regild-unpublished", "regild-maintenance"}
+var Alerts = []string{"regild-heartbeat", "regild-settings", "regild-credentials", "regild-damaged", "regild-panic",
+	"regild-halted", "regild-redeliver", "regild-failed", "regild-throttled", "regild-unpublished", "regild-maintenance"}
