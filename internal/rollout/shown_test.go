@@ -475,3 +475,21 @@ func TestADesktopThatIsOursToGiveBackIsNotGivenUpAfterASingleLook(t *testing.T) 
 		t.Errorf("once it is gone for good: closed %t, still ours to start %t", s.Closed, s.Desktops["ecd-1"].Stopped)
 	}
 }
+
+// Two images that could not be read, for two reasons, gave two outcomes of one
+// desktop: it was told to wait for one, and for the other.
+func TestADesktopHasOneOutcomeInADecision(t *testing.T) {
+	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &rollout.Operation{ID: "r", Desktops: []string{"ecd-1"},
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
+	f := seen(pc(desktop.Running, "m-old"))
+	f.Images["m-new"], f.Images["m-old"] = cannot[*desktop.Image](events.CodeThrottled), cannot[*desktop.Image](events.CodeFactsUnavailable)
+	var got []string
+	for _, r := range decide(s, fateRules, f, at(1)).Records {
+		for _, g := range r.Outcomes {
+			got = append(got, g.Code)
+		}
+	}
+	if want := []string{events.CodeThrottled}; !slices.Equal(got, want) {
+		t.Errorf("its outcomes are %v, want %v", got, want)
+	}
+}
