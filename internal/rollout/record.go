@@ -104,7 +104,7 @@ type Record struct {
 	GiB       int            `json:"gib,omitempty"`          // the size of the disk that was saved
 	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
 	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
-	N         int            `json:"n,omitempty"`            // the number of the tick, or the sort of notice: 1 the first, 2 a reminder, 3 the last after not now; or which snapshot of a desktop, from 1
+	N         int            `json:"n,omitempty"`            // the number of the tick or the snapshot, or the notice: 1 the first, 2 a reminder, 3 the last
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze

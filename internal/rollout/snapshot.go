@@ -198,9 +198,12 @@ func (c candidate) unsavable() (code, why string) {
 	case !c.erases:
 		return "", ""
 	case c.now.DataDisks > 1:
-		return events.CodeSnapshotFailed, fmt.Sprintf("desktop %s has %d data disks, and no page says of which ECD makes a snapshot; nothing was touched", c.ID, c.now.DataDisks)
+		return events.CodeSnapshotFailed, fmt.Sprintf(
+			"desktop %s has %d data disks, and no page says of which ECD makes a snapshot; nothing was touched", c.ID, c.now.DataDisks)
 	case c.doomed && !slices.Contains(c.consents, events.ConsentSnapshots):
-		return events.CodeSnapshotFailed, fmt.Sprintf("another OS family erases the data disk of desktop %s, and ECD deletes its snapshots with it, so one that is made before is no help; copy the data away first, and send the consent snapshots", c.ID)
+		return events.CodeSnapshotFailed, fmt.Sprintf(
+			"another OS family erases the data disk of desktop %s, and ECD deletes its snapshots with it, so one that is made before is no help; "+
+				"copy the data away first, and send the consent snapshots", c.ID)
 	}
 	return "", ""
 }
@@ -245,7 +248,8 @@ func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (s
 		}
 		return s, true
 	case saveFails:
-		return v.settle(events.StatusRefused, events.CodeSnapshotFailed, "the data disk of desktop %s could not be saved as a snapshot: %s; nothing was touched", c.ID, next.why), true
+		return v.settle(events.StatusRefused, events.CodeSnapshotFailed,
+			"the data disk of desktop %s could not be saved as a snapshot: %s; nothing was touched", c.ID, next.why), true
 	case saveReady:
 		if next.found == nil {
 			return step{}, false // it was written down
@@ -286,9 +290,11 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 	case !x.Saved.Gone.After(x.AcceptedAt):
 		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
 	case slices.Contains(v.s.Operation.Consents, events.ConsentSnapshots):
-		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message, fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
+		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message,
+			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
 	}
-	return v.settle(events.StatusFailed, events.CodeSnapshotFailed, "desktop %s is on the image, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
+	return v.settle(events.StatusFailed, events.CodeSnapshotFailed,
+		"desktop %s is on the image, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
 }
 
 // A Saving is a snapshot that is to be made of a desktop's data disk.
