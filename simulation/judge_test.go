@@ -349,7 +349,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if f != nil {
 			running := len(r.Desktops)
 			for _, p := range k.desktops {
-				if p.phase == "begun" || p.phase == "accepted" {
+				if p.phase == "begun" || p.phase == "accepted" && !p.proving {
 					running++
 				}
 			}

@@ -329,7 +329,7 @@ func inRings(s *schedule, d *dice) {
 		case i < pilots:
 			p.Tags["fleet"] = "pilot"
 			if d.one(3) {
-				p.Ends = pick(d, "fail", "stick")
+				p.Ends = "fail"
 			}
 		case d.one(3):
 			p.Tags["fleet"] = "design"
