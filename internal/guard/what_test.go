@@ -116,6 +116,7 @@ func TestProtocolGuard(t *testing.T) {
 		{"another session type", func(q *guard.Question) { q.Image.SessionType = "MULTIPLE_SESSION" }, guard.Refuse, events.CodeProtocolMismatch},
 		{"the same, spelt otherwise", func(q *guard.Question) { q.Image.Protocol = "asp" }, guard.Go, ""},
 		{"an image that says nothing", func(q *guard.Question) { q.Image.Protocol, q.Image.SessionType = "", "" }, guard.Go, ""},
+		{"a desktop that says nothing", func(q *guard.Question) { q.Desktop.Protocol, q.Desktop.SessionType = "", "" }, guard.Go, ""},
 	})
 }
 

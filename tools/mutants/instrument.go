@@ -49,7 +49,18 @@ var mutantNow = func() int {
 	return n
 }()
 
-var mutantTrace = os.Getenv("REGILD_MUTANT_TRACE")
+// mutantTrace is opened at once: a test may give up the right to.
+var mutantTrace = func() *os.File {
+	name := os.Getenv("REGILD_MUTANT_TRACE")
+	if name == "" {
+		return nil
+	}
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	return f
+}()
 
 var mutantSeen struct {
 	sync.Mutex
@@ -58,7 +69,7 @@ var mutantSeen struct {
 
 // mutant says whether the bug is to happen.
 func mutant(id int) bool {
-	if mutantTrace != "" {
+	if mutantTrace != nil {
 		mutantNote(id)
 	}
 	return id == mutantNow
@@ -74,12 +85,7 @@ func mutantNote(id int) {
 		mutantSeen.ids = map[int]bool{}
 	}
 	mutantSeen.ids[id] = true
-	f, err := os.OpenFile(mutantTrace, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		panic(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteString(strconv.Itoa(id) + "\n"); err != nil {
+	if _, err := mutantTrace.WriteString(strconv.Itoa(id) + "\n"); err != nil {
 		panic(err)
 	}
 }

@@ -3,11 +3,14 @@
 // that no test notices survives, and is printed.
 //
 //	cd tools && go run ./mutants -accepted mutants/accepted.txt \
-//		-pkg ./internal/rollout -then './handler:-test.run=TestSimulation'
+//		-pkg ./internal/rollout -then './simulation:Kept' -then './simulation:Every:REGILD_SIMULATE_PROFILE=slow'
 //
 // All bugs of a package are compiled into one test binary, each behind a switch
-// that an environment variable sets; so a bug costs one run of the tests and no
-// build. The sources are not touched: the changed files come in by an overlay.
+// that an environment variable sets; so a bug costs no build. The sources are not
+// touched: the changed files come in by an overlay. Each test is run once without a
+// bug, which tells how long it takes and which bugs it reaches. For a bug only those
+// tests run that reach it, the cheapest first, until one fails; each has a few times
+// as long as it took without a bug.
 //
 // The bugs: a condition is taken as the opposite, an operand of && or || is left
 // out, a comparison includes or excludes its bound, a statement (an assignment, a
@@ -17,16 +20,13 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -44,40 +44,31 @@ type options struct {
 	pkg      string
 	then     []string
 	accepted string
+	results  string
 	workers  int
+	again    bool
 	only     string
-	slow     string
 	slack    time.Duration
+	limit    time.Duration
 }
 
 func parse() options {
 	o := options{}
 	flag.StringVar(&o.root, "root", "..", "root of the module that is tested")
 	flag.StringVar(&o.pkg, "pkg", "", "package to put bugs into, such as ./internal/plan")
-	flag.Func("then", "package:flags of tests that are run as well, if its own notice nothing; may be repeated", func(s string) error {
+	flag.Func("then", "package:tests[:NAME=value,...] that are run as well: tests is a pattern, each subtest counts for itself; may be repeated", func(s string) error {
 		o.then = append(o.then, s)
 		return nil
 	})
 	flag.StringVar(&o.accepted, "accepted", "", "file of bugs that change nothing, each with its reason")
+	flag.StringVar(&o.results, "results", "", "file to add results to; bugs that stand in it are not tried again")
+	flag.BoolVar(&o.again, "again", false, "try bugs again that survived according to -results")
 	flag.IntVar(&o.workers, "workers", max(1, runtime.NumCPU()), "runs at once")
 	flag.StringVar(&o.only, "only", "", "make only bugs whose description contains this")
-	flag.StringVar(&o.slow, "slow", "", "pattern of the package's slow tests, which run if the others notice nothing")
-	flag.DurationVar(&o.slack, "slack", 20*time.Second, "how much longer than without a bug tests may take")
+	flag.DurationVar(&o.slack, "slack", 10*time.Second, "how much longer than three times as long as without a bug tests may take")
+	flag.DurationVar(&o.limit, "limit", 0, "begin no further bug after this time; 0: try all")
 	flag.Parse()
 	return o
-}
-
-// suites returns the tests to run, those of the package itself first.
-func (o options) suites() []*suite {
-	out := []*suite{{pkg: o.pkg}}
-	if o.slow != "" { // first without them: most bugs are noticed by a quick one
-		out = []*suite{{pkg: o.pkg, flags: []string{"-test.skip=" + o.slow}}, {pkg: o.pkg, flags: []string{"-test.run=" + o.slow}}}
-	}
-	for _, t := range o.then {
-		pkg, flags, _ := strings.Cut(t, ":")
-		out = append(out, &suite{pkg: pkg, flags: strings.Fields(flags)})
-	}
-	return out
 }
 
 func run() error {
@@ -98,65 +89,113 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	suites := o.suites()
-	for _, s := range suites {
-		if err := s.prepare(o, work, overlay); err != nil {
-			return err
-		}
+	before, err := readResults(o.results, o.again)
+	if err != nil {
+		return err
 	}
-	fmt.Printf("%s: %d bugs\n", o.pkg, len(bugs))
-	return judge(o, bugs, suites, accepted)
+	units, err := prepare(o, work, overlay)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d bugs, %d tests\n", o.pkg, len(bugs), len(units))
+	t := &trial{options: o, units: units, accepted: accepted, before: before, began: time.Now()}
+	return t.judge(bugs)
 }
 
+// A trial is the bugs of one package being tried.
+type trial struct {
+	options
+	units    []*unit
+	accepted map[string]string
+	before   map[string]result
+	began    time.Time
+
+	mu        sync.Mutex
+	survivors []string
+	tried     int
+	killed    int
+	equal     int // accepted
+	reached   int // by a test
+	stale     []string
+	results   *os.File
+}
+
+// A result is what became of a bug: by names the test that noticed it, or is "".
+type result struct{ by string }
+
 // judge tries every bug, and prints those that survive.
-func judge(o options, bugs []bug, suites []*suite, accepted map[string]string) error {
-	var mu sync.Mutex
-	var survivors []string
-	killed, equal, tried := 0, 0, 0
+func (t *trial) judge(bugs []bug) error {
+	if t.options.results != "" {
+		f, err := os.OpenFile(t.options.results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		t.results = f
+	}
 	var group sync.WaitGroup
 	next := make(chan bug)
-	for range o.workers {
+	for range t.workers {
 		group.Go(func() {
 			for b := range next {
-				noticed := false
-				for _, s := range suites {
-					if noticed = s.notices(b, o.slack); noticed {
-						break
-					}
-				}
-				mu.Lock()
-				tried++
-				reason, known := accepted[b.String()]
-				switch {
-				case noticed:
-					killed++
-				case known:
-					equal++
-					_ = reason
-				default:
-					survivors = append(survivors, b.String())
-					fmt.Println("survived:", b)
-				}
-				if tried%100 == 0 {
-					fmt.Fprintf(os.Stderr, "%d tried, %d survived\n", tried, len(survivors))
-				}
-				mu.Unlock()
+				t.try(b)
 			}
 		})
 	}
 	for _, b := range bugs {
-		if strings.Contains(b.String(), o.only) {
+		if t.limit > 0 && time.Since(t.began) > t.limit {
+			fmt.Printf("%s: the time is up; %d bugs are not tried\n", t.pkg, len(bugs)-t.tried)
+			break
+		}
+		if strings.Contains(b.String(), t.only) {
 			next <- b
 		}
 	}
 	close(next)
 	group.Wait()
-	slices.Sort(survivors)
-	fmt.Printf("%s: %d bugs, %d noticed, %d change nothing, %d survived\n", o.pkg, tried, killed, equal, len(survivors))
-	if len(survivors) > 0 {
-		return fmt.Errorf("%d bugs of %s are noticed by no test", len(survivors), o.pkg)
+	slices.Sort(t.survivors)
+	fmt.Printf("%s: %d bugs, %d noticed, %d accepted, %d survived (%d of them reached by a test)\n", t.pkg, t.tried, t.killed, t.equal, len(t.survivors), t.reached)
+	for _, s := range t.stale {
+		fmt.Printf("%s: accepted, and noticed by a test: %s\n", t.pkg, s)
+	}
+	if len(t.survivors) > 0 {
+		return fmt.Errorf("%d bugs of %s are noticed by no test", len(t.survivors), t.pkg)
 	}
 	return nil
+}
+
+func (t *trial) try(b bug) {
+	name := b.String()
+	r, known := t.before[name]
+	reached := false
+	if !known {
+		r.by, reached = t.noticed(b)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tried++
+	if !known && t.results != nil {
+		fmt.Fprintf(t.results, "%s\t%s\n", name, r.by)
+	}
+	_, equal := t.accepted[name]
+	switch {
+	case r.by != "":
+		t.killed++
+		if equal {
+			t.stale = append(t.stale, name)
+		}
+	case equal:
+		t.equal++
+	default:
+		if reached {
+			t.reached++
+		}
+		t.survivors = append(t.survivors, name)
+		fmt.Println("survived:", name)
+	}
+	if t.tried%100 == 0 {
+		fmt.Fprintf(os.Stderr, "%d tried, %d survived\n", t.tried, len(t.survivors))
+	}
 }
 
 // readAccepted reads lines of a description, a tab and a reason.
@@ -185,59 +224,19 @@ func readAccepted(name string) (map[string]string, error) {
 	return out, lines.Err()
 }
 
-// A suite is a test binary with the bugs of a package compiled in.
-type suite struct {
-	pkg   string
-	flags []string
-	dir   string
-	bin   string
-	took  time.Duration
-	seen  map[int]bool // bugs whose place it comes to
-}
-
-// prepare builds the binary and runs it without a bug.
-func (s *suite) prepare(o options, work, overlay string) error {
-	s.dir = filepath.Join(o.root, s.pkg)
-	s.bin = filepath.Join(work, strings.NewReplacer("/", "_", ".", "_").Replace(s.pkg)+strconv.Itoa(len(strings.Join(s.flags, "")))+".test")
-	build := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", s.bin, s.pkg)
-	build.Dir = o.root
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building the tests of %s: %w\n%s", s.pkg, err, out)
+// readResults reads lines of a description, a tab and the test that noticed the bug.
+// Without the survivors, if they are to be tried again; the last line counts.
+func readResults(name string, again bool) (map[string]result, error) {
+	out := map[string]result{}
+	data, err := os.ReadFile(name)
+	if name == "" || errors.Is(err, os.ErrNotExist) {
+		return out, nil
 	}
-	trace := s.bin + ".trace"
-	began := time.Now()
-	if out, err := s.run(context.Background(), "REGILD_MUTANT_TRACE="+trace); err != nil {
-		return fmt.Errorf("without a bug the tests of %s fail: %w\n%s", s.pkg, err, out)
-	}
-	s.took = time.Since(began)
-	data, err := os.ReadFile(trace)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	s.seen = map[int]bool{}
-	for _, field := range strings.Fields(string(data)) {
-		if id, err := strconv.Atoi(field); err == nil {
-			s.seen[id] = true
+	for line := range strings.Lines(string(data)) {
+		what, by, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if out[what] = (result{by}); by == "" && again {
+			delete(out, what)
 		}
 	}
-	return nil
-}
-
-// notices says whether a test fails, or does not end, with the bug.
-func (s *suite) notices(b bug, slack time.Duration) bool {
-	if !s.seen[b.id] {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*s.took+slack)
-	defer cancel()
-	_, err := s.run(ctx, "REGILD_MUTANT="+strconv.Itoa(b.id))
-	return err != nil
-}
-
-func (s *suite) run(ctx context.Context, env string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, s.bin, append([]string{"-test.failfast", "-test.count=1"}, s.flags...)...)
-	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), env)
-	cmd.WaitDelay = time.Second
-	return cmd.CombinedOutput()
+	return out, err
 }
