@@ -222,10 +222,13 @@ func (sc *scope) order() []string {
 			continue
 		}
 		names = append(names, name)
-		text, _ := json.Marshal(r.Properties)
+		raw, _ := json.Marshal(r.Properties)
+		text := string(raw)
 		for other := range sc.t.Resources {
-			if other != name && regexp.MustCompile(`"Ref":"`+other+`"|\$\{`+other+`[.}]|"Fn::GetAtt":\["`+other+`"`).Match(text) {
-				needs[name] = append(needs[name], other)
+			for _, mention := range []string{`"Ref":"` + other + `"`, "${" + other + "}", "${" + other + ".", `"Fn::GetAtt":["` + other + `"`} {
+				if other != name && strings.Contains(text, mention) {
+					needs[name] = append(needs[name], other)
+				}
 			}
 		}
 		switch d := r.DependsOn.(type) {
