@@ -38,7 +38,7 @@ func newInvocation(ctx context.Context, c Config, in Invocation) *invocation {
 	i.decideAt(c.Now().UTC())
 	var limited bool
 	if i.deadline, limited = ctx.Deadline(); limited {
-		i.ctx, i.cancel = context.WithDeadline(ctx, i.deadline.Add(-i.lastWords()))
+		i.ctx, i.cancel = context.WithDeadline(ctx, i.deadline.Add(-i.reserve()))
 	} else {
 		i.ctx, i.cancel = context.WithCancel(ctx)
 	}
@@ -54,9 +54,9 @@ const (
 	lastShare, lastMin, lastMax = 10, 500 * time.Millisecond, 10 * time.Second
 )
 
-// lastWords is the time that is kept for writing down, publishing and scheduling at
+// reserve is the time that is kept for writing down, publishing and scheduling at
 // the end.
-func (i *invocation) lastWords() time.Duration {
+func (i *invocation) reserve() time.Duration {
 	return min(max(i.deadline.Sub(i.began)/lastShare, lastMin), lastMax)
 }
 
@@ -66,7 +66,7 @@ func (i *invocation) left() (left, needed time.Duration) {
 	if i.deadline.IsZero() {
 		return rollout.CallLimit, 0
 	}
-	return time.Until(i.deadline) - i.lastWords(), min(max(i.deadline.Sub(i.began)/callShare, callMin), callMax)
+	return time.Until(i.deadline) - i.reserve(), min(max(i.deadline.Sub(i.began)/callShare, callMin), callMax)
 }
 
 // short says whether no further batch should be begun.

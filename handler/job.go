@@ -155,10 +155,17 @@ func (js *jobs) all() []*job {
 
 // each goes through the jobs, and those that are added meanwhile.
 func (js *jobs) each() iter.Seq[*job] {
+	at := func(i int) *job {
+		js.mu.Lock()
+		defer js.mu.Unlock()
+		if i < len(js.list) {
+			return js.list[i]
+		}
+		return nil
+	}
 	return func(yield func(*job) bool) {
 		for i := 0; ; i++ {
-			all := js.all()
-			if i >= len(all) || !yield(all[i]) {
+			if j := at(i); j == nil || !yield(j) {
 				return
 			}
 		}

@@ -61,7 +61,7 @@ const flushAt = 2000
 // newOutbox starts an outbox that publishes so many messages at once.
 func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again *redeliveries) *outbox {
 	o := &outbox{invocation: i, topic: topic, counts: counts, again: again, queued: map[*job]map[string]bool{}, taken: map[*job]*taken{}}
-	o.open, o.end = o.until(o.lastWords() / 2) // the other half is for ticks
+	o.open, o.end = o.until(o.reserve() / 2) // the other half is for ticks
 	o.wake = sync.NewCond(&o.mu)
 	for range concurrency {
 		o.wg.Go(o.work)

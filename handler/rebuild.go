@@ -233,7 +233,7 @@ func (c *calls) batch(b plan.Batch) {
 }
 
 // inTurn makes the call when it is the batch's turn. What has become impossible
-// while it waited is not begun after all, and its claim comes to nothing.
+// while it waited is not begun after all, and its claim is rolled back.
 func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) []ending {
 	select {
 	case c.turns <- struct{}{}:
@@ -275,7 +275,7 @@ func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 		if granted[id] == len(b.Owners[id]) {
 			out = append(out, id)
 		} else if granted[id] > 0 {
-			c.unclaim(*b, id, call)
+			c.rollBackClaim(*b, id, call)
 		}
 	}
 	b.IDs = out
@@ -337,8 +337,8 @@ func (c *calls) mayClaim(j *job, x *rollout.Desktop, fact rollout.Fact[*desktop.
 	return true
 }
 
-// unclaim rolls back the claim of a desktop that not all its owners may have.
-func (c *calls) unclaim(b plan.Batch, id, call string) {
+// rollBackClaim rolls back the claim of a desktop that not all its owners may have.
+func (c *calls) rollBackClaim(b plan.Batch, id, call string) {
 	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.asOf().Add(time.Minute),
 		Message: "another instance is at work on this desktop"}
 	for _, owner := range b.Owners[id] {
@@ -402,10 +402,10 @@ func (c *calls) write(j *job, call string, endings []ending) {
 
 // send makes one call, and takes it apart when ECD refuses it as a whole, by a
 // code that is documented to mean so, or denies it for the sake of one desktop:
-// then nothing of it was started, and one bad id must not sink nineteen. A batch of n
-// takes at most 2n-2 further calls; see hopeless for when it takes none.
+// then nothing of it was started, and one bad id must not fail nineteen others. A batch
+// of n takes at most 2n-2 further calls; see hopeless for when it takes none.
 func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
-	b, held := c.thawed(ctx, b)
+	b, held := c.unfrozen(ctx, b)
 	if len(b.IDs) == 0 {
 		return held
 	}
@@ -497,8 +497,7 @@ type concern struct {
 	passes bool
 }
 
-// concerns notes for each desktop that may be begun which freezes it is subject
-// to.
+// concerns returns for each desktop that may be begun which freezes it is subject to.
 func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
 	out := map[string]concern{}
 	for _, j := range jobs {
@@ -533,9 +532,9 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string) {
 	return name
 }
 
-// thawed takes out of a batch, right before the call, what a freeze holds back
+// unfrozen takes out of a batch, right before the call, what a freeze holds back
 // that may have come since the decision.
-func (c *calls) thawed(ctx context.Context, b desktop.Batch) (rest desktop.Batch, held []ending) {
+func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Batch, held []ending) {
 	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[id].passes }) {
 		return b, nil
 	}
