@@ -139,6 +139,9 @@ func TestADirectoryListsItsLogsInOrder(t *testing.T) {
 	if err != nil || !slices.Equal(keys, want) {
 		t.Errorf("keys: got %q, %v, want %q", keys, err, want)
 	}
+	if lines, length, err := s.Read(t.Context(), Key("never", "x"), 0); err != nil || lines != nil || length != 0 {
+		t.Errorf("a kind that was never written: got %q, %d, %v", lines, length, err)
+	}
 	for name, store := range map[string]Store{"a directory": s, "a store that tells keys only": onlyKeys{s}} {
 		var got []string
 		found, err := Entries(t.Context(), store, "")
