@@ -48,6 +48,7 @@ type desk struct {
 	notNow int       // how often they still say not now; below 0: always
 	heldAt time.Time // when the tag that holds the desktop back was set last
 	usage  usage
+	disks  []diskShot
 }
 
 // A notice is one text that was shown.

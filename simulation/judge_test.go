@@ -205,6 +205,7 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		}
 		w.heeded(i, k, p, m, shown)
 		w.isFrozen(i, k, m)
+		w.isSaved(i, k, m, spec)
 		if k.request() {
 			continue
 		}

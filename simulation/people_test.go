@@ -101,6 +101,7 @@ type peopleAt struct {
 	last    sending // that not now is not heeded any more
 	unheard time.Time
 	hold    time.Time
+	saving  time.Time // since when a snapshot is being made; zero: none is
 	claimed time.Time // when a call for it was announced
 }
 
@@ -545,6 +546,9 @@ func (w *world) auditPeople(k *work, r *record, by *invocation) {
 			}
 		}
 		w.notWhileFrozen(k, r, by)
+	case "saving":
+		w.notWhileFrozen(k, r, by)
+		w.savesSome(k, r, f)
 	case "not-now":
 		for _, id := range r.Desktops {
 			p, f := k.desktops[id], w.fleetFor(k, id, by.on.epoch)
@@ -769,6 +773,10 @@ func (k *work) applyPeople(r *record, by *invocation) {
 	switch r.Kind {
 	case "waiting":
 		k.people.rings = r.Rings
+	case "holding", "stopping", "asking", "telling", "saving": // it goes on
+		if k.waiting == events.CodeFrozen {
+			k.waiting = ""
+		}
 	case "halted":
 		if !k.people.back.over && r.Action != "" {
 			k.people.back.wanted, k.people.back.now = true, strings.HasSuffix(r.Action, "-now")
@@ -824,6 +832,10 @@ func (x *peopleAt) apply(r *record, by string) {
 		}
 	case "begun":
 		x.claimed = time.Now()
+	case "saving":
+		x.announced, x.saving = append(x.announced, announcement{by, "saving", 0}), r.At
+	case "safe":
+		x.saving = time.Time{}
 	case "sent":
 		for _, s := range []*sending{&x.told, &x.last} {
 			if s.call == r.Call {

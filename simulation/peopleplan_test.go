@@ -19,6 +19,7 @@ var peopleProfiles = []profile{
 	{"rings", 4, inRings},
 	{"scheduled", 3, scheduled},
 	{"proven", 4, provenPlan},
+	{"saved", 3, savedPlan},
 	{"people", 5, everybody},
 }
 

@@ -104,6 +104,7 @@ type desktopPlan struct {
 	LagStatus, LagImage, LagRecord span
 	CheckFails                     int  `json:",omitempty"` // how often a check fails on it
 	NotNow                         int  `json:",omitempty"` // how often its user says not now; below 0: always
+	Snapshot                       span `json:",omitempty"` // how long a snapshot of its data disk takes; below 0: it fails
 	NoIdle                         bool `json:",omitempty"` // ECD does not say how long its user has been idle
 	Exit                           int  `json:",omitempty"` // with what the command before a rebuild ends otherwise
 	Unreadable                     bool `json:",omitempty"` // see schedule.Unreadable

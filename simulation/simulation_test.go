@@ -220,6 +220,7 @@ const reached = `
 	deferred NoticeNotGiven
 	deferred NotNow
 	deferred Scheduled
+	deferred SnapshotWait
 	deferred SessionWait
 	deferred StatusWait
 	deferred StopWait
@@ -238,6 +239,7 @@ const reached = `
 	refused OutsideFleet
 	refused PooledDesktop
 	refused SessionActive
+	refused SnapshotFailed
 	skipped AlreadyOnImage
 	skipped AlreadyRebuilding
 	skipped LeftFleet

@@ -412,7 +412,7 @@ func (w *world) instance() *instance {
 	if len(w.s.Skew) > 0 {
 		i.skew = w.s.Skew[n%len(w.s.Skew)].d()
 	}
-	c := handler.Config{ECD: &ecd{w}, Notifier: &ecd{w}, Census: &ecd{w}, Alarms: &ecd{w}, Topic: &topic{w}, Rules: w.rules(epoch),
+	c := handler.Config{ECD: &ecd{w}, Notifier: &ecd{w}, Census: &ecd{w}, Snapshots: &ecd{w}, Saver: &ecd{w}, Alarms: &ecd{w}, Topic: &topic{w}, Rules: w.rules(epoch),
 		RebuildConcurrency: max(w.s.Rebuilds, 1), PublishConcurrency: max(w.s.Publishers, 1),
 		Now: func() time.Time { return time.Now().Add(i.skew) }, Log: discard, Meter: &handler.Meter{}}
 	if !w.s.NoQueue {
@@ -582,7 +582,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 // bounds says whether the guarantees assume that a call does not arrive after its
 // time: one that changes a desktop.
 func bounds(label string) bool {
-	for _, p := range []string{"RebuildDesktops", "Maintenance", "StopDesktops", "StartDesktops", "Ask ", "Tell "} {
+	for _, p := range []string{"RebuildDesktops", "Maintenance", "StopDesktops", "StartDesktops", "Ask ", "Tell ", "CreateSnapshot "} {
 		if strings.HasPrefix(label, p) {
 			return true
 		}
