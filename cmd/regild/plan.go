@@ -185,7 +185,11 @@ func diffLines(d operator.Diff) []string {
 	for _, x := range d.Changed {
 		out = append(out, shown("~ "+pad(x.ID, desktopColumn)+" "+was(x)+"; "+is(x)))
 	}
-	return append(out, "", fmt.Sprintf("%d came, %d left, %d changed", len(d.Added), len(d.Gone), len(d.Changed)))
+	out = append(out, "", fmt.Sprintf("%d came, %d left, %d changed", len(d.Added), len(d.Gone), len(d.Changed)))
+	if d.Unnamed > 0 {
+		out = append(out, shown(fmt.Sprintf("%s of %s whose wave has not begun are not named in its journal: they count as having come", count(d.Unnamed, "desktop"), d.Against)))
+	}
+	return out
 }
 
 // preview plans a release over a fleet of a state.

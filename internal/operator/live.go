@@ -190,6 +190,9 @@ type Diff struct {
 	Added   []Differ `json:"added"`   // not in that rollout
 	Gone    []Differ `json:"gone"`    // in that rollout, and not in the plan
 	Changed []Differ `json:"changed"` // in another wave, or another end is to be expected
+	// Unnamed is how many desktops that rollout had whose wave never began: its
+	// journal does not name them, so that they are among Added if they still belong.
+	Unnamed int `json:"unnamed,omitempty"`
 }
 
 // A Differ is one desktop that is not as it was. Waves are 0 and texts empty
@@ -206,7 +209,7 @@ type Differ struct {
 
 // DiffOf compares a plan with a rollout.
 func DiffOf(p events.Plan, last *rollout.State) Diff {
-	d := Diff{Against: last.Operation.ID, Added: []Differ{}, Gone: []Differ{}, Changed: []Differ{}}
+	d := Diff{Against: last.Operation.ID, Added: []Differ{}, Gone: []Differ{}, Changed: []Differ{}, Unnamed: max(0, last.Size-len(last.Desktops))}
 	in := map[string]bool{}
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {

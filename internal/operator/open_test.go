@@ -228,3 +228,23 @@ func TestAJournalIsEmptyOnlyIfItHasNothingAtAll(t *testing.T) {
 		put(t, s, Request, "r", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r", Desktops: []string{"a"}}})
 	}
 }
+
+// A rollout that did not come to its later waves does not name who would have been in
+// them: they look as if they had come since.
+func TestAPlanIsComparedWithTheLastRollout(t *testing.T) {
+	var p events.Plan
+	plan := `{"waves":[{"n":1,"desktops":[{"id":"a","action":"rebuild"},{"id":"b","action":"rebuild"},{"id":"new","action":"rebuild"}]},{"n":2,"desktops":[{"id":"c","action":"skip","code":"AlreadyOnImage"}]}]}`
+	if err := json.Unmarshal([]byte(plan), &p); err != nil {
+		t.Fatal(err)
+	}
+	want := Diff{Against: id, Unnamed: 2,
+		Added: []Differ{{ID: "new", IsWave: 1, IsAction: "rebuild"}},
+		Gone:  []Differ{{ID: "d", WasWave: 1}},
+		Changed: []Differ{
+			{ID: "b", WasWave: 1, IsWave: 1, WasState: "failed", WasCode: "RebuildFailed", IsAction: "rebuild"},
+			{ID: "c", WasWave: 1, IsWave: 2, WasState: "accepted", WasCode: "Success", IsAction: "skip", IsCode: "AlreadyOnImage"},
+		}}
+	if got := DiffOf(p, folded(underWay()...)); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
