@@ -47,6 +47,8 @@ type options struct {
 	results  string
 	workers  int
 	again    bool
+	every    int
+	whole    bool
 	only     string
 	slack    time.Duration
 	limit    time.Duration
@@ -63,6 +65,8 @@ func parse() options {
 	flag.StringVar(&o.accepted, "accepted", "", "file of bugs that change nothing, each with its reason")
 	flag.StringVar(&o.results, "results", "", "file to add results to; bugs that stand in it are not tried again")
 	flag.BoolVar(&o.again, "again", false, "try bugs again that survived according to -results")
+	flag.IntVar(&o.every, "every", 1, "make each n-th bug only")
+	flag.BoolVar(&o.whole, "whole", false, "run the subtests of a test together")
 	flag.IntVar(&o.workers, "workers", max(1, runtime.NumCPU()), "runs at once")
 	flag.StringVar(&o.only, "only", "", "make only bugs whose description contains this")
 	flag.DurationVar(&o.slack, "slack", 10*time.Second, "how much longer than three times as long as without a bug tests may take")
@@ -147,7 +151,7 @@ func (t *trial) judge(bugs []bug) error {
 			fmt.Printf("%s: the time is up; %d bugs are not tried\n", t.pkg, len(bugs)-t.tried)
 			break
 		}
-		if strings.Contains(b.String(), t.only) {
+		if strings.Contains(b.String(), t.only) && b.id%max(t.every, 1) == 0 {
 			next <- b
 		}
 	}

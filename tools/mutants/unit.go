@@ -52,7 +52,7 @@ func prepare(o options, work, overlay string) ([]*unit, error) {
 		if env != "" {
 			base.env = strings.Split(env, ",")
 		}
-		names, err := base.list(tests, pkg != o.pkg)
+		names, err := base.list(tests, pkg != o.pkg && !o.whole)
 		if err != nil {
 			return nil, err
 		}
