@@ -220,19 +220,19 @@ func (v *view) overruled(c candidate) (step, bool) {
 		return step{}, false
 	case !a.LastSent.IsZero():
 		return inPlace(unfinished(a.LastSent.Add(lastLead))), true
-	case !v.now.due(a.Last.Add(lease)): // perhaps another instance is at it
+	case !v.now.due(a.Last.Add(lease)): // another instance may be doing it
 		return inPlace(unfinished(a.Last.Add(lease))), true
 	case c.now.Status != desktop.Running:
 		return step{}, false
 	case !a.LastUnable.IsZero():
-		return v.unheard(c)
+		return v.cannotOverrule(c)
 	}
 	return v.lastNotice(c), true // they were not told, or it is not known whether they were
 }
 
-// unheard keeps a desktop waiting whose users could not be told that not now is
+// cannotOverrule keeps a desktop waiting whose users could not be told that not now is
 // not heeded any more, for as long as one whose users cannot be told at all.
-func (v *view) unheard(c candidate) (step, bool) {
+func (v *view) cannotOverrule(c candidate) (step, bool) {
 	a := c.asks()
 	limit, after := untoldFor(c.strategy)
 	const why = "desktop %s said not now, and its users could not be told that it is not heeded any more"
@@ -293,9 +293,9 @@ func (d *Desktop) ask(r *Record) {
 	}
 }
 
-// heard folds what became of the call that tells the users that not now is not
+// lastEnded folds what became of the call that tells the users that not now is not
 // heeded any more.
-func (a *Ask) heard(r *Record) {
+func (a *Ask) lastEnded(r *Record) {
 	switch {
 	case r.Reason == nil:
 		a.LastSent, a.LastUnable = r.At, zero

@@ -333,7 +333,7 @@ func (d *Desktop) notice(r *Record) {
 		return
 	}
 	if r.Kind == KindSent && d.Ask != nil && d.Ask.LastCall == r.Call {
-		d.Ask.heard(r)
+		d.Ask.lastEnded(r)
 		return
 	}
 	if d.Notice == nil {
