@@ -87,6 +87,8 @@ func basic(seed uint64, name string, d *dice) *schedule {
 	}
 	s.Images = append(s.Images, imagePlan{ID: "m-broken", Region: region, Day: 60, Failed: true}, imagePlan{ID: "m-ancient", Region: region, Day: 1})
 	s.Odds = faults(d)
+	apart := newDice(seed, "lossy", 0) // drawn apart: the rest of a seed's schedule stays as it was
+	s.Lossy = apart.one(4)
 	return s
 }
 

@@ -290,8 +290,12 @@ func (w *world) putBack(list []*message) {
 }
 
 // mayForget says whether the platform may give up on a message whose delivery
-// failed: when a tick for the same work is on the queue.
+// failed: when a tick for the same work is on the queue or, in a schedule that is
+// lossy, whatever it is but a tick. What was opened for it must go on all the same.
 func (w *world) mayForget(m *message) bool {
+	if w.s.Lossy && !w.s.NoJournal && !w.s.NoQueue && m.head.Type != events.TypeTick {
+		return true
+	}
 	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {
 		return false
 	}

@@ -23,7 +23,7 @@ type schedule struct {
 	Publishers int          // concurrency
 	NoJournal  bool         `json:",omitempty"`
 	NoQueue    bool         `json:",omitempty"`
-	Lossy      bool         `json:",omitempty"` // a failed delivery may be forgotten though no tick insures it
+	Lossy      bool         `json:",omitempty"` // a delivery that failed may be forgotten, whatever it is but a tick
 	Sweep      bool         `json:",omitempty"` // a timer wakes rollouts
 	Records    bool         // ECD keeps a record of image changes
 	After      string       `json:",omitempty"` // the status after a rebuild that asks for none

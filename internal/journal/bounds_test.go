@@ -77,6 +77,14 @@ func TestKeysAtTheirBounds(t *testing.T) {
 	}
 }
 
+func TestARegionIsReadFromALocation(t *testing.T) {
+	for location, want := range map[string]string{"oss-cn-hangzhou": "cn-hangzhou", "cn-hangzhou": "cn-hangzhou", "oss-": "oss-", "oss": "oss", "": "", "oss-a": "a"} {
+		if got := regionOf(location); got != want {
+			t.Errorf("%q: got %q, want %q", location, got, want)
+		}
+	}
+}
+
 func TestMemoryCountsWhatItHolds(t *testing.T) {
 	s := Memory().(*memory)
 	s.maxLogs, s.maxBytes = 10, 4
@@ -165,6 +173,12 @@ type onlyKeys struct{ Store }
 func TestNothingIsListedOrDeletedWithoutTime(t *testing.T) {
 	s := newFile(t.TempDir(), time.Minute)
 	mustAppend(t, s, Key("open", "a"), 0, "l\n")
+	mustAppend(t, s, Key("open", "b"), 0, "l\n")
+	for range 2 { // the second time it is not there
+		if err := s.Forget(t.Context(), Key("open", "b")); err != nil {
+			t.Errorf("deleting: %v", err)
+		}
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("the time is up")
 	cancel(why)

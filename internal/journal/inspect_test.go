@@ -42,11 +42,11 @@ func TestInspectSaysWhatItCouldNotRead(t *testing.T) {
 	if _, exists, err := journal.Inspect(t.Context(), "oss://another-bucket", c.options()); exists || err != nil {
 		t.Errorf("a bucket that is not there: got %t, %v", exists, err)
 	}
-	if _, _, err := journal.Inspect(t.Context(), "file:///tmp/x", c.options()); !errors.Is(err, journal.ErrNotOSS) {
-		t.Errorf("a directory: got %v, want ErrNotOSS", err)
+	if _, exists, err := journal.Inspect(t.Context(), "file:///tmp/x", c.options()); exists || !errors.Is(err, journal.ErrNotOSS) {
+		t.Errorf("a directory: got %t, %v, want ErrNotOSS", exists, err)
 	}
-	if _, _, err := journal.Inspect(t.Context(), "s3://x", c.options()); err == nil {
-		t.Error("a URL of something else is taken")
+	if _, exists, err := journal.Inspect(t.Context(), "s3://x", c.options()); exists || err == nil {
+		t.Errorf("a URL of something else: got %t, %v", exists, err)
 	}
 	for _, operation := range []string{"GetBucketInfo", "GetBucketWorm", "GetBucketLifecycle"} {
 		c := newCloud(t)
