@@ -136,6 +136,27 @@ func (a *admission) orderedBefore(j *job, m envelope.Message) (known bool) {
 	return known
 }
 
+// rollbackAgreed plans a rollback. It publishes the plan of a dry run, and otherwise
+// says whether the plan is the one that is demanded; if not, it refuses the rollback.
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollout.Operation) (bool, error) {
+	p := a.facts.preview(w)
+	if c.DryRun {
+		a.refuse.publishPlan(p.Plan, w)
+		return false, nil
+	}
+	if p.is(c.PlanDigest) {
+		return true, nil
+	}
+	err := p.complete()
+	if err == nil {
+		err = a.fleets.refusePlan(w, c.PlanDigest)
+	}
+	if err == nil {
+		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
+	}
+	return false, err
+}
+
 // beginRollback enters a rollback into the log of its fleet and opens it, or shows
 // what it would do.
 func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Operation, origin rollout.Entry) error {
@@ -152,20 +173,8 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		return nil
 	}
 	if c.DryRun || c.PlanDigest != "" {
-		p := a.facts.preview(w)
-		if c.DryRun {
-			a.refuse.publishPlan(p.Plan, w)
-			return nil
-		}
-		if !p.is(c.PlanDigest) {
-			if err := p.complete(); err != nil {
-				return err
-			}
-			if err := a.fleets.refusePlan(w, c.PlanDigest); err != nil {
-				return err
-			}
-			a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
-			return nil
+		if agreed, err := a.rollbackAgreed(m, c, w); !agreed || err != nil {
+			return err
 		}
 	}
 	e, refusal, err := a.fleets.enter(w, entering{message: a.identity(m), plan: c.PlanDigest})

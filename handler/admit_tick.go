@@ -39,21 +39,23 @@ func (a *admission) tick(m envelope.Message) error {
 	if !a.hasJournal && fresh {
 		return a.carried(j, t)
 	}
-	stale := false
+	if fresh && a.stale(j, t) {
+		a.jobs.keepOne(j)
+		a.jobs.drop(j)
+		if t.Kind == kindRollout && j.operation() == nil {
+			return a.fleets.wakeEntered(t.ID)
+		}
+	}
+	return nil
+}
+
+// stale says whether there is nothing to look at for a tick.
+func (a *admission) stale(j *job, t events.Tick) (stale bool) {
 	j.journal.Look(func(s *rollout.State) {
 		stale = s.Operation == nil || s.Closed && s.Quiet() ||
 			t.N < s.TickN && a.asOf().Before(s.TickAt.Add(slack)) // the later one is still to come
 	})
-	if !stale || !fresh {
-		return nil
-	}
-	empty := t.Kind == kindRollout && j.operation() == nil
-	a.jobs.keepOne(j)
-	a.jobs.drop(j)
-	if empty {
-		return a.fleets.wakeEntered(t.ID)
-	}
-	return nil
+	return stale
 }
 
 // carried gives a job the records that a tick brought along, for want of a
