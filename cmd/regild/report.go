@@ -72,6 +72,7 @@ func runReport(ctx context.Context, s *seat, o output, html *htmlFlags, args []s
 		return err
 	}
 	r := reportOf(state, records)
+	r.asOf = time.Now()
 	return o.show(s.w, r, func() []string { return r.lines(zone) })
 }
 
@@ -95,6 +96,8 @@ type report struct {
 	Waves     []reportWave   `json:"waves"`
 	Said      []reportSaid   `json:"said"` // what people, and the rollout itself, said
 	Desktops  []reportTarget `json:"desktops"`
+
+	asOf time.Time // to tell the age of snapshots; zero: it is not told
 }
 
 type reportWave struct {
@@ -124,6 +127,21 @@ type reportTarget struct {
 	Attempts int        `json:"attempts"`
 	Accepted *time.Time `json:"accepted,omitempty"`
 	Done     *time.Time `json:"done,omitempty"`
+	// Snapshot is that of the data disk which was made before the rebuild.
+	Snapshot *reportSnapshot `json:"snapshot,omitempty"`
+}
+
+type reportSnapshot struct {
+	ID   string    `json:"id"`
+	GiB  int       `json:"gib,omitempty"` // of the disk; 0: ECD does not say
+	Seen time.Time `json:"seen"`          // when ECD showed it complete
+}
+
+func snapshotOf(s *rollout.Saved) *reportSnapshot {
+	if s == nil || s.Done.IsZero() {
+		return nil
+	}
+	return &reportSnapshot{s.ID, s.GiB, s.Done.UTC()}
 }
 
 // lengths are how long rebuilds took, from acceptance until they were seen to
@@ -150,7 +168,7 @@ func reportOf(s *rollout.State, records []rollout.Record) report {
 		d := s.Desktops[id]
 		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: w.SpecOf(id).ImageID,
 			Status: string(d.Last.Status), Code: d.Last.Code, Message: d.Last.Message, Attempts: d.Attempt,
-			Accepted: known(d.AcceptedAt), Done: known(d.DoneAt)})
+			Accepted: known(d.AcceptedAt), Done: known(d.DoneAt), Snapshot: snapshotOf(d.Saved)})
 		if d.Last.Status == events.StatusCompleted {
 			took = append(took, int(d.DoneAt.Sub(d.AcceptedAt)/time.Second))
 		}
@@ -248,7 +266,32 @@ func (r report) lines(zone *time.Location) []string {
 		}
 		row(label, "%s  %s%s: %s", x.At.In(zone).Format(exact), x.What, byText(x.Who), x.Reason)
 	}
+	out = append(out, r.snapshots(zone)...)
 	return append(out, r.targets(zone)...)
+}
+
+// snapshots lists the snapshots of data disks that were made, which regild never
+// deletes, and says how one is restored.
+func (r report) snapshots(zone *time.Location) []string {
+	var out []string
+	for _, d := range r.Desktops {
+		s := d.Snapshot
+		if s == nil {
+			continue
+		}
+		size, age := "of unknown size", ""
+		if s.GiB > 0 {
+			size = fmt.Sprintf("%d GiB", s.GiB)
+		}
+		if !r.asOf.IsZero() {
+			age = ", " + span(r.asOf.Sub(s.Seen)) + " old"
+		}
+		out = append(out, "  "+escape.Terminal(fmt.Sprintf("%s %s  %s, made %s%s", pad(d.ID, desktopColumn), s.ID, size, s.Seen.In(zone).Format(exact), age)))
+	}
+	if out == nil {
+		return nil
+	}
+	return append([]string{"", "snapshots of data disks; regild deletes none. To restore one: stop the desktop, then ResetSnapshot, or the console (docs/people.md)"}, out...)
 }
 
 // targets lists the desktops, those that failed first.
