@@ -56,16 +56,17 @@ func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Se
 	return out, nil
 }
 
-// logons reads who tried to connect to any desktop of the region since a time.
-func (l *look) logons(ctx context.Context, since string) ([]desktop.Event, error) {
-	from, err := time.Parse(time.RFC3339, since)
+// logons reads who tried to connect to a desktop, or to any of the region, since a
+// time, by rollout.UseKey.
+func (l *look) logons(ctx context.Context, key string) ([]desktop.Event, error) {
+	from, id, ok := rollout.SplitUseKey(key)
 	switch {
-	case err != nil:
-		return nil, err
+	case !ok:
+		return nil, fmt.Errorf("%q is not what is asked for", key)
 	case l.census == nil:
 		return nil, errNoCensus
 	}
-	got, err := l.census.Events(ctx, l.region, from, l.business())
+	got, err := l.census.Events(ctx, l.region, id, from, l.business())
 	return got, optional(err)
 }
 

@@ -78,7 +78,7 @@ type Notifier interface {
 // left out.
 type Census interface {
 	Sessions(ctx context.Context, region string, ids []string, from time.Time) (map[string][]desktop.Session, error)
-	Events(ctx context.Context, region string, from, to time.Time) ([]desktop.Event, error)
+	Events(ctx context.Context, region, id string, from, to time.Time) ([]desktop.Event, error) // id "": of all desktops
 }
 
 // An Alarmer reads alarm rules by their exact name; there may be several of one name,

@@ -137,10 +137,10 @@ func TestEachCallHasExactlyItsParameters(t *testing.T) {
 		},
 		"events": {
 			func(ctx context.Context, c *Client) error {
-				_, err := c.Events(ctx, region, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+				_, err := c.Events(ctx, region, "ecd-1", time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
 				return err
 			},
-			"DescribeClientEvents", "EndTime=2026-11-23T09:00:00Z&EventTypes.1=GET_CONNECTION_TICKET&EventTypes.2=DESKTOP_CONNECT&MaxResults=100&RegionId=cn-hangzhou&StartTime=2026-11-23T08:00:00Z",
+			"DescribeClientEvents", "DesktopId=ecd-1&EndTime=2026-11-23T09:00:00Z&EventTypes.1=GET_CONNECTION_TICKET&EventTypes.2=DESKTOP_CONNECT&MaxResults=100&RegionId=cn-hangzhou&StartTime=2026-11-23T08:00:00Z",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

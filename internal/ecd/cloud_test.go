@@ -377,7 +377,7 @@ func TestEventsTellWhoTriedAndWhoWasLetIn(t *testing.T) {
 	w := newWorld(t, state)
 	from := w.clock.Now()
 	w.clock.Advance(4 * time.Minute)
-	got, err := w.Events(t.Context(), region, from, w.clock.Now())
+	got, err := w.Events(t.Context(), region, "", from, w.clock.Now())
 	want := []string{"ann 1", "ann 2", "ann 1", "bob 1"} // a ticket that is not given is one that nothing follows
 	var said []string
 	for _, e := range got {

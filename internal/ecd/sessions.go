@@ -100,12 +100,16 @@ type describedEvents struct {
 // "EventType".
 var eventKinds = map[string]desktop.EventKind{"GET_CONNECTION_TICKET": desktop.TicketAsked, "DESKTOP_CONNECT": desktop.ConnectDone}
 
-// Events returns who asked to connect, and who did, in the whole region, in no
-// particular order. An event without desktop or time is left out.
-func (c *Client) Events(ctx context.Context, region string, from, to time.Time) ([]desktop.Event, error) {
+// Events returns who asked to connect, and who did, to one desktop, or with id ""
+// in the whole region, in no particular order. An event without desktop or time is
+// left out.
+func (c *Client) Events(ctx context.Context, region, id string, from, to time.Time) ([]desktop.Event, error) {
 	const api = "DescribeClientEvents"
 	query := sdk.DescribeClientEventsRequest{RegionId: &region, MaxResults: new(pageSize), EventTypes: pointers([]string{"GET_CONNECTION_TICKET", "DESKTOP_CONNECT"}),
 		StartTime: new(from.UTC().Format(timeForm)), EndTime: new(to.UTC().Format(timeForm))}
+	if id != "" {
+		query.DesktopId = &id
+	}
 	var out []desktop.Event
 	err := pages(api, maxEventPages, func(token *string) (string, error) {
 		query.NextToken = token

@@ -180,7 +180,7 @@ var parameters = map[string][]string{
 	"CreateSnapshot":               {"RegionId", "DesktopId", "SnapshotName", "SourceDiskType"},
 	"DescribeSnapshots":            {"RegionId", "DesktopId", "MaxResults", "NextToken"},
 	"DescribeDesktopSessions":      {"RegionId", "DesktopId", "CheckOsSession", "StartTime", "PageNumber", "PageSize"},
-	"DescribeClientEvents":         {"RegionId", "EventTypes", "StartTime", "EndTime", "MaxResults", "NextToken"},
+	"DescribeClientEvents":         {"RegionId", "DesktopId", "EventTypes", "StartTime", "EndTime", "MaxResults", "NextToken"},
 	"DescribeInvocations":          {"RegionId", "InvokeId", "MaxResults", "NextToken", "IncludeInvokeDesktops", "IncludeOutput", "ContentEncoding"},
 	"DescribeDesktops":             {"RegionId", "DesktopId", "MaxResults", "NextToken", "FilterDesktopGroup"},
 	"DescribeImages":               {"RegionId", "ImageId", "ImageName", "MaxResults", "NextToken"},

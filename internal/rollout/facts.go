@@ -52,7 +52,7 @@ type Facts struct {
 	// who is idle does not count; by desktop.
 	Sessions Table[[]desktop.Session]
 	// Uses are the sessions on a desktop since a time, by UseKey; Logons who tried to
-	// connect to any desktop since a time, by that time.
+	// connect to it, or with no desktop to any of the region, by UseKey too.
 	Uses   Table[[]desktop.Session]
 	Logons Table[[]desktop.Event]
 	Alarms Table[[]desktop.Alarm] // by name: all rules that have it
@@ -132,7 +132,7 @@ type Need struct {
 	Rings     []string // of these rollouts
 	Sessions  []string // of these desktops
 	Uses      []string // of these desktops since a time: see UseKey
-	Logons    []string // since these times, in RFC 3339
+	Logons    []string // of these desktops, or of all, since a time: see UseKey
 	Alarms    []string // of these names
 }
 

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +67,7 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	if c == nil || c.Wave != w.N || c.At.Before(w.EndedAt) {
 		c = nil
 	}
-	next := w.EndedAt.Add(min(f.Strategy.Soak, usePause(u, false)))
+	next := earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
 	if c != nil {
 		next = soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
 		if !c.At.Before(ends) {
@@ -76,8 +77,11 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	if v.now.due(next) {
 		return v.readUse(f, w, rebuilt, next), true
 	}
-	if c == nil {
+	if c == nil && !v.now.due(w.EndedAt.Add(f.Strategy.Soak)) {
 		return look(next), false // it still soaks: see mustRest
+	}
+	if c == nil {
+		return v.stand(events.CodeUseAwaited, fmt.Sprintf("how much %s is used is looked at in a while", w.Title()), next), true
 	}
 	return v.judgedUse(u, w, *c, next, ends)
 }
@@ -124,19 +128,35 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 		sessions[id], at = fact.Value, soonest(at, fact.ReadAt)
 	}
 	var logons []desktop.Event
-	if !f.Strategy.Check.Use.Failed.IsZero() {
-		fact, more, ok := find(v, ofLogons, since.UTC().Format(time.RFC3339), from)
+	for _, id := range logonsOf(f, w, rebuilt) {
+		fact, more, ok := find(v, ofLogons, UseKey(since, id), from)
 		if ok && fact.Err != nil {
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		logons, at = fact.Value, soonest(at, fact.ReadAt)
+		logons, at = append(logons, fact.Value...), soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s
 	}
 	count := countUse(w.N, rebuilt, sessions, logons, at)
 	return v.write(Record{Kind: KindUse, Wave: w.N, Use: &count}).with(look(v.now.t))
+}
+
+// fewLogons is up to how many desktops are asked one by one for who tried to log on;
+// for more the region's events are read once.
+const fewLogons = 20
+
+// logonsOf returns whose logons are read: nobody's, those of each desktop, or "", which
+// is all of the region.
+func logonsOf(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time) []string {
+	switch {
+	case f.Strategy.Check.Use.Failed.IsZero():
+		return nil
+	case len(rebuilt) > fewLogons:
+		return []string{""}
+	}
+	return slices.DeleteFunc(slices.Clone(w.Desktops), func(id string) bool { return rebuilt[id].IsZero() })
 }
 
 // unreadProof holds the next wave because something could not be read.

@@ -190,6 +190,7 @@ func (c *checker) desktop(d Desktop) {
 	for _, l := range d.Logons {
 		c.want(l.User != "", "a logon has no user")
 		c.notNegative("at of a logon", l.At)
+		c.notNegative("stays of a logon", l.Stays)
 		c.exactly("fails of a logon", l.Fails, failsTicket, failsConnect)
 	}
 	c.notNegative("snapshotting.takes", d.Snapshotting.Takes)

@@ -135,7 +135,9 @@ func (e *entry) try(l Logon, at time.Time) bool {
 	if l.Fails == failsConnect {
 		return false
 	}
-	e.connect(l.User, at)
+	if e.connect(l.User, at); l.Stays > 0 {
+		e.leaves = at.Add(l.Stays)
+	}
 	return true
 }
 

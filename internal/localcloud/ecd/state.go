@@ -130,6 +130,7 @@ type Session struct {
 type Logon struct {
 	At    time.Duration `yaml:"at"`
 	User  string        `yaml:"user"`
+	Stays time.Duration `yaml:"stays,omitempty"` // then they leave; 0: they stay
 	Fails string        `yaml:"fails,omitempty"` // ticket: none is given; connect: one is, and no connection follows
 }
 
