@@ -114,12 +114,12 @@ func (e *ecd) Sessions(ctx context.Context, _ string, ids []string, from time.Ti
 }
 
 // Events is DescribeClientEvents.
-func (e *ecd) Events(ctx context.Context, _ string, from, to time.Time) ([]desktop.Event, error) {
+func (e *ecd) Events(ctx context.Context, _, only string, from, to time.Time) ([]desktop.Event, error) {
 	var out []desktop.Event
 	_, err := e.ask(ctx, "DescribeClientEvents", "DescribeClientEvents", true, func() error {
 		for _, id := range e.ids {
 			for _, t := range e.machines[id].desk.usage.tickets {
-				if !t.At.Before(from) && !t.At.After(to.Add(clocksApart)) {
+				if (only == "" || only == id) && !t.At.Before(from) && !t.At.After(to.Add(clocksApart)) {
 					out = append(out, t)
 				}
 			}
