@@ -93,6 +93,7 @@ func ofECD(code string) bool {
 // apart are words of that form that are no codes of ours.
 var apart = []string{
 	"RebuildDesktops", "DescribeDesktops", "DescribeImages", "DescribeImageModifiedRecords", "ListTagResources", "SetDesktopMaintenance",
+	"CreateSnapshot", "DescribeDesktopSessions", "SessionIdleTime", "AlertState",
 	"StopDesktops", "StartDesktops", "RunCommand", "CreateImage", "CopyImage", "UploadImage", "AppendObject", "RedeliverError", "ConfigError", "PanicError", "ImageId", "DesktopStatus", "RequestId",
 	"CallLimit", "MaxTick", // of internal/rollout/limits.go
 	"AccessDenied", "ObjectNotAppendable", "PositionNotEqualToLength",
