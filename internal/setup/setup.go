@@ -10,8 +10,6 @@ package setup
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -438,10 +436,4 @@ func plain(err error, parameters map[string]string) error {
 		return fmt.Errorf("%s; regild setup --policy setup prints the rights that it takes", acs.Sentence(err))
 	}
 	return errors.New(acs.Sentence(err))
-}
-
-// NewToken returns a token of the parts that tell one intention from another.
-func NewToken(parts ...string) string {
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:16])
 }

@@ -21,8 +21,6 @@ type apiError struct {
 	Details [][2]string       // further elements, in order
 }
 
-func (e *apiError) Error() string { return e.Code + ": " + e.Message }
-
 // with returns a copy of e with one more element.
 func (e *apiError) with(name, value string) *apiError {
 	c := *e
