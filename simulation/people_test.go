@@ -330,14 +330,14 @@ func (w *world) isFrozen(i *invocation, k *work, m *machine) {
 	}
 }
 
-// frozenLong says whether a freeze has held the desktop's fleet or region for longer
-// than facts are gone by.
-func (w *world) frozenLong(k *work, region, name string) bool {
+// frozenLong says whether at that time a freeze had held the desktop's fleet or region
+// for longer than facts are gone by.
+func (w *world) frozenLong(k *work, region, name string, at time.Time) bool {
 	if slices.Contains(k.consent, events.ConsentFreeze) {
 		return false
 	}
 	return slices.ContainsFunc(w.frozen, func(f freezing) bool {
-		return f.holds(region, name) && time.Since(f.at) > oldFacts && f.lifted.IsZero() && time.Now().Before(f.until.Add(-clocksApart))
+		return f.holds(region, name) && at.Sub(f.at) > oldFacts && f.lifted.IsZero() && at.Before(f.until.Add(-clocksApart))
 	})
 }
 
@@ -560,6 +560,9 @@ func (w *world) auditPeople(k *work, r *record, by *invocation) {
 		if f != nil {
 			w.ringsOpen(k, f)
 		}
+		if r.Kind == "begun" {
+			w.notWhileFrozen(k, r, by)
+		}
 		if n := len(k.waves); f != nil && r.Kind == "wave" && (n == 0 || r.Wave > k.waves[n-1].n) {
 			w.proven(k, f)
 		}
@@ -585,7 +588,7 @@ func (w *world) notWhileFrozen(k *work, r *record, by *invocation) {
 		if f := w.fleetFor(k, id, by.on.epoch); f != nil {
 			name = f.Name
 		}
-		if m := w.machines[id]; m != nil && w.frozenLong(k, m.now.RegionID, name) {
+		if m := w.machines[id]; m != nil && w.frozenLong(k, m.now.RegionID, name, r.At) {
 			w.breaks(readiedFrozen, "%s of %s: %s while it is frozen", id, k.id, r.Kind)
 		}
 	}
