@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -99,11 +100,8 @@ func nextSave(s *Saved, name string, list *Fact[[]desktop.Snapshot], now clock) 
 			return saving{step: saveWait, until: since}
 		}
 	}
-	if !s.Done.IsZero() {
-		if now.due(s.Done.Add(saveHolds)) {
-			return saving{step: saveStale}
-		}
-		return saving{step: saveReady}
+	if !s.Done.IsZero() && now.due(s.Done.Add(saveHolds)) {
+		return saving{step: saveStale}
 	}
 	if list == nil || list.ReadAt.Before(since) {
 		return saving{step: saveRead, since: since}
@@ -136,7 +134,7 @@ func listed(s *Saved, found *desktop.Snapshot, readAt time.Time, now clock) savi
 		began = found.Created
 	}
 	switch {
-	case found.State == desktop.SnapshotDone && found.ID != "" && !found.Created.IsZero() && readAt.Sub(found.Created) >= saveHolds:
+	case found.State == desktop.SnapshotDone && found.ID != "" && (began.IsZero() || readAt.Sub(cmp.Or(found.Created, began)) >= saveHolds):
 		out.step = saveStale
 	case found.State == desktop.SnapshotDone && found.ID != "":
 		out.step = saveReady
@@ -154,6 +152,8 @@ func listed(s *Saved, found *desktop.Snapshot, readAt time.Time, now clock) savi
 // call was not carried out, or it does not show yet.
 func unlisted(s *Saved, readAt, since time.Time, now clock) saving {
 	switch {
+	case !s.Done.IsZero():
+		return vanished(s, readAt)
 	case s.Call == "":
 		return saving{step: saveMake}
 	case s.No:
@@ -174,6 +174,18 @@ func unlisted(s *Saved, readAt, since time.Time, now clock) saving {
 		return saving{step: saveFails, why: fmt.Sprintf("ECD lists no snapshot after %d calls", s.Tries)}
 	}
 	return saving{step: saveMake}
+}
+
+// vanished deals with a snapshot that was seen complete and that ECD does not list any
+// more, though the rebuild has yet to begin: if that lasts another one is made.
+func vanished(s *Saved, readAt time.Time) saving {
+	switch {
+	case s.Gone.IsZero():
+		return saving{step: saveWait, until: readAt.Add(Settling), gone: true, why: "ECD does not list the snapshot of its data disk any more"}
+	case readAt.Sub(s.Gone) < Settling:
+		return saving{step: saveWait, until: s.Gone.Add(Settling), why: "ECD does not list the snapshot of its data disk any more"}
+	}
+	return saving{step: saveStale}
 }
 
 // stillListed says whether ECD lists a snapshot among those of a desktop.
@@ -226,7 +238,7 @@ func (v *view) saved(c candidate) (step, bool) {
 		return v.settle(events.StatusRefused, code, "%s", why), true
 	}
 	var list *Fact[[]desktop.Snapshot]
-	if f, asked := v.f.Snapshots[c.ID]; asked && f.Err == nil {
+	if f, asked := v.f.Snapshots[c.ID]; asked && f.Err == nil && !f.ReadAt.Before(c.eventful()) {
 		list = &f
 	}
 	next := nextSave(c.Saved, snapshotName(v.s.Operation.ID, c.ID, c.Saved.round()), list, v.now)
@@ -239,7 +251,7 @@ func (v *view) saved(c candidate) (step, bool) {
 func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (step, bool) {
 	switch next.step {
 	case saveRead:
-		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, next.since)
+		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, later(next.since, c.eventful()))
 		return s, true
 	case saveMake, saveStale:
 		s := v.soon()
@@ -251,7 +263,7 @@ func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (s
 		return v.settle(events.StatusRefused, events.CodeSnapshotFailed,
 			"the data disk of desktop %s could not be saved as a snapshot: %s; nothing was touched", c.ID, next.why), true
 	case saveReady:
-		if next.found == nil {
+		if c.Saved != nil && !c.Saved.Done.IsZero() {
 			return step{}, false // it was written down
 		}
 		return v.write(Record{Kind: KindSafe, N: c.Saved.round(), Desktops: []string{c.ID}, Snapshot: next.found.ID, GiB: next.found.GiB}), false
@@ -361,8 +373,11 @@ func (s *Saved) saved(r *Record) {
 	if s.Call != r.Call {
 		return
 	}
-	s.Ended, s.ID = r.At, r.Snapshot
-	if r.Reason == nil {
+	s.Ended = r.At
+	if !s.Done.IsZero() {
+		return // it was found, and what is known of the call does not matter any more
+	}
+	if s.ID = r.Snapshot; r.Reason == nil {
 		return
 	}
 	s.Code, s.Why = r.Reason.Code, r.Reason.Message

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -64,6 +65,9 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 	knownGone.Gone = noon.Add(time.Minute)
 	done := known
 	done.Done = noon.Add(3 * time.Minute)
+	doneGone, slow := done, done
+	doneGone.Gone = noon.Add(50 * time.Minute)
+	slow.Done = noon.Add(3 * time.Hour)
 	snap := func(state desktop.SnapshotState, created time.Time) []desktop.Snapshot {
 		return []desktop.Snapshot{{ID: "s-0", Name: "another", DataDisk: true, State: desktop.SnapshotDone}, {ID: "s-1", Name: name, DataDisk: true, State: state, Created: created}}
 	}
@@ -90,8 +94,15 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		{"it is complete", &known, time.Minute, snap(desktop.SnapshotDone, noon), time.Minute, saveReady},
 		{"what was read before the call says nothing", &known, 0, snap(desktop.SnapshotDone, noon), time.Minute, saveRead},
 		{"it has failed", &known, time.Minute, snap(desktop.SnapshotFailed, noon), time.Minute, saveFails},
-		{"it was seen complete", &done, -1, nil, time.Hour, saveReady},
+		{"it was seen complete", &done, -1, nil, time.Hour, saveRead},
+		{"it was seen complete, and still is", &done, time.Hour, snap(desktop.SnapshotDone, noon), time.Hour, saveReady},
+		{"it was seen complete, and is not listed any more", &done, time.Hour, none, time.Hour, saveWait},
+		{"it was seen complete, and has not been listed for a settling time", &doneGone, time.Hour, none, time.Hour, saveStale},
+		{"it was seen complete, and is not any more", &done, time.Hour, snap(desktop.SnapshotUnknown, noon), time.Hour, saveWait},
 		{"it was seen complete long ago", &done, -1, nil, 7 * time.Hour, saveStale},
+		{"it was seen complete less than six hours ago, and is older", &slow, 7 * time.Hour, snap(desktop.SnapshotDone, noon), 7 * time.Hour, saveStale},
+		{"so too if ECD does not say how old it is", &slow, 7 * time.Hour, snap(desktop.SnapshotDone, time.Time{}), 7 * time.Hour, saveStale},
+		{"nobody knows of it, and ECD does not say how old it is", nil, 0, snap(desktop.SnapshotDone, time.Time{}), 0, saveStale},
 		{"ECD refused it", &refused, time.Minute, none, time.Minute, saveFails},
 		{"ECD asked to slow down", &again, time.Minute, none, time.Minute, saveWait},
 		{"ECD asked to slow down a while ago", &again, 6 * time.Minute, none, 6 * time.Minute, saveMake},
@@ -111,6 +122,22 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		if got := nextSave(c.s, name, list, clock{noon.Add(c.now)}); got.step != c.want {
 			t.Errorf("%s: got step %d (%s), want %d", c.name, got.step, got.why, c.want)
 		}
+	}
+}
+
+// A call whose end is written down late, when the snapshot was found by its name and seen
+// complete, does not take its id away.
+func TestALateEndOfACallDoesNotUndoASnapshot(t *testing.T) {
+	d := &Desktop{ID: "ecd-1"}
+	for _, r := range []Record{
+		{Kind: KindSaving, At: noon, Call: "c", N: 1},
+		{Kind: KindSafe, At: noon.Add(2 * time.Minute), N: 1, Snapshot: "s-1", GiB: 80},
+		{Kind: KindSaved, At: noon.Add(3 * time.Minute), Call: "c", Reason: &events.Reason{Code: events.CodeOutcomeUnknown, Message: "timeout"}},
+	} {
+		d.save(&r)
+	}
+	if d.Saved.id() != "s-1" || d.Saved.Ended.IsZero() {
+		t.Errorf("got %+v, want the snapshot s-1, and the call ended", d.Saved)
 	}
 }
 
