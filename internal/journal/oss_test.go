@@ -436,3 +436,94 @@ func mustAppend(t *testing.T, s journal.Store, at int64, lines string) int64 {
 	}
 	return length
 }
+
+// The first attempt was carried out and its answer lost, the others were refused
+// for their number: that the first may be there must not be forgotten.
+func TestAnAppendThatIsThrottledAfterALostOneIsSettled(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.CloseAfter, Times: 1})
+	c.faults.Observe(func(p fault.Point) {
+		if p.Operation == "AppendObject" && p.N == 1 && p.Phase == fault.Done {
+			c.faults.Add(fault.Rule{Operation: "AppendObject", Kind: fault.Throttle})
+		}
+	})
+	if length, err := s.Append(t.Context(), key, 0, []byte("ours\n")); length != 5 || err != nil {
+		t.Errorf("got %d, %v, want that it is there", length, err)
+	}
+}
+
+func TestWhatTheSourceOfCredentialsSaysIsTold(t *testing.T) {
+	c := newCloud(t)
+	o := c.options()
+	why := errors.New("the vault is sealed")
+	o.Keys = func(context.Context) (credentials.Keys, error) { return credentials.Keys{}, why }
+	s, err := journal.Open("oss://"+bucket, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Read(t.Context(), key, 0); !errors.Is(err, why) || desktop.DeliveryOf(err) != desktop.NotSent {
+		t.Errorf("got %v, want %v, and that nothing was sent", err, why)
+	}
+}
+
+func TestAPartOfAListingLeavesOutWhatIsNoLog(t *testing.T) {
+	c := newCloud(t)
+	s := c.open(t)
+	entry := journal.OpenKey("r1")
+	c.Put(bucket, object(entry), []byte("a\n"))
+	c.Put(bucket, "regild/prod/open/not a log.txt", nil)
+	if keys, err := s.Some(t.Context(), journal.OpenPrefix, "", 10); err != nil || len(keys) != 1 || keys[0] != entry {
+		t.Errorf("got %q, %v, want %s alone", keys, err, entry)
+	}
+}
+
+// A whole object is a legal answer to who asks for its end.
+func TestTheEndOfALogIsReadFromAWholeOne(t *testing.T) {
+	c := newCloud(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		c.Handler().ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c.url = server.URL
+	s := c.open(t)
+	mustAppend(t, s, 0, "first\nsecond\n")
+	if got, err := journal.Tail(t.Context(), s, key, 7); err != nil || string(got) != "first\nsecond\n" {
+		t.Errorf("got %q, %v, want all of it", got, err)
+	}
+}
+
+// Whatever says that it is the end of a log and is not is no end of it.
+func TestAnotherRangeThanTheEndIsRefused(t *testing.T) {
+	c := newCloud(t)
+	answer := ""
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || answer == "" {
+			c.Handler().ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("ETag", `"e"`)
+		w.Header().Set("Content-Range", answer)
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write([]byte("second\n"))
+	}))
+	defer server.Close()
+	c.url = server.URL
+	s := c.open(t)
+	mustAppend(t, s, 0, "first\nsecond\n")
+	for content, want := range map[string]string{
+		"bytes 6-12/13": "", "bytes 0-6/7": "second\n", // the first line may lack its beginning, unless it is all
+		"bytes 6-12/14": "refused", "bytes 5-12/13": "refused", "": "",
+	} {
+		answer = content
+		got, err := journal.Tail(t.Context(), s, key, 7)
+		if (err != nil) != (want == "refused") || err == nil && string(got) != want {
+			t.Errorf("%q: got %q, %v, want %q", content, got, err, want)
+		}
+	}
+	answer = "bytes 6-12/13"
+	if got, err := journal.Tail(t.Context(), s, key, 6); err == nil {
+		t.Errorf("more than was asked for: got %q", got)
+	}
+}
