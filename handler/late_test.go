@@ -238,3 +238,20 @@ type listedECD struct{ *slowECD }
 func (e listedECD) Select(ctx context.Context, region string, _ desktop.Selector) ([]desktop.Desktop, error) {
 	return e.Desktops(ctx, region, []string{"ecd-0000"})
 }
+
+// However often a request is delivered, one tick is on its way that comes in time,
+// and not one for each delivery.
+func TestTicksDoNotMultiplyWithDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := journal.Memory()
+		b.handle(store, time.Minute, requestFor(1))
+		n := len(b.queue.sent)
+		for range 5 {
+			b.handle(store, time.Minute, requestFor(1))
+		}
+		if more := len(b.queue.sent) - n; more > 0 {
+			t.Errorf("%d more ticks were sent for 5 more deliveries: %v", more, b.queue.sent)
+		}
+	})
+}
