@@ -33,6 +33,7 @@ const (
 	tooManyAtOnce       = "too-many-at-once"
 	begunAfterStop      = "begun-after-a-stop"
 	begunTwice          = "begun-twice"
+	begunWithoutTick    = "begun-without-a-tick"
 	waveTooEarly        = "wave-too-early"
 	notApproved         = "not-approved"
 	retryUnchecked      = "retry-passes-without-its-check"
@@ -333,6 +334,9 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 	f := w.fleetOf(k.fleet, by.on.epoch)
 	switch r.Kind {
 	case "begun":
+		if !w.reminded(k, by) {
+			w.breaks(begunWithoutTick, "%s: %v begun, and no tick is on the queue that looks after them", k.id, r.Desktops)
+		}
 		if k.stopped() {
 			w.breaks(begunAfterStop, "%s: %v begun after it was stopped (%s)", k.id, r.Desktops, k.describe())
 		}
@@ -386,6 +390,18 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 			}
 		}
 	}
+}
+
+// reminded says whether a tick for a work is on the queue, or with somebody else, so
+// that whoever begins something may die of it. Where the timer wakes works, ticks
+// may be lost.
+func (w *world) reminded(k *work, by *invocation) bool {
+	if w.s.NoQueue || w.s.Sweep {
+		return true
+	}
+	tick := func(m *message) bool { return m.head.Type == events.TypeTick && m.head.Subject == k.id }
+	return slices.ContainsFunc(w.messages, tick) ||
+		slices.ContainsFunc(w.alive, func(i *invocation) bool { return i != by && slices.ContainsFunc(i.messages, tick) })
 }
 
 // approved asks for an approval at every end of a wave that the fleet wants one
