@@ -27,6 +27,10 @@ type candidate struct {
 // restore it.
 func (x *Desktop) ours() bool { return x.Held || x.Stopped }
 
+// hasPlace says whether a pending desktop has one of the places at once already: it is
+// ours to restore, or a snapshot of its data disk is being made.
+func (v *view) hasPlace(x *Desktop) bool { return x.ours() || v.saving(x) }
+
 // pending decides whether a desktop may be begun.
 func (v *view) pending(x *Desktop) step {
 	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.reconciled)
@@ -55,9 +59,7 @@ func (v *view) resting(x *Desktop) (step, bool) {
 	if v.now.due(until) {
 		return step{}, false
 	}
-	s := unfinished(until)
-	s.takesPlace = x.Saved.underWay()
-	return s, true
+	return unfinished(until), true
 }
 
 // missing keeps a desktop waiting that is ours to restore and that ECD does not

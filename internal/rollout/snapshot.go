@@ -37,6 +37,9 @@ const (
 	// saveLimit is how long a snapshot may take; the vendor speaks of minutes, and of
 	// a time that grows with the disk.
 	saveLimit = 4 * time.Hour
+	// savePlace is for how long a desktop of which a snapshot is being made takes one of
+	// the places at once without being looked at.
+	savePlace = time.Hour
 	// saveHolds is how old a snapshot may be when the rebuild begins: then another
 	// one is made.
 	saveHolds = 6 * time.Hour
@@ -243,7 +246,7 @@ func (v *view) saved(c candidate) (step, bool) {
 	}
 	next := nextSave(c.Saved, snapshotName(v.s.Operation.ID, c.ID, c.Saved.round()), list, v.now)
 	s, done := v.save(c, next, list)
-	s.takesPlace = s.takesPlace || done && s.outcome == nil || s.outcome != nil && !s.outcome.final()
+	s.takesPlace = done && !v.saving(c.Desktop) && (s.outcome == nil || !s.outcome.final()) // else it has its place
 	return s, done
 }
 
@@ -324,8 +327,13 @@ func (s *Saved) round() int {
 	return s.Round
 }
 
-// underWay says whether a snapshot was asked for, and is not known to be complete.
-func (s *Saved) underWay() bool { return s != nil && s.Call != "" && s.Done.IsZero() }
+// saving says whether a snapshot of the desktop's data disk may be in the making. One
+// that was asked for long ago, of a desktop that waits for something else by now, takes
+// no place.
+func (v *view) saving(x *Desktop) bool {
+	s := x.Saved
+	return s != nil && s.Call != "" && s.Done.IsZero() && !s.Again && !s.No && !v.now.due(s.At.Add(savePlace))
+}
 
 // id returns the id of a snapshot that is complete, or "".
 func (s *Saved) id() string {

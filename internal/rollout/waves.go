@@ -52,7 +52,7 @@ func (v *view) underWay(t *total) int {
 		if x.Phase != Pending {
 			t.add(x, v.desktop(x))
 		}
-		if x.Phase == Begun || x.Phase == Accepted || x.Phase == Pending && x.ours() {
+		if x.Phase == Begun || x.Phase == Accepted || x.Phase == Pending && v.hasPlace(x) {
 			busy++
 		}
 	}
@@ -462,7 +462,7 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 		if x.Phase != Pending {
 			continue
 		}
-		if !x.ours() && places <= 0 {
+		if !v.hasPlace(x) && places <= 0 {
 			t.add(x, v.remind(x, &f.Strategy).with(step{unfinished: true}))
 			continue
 		}
@@ -474,7 +474,7 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 			s = v.pending(x)
 		}
 		t.add(x, s)
-		if s.inPlace() && !x.ours() {
+		if s.inPlace() && !v.hasPlace(x) {
 			places--
 		}
 	}
