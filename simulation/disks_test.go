@@ -143,11 +143,14 @@ func savedPlan(s *schedule, d *dice) {
 	if d.one(4) {
 		o["before"] = beforeOf(d)
 	}
-	s.Odds = append([]odd{
+	odds := []odd{
 		{"CreateSnapshot", lostAfter, pick(d, 0, 200), 0, 0}, {"CreateSnapshot", lostBefore, pick(d, 0, 200), 0, 0}, {"CreateSnapshot", killAfter, pick(d, 0, 200), 0, 0},
 		{"CreateSnapshot", throttles, pick(d, 0, 200), 0, 0}, {"CreateSnapshot", isLate, pick(d, 0, 200), second, 40 * second}, {" saving", killAfter, pick(d, 0, 200), 0, 0},
 		{" saved", killBefore, pick(d, 0, 200), 0, 0}, {"DescribeSnapshots", fails, pick(d, 0, 100), 0, 0},
-	}, s.Odds...)
+	}
+	if s.Odds = append(odds, s.Odds...); d.one(2) {
+		s.Odds, s.Budget = odds, 10
+	}
 	s.fleet(0, "select: all", o, "rebuild: {operateType: replace, consent: [data-disk]}")
 	s.release(0, "v1", "m-new1")
 	if d.one(4) {

@@ -56,7 +56,9 @@ func (p *profile) draw(seed uint64) *schedule {
 	s.People = true
 	s.Timeout, s.Calm, s.Shift, s.Bound = pick(&d, minute, 5*minute, 5*minute), 5*hour, hour, 6*24*hour
 	s.Budget = pick(&d, 0, 2, 5, 10)
-	s.Odds = append(peopleFaults(&d), s.Odds...)
+	if s.Odds = append(peopleFaults(&d), s.Odds...); d.one(3) { // or nothing else breaks
+		s.Odds, s.Budget = peopleFaults(&d), 10
+	}
 	s.Results = results{Late: pick(&d, 0, 100, 300), Lost: pick(&d, 0, 0, 100), Fail: pick(&d, 0, 0, 200)}
 	p.make(s, &d)
 	return s
