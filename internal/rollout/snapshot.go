@@ -304,12 +304,22 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 		return s
 	case !x.Saved.Gone.After(x.AcceptedAt):
 		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
-	case slices.Contains(v.s.Operation.Consents, events.ConsentSnapshots):
+	case v.losesSnapshots():
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message,
 			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
 	}
 	return v.settle(events.StatusFailed, events.CodeSnapshotFailed,
 		"desktop %s is on the image, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
+}
+
+// losesSnapshots says whether the operation, or its fleet for it, consents to losing
+// snapshots.
+func (v *view) losesSnapshots() bool {
+	consents := v.s.Operation.Consents
+	if f := v.fleet(); f != nil {
+		consents = slices.Concat(consents, v.consents(f))
+	}
+	return slices.Contains(consents, events.ConsentSnapshots)
 }
 
 // A Saving is a snapshot that is to be made of a desktop's data disk.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
 )
 
 func TestWhichRebuildsEraseADataDisk(t *testing.T) {
@@ -138,6 +139,31 @@ func TestALateEndOfACallDoesNotUndoASnapshot(t *testing.T) {
 	}
 	if d.Saved.id() != "s-1" || d.Saved.Ended.IsZero() {
 		t.Errorf("got %+v, want the snapshot s-1, and the call ended", d.Saved)
+	}
+}
+
+// What a fleet consents to losing it also loses without being told that the rebuild failed:
+// the rollout would halt, and go back, for what was meant.
+func TestAFleetThatConsentsToLosingSnapshotsDoesNotFailForIt(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		consent []string
+		undoes  string
+		want    events.Status
+	}{
+		{"without consent", nil, "", events.StatusFailed},
+		{"with consent", []string{events.ConsentSnapshots}, "", events.StatusCompleted},
+		{"with consent, for a rollback", []string{events.ConsentSnapshots}, "r0/office", events.StatusFailed},
+	} {
+		s := NewState()
+		s.Operation = &Operation{ID: "r1/office", Fleet: "office", Undoes: c.undoes}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
+		f := NewFacts()
+		f.Snapshots["ecd-1"] = Read(noon.Add(time.Hour), []desktop.Snapshot{})
+		v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}, r: Rules{Fleets: fleet.Fleets{{Name: "office", Rebuild: fleet.Rebuild{Consent: c.consent}}}}}
+		if got := v.proveSaved(x, v.settle(events.StatusCompleted, events.CodeCompleted, "")); got.outcome == nil || got.outcome.Status != c.want {
+			t.Errorf("%s: got %+v, want %s", c.name, got.outcome, c.want)
+		}
 	}
 }
 
