@@ -44,7 +44,7 @@ func (c *Client) Alarms(ctx context.Context, name string) ([]desktop.Alarm, erro
 		}
 		seen += len(v.Alarms.Alarm)
 		total, err := strconv.Atoi(fmt.Sprint(v.Total))
-		if len(v.Alarms.Alarm) == 0 || err == nil && seen >= total || err != nil && len(v.Alarms.Alarm) < alarmPage {
+		if len(v.Alarms.Alarm) == 0 || err == nil && total > 0 && seen >= total || err != nil && len(v.Alarms.Alarm) < alarmPage {
 			return out, nil
 		}
 	}

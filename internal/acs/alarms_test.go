@@ -1,10 +1,15 @@
 package acs_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/localcloud/control"
@@ -46,5 +51,33 @@ func TestAnAlarmThatCannotBeReadIsAnError(t *testing.T) {
 	cloud.Faults.Clear()
 	if _, err := client(t, cloud, credentials.Keys{ID: "LTAIother", Secret: "other"}).Alarms(t.Context(), "x"); desktop.DeliveryOf(err) != desktop.Forbidden {
 		t.Errorf("with the wrong key: got %v, want forbidden", err)
+	}
+}
+
+// Of two rules of one name the one that is not read may be the one in ALARM.
+func TestAlarmsAreReadToTheEndWhateverTheirCountSays(t *testing.T) {
+	rule := func(state string) string {
+		return fmt.Sprintf(`{"RuleName":"x","AlertState":%q,"EnableState":true}`, state)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		list := ""
+		switch r.URL.Query().Get("Page") {
+		case "1":
+			list = strings.TrimSuffix(strings.Repeat(rule("OK")+",", 100), ",")
+		case "2":
+			list = rule("ALARM")
+		}
+		fmt.Fprintf(w, `{"Code":200,"Success":true,"Total":0,"Alarms":{"Alarm":[%s]}}`, list)
+	}))
+	t.Cleanup(server.Close)
+	c, err := acs.New(acs.Config{Region: "cn-hangzhou", AccountID: "1234567890123456", Endpoint: server.URL,
+		Keys: func(context.Context) (credentials.Keys, error) {
+			return credentials.Keys{ID: "LTAItest", Secret: "secret"}, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Alarms(t.Context(), "x"); err != nil || len(got) != 101 {
+		t.Errorf("got %d rules (%v), want 101", len(got), err)
 	}
 }

@@ -70,6 +70,9 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 		}
 		for _, s := range page.Sessions {
 			id := string(s.DesktopID)
+			if id == "" { // it may be of any of them
+				return nil, &desktop.CallError{Call: api, Message: "a session names no desktop"}
+			}
 			if _, wanted := found[id]; !wanted {
 				continue
 			}
@@ -79,7 +82,8 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 			}
 			found[id] = append(found[id], session)
 		}
-		if seen += len(page.Sessions); len(page.Sessions) == 0 || seen >= int(page.TotalCount) {
+		// Without a count, or with one of 0 that sessions contradict, an empty page is the end.
+		if seen += len(page.Sessions); len(page.Sessions) == 0 || page.TotalCount > 0 && seen >= int(page.TotalCount) {
 			return found, nil
 		}
 	}

@@ -17,11 +17,9 @@ func atRest(d *desktop.Desktop, sessions []desktop.Session, limit time.Duration)
 	}
 	connected := false
 	for _, s := range sessions {
-		if s.Status == desktop.Connected {
-			connected = true
-			if !idleFor(s, limit) {
-				return false
-			}
+		connected = connected || s.Status == desktop.Connected
+		if (s.Status == desktop.Connected || s.User == "") && !idleFor(s, limit) { // one without a name may be anybody's
+			return false
 		}
 	}
 	if d.Connection == desktop.Connected && !connected {

@@ -39,6 +39,7 @@ func TestWhoCountsAsUsingADesktop(t *testing.T) {
 		{"the newer of two says nothing", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day.Add(-time.Hour), time.Hour)}, false},
 		{"which is newer is not known", off, []string{"ann"}, []desktop.Session{session("ann", off, time.Time{}, 0), session("ann", off, day, time.Hour)}, false},
 		{"two began at once", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day, time.Hour)}, false},
+		{"a newer session names nobody", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("", off, day.Add(time.Hour), time.Minute)}, false},
 		{"whose session it is is not known", off, []string{"unknown"}, []desktop.Session{session("", off, day, time.Hour)}, false},
 	} {
 		if got := atRest(&desktop.Desktop{Connection: c.connection, Users: c.users}, c.sessions, time.Hour); got != c.want {
