@@ -61,7 +61,7 @@ func TestAlarmsAreReadToTheEndWhateverTheirCountSays(t *testing.T) {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		list := ""
-		switch r.URL.Query().Get("Page") {
+		switch r.FormValue("Page") {
 		case "1":
 			list = strings.TrimSuffix(strings.Repeat(rule("OK")+",", 100), ",")
 		case "2":
