@@ -25,6 +25,7 @@ func decide(s *rollout.State, r rollout.Rules, f *rollout.Facts, now time.Time) 
 	asOf(g.Changes, f.Changes, now)
 	asOf(g.Checks, f.Checks, now)
 	asOf(g.Members, f.Members, now)
+	asOf(g.Snapshots, f.Snapshots, now)
 	return rollout.Decide(s, r, g, now)
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -50,6 +51,48 @@ func TestWhoseConsentCounts(t *testing.T) {
 			}
 			if status, code := statusOf(d); !l.begun && (status != events.StatusRefused || code != events.CodeDataDiskNeedsConsent) {
 				t.Errorf("got %s %s, want it refused for want of a consent", status, code)
+			}
+		})
+	}
+}
+
+// What a fleet wants of a rebuild is asked about before it is begun.
+func TestAFleetsRulesReachTheGuards(t *testing.T) {
+	for code, l := range map[string]struct {
+		release bool
+		change  func(*rollout.Rules, *fleet.Fleet)
+	}{
+		events.CodeOutsideFleet:         {false, func(_ *rollout.Rules, f *fleet.Fleet) { f.Requests = false }},
+		events.CodeNeedsTickKey:         {false, func(r *rollout.Rules, f *fleet.Fleet) { r.Journal, f.Strategy.Maintenance = false, true }},
+		events.CodeSnapshotsNeedConsent: {true, func(_ *rollout.Rules, f *fleet.Fleet) { f.Rebuild.KeepSnapshots = fleet.KeepAll }},
+		events.CodeCheckNeedsWindows:    {true, func(_ *rollout.Rules, f *fleet.Fleet) { f.Strategy.Check.Command = "exit 0" }},
+	} {
+		t.Run(code, func(t *testing.T) {
+			rules, _ := office(0, nil)
+			rules.Fleets[0].Requests = true
+			l.change(&rules, &rules.Fleets[0])
+			w := rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+			records := []rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &w}}
+			if l.release {
+				w = rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: w.Spec}
+				records = append(records, rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}})
+			}
+			x := pc(desktop.Running, "m-old")
+			x.Tags = map[string]string{}
+			facts := seen(x)
+			facts.Snapshots["ecd-1"] = just([]desktop.Snapshot{{}})
+			if code == events.CodeCheckNeedsWindows {
+				x.OS = "linux"
+				for id, i := range facts.Images {
+					linux := *i.Value
+					linux.OS = "linux"
+					facts.Images[id] = just(&linux)
+				}
+			}
+			facts.Members["office"] = just([]desktop.Desktop{*x})
+			d := decide(fold(records), rules, facts, at(1))
+			if status, got := statusOf(d); status != events.StatusRefused || got != code {
+				t.Errorf("got %s %s, want refused %s; need %+v", status, got, code, d.Need)
 			}
 		})
 	}
