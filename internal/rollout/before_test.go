@@ -201,6 +201,23 @@ func TestAnAnswerIsNotAwaitedAllTheTime(t *testing.T) {
 	}
 }
 
+// Found by the simulation: a desktop that never came back held up a rollback for a
+// day, which looked at it every minute.
+func TestWhoeverWaitsForAnothersDesktopsLooksLessOftenTheLongerThatTakes(t *testing.T) {
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: at(0), Operation: &rollout.Operation{ID: "r2/office", Fleet: "office", ReleaseID: "r2",
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		rollout.Record{Kind: rollout.KindWave, At: at(0), Wave: 1, Waves: 1, Size: 1, Desktops: []string{"ecd-1"}})
+	rules := beforeRules(0, fleet.Skip)
+	for minutes, want := range map[float64]time.Duration{1: 30 * time.Second, 9: 3 * time.Minute, 600: 5 * time.Minute} {
+		f := readAt(at(minutes), pc(desktop.Running, "m-old"))
+		f.Busy = map[string]string{"ecd-9": "r1/office"}
+		if d := rollout.Decide(s, rules, f, at(minutes)); len(d.Begin)+len(d.Ask) > 0 || d.Next.Sub(at(minutes)) != want {
+			t.Errorf("after %v minutes it looks again %s later, want %s: %+v", minutes, d.Next.Sub(at(minutes)), want, d)
+		}
+	}
+}
+
 // A function without a journal carries what was asked in its ticks.
 func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 	ids := []string{"ecd-1"}

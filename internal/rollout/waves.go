@@ -578,7 +578,10 @@ func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
 	}
 	if busy >= f.Strategy.AtOnce(v.s.Size) && v.anyPending() {
 		// The ticks of those desktops are another rollout's: this one needs its own.
-		return v.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+v.others(), zero).with(look(v.now.in(time.Minute)))
+		// One of them may take a day, so it is looked at the less often the longer that
+		// takes.
+		return v.stand(events.CodeMaxUnavailable, "as many desktops as may be at once are still being rebuilt by "+v.others(), zero).
+			with(look(v.now.backoff(v.s.Wave().BegunAt)))
 	}
 	code, n := t.mostCommonWait()
 	if n == 0 {
