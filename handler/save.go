@@ -57,11 +57,15 @@ func (a *acting) save(list []rollout.Saving) {
 	}
 }
 
-func (a *acting) snapshot(x rollout.Saving) (string, error) {
+func (a *acting) snapshot(x rollout.Saving) (id string, err error) {
 	if a.saver == nil {
 		return "", &desktop.CallError{Call: "CreateSnapshot", Delivery: desktop.Refused, Message: "snapshots cannot be made here"}
 	}
-	return a.saver.CreateSnapshot(a.within, a.region, x.DesktopID, x.Name)
+	err = contain(func() (err error) {
+		id, err = a.saver.CreateSnapshot(a.within, a.region, x.DesktopID, x.Name)
+		return err
+	})
+	return id, err
 }
 
 // saveReason says by one of our codes why a snapshot was not made, or may not have been.
