@@ -657,9 +657,28 @@ func (w *world) excused(id string) bool {
 	return false
 }
 
+// openedTooLate says whether a work was opened so late that its first tick had found
+// nothing, that the platform has forgotten the message besides, and that nothing was
+// done for it.
+func (w *world) openedTooLate(k *work) bool {
+	release, _, _ := strings.Cut(k.id, "/")
+	if !w.s.Lossy || k.tickN > 1 || w.seen["Redelivery of "+k.id]+w.seen["Redelivery of "+release] == 0 {
+		return false
+	}
+	for _, p := range k.desktops {
+		if p.begun > 0 || p.status != "" {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 	if !k.closed && w.s.NoQueue {
 		return // nothing wakes it
+	}
+	if !k.closed && w.openedTooLate(k) {
+		return // its sender hears nothing, and sends it again: docs/guarantees.md
 	}
 	if !k.closed {
 		w.breaks(notEnded, "%s is left open: %s", k.id, k.describe())
