@@ -95,6 +95,10 @@ func (e *ecd) Snapshots(ctx context.Context, _ string, ids []string) (map[string
 // snapshotHolds is how old a snapshot may be when the rebuild begins.
 const snapshotHolds = 6 * time.Hour
 
+// savingTakesPlace is for how long a snapshot that is being made counts towards what
+// may be under way.
+const savingTakesPlace = time.Hour
+
 // isSaved asks whether a data disk that is about to be erased was saved, where its
 // fleet wants that.
 func (w *world) isSaved(i *invocation, k *work, m *machine, spec desktop.Spec) {
@@ -117,7 +121,7 @@ func (w *world) savesSome(k *work, r *record, f *fleet.Fleet) {
 	}
 	n := len(r.Desktops)
 	for id, p := range k.desktops {
-		if !p.people.saving.IsZero() && p.phase == "" && !slices.Contains(r.Desktops, id) || p.phase == "begun" || p.phase == "accepted" && !p.proving {
+		if !p.people.saving.IsZero() && r.At.Sub(p.people.saving) < savingTakesPlace-clocksApart && p.phase == "" && !slices.Contains(r.Desktops, id) || p.phase == "begun" || p.phase == "accepted" && !p.proving {
 			n++
 		}
 	}

@@ -648,7 +648,8 @@ func (w *world) auditNotice(k *work, p *progress, s fleet.Strategy, r *record, i
 	if again {
 		w.breaks(toldAgain, "%s of %s is told at %s what it was told at %s", id, k.id, r.At.Format(time.DateTime), was.at.Format(time.DateTime))
 	}
-	if long, _ := limit(s); !untold.IsZero() && r.At.Sub(untold) > long+oldFacts {
+	unknown := was.call != "" && was.sent.IsZero() // then it is tried once more
+	if long, _ := limit(s); !untold.IsZero() && !unknown && r.At.Sub(untold) > long+oldFacts {
 		w.breaks(untoldTooLong, "%s of %s could not be told for %s", id, k.id, r.At.Sub(untold))
 	}
 	if r.Until.Before(r.At.Add(s.Notice.Lead)) {
