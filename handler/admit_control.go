@@ -41,6 +41,10 @@ func (a *admission) control(m envelope.Message) error {
 
 // order writes a control message into the journal of its rollout, or refuses it.
 func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
+	if err := a.lookedAfter(m, c, j); err != nil {
+		a.jobs.drop(j)
+		return err
+	}
 	var refusal error
 	var code string
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
@@ -64,6 +68,20 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 		a.jobs.drop(j)
 	}
 	return err
+}
+
+// lookedAfter sees to it that a tick is on the queue before an order is in the journal: a
+// rollout that stands still has none, and after a crash right behind the record only the
+// message could wake it, which may not be delivered again.
+func (a *admission) lookedAfter(m envelope.Message, c events.Control, j *job) error {
+	follows := false
+	j.journal.Look(func(s *rollout.State) {
+		follows = !c.DryRun && !s.Controls[a.identity(m)] && rollout.Allow(s, c.Action, c.Wave) == nil
+	})
+	if !follows {
+		return nil
+	}
+	return a.sched.watchdog(j)
 }
 
 // controlled is the record of a control message.
