@@ -23,14 +23,24 @@ const (
 const timeForm = "2006-01-02T15:04:05Z"
 
 type describedSessions struct {
-	Sessions list[struct {
-		DesktopID        text `json:"DesktopId"`
-		EndUserID        text `json:"EndUserId"`
-		SessionStatus    text
-		SessionStartTime text
-		SessionIdleTime  *number
-	}]
+	Sessions   list[describedSession]
 	TotalCount number
+}
+
+type describedSession struct {
+	DesktopID        text `json:"DesktopId"`
+	EndUserID        text `json:"EndUserId"`
+	SessionStatus    text
+	SessionStartTime text
+	SessionIdleTime  *number
+}
+
+func (s describedSession) session() desktop.Session {
+	out := desktop.Session{DesktopID: string(s.DesktopID), User: string(s.EndUserID), Status: string(s.SessionStatus), Started: parseTime(s.SessionStartTime)}
+	if s.SessionIdleTime != nil && *s.SessionIdleTime > 0 { // 0 is also what a field that is not filled in shows
+		out.Idle, out.IdleKnown = time.Duration(*s.SessionIdleTime)*time.Second, true
+	}
+	return out
 }
 
 // Sessions returns the sessions on the desktops, each of which has an entry in the
@@ -76,11 +86,7 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 			if _, wanted := found[id]; !wanted {
 				continue
 			}
-			session := desktop.Session{DesktopID: id, User: string(s.EndUserID), Status: string(s.SessionStatus), Started: parseTime(s.SessionStartTime)}
-			if s.SessionIdleTime != nil && *s.SessionIdleTime > 0 { // 0 is also what a field that is not filled in shows
-				session.Idle, session.IdleKnown = time.Duration(*s.SessionIdleTime)*time.Second, true
-			}
-			found[id] = append(found[id], session)
+			found[id] = append(found[id], s.session())
 		}
 		// Without a count, or with one of 0 that sessions contradict, an empty page is the end.
 		if seen += len(page.Sessions); len(page.Sessions) == 0 || page.TotalCount > 0 && seen >= int(page.TotalCount) {
