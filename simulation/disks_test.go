@@ -97,7 +97,7 @@ const snapshotHolds = 6 * time.Hour
 
 // savingTakesPlace is for how long a snapshot that is being made counts towards what
 // may be under way.
-const savingTakesPlace = time.Hour
+const savingTakesPlace = 4 * time.Hour
 
 // isSaved asks whether a data disk that is about to be erased was saved, where its
 // fleet wants that.

@@ -37,9 +37,6 @@ const (
 	// saveLimit is how long a snapshot may take; the vendor speaks of minutes, and of
 	// a time that grows with the disk.
 	saveLimit = 4 * time.Hour
-	// savePlace is for how long a desktop of which a snapshot is being made takes one of
-	// the places at once without being looked at.
-	savePlace = time.Hour
 	// saveHolds is how old a snapshot may be when the rebuild begins: then another
 	// one is made.
 	saveHolds = 6 * time.Hour
@@ -337,12 +334,11 @@ func (s *Saved) round() int {
 	return s.Round
 }
 
-// saving says whether a snapshot of the desktop's data disk may be in the making. One
-// that was asked for long ago, of a desktop that waits for something else by now, takes
-// no place.
+// saving says whether a snapshot of the desktop's data disk may be in the making: it
+// takes one of the places at once for as long as it may take.
 func (v *view) saving(x *Desktop) bool {
 	s := x.Saved
-	return s != nil && s.Call != "" && s.Done.IsZero() && !s.Again && !s.No && !v.now.due(s.At.Add(savePlace))
+	return s != nil && s.Call != "" && s.Done.IsZero() && !s.Again && !s.No && !v.now.due(s.At.Add(saveLimit))
 }
 
 // id returns the id of a snapshot that is complete, or "".

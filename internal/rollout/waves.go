@@ -573,10 +573,11 @@ func (v *view) anyPending() bool {
 // way and nothing begins.
 func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
 	own := busy - len(v.f.Busy)
-	if own > 0 || !t.out.Need.Empty() || len(t.out.Begin) > 0 || t.out.Acts() {
+	thawed := v.s.Waiting != nil && v.s.Waiting.Code == events.CodeFrozen // and nothing is frozen any more
+	if own > 0 && !thawed || !t.out.Need.Empty() || len(t.out.Begin) > 0 || t.out.Acts() {
 		return step{}
 	}
-	if busy >= f.Strategy.AtOnce(v.s.Size) && v.anyPending() {
+	if own == 0 && busy >= f.Strategy.AtOnce(v.s.Size) && v.anyPending() {
 		// The ticks of those desktops are another rollout's: this one needs its own.
 		// One of them may take a day, so it is looked at the less often the longer that
 		// takes.
