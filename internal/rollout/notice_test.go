@@ -176,3 +176,30 @@ func TestWhatPeopleWereToldIsCarriedWithoutAJournal(t *testing.T) {
 		s.Apply(rollout.Record{Kind: rollout.KindNotified, At: at(3), Desktops: ids})
 	}
 }
+
+// Everybody of a wave is told when it begins, so the lead passes once for each wave
+// and not for each group that is rebuilt at once.
+func TestAPlanCountsTheLeadOnceAWave(t *testing.T) {
+	rules := noticeRules()
+	s := &rules.Fleets[0].Strategy
+	s.Waves, s.MaxUnavailable = nil, fleet.Amount{Count: 1}
+	facts := rollout.NewFacts()
+	for id, made := range map[string]time.Time{"m-new": start, "m-old": start.AddDate(-1, 0, 0)} {
+		facts.Images[id] = just(&desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: made})
+	}
+	var members []desktop.Desktop
+	for _, id := range []string{"ecd-1", "ecd-2", "ecd-3", "ecd-4"} {
+		d := desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: desktop.Running, Connection: desktop.Disconnected, ImageID: "m-old",
+			OS: "windows", SystemDiskGiB: 80}
+		members = append(members, d)
+		facts.Desktops[id] = just(&d)
+	}
+	facts.Members["office"] = just(members)
+	w := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	plan, need, _ := rollout.Preview(w, rules, facts, start)
+	one := s.Expected + s.Check.Stable
+	want := 2*s.Notice.Lead + 4*one + s.Soak // a canary of one, then three one after the other
+	if got := time.Duration(plan.ExpectedSeconds) * time.Second; !need.Empty() || len(plan.Waves) != 2 || got != want {
+		t.Errorf("got %s for %d waves (needs %+v), want %s", got, len(plan.Waves), need, want)
+	}
+}

@@ -145,10 +145,14 @@ func (v *view) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 	calls["RebuildDesktops"] = 0
 	room := f.Strategy.AtOnce(all)
 	for i, w := range p.Waves {
-		for n := rebuiltIn(w); n > 0; {
+		n := rebuiltIn(w)
+		if n > 0 { // all of a wave are told when it begins, the later ones of later times
+			at = opens(f, at).Add(f.Strategy.Notice.Lead)
+		}
+		for n > 0 {
 			now := min(n, room)
 			calls["RebuildDesktops"] += ceil(now, desktop.MaxBatch)
-			at = opens(f, opens(f, at).Add(f.Strategy.Notice.Lead)).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
+			at = opens(f, at).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
 			n -= now
 		}
 		if i < len(p.Waves)-1 {
