@@ -40,6 +40,9 @@ const (
 	// readers is how many journals are read at once: enough to hide the way to
 	// Object Storage, few enough for its limits.
 	readers = 8
+	// long is how many bytes of a journal are folded while no other long one is: the
+	// state of 20,000 desktops takes many times the room of its lines.
+	long = 256 << 10
 	// listEvery is how many looks there are to one listing of the journal, which
 	// is what costs.
 	listEvery = 5
@@ -54,6 +57,7 @@ type index struct {
 	heed func(names []string) // is told what has changed
 
 	mu      sync.Mutex
+	folding sync.Mutex          // held while a long journal is folded
 	works   map[string]*entry   // by key
 	fleets  map[string][]string // ids of rollouts, oldest first, by fleet
 	lengths map[string]int64    // of the fleets' logs
@@ -312,6 +316,10 @@ func (x *index) fold(ctx context.Context, key string, old entry) (entry, bool, e
 	s := old.state
 	if s == nil {
 		s = rollout.NewState()
+	}
+	if len(lines) > long {
+		x.folding.Lock()
+		defer x.folding.Unlock()
 	}
 	if err := report.Fold(s, lines); err != nil {
 		return entry{}, false, unreadableError{err}
