@@ -70,7 +70,9 @@ func TestWhatOneMessageCausesIsBounded(t *testing.T) {
 	}
 }
 
-func measure(t *testing.T, payload string) (bounds, int) {
+// stillCloud starts the local cloud of the stories with a clock that stands still,
+// until the test ends.
+func stillCloud(t *testing.T) *localcloud.Cloud {
 	t.Helper()
 	state, err := localcloud.Load("testdata/base.yaml")
 	if err != nil {
@@ -82,7 +84,13 @@ func measure(t *testing.T, payload string) (bounds, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cloud.Close() }()
+	t.Cleanup(func() { _ = cloud.Close() })
+	return cloud
+}
+
+func measure(t *testing.T, payload string) (bounds, int) {
+	t.Helper()
+	cloud := stillCloud(t)
 	host, err := fc.Start(t.Context(), fc.Function{Path: function, Env: cloud.Env(), Keys: cloud.Keys, Timeout: time.Minute, Instances: 1, Stdout: io.Discard})
 	if err != nil {
 		t.Fatal(err)

@@ -35,17 +35,7 @@ const floodFleets = `fleets:
 func TestAFloodTakesTheInstancesOfItsOwnFunctionOnly(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	state, err := localcloud.Load("testdata/base.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	still := 0.0
-	state.Clock.Rate = &still
-	cloud, err := localcloud.Start(t.Context(), localcloud.Options{State: state})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = cloud.Close() }()
+	cloud := stillCloud(t)
 	for _, name := range []string{"regild-control", "regild-releases"} {
 		cloud.MNS.CreateQueue(name, mns.QueueAttributes{})
 	}
