@@ -60,6 +60,7 @@ func (a *admission) takeOn(m envelope.Message, req events.Request, w rollout.Ope
 		j.message, j.request = m, &req
 	}
 	if j.failure() != nil {
+		a.recovery.failToo(j, &job{kind: kindRequest, id: w.ID, message: m, request: &req, tick: -1})
 		return
 	}
 	switch err := a.jobs.begin(j, w, req.PlanDigest); {

@@ -30,6 +30,7 @@ func (a *admission) tick(m envelope.Message) error {
 		j.used = max(j.used, t.N)
 	}
 	if j.failure() != nil {
+		a.recovery.failToo(j, &job{kind: t.Kind, id: t.ID, message: m, tick: t.N})
 		return nil
 	}
 	if err := a.jobs.open(j); err != nil {

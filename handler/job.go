@@ -105,6 +105,9 @@ func (j *job) operation() *rollout.Operation {
 // known says whether the job's journal could be read and knows its operation.
 func (j *job) known() bool { return j.journal != nil && j.operation() != nil }
 
+// byTick says whether a tick has the job looked at again: no message is needed for it.
+func (j *job) byTick() bool { return j.tick >= 0 || j.message.Raw == nil || j.known() }
+
 // jobs are the requests and rollouts of an invocation, in the order in which they
 // came.
 type jobs struct {

@@ -255,3 +255,54 @@ func TestTicksDoNotMultiplyWithDeliveries(t *testing.T) {
 		}
 	})
 }
+
+// unreadStore cannot be read as often as it says.
+type unreadStore struct {
+	journal.Store
+	fails int
+}
+
+func (s *unreadStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if s.fails--; s.fails >= 0 {
+		return nil, 0, errors.New("connection refused")
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+const tickForR1 = `{"specversion":"1.0","type":"regild.tick.v1","id":"r1/1","source":"test","subject":"r1","data":{"kind":"request","id":"r1","n":1}}`
+
+// The first tick for a request came together with the request, whose journal could not
+// be read then. Only a tick was put back; it found nothing, and nobody heard of the
+// request any more. A tick of one request and another request under the same id are the
+// same case. (simulation: not-ended-1883236242347513, never-opened-1883236242364018)
+func TestEachMessageIsPutBackOfAJobThatCannotGoOn(t *testing.T) {
+	for name, messages := range map[string][]string{
+		"a tick and its request":       {tickForR1, requestFor(1)},
+		"a request and another's tick": {requestFor(1), tickForR1},
+		"two requests with one id":     {requestFor(1), requestFor(2)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newWorkbench(t)
+				b.handle(&unreadStore{journal.Memory(), 1}, time.Minute, "["+strings.Join(messages, ",")+"]")
+				for message, part := range map[string]string{tickForR1: `"regild.tick.v1"`, requestFor(1): `["ecd-0000"]`, requestFor(2): `"ecd-0001"]`} {
+					back := slices.ContainsFunc(b.queue.sent, func(q queued) bool { return strings.Contains(q.body, part) })
+					if came := slices.Contains(messages, message); back != came {
+						t.Errorf("put back is %v, want that %s is: %t", b.queue.sent, part, came)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Of several ticks for a job that cannot go on, one is put back.
+func TestTicksThatComeTogetherArePutBackAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		b.handle(&unreadStore{journal.Memory(), 1}, time.Minute, "["+tickForR1+","+strings.Replace(tickForR1, `"n":1`, `"n":2`, 1)+"]")
+		if len(b.queue.sent) != 1 {
+			t.Errorf("put back is %v, want one tick", b.queue.sent)
+		}
+	})
+}

@@ -36,6 +36,16 @@ func (rc *recovery) fail(j *job, err error) {
 	rc.sendBack(j, time.Minute)
 }
 
+// failToo puts back a message about a job that has failed before in this invocation,
+// as j, which the message alone would have brought: what was put back for the job need
+// not be this message.
+func (rc *recovery) failToo(failed, j *job) {
+	if j.byTick() && failed.byTick() {
+		return // one tick has it looked at
+	}
+	rc.fail(j, failed.failure())
+}
+
 // sendBack puts what brought a job back on the queue, for another try: a tick,
 // as soon as there is a journal that knows what to do; else a request, written
 // anew so that it keeps its identity under a new message; else what came.
@@ -54,7 +64,7 @@ func (rc *recovery) sendBack(j *job, delay time.Duration) {
 			return
 		}
 		body, err = sameRequest(*j.request, j.message, rc.asOf())
-	case rc.hasJournal && (j.tick >= 0 || body == nil || j.known()):
+	case rc.hasJournal && j.byTick():
 		body, err = events.Tick{Kind: j.kind, ID: j.id, N: events.TickAnyway}.Event(rc.in.Source, rc.asOf()).Marshal()
 	case j.request != nil:
 		again := *j.request
