@@ -101,14 +101,40 @@ func (c *Cloud) moveTime(r *http.Request, body []byte) (any, error) {
 	return c.tellTime(r, nil)
 }
 
-func (c *Cloud) listDesktops(*http.Request, []byte) (any, error) {
-	return inStateWords(c.ECD.Desktops())
+// desktops returns those of the account that a request names, or of the own.
+func (c *Cloud) desktops(r *http.Request) (*ecd.Server, error) {
+	id := formValue(r, "account", "")
+	if s := c.Accounts[id]; s != nil {
+		return s, nil
+	}
+	if id != "" {
+		return nil, fmt.Errorf("account %s: %w", id, errAbsent)
+	}
+	return c.ECD, nil
 }
 
-func (c *Cloud) listImages(*http.Request, []byte) (any, error) { return inStateWords(c.ECD.Images()) }
+func (c *Cloud) listDesktops(r *http.Request, _ []byte) (any, error) {
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
+	return inStateWords(s.Desktops())
+}
+
+func (c *Cloud) listImages(r *http.Request, _ []byte) (any, error) {
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
+	return inStateWords(s.Images())
+}
 
 func (c *Cloud) showDesktop(r *http.Request, _ []byte) (any, error) {
-	d, ok := c.ECD.Desktop(r.PathValue("id"))
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := s.Desktop(r.PathValue("id"))
 	if !ok {
 		return nil, fmt.Errorf("desktop %s: %w", r.PathValue("id"), errAbsent)
 	}
@@ -116,8 +142,11 @@ func (c *Cloud) showDesktop(r *http.Request, _ []byte) (any, error) {
 }
 
 func (c *Cloud) patchDesktop(r *http.Request, body []byte) (any, error) {
-	var err error
-	found := c.ECD.Update(r.PathValue("id"), func(d *ecd.Desktop) {
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
+	found := s.Update(r.PathValue("id"), func(d *ecd.Desktop) {
 		patched := *d
 		patched.Tags = nil // a patch replaces the tags, and must not write into d's
 		if err = read(body, &patched); err != nil {
@@ -138,26 +167,33 @@ func (c *Cloud) patchDesktop(r *http.Request, body []byte) (any, error) {
 }
 
 func (c *Cloud) connectDesktop(r *http.Request, _ []byte) (any, error) {
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
 	user := formValue(r, "user", "")
 	if user == "" {
 		return nil, errors.New("user is missing")
 	}
 	if fails := formValue(r, "fails", ""); fails != "" {
-		if !c.ECD.LogOn(r.PathValue("id"), user, fails) {
+		if !s.LogOn(r.PathValue("id"), user, fails) {
 			return nil, fmt.Errorf("desktop %s: %w", r.PathValue("id"), errAbsent)
 		}
 		return c.showDesktop(r, nil)
 	}
-	if !c.ECD.Connect(r.PathValue("id"), user) {
+	if !s.Connect(r.PathValue("id"), user) {
 		return nil, errors.New("the desktop is absent, not running or in maintenance")
 	}
 	return c.showDesktop(r, nil)
 }
 
 func (c *Cloud) patchImage(r *http.Request, body []byte) (any, error) {
-	var err error
+	s, err := c.desktops(r)
+	if err != nil {
+		return nil, err
+	}
 	var after ecd.Image
-	found := c.ECD.UpdateImage(r.PathValue("id"), func(i *ecd.Image) {
+	found := s.UpdateImage(r.PathValue("id"), func(i *ecd.Image) {
 		patched := *i
 		if err = read(body, &patched); err == nil {
 			*i = patched
@@ -187,7 +223,7 @@ func (c *Cloud) putAlarm(_ *http.Request, body []byte) (any, error) {
 
 // listWipes answers with the ledger under the names of its Go fields.
 func (c *Cloud) listWipes(*http.Request, []byte) (any, error) {
-	return append([]ecd.Wipe{}, c.ECD.Wipes()...), nil
+	return append([]ecd.Wipe{}, c.Wipes()...), nil
 }
 
 func (c *Cloud) countCalls(*http.Request, []byte) (any, error) {

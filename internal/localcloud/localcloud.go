@@ -4,8 +4,8 @@
 //
 // The pieces are packages beside this one: fc runs the function's binary, ecd,
 // mns and oss are the services, control is how an account is set up, bridge is the trigger between a queue and the
-// function, clock is the time that all of them share, and fault makes them
-// misbehave. Start puts them together from a State, which is what a file
+// function, sts knows the roles of further accounts, clock is the time that all of
+// them share, and fault makes them misbehave. Start puts them together from a State, which is what a file
 // declares: desktops, images, queues, topics, faults and the clock.
 //
 //	cloud, err := localcloud.Start(ctx, localcloud.Options{
@@ -23,14 +23,15 @@
 //
 //	GET  /clock                        {"now": RFC 3339, "rate": cloud seconds a second}
 //	POST /clock                        {"advance": "10m"} and {"rate": 60}
-//	GET  /admin/desktops               all desktops, in the words of a state file
+//	GET  /admin/desktops               all desktops, in the words of a state file; here and where one is
+//	                                   named, ?account= leads to another account than the own
 //	GET  /admin/desktops/{id}          one of them
 //	POST /admin/desktops/{id}          changes the named fields of one
 //	POST /admin/desktops/{id}/connect  ?user=&fails=  has somebody connect to it, or fail at ticket or connect
 //	GET  /admin/images                 all images
 //	POST /admin/images/{id}            changes the named fields of one
 //	POST /admin/alarms                 puts an alarm rule, in the words of a state file
-//	GET  /admin/wipes                  every rebuild that ECD started
+//	GET  /admin/wipes                  every rebuild that ECD started, in any account
 //	GET  /admin/calls                  how often each operation was called
 //	GET  /admin/outcomes               ?topic=  what was published, oldest first
 //	GET  /admin/messages               ?queue=  what is on a queue, in any state
@@ -46,12 +47,15 @@
 package localcloud
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -64,6 +68,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/fc"
 	"github.com/regild/regild/internal/localcloud/mns"
 	"github.com/regild/regild/internal/localcloud/oss"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // Names that every local cloud has; Env tells the function of them.
@@ -128,14 +133,18 @@ type Addresses struct {
 type Cloud struct {
 	Clock  *clock.Clock
 	Faults *fault.Injector
-	ECD    *ecd.Server
+	ECD    *ecd.Server // of the own account
 	MNS    *mns.Server
 	OSS    *oss.Server
 	FC     *fc.Host                  // nil without a function
 	Bridge *bridge.Stream            // from RequestQueue to the function; nil without one
 	Doors  map[string]*bridge.Stream // from further queues, by name
-	// Control are the APIs by which an account is set up and looked at.
+	// Control are the APIs by which an account is set up and looked at, STS among
+	// them: Roles are those that can be assumed there.
 	Control *control.Server
+	Roles   *sts.Server
+	// Accounts are the desktops of further accounts, by account id.
+	Accounts map[string]*ecd.Server
 
 	// URLs of the services: http://127.0.0.1:PORT.
 	ECDURL, MNSURL, OSSURL, ControlURL, AdminURL string
@@ -185,14 +194,7 @@ func newKeys() fc.Keys {
 }
 
 func (c *Cloud) startServices(o Options) error {
-	var err error
-	c.ECD, err = ecd.New(o.State.State, ecd.Options{
-		Clock: c.Clock, Faults: c.Faults, Keys: []ecd.Keys{ecd.Keys(c.keys)},
-		Limits: o.State.ECD.Limits, Lag: o.State.ECD.Lag,
-		FlipEarly: o.State.ECD.FlipEarly, SuccessCode: o.State.ECD.SuccessCode,
-		DataSnapshotsSurvive: o.State.ECD.DataSnapshotsSurvive,
-	})
-	if err != nil {
+	if err := c.startDesktops(o); err != nil {
 		return err
 	}
 	c.MNS = mns.New(mns.Options{
@@ -212,7 +214,7 @@ func (c *Cloud) startServices(o Options) error {
 	})
 	c.Control = control.New(control.Options{
 		Clock: c.Clock, Faults: c.Faults, Keys: []control.Keys{control.Keys(c.keys)},
-		AccountID: o.Function.AccountID, Region: o.Function.Region, MNS: c.MNS, OSS: c.OSS,
+		AccountID: o.Function.AccountID, Region: o.Function.Region, MNS: c.MNS, OSS: c.OSS, STS: c.Roles,
 	})
 	for _, a := range o.State.Alarms {
 		a.put(c.Control)
@@ -222,6 +224,48 @@ func (c *Cloud) startServices(o Options) error {
 			Versioning: o.State.OSS.Versioning, RetentionDays: o.State.OSS.RetentionDays})
 	}
 	return nil
+}
+
+// ownAccount is the account of a function that names none, as package fc has it.
+const ownAccount = "1234567890123456"
+
+// startDesktops makes the roles and desktops of all accounts.
+func (c *Cloud) startDesktops(o Options) error {
+	own := cmp.Or(o.Function.AccountID, ownAccount)
+	roles := sts.Options{Clock: c.Clock, Own: own}
+	for _, a := range o.State.Accounts {
+		roles.Accounts = append(roles.Accounts, sts.Account{ID: a.ID, Roles: a.Roles})
+	}
+	var err error
+	if c.Roles, err = sts.New(roles); err != nil {
+		return err
+	}
+	c.ECD, err = ecd.New(o.State.State, ecd.Options{
+		Clock: c.Clock, Faults: c.Faults, Keys: []ecd.Keys{ecd.Keys(c.keys)}, AccountID: own, Assumed: c.Roles.Assumed,
+		Limits: o.State.ECD.Limits, Lag: o.State.ECD.Lag,
+		FlipEarly: o.State.ECD.FlipEarly, SuccessCode: o.State.ECD.SuccessCode,
+		DataSnapshotsSurvive: o.State.ECD.DataSnapshotsSurvive,
+	})
+	if err != nil {
+		return err
+	}
+	c.Accounts = map[string]*ecd.Server{}
+	for _, a := range o.State.Accounts {
+		if c.Accounts[a.ID], err = c.ECD.Member(a.ID, a.State); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Wipes returns every rebuild that was started in any account, oldest first.
+func (c *Cloud) Wipes() []ecd.Wipe {
+	all := c.ECD.Wipes()
+	for _, id := range slices.Sorted(maps.Keys(c.Accounts)) {
+		all = append(all, c.Accounts[id].Wipes()...)
+	}
+	slices.SortStableFunc(all, func(a, b ecd.Wipe) int { return a.At.Compare(b.At) })
+	return all
 }
 
 func (c *Cloud) listen(at Addresses) error {
@@ -304,6 +348,7 @@ func (c *Cloud) settings(o Options) []string {
 		"REGILD_MNS_ENDPOINT=" + c.MNSURL,
 		"REGILD_OSS_ENDPOINT=" + c.OSSURL,
 		"REGILD_CMS_ENDPOINT=" + c.ControlURL,
+		"REGILD_STS_ENDPOINT=" + c.ControlURL,
 		"REGILD_CLOCK=" + c.AdminURL + "/clock",
 		"REGILD_RESULT_TOPIC=" + ResultTopic,
 		"REGILD_REQUEST_QUEUE=" + RequestQueue,

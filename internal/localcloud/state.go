@@ -19,6 +19,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // maxState bounds a state file, in bytes; 100,000 desktops one by one fit.
@@ -30,6 +31,7 @@ const maxState = 64 << 20
 type State struct {
 	ecd.State `yaml:",inline"` // desktops and images
 
+	Accounts      []Account      `yaml:"accounts,omitempty"` // besides the own
 	Clock         Clock          `yaml:"clock,omitempty"`
 	Queues        []Queue        `yaml:"queues,omitempty"` // besides the two that are always there
 	Topics        []string       `yaml:"topics,omitempty"` // besides the one that is always there
@@ -40,6 +42,14 @@ type State struct {
 	MNS           MNS            `yaml:"mns,omitempty"`
 	OSS           OSS            `yaml:"oss,omitempty"`
 	Alarms        []Alarm        `yaml:"alarms,omitempty"`
+}
+
+// An Account is one besides the own: the roles that can be assumed in it, and its
+// desktops and images. Ids of desktops may be those of another account.
+type Account struct {
+	ID        string     `yaml:"id"`
+	Roles     []sts.Role `yaml:"roles,omitempty"`
+	ecd.State `yaml:",inline"`
 }
 
 // An Alarm is one alarm rule of CloudMonitor.

@@ -17,7 +17,8 @@
 // # What it does not
 //
 // No policy is evaluated: what the credentials may not do is listed in
-// Account.Denied. Properties are not checked (deploy/ros_test.go does that).
+// Account.Denied, and what the role of another account may do, package sts says.
+// Properties are not checked (deploy/ros_test.go does that).
 // Nothing here was compared with the live services.
 //
 // It is for the local cloud and for tests, never for production.
@@ -42,6 +43,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/mns"
 	"github.com/regild/regild/internal/localcloud/oss"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // Keys is an access key that may call.
@@ -57,6 +59,8 @@ type Options struct {
 	// Required for stacks.
 	MNS *mns.Server
 	OSS *oss.Server
+	// STS gives out the keys of roles in other accounts; nil: there are none.
+	STS *sts.Server
 }
 
 // An Account is what there is besides messages and objects.
@@ -118,6 +122,7 @@ type Server struct {
 	keys            []Keys
 	mns             *mns.Server
 	oss             *oss.Server
+	sts             *sts.Server
 
 	mu     sync.Mutex
 	state  Account
@@ -127,7 +132,7 @@ type Server struct {
 
 // New returns a server of an empty account.
 func New(o Options) *Server {
-	s := &Server{clock: o.Clock, faults: o.Faults, account: o.AccountID, region: o.Region, keys: o.Keys, mns: o.MNS, oss: o.OSS,
+	s := &Server{clock: o.Clock, faults: o.Faults, account: o.AccountID, region: o.Region, keys: o.Keys, mns: o.MNS, oss: o.OSS, sts: o.STS,
 		tokens: map[string]string{},
 		state: Account{Functions: map[string]*Function{}, Roles: map[string]*Role{}, ServiceLinked: map[string]bool{},
 			Projects: map[string]*Project{}, Alarms: map[string]bool{}, AlarmStates: map[string]string{}, Denied: map[string]bool{}, Taken: map[string]bool{}}}
@@ -148,6 +153,9 @@ func New(o Options) *Server {
 		keys = append(keys, ecd.Keys(k))
 	}
 	s.gate = ecd.NewGate(keys...)
+	if s.sts != nil {
+		s.gate.WithAssumed(s.sts.Assumed, s.clock)
+	}
 	return s
 }
 
@@ -223,7 +231,7 @@ func (s *Server) answer(r *http.Request) (map[string]any, *refusal) {
 	if strings.HasPrefix(r.Header.Get("Authorization"), "LOG ") {
 		return s.logService(r)
 	}
-	p, status, code, message := s.gate.Admit(r)
+	p, by, status, code, message := s.gate.Admit(r)
 	if code != "" {
 		return nil, no(status, code, message)
 	}
@@ -231,13 +239,13 @@ func (s *Server) answer(r *http.Request) (map[string]any, *refusal) {
 	product := products[r.Header.Get("x-acs-version")]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Denied[product+":"+action] {
+	if s.state.Denied[product+":"+action] || by.AccountID != "" && product != "sts" {
 		return nil, s.denied(product + ":" + action)
 	}
-	c := call{Server: s, params: p, r: r}
+	c := call{Server: s, params: p, r: r, by: by}
 	do, ok := map[string]func() (map[string]any, *refusal){
-		"sts:GetCallerIdentity": c.identity,
-		"ram:GetRole":           c.role, "ram:ListPoliciesForRole": c.rolePolicies, "ram:GetPolicyVersion": c.policyVersion,
+		"sts:GetCallerIdentity": c.identity, "sts:AssumeRole": c.assumeRole,
+		"ram:GetRole": c.role, "ram:ListPoliciesForRole": c.rolePolicies, "ram:GetPolicyVersion": c.policyVersion,
 		"eventbridge:CheckServiceLinkedRoleForProduct": c.serviceLinked,
 		"cms:DescribeMetricRuleList":                   c.alarms,
 		"fc:GetFunction":                               c.function, "fc:GetTrigger": c.trigger, "fc:GetAsyncInvokeConfig": c.asyncConfig,
@@ -261,10 +269,28 @@ type call struct {
 	*Server
 	params map[string]string
 	r      *http.Request
+	by     ecd.Assumed // of an assumed role, or zero
 }
 
 func (c call) identity() (map[string]any, *refusal) {
+	if c.by.AccountID != "" {
+		return map[string]any{"AccountId": c.by.AccountID, "Arn": c.by.ARN(), "IdentityType": "AssumedRoleUser"}, nil
+	}
 	return map[string]any{"AccountId": c.account, "Arn": "acs:ram::" + c.account + ":user/tester", "IdentityType": "RAMUser"}, nil
+}
+
+func (c call) assumeRole() (map[string]any, *refusal) {
+	if c.sts == nil {
+		return nil, no(http.StatusNotFound, "EntityNotExist.Role", "The specified Role not exists .")
+	}
+	if c.by.Allows != nil && !c.by.Allows("sts:AssumeRole") {
+		return nil, c.denied("sts:AssumeRole")
+	}
+	answer, refused := c.sts.AssumeRole(c.by, c.params)
+	if refused != nil {
+		return nil, no(refused.Status, refused.Code, refused.Message)
+	}
+	return answer, nil
 }
 
 func (c call) role() (map[string]any, *refusal) {

@@ -25,15 +25,34 @@ const maxSkew = 15 * time.Minute
 
 // A gate admits calls that are signed with a known key, in time and once.
 type gate struct {
-	keys map[string]Keys
+	keys    map[string]Keys
+	assumed func(keyID string) (Assumed, bool) // nil: none
+	cloud   func() time.Time                   // by which they end
 
 	mu     *sync.Mutex
 	nonces map[string]time.Time // key id and nonce, and when they were used
 	pruned *time.Time
 }
 
+// Assumed is what the temporary keys of an assumed role stand for. Its zero
+// value is that of the account's own keys, which may do everything.
+type Assumed struct {
+	Keys
+	AccountID, Role, Name string
+	Expires               time.Time // by the cloud's clock
+	Allows                func(action string) bool
+}
+
+// ARN names who has the keys.
+func (s Assumed) ARN() string {
+	return "acs:ram::" + s.AccountID + ":assumed-role/" + s.Role + "/" + s.Name
+}
+
+// may says whether the keys may call an action, such as ecd:RebuildDesktops.
+func (s Assumed) may(action string) bool { return s.Allows == nil || s.Allows(action) }
+
 func newGate(keys []Keys) gate {
-	g := gate{keys: map[string]Keys{}, mu: new(sync.Mutex), nonces: map[string]time.Time{}, pruned: new(time.Time)}
+	g := gate{keys: map[string]Keys{}, cloud: time.Now, mu: new(sync.Mutex), nonces: map[string]time.Time{}, pruned: new(time.Time)}
 	for _, k := range keys {
 		g.keys[k.ID] = k
 	}
@@ -47,30 +66,47 @@ type claim struct {
 	signed func(secret string) bool
 }
 
-// admit returns nil for a call that may go on. now is real time.
-func (g gate) admit(r *http.Request, f form, now time.Time) error {
-	read := rpcClaim
-	if isACS3(r) {
-		read = acs3Claim
-	}
-	c, err := read(r, f)
+// admit returns whose keys a call is signed with that may go on. now is real time.
+func (g gate) admit(r *http.Request, f form, now time.Time) (Assumed, error) {
+	c, err := readClaim(r, f)
 	if err != nil {
-		return err
+		return Assumed{}, err
 	}
 	if err := c.complete(now); err != nil {
-		return err
+		return Assumed{}, err
 	}
-	k, ok := g.keys[c.keyID]
+	by, ok := g.of(c.keyID)
 	if !ok {
-		return refuse(http.StatusNotFound, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+		return Assumed{}, refuse(http.StatusNotFound, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
 	}
-	if err := checkToken(k, c.token); err != nil {
-		return err
+	if err := checkToken(by.Keys, c.token); err != nil {
+		return Assumed{}, err
 	}
-	if !c.signed(k.Secret) {
-		return refuse(http.StatusBadRequest, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
+	if !by.Expires.IsZero() && !g.cloud().Before(by.Expires) {
+		return Assumed{}, refuse(http.StatusBadRequest, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
 	}
-	return g.once(c.keyID+" "+c.nonce, now)
+	if !c.signed(by.Secret) {
+		return Assumed{}, refuse(http.StatusBadRequest, "SignatureDoesNotMatch", "Specified signature is not matched with our calculation.")
+	}
+	return by, g.once(c.keyID+" "+c.nonce, now)
+}
+
+// of returns whose keys an id is of.
+func (g gate) of(keyID string) (Assumed, bool) {
+	if k, ok := g.keys[keyID]; ok {
+		return Assumed{Keys: k}, true
+	}
+	if g.assumed == nil {
+		return Assumed{}, false
+	}
+	return g.assumed(keyID)
+}
+
+func readClaim(r *http.Request, f form) (claim, error) {
+	if isACS3(r) {
+		return acs3Claim(r, f)
+	}
+	return rpcClaim(r, f)
 }
 
 // complete checks what needs no key.

@@ -12,6 +12,9 @@
 //     is checked before anything is done; a call answered with 4xx started
 //     nothing. So one unknown desktop fails a whole RebuildDesktops call, while a
 //     desktop that cannot be rebuilt now is refused alone, inside a 200.
+//   - There may be further accounts (Server.Member). Keys lead to the desktops and
+//     images of their own account and to no others, and may call what their role
+//     and session policy allow; calls are counted against limits account by account.
 //   - A rebuild takes cloud time: Rebuilding, then the new image, a record in
 //     DescribeImageModifiedRecords, and Running or the status asked for. It can
 //     fail, or never end. DescribeDesktops can lag behind.
@@ -68,6 +71,10 @@ type Options struct {
 	Faults *fault.Injector // nil: none
 	Keys   []Keys          // at least one
 	Limits Limits
+	// AccountID is the account of the keys, and Assumed knows the keys of assumed
+	// roles; nil: there are none.
+	AccountID string
+	Assumed   func(keyID string) (Assumed, bool)
 
 	// Lag is how long, in cloud time, DescribeDesktops shows the state from
 	// before a rebuild that was accepted. Every other operation sees the truth.
@@ -87,6 +94,7 @@ type Options struct {
 // A Wipe is one rebuild that was really started: the ledger that judges whether
 // a desktop was ever rebuilt twice, or without consent.
 type Wipe struct {
+	AccountID           string `json:",omitempty"` // "": the own
 	DesktopID, RegionID string
 	ImageID             string // the image the desktop was rebuilt to
 	PreviousImageID     string
@@ -106,6 +114,8 @@ type Server struct {
 	start      time.Time // cloud time that the offsets of the state count from
 	gate       gate
 	operations map[string]operation
+	account    string             // "": the own
+	members    map[string]*Server // further accounts
 
 	mu          sync.Mutex
 	desktops    map[string]*entry
@@ -120,7 +130,50 @@ type Server struct {
 // New returns a service in the given state, which is copied. The error names
 // every fault of state and options.
 func New(state State, opts Options) (*Server, error) {
-	faults := checkOptions(opts)
+	return newServer(state, opts, checkOptions(opts))
+}
+
+// Member adds an account besides the own, which behaves as the own does. It
+// must not be called once calls are served.
+func (s *Server) Member(account string, state State) (*Server, error) {
+	opts := s.opts
+	opts.Keys = nil // its calls are signed with the keys of assumed roles
+	m, err := newServer(state, opts, nil)
+	if err != nil {
+		return nil, fmt.Errorf("account %s: %w", account, err)
+	}
+	m.account, m.start = account, s.start
+	s.members[account] = m
+	return m, nil
+}
+
+// member returns the server of the account that a call's keys lead to, or nil
+// for the own.
+func (s *Server) member(r *http.Request) *Server {
+	if len(s.members) == 0 {
+		return nil
+	}
+	f, err := readForm(r)
+	if err != nil {
+		return nil
+	}
+	c, err := readClaim(r, f)
+	if err != nil {
+		return nil
+	}
+	by, _ := s.gate.of(c.keyID)
+	return s.members[by.AccountID]
+}
+
+// accountOf names the account that a call's keys lead to.
+func (s *Server) accountOf(r *http.Request) string {
+	if m := s.member(r); m != nil {
+		return m.account
+	}
+	return s.opts.AccountID
+}
+
+func newServer(state State, opts Options, faults []error) (*Server, error) {
 	desktops, unrolled := expand(state.Desktops)
 	faults = append(faults, unrolled...)
 	faults = append(faults, checkImages(state.Images)...)
@@ -141,9 +194,11 @@ func New(state State, opts Options) (*Server, error) {
 		opts:     opts,
 		start:    opts.Clock.Now(),
 		gate:     newGate(opts.Keys),
+		members:  map[string]*Server{},
 		desktops: map[string]*entry{},
 		spent:    map[string]window{},
 	}
+	s.gate.assumed, s.gate.cloud = opts.Assumed, opts.Clock.Now
 	s.operations = s.table()
 	for _, d := range desktops {
 		s.put(d)
@@ -184,6 +239,7 @@ func (s *Server) Handler() http.Handler {
 	return s.opts.Faults.Wrap(fault.Service{
 		Name:           "ecd",
 		Operation:      operationOf,
+		Account:        s.accountOf,
 		Fail:           fail,
 		ThrottleStatus: http.StatusBadRequest,
 		ThrottleCode:   "Throttling.User",

@@ -125,6 +125,7 @@ func (s *Server) rebuildOne(c *call, e *entry, r rebuild) rebuildResult {
 		return rebuildResult{"IncorrectDesktopStatus", "The current status of the desktop does not support this operation.", e.ID}
 	}
 	w := Wipe{
+		AccountID: s.account,
 		DesktopID: e.ID, RegionID: e.RegionID,
 		ImageID: e.ImageID, PreviousImageID: e.ImageID,
 		Reset:     r.image == nil,

@@ -77,6 +77,9 @@ func operationOf(r *http.Request) string {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if m := s.member(r); m != nil {
+		s = m
+	}
 	requestID := newRequestID()
 	body, err := s.answer(w, r, requestID)
 	if err != nil {
@@ -95,7 +98,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, requestID string
 	if err != nil {
 		return nil, err
 	}
-	if err := s.gate.admit(r, f, time.Now()); err != nil {
+	by, err := s.gate.admit(r, f, time.Now())
+	if err != nil {
 		return nil, err
 	}
 	p := f.all()
@@ -110,6 +114,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, requestID string
 	do, ok := s.operations[name]
 	if !ok || r.URL.Path != "/" {
 		return nil, refuse(http.StatusNotFound, "InvalidAction.NotFound", "Specified api is not found, please check your url and method.")
+	}
+	if !by.may("ecd:" + name) {
+		return nil, refuse(http.StatusForbidden, "Forbidden.RAM", "User not authorized to operate on the specified resource, or this API doesn't support RAM.")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -42,6 +42,7 @@ const (
 type Rule struct {
 	Service   string `yaml:"service,omitempty"`   // ecd, mns, oss; "" meets all
 	Operation string `yaml:"operation,omitempty"` // such as RebuildDesktops, PublishMessage; "" meets all
+	Account   string `yaml:"account,omitempty"`   // ECD only: whose keys the call is signed with; "" meets all
 	Kind      Kind   `yaml:"kind"`
 
 	Skip        int     `yaml:"skip,omitempty"`        // calls to let pass first
@@ -143,7 +144,7 @@ func (in *Injector) Count(service, operation string) int {
 	return in.calls[[2]string{service, operation}]
 }
 
-func (in *Injector) meet(service, operation string, names func(desktop string) bool) (int, *Rule, func(Point)) {
+func (in *Injector) meet(service, operation string, account func() string, names func(desktop string) bool) (int, *Rule, func(Point)) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.calls == nil {
@@ -153,6 +154,9 @@ func (in *Injector) meet(service, operation string, names func(desktop string) b
 	n := in.calls[[2]string{service, operation}]
 	for _, r := range in.rules {
 		if (r.Service != "" && r.Service != service) || (r.Operation != "" && r.Operation != operation) {
+			continue
+		}
+		if r.Account != "" && r.Account != account() {
 			continue
 		}
 		if (r.Kind == Error || r.Kind == ErrorAfter) && r.Desktop != "" && !names(r.Desktop) {
@@ -183,11 +187,21 @@ type Service struct {
 	Name string // ecd, mns, oss
 	// Operation names a call by what the client asked. It must not consume the body.
 	Operation func(*http.Request) string
+	// Account names the account that a call is made in; nil: there is one only.
+	// Neither may it consume the body.
+	Account func(*http.Request) string
 	// Fail writes the service's own error answer.
 	Fail func(w http.ResponseWriter, r *http.Request, status int, code, message string)
 	// ThrottleStatus and ThrottleCode are the service's throttling answer.
 	ThrottleStatus int
 	ThrottleCode   string
+}
+
+func (s Service) account(r *http.Request) string {
+	if s.Account == nil {
+		return ""
+	}
+	return s.Account(r)
 }
 
 // names says whether a call of ECD names a desktop, in its query.
@@ -213,7 +227,7 @@ func OfDesktops(ctx context.Context) *Rule {
 func (in *Injector) Wrap(s Service, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := s.Operation(r)
-		n, hit, observe := in.meet(s.Name, op, func(desktop string) bool { return names(r, desktop) })
+		n, hit, observe := in.meet(s.Name, op, func() string { return s.account(r) }, func(desktop string) bool { return names(r, desktop) })
 		tell := func(p Phase) {
 			if observe != nil {
 				observe(Point{s.Name, op, n, p})
