@@ -197,43 +197,46 @@ func (sc *scheduler) afterUs() time.Duration {
 // ticks as it takes.
 func (sc *scheduler) carry(j *job, at time.Time) {
 	now := sc.business().UTC()
-	bodies, err := sc.carriers(j, now)
-	for _, body := range bodies {
-		if fault := sc.send(j.kind, body, min(max(at.Sub(now), time.Second), rollout.MaxTick)); fault != nil {
-			err = errors.Join(err, fault)
-			break
-		}
-	}
+	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
+	err := sc.carriers(j, now, func(body []byte) error { return sc.send(j.kind, body, delay) })
 	if err != nil {
 		sc.again.add(fmt.Errorf("putting a tick for %s %s on the queue: %w", j.kind, j.id, err))
 	}
 }
 
-// carriers returns the ticks that carry what is unfinished. An error is that of a
-// desktop that does not fit into a tick; the others are returned even so.
-func (sc *scheduler) carriers(j *job, now time.Time) (bodies [][]byte, err error) {
+// firstFit is how many desktops the first tick is tried with. Further ones are tried
+// with as many as went into the one before.
+const firstFit = 256
+
+// carriers makes the ticks that carry what is unfinished, one after the other, and sends
+// each. An error of send ends it; a desktop that does not fit into a tick is an error
+// too, and those before it are sent even so.
+func (sc *scheduler) carriers(j *job, now time.Time, send func([]byte) error) error {
+	var ids []string
 	j.journal.Look(func(s *rollout.State) {
-		var ids []string
 		for _, id := range s.Order {
 			if d := s.Desktops[id]; d.Phase != rollout.Final || len(d.Unpublished) > 0 || d.Held || d.Stopped {
 				ids = append(ids, id)
 			}
 		}
-		for fit := len(ids); len(ids) > 0; { // what did not fit once is not tried again
-			n := min(fit, len(ids))
-			body, fault := carried(s, j, ids[:n], sc.in.Source, sc.key, now)
-			if fault != nil || len(body) > maxTickBody {
-				if fit = n / 2; fit == 0 {
-					err = errors.Join(fmt.Errorf("desktop %s does not fit a tick", ids[0]), fault)
-					return
-				}
-				continue
-			}
-			bodies = append(bodies, body)
-			fit, ids = n, ids[n:]
-		}
 	})
-	return bodies, err
+	for fit := firstFit; len(ids) > 0; {
+		n := min(fit, len(ids))
+		var body []byte
+		var err error
+		j.journal.Look(func(s *rollout.State) { body, err = carried(s, j, ids[:n], sc.in.Source, sc.key, now) })
+		if err != nil || len(body) > maxTickBody {
+			if fit = n / 2; fit == 0 {
+				return errors.Join(fmt.Errorf("desktop %s does not fit a tick", ids[0]), err)
+			}
+			continue
+		}
+		if err := send(body); err != nil {
+			return err
+		}
+		fit, ids = max(1, n*maxTickBody*9/10/len(body)), ids[n:]
+	}
+	return nil
 }
 
 // carried is a tick with the records of some desktops.

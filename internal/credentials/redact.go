@@ -1,10 +1,13 @@
 package credentials
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"html"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +16,7 @@ import (
 // which they were sent: escaped for a URL, for JSON, in base64 or in hex.
 func (k Keys) Redact(text string) string {
 	for _, secret := range []string{k.Token, k.Secret, k.ID} {
-		if len(secret) < minSecret {
+		if len(secret) < minSecret || len(text) < len(secret) { // no form is shorter
 			continue
 		}
 		for _, form := range forms(secret) {
@@ -28,16 +31,35 @@ func (k Keys) Redact(text string) string {
 // minSecret keeps what cannot be a credential from taking ordinary words apart.
 const minSecret = 4
 
-// forms are the ways in which a text may be written.
-func forms(s string) []string {
-	query, quoted := url.QueryEscape(s), quote(s)
-	out := []string{
-		s, quoted, query, strings.ToLower(query), url.PathEscape(s), strings.ReplaceAll(query, "+", "%20"), url.QueryEscape(query),
-		hex.EncodeToString([]byte(s)), strings.ToUpper(hex.EncodeToString([]byte(s))),
-		strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;").Replace(s),
+// RedactBytes is Redact for bytes, which it leaves where they are if there is nothing to
+// take out.
+func (k Keys) RedactBytes(text []byte) []byte {
+	for _, secret := range []string{k.Token, k.Secret, k.ID} {
+		if len(secret) < minSecret || len(text) < len(secret) {
+			continue
+		}
+		for _, form := range forms(secret) {
+			if bytes.Contains(text, []byte(form)) {
+				return []byte(k.Redact(string(text)))
+			}
+		}
 	}
-	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		out = append(out, e.EncodeToString([]byte(s)))
+	return text
+}
+
+// forms are the ways in which a text may be written. Most texts are the same in many
+// of them.
+func forms(s string) []string {
+	query, inHex := url.QueryEscape(s), hex.EncodeToString([]byte(s))
+	out := make([]string, 0, 12)
+	for _, form := range [...]string{
+		s, quote(s), query, strings.ToLower(query), url.PathEscape(s), strings.ReplaceAll(query, "+", "%20"), url.QueryEscape(query),
+		inHex, strings.ToUpper(inHex), html.EscapeString(s),
+		base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s)),
+	} {
+		if !slices.Contains(out, form) {
+			out = append(out, form)
+		}
 	}
 	return out
 }

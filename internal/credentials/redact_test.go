@@ -22,9 +22,23 @@ func TestCredentialsAreTakenOutInEveryFormInWhichTheyAreSent(t *testing.T) {
 			if strings.Contains(got, form) || !strings.HasPrefix(got, "before [credentials]") || !strings.HasSuffix(got, " after") {
 				t.Errorf("%s: got %q", name, got)
 			}
+			if got := string(k.RedactBytes([]byte("before " + form + " after"))); got != k.Redact("before "+form+" after") {
+				t.Errorf("%s in bytes: got %q", name, got)
+			}
+			if got := k.Redact(form); strings.Contains(got, form) {
+				t.Errorf("%s alone: got %q", name, got)
+			}
 		}
 	}
 	if got := (credentials.Keys{}).Redact("nothing to hide"); got != "nothing to hide" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestBytesWithoutCredentialsAreNotCopied(t *testing.T) {
+	k := credentials.Keys{ID: "STS.NTexample", Secret: "s3cret+of/the=key&x", Token: "CAISexample+/=&<token>"}
+	text := []byte(strings.Repeat("nothing to hide ", 100))
+	if got := k.RedactBytes(text); &got[0] != &text[0] {
+		t.Error("a text without credentials was copied")
 	}
 }

@@ -174,7 +174,7 @@ func once[T any](ctx context.Context, c *Client, api, region string, keys creden
 	if err != nil {
 		return body, "", sendFault(api, keys, err)
 	}
-	answer.Body = []byte(keys.Redact(string(answer.Body))) // whatever is read from it is told
+	answer.Body = keys.RedactBytes(answer.Body) // whatever is read from it is told
 	requestID, err = judge(api, keys, answer)
 	if err != nil {
 		return body, requestID, err

@@ -22,8 +22,8 @@ func (s *State) Compact(ids []string) []Record {
 	}
 	// Kind by kind, so that joining desktops keeps the order of each one's own.
 	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Operation: &w}}
-	for _, part := range c.parts {
-		out = append(out, merged(part)...)
+	for _, p := range c.parts {
+		out = append(out, p.records...)
 	}
 	rec := Record{Kind: KindPublished, At: s.OpenedAt}
 	for _, k := range slices.SortedFunc(maps.Keys(c.published), outcomeKey.compare) {
@@ -38,7 +38,7 @@ func (s *State) Compact(ids []string) []Record {
 // compaction gathers the records of single desktops by the part of a desktop's
 // history that they tell, in the order of that history.
 type compaction struct {
-	parts       [7][]Record
+	parts       [7]part
 	published   map[outcomeKey][]string
 	unpublished []outcomeKey // of the desktop at hand
 }
@@ -63,7 +63,7 @@ func (k outcomeKey) compare(o outcomeKey) int {
 	return cmp.Or(cmp.Compare(k.status, o.status), cmp.Compare(k.n, o.n))
 }
 
-func (c *compaction) add(part int, r Record) { c.parts[part] = append(c.parts[part], r) }
+func (c *compaction) add(part int, r Record) { c.parts[part].add(r) }
 
 // outcome writes an outcome with its number, and that it is published if it is.
 func (c *compaction) outcome(part int, d *Desktop, r Record, g Group) {
@@ -173,56 +173,62 @@ func (c *compaction) waits(d *Desktop) {
 	}
 }
 
-// merged joins neighbouring records that say the same of several desktops.
-func merged(records []Record) []Record {
-	type sameness struct {
-		kind  Kind
-		at    time.Time
-		call  string
-		asked string
-		run   string
-		saved string // the snapshot, and why there is none
-		group outcome
-		n     int
+// A part is one part of the histories of desktops: records that say the same of
+// several of them are joined as they come.
+type part struct {
+	records []Record
+	at      map[sameness]int
+}
+
+// A sameness is what records have in common that may be joined.
+type sameness struct {
+	kind  Kind
+	at    time.Time
+	call  string
+	asked string
+	run   string
+	saved string // the snapshot, and why there is none
+	group outcome
+	n     int
+}
+
+func samenessOf(r *Record) sameness {
+	key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke, saved: r.Snapshot}
+	if r.Kind == KindSaving || r.Kind == KindSafe {
+		key.n = r.N
 	}
-	var out []Record
-	at := map[sameness]int{}
-	for _, r := range records {
-		if r.Kind == KindOpened {
-			out = append(out, r)
-			continue
-		}
-		key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke, saved: r.Snapshot}
-		if r.Kind == KindSaving || r.Kind == KindSafe {
-			key.n = r.N
-		}
-		if r.Reason != nil {
-			key.saved += r.Reason.Code + r.Reason.Message
-		}
-		for _, g := range r.Outcomes { // one at most
-			key.group, key.n = outcome{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
-		}
-		// A desktop's own records must stay in their order, and begun twice is
-		// two attempts: only those of other desktops are joined. Its own came
-		// right before.
-		i, known := at[key]
-		if !known || lastOf(desktopsOf(out[i])) == desktopsOf(r)[0] {
-			at[key] = len(out)
-			out = append(out, r)
-			continue
-		}
-		out[i].Desktops = append(out[i].Desktops, r.Desktops...)
-		out[i].From = append(out[i].From, r.From...)
-		for k := range r.Outcomes {
-			out[i].Outcomes[k].Desktops = append(out[i].Outcomes[k].Desktops, r.Outcomes[k].Desktops...)
-		}
+	if r.Reason != nil {
+		key.saved += r.Reason.Code + r.Reason.Message
 	}
-	return out
+	for _, g := range r.Outcomes { // one at most
+		key.group, key.n = outcome{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
+	}
+	return key
+}
+
+// add adds a record. A desktop's own records must stay in their order, and begun twice
+// is two attempts: only those of other desktops are joined. Its own came right before.
+func (p *part) add(r Record) {
+	key := samenessOf(&r)
+	i, known := p.at[key]
+	if !known || lastOf(desktopsOf(&p.records[i])) == desktopsOf(&r)[0] {
+		if p.at == nil {
+			p.at = map[sameness]int{}
+		}
+		p.at[key] = len(p.records)
+		p.records = append(p.records, r)
+		return
+	}
+	to := &p.records[i]
+	to.Desktops, to.From = append(to.Desktops, r.Desktops...), append(to.From, r.From...)
+	for k := range r.Outcomes {
+		to.Outcomes[k].Desktops = append(to.Outcomes[k].Desktops, r.Outcomes[k].Desktops...)
+	}
 }
 
 func lastOf(ids []string) string { return ids[len(ids)-1] }
 
-func desktopsOf(r Record) []string {
+func desktopsOf(r *Record) []string {
 	if len(r.Outcomes) > 0 {
 		return r.Outcomes[0].Desktops
 	}
