@@ -121,7 +121,7 @@ func (w *world) savesSome(k *work, r *record, f *fleet.Fleet) {
 	}
 	n := len(r.Desktops)
 	for id, p := range k.desktops {
-		if !p.people.saving.IsZero() && r.At.Sub(p.people.saving) < savingTakesPlace-clocksApart && p.phase == "" && !slices.Contains(r.Desktops, id) || p.phase == "begun" || p.phase == "accepted" && !p.proving {
+		if !p.people.saving.IsZero() && r.At.Sub(p.people.saving) < savingTakesPlace-clocksApart && p.phase == "" && !slices.Contains(r.Desktops, id) || p.phase == "begun" || p.phase == "accepted" {
 			n++
 		}
 	}

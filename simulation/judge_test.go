@@ -354,7 +354,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if f != nil {
 			running := len(r.Desktops)
 			for _, p := range k.desktops {
-				if p.phase == "begun" || p.phase == "accepted" && !p.proving {
+				if p.phase == "begun" || p.phase == "accepted" {
 					running++
 				}
 			}

@@ -129,7 +129,6 @@ type progress struct {
 	accepted  time.Time
 	wipedAt   time.Time
 	restarted time.Time // when a retry set it back
-	proving   bool      // it was found on its image, and is only followed and checked
 	people    peopleAt
 	ready     readiness
 }
@@ -305,7 +304,6 @@ func (k *work) outcome(r *record, status, code, id string) {
 	p.status, p.code = status, code
 	switch status {
 	case "accepted":
-		p.proving = p.phase == ""
 		p.phase, p.accepted, p.people = "accepted", time.Now(), peopleAt{}
 	case "deferred":
 		if r.Kind == "ended" && code != "OutcomeUnknown" {

@@ -99,7 +99,9 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
 		return step{}, false
 	}
-	return v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it"), true
+	s = v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it")
+	s.takesPlace = true // as whatever is accepted
+	return s, true
 }
 
 // question fills in all that the guards want to know, or asks for it: false says
