@@ -1,6 +1,10 @@
 package events
 
-import "time"
+import (
+	"time"
+
+	"github.com/regild/regild/internal/pattern"
+)
 
 // Actions of a freeze message.
 const (
@@ -61,10 +65,10 @@ func ParseFreeze(data []byte) (Freeze, error) {
 }
 
 func checkFreeze(s string) string {
-	return form(s, releaseForm, "the id of a freeze", "christmas-2026")
+	return form(s, pattern.Release, "the id of a freeze", "christmas-2026")
 }
 
-func checkFleet(s string) string { return form(s, fleetForm, "the name of a fleet", "office-hz") }
+func checkFleet(s string) string { return form(s, pattern.Fleet, "the name of a fleet", "office-hz") }
 
 // instant returns the named time, in UTC, or the zero time.
 func (r *reader) instant(name string) time.Time {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // This file is the gate through which every code goes out. Codes are a closed
@@ -18,7 +20,7 @@ import (
 var CodesOfECD = []string{"IncorrectDesktopStatus"}
 
 // foreignForm is the form of ECD's codes, such as InvalidDesktopId.NotFound.
-var foreignForm = lazily(`^[A-Z][A-Za-z0-9]*([._-][A-Za-z0-9]+)*$`)
+var foreignForm = pattern.New(`^[A-Z][A-Za-z0-9]*([._-][A-Za-z0-9]+)*$`, maxForeign)
 
 const maxForeign = 256 // bytes of a code of ECD
 
@@ -67,7 +69,7 @@ func (g *gate) code(name, message string, spoken bool) (string, string) {
 	if _, ours := CodeNamed(name); ours || slices.Contains(CodesOfECD, name) {
 		return name, message
 	}
-	if spoken && len(name) <= maxForeign && foreignForm().MatchString(name) {
+	if spoken && foreignForm.Matches(name) {
 		return name, message
 	}
 	name = cut(name, maxForeign)

@@ -207,7 +207,7 @@ func TestNearMissesAreRecognised(t *testing.T) {
 		"imgeId": "imageId", "dryrun": "dryRun", "consents": "consent", "planDigst": "planDigest", "Force": "", "zone": "", "": "",
 		strings.Repeat("imageId", 9): "",
 	} {
-		if got := nearest(name, known); got != want && name != "region" {
+		if got := Nearest(name, known); got != want && name != "region" {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}

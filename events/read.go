@@ -286,7 +286,7 @@ func (r *reader) finish() error {
 }
 
 func (r *reader) unknown(name string) {
-	if near := nearest(name, r.known); near != "" {
+	if near := Nearest(name, r.known); near != "" {
 		r.faults.add(path(name), "is not a field of this message; did you mean %s?", near)
 		return
 	}

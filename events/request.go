@@ -19,6 +19,9 @@ const (
 	ConsentFreeze    = "freeze"    // the rebuild is wanted though somebody has frozen the region or fleet
 )
 
+// FleetConsents are those that fleets.yaml may give for every release of a fleet.
+var FleetConsents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentSnapshots}
+
 // Consents lists all of them.
 var Consents = []string{ConsentOSChange, ConsentDataDisk, ConsentSessions, ConsentDowngrade, ConsentReset, ConsentSnapshots, ConsentFreeze}
 

@@ -36,6 +36,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
 )
 
 const (
@@ -82,13 +83,11 @@ type Client struct {
 // hostForm is the name of a host, with or without a port.
 var hostForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+(:[0-9]{1,5})?$`)
 
-var regionForm = regexp.MustCompile(`^[a-z]{2}-[a-z0-9-]{2,40}$`)
-
 // New returns a client, or an error that names every fault of cfg.
 func New(cfg Config) (*Client, error) {
 	c := &Client{region: cfg.Region, account: cfg.AccountID, protocol: "HTTPS", keys: cfg.Keys, wire: pace.NewWire(parallel)}
 	var faults []error
-	if !regionForm.MatchString(cfg.Region) {
+	if !pattern.Region.Matches(cfg.Region) {
 		faults = append(faults, fmt.Errorf("%q is not a region such as cn-hangzhou", cfg.Region))
 	}
 	if cfg.Keys == nil {

@@ -14,12 +14,11 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // A Config is the function's settings, checked.
@@ -70,10 +69,6 @@ var Settings = []Setting{
 // clockSetting is for the local cloud alone and in no table: a function whose
 // endpoints are all on loopback may take its time from there.
 const clockSetting = "REGILD_CLOCK"
-
-var resourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
-
-const maxName = 120 // characters of a name in MNS
 
 // Load reads the settings by lookup, such as os.LookupEnv. An empty value counts
 // as not set. The error joins all faults.
@@ -127,7 +122,7 @@ func (r *reader) resource(name string, required bool) string {
 	switch {
 	case v == "" && required:
 		r.fault(name, "is required: name the MNS topic that outcomes go to")
-	case len(v) > maxName, v != "" && !resourceName.MatchString(v):
+	case v != "" && !pattern.Queue.Matches(v):
 		r.fault(name, "is %q: a name in MNS has up to 120 letters, digits and hyphens", v)
 	}
 	return v
@@ -143,7 +138,7 @@ func (r *reader) door(name string) string {
 	if before, after, ok := strings.Cut(v, "/"); ok {
 		kind, plain = before, after
 	}
-	if kind != "queues" && kind != "topics" || len(plain) > maxName || !resourceName.MatchString(plain) {
+	if kind != "queues" && kind != "topics" || !pattern.Queue.Matches(plain) {
 		r.fault(name, "is %q: write the name of a queue in MNS (up to 120 letters, digits and hyphens), or topics/ and that of a topic", short(v))
 		return ""
 	}
@@ -207,7 +202,7 @@ func (r *reader) regions(name string) []string {
 	var out []string
 	for part := range strings.SplitSeq(v, ",") {
 		region := strings.TrimSpace(part)
-		if !events.IsRegion(region) {
+		if !pattern.Region.Matches(region) {
 			r.fault(name, "has %q, which is no region; write regions such as cn-hangzhou, separated by commas", region)
 			continue
 		}

@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -31,6 +30,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
 )
 
 const (
@@ -125,16 +125,13 @@ func New(cfg Config) (*Client, error) {
 // instance since, and its connections may be dead without a word.
 func (c *Client) Renew() { c.wire.Renew() }
 
-// regionForm is what a region may look like: it becomes part of a host name.
-var regionForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // ask makes one call of the kind that by describes, and decodes the answer's
 // body. send calls the SDK's method, whose result is not looked at. Errors are
 // *desktop.CallError.
 func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region string,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
-	if !regionForm.MatchString(region) {
+	if !pattern.Region.Matches(region) {
 		return body, "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
 	}
 	err = by.Do(ctx, api, region, func(ctx context.Context) (string, error) {

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // A place is where ECD is called for one region. Its host is "" when it follows
@@ -51,7 +53,7 @@ func parseEndpoints(s string, regions []string) (places, error) {
 		named := regionOf(at.host)
 		_, twice := out[region]
 		switch {
-		case !regionForm.MatchString(region):
+		case !pattern.Region.Matches(region):
 			err = fmt.Errorf("ecd: %q does not begin with a region and =, as in cn-hangzhou=host", pair)
 		case err == nil && at.host == "":
 			err = fmt.Errorf("ecd: no host is given for %s", region)

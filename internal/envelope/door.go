@@ -3,8 +3,8 @@ package envelope
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
-	"sync"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // A DoorKind says what handed a message to the function.
@@ -40,14 +40,7 @@ type Door struct {
 
 // subjectForm is the subject of the CloudEvent in which a queue's message comes.
 // With or without the slash: the vendor's pages write both.
-var subjectForm = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^acs:mns:[a-z0-9-]{1,40}:([0-9]{1,32}):/?queues/([A-Za-z0-9][A-Za-z0-9-]{0,119})$`)
-})
-
-var (
-	topicForm   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,254}$`) })
-	accountForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9]{1,32}$`) })
-)
+var subjectForm = pattern.Lazily(`^acs:mns:[a-z0-9-]{1,40}:([0-9]{1,32}):/?queues/([A-Za-z0-9][A-Za-z0-9-]{0,119})$`)
 
 // doorOf reads through which door what was delivered for one message came.
 func doorOf(raw []byte) Door {
@@ -64,7 +57,7 @@ func doorOf(raw []byte) Door {
 	case !ok:
 	case f.has("TopicName", "Message"):
 		d := Door{Kind: DoorTopic, Account: f.text("TopicOwner"), Name: f.text("TopicName"), Message: f.text("MessageId")}
-		if topicForm().MatchString(d.Name) && accountForm().MatchString(d.Account) {
+		if pattern.Queue.Matches(d.Name) && pattern.Account.Matches(d.Account) {
 			return d
 		}
 	case f.has("messageBody"), !f.has("specversion"):

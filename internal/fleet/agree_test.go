@@ -19,6 +19,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/pattern"
 )
 
 const schemaFile = "../../events/schema/fleets.schema.json"
@@ -363,7 +364,7 @@ func TestRegionsAndNamesAreWhatTheyAreEverywhere(t *testing.T) {
 	const file = "fleets:\n  - {name: %s, region: %s, images: [win11], select: all}\n"
 	for _, region := range []string{"cn-hangzhou", "cn-north-2-gov-1", "abc-x", "cn", "cn-2", "CN-hangzhou", "cn-hangzhou-", "cn-" + strings.Repeat("h", 37), "cn-" + strings.Repeat("h", 38)} {
 		_, err := fleet.Parse("fleets.yaml", fmt.Appendf(nil, file, "office", region))
-		if got, want := err == nil, events.IsRegion(region); got != want {
+		if got, want := err == nil, pattern.Region.Matches(region); got != want {
 			t.Errorf("region %s: fleets.yaml takes it: %v; elsewhere: %v", region, got, want)
 		}
 	}

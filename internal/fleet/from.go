@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"slices"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // From says through which doors, and from which sources, a fleet hears what. The
@@ -81,12 +83,7 @@ func (r *reader) doors(v value) []string {
 }
 
 var (
-	doorForm = form{
-		pattern: lazily(`^((queues|topics)/[A-Za-z0-9][A-Za-z0-9-]{0,119}|events|unknown)$`),
-		says:    "must be a door: queues/ and the name of a queue, topics/ and the name of a topic, events or unknown",
-	}
-	sourceForm = form{
-		pattern: lazily(`^[\x21-\x7e]{1,256}$`),
-		says:    "must be a CloudEvent's source: 1 to 256 printable ASCII characters without blanks",
-	}
+	doorForm = form{pattern.New(`^((queues|topics)/[A-Za-z0-9][A-Za-z0-9-]{0,119}|events|unknown)$`, 0),
+		"must be a door: queues/ and the name of a queue, topics/ and the name of a topic, events or unknown"}
+	sourceForm = form{pattern.New(`^[\x21-\x7e]{1,256}$`, 0), "must be a CloudEvent's source: 1 to 256 printable ASCII characters without blanks"}
 )

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // A Notice says how the people at a desktop are told that it is to be rebuilt.
@@ -45,7 +47,7 @@ type Said struct {
 // NoticeFields are the fields that a text may have, as {{.At}}.
 var NoticeFields = []string{"Desktop", "Fleet", "Image", "Release", "At", "Zone", "Minutes"}
 
-var noticeField = lazily(`\{\{\s*\.([A-Za-z]+)\s*\}\}`)
+var noticeField = pattern.Lazily(`\{\{\s*\.([A-Za-z]+)\s*\}\}`)
 
 // Say fills in the fields. Nothing in what they hold is read as a field.
 func (s Strategy) Say(w Said) string {
@@ -101,7 +103,7 @@ func (r *reader) notice(v value) Notice {
 	return n
 }
 
-var braces = lazily(`\{\{|\}\}`)
+var braces = pattern.Lazily(`\{\{|\}\}`)
 
 // noticeText reads a text whose every {{ is one of the fields.
 func (r *reader) noticeText(v value) string {

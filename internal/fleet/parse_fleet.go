@@ -6,6 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -106,14 +107,12 @@ func reserved(key string) bool {
 func (r *reader) rebuild(v value) Rebuild {
 	var b Rebuild
 	r.object(v, fields{
-		"operateType":   func(v value) { b.OperateType = r.oneOf(v, "replace") },
-		"language":      func(v value) { b.Language = r.oneOf(v, "en-US", "zh-HK", "zh-CN", "ja-JP") },
+		"operateType":   func(v value) { b.OperateType = r.oneOf(v, events.OperateTypes...) },
+		"language":      func(v value) { b.Language = r.oneOf(v, events.Languages...) },
 		"afterStatus":   func(v value) { b.AfterStatus = r.oneOf(v, desktop.Running, desktop.Stopped) },
 		"keepSnapshots": func(v value) { b.KeepSnapshots = r.oneOf(v, KeepByHand, KeepAll) },
 		"consent": func(v value) {
-			b.Consent = r.set(v, 5, func(v value) string {
-				return r.oneOf(v, "os-change", "data-disk", "sessions", "downgrade", "snapshots")
-			})
+			b.Consent = r.set(v, len(events.FleetConsents), func(v value) string { return r.oneOf(v, events.FleetConsents...) })
 		},
 	})
 	r.notEmpty(v)

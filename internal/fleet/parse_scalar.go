@@ -2,60 +2,30 @@ package fleet
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/pattern"
 )
 
-// A form is what a text must look like. The schema holds the same patterns.
+// A form is what a text must look like, and how a fault says so. The schema holds
+// the same patterns.
 type form struct {
-	pattern func() *regexp.Regexp
-	says    string
-	most    int // bytes; 0: as many as the pattern takes
+	*pattern.Pattern
+	says string
 }
 
 var (
-	nameForm = form{
-		pattern: lazily(events.FleetPattern),
-		says:    "must be 1 to 63 of a-z, 0-9 and -, and not begin with -",
-	}
-	regionForm = form{
-		pattern: lazily(events.RegionPattern),
-		most:    events.MaxRegion,
-		says:    "must be a region id such as cn-hangzhou",
-	}
-	imageForm = form{
-		pattern: lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
-		says:    "must be 1 to 128 printable characters",
-	}
-	idForm = form{
-		pattern: lazily(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`),
-		says:    "must be an id: 1 to 128 of letters, digits and _.:+-",
-	}
-	tagKeyForm = form{
-		pattern: lazily(`^[^\x00-\x1f\x7f]{1,128}$`),
-		says:    "must be 1 to 128 printable characters",
-	}
-	tagValueForm = form{
-		pattern: lazily(`^[^\x00-\x1f\x7f]{0,128}$`),
-		says:    "must be at most 128 printable characters",
-	}
-	reasonForm = form{
-		pattern: lazily(`^[^\x00-\x1f\x7f]{1,200}$`),
-		says:    "must be 1 to 200 printable characters in one line",
-	}
+	nameForm     = form{pattern.Fleet, "must be 1 to 63 of a-z, 0-9 and -, and not begin with -"}
+	regionForm   = form{pattern.Region, "must be a region id such as cn-hangzhou"}
+	imageForm    = form{pattern.New(`^[^\x00-\x1f\x7f]{1,128}$`, 0), "must be 1 to 128 printable characters"}
+	idForm       = form{pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`, 0), "must be an id: 1 to 128 of letters, digits and _.:+-"}
+	tagKeyForm   = imageForm
+	tagValueForm = form{pattern.New(`^[^\x00-\x1f\x7f]{0,128}$`, 0), "must be at most 128 printable characters"}
+	reasonForm   = form{pattern.New(`^[^\x00-\x1f\x7f]{1,200}$`, 0), "must be 1 to 200 printable characters in one line"}
 )
-
-// lazily compiles a pattern when it is first used: a function without a
-// fleets.yaml starts sooner without them.
-func lazily(pattern string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(pattern) })
-}
 
 // text reads a text of the form; it returns "" for any other.
 func (r *reader) text(v value, f form) string {
@@ -63,7 +33,7 @@ func (r *reader) text(v value, f form) string {
 	if !ok {
 		return ""
 	}
-	if !f.pattern().MatchString(s) || f.most > 0 && len(s) > f.most {
+	if !f.Matches(s) {
 		r.faultf(v, "%s, is %s", f.says, quoted(s))
 		return ""
 	}
@@ -126,7 +96,7 @@ func (r *reader) number(v value, least, most int) (int, bool) {
 	return n, true
 }
 
-var percentForm = lazily(`^(100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$`)
+var percentForm = pattern.Lazily(`^(100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?)%$`)
 
 // share reads a count such as 5 or a percentage such as "10%". Nobody is a
 // share only where zero says so.
@@ -158,8 +128,8 @@ func (r *reader) share(v value, zero bool) (Amount, bool) {
 }
 
 var (
-	durationForm = lazily(`^(0|[0-9]{1,4}d|([0-9]{1,4}d)?([0-9]{1,6}(\.[0-9]{1,3})?(h|m|s|ms))+)$`)
-	daysForm     = lazily(`^([0-9]{1,4})d`)
+	durationForm = pattern.Lazily(`^(0|[0-9]{1,4}d|([0-9]{1,4}d)?([0-9]{1,6}(\.[0-9]{1,3})?(h|m|s|ms))+)$`)
+	daysForm     = pattern.Lazily(`^([0-9]{1,4})d`)
 )
 
 // duration reads a duration of least to most, such as 30m, 1h30m or 14d.
@@ -220,7 +190,7 @@ func written(d time.Duration) string {
 	return out + s
 }
 
-var zoneForm = lazily(`^[A-Za-z][A-Za-z0-9_+/-]{1,63}$`)
+var zoneForm = pattern.Lazily(`^[A-Za-z][A-Za-z0-9_+/-]{1,63}$`)
 
 // zone reads the name of a time zone. Each name is looked up once.
 func (r *reader) zone(v value) *time.Location {

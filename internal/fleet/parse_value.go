@@ -179,14 +179,8 @@ func keys(known fields) []string {
 
 // meant suggests the nearest of the known words, or nothing when none is near.
 func meant(word string, known []string) string {
-	best, nearest := "", 1+max(2, len(clip(word))/3)
-	for _, k := range known {
-		if n := events.Distance(strings.ToLower(clip(word)), strings.ToLower(k)); n < nearest {
-			best, nearest = k, n
-		}
+	if best := events.Nearest(word, known); best != "" {
+		return fmt.Sprintf("; did you mean %s?", best)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
+	return ""
 }

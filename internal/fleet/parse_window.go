@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // weekdays are the days as fleets.yaml writes them, Sunday first as in time.
@@ -42,7 +44,7 @@ func (r *reader) days(v value) []time.Weekday {
 	return out
 }
 
-var clockForm = lazily(`^(?:([01][0-9]|2[0-3]):([0-5][0-9])|(24):(00))$`)
+var clockForm = pattern.Lazily(`^(?:([01][0-9]|2[0-3]):([0-5][0-9])|(24):(00))$`)
 
 // timeOfDay reads a time such as "22:30" as the minute of the day, or -1. Only
 // an end can be "24:00".
@@ -112,7 +114,7 @@ type moment struct {
 	day, known bool
 }
 
-var momentForm = lazily(`^20[0-9]{2}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9]))?$`)
+var momentForm = pattern.Lazily(`^20[0-9]{2}-[01][0-9]-[0-3][0-9](T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-][01][0-9]:[0-5][0-9]))?$`)
 
 func (r *reader) moment(v value) moment {
 	const what = "a day such as 2026-12-24, or a day with a time such as 2026-12-24T18:00:00+08:00"

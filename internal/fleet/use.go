@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/regild/regild/internal/pattern"
 )
 
 // Use is the proof by use that a wave must give: so many of its desktops were
@@ -63,10 +65,7 @@ func (r *reader) use(v value) Use {
 	return u
 }
 
-var alarmForm = form{
-	pattern: lazily(`^[^\x00-\x1f\x7f]{1,255}$`),
-	says:    "must be the name of an alarm rule of CloudMonitor, 1 to 255 printable characters",
-}
+var alarmForm = form{pattern.New(`^[^\x00-\x1f\x7f]{1,255}$`, 0), "must be the name of an alarm rule of CloudMonitor, 1 to 255 printable characters"}
 
 // alarms reads names, or objects with a name, each at most once.
 func (r *reader) alarms(v value) []Alarm {

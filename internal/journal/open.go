@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/credentials"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // Options are what Open needs beside the URL. The fields are for OSS, but for
@@ -114,7 +115,6 @@ func fileFaults(u *url.URL) (faults []error) {
 var (
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
 	prefixName = regexp.MustCompile(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
-	regionName = regexp.MustCompile(`^[a-z0-9-]+$`)
 )
 
 // maxPrefix leaves room for a key in OSS's 1,023 bytes of an object name.
@@ -127,7 +127,7 @@ func ossFaults(u *url.URL, o Options) (faults []error) {
 	if p := prefixOf(u); p != "" && (len(p) > maxPrefix || !prefixName.MatchString(p)) {
 		faults = append(faults, fmt.Errorf("not an object prefix: %.100q: use letters, digits, -, _ and / between them", p))
 	}
-	if len(o.Region) > 50 || !regionName.MatchString(o.Region) {
+	if !pattern.Region.Matches(o.Region) {
 		faults = append(faults, fmt.Errorf("not a region: %.60q", o.Region))
 	}
 	if _, err := ossEndpoint(o); err != nil {

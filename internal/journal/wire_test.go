@@ -41,7 +41,7 @@ func TestTheEndpointFollowsFromTheOptions(t *testing.T) {
 			t.Errorf("%+v: got %v, %v, want %q, bucket in the path: %t", l.o, got, err, l.want, l.style)
 		}
 	}
-	for region, bad := range map[string]bool{strings.Repeat("a", 50): false, strings.Repeat("a", 51): true} {
+	for region, bad := range map[string]bool{"cn-" + strings.Repeat("a", 37): false, "cn-" + strings.Repeat("a", 38): true, "cn": true, "abc-x": true} {
 		for prefix, long := range map[string]bool{strings.Repeat("p", maxPrefix): false, strings.Repeat("p", maxPrefix+1): true} {
 			u := &url.URL{Scheme: "oss", Host: "bucket", Path: "/" + prefix}
 			faults := ossFaults(u, Options{Region: region, OSSEndpoint: "host"})

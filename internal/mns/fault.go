@@ -11,6 +11,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // messageID reads the answer to a message that was taken. There is one for each
@@ -37,7 +38,7 @@ func plainID(body []byte) (string, bool) {
 	head, rest, ok1 := bytes.Cut(body, []byte("<MessageId>"))
 	id, rest, ok2 := bytes.Cut(rest, []byte("</MessageId>"))
 	whole := ok1 && ok2 && bytes.Contains(head, []byte("<Message ")) && bytes.HasSuffix(bytes.TrimSpace(rest), []byte("</Message>"))
-	return string(id), whole && nameForm.Match(id) && len(id) <= maxName
+	return string(id), whole && pattern.Queue.Matches(string(id))
 }
 
 // judge says what an answer other than 201 means, by MNS's code. One that is

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -13,6 +12,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // Limits of a message. Source: "Limits" of the MNS documentation.
@@ -151,14 +151,8 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// nameForm leaves the length, maxName, to be looked at apart: a pattern that
-// counts to 120 takes as long to compile as an SDK to start.
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*$`)
-
-const maxName = 120
-
 func checkName(what, name string) error {
-	if len(name) > maxName || !nameForm.MatchString(name) {
+	if !pattern.Queue.Matches(name) {
 		return fmt.Errorf("%q is not the name of a %s: letters, digits and hyphens, at most 120", name, what)
 	}
 	return nil

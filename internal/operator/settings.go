@@ -21,7 +21,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +28,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // A Profile is one installation of regild, as regild.yaml has it. Empty fields
@@ -220,27 +220,22 @@ func first(texts ...string) string {
 	return ""
 }
 
-var (
-	accountName = regexp.MustCompile(`^[0-9]{1,32}$`)
-	queueName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,119}$`)
-)
-
 func checkRegion(s string) error {
-	if !events.IsRegion(s) {
+	if !pattern.Region.Matches(s) {
 		return fmt.Errorf("%q is no region; write one such as cn-hangzhou", s)
 	}
 	return nil
 }
 
 func checkAccount(s string) error {
-	if !accountName.MatchString(s) {
+	if !pattern.Account.Matches(s) {
 		return fmt.Errorf("%q is no account; write its id, which is a number such as 1234567890123456", s)
 	}
 	return nil
 }
 
 func checkQueue(s string) error {
-	if !queueName.MatchString(s) {
+	if !pattern.Queue.Matches(s) {
 		return fmt.Errorf("%q is no queue: a name in MNS has up to 120 letters, digits and hyphens", s)
 	}
 	return nil
