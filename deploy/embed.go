@@ -8,6 +8,12 @@ import _ "embed"
 //go:embed ros.yaml
 var Template string
 
+// MemberTemplate is deploy/ros-member.yaml: the role in another account whose
+// desktops the function serves.
+//
+//go:embed ros-member.yaml
+var MemberTemplate string
+
 // Name is what a deployment is called unless it has another name: the function,
 // the stack, and what all other names begin with.
 const Name = "regild"

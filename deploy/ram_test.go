@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -19,7 +20,7 @@ type policy struct {
 		Effect    string
 		Action    stringOrList
 		Resource  stringOrList
-		Principal *struct{ Service []string }
+		Principal *struct{ Service, RAM []string }
 		Condition map[string]map[string][]string
 	}
 }
@@ -66,8 +67,8 @@ func TestPoliciesAreExactAboutActionsAndResources(t *testing.T) {
 					t.Errorf("%q names no resource", statement.Action)
 				}
 				for _, resource := range statement.Resource {
-					if resource != "*" && !strings.Contains(resource, "<account>") {
-						t.Errorf("%s is not confined to the account", resource)
+					if resource != "*" && !strings.Contains(resource, "<account>") && !strings.Contains(resource, "<member-account>") {
+						t.Errorf("%s is not confined to one account", resource)
 					}
 				}
 			}
@@ -98,16 +99,7 @@ func TestTheFunctionMayCallExactlyWhatTheAdapterCalls(t *testing.T) {
 		t.Fatal("found no call in the adapter: has the SDK's naming changed?")
 	}
 
-	allowed := map[string]bool{}
-	for _, file := range []string{"function.json", "function-extras.json"} {
-		for _, statement := range load(t, "../docs/ram/"+file).Statement {
-			for _, action := range statement.Action {
-				if strings.HasPrefix(action, "ecd:") {
-					allowed[action] = true
-				}
-			}
-		}
-	}
+	allowed := actions(t, "function.json", "function-extras.json")
 	for action := range called {
 		if !allowed[action] {
 			t.Errorf("the adapter calls %s, which no policy allows", action)
@@ -116,6 +108,57 @@ func TestTheFunctionMayCallExactlyWhatTheAdapterCalls(t *testing.T) {
 	for action := range allowed {
 		if !called[action] {
 			t.Errorf("the policies allow %s, which the adapter never calls", action)
+		}
+	}
+}
+
+// actions are those of ECD that policies allow.
+func actions(t *testing.T, files ...string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, file := range files {
+		for _, statement := range load(t, "../docs/ram/"+file).Statement {
+			for _, action := range statement.Action {
+				if strings.HasPrefix(action, "ecd:") {
+					out[action] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// In another account the function may do of ECD what it may do in its own, and
+// nothing else: it has no queue, bucket or log there.
+func TestARoleInAnotherAccountMayWhatTheFunctionMayOfECDAlone(t *testing.T) {
+	for member, function := range map[string]string{"member.json": "function.json", "member-extras.json": "function-extras.json"} {
+		if got, want := actions(t, member), actions(t, function); !maps.Equal(got, want) {
+			t.Errorf("%s allows %v, %s allows %v", member, got, function, want)
+		}
+		for _, statement := range load(t, "../docs/ram/"+member).Statement {
+			for _, action := range statement.Action {
+				if !strings.HasPrefix(action, "ecd:") {
+					t.Errorf("%s allows %s", member, action)
+				}
+			}
+		}
+	}
+}
+
+// Who may take the role: the function's role, with the external id, and nobody else.
+// What the function may take: named roles, and nothing else.
+func TestARoleInAnotherAccountTrustsTheFunctionsRoleAlone(t *testing.T) {
+	for _, s := range load(t, "../docs/ram/member-trust.json").Statement {
+		if !slices.Equal(s.Principal.RAM, []string{"acs:ram::<account>:role/<function>-function"}) || len(s.Principal.Service) > 0 {
+			t.Errorf("it trusts %+v", *s.Principal)
+		}
+		if !slices.Equal(s.Condition["StringEquals"]["sts:ExternalId"], []string{"<external-id>"}) {
+			t.Errorf("it asks for %v", s.Condition)
+		}
+	}
+	for _, s := range load(t, "../docs/ram/function-members.json").Statement {
+		if !slices.Equal(s.Action, []string{"sts:AssumeRole"}) || !slices.Equal(s.Resource, []string{"acs:ram:*:<member-account>:role/<member-role>"}) {
+			t.Errorf("the function may %v on %v", s.Action, s.Resource)
 		}
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-var update = flag.Bool("update", false, "write the policies of ros.yaml anew from docs/ram")
+var update = flag.Bool("update", false, "write the policies of the templates anew from docs/ram")
 
 // A resource of the template, as it stands there.
 type resource struct {
@@ -55,13 +55,20 @@ func decode(t *testing.T, text []byte, v any) {
 	}
 }
 
+// memberRole is the resource of function-members.json, and memberRoles what the
+// template has in its place: a list that is a parameter.
+const memberRole = "acs:ram:*:<member-account>:role/<member-role>"
+
+var memberRoles = map[string]any{"Fn::Split": []any{",", map[string]any{"Ref": "MemberRoles"}}}
+
 // attached are the policies of the template: the resource's name, what follows
 // the deployment's name in the policy's, the file it comes from, the file that
 // takes its place with doors, the role that it is attached to, and its condition.
-var attached = []struct{ name, suffix, file, doors, role, condition string }{
+var attached = []attachment{
 	{"FunctionPolicy", "function", "function.json", "", "FunctionRole", ""},
 	{"FunctionExtrasPolicy", "function-extras", "function-extras.json", "", "FunctionRole", "WithExtras"},
 	{"FunctionDoorsPolicy", "function-doors", "function-doors.json", "", "FunctionRole", "WithDoors"},
+	{"FunctionMembersPolicy", "function-members", "function-members.json", "", "FunctionRole", "WithMembers"},
 	{"NotificationPolicy", "notification", "notification.json", "", "NotificationRole", ""},
 	{"DeployerPolicy", "deployer", "deployer.json", "", "", ""},
 	{"DoctorPolicy", "doctor", "doctor.json", "", "", ""},
@@ -70,31 +77,59 @@ var attached = []struct{ name, suffix, file, doors, role, condition string }{
 	{"ReleaserPolicy", "releaser", "releaser.json", "", "", "WithDoors"},
 }
 
+type attachment struct{ name, suffix, file, doors, role, condition string }
+
+// inMember are those of ros-member.yaml.
+var inMember = []attachment{
+	{"MemberPolicy", "member", "member.json", "", "MemberRole", ""},
+	{"MemberExtrasPolicy", "member-extras", "member-extras.json", "", "MemberRole", "WithExtras"},
+}
+
+// A trust is a role of a template and the file that says who may take it.
+type trust struct{ name, role, file, more string }
+
+// files are the templates, each with its roles and policies.
+var files = map[string]struct {
+	text     *string
+	roles    []trust
+	policies []attachment
+	account  string // of docs/ram, as this template fills it in
+}{
+	"ros.yaml": {&Template, []trust{
+		{"FunctionRole", "{'Fn::Sub': '${Name}-function'}", "function-trust.json", ""},
+		// The console makes this role too, and other triggers use it.
+		{"NotificationRole", "aliyunmnsnotificationrole", "notification-trust.json", "    DeletionPolicy: Retain\n"},
+	}, attached, "${ALIYUN::TenantId}"},
+	"ros-member.yaml": {&MemberTemplate, []trust{
+		{"MemberRole", "{'Fn::Sub': '${Name}-member'}", "member-trust.json", ""},
+	}, inMember, "${FunctionAccount}"},
+}
+
 // filled are the placeholders of docs/ram as the template fills them in.
 var filled = strings.NewReplacer(
-	"<account>", "${ALIYUN::TenantId}", "<region>", "${ALIYUN::Region}", "<function>", "${Name}",
+	"<region>", "${ALIYUN::Region}", "<function>", "${Name}",
 	"<request-queue>", "${Name}-requests", "<request-topic>", "${Name}-requests", "<result-topic>", "${Name}-outcomes",
 	"<control-queue>", "${Name}-control", "<release-queue>", "${Name}-releases",
 	"<failure-topic>", "${Name}-failures", "<dead-letter-queue>", "${Name}-dead-letters", "<outcomes-queue>", "${Name}-outcomes",
 	"<bucket>", "${JournalBucket}", "<prefix>", "${JournalPrefix}", "<log-project>", "${LogProject}", "<logstore>", "function",
+	"<external-id>", "${ExternalId}",
 )
 
-// policies are the template's part on roles and policies, from docs/ram.
-func policies(t *testing.T) string {
+// policies are a template's part on roles and policies, from docs/ram.
+func policies(t *testing.T, file string) string {
 	t.Helper()
 	var b strings.Builder
-	for _, role := range []struct{ name, role, file, more string }{
-		{"FunctionRole", "{'Fn::Sub': '${Name}-function'}", "function-trust.json", ""},
-		// The console makes this role too, and other triggers use it.
-		{"NotificationRole", "aliyunmnsnotificationrole", "notification-trust.json", "    DeletionPolicy: Retain\n"},
-	} {
+	flow := func(t *testing.T, name string) string {
+		return strings.ReplaceAll(flow(t, name), `\u003caccount\u003e`, files[file].account)
+	}
+	for _, role := range files[file].roles {
 		fmt.Fprintf(&b, "  %s:\n    Type: ALIYUN::RAM::Role\n%s    Properties:\n      RoleName: %s\n      Description: Of regild.\n", role.name, role.more, role.role)
 		if role.more != "" {
 			b.WriteString("      IgnoreExisting: true\n")
 		}
 		fmt.Fprintf(&b, "      AssumeRolePolicyDocument: %s\n", flow(t, role.file))
 	}
-	for _, p := range attached {
+	for _, p := range files[file].policies {
 		fmt.Fprintf(&b, "  %s:\n    Type: ALIYUN::RAM::ManagedPolicy\n", p.name)
 		if p.condition != "" {
 			fmt.Fprintf(&b, "    Condition: %s\n", p.condition)
@@ -130,6 +165,9 @@ func flow(t *testing.T, file string) string {
 				s[key] = []any{text}
 			}
 		}
+		if list, ok := s["Resource"].([]any); ok && list[0] == memberRole {
+			s["Resource"] = memberRoles
+		}
 	}
 	out, err := json.Marshal(fill(v))
 	if err != nil {
@@ -153,7 +191,7 @@ func fill(v any) any {
 		}
 		return out
 	case string:
-		if text := filled.Replace(v); text != v {
+		if text := filled.Replace(v); text != v || strings.Contains(v, "<account>") {
 			return map[string]any{"Fn::Sub": text}
 		}
 	}
@@ -162,23 +200,50 @@ func fill(v any) any {
 
 func TestTheTemplatesPoliciesAreThoseOfTheDocuments(t *testing.T) {
 	const begin, end = "  # policies: written by go test ./deploy -update, from docs/ram\n", "  # /policies\n"
-	i, j := strings.Index(Template, begin), strings.Index(Template, end)
-	if i < 0 || j < i {
-		t.Fatal("the template has no part for policies")
-	}
-	i += len(begin)
-	want := policies(t)
-	if *update {
-		if err := os.WriteFile("ros.yaml", []byte(Template[:i]+want+Template[j:]), 0o600); err != nil {
-			t.Fatal(err)
+	for name, f := range files {
+		text := *f.text
+		i, j := strings.Index(text, begin), strings.Index(text, end)
+		if i < 0 || j < i {
+			t.Fatalf("%s has no part for policies", name)
 		}
-		return
+		i += len(begin)
+		want := policies(t, name)
+		if *update {
+			if err := os.WriteFile(name, []byte(text[:i]+want+text[j:]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if text[i:j] != want {
+			t.Errorf("%s has other policies than docs/ram: run go test ./deploy -update", name)
+		}
+		if at := strings.Index(want, `\u003c`); at >= 0 || strings.Contains(want, "<") {
+			t.Errorf("%s: a placeholder is left: %.80s", name, want[max(at, 0):])
+		}
 	}
-	if Template[i:j] != want {
-		t.Error("ros.yaml has other policies than docs/ram: run go test ./deploy -update")
+}
+
+// The role in another account lives as long as its stack, and for an hour at most
+// at a time, which is the default.
+func TestTheMembersTemplateMakesOneRoleAndItsPolicies(t *testing.T) {
+	var file struct {
+		Parameters map[string]any
+		Resources  map[string]resource
 	}
-	if strings.Contains(want, "<") {
-		t.Errorf("a placeholder is left: %.80s", want[strings.Index(want, "<"):])
+	decode(t, []byte(MemberTemplate), &file)
+	for _, name := range []string{"Name", "FunctionAccount", "ExternalId", "Extras"} {
+		if file.Parameters[name] == nil {
+			t.Errorf("there is no parameter %s", name)
+		}
+	}
+	if len(file.Resources) != 3 {
+		t.Errorf("got %d resources, want a role and two policies", len(file.Resources))
+	}
+	trust := marshal(t, file.Resources["MemberRole"].Properties["AssumeRolePolicyDocument"])
+	for _, want := range []string{`"acs:ram::${FunctionAccount}:role/${Name}-function"`, `"sts:ExternalId":[{"Fn::Sub":"${ExternalId}"}]`} {
+		if !strings.Contains(trust, want) {
+			t.Errorf("the role trusts %s, want %s in it", trust, want)
+		}
 	}
 }
 
@@ -226,18 +291,20 @@ func nameOf(property any) string {
 // Resource Orchestration Service takes names of parameters and resources from one
 // space, and refuses a template that uses one twice.
 func TestNoNameIsUsedTwice(t *testing.T) {
-	var file struct{ Parameters, Conditions, Resources map[string]any }
-	decode(t, []byte(Template), &file)
-	seen := map[string]int{}
-	for _, names := range []map[string]any{file.Parameters, file.Conditions, file.Resources} {
-		for name := range names {
-			if seen[name]++; seen[name] > 1 {
-				t.Errorf("%s is used twice", name)
+	for text, least := range map[string]int{Template: 50, MemberTemplate: 8} {
+		var file struct{ Parameters, Conditions, Resources map[string]any }
+		decode(t, []byte(text), &file)
+		seen := map[string]int{}
+		for _, names := range []map[string]any{file.Parameters, file.Conditions, file.Resources} {
+			for name := range names {
+				if seen[name]++; seen[name] > 1 {
+					t.Errorf("%s is used twice", name)
+				}
 			}
 		}
-	}
-	if len(seen) < 50 {
-		t.Errorf("found %d names: has the template's form changed?", len(seen))
+		if len(seen) < least {
+			t.Errorf("found %d names: has the template's form changed?", len(seen))
+		}
 	}
 }
 

@@ -33,7 +33,11 @@ Hands deploy/ros.yaml to Resource Orchestration Service, shows each resource unt
 it is done, and writes the names to regild.env, which make deploy reads. It may be
 run again at any time: it changes what differs, and mends what an earlier run left
 half done. Its rights are those of docs/ram/setup.json; docs/deployment-long.md
-lists what it makes.`),
+lists what it makes.
+
+--member is for another account whose desktops the function is to serve: with that
+account's credentials, and where regild.env is, it makes the role that the function
+takes there (deploy/ros-member.yaml), and prints what fleets.yaml needs.`),
 	}
 	f.at.define(c.Flags())
 	c.Flags().StringVar(&f.at.name, "name", "", "call the function this, and begin all other names with it; by default REGILD_NAME, or regild")
@@ -42,6 +46,7 @@ lists what it makes.`),
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "change nothing; show what would be made, changed or taken away")
 	c.Flags().BoolVar(&f.remove, "remove", false, "take everything away but bucket and logs, after a question")
 	c.Flags().BoolVar(&f.yes, "yes", false, "with --remove: ask nothing")
+	c.Flags().BoolVar(&f.member, "member", false, "make the role in another account, that of the credentials; regild.env or --account names the function's")
 	c.Flags().DurationVar(&f.poll, "poll", 3*time.Second, "look at the stack after each such `time`")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), w, &f) }
 	return c
@@ -51,6 +56,7 @@ type setupFlags struct {
 	at               accountFlags
 	set, policies    []string
 	dry, remove, yes bool
+	member           bool
 	poll             time.Duration
 }
 
@@ -70,12 +76,15 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	if len(f.policies) > 0 {
 		return printPolicy(ctx, w, at, f.policies, parameters)
 	}
+	if f.member {
+		return setupMember(ctx, w, f, parameters)
+	}
 	client, err := at.ready(ctx, w)
+	if err == nil {
+		err = at.goodName()
+	}
 	if err != nil {
 		return err
-	}
-	if !nameForm.MatchString(at.name) {
-		return usageError{fmt.Errorf("--name %q: a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter", at.name)}
 	}
 	s := &setup.Setup{
 		Cloud: client, AccountID: at.account, Name: at.name, Template: deploy.Template, Set: parameters, Poll: f.poll,
@@ -96,11 +105,11 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	if err != nil {
 		return err
 	}
-	lines, err := s.Apply(ctx)
+	stack, err := s.Apply(ctx)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(at.file, envfile.Format(setup.Merge(lines, old)), 0o644); err != nil {
+	if err := os.WriteFile(at.file, envfile.Format(setup.Merge(s.Lines(stack), old)), 0o644); err != nil {
 		return err
 	}
 	if at.file == envfile.Default {
@@ -113,6 +122,69 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 
 // nameForm is what the parameter Name of the template allows.
 var nameForm = regexp.MustCompile(`^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$`)
+
+func (f *accountFlags) goodName() error {
+	if nameForm.MatchString(f.name) {
+		return nil
+	}
+	return usageError{fmt.Errorf("--name %q: a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter", f.name)}
+}
+
+// setupMember makes the role in the account of the credentials, for a function in
+// the account that regild.env or --account names.
+func setupMember(ctx context.Context, w world, f *setupFlags, parameters map[string]string) error {
+	at := &f.at
+	client, _, err := at.open(w)
+	if err == nil {
+		err = at.goodName()
+	}
+	if err != nil {
+		return err
+	}
+	if at.account == "" {
+		return usageError{fmt.Errorf("--member: in which account is the function? Give --account, or run where %s is", at.file)}
+	}
+	who, err := client.Identity(ctx)
+	switch {
+	case err != nil:
+		return errors.New(acs.Sentence(err))
+	case who.AccountID == at.account:
+		return fmt.Errorf("the credentials are of account %s, which is the function's: give those of the other account", at.account)
+	}
+	client.SetAccount(who.AccountID)
+	parameters["FunctionAccount"] = at.account
+	s := &setup.Setup{
+		Cloud: client, AccountID: who.AccountID, Name: at.name, Template: deploy.MemberTemplate, Member: true, Set: parameters, Poll: f.poll,
+		Say:   func(line string) { say(w.out, "%s\n", line) },
+		Token: func() string { return rand.Text() },
+	}
+	switch {
+	case f.remove:
+		return removeMember(ctx, w, s, f.yes)
+	case f.dry:
+		return planSetup(ctx, w, s)
+	}
+	stack, err := s.Apply(ctx)
+	if err != nil {
+		return err
+	}
+	external := ""
+	for _, p := range stack.Parameters {
+		if p.ParameterKey == "ExternalId" {
+			external = p.ParameterValue
+		}
+	}
+	say(w.out, "done; account %s trusts the function of account %s. Put it into fleets.yaml, under a name of yours:\n\n", who.AccountID, at.account)
+	say(w.out, "accounts:\n  - {name: another, id: %q, role: %s-member, externalId: %q, regions: [%s]}\n\n", who.AccountID, at.name, external, at.region)
+	say(w.out, "Next, with the credentials of account %s: make setup, make deploy, then make doctor ARGS=--probe\n", at.account)
+	return nil
+}
+
+func removeMember(ctx context.Context, w world, s *setup.Setup, yes bool) error {
+	question := fmt.Sprintf("This takes the role %s-member of account %s and its policies away: regild can then do nothing there.\n"+
+		"Type the account to go on: ", s.Name, s.AccountID)
+	return takeAway(ctx, w, s, yes, question, s.AccountID, "done")
+}
 
 // sameDeployment refuses to overwrite the names of another deployment: these may
 // be all that is known of it here.
@@ -159,7 +231,11 @@ func printPolicy(ctx context.Context, w world, at *accountFlags, names []string,
 			return usageError{fmt.Errorf("--policy %s: docs/ram has no such policy", name)}
 		}
 		var d document
-		if err := json.Unmarshal([]byte(s.Fill(string(text))), &d); err != nil {
+		filled := s.Fill(string(text))
+		if strings.HasPrefix(name, "member") { // the account is the member's
+			filled = strings.NewReplacer("<member-account>", s.AccountID, "<member-role>", s.Name+"-member").Replace(filled)
+		}
+		if err := json.Unmarshal([]byte(filled), &d); err != nil {
 			return fmt.Errorf("reading policy %s: %w", name, err)
 		}
 		all.Statement = append(all.Statement, d.Statement...)
@@ -203,11 +279,17 @@ func planSetup(ctx context.Context, w world, s *setup.Setup) error {
 }
 
 func removeSetup(ctx context.Context, w world, s *setup.Setup, region string, yes bool) error {
+	question := fmt.Sprintf("This takes queues, topics, alarms, roles and policies of %s in %s away, with all messages on the queues.\n"+
+		"Bucket and logs stay. The function is not touched, and cannot work without them.\nType the region to go on: ", s.Name, region)
+	return takeAway(ctx, w, s, yes, question, region, "done; bucket and logs are still there")
+}
+
+// takeAway removes a stack once the answer to a question has been typed.
+func takeAway(ctx context.Context, w world, s *setup.Setup, yes bool, question, answer, done string) error {
 	if !yes {
-		say(w.out, "This takes queues, topics, alarms, roles and policies of %s in %s away, with all messages on the queues.\n"+
-			"Bucket and logs stay. The function is not touched, and cannot work without them.\nType the region to go on: ", s.Name, region)
-		answer, err := bufio.NewReader(w.in).ReadString('\n')
-		if strings.TrimSpace(answer) != region {
+		say(w.out, "%s", question)
+		typed, err := bufio.NewReader(w.in).ReadString('\n')
+		if strings.TrimSpace(typed) != answer {
 			if err != nil {
 				say(w.out, "\n")
 			}
@@ -221,7 +303,7 @@ func removeSetup(ctx context.Context, w world, s *setup.Setup, region string, ye
 	case !there:
 		say(w.out, "there is nothing to take away\n")
 	default:
-		say(w.out, "done; bucket and logs are still there\n")
+		say(w.out, "%s\n", done)
 	}
 	return nil
 }

@@ -33,14 +33,21 @@ type site struct {
 	in    string // what is typed
 }
 
-func newSite(t *testing.T) *site {
+// ownAccount is the account of a site that is given none.
+const ownAccount = "1234567890123456"
+
+func newSite(t *testing.T, of ...fc.Function) *site {
 	t.Helper()
 	state, err := localcloud.Parse([]byte(desktops))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &site{t: t}
-	cloud, err := localcloud.Start(t.Context(), localcloud.Options{Empty: true, State: state, Invoker: s})
+	options := localcloud.Options{Empty: true, State: state, Invoker: s}
+	for _, f := range of {
+		options.Function = f
+	}
+	cloud, err := localcloud.Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}

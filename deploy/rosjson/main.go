@@ -1,4 +1,5 @@
-// Command rosjson prints deploy/ros.yaml as JSON, for ros.js, which reads no YAML.
+// Command rosjson prints deploy/ros.yaml and deploy/ros-member.yaml as a list in
+// JSON, for ros.js, which reads no YAML.
 package main
 
 import (
@@ -12,10 +13,13 @@ import (
 )
 
 func main() {
-	var template map[string]any
-	err := yaml.Unmarshal([]byte(deploy.Template), &template)
+	templates := make([]map[string]any, 2)
+	err := yaml.Unmarshal([]byte(deploy.Template), &templates[0])
 	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(template)
+		err = yaml.Unmarshal([]byte(deploy.MemberTemplate), &templates[1])
+	}
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(templates)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rosjson:", err)

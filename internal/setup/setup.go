@@ -40,10 +40,14 @@ type Setup struct {
 	// Name is the function's and the stack's, and what other names begin with.
 	Name     string
 	Template string
+	// Member says that the account is another one than the function's, and the
+	// template that of a member: a role, and neither bucket nor log.
+	Member bool
 	// Set are parameters of the template that somebody has chosen. Those that
 	// are not named keep what the stack has, or get the default.
 	Set map[string]string
-	// Bucket says whether the bucket exists and is the account's own.
+	// Bucket says whether the bucket exists and is the account's own. A member needs
+	// none.
 	Bucket func(ctx context.Context, name string) (bool, error)
 	// Say is told of progress, a line each.
 	Say func(line string)
@@ -53,6 +57,14 @@ type Setup struct {
 	Sleep func(ctx context.Context, d time.Duration) error
 
 	keeping []string // the resources that are kept while the stack is deleted
+}
+
+// stack is the stack's name.
+func (s *Setup) stack() string {
+	if s.Member {
+		return s.Name + "-member"
+	}
+	return s.Name
 }
 
 // names are the parameters that depend on account and region.
@@ -79,7 +91,10 @@ func (s *Setup) Fill(policy string) string {
 // what is set, and whether bucket and logs are to be made. A stack without
 // resources is a new one.
 func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Resource) (map[string]string, error) {
-	out := s.names()
+	out := map[string]string{}
+	if !s.Member {
+		out = s.names()
+	}
 	for _, p := range stack.Parameters {
 		if !strings.HasPrefix(p.ParameterKey, "ALIYUN::") && !strings.HasPrefix(p.ParameterKey, "Make") {
 			out[p.ParameterKey] = p.ParameterValue
@@ -87,6 +102,12 @@ func (s *Setup) parameters(ctx context.Context, stack acs.Stack, made []acs.Reso
 	}
 	maps.Copy(out, s.Set)
 	out["Name"] = s.Name
+	if s.Member {
+		if out["ExternalId"] == "" {
+			out["ExternalId"] = s.Token()
+		}
+		return out, nil
+	}
 	has := func(name string) bool {
 		return slices.ContainsFunc(made, func(r acs.Resource) bool {
 			return r.LogicalResourceID == name && r.Status != "DELETE_COMPLETE" && !strings.HasSuffix(r.Status, "CREATE_FAILED")
@@ -135,7 +156,7 @@ func (s *Setup) Plan(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := s.Name
+	name := s.stack()
 	if stack.ID != "" && id == "" {
 		name += "-preview" // the failed one still has the name
 	}
@@ -161,7 +182,7 @@ func (s *Setup) Plan(ctx context.Context) ([]string, error) {
 
 // look returns the stack, empty if there is none, and its resources.
 func (s *Setup) look(ctx context.Context) (acs.Stack, []acs.Resource, error) {
-	stack, there, err := s.Cloud.FindStack(ctx, s.Name)
+	stack, there, err := s.Cloud.FindStack(ctx, s.stack())
 	if err != nil || !there {
 		return acs.Stack{}, nil, plain(err, nil)
 	}
@@ -178,57 +199,54 @@ func hopeless(status string) bool {
 		status == "DELETE_FAILED"
 }
 
-// Apply makes or updates the stack and returns the lines of regild.env.
-func (s *Setup) Apply(ctx context.Context) ([]envfile.Line, error) {
+// Apply makes or updates the stack and returns it.
+func (s *Setup) Apply(ctx context.Context) (acs.Stack, error) {
+	none := acs.Stack{}
 	if err := s.Cloud.ValidateTemplate(ctx, s.Template); err != nil {
-		return nil, fmt.Errorf("the template: %w", plain(err, nil))
+		return none, fmt.Errorf("the template: %w", plain(err, nil))
 	}
 	stack, made, err := s.look(ctx)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	if stack.InProgress() {
 		s.Say("somebody is working on the stack (" + stack.Status + "): waiting")
 		if stack, err = s.follow(ctx, stack.ID, nil); err != nil {
-			return nil, err
+			return none, err
 		}
 		if made, err = s.Cloud.StackResources(ctx, stack.ID); err != nil {
-			return nil, plain(err, nil)
+			return none, plain(err, nil)
 		}
 	}
 	if stack.ID != "" && hopeless(stack.Status) {
 		s.Say("an earlier creation failed (" + stack.Status + "): clearing its rest away")
 		if err := s.clear(ctx, stack, made); err != nil {
-			return nil, err
+			return none, err
 		}
 		stack.ID, made = "", nil
 	}
 	if earlier(made) {
-		return nil, errOld
+		return none, errOld
 	}
 	parameters, err := s.parameters(ctx, stack, made)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	id := stack.ID
 	if id == "" {
-		if id, err = s.Cloud.CreateStack(ctx, s.Name, s.Template, parameters, s.Token()); err != nil {
-			return nil, plain(err, parameters)
+		if id, err = s.Cloud.CreateStack(ctx, s.stack(), s.Template, parameters, s.Token()); err != nil {
+			return none, plain(err, parameters)
 		}
 	} else {
 		changed, err := s.Cloud.UpdateStack(ctx, id, s.Template, parameters, s.Token())
 		if err != nil {
-			return nil, plain(err, parameters)
+			return none, plain(err, parameters)
 		}
 		if !changed {
 			s.Say("nothing to change")
 		}
 	}
-	stack, err = s.follow(ctx, id, parameters)
-	if err != nil {
-		return nil, err
-	}
-	return s.lines(stack), nil
+	return s.follow(ctx, id, parameters)
 }
 
 // errOld is that of a stack whose template called bucket and log project by other
@@ -283,10 +301,10 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 			return stack, nil
 		}
 		if err := s.sleep(ctx); err != nil {
-			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.Name, err)
+			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.stack(), err)
 		}
 	}
-	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.Name)
+	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.stack())
 }
 
 func (s *Setup) sleep(ctx context.Context) error {
@@ -341,8 +359,8 @@ func (s *Setup) Remove(ctx context.Context) (bool, error) {
 	return true, s.clear(ctx, stack, made)
 }
 
-// lines are those of regild.env.
-func (s *Setup) lines(stack acs.Stack) []envfile.Line {
+// Lines are those of regild.env, for a stack that Apply returned.
+func (s *Setup) Lines(stack acs.Stack) []envfile.Line {
 	out := []envfile.Line{
 		{Comment: "Written by regild setup, from the outputs of stack " + s.Name + ". make deploy and the regild command read it; variables of the"},
 		{Comment: "environment win over it. Add other settings of the function below. It holds no secret."},

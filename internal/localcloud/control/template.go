@@ -12,7 +12,7 @@ import (
 )
 
 // A template is what ROS was given, in the part of its language that our
-// template uses: Ref, Fn::Sub, Fn::GetAtt, Fn::Equals, Fn::And, Fn::Not, Fn::If,
+// template uses: Ref, Fn::Sub, Fn::GetAtt, Fn::Equals, Fn::Split, Fn::And, Fn::Not, Fn::If,
 // Condition, DependsOn, DeletionPolicy. Source: "Template structure", "Functions".
 type template struct {
 	Version    string `yaml:"ROSTemplateFormatVersion"`
@@ -158,6 +158,15 @@ func (sc *scope) function(name string, argument any) (any, bool) {
 		list, _ := sc.resolve(argument).([]any)
 		if len(list) == 2 {
 			return sc.ref(fmt.Sprint(list[0]) + "." + fmt.Sprint(list[1])), true
+		}
+	case "Fn::Split":
+		list, _ := sc.resolve(argument).([]any)
+		if len(list) == 2 {
+			var parts []any
+			for part := range strings.SplitSeq(fmt.Sprint(list[1]), fmt.Sprint(list[0])) {
+				parts = append(parts, part)
+			}
+			return parts, true
 		}
 	case "Fn::Equals":
 		list, _ := sc.resolve(argument).([]any)
