@@ -44,6 +44,9 @@ func (c *cache) remove(key string) {
 }
 
 func (c *cache) put(v *stateView) {
+	if v.Broken() {
+		return
+	}
 	entry := v.known()
 	c.mu.Lock()
 	defer c.mu.Unlock()

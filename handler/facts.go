@@ -134,7 +134,7 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
 		ids := ids[page*size : min((page+1)*size, len(ids))]
 		at := l.business().UTC()
-		got, err := read(l.ctx, ids)
+		got, err := contained(func() (map[string]T, error) { return read(l.ctx, ids) })
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, id := range ids {
@@ -147,11 +147,22 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, string) (T, error)) {
 	l.spread(wg, len(ids), func(i int) {
 		at := l.business().UTC()
-		got, err := read(l.ctx, ids[i])
+		got, err := contained(func() (T, error) { return read(l.ctx, ids[i]) })
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		facts[ids[i]] = factOf(l, at, got, err)
 	})
+}
+
+// contained is contain for a read. In a goroutine of its own a panic would end the
+// instance, and with it everything else that it works on; so it is as if the answer
+// could not be read.
+func contained[T any](read func() (T, error)) (got T, err error) {
+	err = contain(func() (err error) {
+		got, err = read()
+		return err
+	})
+	return got, err
 }
 
 // spread does n things, some at once.
@@ -179,6 +190,10 @@ func (rd *reader) unread(err error) rollout.Unread {
 	u := rollout.Unread{Code: events.CodeFactsUnavailable, Message: "ECD could not be asked: " + err.Error()}
 	if other, ok := errors.AsType[*cloudMonitorError](err); ok {
 		u.Message = "CloudMonitor could not be asked: " + other.Error()
+	}
+	if bug, ok := errors.AsType[*PanicError](err); ok {
+		u.Message = "reading it shows a bug of regild: " + bug.Value
+		rd.log.Error("a read of facts made us panic", "error", bug.Value)
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	switch {
@@ -302,7 +317,7 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 		fact := rollout.Read[rollout.Freezes](l.business().UTC(), nil)
 		if l.hasJournal {
 			var err error
-			if fact.Value, err = l.jobs.readFreezes(l.ctx); err != nil {
+			if fact.Value, err = contained(func() (rollout.Freezes, error) { return l.jobs.readFreezes(l.ctx) }); err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
 		}

@@ -326,7 +326,7 @@ func (fs *fleets) supervise() {
 		if w == nil {
 			continue
 		}
-		if err := fs.superviseOne(j, w); err != nil {
+		if err := contain(func() error { return fs.superviseOne(j, w) }); err != nil {
 			fs.recovery.fail(j, err)
 		}
 	}

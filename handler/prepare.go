@@ -45,7 +45,15 @@ func (pr *preparer) prepare(jobs []*job) (further bool) {
 			continue
 		}
 		j.decision.prepared = true
-		if !pr.prepareOne(j, j.decision) {
+		again := false
+		err := contain(func() error {
+			again = pr.prepareOne(j, j.decision)
+			return nil
+		})
+		if err != nil { // what it had announced is looked after as after a crash
+			pr.recovery.fail(j, err)
+		}
+		if !again {
 			continue
 		}
 		j.decision = decision{}

@@ -136,7 +136,11 @@ func (sc *scheduler) watchdog(j *job) error {
 	open := false
 	j.journal.Look(func(s *rollout.State) { open = s.Open() })
 	if open && j.kind == kindRequest && !sc.index.has(j) {
-		entry.Go(func() { sc.index.enter(j) })
+		entry.Go(func() {
+			if err := contain(func() error { sc.index.enter(j); return nil }); err != nil {
+				sc.log.Error("entering an open request made us panic", "error", err.Error())
+			}
+		})
 	}
 	at := sc.business().Add(sc.afterUs())
 	var sure bool

@@ -27,6 +27,7 @@ type view[S folded] struct {
 	version version
 	waiting []*update[S]
 	writing bool
+	broken  error // a panic came in the middle of reading or writing: the state may be half of one
 	// complete, if set, adds to the records of one append what follows from the state
 	// that they are appended to.
 	complete func(S, []rollout.Record)
@@ -100,6 +101,13 @@ func (v *view[S]) known() known[S] {
 	return known[S]{v.state, v.length}
 }
 
+// Broken says that a panic may have left the state half changed.
+func (v *view[S]) Broken() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.broken != nil
+}
+
 // Look calls f with the state as it is now, and returns its version. f must not
 // keep the state.
 func (v *view[S]) Look(f func(S)) version {
@@ -142,7 +150,13 @@ func (v *view[S]) do(u *update[S]) error {
 	for len(v.waiting) > 0 {
 		group := v.waiting
 		v.waiting = nil
-		err := v.appendInTime(group)
+		err := v.broken
+		if err == nil {
+			err = contain(func() error { return v.appendInTime(group) })
+		}
+		if bug, ok := errors.AsType[*PanicError](err); ok {
+			v.broken = bug // nothing is written by such a state, and those who wait are told
+		}
 		for _, u := range group {
 			if u.err != nil {
 				u.done <- u.err
@@ -244,10 +258,7 @@ func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
 		if err != nil {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
-		at := v.length
-		v.mu.Unlock()
-		length, err := v.store.Append(ctx, v.key, at, piece)
-		v.mu.Lock()
+		length, err := v.appendUnlocked(ctx, piece)
 		if err != nil {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
@@ -256,6 +267,14 @@ func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
 		records = records[n:]
 	}
 	return nil
+}
+
+// appendUnlocked has the store append, and does not hold the lock meanwhile.
+func (v *view[S]) appendUnlocked(ctx context.Context, piece []byte) (int64, error) {
+	at := v.length
+	v.mu.Unlock()
+	defer v.mu.Lock()
+	return v.store.Append(ctx, v.key, at, piece)
 }
 
 // piece encodes as many of the records as go into one append, and signs them.

@@ -84,7 +84,12 @@ func gather[T any](ctx context.Context, c *Client, ids []string, size int,
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(c.reads.Limit.Max)
 	for chunk := range slices.Chunk(ids, size) {
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			defer func() { // a panic here would end the instance
+				if p := recover(); p != nil {
+					err = fmt.Errorf("reading shows a bug of regild: %v", p)
+				}
+			}()
 			part, err := read(ctx, chunk)
 			if err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
 )
 
 // shapes are the SDK's requests of all APIs that are called here.
@@ -353,4 +354,17 @@ func FuzzVerdict(f *testing.F) {
 			t.Errorf("%s status %d code %q: got %s, want nothing happened: %t", level, status, code, v, want)
 		}
 	})
+}
+
+// A panic in a goroutine would end the instance with all that it works on.
+func TestAPanicWhileAPageIsReadIsAnErrorOfTheRead(t *testing.T) {
+	_, err := gather(t.Context(), &Client{reads: pace.Caller{Limit: &pace.Limiter{Max: 2}}}, []string{"a", "b"}, 1, func(_ context.Context, ids []string) (map[string]int, error) {
+		if ids[0] == "b" {
+			panic("index out of range")
+		}
+		return map[string]int{ids[0]: 1}, nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "index out of range") {
+		t.Errorf("got %v, want an error that names the bug", err)
+	}
 }

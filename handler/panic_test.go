@@ -1,0 +1,102 @@
+package handler_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A panickingECD has a bug in reading one desktop.
+type panickingECD struct {
+	handler.ECD
+	desktop string
+}
+
+func (e panickingECD) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	for _, id := range ids {
+		if id == e.desktop {
+			panic("index out of range")
+		}
+	}
+	return e.ECD.Desktops(ctx, region, ids)
+}
+
+// Facts are read in goroutines of their own: a panic there would end the instance, with
+// every other request of the delivery, and the delivery would come again and do the same.
+func TestAPanicWhileFactsAreReadIsAFactThatIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		bad := strings.Replace(requestFor(1), "r1", "bad", 1)
+		bad = strings.Replace(bad, "ecd-0000", "ecd-broken", 1)
+		h := b.handler(panickingECD{b.ecd, "ecd-broken"}, journal.Memory())
+		if err := b.ask(h, time.Minute, bad); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.ask(h, time.Minute, requestFor(1)); err != nil {
+			t.Fatal(err)
+		}
+		if b.ecd.calls["ecd-broken"] != 0 || b.ecd.calls["ecd-0000"] != 1 {
+			t.Errorf("calls: %v, want one for the desktop that can be read and none for the other", b.ecd.calls)
+		}
+		if b.topic.told["bad/ecd-broken/deferred"] != 1 {
+			t.Errorf("told: %v, want that the desktop whose facts are not known waits", b.topic.told)
+		}
+	})
+}
+
+func (e panickingECD) Maintain(context.Context, string, []string, bool) error {
+	panic("index out of range")
+}
+
+func TestAPanicWhileADesktopIsPreparedEndsOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
+		b.must(err)
+		b.rules.Declared = true
+		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journal.Memory()), time.Minute, requestFor(1)))
+		if b.ecd.calls["ecd-0000"] != 0 {
+			t.Errorf("calls: %v, want none", b.ecd.calls)
+		}
+		if last := b.queue.last(); !strings.Contains(last.body, "regild.tick.v1") || last.delay > rollout.MaxTick {
+			t.Errorf("sent last: %+v, want a tick: it was announced that the desktop goes into maintenance mode", last)
+		}
+	})
+}
+
+// A panickingStore has a bug that shows when something is written.
+type panickingStore struct {
+	journal.Store
+	bad string // part of a key
+}
+
+func (s panickingStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if strings.Contains(key, s.bad) {
+		panic("index out of range")
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+// A panic in the middle of writing left the log locked: whoever wrote next waited for
+// ever, and the invocation with it.
+func TestAPanicOfTheJournalEndsOneRequestAndHangsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := panickingStore{journal.Memory(), journal.Key("request", "bad")}
+		bad := strings.Replace(requestFor(1), "r1", "bad", 1)
+		bad = strings.Replace(bad, "ecd-0000", "ecd-0009", 1)
+		b.handle(store, time.Minute, "["+bad+","+requestFor(1)+"]")
+		if b.ecd.calls["ecd-0009"] != 0 || b.ecd.calls["ecd-0000"] != 1 {
+			t.Errorf("calls: %v, want one for the request whose journal works and none for the other", b.ecd.calls)
+		}
+	})
+}
