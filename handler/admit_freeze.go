@@ -61,6 +61,18 @@ func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Re
 	return rec
 }
 
+// heldBy names the fleets that a freeze holds back, by their names or by their regions:
+// to lift it lets all of them go.
+func (a *admission) heldBy(f rollout.Freeze) []string {
+	names := slices.Clone(f.Fleets)
+	for _, fl := range a.rules.Fleets {
+		if slices.Contains(f.Regions, fl.Region) {
+			names = append(names, fl.Name)
+		}
+	}
+	return names
+}
+
 // mayFreeze says why a freeze message cannot be followed, or "". CodeSuccess: it is
 // the one that the journal knows, delivered again.
 func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollout.Freezes) (code, why string) {
@@ -74,7 +86,7 @@ func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollo
 		case !a.asOf().Before(known.Until):
 			return events.CodeControlNotPossible, fmt.Sprintf("freeze %s ended at %s by itself", f.FreezeID, known.Until.UTC().Format(time.RFC3339))
 		}
-		if why = a.heardFreeze(m, known.Fleets); why != "" {
+		if why = a.heardFreeze(m, a.heldBy(*known)); why != "" {
 			return events.CodeWrongDoor, why
 		}
 		return "", ""

@@ -64,15 +64,16 @@ func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 		if door == events.DoorEvents && m.Door.Name == m.Source && vendors[m.Source] && events.IsVendorEvent(m.Type) {
 			return ""
 		}
-	case saysRequest:
-		if door != d.Request && door != events.DoorUnknown && (door == d.Control || door == d.Release) {
-			return fmt.Sprintf("requests are not taken from %s; send them to %s", door, cmp.Or(d.Request, "a queue for requests"))
-		}
-	}
-	if only == "" || door == only {
+	case saysNothing:
 		return ""
 	}
-	return fmt.Sprintf("%s are taken from %s only; this came through %s", kind, only, door)
+	switch {
+	case only != "" && door != only:
+		return fmt.Sprintf("%s are taken from %s only; this came through %s", kind, only, door)
+	case only == "" && door != d.Request && (door == d.Control || door == d.Release):
+		return fmt.Sprintf("%s are not taken from %s; send them to %s", kind, door, cmp.Or(d.Request, "a queue for requests"))
+	}
+	return ""
 }
 
 // vendors are the sources of the account's own services that report images.

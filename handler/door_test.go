@@ -14,6 +14,7 @@ func TestWhatIsSaidWhereIsHeardThereOnly(t *testing.T) {
 	one := Doors{Control: "queues/x", Release: "queues/x", Request: "queues/q"}
 	same := Doors{Control: "queues/q", Request: "queues/q"}
 	topics := Doors{Control: "topics/c", Request: "queues/q"}
+	released := Doors{Release: "queues/r", Request: "queues/q"}
 	for _, c := range []struct {
 		name  string
 		doors Doors
@@ -49,6 +50,14 @@ func TestWhatIsSaidWhereIsHeardThereOnly(t *testing.T) {
 		{"the request queue is the door", same, saysControl, "queues/q", true},
 		{"the request queue is the door", same, saysControl, events.DoorUnknown, false},
 		{"the request queue is the door", same, saysRequest, "queues/q", true},
+		{"the release queue alone", released, saysControl, "queues/q", true},
+		{"the release queue alone", released, saysControl, "queues/r", false}, // whoever may release need not be able to roll back
+		{"the release queue alone", released, saysFreeze, "queues/r", false},
+		{"the release queue alone", released, saysRelease, "queues/r", true},
+		{"the release queue alone", released, saysNothing, "queues/r", true}, // ticks of rollouts go there
+		{"the control queue alone", Doors{Control: "queues/c", Request: "queues/q"}, saysRelease, "queues/c", false},
+		{"the control queue alone", Doors{Control: "queues/c", Request: "queues/q"}, saysRelease, "queues/q", true},
+		{"the request queue is the control door", same, saysRelease, "queues/q", true},
 		{"a topic", topics, saysControl, "topics/c", true},
 		{"a topic", topics, saysControl, "queues/c", false},
 	} {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -97,4 +98,67 @@ func TestNothingIsBegunWhileTheLogOfFreezesCannotBeRead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Consents of a fleet count through one door. The consent to begin in spite of a freeze
+// is one of them, before the decision and right before the call.
+func TestAConsentToPassAFreezeCountsOnlyThroughTheDoorsThatTheFleetNames(t *testing.T) {
+	const apart = `fleets:
+  - {name: office, region: cn-hangzhou, images: ["win*"], select: all, requests: true, consentFrom: [DOOR]}
+`
+	for _, c := range []struct {
+		door  string
+		late  bool
+		calls int
+	}{{"queues/ops", false, 0}, {"queues/ops", true, 0}, {"unknown", false, 1}, {"unknown", true, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t)
+			var err error
+			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(apart, "DOOR", c.door, 1)))
+			b.must(err)
+			b.rules.Declared = true
+			store := &hookedStore{Store: journal.Memory()}
+			freeze := func() {
+				store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
+			}
+			if c.late {
+				store.begins = freeze
+			} else {
+				freeze()
+			}
+			b.handle(store, time.Minute, consents)
+			if got := b.ecd.calls["ecd-0000"]; got != c.calls {
+				t.Errorf("consents count through %s, the freeze comes late: %v: %d calls were made, want %d", c.door, c.late, got, c.calls)
+			}
+		})
+	}
+}
+
+// A freeze of a region holds a fleet back that is controlled through one door only.
+// Whoever may not control it does not let it go either.
+func TestAFreezeOfARegionIsLiftedByWhoMayControlAllItsFleets(t *testing.T) {
+	const guarded = `fleets:
+  - {name: office, region: cn-hangzhou, images: ["win*"], select: all, from: {control: {sources: [/ops]}}}
+`
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(guarded))
+		b.must(err)
+		b.rules.Declared = true
+		store := &hookedStore{Store: journal.Memory()}
+		store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
+		for _, c := range []struct {
+			source string
+			lifted int
+		}{{"/eve", 0}, {"/ops", 1}} {
+			b.handle(store, time.Minute, `{"specversion":"1.0","type":"regild.freeze.v1","id":"l`+c.source+`","source":"`+c.source+
+				`","data":{"freezeId":"f1","action":"lift","by":"eve","reason":"fun"}}`)
+			lines, _, err := store.Read(t.Context(), journal.Key("freeze", "all"), 0)
+			b.must(err)
+			if got := bytes.Count(lines, []byte(`"kind":"lift"`)); got != c.lifted {
+				t.Errorf("after a lift from %s the log has %d, want %d", c.source, got, c.lifted)
+			}
+		}
+	})
 }

@@ -503,10 +503,10 @@ func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
 	for _, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
-				passes := slices.Contains(s.Operation.Consents, events.ConsentFreeze)
+				fleet, passes := rb.fleetOf(s.Operation, id)
 				x, known := out[id]
 				x.passes = passes && (x.passes || !known)
-				x.fleets = append(x.fleets, rb.fleetOf(s.Operation, id))
+				x.fleets = append(x.fleets, fleet)
 				out[id] = x
 			}
 		})
@@ -514,10 +514,12 @@ func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
 	return out
 }
 
-// fleetOf names the fleet of a desktop under an operation, or "".
-func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string) {
+// fleetOf names the fleet of a desktop under an operation, or "", and says whether
+// freezes do not hold the operation back there.
+func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string, passes bool) {
+	name, passes = w.Fleet, w.PassesFreezes(nil)
 	if !w.Request() {
-		return w.Fleet
+		return name, passes
 	}
 	rb.facts.use(w.RegionID, nil, func(facts *rollout.Facts) {
 		if d := facts.Desktops[id].Value; d != nil {
@@ -525,11 +527,12 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string) {
 			if with.Tags == nil {
 				with.Tags = facts.Tags[id].Value
 			}
-			f, _ := rb.rules.Fleets.Of(with)
-			name = f.Name
+			if f, in := rb.rules.Fleets.Of(with); in {
+				name, passes = f.Name, w.PassesFreezes(&f)
+			}
 		}
 	})
-	return name
+	return name, passes
 }
 
 // unfrozen takes out of a batch, right before the call, what a freeze holds back

@@ -78,25 +78,35 @@ func (f Freeze) Message() string {
 // thaw is how often something frozen is looked at: a freeze may be lifted.
 const thaw = 5 * time.Minute
 
-// passes says whether freezes do not hold the operation back, because whoever sent
-// it consented, or because there is no journal that could know of any.
-func (v *view) passes() bool {
-	return !v.r.Freezes || slices.Contains(v.s.Operation.Consents, events.ConsentFreeze)
+// PassesFreezes says whether whoever sent the operation consented to begin it in spite of
+// freezes, as far as the fleet (nil: none) hears consents through the door that the
+// message came through. A control message whose consents a fleet does not hear is
+// refused as a whole.
+func (w Operation) PassesFreezes(f *fleet.Fleet) bool {
+	door, _ := w.Came()
+	return slices.Contains(w.Consents, events.ConsentFreeze) && (!w.Request() || f == nil || f.HearsConsent(door))
 }
+
+// passes says whether freezes do not hold the operation back in the fleet (nil: in
+// none). Without a journal none is known.
+func (v *view) passes(f *fleet.Fleet) bool { return !v.r.Freezes || v.s.Operation.PassesFreezes(f) }
 
 // frozen leaves a request's desktop for later that a freeze holds back. A rollout is
 // held back as a whole.
 func (v *view) frozen(c candidate) (step, bool) {
-	if !v.s.Operation.Request() || v.passes() {
+	if !v.s.Operation.Request() {
+		return step{}, false
+	}
+	f, name := v.fleetOf(*c.now), ""
+	if f != nil {
+		name = f.Name
+	}
+	if v.passes(f) {
 		return step{}, false
 	}
 	fact, s, ok := about(v, c.Desktop, ofFreezes, FreezesKey, zero)
 	if !ok {
 		return s, true
-	}
-	name := ""
-	if f := v.fleetOf(*c.now); f != nil {
-		name = f.Name
 	}
 	freeze := fact.Value.Holds(v.s.Operation.RegionID, name, v.now.t)
 	if freeze == nil {
@@ -116,7 +126,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 // rolloutFrozen says whether a freeze holds the rollout back, or more must be known,
 // and why.
 func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
-	if v.passes() || !v.anyPending() {
+	if v.passes(f) || !v.anyPending() {
 		return step{}, false
 	}
 	fact, s, ok := find(v, ofFreezes, FreezesKey, zero)
@@ -143,7 +153,7 @@ var ordered = map[string]bool{events.CodeFrozen: true, events.CodeScheduled: tru
 
 // frozenGate says what a plan must tell of freezes.
 func (v *view) frozenGate() ([]string, step) {
-	if v.passes() {
+	if !v.r.Freezes {
 		return nil, step{}
 	}
 	fact, s, ok := find(v, ofFreezes, FreezesKey, zero)
@@ -153,13 +163,16 @@ func (v *view) frozenGate() ([]string, step) {
 	if fact.Err != nil {
 		return []string{fact.Err.Message}, s
 	}
-	fleets := []string{v.s.Operation.Fleet}
+	var fleets []string
+	if !v.s.Operation.PassesFreezes(nil) {
+		fleets = append(fleets, v.s.Operation.Fleet)
+	}
 	for _, id := range v.s.Operation.Desktops {
 		now, more, ok := v.tagged(&Desktop{ID: id}, v.f.Desktops[id].Value)
 		if s = s.with(more); !ok || now == nil {
 			continue
 		}
-		if f := v.fleetOf(*now); f != nil {
+		if f := v.fleetOf(*now); f != nil && !v.passes(f) {
 			fleets = append(fleets, f.Name)
 		}
 	}
