@@ -35,7 +35,11 @@ func (a *admission) freeze(m envelope.Message) error {
 		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }) {
 			return nil // delivered again, perhaps after a crash right behind this record
 		}
-		if code, why = a.mayFreeze(m, f, rollout.ReadFreezes(*l)); code != "" {
+		all := rollout.ReadFreezes(*l)
+		if code, why = a.mayFreeze(m, f, all); code == "" && f.Action == events.FreezeBegin {
+			code, why = a.roomForFreeze(f, all, v.length)
+		}
+		if code != "" {
 			return nil
 		}
 		return []rollout.Record{a.freezeRecord(m, f)}
@@ -59,6 +63,19 @@ func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Re
 		rec.Kind, rec.Reason.Code = rollout.KindLift, events.CodeSuccess
 	}
 	return rec
+}
+
+// roomForFreeze says why the log of freezes takes no further one, or "".
+func (a *admission) roomForFreeze(f events.Freeze, all rollout.Freezes, length int64) (code, why string) {
+	switch {
+	case len(all.After(a.asOf())) >= rollout.MaxFreezes:
+		return events.CodeControlNotPossible, fmt.Sprintf("%d freezes hold at this time, and no more may; lift some, or send one that names all that is to be frozen", rollout.MaxFreezes)
+	case length >= rollout.MaxFreezeLog:
+		return events.CodeControlNotPossible, fmt.Sprintf("the log of freezes has %d MB and takes no further freeze (%s); stop the function instead, and move the log away as the runbook says", rollout.MaxFreezeLog>>20, f.FreezeID)
+	case length >= rollout.MaxFreezeLog/2:
+		a.log.Warn("the log of freezes is more than half full; see the runbook", "bytes", length)
+	}
+	return "", ""
 }
 
 // heldBy names the fleets that a freeze holds back, by their names or by their regions:

@@ -193,7 +193,7 @@ func (rd *reader) unread(err error) rollout.Unread {
 	}
 	if bug, ok := errors.AsType[*PanicError](err); ok {
 		u.Message = "reading it shows a bug of regild: " + bug.Value
-		rd.log.Error("a read of facts made us panic", "error", bug.Value)
+		rd.log.Error("a step made us panic", "step", "reading facts", "error", bug.Value)
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	switch {

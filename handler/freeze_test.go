@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -161,4 +162,97 @@ func TestAFreezeOfARegionIsLiftedByWhoMayControlAllItsFleets(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A countingStore notes from where the log of freezes is read.
+type countingStore struct {
+	journal.Store
+	from []int64
+}
+
+func (s *countingStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if strings.HasPrefix(key, "freeze/") {
+		s.from = append(s.from, from)
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+// A log that only grows must not cost more and more.
+func TestAnInvocationReadsTheLogOfFreezesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := &countingStore{Store: journal.Memory()}
+		hooked := &hookedStore{Store: store}
+		hooked.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{"cn-shanghai"}, Until: time.Now().Add(time.Hour)})
+		h := b.handler(b.ecd, hooked)
+		b.must(b.ask(h, time.Minute, requestFor(45)))
+		if len(store.from) < 3 || store.from[0] != 0 {
+			t.Fatalf("read from %v, want the whole log and then more", store.from)
+		}
+		for _, from := range store.from[1:] {
+			if from == 0 {
+				t.Errorf("read from %v, want the whole log once", store.from)
+			}
+		}
+	})
+}
+
+func freezing(id string, until time.Time) string {
+	return fmt.Sprintf(`{"specversion":"1.0","type":"regild.freeze.v1","id":%q,"source":"/ops","data":{"freezeId":%q,"action":"freeze","by":"eve","reason":"fun","until":%q,"regions":["cn-hangzhou"]}}`,
+		id, id, until.Format(time.RFC3339))
+}
+
+// Whoever may freeze can hold everything back, and no more than that: neither fill the
+// log without end, nor keep others from letting go.
+func TestTheLogOfFreezesIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := &hookedStore{Store: journal.Memory()}
+		h := b.handler(b.ecd, store)
+		var flood []string
+		for i := range rollout.MaxFreezes + 5 {
+			flood = append(flood, freezing(fmt.Sprintf("f%d", i), time.Now().Add(time.Hour)))
+		}
+		b.must(b.ask(h, time.Minute, "["+strings.Join(flood, ",")+"]"))
+		if got := store.count(t, `"kind":"freeze"`); got != rollout.MaxFreezes {
+			t.Errorf("%d freezes are in the log, want %d", got, rollout.MaxFreezes)
+		}
+		time.Sleep(2 * time.Hour) //nolint:forbidigo // time of the bubble, which takes none; they are over then
+		b.must(b.ask(h, time.Minute, freezing("later", time.Now().Add(time.Hour))))
+		if got := store.count(t, `"name":"later"`); got != 1 {
+			t.Errorf("one that comes after they have ended is in the log %d times, want once", got)
+		}
+		store.fill(t, rollout.MaxFreezeLog)
+		b.must(b.ask(h, time.Minute, "["+freezing("last", time.Now().Add(time.Hour))+
+			`,{"specversion":"1.0","type":"regild.freeze.v1","id":"l","source":"/ops","data":{"freezeId":"later","action":"lift","by":"ada","reason":"over"}}]`))
+		if frozen, lifted := store.count(t, `"name":"last"`), store.count(t, `"kind":"lift"`); frozen != 0 || lifted != 1 {
+			t.Errorf("a full log took %d freezes and %d lifts, want no further freeze, and the lift", frozen, lifted)
+		}
+	})
+}
+
+func (s *hookedStore) count(t *testing.T, words string) int {
+	t.Helper()
+	lines, _, err := s.Store.Read(t.Context(), journal.Key("freeze", "all"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(lines, []byte(words))
+}
+
+// fill makes the log of freezes that long, by freezes that are over.
+func (s *hookedStore) fill(t *testing.T, bytes int64) {
+	t.Helper()
+	key := journal.Key("freeze", "all")
+	_, at, err := s.Store.Read(t.Context(), key, 0)
+	for i := 0; err == nil && at < bytes; i++ {
+		var line []byte
+		line, err = rollout.Encode([]rollout.Record{{Kind: rollout.KindFreeze, Name: fmt.Sprintf("old%d", i), Who: strings.Repeat("x", 1<<16), Until: time.Now()}})
+		if err == nil {
+			at, err = s.Store.Append(t.Context(), key, at, line)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -119,6 +119,8 @@ type jobs struct {
 	mu     sync.Mutex
 	list   []*job
 	byName map[string]*job
+
+	freezes freezesKnown // guarded by mu
 }
 
 // add puts a job on the list, or returns the one that is there for the same

@@ -69,11 +69,33 @@ const kindFreeze = "freeze"
 
 func freezeKey() string { return journal.Key(kindFreeze, rollout.FreezesKey) }
 
-// readFreezes reads the freezes, as they are at this moment.
+// freezesKnown is what an invocation knows of the log of freezes. What it holds is not
+// changed any more.
+type freezesKnown struct {
+	all    rollout.Freezes
+	length int64
+}
+
+// readFreezes reads which freezes may hold something back, as they are at this moment.
+// The first time it reads the whole log, and then what is new. No lock is held while
+// it reads.
 func (js *jobs) readFreezes(ctx context.Context) (rollout.Freezes, error) {
-	v, err := js.openList(ctx, freezeKey())
+	js.mu.Lock()
+	known := js.freezes
+	js.mu.Unlock()
+	lines, length, err := js.store.Read(ctx, freezeKey(), known.length)
+	var records []rollout.Record
+	if err == nil {
+		records, err = rollout.Decode(lines)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the log of freezes: %w", err)
 	}
-	return rollout.ReadFreezes(*v.known().state), nil
+	if len(records) > 0 {
+		known = freezesKnown{slices.Clone(known.all).With(records...), length}
+		js.mu.Lock()
+		js.freezes = known
+		js.mu.Unlock()
+	}
+	return known.all.After(js.asOf()), nil
 }

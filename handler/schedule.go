@@ -138,7 +138,7 @@ func (sc *scheduler) watchdog(j *job) error {
 	if open && j.kind == kindRequest && !sc.index.has(j) {
 		entry.Go(func() {
 			if err := contain(func() error { sc.index.enter(j); return nil }); err != nil {
-				sc.log.Error("entering an open request made us panic", "error", err.Error())
+				sc.log.Error("a step made us panic", "step", "entering an open request", "error", err.Error())
 			}
 		})
 	}

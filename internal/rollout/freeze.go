@@ -27,20 +27,46 @@ const FreezesKey = "all"
 // before: logs are kept for longer than that; see docs/journal.md.
 const MaxFreeze = 90 * 24 * time.Hour
 
+// MaxFreezes is how many freezes may hold at the same time.
+const MaxFreezes = 100
+
+// MaxFreezeLog is how long the log of freezes grows, in bytes: some ten thousand
+// freezes. An invocation reads it once, and then what is new. To lift a freeze is
+// possible beyond that.
+const MaxFreezeLog = 4 << 20
+
 // ReadFreezes folds the records of the log of freezes. An id means one freeze for
 // ever: what is lifted does not come back.
-func ReadFreezes(records []Record) Freezes {
-	var out Freezes
+func ReadFreezes(records []Record) Freezes { return Freezes(nil).With(records...) }
+
+// With folds further records in. It may change the freezes that it is given.
+func (fs Freezes) With(records ...Record) Freezes {
+	at := make(map[string]int, len(fs))
+	for i, f := range fs {
+		at[f.ID] = i
+	}
 	for _, r := range records {
-		switch f := out.Find(r.Name); {
-		case r.Kind == KindFreeze && f == nil:
+		i, known := at[r.Name]
+		switch {
+		case r.Kind == KindFreeze && !known:
 			why := ""
 			if r.Reason != nil {
 				why = r.Reason.Message
 			}
-			out = append(out, Freeze{ID: r.Name, Who: r.Who, Why: why, Until: r.Until, Regions: r.Regions, Fleets: r.Fleets})
-		case r.Kind == KindLift && f != nil && f.Lifted == "":
-			f.Lifted = r.Who
+			at[r.Name] = len(fs)
+			fs = append(fs, Freeze{ID: r.Name, Who: r.Who, Why: why, Until: r.Until, Regions: r.Regions, Fleets: r.Fleets})
+		case r.Kind == KindLift && known && fs[i].Lifted == "":
+			fs[i].Lifted = r.Who
+		}
+	}
+	return fs
+}
+
+// After returns a copy of the freezes that may hold something back at t or later.
+func (fs Freezes) After(t time.Time) (out Freezes) {
+	for _, f := range fs {
+		if f.Lifted == "" && t.Before(f.Until) {
+			out = append(out, f)
 		}
 	}
 	return out
