@@ -100,7 +100,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 		pr.out.emitEvents(j)
 	}
 	if d.Acts() {
-		return pr.act(j, d, found.basis)
+		return pr.act(j, d, found)
 	}
 	return slices.ContainsFunc(d.Records, leadsOn)
 }
@@ -117,14 +117,15 @@ func leadsOn(rec rollout.Record) bool {
 // act does to desktops what is not a rebuild. Each call is announced in the journal
 // before it is made, so that its effect is undone even after a crash; and it is
 // repeated if it fails, which does no harm. If others have written since the decision,
-// nothing is done: the desktops may be released, or begun, by now. The record of a
-// call's end counts only if no other call was announced since. It returns whether to
-// decide again.
-func (pr *preparer) act(j *job, d rollout.Decision, basis version) bool {
+// nothing is done: the desktops may be released, or begun, by now. Nor is anything done
+// by a decision that has grown old: publishing may have taken minutes, and a window may
+// have closed, or somebody have connected, since. The record of a call's end counts only
+// if no other call was announced since. It returns whether to decide again.
+func (pr *preparer) act(j *job, d rollout.Decision, made decision) bool {
 	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
 	defer cancel()
 	a := &acting{preparer: pr, within: ctx, job: j, call: rand.Text(), checked: map[string]string{}}
-	if err := a.announce(d, basis); errors.Is(err, errOvertaken) {
+	if err := a.announce(&d, made); errors.Is(err, errOvertaken) {
 		return true
 	} else if err != nil {
 		pr.recovery.fail(j, err)
@@ -159,18 +160,25 @@ type acting struct {
 	checked map[string]string // the call in which each desktop was that is to be checked
 }
 
-// announce writes down what is about to be done to desktops. It writes nothing and
-// returns errOvertaken if others have written since the decision was made.
-func (a *acting) announce(d rollout.Decision, basis version) error {
-	kinds := []struct {
-		kind rollout.Kind
-		ids  []string
-	}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
+// announce writes down what is about to be done to desktops, and takes out of it those
+// that are to be kept from their users and were read too long ago. It writes nothing and
+// returns errOvertaken if others have written since the decision was made, or if that
+// has grown old.
+func (a *acting) announce(d *rollout.Decision, made decision) error {
 	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
 		return err
 	}
-	return a.job.journal.UpdateBy(a.ctx, &basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
+	aged := false
+	err := a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
 		a.region = s.Operation.RegionID
+		if aged = a.old(made.at); aged {
+			return nil
+		}
+		a.leaveOld(d)
+		kinds := []struct {
+			kind rollout.Kind
+			ids  []string
+		}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
 		for _, id := range d.Command.Desktops {
 			a.checked[id] = s.Desktops[id].Call
 		}
@@ -186,6 +194,19 @@ func (a *acting) announce(d rollout.Decision, basis version) error {
 			out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: a.part(i), Desktops: c.Desktops})
 		}
 		return append(out, announcedSaves(d.Save, a.call)...)
+	})
+	if err == nil && aged {
+		return errOvertaken
+	}
+	return err
+}
+
+// leaveOld takes out of a decision the desktops that are to be put into maintenance mode,
+// or stopped, and were read too long ago: somebody may use them by now.
+func (a *acting) leaveOld(d *rollout.Decision) {
+	a.facts.use(a.region, nil, func(facts *rollout.Facts) {
+		old := func(id string) bool { return a.old(facts.Desktops[id].ReadAt) }
+		d.Hold, d.Stop = slices.DeleteFunc(d.Hold, old), slices.DeleteFunc(d.Stop, old)
 	})
 }
 

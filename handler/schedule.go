@@ -75,14 +75,15 @@ func (sc *scheduler) schedule(jobs []*job) {
 }
 
 // noQueue asks for a redelivery, for want of ticks, if there is anything that it could
-// do: an accepted rebuild needs nothing from us.
+// do: something is not published, a desktop has yet to be begun, or is still in
+// maintenance mode, or stopped, because of us. An accepted rebuild needs nothing else.
 func (sc *scheduler) noQueue(j *job, open bool) {
 	waiting := 0
 	j.journal.Look(func(s *rollout.State) {
-		waiting = len(s.Fresh())
+		waiting = len(s.Fresh()) + len(s.UnpublishedEvents)
 		if open {
 			for _, d := range s.Desktops {
-				if d.Phase == rollout.Pending || d.Phase == rollout.Begun {
+				if d.Phase == rollout.Pending || d.Phase == rollout.Begun || d.Held || d.Stopped {
 					waiting++
 				}
 			}
