@@ -238,12 +238,7 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 	if !open && !k.people.anyTime {
 		w.breaks(rebuiltOutsideHours, "%s was rebuilt outside the window", id)
 	}
-	if shown.is.InUse() && !m.desk.usage.rests(s.Sessions.Idle) {
-		waited := s.Sessions.Policy == fleet.Wait && s.Sessions.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Sessions.Deadline-clocksApart
-		if s.Sessions.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
-			w.breaks(rebuiltUnderUser, "%s was rebuilt under somebody who was using it", id)
-		}
-	}
+	w.notInUse(k, p, f, m, shown, "rebuilt")
 	if on := shown.is.ImageID; k.undoes != "" && on != k.image && on != k.back[id] {
 		w.breaks(rollbackOverwrites, "%s took %s from %s, which %s did not bring", k.id, id, on, k.undoes)
 	}
@@ -256,6 +251,36 @@ func (w *world) gates(k *work, p *progress, f *fleet.Fleet, m *machine, shown sh
 	}
 	if s.StopFirst && shown.is.Status != desktop.Stopped {
 		w.breaks(rebuiltUnstopped, "%s was rebuilt and had not been stopped", id)
+	}
+}
+
+// notInUse asks whether somebody was using a desktop, by what ECD said, when it was
+// rebuilt or stopped for a rollout.
+func (w *world) notInUse(k *work, p *progress, f *fleet.Fleet, m *machine, shown shot, what string) {
+	s := f.Strategy.Sessions
+	if !shown.is.InUse() || m.desk.usage.rests(s.Idle) {
+		return
+	}
+	waited := s.Policy == fleet.Wait && s.After == fleet.Force && !p.inUse.IsZero() && time.Since(p.inUse) >= s.Deadline-clocksApart
+	if s.Policy != fleet.Force && !waited && !slices.Contains(k.consent, events.ConsentSessions) && !slices.Contains(f.Rebuild.Consent, events.ConsentSessions) {
+		w.breaks(rebuiltUnderUser, "%s was %s under somebody who was using it", m.now.ID, what)
+	}
+}
+
+// keptFrom holds an announcement that a desktop is kept from its users against what the
+// announcer was told of it.
+func (w *world) keptFrom(k *work, r *record, by *invocation, f *fleet.Fleet) {
+	for _, id := range r.Desktops {
+		p, m, shown := k.desktops[id], w.machine(id), by.shown[id]
+		if p == nil || m == nil {
+			continue
+		}
+		if age := r.At.Sub(shown.at); age > oldFacts { // of what is written late nothing is done
+			w.breaks(rebuiltOnOldFacts, "%s: %s by what ECD said of %s %s before", k.id, r.Kind, id, age.Round(time.Second))
+		}
+		if f != nil && r.Kind == "stopping" {
+			w.notInUse(k, p, f, m, shown, "stopped")
+		}
 	}
 }
 
@@ -379,6 +404,8 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if k.stopped() {
 			w.breaks(begunAfterStop, "%s: wave %d after it was stopped", k.id, r.Wave)
 		}
+	case "holding", "stopping":
+		w.keptFrom(k, r, by, f)
 	case "closed":
 		if f != nil && k.superseded == "" && !k.aborted {
 			w.checked(k, f, 1<<30)

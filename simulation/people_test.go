@@ -229,17 +229,18 @@ func (w *world) wasTold(k *work, p *progress, f *fleet.Fleet, m *machine, shown 
 	}
 	long, force := limit(s)
 	ready := p.ready.held || p.ready.stopped
+	forced := force && !p.people.untold.IsZero() && now.Sub(p.people.untold) >= long-clocksApart // whatever they were told before
 	switch {
 	case last != nil && !last.due.After(now.Add(clocksApart)) && !last.at.Add(s.Notice.Lead).After(now.Add(clocksApart)):
 		until := last.due.Add(noticeHolds)
 		if open, closes := s.Open(last.due); open && !closes.IsZero() && closes.Before(until) && !k.request() {
 			until = closes
 		}
-		if !ready && now.After(until.Add(oldFacts)) {
+		if !ready && !forced && now.After(until.Add(oldFacts)) {
 			w.breaks(rebuiltOldNotice, "%s of %s is rebuilt at %s by a notice that named %s", id, k.id, now.Format(time.DateTime), last.due.Format(time.DateTime))
 		}
 	case shown.is.Status == desktop.Stopped && !p.ready.stopped && (last == nil || !last.due.After(now.Add(clocksApart))):
-	case force && !p.people.untold.IsZero() && now.Sub(p.people.untold) >= long-clocksApart:
+	case forced && (last == nil || !last.due.After(now.Add(clocksApart))):
 	default:
 		text := "nobody was told"
 		if last != nil {
@@ -840,6 +841,10 @@ func (x *peopleAt) apply(r *record, by string) {
 		x.announced, x.saving = append(x.announced, announcement{by, "saving", 0}), r.At
 	case "safe":
 		x.saving = time.Time{}
+	case "saved":
+		if r.Reason != nil && r.Reason.Code != events.CodeOutcomeUnknown { // ECD did not make it
+			x.saving = time.Time{}
+		}
 	case "sent":
 		for _, s := range []*sending{&x.told, &x.last} {
 			if s.call == r.Call {

@@ -237,6 +237,8 @@ func (v *view) cannotOverrule(c candidate) (step, bool) {
 	limit, after := untoldFor(c.strategy)
 	const why = "desktop %s said not now, and its users could not be told that it is not heeded any more"
 	switch over := c.fact.Since(a.LastUnable) >= limit; {
+	case over && after == fleet.Force && !v.now.due(a.Last.Add(lastLead)): // some of them may have seen it
+		return inPlace(unfinished(a.Last.Add(lastLead))), true
 	case over && after == fleet.Force:
 		return step{}, false
 	case over:

@@ -181,6 +181,27 @@ func TestNobodyIsOverruledWhoCouldNotBeToldSo(t *testing.T) {
 	}
 }
 
+// Of the last try to say that not now is not heeded any more nobody knows whether it was
+// shown: the five minutes that it gives are given.
+func TestWhoeverForcesWaitsForTheTimeThatTheLastWordGives(t *testing.T) {
+	ids := []string{"ecd-1"}
+	rules := beforeRules(1, fleet.Skip)
+	rules.Fleets[0].Strategy.Sessions = fleet.Sessions{Policy: fleet.Wait, Deadline: time.Hour, After: fleet.Force}
+	s := asked()
+	s.Apply(rollout.Record{Kind: rollout.KindNotNow, At: at(-10), Desktops: ids})
+	for i, minute := range []float64{0, 59} {
+		call := string(rune('d' + i))
+		s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: at(minute), Call: call, N: 3, Desktops: ids},
+			rollout.Record{Kind: rollout.KindSent, At: at(minute), Call: call, Desktops: ids, Reason: &events.Reason{Code: events.CodeCallFailed}})
+	}
+	for minute, want := range map[float64]int{61: 0, 64: 1} {
+		d := rollout.Decide(s, rules, readAt(at(minute), pc(desktop.Running, "m-old")), at(minute))
+		if len(d.Begin) != want || len(d.Tell) > 0 || want == 0 && !d.Next.Equal(at(64)) {
+			t.Errorf("minute %v: begins %v, tells %v, looks again at %s; want %d to begin", minute, d.Begin, d.Tell, d.Next, want)
+		}
+	}
+}
+
 // Found by the simulation: a desktop had been in use up to the deadline and was
 // asked then; until it answered the rollout was looked at every second.
 func TestAnAnswerIsNotAwaitedAllTheTime(t *testing.T) {

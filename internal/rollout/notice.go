@@ -237,7 +237,8 @@ func untoldFor(s *fleet.Strategy) (limit time.Duration, then fleet.Policy) {
 }
 
 // cannotTell keeps a desktop waiting whose users could not be told, for as long as
-// the fleet waits for them. Then it is skipped or rebuilt, as the fleet says.
+// the fleet waits for them. Then it is skipped or rebuilt, as the fleet says, but not
+// before the time that the last notice named: some of them may have seen it.
 func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 	limit, after := untoldFor(c.strategy)
 	n, since := c.Notice, c.fact.ReadAt
@@ -251,6 +252,8 @@ func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 		then = "rebuilt all the same"
 	}
 	switch over := c.fact.Since(since) >= limit; {
+	case over && after == fleet.Force && n != nil && !v.now.due(n.Due):
+		return s.with(v.postponeUntil(c.Desktop, events.CodeNoticeGiven, n.Due, "its users may have been told of that time")), true
 	case over && after == fleet.Force:
 		return s, false
 	case over:

@@ -98,6 +98,39 @@ func TestADesktopThatIsShutDownIsNotLookedAtAllTheTimeForAReminder(t *testing.T)
 	}
 }
 
+// A fleet that forces rebuilt a desktop whose users could not be told for long enough,
+// though the last notice, of which nobody knows whether it was shown, had named a later
+// time. One that was stopped for that then waited for this time, stopped. (simulation:
+// rebuilt-by-an-old-notice-1883236242323984)
+func TestWhoeverForcesWaitsForTheTimeThatWasNamedLast(t *testing.T) {
+	ids := []string{"ecd-1"}
+	rules := noticeRules()
+	rules.Fleets[0].Strategy.Sessions = fleet.Sessions{Policy: fleet.Wait, Deadline: time.Hour, After: fleet.Force}
+	sent := rollout.Record{Kind: rollout.KindSent, At: at(31), Call: "c2/0", Invoke: "t-1", Desktops: ids}
+	unsent := rollout.Record{Kind: rollout.KindSent, At: at(31), Call: "c2/0", Desktops: ids, Reason: &events.Reason{Message: "EOF"}}
+	running := desktop.Invocation{DesktopID: "ecd-1", Status: "Running"}
+	for _, c := range []struct {
+		name string
+		end  rollout.Record
+		ran  desktop.Invocation
+	}{
+		{"its command is not known to have ended", sent, running},
+		{"its command has failed", sent, desktop.Invocation{DesktopID: "ecd-1", Done: true, Status: "Failed", ExitCode: 1}},
+		{"the answer to the call was lost", unsent, running},
+	} {
+		s := asked()
+		s.Apply(rollout.Record{Kind: rollout.KindUnnotified, At: at(0), Desktops: ids},
+			rollout.Record{Kind: rollout.KindNotifying, At: at(30), Call: "c2/0", Until: at(153), N: 1, Desktops: ids}, c.end)
+		for minute, want := range map[float64]int{61: 0, 152: 0, 153: 1} {
+			f := readAt(at(minute), pc(desktop.Running, "m-old"))
+			f.Checks["t-1"] = rollout.Read(at(minute), map[string]desktop.Invocation{"ecd-1": c.ran})
+			if d := rollout.Decide(s, rules, f, at(minute)); len(d.Begin) != want || len(d.Tell) > 0 || want == 0 && !d.Next.Equal(at(153)) {
+				t.Errorf("%s, minute %v: begins %v, tells %v, and looks again at %s; want %d to begin, or a look at %s", c.name, minute, d.Begin, d.Tell, d.Next, want, at(153))
+			}
+		}
+	}
+}
+
 // Whatever is lost, and whenever somebody looks: between the first time that the
 // notice was certainly shown and the rebuild lies lead, and nothing is begun
 // before the time that was named last.
