@@ -61,20 +61,23 @@ s/^\\( *reservedConcurrency:\\).*/\\1 0/"
 	fi
 fi
 
-# door takes the mark from the lines of a door that is set: its setting, and its trigger unless it is a topic, whose trigger is for
-# you to write, or the same queue as the other door's.
+# door takes the mark from the lines of a door that is set: its setting, and its trigger unless it is the other door's as well.
 door() {
 	[ -n "$2" ] || return 0
 	edits="$edits
 /#: $1:/s/#: //"
+	[ "$2" != "$4" ] || return 0
 	case $2 in
 	topics/*)
-		echo "$1 is a topic: give it a trigger in s.yaml (docs/ram.md, Doors)."
-		return 0
+		echo "$1 is a topic: whoever deploys needs mns:Subscribe on it (docs/ram.md, Doors)."
+		edits="$edits
+/#: - triggerName: $3-topic\$/,/notifyStrategy/s/#: //"
+		;;
+	*)
+		edits="$edits
+/#: - triggerName: $3\$/,/TimeBasedWindow/s/#: //"
 		;;
 	esac
-	[ "$2" = "$4" ] || edits="$edits
-/#: - triggerName: $3\$/,/TimeBasedWindow/s/#: //"
 }
 REGILD_CONTROL_QUEUE=${REGILD_CONTROL_QUEUE:-} REGILD_RELEASE_QUEUE=${REGILD_RELEASE_QUEUE:-}
 REGILD_CONTROL_QUEUE=${REGILD_CONTROL_QUEUE#queues/} REGILD_RELEASE_QUEUE=${REGILD_RELEASE_QUEUE#queues/}

@@ -108,7 +108,8 @@ func TestADeploymentOpensTheDoorsThatAreSet(t *testing.T) {
 		"both":         {"REGILD_CONTROL_QUEUE=c\nREGILD_RELEASE_QUEUE=queues/r\n", []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"}, []string{"control", "releases"}, ""},
 		"one queue":    {"REGILD_CONTROL_QUEUE=c\nREGILD_RELEASE_QUEUE=queues/c\n", []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"}, []string{"control"}, ""},
 		"control only": {"REGILD_CONTROL_QUEUE=c\n", []string{"REGILD_CONTROL_QUEUE"}, []string{"control"}, ""},
-		"a topic":      {"REGILD_RELEASE_QUEUE=topics/r\n", []string{"REGILD_RELEASE_QUEUE"}, nil, "REGILD_RELEASE_QUEUE is a topic"},
+		"a topic":      {"REGILD_RELEASE_QUEUE=topics/r\n", []string{"REGILD_RELEASE_QUEUE"}, []string{"releases-topic"}, "REGILD_RELEASE_QUEUE is a topic"},
+		"one topic":    {"REGILD_CONTROL_QUEUE=topics/t\nREGILD_RELEASE_QUEUE=topics/t\n", []string{"REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"}, []string{"control-topic"}, "REGILD_CONTROL_QUEUE is a topic"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, "echo running")
@@ -127,7 +128,7 @@ func TestADeploymentOpensTheDoorsThatAreSet(t *testing.T) {
 					t.Errorf("%s is set: %v", setting, there)
 				}
 			}
-			for _, name := range []string{"control", "releases"} {
+			for _, name := range []string{"control", "releases", "control-topic", "releases-topic"} {
 				if opened := slices.Contains(tt.opened, name); strings.Contains(log, "--trigger "+name+" ") != opened || regexp.MustCompile(`(?m)^ *- triggerName: `+name+`$`).Match(text) != opened {
 					t.Errorf("trigger %s: want %v in\n%s", name, opened, log)
 				}

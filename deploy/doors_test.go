@@ -27,6 +27,9 @@ func TestDoorsAreDeployedOnceTheirMarksAreTakenAway(t *testing.T) {
 		if decodes := dig(t, config, "eventSourceConfig", "eventSourceParameters", "sourceMNSParameters")["IsBase64Decode"]; decodes != false {
 			t.Errorf("trigger %s has IsBase64Decode %v, and ticks of rollouts are plain JSON", name, decodes)
 		}
+		if got, want := trigger(t, p, name+"-topic")["sourceArn"], "acs:mns:cn-hangzhou:1234567890123456:/topics/regild-"+name; got != want {
+			t.Errorf("trigger %s-topic is of %v, want %s", name, got, want)
+		}
 		if want := env[setting]; got != want || want == nil || want == env["REGILD_REQUEST_QUEUE"] {
 			t.Errorf("trigger %s reads the queue %v, %s is %v", name, got, setting, want)
 		}

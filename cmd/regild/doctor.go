@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc64"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ why, and the others are made all the same.`),
 	c.Flags().DurationVar(&f.wait, "wait", 2*time.Minute, "with --probe: wait this `long` for the outcome")
 	c.Flags().BoolVar(&f.explain, "explain", false, "say what each check looks at and needs, and look at nothing")
 	c.Flags().StringVar(&f.fleets, "fleets", "fleets.yaml", "hold this `file` against the desktops that there are")
+	c.Flags().StringVar(&f.template, "template", "s.yaml", "the function is deployed with this `file`: without the trigger topic in it, none is asked for")
 	c.Flags().StringVar(&f.zip, "zip", "target/regild.zip", "compare the deployed code with this `file`")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runDoctor(c.Context(), w, &f) }
 	return c
@@ -50,7 +52,7 @@ why, and the others are made all the same.`),
 type doctorFlags struct {
 	at                     accountFlags
 	asJSON, probe, explain bool
-	fleets, zip            string
+	fleets, template, zip  string
 	wait                   time.Duration
 }
 
@@ -124,7 +126,7 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,
 		Names: doctor.Names{
-			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: deploy.Triggers, Alerts: deploy.Alerts,
+			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template), Alerts: deploy.Alerts,
 			RequestQueue: get("REGILD_REQUEST_QUEUE", ""), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", name+"-outcomes"),
 			ControlDoor: get("REGILD_CONTROL_QUEUE", ""), ReleaseDoor: get("REGILD_RELEASE_QUEUE", ""),
 			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC", ""), FailureTopic: name + "-failures",
@@ -156,6 +158,17 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 	}
 	p.Zip, p.ZipErr = checksum(f.zip)
 	return p, nil
+}
+
+// triggersOf returns the triggers that there must be: those of this build, without
+// topic if the s.yaml at path has none.
+func triggersOf(path string) []string {
+	text, err := os.ReadFile(path)
+	has := func(name string) bool { return strings.Contains(string(text), "- triggerName: "+name+"\n") }
+	if err == nil && has("queue") && !has("topic") {
+		return slices.DeleteFunc(slices.Clone(deploy.Triggers), func(name string) bool { return name == "topic" })
+	}
+	return deploy.Triggers
 }
 
 // expected are the settings of the function that regild.env may have.

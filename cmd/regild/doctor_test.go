@@ -54,7 +54,7 @@ func healthySite(t *testing.T, set ...string) *site {
 			Env:       env,
 			OnFailure: "acs:mns:cn-hangzhou::/topics/regild-failures/messages",
 			Triggers: map[string]control.Trigger{
-				"topic": {Type: "mns_topic", Config: `{"notifyContentFormat": "JSON"}`}, "sweep": {Type: "timer", Config: `{"enable": true}`},
+				"topic": topicOf("regild-requests"), "sweep": {Type: "timer", Config: `{"enable": true}`},
 				"queue": {Type: "eventbridge", Config: streamOf("regild-requests")}, "image": {Type: "eventbridge", Config: `{"triggerEnable": false}`},
 			},
 		}
@@ -70,6 +70,11 @@ func healthySite(t *testing.T, set ...string) *site {
 	return s
 }
 
+// topicOf is a trigger of a topic, as s.yaml has it.
+func topicOf(name string) control.Trigger {
+	return control.Trigger{Type: "mns_topic", Config: `{"notifyContentFormat": "JSON"}`, Source: "acs:mns:cn-hangzhou:1234567890123456:/topics/" + name}
+}
+
 // streamOf is the configuration of a trigger that reads a queue, as s.yaml has it.
 func streamOf(queue string) string {
 	return `{"triggerEnable": true, "eventSourceConfig": {"eventSourceType": "MNS", "eventSourceParameters": {"sourceMNSParameters": {"QueueName": "` + queue + `"}}},
@@ -80,7 +85,7 @@ func streamOf(queue string) string {
 func (s *site) examine(args ...string) (findings []doctor.Finding, code int) {
 	s.t.Helper()
 	dir := strings.TrimSuffix(s.file, "regild.env")
-	out, code := s.regild(append([]string{"doctor", "--json", "--fleets", dir + "fleets.yaml", "--zip", dir + "regild.zip"}, args...)...)
+	out, code := s.regild(append([]string{"doctor", "--json", "--fleets", dir + "fleets.yaml", "--template", dir + "s.yaml", "--zip", dir + "regild.zip"}, args...)...)
 	end := strings.LastIndex(out, "}")
 	var v struct{ Findings []doctor.Finding }
 	if end < 0 || json.Unmarshal([]byte(out[:end+1]), &v) != nil {
@@ -207,6 +212,14 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		"trust in others": {account(func(a *control.Account) {
 			a.Roles["regild-function"].Trust = `{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"Service":["fc.aliyuncs.com"],"RAM":["acs:ram::1000000000000001:root"]}}]}`
 		}), "role", doctor.Warning, "may be taken by others too: acs:ram::1000000000000001:root"},
+		"no topic wanted": {func(s *site) {
+			s.write("s.yaml", "triggers:\n  - triggerName: sweep\n  - triggerName: queue\n  - triggerName: image\n")
+			s.cloud.MNS.RemoveTopic("regild-requests")
+			account(func(a *control.Account) {
+				delete(a.Functions["regild"].Triggers, "topic")
+				delete(a.Roles, "aliyunmnsnotificationrole")
+			})(s)
+		}, "topic role", doctor.Good, "there is no topic trigger"},
 		"no topic role":            {account(func(a *control.Account) { delete(a.Roles, "aliyunmnsnotificationrole") }), "topic role", doctor.Wrong, "there is no role aliyunmnsnotificationrole"},
 		"a topic role without use": {account(func(a *control.Account) { clear(a.Roles["aliyunmnsnotificationrole"].Policies) }), "topic role", doctor.Wrong, "may not: fc:InvokeFunction"},
 		"a fleet that needs more": {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {notice: {lead: 2h}, ` + windows + `}`), "role", doctor.Wrong,
@@ -443,9 +456,21 @@ func TestTheDoctorKnowsDoors(t *testing.T) {
 		"no right": {func(s *site) {
 			s.cloud.Control.Change(func(a *control.Account) { delete(a.Roles["regild-function"].Policies, "regild-function-doors") })
 		}, "role", doctor.Wrong, "may not: mns:SendMessage on acs:mns:cn-hangzhou:1234567890123456:/queues/regild-control/messages"},
-		"the requests' own":       {door("REGILD_CONTROL_QUEUE", "regild-requests"), "doors", doctor.Wrong, "is the one of requests"},
-		"the outcomes'":           {door("REGILD_RELEASE_QUEUE", "regild-outcomes"), "doors", doctor.Wrong, "where regild's own messages go"},
-		"a topic":                 {door("REGILD_RELEASE_QUEUE", "topics/releases"), "doors", doctor.Warning, "the door of releases is topics/releases"},
+		"the requests' own": {door("REGILD_CONTROL_QUEUE", "regild-requests"), "doors", doctor.Wrong, "is the one of requests"},
+		"the outcomes'":     {door("REGILD_RELEASE_QUEUE", "regild-outcomes"), "doors", doctor.Wrong, "where regild's own messages go"},
+		"a topic": {func(s *site) {
+			door("REGILD_RELEASE_QUEUE", "topics/releases")(s)
+			function(func(f *control.Function) { f.Triggers["releases-topic"] = topicOf("releases") })(s)
+		}, "doors", doctor.Warning, "the door of releases is topics/releases"},
+		"a topic without a trigger": {door("REGILD_RELEASE_QUEUE", "topics/releases"), "triggers", doctor.Wrong, "there is no trigger releases-topic"},
+		"a topic with its trigger": {func(s *site) {
+			door("REGILD_RELEASE_QUEUE", "topics/releases")(s)
+			function(func(f *control.Function) { f.Triggers["releases-topic"] = topicOf("releases") })(s)
+		}, "triggers", doctor.Good, "topic, sweep, queue, image (off), control, releases-topic"},
+		"a topic with another's trigger": {func(s *site) {
+			door("REGILD_RELEASE_QUEUE", "topics/releases")(s)
+			function(func(f *control.Function) { f.Triggers["releases-topic"] = topicOf("others") })(s)
+		}, "triggers", doctor.Wrong, "trigger releases-topic reads the topic others instead of releases"},
 		"spelt in two ways":       {func(s *site) { s.env["REGILD_CONTROL_QUEUE"] = "queues/regild-control" }, "function", doctor.Good, "regild, go1"},
 		"unknown to the function": {function(func(f *control.Function) { delete(f.Env, "REGILD_CONTROL_QUEUE") }), "function", doctor.Wrong, `REGILD_CONTROL_QUEUE is "", here it is "regild-control"`},
 		"unknown here": {func(s *site) {

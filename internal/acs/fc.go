@@ -36,7 +36,7 @@ func (c *Client) Function(ctx context.Context, name string) (Function, error) {
 
 // A Trigger is one of a function. Config is JSON, as the API hands it over.
 type Trigger struct {
-	TriggerName, TriggerType, TriggerConfig, Status string
+	TriggerName, TriggerType, TriggerConfig, SourceArn, Status string
 }
 
 // Trigger returns one trigger. Source: GetTrigger.

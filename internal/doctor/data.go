@@ -91,7 +91,11 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 	}
 	ok := true
 	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
-	for _, name := range []string{p.RequestTopic, p.ResultTopic, p.FailureTopic} {
+	topics := []string{p.ResultTopic, p.FailureTopic}
+	if slices.Contains(p.Triggers, "topic") {
+		topics = append([]string{p.RequestTopic}, topics...)
+	}
+	for _, name := range topics {
 		there, err := messages.Topic(ctx, name)
 		switch {
 		case err != nil:

@@ -63,8 +63,10 @@ type Names struct {
 	// ControlDoor and ReleaseDoor are queues/NAME or topics/NAME; "" without one.
 	ControlDoor, ReleaseDoor                        string
 	Journal, LogProject, Logstore, NotificationRole string
-	Triggers                                        []string
-	Alerts                                          []string // of Log Service, that there must be
+	// Triggers are those of s.yaml but for the doors'. Without topic among them,
+	// nothing is asked of the request topic.
+	Triggers []string
+	Alerts   []string // of Log Service, that there must be
 }
 
 // Messages is what the doctor asks of Message Service.

@@ -128,7 +128,8 @@ func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, stri
 			found = append(found, name)
 		}
 		if name != "image" {
-			p.checkStream(name, c, bad)
+			t.TriggerName = name
+			p.checkStream(t, c, bad)
 		}
 	}
 	if ok {
@@ -136,25 +137,36 @@ func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, stri
 	}
 }
 
-// triggers are the names of those that there must be: a door that is a queue has
-// one of its own, both doors one if they are the same queue.
+// triggers are the names of those that there must be: each door has one of its own,
+// both doors one if they are the same.
 func (p *Patient) triggers() []string {
 	out := slices.Clone(p.Triggers)
-	if strings.HasPrefix(p.ControlDoor, "queues/") {
-		out = append(out, "control")
-	}
-	if strings.HasPrefix(p.ReleaseDoor, "queues/") && p.ReleaseDoor != p.ControlDoor {
-		out = append(out, "releases")
+	for _, d := range []struct{ name, door string }{{"control", p.ControlDoor}, {"releases", p.ReleaseDoor}} {
+		kind, _, _ := strings.Cut(d.door, "/")
+		switch {
+		case d.name == "releases" && d.door == p.ControlDoor:
+		case kind == "queues":
+			out = append(out, d.name)
+		case kind == "topics":
+			out = append(out, d.name+"-topic")
+		}
 	}
 	return out
 }
 
 // checkStream holds a trigger against s.yaml. What its configuration does not
 // have is passed over: which form Function Compute gives it is UNCONFIRMED.
-func (p *Patient) checkStream(name string, c stream, bad func(text, do string)) {
-	queue := map[string]string{"queue": p.RequestQueue, "control": strings.TrimPrefix(p.ControlDoor, "queues/"), "releases": strings.TrimPrefix(p.ReleaseDoor, "queues/")}[name]
-	if got := c.Source.Parameters.MNS.QueueName; got != "" && queue != "" && got != queue {
-		bad(fmt.Sprintf("trigger %s reads the queue %s instead of %s", name, got, queue), redeploy)
+func (p *Patient) checkStream(t acs.Trigger, c stream, bad func(text, do string)) {
+	name := t.TriggerName
+	reads := map[string]string{"queue": "queues/" + p.RequestQueue, "control": p.ControlDoor, "releases": p.ReleaseDoor,
+		"topic": "topics/" + p.RequestTopic, "control-topic": p.ControlDoor, "releases-topic": p.ReleaseDoor}[name]
+	kind, want, _ := strings.Cut(reads, "/")
+	got := c.Source.Parameters.MNS.QueueName
+	if kind == "topics" {
+		_, got, _ = strings.Cut(t.SourceArn, "/topics/")
+	}
+	if got != "" && want != "" && got != want {
+		bad(fmt.Sprintf("trigger %s reads the %s %s instead of %s", name, strings.TrimSuffix(kind, "s"), got, want), redeploy)
 	}
 	if got := c.Sink.Delivery.EventSchema; got != "" && got != "CloudEvents" {
 		bad(fmt.Sprintf("trigger %s delivers %s: then nothing says which queue a message came from", name, got), redeploy)
@@ -215,7 +227,7 @@ func checkDoors(_ context.Context, p *Patient, say func(Level, string, string)) 
 		case door == "topics/"+p.ResultTopic, door == "queues/"+p.OutcomesQueue, door == "queues/"+p.DeadLetterQueue:
 			bad(Wrong, fmt.Sprintf("the door of %s is %s, where regild's own messages go", what, door), set)
 		case strings.HasPrefix(door, "topics/"):
-			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors), and the doctor does not look at its trigger", what, door), "take a queue, and subscribe it to the topic")
+			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors)", what, door), "take a queue, and subscribe it to the topic")
 		}
 	}
 	for _, n := range []struct{ setting, door string }{{"REGILD_CONTROL_QUEUE", p.ControlDoor}, {"REGILD_RELEASE_QUEUE", p.ReleaseDoor}} {

@@ -60,6 +60,10 @@ func checkRole(ctx context.Context, p *Patient, say func(Level, string, string))
 // checkTopicRole looks at the role that Message Service takes for the topic
 // trigger. Other triggers of the account may use it, so that it may do more.
 func checkTopicRole(ctx context.Context, p *Patient, say func(Level, string, string)) {
+	if !slices.ContainsFunc(p.triggers(), func(name string) bool { return strings.HasSuffix(name, "topic") }) {
+		say(Good, "there is no topic trigger", "")
+		return
+	}
 	if p.Account == "" {
 		noAccount(say, "the topic trigger's role")
 		return

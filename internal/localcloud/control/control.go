@@ -97,7 +97,7 @@ type Function struct {
 }
 
 // A Trigger of a function; Config is JSON.
-type Trigger struct{ Type, Config, Status string }
+type Trigger struct{ Type, Config, Source, Status string }
 
 // A Role with its trust policy and the policies attached to it by name, in JSON.
 type Role struct {
@@ -386,7 +386,7 @@ func (c call) trigger() (map[string]any, *refusal) {
 	if !ok {
 		return nil, no(http.StatusNotFound, "TriggerNotFound", "trigger '"+name+"' does not exist in function")
 	}
-	return map[string]any{"triggerName": name, "triggerType": t.Type, "triggerConfig": t.Config, "status": t.Status}, nil
+	return map[string]any{"triggerName": name, "triggerType": t.Type, "triggerConfig": t.Config, "sourceArn": t.Source, "status": t.Status}, nil
 }
 
 func (c call) asyncConfig() (map[string]any, *refusal) {
