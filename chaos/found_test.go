@@ -7,6 +7,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/localcloud/ecd"
 )
 
 // One desktop that ECD would not put into maintenance mode kept all others of
@@ -27,6 +28,10 @@ fleets:
 	body := message(events.TypeRequest, "r1", "r1", req)
 	p.sent = []sent{{id: "r1", req: req, body: body, valid: true}}
 	p.send(0, "request r1", body)
+	// What follows says nothing new, and the request would wait for days.
+	p.deeds = append(p.deeds, deed{2 * time.Hour, "ecd-0000 can be held", func(w *world) {
+		w.cloud.ECD.Update("ecd-0000", func(d *ecd.Desktop) { d.Ghost = false })
+	}})
 	w := live(t, p, "")
 	if len(w.broken) > 0 {
 		t.Fatal(w.story())
