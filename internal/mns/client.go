@@ -1,13 +1,14 @@
 // Package mns is the only room that knows Message Service (MNS, now Simple
-// Message Queue, API 2015-06-06): it publishes outcomes to a topic
+// Message Queue, API 2015-06-06) and its SDK: it publishes outcomes to a topic
 // and sends messages to a queue.
 //
-// Requests are signed here (sign.go), sent by pace.Wire, and their answers read here.
-// The vendor's SDK sends a message up to five times when a connection breaks, knows
-// no context and no deadline under a second, fails when all its connections are busy,
-// sleeps for seconds under load, and panics on a bad endpoint. With all that taken out
-// of it, its signature remained, and cost the function a second HTTP client for each
-// message. Tests hold our signature to the SDK's (decision 12).
+// The SDK signs each request; pace.Wire sends it, and the answer is read here.
+// Left to itself the SDK sends a message up to five times when a connection
+// breaks, knows no context and no deadline under a second, fails when all its
+// connections are busy, sleeps for seconds under load, and panics on a bad
+// endpoint. So it is given a transport of ours (its SetTransport) that sends
+// once, and its topics and queues, which race, are not used: requests go
+// through its Send.
 //
 // MNS has no deduplication, and none is needed: what regild sends has stable
 // ids and may arrive twice. Calls are therefore repeated on unknown fates too.
@@ -22,6 +23,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/regild/regild/internal/credentials"
@@ -76,6 +78,9 @@ type Client struct {
 	keys     func(context.Context) (credentials.Keys, error)
 	wire     *pace.Wire
 	calls    pace.Caller
+
+	mu      sync.Mutex
+	signers []*signer // unused ones
 }
 
 // New returns a client, or an error that names every fault of cfg. It never
@@ -100,13 +105,19 @@ func New(cfg Config) (*Client, error) {
 	}
 	policy := pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Unknown: unknownRepeats, Need: need}
 	limit := policy.Limiter(cmp.Or(cfg.Concurrency, defaultConcurrency))
-	return &Client{
+	c := &Client{
 		endpoint: at, keys: cfg.Keys, wire: pace.NewWire(limit.Max),
 		calls: pace.Caller{
 			Limit: limit, Policy: policy,
 			Timeout: cmp.Or(cfg.Timeout, defaultTimeout), Observe: cfg.Observe,
 		},
-	}, nil
+	}
+	first, err := newSigner(c.wire, at)
+	if err != nil {
+		return nil, err
+	}
+	c.signers = append(c.signers, first)
+	return c, nil
 }
 
 // Renew has every call from now on use a connection that was made from now on.
@@ -114,15 +125,15 @@ func New(cfg Config) (*Client, error) {
 // instance since, and its connections may be dead without a word.
 func (c *Client) Renew() { c.wire.Renew() }
 
-// An endpoint is where MNS is: the host that is called, and the one that it goes by.
+// An endpoint is where MNS is: the URL the SDK signs for, and the host that is
+// really called.
 type endpoint struct {
-	scheme string // http or https
+	url    string // scheme://account.mns.region.aliyuncs.com
 	host   string // host, or host:port
-	signed string // account.mns.region.aliyuncs.com
 	region string
 }
 
-// hostForm is the form of a host of MNS.
+// hostForm is the only form of a host that the SDK takes.
 var hostForm = regexp.MustCompile(`^([0-9]+)\.mns\.([a-z0-9-]+)\.aliyuncs\.com$`)
 
 func parseEndpoint(cfg Config) (endpoint, error) {
@@ -153,7 +164,7 @@ func parseEndpoint(cfg Config) (endpoint, error) {
 		return endpoint{}, fmt.Errorf("mns: %q is not an endpoint such as 1234567890123456.mns.cn-hangzhou.aliyuncs.com", signed)
 	}
 	return endpoint{
-		scheme: u.Scheme, host: u.Host, signed: signed,
+		url: u.Scheme + "://" + signed, host: u.Host,
 		region: strings.TrimSuffix(parts[2], "-internal"),
 	}, nil
 }

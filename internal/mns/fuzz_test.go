@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -104,7 +103,7 @@ func FuzzBug3WhateverAnEventSaysArrives(f *testing.F) {
 	})
 }
 
-// An endpoint that is taken is one that the vendor's SDK takes, and nothing in it leads to
+// An endpoint that is taken is one that the SDK takes, and nothing in it leads to
 // another host than the one that it names.
 func FuzzEndpoint(f *testing.F) {
 	for _, s := range []string{"", "1234567890123456.mns.cn-hangzhou.aliyuncs.com", "https://1.mns.cn-hangzhou-internal.aliyuncs.com/", "http://127.0.0.1:80", "http://localhost",
@@ -117,8 +116,10 @@ func FuzzEndpoint(f *testing.F) {
 		if err != nil {
 			return
 		}
-		asSDK(t, at, keys, http.MethodGet, "queues/requests", nil)
-		signed, err := url.Parse(at.scheme + "://" + at.signed)
+		if _, err := newSigner(pace.NewWire(1), at); err != nil {
+			t.Errorf("%q is taken, and the SDK says %v", given, err)
+		}
+		signed, err := url.Parse(at.url)
 		if err != nil || !hostForm.MatchString(signed.Host) || signed.User != nil || at.region == "" {
 			t.Errorf("%q of %q in %q becomes %+v (%v)", given, account, region, at, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -84,7 +86,7 @@ func (c *Client) look(ctx context.Context, api, kind, name, resource string, out
 
 // ask makes a call and reads its answer into out.
 func (c *Client) ask(ctx context.Context, api string, resource string, out any) error {
-	return c.do(ctx, api, http.MethodGet, resource, nil, func(a pace.Answer) (bool, error) {
+	return c.do(ctx, api, sdk.GET, resource, nil, func(a pace.Answer) (bool, error) {
 		if a.Status != http.StatusOK {
 			return false, nil
 		}

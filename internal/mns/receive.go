@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 )
@@ -44,7 +46,7 @@ func (c *Client) Receive(ctx context.Context, queue string, most int, wait time.
 	resource := fmt.Sprintf("queues/%s/messages?numOfMessages=%d&waitseconds=%d", queue,
 		min(max(most, 1), MaxBatch), int(min(max(wait, 0), MaxWait)/time.Second))
 	var got []Received
-	err := c.do(ctx, api, http.MethodGet, resource, nil, func(a pace.Answer) (bool, error) {
+	err := c.do(ctx, api, sdk.GET, resource, nil, func(a pace.Answer) (bool, error) {
 		if a.Status != http.StatusOK {
 			return false, nil
 		}
@@ -101,7 +103,7 @@ func (c *Client) Delete(ctx context.Context, queue string, handles []string) err
 		w.WriteString("</ReceiptHandle>")
 	}
 	w.WriteString("</ReceiptHandles>")
-	return c.do(ctx, api, http.MethodDelete, "queues/"+queue+"/messages", w.Bytes(), func(a pace.Answer) (bool, error) {
+	return c.do(ctx, api, sdk.DELETE, "queues/"+queue+"/messages", w.Bytes(), func(a pace.Answer) (bool, error) {
 		return a.Status == http.StatusNoContent || a.Status == http.StatusNotFound && onlyGone(a.Body), nil
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
@@ -64,7 +66,7 @@ func (c *Client) Send(ctx context.Context, queue string, body []byte, delay time
 }
 
 func (c *Client) post(ctx context.Context, api, resource string, message []byte) (id string, err error) {
-	err = c.do(ctx, api, http.MethodPost, resource, message, func(a pace.Answer) (done bool, err error) {
+	err = c.do(ctx, api, sdk.POST, resource, message, func(a pace.Answer) (done bool, err error) {
 		if a.Status != http.StatusCreated {
 			return false, nil
 		}
@@ -76,7 +78,7 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 
 // do makes one call, again while that can help. read says whether the answer is
 // the one that was hoped for, and reads it.
-func (c *Client) do(ctx context.Context, api string, method, resource string, body []byte, read func(pace.Answer) (bool, error)) error {
+func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource string, body []byte, read func(pace.Answer) (bool, error)) error {
 	return c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
 		keys, err := c.keys(ctx)
 		if err == nil && !keys.Complete() {
@@ -85,11 +87,12 @@ func (c *Client) do(ctx context.Context, api string, method, resource string, bo
 		if err != nil {
 			return "", &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
 		}
-		req, err := c.endpoint.request(ctx, keys, method, resource, body, time.Now())
+		signer, err := c.take()
 		if err != nil {
-			return "", sendFault(api, keys, err)
+			return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 		}
-		answer, err := c.wire.Send(req)
+		answer, err := signer.call(ctx, keys, method, resource, body)
+		c.give(signer)
 		if err != nil {
 			return "", sendFault(api, keys, err)
 		}
@@ -121,14 +124,8 @@ func open(w *bytes.Buffer, body []byte) {
 // escape writes text as XML character data. A bare carriage return would
 // arrive as a line feed.
 func escape(w *bytes.Buffer, text []byte) {
-	for {
-		i := bytes.IndexAny(text, "&<>\r")
-		if i < 0 {
-			w.Write(text)
-			return
-		}
-		w.Write(text[:i])
-		switch text[i] {
+	for _, b := range text {
+		switch b {
 		case '&':
 			w.WriteString("&amp;")
 		case '<':
@@ -137,8 +134,9 @@ func escape(w *bytes.Buffer, text []byte) {
 			w.WriteString("&gt;")
 		case '\r':
 			w.WriteString("&#xD;")
+		default:
+			w.WriteByte(b)
 		}
-		text = text[i+1:]
 	}
 }
 
@@ -175,10 +173,6 @@ func checkTag(tag string) error {
 // checkText refuses what XML cannot carry: it would arrive changed.
 func checkText(what string, text []byte) error {
 	for i := 0; i < len(text); {
-		if b := text[i]; ' ' <= b && b < utf8.RuneSelf {
-			i++
-			continue
-		}
 		r, size := utf8.DecodeRune(text[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:

@@ -344,16 +344,19 @@ func TestSixtyFourGoroutinesShareAClientThroughEveryRotation(t *testing.T) {
 	if s.calls() != 320 || most > defaultConcurrency {
 		t.Errorf("got %d sends, at most %d at once, want 320 and %d", s.calls(), most, defaultConcurrency)
 	}
+	if len(c.signers) > defaultConcurrency {
+		t.Errorf("signers: got %d, want at most %d", len(c.signers), defaultConcurrency)
+	}
 }
 
 func TestEndpoints(t *testing.T) {
 	for given, want := range map[string]endpoint{
-		"": {"https", "12.mns.cn-hangzhou.aliyuncs.com", "12.mns.cn-hangzhou.aliyuncs.com", "cn-hangzhou"},
-		"34.mns.cn-shanghai-internal.aliyuncs.com":  {"https", "34.mns.cn-shanghai-internal.aliyuncs.com", "34.mns.cn-shanghai-internal.aliyuncs.com", "cn-shanghai"},
-		"https://34.mns.eu-west-1.aliyuncs.com/":    {"https", "34.mns.eu-west-1.aliyuncs.com", "34.mns.eu-west-1.aliyuncs.com", "eu-west-1"},
+		"": {"https://12.mns.cn-hangzhou.aliyuncs.com", "12.mns.cn-hangzhou.aliyuncs.com", "cn-hangzhou"},
+		"34.mns.cn-shanghai-internal.aliyuncs.com":  {"https://34.mns.cn-shanghai-internal.aliyuncs.com", "34.mns.cn-shanghai-internal.aliyuncs.com", "cn-shanghai"},
+		"https://34.mns.eu-west-1.aliyuncs.com/":    {"https://34.mns.eu-west-1.aliyuncs.com", "34.mns.eu-west-1.aliyuncs.com", "eu-west-1"},
 		"http://34.mns.eu-west-1.aliyuncs.com/":     {},
-		"http://127.0.0.1:8080":                     {"http", "127.0.0.1:8080", "12.mns.cn-hangzhou.aliyuncs.com", "cn-hangzhou"},
-		"http://localhost:8080":                     {"http", "localhost:8080", "12.mns.cn-hangzhou.aliyuncs.com", "cn-hangzhou"},
+		"http://127.0.0.1:8080":                     {"http://12.mns.cn-hangzhou.aliyuncs.com", "127.0.0.1:8080", "cn-hangzhou"},
+		"http://localhost:8080":                     {"http://12.mns.cn-hangzhou.aliyuncs.com", "localhost:8080", "cn-hangzhou"},
 		"http://10.0.0.1:8080":                      {},
 		"example.com":                               {},
 		"ftp://34.mns.eu-west-1.aliyuncs.com":       {},
@@ -375,5 +378,8 @@ func TestNewNamesEveryFaultAndNeverPanics(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %q", err, want)
 		}
+	}
+	if _, err := newSigner(nil, endpoint{url: "http://x"}); err == nil || !strings.Contains(err.Error(), "refuses") {
+		t.Errorf("an endpoint that the SDK panics on: got %v, want an error", err)
 	}
 }

@@ -1,0 +1,114 @@
+package mns
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	sdk "github.com/aliyun/aliyun-mns-go-sdk"
+	aliyun "github.com/aliyun/credentials-go/credentials"
+	"github.com/valyala/fasthttp"
+
+	"github.com/regild/regild/internal/credentials"
+	"github.com/regild/regild/internal/pace"
+)
+
+// A signer is one client of the SDK, used by one call at a time, since the SDK
+// has no way to hand a call's credentials and context on: they wait here. The
+// signer is the SDK's transport and the source of its credentials.
+type signer struct {
+	aliyun.Credential // nil: the SDK asks for GetCredential alone
+
+	sdk  sdk.MNSClient
+	wire *pace.Wire
+	host string
+
+	// of the call under way
+	keys credentials.Keys
+	send func(signed *fasthttp.Request)
+}
+
+func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
+	defer func() {
+		if p := recover(); p != nil { // how the SDK's constructor reports faults
+			err = fmt.Errorf("mns: the SDK refuses endpoint %s: %v", at.url, p)
+		}
+	}()
+	l = &signer{wire: wire, host: at.host}
+	l.sdk = sdk.NewAliMNSClientWithConfig(sdk.AliMNSClientConfig{EndPoint: at.url, Credential: l})
+	l.sdk.SetTransport(l)
+	return l, nil
+}
+
+// call has the SDK sign a body for a resource, sends it once, and returns the
+// answer, whatever its status.
+func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
+	err = errNothingSent
+	l.keys = keys
+	l.send = func(signed *fasthttp.Request) { answer, err = l.exchange(ctx, signed) }
+	defer func() { l.keys, l.send = credentials.Keys{}, nil }()
+	res, refusal := l.sdk.Send(method, nil, body, resource)
+	if res != nil {
+		fasthttp.ReleaseResponse(res)
+	}
+	if errors.Is(err, errNothingSent) {
+		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(refusal, err))
+	}
+	return answer, err
+}
+
+var errNothingSent = errors.New("the SDK sent nothing")
+
+// GetCredential gives the SDK the credentials of the call under way.
+func (l *signer) GetCredential() (*aliyun.CredentialModel, error) {
+	return &aliyun.CredentialModel{
+		AccessKeyId: &l.keys.ID, AccessKeySecret: &l.keys.Secret, SecurityToken: &l.keys.Token,
+	}, nil
+}
+
+// RoundTrip sends what the SDK signed. It never asks for a second attempt, and
+// shows the SDK a success, since the SDK would only lose what became of it.
+func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
+	l.send(signed)
+	res.SetStatusCode(http.StatusCreated)
+	return false, nil
+}
+
+// exchange sends a signed request once, to the host that is really meant.
+func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Answer, error) {
+	uri := signed.URI()
+	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
+	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
+	if err != nil {
+		return pace.Answer{}, err
+	}
+	req.Host = string(uri.Host())
+	signed.Header.VisitAll(func(key, value []byte) {
+		if k := string(key); k != "Host" && k != "Content-Length" {
+			req.Header.Set(k, string(value))
+		}
+	})
+	return l.wire.Send(req)
+}
+
+// take returns an unused signer, or a new one; give puts it back. There are as
+// many as calls were ever under way at once.
+func (c *Client) take() (*signer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.signers); n > 0 {
+		l := c.signers[n-1]
+		c.signers = c.signers[:n-1]
+		return l, nil
+	}
+	return newSigner(c.wire, c.endpoint)
+}
+
+func (c *Client) give(l *signer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.signers = append(c.signers, l)
+}
