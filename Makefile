@@ -27,10 +27,11 @@ build:
 	$(GO) build -trimpath -ldflags '-s -w' -o target/main .
 .PHONY: build
 
-# Run all tests; those with clients nobody here wrote, too, if npm is there.
+# Run all tests; those with clients nobody here wrote, too, if npm is there. All stories are played without the race detector, and some with it.
 test:
 	@$(if $(RACE),,echo 'no C compiler: testing without the race detector (CI has it)')
-	$(GO) test $(RACE) -shuffle=on -count=1 -vet=off ./...
+	$(if $(RACE),REGILD_STORIES=some) $(GO) test $(RACE) -shuffle=on -count=1 -vet=off ./...
+	$(if $(RACE),$(GO) test -shuffle=on -count=1 -run Stories .)
 	@if [ -n "$${CI:-}" ] || { command -v npm >/dev/null && $(MAKE) --no-print-directory conformance/node_modules sdk-modules; }; then \
 		$(MAKE) --no-print-directory conformance; \
 	else \

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -59,14 +60,44 @@ func underRaceDetector() bool {
 }
 
 func TestStories(t *testing.T) {
+	files, err := stories(os.Getenv("REGILD_STORIES"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
-		Dir:                "testdata/script",
+		Files:              files,
 		Setup:              func(env *testscript.Env) error { return newWorld(env) },
 		Cmds:               commands(),
 		UpdateScripts:      *update,
 		RequireUniqueNames: true,
 	})
 }
+
+// stories returns the files to play: all, or some. Under the race detector a story
+// takes three times as long, so some means those in which invocations run at once
+// (together, -instances), and every tenth of the others.
+func stories(which string) ([]string, error) {
+	all, err := filepath.Glob("testdata/script/*.txtar")
+	if err != nil || which == "" {
+		return all, err
+	}
+	if which != "some" {
+		return nil, fmt.Errorf("REGILD_STORIES is %q, want some, or nothing for all", which)
+	}
+	var some []string
+	for i, file := range all {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		if i%10 == 0 || atOnce.Match(text) {
+			some = append(some, file)
+		}
+	}
+	return some, nil
+}
+
+var atOnce = regexp.MustCompile(`(?m)^(!? *together|cloud .*-instances) `)
 
 // A command is one word of the stories. It prints to stdout; what it returns
 // ends the story, unless the line begins with "!".
