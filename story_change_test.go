@@ -12,6 +12,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // change decodes field=value arguments into what a state file would say.
@@ -137,6 +138,18 @@ func (w *world) alarm(args []string) error {
 		}
 	})
 	return nil
+}
+
+func (w *world) role(args []string) error {
+	if len(args) < 2 {
+		return errors.New("a role and a change are needed")
+	}
+	account, name, _ := strings.Cut(args[0], "/")
+	var err error
+	if !w.cloud.Roles.Change(sts.ARN(account, name), func(r *sts.Role) { err = change(args[1:], r) }) {
+		return fmt.Errorf("there is no role %s", args[0])
+	}
+	return err
 }
 
 func (w *world) image(args []string) error {

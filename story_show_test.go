@@ -326,10 +326,12 @@ func (w *world) notices([]string) error {
 }
 
 func (w *world) wipes([]string) error {
-	all := w.cloud.ECD.Wipes()
-	slices.SortStableFunc(all, func(a, b ecd.Wipe) int { return cmp.Compare(a.DesktopID, b.DesktopID) })
+	all := w.cloud.Wipes()
+	slices.SortStableFunc(all, func(a, b ecd.Wipe) int {
+		return cmp.Or(cmp.Compare(a.AccountID, b.AccountID), cmp.Compare(a.DesktopID, b.DesktopID))
+	})
 	for _, x := range all {
-		line := x.DesktopID + " " + x.ImageID
+		line := path.Join(x.AccountID, x.DesktopID) + " " + x.ImageID
 		if x.Reset {
 			line += " reset"
 		}
@@ -472,7 +474,7 @@ func (w *world) broken() []string {
 	if strings.Contains(log, "WARNING: DATA RACE") {
 		faults = append(faults, "the function has a data race:\n"+log)
 	}
-	for _, secret := range []string{w.cloud.Keys().Secret, w.cloud.Keys().Token} {
+	for _, secret := range append(w.cloud.Roles.Secrets(), w.cloud.Keys().Secret, w.cloud.Keys().Token) {
 		if strings.Contains(log, secret) || slices.ContainsFunc(all, func(e *told) bool { return bytes.Contains(e.body, []byte(secret)) }) {
 			faults = append(faults, "a secret is in the log or in an event")
 		}

@@ -165,6 +165,18 @@ func (s *Server) Assumed(keyID string) (ecd.Assumed, bool) {
 	return got, ok
 }
 
+// Secrets returns the secret and the token of every key that was given out: what
+// nobody may tell.
+func (s *Server) Secrets() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, a := range s.sessions {
+		out = append(out, a.Secret, a.Token)
+	}
+	return out
+}
+
 // AssumeRole answers a call with the parameters p, which by made: the zero value
 // for the own account's keys.
 func (s *Server) AssumeRole(by ecd.Assumed, p map[string]string) (map[string]any, *Refusal) {
