@@ -364,13 +364,13 @@ func (in *instrumenter) binary(x *ast.BinaryExpr) ast.Expr {
 	case token.LAND:
 		left, right := in.text(x.X), in.text(x.Y)
 		x.X, x.Y = in.operands(x.X), in.operands(x.Y)
-		x.X = in.without(x.X, token.LOR, nil, left)
-		x.Y = in.without(x.Y, token.LOR, nil, right)
+		x.X = in.without(x.X, token.LOR, left)
+		x.Y = in.without(x.Y, token.LOR, right)
 	case token.LOR:
 		left, right := in.text(x.X), in.text(x.Y)
 		x.X, x.Y = in.operands(x.X), in.operands(x.Y)
-		x.X = in.without(x.X, token.LAND, in, left)
-		x.Y = in.without(x.Y, token.LAND, in, right)
+		x.X = in.without(x.X, token.LAND, left)
+		x.Y = in.without(x.Y, token.LAND, right)
 	case token.LSS, token.LEQ, token.GTR, token.GEQ:
 		return in.bound(x)
 	default:
@@ -380,25 +380,28 @@ func (in *instrumenter) binary(x *ast.BinaryExpr) ast.Expr {
 	return x
 }
 
-// without is an operand that says nothing if the bug is to happen.
-func (in *instrumenter) without(x ast.Expr, op token.Token, negate *instrumenter, what string) ast.Expr {
+// without is an operand that says nothing if the bug is to happen. It is asked for
+// the bug only where the operand decides, so that no test counts for the bug that
+// could not notice it.
+func (in *instrumenter) without(x ast.Expr, op token.Token, what string) ast.Expr {
 	cond := in.bug("without the operand " + what)
-	if negate != nil {
+	if op == token.LAND {
 		cond = &ast.UnaryExpr{Op: token.NOT, X: cond}
 	}
-	return &ast.ParenExpr{X: &ast.BinaryExpr{X: cond, Op: op, Y: &ast.ParenExpr{X: x}}}
+	return &ast.ParenExpr{X: &ast.BinaryExpr{X: &ast.ParenExpr{X: x}, Op: op, Y: cond}}
 }
 
 // bound includes the bound of a comparison, or excludes it, if the bug is to
-// happen. Operands are evaluated twice then, so they must not act.
+// happen. Operands are evaluated twice then, so they must not act. As in without,
+// it is asked for the bug only at the bound.
 func (in *instrumenter) bound(x *ast.BinaryExpr) ast.Expr {
 	what := "the other bound of " + in.text(x)
-	equal := &ast.BinaryExpr{X: x.X, Op: token.EQL, Y: x.Y}
+	differs := &ast.BinaryExpr{X: &ast.BinaryExpr{X: x.X, Op: token.EQL, Y: x.Y}, Op: token.LAND, Y: in.bug(what)}
 	switch x.Op {
 	case token.LSS, token.GTR:
-		return &ast.ParenExpr{X: &ast.BinaryExpr{X: x, Op: token.LOR, Y: &ast.BinaryExpr{X: in.bug(what), Op: token.LAND, Y: equal}}}
+		return &ast.ParenExpr{X: &ast.BinaryExpr{X: x, Op: token.LOR, Y: differs}}
 	default:
-		return &ast.ParenExpr{X: &ast.BinaryExpr{X: x, Op: token.LAND, Y: &ast.UnaryExpr{Op: token.NOT, X: &ast.ParenExpr{X: &ast.BinaryExpr{X: in.bug(what), Op: token.LAND, Y: equal}}}}}
+		return &ast.ParenExpr{X: &ast.BinaryExpr{X: x, Op: token.LAND, Y: &ast.UnaryExpr{Op: token.NOT, X: &ast.ParenExpr{X: differs}}}}
 	}
 }
 

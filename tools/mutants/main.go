@@ -49,6 +49,7 @@ type options struct {
 	again    bool
 	every    int
 	whole    bool
+	own      bool
 	only     string
 	slack    time.Duration
 	limit    time.Duration
@@ -67,9 +68,10 @@ func parse() options {
 	flag.BoolVar(&o.again, "again", false, "try bugs again that survived according to -results")
 	flag.IntVar(&o.every, "every", 1, "make each n-th bug only")
 	flag.BoolVar(&o.whole, "whole", false, "run the subtests of a test together")
+	flag.BoolVar(&o.own, "own", true, "run the package's own tests; false for survivors of theirs, with -again and -then")
 	flag.IntVar(&o.workers, "workers", max(1, runtime.NumCPU()), "runs at once")
 	flag.StringVar(&o.only, "only", "", "make only bugs whose description contains this")
-	flag.DurationVar(&o.slack, "slack", 10*time.Second, "how much longer than three times as long as without a bug tests may take")
+	flag.DurationVar(&o.slack, "slack", 2*time.Second, "how much more processor time than three times that without a bug tests may take")
 	flag.DurationVar(&o.limit, "limit", 0, "begin no further bug after this time; 0: try all")
 	flag.Parse()
 	return o

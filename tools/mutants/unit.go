@@ -18,26 +18,39 @@ import (
 // A unit is one test, or one subtest, in a binary with the bugs compiled in.
 type unit struct {
 	dir, bin string
-	name     string // as -test.run takes it
+	test     string // whose subtest it is, or ""
+	name     string
 	env      []string
-	took     time.Duration
-	reaches  map[int]bool // bugs
+	took     time.Duration // of the processor
+	reaches  map[int]bool  // bugs
 }
 
 // String names the unit for people.
 func (u *unit) String() string {
-	return strings.TrimSuffix(filepath.Base(u.bin), ".test") + " " + strings.Join(append([]string{u.name}, u.env...), " ")
+	return strings.TrimSuffix(filepath.Base(u.bin), ".test") + " " + strings.Join(append([]string{u.pattern()}, u.env...), " ")
 }
 
-// pattern is a test's name as -test.run takes it.
-func pattern(names ...string) string {
-	return "^(" + strings.Join(names, "|") + ")$"
+// pattern is the unit as -test.run takes it. A name may be several.
+func (u *unit) pattern() string {
+	if u.test == "" {
+		return "^(" + u.name + ")$"
+	}
+	return "^" + u.test + "$/^(" + u.name + ")$"
+}
+
+// joins says whether two units can be run by one pattern.
+func (u *unit) joins(v *unit) bool {
+	return u.bin == v.bin && u.test == v.test && slices.Equal(u.env, v.env)
 }
 
 // prepare builds the binaries, and runs every test once without a bug.
 func prepare(o options, work, overlay string) ([]*unit, error) {
 	var units []*unit
-	for _, suite := range append([]string{o.pkg + ":."}, o.then...) {
+	suites := o.then
+	if o.own {
+		suites = append([]string{o.pkg + ":."}, suites...)
+	}
+	for _, suite := range suites {
 		pkg, rest, _ := strings.Cut(suite, ":")
 		tests, env, _ := strings.Cut(rest, ":")
 		bin := filepath.Join(work, strings.NewReplacer("/", "_", ".", "_").Replace(pkg)+".test")
@@ -52,17 +65,15 @@ func prepare(o options, work, overlay string) ([]*unit, error) {
 		if env != "" {
 			base.env = strings.Split(env, ",")
 		}
-		names, err := base.list(tests, pkg != o.pkg && !o.whole)
+		listed, err := base.list(tests, pkg != o.pkg && !o.whole)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
-			u := base
-			u.name = name
+		for _, u := range listed {
 			if err := u.measure(filepath.Join(work, strconv.Itoa(len(units))+".trace")); err != nil {
 				return nil, err
 			}
-			units = append(units, &u)
+			units = append(units, u)
 		}
 	}
 	slices.SortStableFunc(units, func(a, b *unit) int { return cmp.Compare(a.took, b.took) })
@@ -71,48 +82,39 @@ func prepare(o options, work, overlay string) ([]*unit, error) {
 
 // list returns the tests of a binary that match, or their subtests where they have
 // any and that is wanted.
-func (u unit) list(tests string, subtests bool) ([]string, error) {
-	if !subtests {
-		out, err := u.run(context.Background(), "-test.list="+tests)
-		if err != nil {
-			return nil, fmt.Errorf("listing the tests: %w\n%s", err, out)
-		}
-		var names []string
-		for line := range strings.Lines(string(out)) {
-			if name := strings.TrimSpace(line); strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz") {
-				names = append(names, pattern(name))
-			}
-		}
-		return names, nil
+func (u unit) list(tests string, subtests bool) ([]*unit, error) {
+	args := []string{"-test.list=" + tests}
+	if subtests {
+		args = []string{"-test.v", "-test.run=" + tests}
 	}
-	out, err := u.run(context.Background(), "-test.v", "-test.run="+tests)
+	out, _, err := u.run(noLimit, args...)
 	if err != nil {
 		return nil, fmt.Errorf("without a bug %s fails: %w\n%s", u.bin, err, out)
 	}
-	var names []string
+	var units []*unit
 	for line := range strings.Lines(string(out)) {
 		name, is := strings.CutPrefix(strings.TrimSpace(line), "=== RUN ")
-		if !is {
+		if name = strings.TrimSpace(name); subtests != is || !strings.HasPrefix(name, "Test") && !strings.HasPrefix(name, "Fuzz") {
 			continue
 		}
-		test, sub, has := strings.Cut(strings.TrimSpace(name), "/")
-		if has {
-			names = slices.DeleteFunc(names, func(n string) bool { return n == pattern(test) })
-			names = append(names, pattern(test)+"/"+pattern(sub))
-		} else {
-			names = append(names, pattern(test))
+		one := u
+		one.name = name
+		if test, sub, has := strings.Cut(name, "/"); has {
+			one.test, one.name = test, sub
+			units = slices.DeleteFunc(units, func(v *unit) bool { return v.test == "" && v.name == test })
 		}
+		units = append(units, &one)
 	}
-	return names, nil
+	return units, nil
 }
 
 // measure runs the unit without a bug, and notes which bugs it reaches.
 func (u *unit) measure(trace string) error {
-	began := time.Now()
-	if out, err := u.run(context.Background(), "-test.run="+u.name, "REGILD_MUTANT_TRACE="+trace); err != nil {
+	out, took, err := u.run(noLimit, "-test.run="+u.pattern(), "REGILD_MUTANT_TRACE="+trace)
+	if err != nil {
 		return fmt.Errorf("without a bug %s fails: %w\n%s", u, err, out)
 	}
-	u.took = time.Since(began)
+	u.took = took
 	data, err := os.ReadFile(trace)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -133,27 +135,15 @@ const atOnce = 100 * time.Millisecond
 // noticed returns the test that fails, or does not end, with the bug, and whether
 // any reaches it at all.
 func (t *trial) noticed(b bug) (by string, reached bool) {
-	var group []*unit
-	var took time.Duration
+	var group *unit // with the names and the time of several
 	try := func() bool {
-		if len(group) == 0 {
+		if group == nil {
 			return false
 		}
-		names := make([]string, len(group))
-		for i, u := range group {
-			names[i] = strings.TrimSuffix(strings.TrimPrefix(u.name, "^("), ")$")
-		}
-		together := *group[0]
-		if len(group) > 1 {
-			together.name = pattern(names...)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 3*took+t.slack)
-		defer cancel()
-		out, err := together.run(ctx, "-test.run="+together.name, "REGILD_MUTANT="+strconv.Itoa(b.id))
+		out, _, err := group.run(3*group.took+t.slack, "-test.run="+group.pattern(), "REGILD_MUTANT="+strconv.Itoa(b.id))
 		if err != nil {
-			by = together.blame(out)
+			by = group.blame(out)
 		}
-		group, took = nil, 0
 		return err != nil
 	}
 	for _, u := range t.units {
@@ -161,11 +151,16 @@ func (t *trial) noticed(b bug) (by string, reached bool) {
 			continue
 		}
 		reached = true
-		joins := len(group) == 0 || group[0].bin == u.bin && !strings.Contains(u.name+group[0].name, "/") && slices.Equal(group[0].env, u.env) && took+u.took <= atOnce
-		if !joins && try() {
+		if group != nil && group.joins(u) && group.took+u.took <= atOnce {
+			group.name += "|" + u.name
+			group.took += u.took
+			continue
+		}
+		if try() {
 			return by, true
 		}
-		group, took = append(group, u), took+u.took
+		first := *u
+		group = &first
 	}
 	try()
 	return by, reached
@@ -182,9 +177,15 @@ func (u *unit) blame(out []byte) string {
 	return u.String()
 }
 
-// run runs the binary. Arguments that are no flags are for its environment.
-func (u *unit) run(ctx context.Context, args ...string) ([]byte, error) {
-	flags := []string{"-test.failfast", "-test.count=1"}
+// noLimit is for runs without a bug, which end.
+const noLimit = time.Hour
+
+// run runs the binary, with as much time of the processor as it is given: how long
+// a test takes by the clock depends on what else the machine does. It returns how
+// much it took. Whoever waits for something that never comes is stopped by the
+// clock, far later. Arguments that are no flags are for its environment.
+func (u *unit) run(limit time.Duration, args ...string) ([]byte, time.Duration, error) {
+	flags := []string{"-c", `ulimit -t "$0" && exec "$@"`, strconv.Itoa(int(limit/time.Second) + 1), u.bin, "-test.failfast", "-test.count=1"}
 	env := append(os.Environ(), u.env...)
 	for _, a := range args {
 		if strings.HasPrefix(a, "-") {
@@ -193,7 +194,13 @@ func (u *unit) run(ctx context.Context, args ...string) ([]byte, error) {
 			env = append(env, a)
 		}
 	}
-	cmd := exec.CommandContext(ctx, u.bin, flags...)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute+20*limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", flags...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = u.dir, env, time.Second
-	return cmd.CombinedOutput()
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		return out, 0, err
+	}
+	return out, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
 }
