@@ -274,6 +274,8 @@ func (v *view) lead(c candidate) (step, bool) {
 	}
 	next := n.reminder(c.strategy)
 	switch {
+	case v.now.due(n.Due): // nobody is reminded of a time that is over
+		next = zero
 	case next.IsZero() || !v.now.due(next):
 	case c.now.Status == desktop.Running:
 		return v.notify(notification{candidate: c, due: n.Due, reminder: true}), true

@@ -408,10 +408,15 @@ func (c *compaction) save(d *Desktop) {
 		return
 	}
 	if s.Call != "" {
-		if s.First.Before(s.At) {
+		if s.First.Before(s.At) { // tells when it was, and is no try
 			c.add(partFinal, Record{Kind: KindSaving, At: s.First, Call: s.Call, N: s.Round, Desktops: id})
+			c.add(partFinal, Record{Kind: KindSaved, At: s.First, Call: s.Call, Desktops: id, Reason: &events.Reason{Code: saveMayBeRepeated[0]}})
 		}
-		for range max(s.Tries, 1) {
+		tries := s.Tries
+		if s.Again { // the last was none
+			tries++
+		}
+		for range max(tries, 1) {
 			c.add(partFinal, Record{Kind: KindSaving, At: s.At, Call: s.Call, N: s.Round, Desktops: id})
 		}
 		if !s.Ended.IsZero() {

@@ -603,14 +603,18 @@ func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
 // decision, and how many wait for it.
 func (t *total) mostCommonWait() (code string, most int) {
 	waits := map[string]int{}
-	for _, x := range t.v.s.Desktops {
-		if x.Phase == Pending && x.WaitCode != "" {
-			waits[x.WaitCode]++
-		}
-	}
+	decided := map[string]bool{}
 	for _, g := range t.outcomes {
+		for _, id := range g.Desktops {
+			decided[id] = true
+		}
 		if g.Status == events.StatusDeferred {
 			waits[g.Code] += len(g.Desktops)
+		}
+	}
+	for _, x := range t.v.s.Desktops {
+		if x.Phase == Pending && x.WaitCode != "" && !decided[x.ID] {
+			waits[x.WaitCode]++
 		}
 	}
 	for _, c := range slices.Sorted(maps.Keys(waits)) {
