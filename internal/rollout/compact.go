@@ -178,6 +178,7 @@ func (c *compaction) waits(d *Desktop) {
 type part struct {
 	records []Record
 	at      map[sameness]int
+	last    map[string]int // where the last record of each desktop is
 }
 
 // A sameness is what records have in common that may be joined.
@@ -206,19 +207,21 @@ func samenessOf(r *Record) sameness {
 	return key
 }
 
-// add adds a record. A desktop's own records must stay in their order, and begun twice
-// is two attempts: only those of other desktops are joined. Its own came right before.
+// add adds a record of one desktop. A desktop's own records must stay in their order,
+// and begun twice is two attempts: it joins none that is not behind its own last.
 func (p *part) add(r Record) {
-	key := samenessOf(&r)
+	if p.at == nil {
+		p.at, p.last = map[sameness]int{}, map[string]int{}
+	}
+	key, id := samenessOf(&r), desktopsOf(&r)[0]
 	i, known := p.at[key]
-	if !known || lastOf(desktopsOf(&p.records[i])) == desktopsOf(&r)[0] {
-		if p.at == nil {
-			p.at = map[sameness]int{}
-		}
-		p.at[key] = len(p.records)
+	before, has := p.last[id]
+	if !known || has && i <= before {
+		p.at[key], p.last[id] = len(p.records), len(p.records)
 		p.records = append(p.records, r)
 		return
 	}
+	p.last[id] = i
 	to := &p.records[i]
 	to.Desktops, to.From = append(to.Desktops, r.Desktops...), append(to.From, r.From...)
 	for k := range r.Outcomes {

@@ -3,6 +3,7 @@ package rollout_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -147,5 +148,43 @@ func TestATickKeepsCountOfOutcomes(t *testing.T) {
 		if got, want := last(carried), last(s); got != want {
 			t.Fatalf("seed %d: the next outcome has number %d after a tick, want %d", seed, got, want)
 		}
+	}
+}
+
+// Records of several desktops that say the same are joined. What one of them has twice
+// must not come to stand behind what came after it.
+func TestATickKeepsTheOrderOfADesktopsRecords(t *testing.T) {
+	ids := []string{"ecd-1", "ecd-2", "ecd-3"}
+	of := func(kind rollout.Kind, minutes float64, call string) rollout.Record {
+		return rollout.Record{Kind: kind, At: at(minutes), Call: call, Desktops: ids}
+	}
+	saving := func(minutes float64, call string) rollout.Record {
+		r := of(rollout.KindSaving, minutes, call)
+		r.N = 1
+		return r
+	}
+	saved, throttled := of(rollout.KindSaved, 12, "s2"), of(rollout.KindSaved, 12, "s2")
+	saved.Snapshot = "snap"
+	throttled.Reason = &events.Reason{Code: events.CodeThrottled, Message: "slower"}
+	for name, c := range map[string][]rollout.Record{
+		"asked after two times not now": {of(rollout.KindNotNow, 1, ""), of(rollout.KindNotNow, 1, ""), of(rollout.KindAsking, 9, "a"), of(rollout.KindAsked, 9, "a")},
+		"saved by the second call":      {saving(1, "s1"), saving(11, "s2"), saved},
+		"saved, each found at once":     {saving(11, "s1"), saving(11, "s2"), saved},
+		"throttled at the first call":   {saving(11, "s2"), throttled},
+		"throttled at the second call":  {saving(1, "s1"), saving(11, "s2"), throttled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}}})
+			s.Apply(c...)
+			want := *s.Desktops["ecd-1"]
+			for range 3 { // ticks
+				s = fold(s.Compact(ids))
+			}
+			for id, got := range s.Desktops {
+				if !reflect.DeepEqual(got.Ask, want.Ask) || !reflect.DeepEqual(got.Saved, want.Saved) {
+					t.Errorf("%s is carried as %+v %+v, want %+v %+v", id, got.Ask, got.Saved, want.Ask, want.Saved)
+				}
+			}
+		})
 	}
 }

@@ -49,7 +49,7 @@ type player struct {
 
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "scripts", "*.txt"))
-	if err != nil || len(files) < 1 {
+	if err != nil || len(files) < 20 {
 		t.Fatalf("%d scripts, %v", len(files), err)
 	}
 	for _, file := range files {
