@@ -32,6 +32,7 @@ const (
 	CodeWrongDoor            = "WrongDoor"
 	CodeConflictingTargets   = "ConflictingTargets"
 	CodeRequestIdReused      = "RequestIdReused"
+	CodeAccountNotAllowed    = "AccountNotAllowed"
 	CodeRegionNotAllowed     = "RegionNotAllowed"
 	CodeImageNotFound        = "ImageNotFound"
 	CodeImageNotAvailable    = "ImageNotAvailable"
@@ -124,7 +125,8 @@ var Codes = []Code{
 	{CodeWrongDoor, StatusRefused, "The message came through a door, or from a source, that may not say this; the message names it."},
 	{CodeConflictingTargets, StatusRefused, "Another request of the same delivery wants the desktop under another spec; the first stands."},
 	{CodeRequestIdReused, StatusRefused, "The request id was used before with other content."},
-	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS."},
+	{CodeAccountNotAllowed, StatusRefused, "No account of fleets.yaml has that id."},
+	{CodeRegionNotAllowed, StatusRefused, "The region is not in REGILD_REGIONS or, for another account, not in its regions in fleets.yaml."},
 	{CodeImageNotFound, StatusRefused, "ECD has no such image in the region."},
 	{CodeImageNotAvailable, StatusRefused, "The image cannot be used: its status is neither Available nor on the way there."},
 	{CodeDesktopNotFound, StatusRefused, "ECD lists no such desktop in the region."},

@@ -16,6 +16,7 @@ const TagFinished = "finished"
 // compares Digest of their event ids, knows whether it has them all.
 type Finished struct {
 	RequestID string         `json:"requestId"`
+	AccountID string         `json:"accountId,omitempty"` // "": the function's own
 	RegionID  string         `json:"regionId"`
 	Desktops  int            `json:"desktops"`
 	Statuses  map[Status]int `json:"statuses"` // final outcomes by status

@@ -38,6 +38,7 @@ func (s Status) Known() bool { return slices.Contains(Statuses, s) }
 // so that a reader need not tell "empty" from "absent".
 type Outcome struct {
 	RequestID string `json:"requestId"`
+	AccountID string `json:"accountId,omitempty"` // "": the function's own
 	RegionID  string `json:"regionId"`
 	DesktopID string `json:"desktopId"`
 	ImageID   string `json:"imageId"` // "" for a reset to the current image

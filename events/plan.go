@@ -32,6 +32,7 @@ type Plan struct {
 	RequestID  string     `json:"requestId,omitempty"` // of a request
 	ReleaseID  string     `json:"releaseId,omitempty"`
 	Fleet      string     `json:"fleet,omitempty"`
+	AccountID  string     `json:"accountId,omitempty"` // "": the function's own
 	RegionID   string     `json:"regionId"`
 	ImageID    string     `json:"imageId"` // "" for a reset to the current image
 	PlanDigest string     `json:"planDigest"`
@@ -65,7 +66,7 @@ type PlanDesktop struct {
 }
 
 // DigestPlan returns "sha256:" and the SHA-256, in lower-case hex, over what
-// the plan would do: region, image, and wave by wave each desktop, its action,
+// the plan would do: account, region, image, and wave by wave each desktop, its action,
 // its code and the image it is on. What is only told to people does not count
 // (messages, expected calls and time), nor does the paging.
 func DigestPlan(p Plan) string {
@@ -76,9 +77,10 @@ func DigestPlan(p Plan) string {
 		Desktops []line
 	}
 	core := struct {
+		AccountID         string `json:",omitempty"` // digests of earlier builds stay as they are
 		RegionID, ImageID string
 		Waves             []wave
-	}{RegionID: p.RegionID, ImageID: p.ImageID}
+	}{AccountID: p.AccountID, RegionID: p.RegionID, ImageID: p.ImageID}
 	for _, w := range p.Waves {
 		lines := make([]line, 0, len(w.Desktops))
 		for _, d := range w.Desktops {

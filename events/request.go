@@ -38,7 +38,10 @@ var (
 type Request struct {
 	// RequestID is the sender's name for the request; without one its identity
 	// is the transport's. The same id with other content is refused.
-	RequestID  string   `json:"requestId,omitempty"`
+	RequestID string `json:"requestId,omitempty"`
+	// AccountID is whose desktops they are: of an account that fleets.yaml declares;
+	// "": of the function's own.
+	AccountID  string   `json:"accountId,omitempty"`
 	RegionID   string   `json:"regionId"`
 	DesktopIDs []string `json:"desktopIds"` // 1 to MaxDesktops, each once
 	// ImageID is the image to rebuild to; "" resets to the current image.
@@ -64,7 +67,7 @@ var (
 	ourSpelling = spelling{"regionId", "desktopIds", "imageId", "operateType", "language", "afterStatus"}
 	apiSpelling = spelling{"RegionId", "DesktopId", "ImageId", "OperateType", "Language", "AfterStatus"}
 	// ourOwn are fields that RebuildDesktops does not have.
-	ourOwn = []string{"requestId", "consent", "notBefore", "dryRun", "planDigest"}
+	ourOwn = []string{"requestId", "accountId", "consent", "notBefore", "dryRun", "planDigest"}
 )
 
 func (s spelling) names() []string {
@@ -73,7 +76,7 @@ func (s spelling) names() []string {
 
 // ParseRequest reads a request in our spelling, or as a plain parameter object
 // of RebuildDesktops in the API's own. The error, if any, is a *Faults with
-// everything that is wrong. Then the request still holds the request id, the
+// everything that is wrong. Then the request still holds the request id, account and
 // region and those desktop ids that could be read, so that the refusal can be
 // addressed to each desktop; nothing else of it may be used.
 func ParseRequest(data []byte) (Request, error) {
@@ -114,6 +117,7 @@ func (r *reader) request(s spelling, own bool) Request {
 	var req Request
 	if own {
 		req.RequestID = r.str("requestId", checkRequestID)
+		req.AccountID = r.str("accountId", checkAccount)
 	}
 	r.require(s.region, "name the region of the desktops, such as cn-hangzhou")
 	req.RegionID = r.str(s.region, checkRegion)

@@ -42,6 +42,7 @@ type Rollout struct {
 	RolloutID string `json:"rolloutId"` // releaseId/fleet
 	ReleaseID string `json:"releaseId"`
 	Fleet     string `json:"fleet"`
+	AccountID string `json:"accountId,omitempty"` // "": the function's own
 	RegionID  string `json:"regionId"`
 	ImageID   string `json:"imageId"`
 	Wave      int    `json:"wave"`  // the current one, counted from 1; 0 before the first

@@ -53,6 +53,13 @@ func checkRegion(s string) string {
 	return form(s, pattern.Region, "a region id", "cn-hangzhou")
 }
 
+func checkAccount(s string) string {
+	if s == "" {
+		return "is empty; leave the field out for the function's own account"
+	}
+	return form(s, pattern.Account, "the id of an account", "1234567890123456")
+}
+
 func checkRelease(s string) string {
 	return form(s, pattern.Release, "a release id", "2026.11.3")
 }

@@ -15,7 +15,7 @@ import (
 // of its own.
 type admission struct {
 	*invocation
-	ecd      Describer
+	accounts *accounts
 	rules    rollout.Rules
 	doors    Doors
 	key      []byte // of signed ticks

@@ -1,10 +1,12 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -21,24 +23,20 @@ func (a *admission) release(m envelope.Message) error {
 		return nil
 	}
 	var operations []rollout.Operation
+	var omitted []events.Reason
 	for _, region := range slices.Sorted(maps.Keys(rel.Images)) {
-		if !slices.Contains(a.rules.Regions, region) {
-			a.refuse.message(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
-			continue
-		}
-		images, err := a.ecd.Images(a.ctx, region, []string{rel.Images[region]})
+		found, err := a.search(region, func(d Describer) ([]desktop.Image, error) {
+			return d.Images(a.ctx, region, []string{rel.Images[region]})
+		})
 		if err != nil {
 			return fmt.Errorf("reading the image of release %s: %w", rel.ReleaseID, err)
 		}
-		if len(images) == 0 {
-			a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", rel.Images[region], region))
-			continue
+		operations = append(operations, a.released(m, rel, region, found)...)
+		if len(found.images) > 0 {
+			omitted = append(omitted, a.omitted(cmp.Or(rel.Image, found.images[0].Name), rel.Images[region], found)...)
 		}
-		if rel.Image != "" {
-			images[0].Name = rel.Image
-		}
-		operations = append(operations, a.operationsOf(rel.ReleaseID, images[0])...)
 	}
+	a.tellOmitted(m, omitted)
 	if len(operations) == 0 {
 		if len(rel.Images) > 0 {
 			a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
@@ -62,24 +60,28 @@ func (a *admission) trail(m envelope.Message) error {
 	case err != nil:
 		a.refuse.message(m, events.CodeInvalidRequest, err.Error())
 		return nil
-	case !relevant || !slices.Contains(a.rules.Regions, e.RegionID):
+	case !relevant || len(a.placesIn(e.RegionID)) == 0:
 		a.counts.ignored()
 		return nil
 	}
-	var images []desktop.Image
-	if e.ImageID != "" {
-		images, err = a.ecd.Images(a.ctx, e.RegionID, []string{e.ImageID})
-	} else {
-		images, err = a.ecd.ImagesNamed(a.ctx, e.RegionID, e.ImageName)
-	}
+	found, err := a.search(e.RegionID, func(d Describer) ([]desktop.Image, error) {
+		if e.ImageID != "" {
+			return d.Images(a.ctx, e.RegionID, []string{e.ImageID})
+		}
+		return d.ImagesNamed(a.ctx, e.RegionID, e.ImageName)
+	})
 	if err != nil {
 		return fmt.Errorf("reading the image of %s: %w", e.EventName, err)
 	}
-	if len(images) == 0 {
+	if len(found.images) == 0 {
 		a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s%s in %s", e.ImageID, e.ImageName, e.RegionID))
 		return nil
 	}
-	operations := a.operationsOf(images[0].ID, images[0])
+	var operations []rollout.Operation
+	for _, image := range found.images {
+		operations = append(operations, a.operationsOf(image.ID, image)...)
+	}
+	a.tellOmitted(m, a.denied(found.images[0].Name, found))
 	if len(operations) == 0 {
 		a.counts.ignored()
 		return nil
@@ -90,10 +92,120 @@ func (a *admission) trail(m envelope.Message) error {
 	return a.openRollouts(asked{m, true}, operations, false, "")
 }
 
+// A search is what came of asking for an image in a region of each account.
+type search struct {
+	images []desktop.Image // at most one of an account
+	absent []desktop.Place // accounts that do not list it
+	denied []denial        // by other accounts than the own
+}
+
+// A denial is why an account may not be asked.
+type denial struct {
+	at  desktop.Place
+	err error
+}
+
+// placesIn returns where in a region desktops may be rebuilt: the own account first.
+func (a *admission) placesIn(region string) (out []desktop.Place) {
+	if own := (desktop.Place{Region: region}); a.rules.Allows(own) {
+		out = append(out, own)
+	}
+	for _, f := range a.rules.Fleets {
+		if at := f.Place(); at.Account != "" && at.Region == region && !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// search asks for an image in each account that has fleets in the region.
+func (a *admission) search(region string, find func(Describer) ([]desktop.Image, error)) (s search, err error) {
+	for _, at := range a.placesIn(region) {
+		services, err := a.accounts.of(at.Account)
+		var images []desktop.Image
+		if err == nil {
+			images, err = find(services.ECD)
+		}
+		switch {
+		case err == nil && len(images) > 0:
+			images[0].AccountID = at.Account
+			s.images = append(s.images, images[0])
+		case err == nil:
+			s.absent = append(s.absent, at)
+		case at.Account != "" && desktop.DeliveryOf(err) == desktop.Forbidden:
+			s.denied = append(s.denied, denial{at, err})
+		default:
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// released returns the rollouts of a release in one region.
+func (a *admission) released(m envelope.Message, rel events.Release, region string, s search) (out []rollout.Operation) {
+	id := rel.Images[region]
+	switch {
+	case len(a.placesIn(region)) == 0:
+		a.refuse.message(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
+		return nil
+	case len(s.images) == 0:
+		a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, region))
+		return nil
+	}
+	for _, image := range s.images {
+		image.Name = cmp.Or(rel.Image, image.Name)
+		out = append(out, a.operationsOf(rel.ReleaseID, image)...)
+	}
+	return out
+}
+
+// omitted says which fleets follow an image name and do not get the image, since their
+// account does not list it, or may not be asked. Waiting for it would hold up the others.
+func (a *admission) omitted(name, id string, s search) (out []events.Reason) {
+	for _, at := range s.absent {
+		if fleets := a.following(name, at); fleets != "" {
+			out = append(out, events.Reason{Code: events.CodeImageNotFound, Message: fmt.Sprintf(
+				"ECD lists no image %s in %s: share it with that account, or copy it there, and release it again for %s", id, at, fleets)})
+		}
+	}
+	return append(out, a.denied(name, s)...)
+}
+
+func (a *admission) denied(name string, s search) (out []events.Reason) {
+	for _, d := range s.denied {
+		if fleets := a.following(name, d.at); fleets != "" {
+			out = append(out, events.Reason{Code: events.CodeNotAuthorized, Message: fmt.Sprintf(
+				"the image could not be asked for in %s: %s; release it again for %s", d.at, d.err, fleets)})
+		}
+	}
+	return out
+}
+
+// tellOmitted refuses a release for some fleets, in one event: a message has one.
+func (a *admission) tellOmitted(m envelope.Message, list []events.Reason) {
+	if len(list) == 0 {
+		return
+	}
+	var words []string
+	for _, r := range list {
+		words = append(words, r.Message)
+	}
+	a.refuse.message(m, list[0].Code, strings.Join(words, "; "))
+}
+
+// following names the fleets of a place that follow an image name.
+func (a *admission) following(name string, at desktop.Place) string {
+	var names []string
+	for _, f := range a.rules.Fleets.Following(name, at) {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
 // operationsOf returns the rollouts of an image: one for each fleet that follows it.
 func (a *admission) operationsOf(releaseID string, image desktop.Image) []rollout.Operation {
 	var out []rollout.Operation
-	for _, f := range a.rules.Fleets.Following(image.Name, image.RegionID) {
+	for _, f := range a.rules.Fleets.Following(image.Name, image.Place()) {
 		out = append(out, rollout.Operation{
 			ID: releaseID + "/" + f.Name, Fleet: f.Name, ReleaseID: releaseID, ImageName: image.Name, ImageMade: image.Created,
 			Spec: specOf(f, image.ID),
@@ -103,7 +215,7 @@ func (a *admission) operationsOf(releaseID string, image desktop.Image) []rollou
 }
 
 func specOf(f fleet.Fleet, imageID string) desktop.Spec {
-	return desktop.Spec{RegionID: f.Region, ImageID: imageID, OperateType: f.Rebuild.OperateType,
+	return desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: imageID, OperateType: f.Rebuild.OperateType,
 		Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}
 }
 

@@ -18,6 +18,9 @@ func (a *admission) request(m envelope.Message) error {
 	if req.RequestID == "" {
 		req.RequestID = a.identity(m)
 	}
+	if req.AccountID == accountOf(a.in.Source) {
+		req.AccountID = "" // the own account has one name only, or each of its desktops would have two
+	}
 	if err != nil {
 		a.refuse.request(m, req, events.CodeInvalidRequest, err.Error()+meant(m))
 		return nil
@@ -80,7 +83,7 @@ func (a *admission) takeOn(m envelope.Message, req events.Request, w rollout.Ope
 func operationOf(req events.Request) rollout.Operation {
 	return rollout.Operation{
 		ID: req.RequestID, Desktops: req.DesktopIDs, Consents: req.Consent, NotBefore: req.NotBefore,
-		Spec: desktop.Spec{RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
+		Spec: desktop.Spec{AccountID: req.AccountID, RegionID: req.RegionID, ImageID: req.ImageID, OperateType: req.OperateType,
 			Language: req.Language, AfterStatus: req.AfterStatus},
 	}
 }

@@ -93,7 +93,7 @@ func fitsRequest(s *rollout.State, t events.Tick) string {
 	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
 		return "its records are not those of the request that it names"
 	}
-	body, err := json.Marshal(events.Request{RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
+	body, err := json.Marshal(events.Request{AccountID: w.AccountID, RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
 		OperateType: w.OperateType, Language: w.Language, AfterStatus: w.AfterStatus})
 	if err == nil {
 		_, err = events.ParseRequest(body)

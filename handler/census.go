@@ -23,16 +23,16 @@ var errNoCensus = errors.New("sessions and events cannot be asked for here")
 
 // sessions reads who is on desktops, for fleets whose idle users do not count.
 func (l *look) sessions(ctx context.Context, ids []string) (map[string][]desktop.Session, error) {
-	if l.census == nil {
+	if l.Census == nil {
 		return nil, errNoCensus
 	}
-	got, err := l.census.Sessions(ctx, l.region, ids, time.Time{})
+	got, err := l.Census.Sessions(ctx, l.at.Region, ids, time.Time{})
 	return got, optional(err)
 }
 
 // uses reads who was on desktops since a time, by rollout.UseKey.
 func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Session, error) {
-	if l.census == nil {
+	if l.Census == nil {
 		return nil, errNoCensus
 	}
 	byTime := map[time.Time][]string{}
@@ -45,7 +45,7 @@ func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Se
 	}
 	out := make(map[string][]desktop.Session, len(keys))
 	for since, ids := range byTime {
-		got, err := l.census.Sessions(ctx, l.region, ids, since)
+		got, err := l.Census.Sessions(ctx, l.at.Region, ids, since)
 		if err != nil {
 			return nil, optional(err)
 		}
@@ -63,10 +63,10 @@ func (l *look) logons(ctx context.Context, key string) ([]desktop.Event, error) 
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("%q is not what is asked for", key)
-	case l.census == nil:
+	case l.Census == nil:
 		return nil, errNoCensus
 	}
-	got, err := l.census.Events(ctx, l.region, id, from, l.business())
+	got, err := l.Census.Events(ctx, l.at.Region, id, from, l.business())
 	return got, optional(err)
 }
 
@@ -75,7 +75,7 @@ func (l *look) alarms(ctx context.Context, name string) ([]desktop.Alarm, error)
 	if l.alarmer == nil {
 		return nil, errors.New("alarms cannot be asked for here")
 	}
-	got, err := l.alarmer.Alarms(ctx, l.region, name)
+	got, err := l.alarmer.Alarms(ctx, l.at.Region, name)
 	if err != nil {
 		err = &cloudMonitorError{optional(err)}
 	}

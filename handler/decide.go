@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -24,7 +25,7 @@ func (dc *decider) decide(jobs []*job) {
 	undecided := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.made })
 	for range maxLooks {
 		dc.decideAt(dc.business().UTC())
-		needs := map[string]*rollout.Need{}
+		needs := map[desktop.Place]*rollout.Need{}
 		var next []*job
 		for _, j := range undecided {
 			if err := contain(func() error { return dc.try(j, needs) }); errors.Is(err, errNeed) {
@@ -47,15 +48,15 @@ func (dc *decider) decide(jobs []*job) {
 var errNeed = errors.New("more facts are needed")
 
 // try decides about one job, or adds to the needs what it must know first.
-func (dc *decider) try(j *job, needs map[string]*rollout.Need) error {
-	var region string
+func (dc *decider) try(j *job, needs map[desktop.Place]*rollout.Need) error {
+	var at desktop.Place
 	d := decision{made: true, at: dc.asOf()}
 	d.basis = j.journal.Look(func(s *rollout.State) {
 		if s.Operation == nil {
 			return
 		}
-		region = s.Operation.RegionID
-		dc.facts.use(region, j.busy, func(f *rollout.Facts) { d.Decision = rollout.Decide(s, dc.rules, f, d.at) })
+		at = s.Operation.Place()
+		dc.facts.use(at, j.busy, func(f *rollout.Facts) { d.Decision = rollout.Decide(s, dc.rules, f, d.at) })
 	})
 	if d.Need.Empty() {
 		j.decision = d
@@ -64,9 +65,9 @@ func (dc *decider) try(j *job, needs map[string]*rollout.Need) error {
 	if err := dc.sched.watchdog(j); err != nil { // reading may take all the time there is
 		return err
 	}
-	if needs[region] == nil {
-		needs[region] = &rollout.Need{}
+	if needs[at] == nil {
+		needs[at] = &rollout.Need{}
 	}
-	needs[region].Add(d.Need)
+	needs[at].Add(d.Need)
 	return errNeed
 }

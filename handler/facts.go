@@ -19,28 +19,23 @@ import (
 // A reader reads facts and keeps them for this invocation.
 type reader struct {
 	*invocation
-	ecd interface {
-		Describer
-		Checker
-	}
-	snapshotter Snapshotter // nil: none
-	census      Census      // nil: none
-	alarmer     Alarmer     // nil: none
-	rules       rollout.Rules
-	jobs        *jobs
-	perms       *permissions
-	counts      *tally
+	accounts *accounts
+	alarmer  Alarmer // nil: none
+	rules    rollout.Rules
+	jobs     *jobs
+	perms    *permissions
+	counts   *tally
 
-	mu      sync.RWMutex // guards what regions holds
-	regions map[string]*rollout.Facts
+	mu     sync.RWMutex // guards what places holds
+	places map[desktop.Place]*rollout.Facts
 }
 
-// use calls f with the facts of a region, which all jobs share, and what is busy for
+// use calls f with the facts of a place, which all jobs share, and what is busy for
 // one of them alone. f must not keep them, nor have facts read.
-func (rd *reader) use(region string, busy map[string]string, f func(*rollout.Facts)) {
+func (rd *reader) use(at desktop.Place, busy map[string]string, f func(*rollout.Facts)) {
 	rd.mu.RLock()
 	defer rd.mu.RUnlock()
-	shared := rd.regions[region]
+	shared := rd.places[at]
 	if shared == nil {
 		shared = rollout.NewFacts()
 	}
@@ -53,14 +48,14 @@ func (rd *reader) use(region string, busy map[string]string, f func(*rollout.Fac
 func (rd *reader) forgetBefore(t time.Time) {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	for _, f := range rd.regions {
+	for _, f := range rd.places {
 		f.DropBefore(t)
 	}
 }
 
 // forget drops what is known of desktops, because something was done to them since.
-func (rd *reader) forget(region string, ids ...string) {
-	facts := rd.region(region)
+func (rd *reader) forget(at desktop.Place, ids ...string) {
+	facts := rd.place(at)
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
 	for _, id := range ids {
@@ -69,8 +64,8 @@ func (rd *reader) forget(region string, ids ...string) {
 }
 
 // forgetSnapshots drops what is known of the snapshots of desktops.
-func (rd *reader) forgetSnapshots(region string, list []rollout.Saving) {
-	facts := rd.region(region)
+func (rd *reader) forgetSnapshots(at desktop.Place, list []rollout.Saving) {
+	facts := rd.place(at)
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
 	for _, x := range list {
@@ -78,23 +73,26 @@ func (rd *reader) forgetSnapshots(region string, list []rollout.Saving) {
 	}
 }
 
-// region returns the facts of a region, for those who write them under the lock.
-func (rd *reader) region(region string) *rollout.Facts {
+// place returns the facts of a place, for those who write them under the lock.
+func (rd *reader) place(at desktop.Place) *rollout.Facts {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	if rd.regions[region] == nil {
-		rd.regions[region] = rollout.NewFacts()
+	if rd.places[at] == nil {
+		rd.places[at] = rollout.NewFacts()
 	}
-	return rd.regions[region]
+	return rd.places[at]
 }
 
-// look reads what the decisions need to know, for each region, all at once. What
+// look reads what the decisions need to know, for each place, all at once. What
 // cannot be read is noted as such, and guards count it as a no.
-func (rd *reader) look(needs map[string]*rollout.Need) {
+func (rd *reader) look(needs map[desktop.Place]*rollout.Need) {
 	rd.rings(needs)
+	ctx, cancel := rd.patience(needs)
+	defer cancel()
 	var wg sync.WaitGroup
-	for region, need := range needs {
-		l := &look{reader: rd, region: region, facts: rd.region(region)}
+	for at, need := range needs {
+		l := &look{reader: rd, ctx: ctx, at: at, facts: rd.place(at)}
+		l.Services, l.fault = rd.accounts.of(at.Account)
 		pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
 		pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
 		pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
@@ -111,11 +109,32 @@ func (rd *reader) look(needs map[string]*rollout.Need) {
 	wg.Wait()
 }
 
-// look is one region being read. What is read is written under the reader's lock.
+// patienceShare is which share of the invocation's time the accounts have to answer,
+// where there are several: one that is throttled keeps the others waiting so long.
+const patienceShare = 4
+
+// patience returns a context for what is read at once.
+func (rd *reader) patience(needs map[desktop.Place]*rollout.Need) (context.Context, context.CancelFunc) {
+	accounts := map[string]bool{}
+	for at := range needs {
+		accounts[at.Account] = true
+	}
+	if len(accounts) < 2 {
+		return rd.ctx, func() {}
+	}
+	left, _ := rd.left()
+	return context.WithTimeout(rd.ctx, left/patienceShare)
+}
+
+// look is one place being read. What is read is written under the reader's lock.
 type look struct {
 	*reader
-	region string
-	facts  *rollout.Facts
+	Services
+
+	ctx   context.Context //nolint:containedctx // what is read at once ends at once
+	fault error           // why nothing can be asked there; nil: it can
+	at    desktop.Place
+	facts *rollout.Facts
 }
 
 // lookWorkers is how many reads of one kind are asked for at once: the adapter
@@ -134,7 +153,7 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
 		ids := ids[page*size : min((page+1)*size, len(ids))]
 		at := l.business().UTC()
-		got, err := contained(func() (map[string]T, error) { return read(l.ctx, ids) })
+		got, err := ask(l, ids, read)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, id := range ids {
@@ -147,21 +166,24 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, string) (T, error)) {
 	l.spread(wg, len(ids), func(i int) {
 		at := l.business().UTC()
-		got, err := contained(func() (T, error) { return read(l.ctx, ids[i]) })
+		got, err := ask(l, ids[i], read)
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		facts[ids[i]] = factOf(l, at, got, err)
 	})
 }
 
-// contained is contain for a read. In a goroutine of its own a panic would end the
+// ask reads, if anything can be asked. In a goroutine of its own a panic would end the
 // instance, and with it everything else that it works on; so it is as if the answer
 // could not be read.
-func contained[T any](read func() (T, error)) (got T, err error) {
-	err = contain(func() (err error) {
-		got, err = read()
-		return err
-	})
+func ask[K, T any](l *look, key K, read func(context.Context, K) (T, error)) (got T, err error) {
+	err = l.fault
+	if err == nil {
+		err = contain(func() (err error) {
+			got, err = read(l.ctx, key)
+			return err
+		})
+	}
 	return got, err
 }
 
@@ -186,14 +208,14 @@ func factOf[T any](l *look, at time.Time, value T, err error) rollout.Fact[T] {
 }
 
 // unread returns why ECD could not be asked, by one of our codes.
-func (rd *reader) unread(err error) rollout.Unread {
+func (l *look) unread(err error) rollout.Unread {
 	u := rollout.Unread{Code: events.CodeFactsUnavailable, Message: "ECD could not be asked: " + err.Error()}
 	if other, ok := errors.AsType[*cloudMonitorError](err); ok {
 		u.Message = "CloudMonitor could not be asked: " + other.Error()
 	}
 	if bug, ok := errors.AsType[*PanicError](err); ok {
 		u.Message = "reading it shows a bug of regild: " + bug.Value
-		rd.log.Error("a step made us panic", "step", "reading facts", "error", bug.Value)
+		l.log.Error("a step made us panic", "step", "reading facts", "error", bug.Value)
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	switch {
@@ -201,16 +223,17 @@ func (rd *reader) unread(err error) rollout.Unread {
 		u.Code = events.CodeThrottled
 	case ok && e.Delivery == desktop.Forbidden:
 		u.Code = events.CodeNotAuthorized
-		rd.perms.deny(e, err)
+		l.perms.deny(l.at.Account, e, err)
 	}
 	return u
 }
 
 func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.Desktop, error) {
-	l.counts.lookedAt(ids)
-	list, err := l.ecd.Desktops(ctx, l.region, ids)
+	l.counts.lookedAt(l.at, ids)
+	list, err := l.ECD.Desktops(ctx, l.at.Region, ids)
 	out := make(map[string]*desktop.Desktop, len(list))
 	for i := range list {
+		list[i].AccountID = l.at.Account
 		list[i].Tags = nil // DescribeDesktops leaves them out; see tags
 		out[list[i].ID] = &list[i]
 	}
@@ -218,11 +241,11 @@ func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.
 }
 
 func (l *look) tags(ctx context.Context, ids []string) (map[string]map[string]string, error) {
-	return l.ecd.Tags(ctx, l.region, ids)
+	return l.ECD.Tags(ctx, l.at.Region, ids)
 }
 
 func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Image, error) {
-	list, err := l.ecd.Images(ctx, l.region, ids)
+	list, err := l.ECD.Images(ctx, l.at.Region, ids)
 	out := make(map[string]*desktop.Image, len(list))
 	for i := range list {
 		out[list[i].ID] = &list[i]
@@ -231,7 +254,7 @@ func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Im
 }
 
 func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error) {
-	return l.ecd.Changes(ctx, l.region, id)
+	return l.ECD.Changes(ctx, l.at.Region, id)
 }
 
 // checks reads the results of one check, which may be several commands: its id
@@ -239,7 +262,7 @@ func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error)
 func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Invocation, error) {
 	byDesktop := map[string]desktop.Invocation{}
 	for _, id := range strings.Split(check, ",") {
-		list, err := l.ecd.Invocations(ctx, l.region, id)
+		list, err := l.ECD.Invocations(ctx, l.at.Region, id)
 		if err != nil {
 			return nil, err
 		}
@@ -253,10 +276,10 @@ func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Inv
 // snapshots reads those of desktops whose fleets keep them. A right that lacks
 // keeps these desktops waiting, and does not hold up others.
 func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]desktop.Snapshot, error) {
-	if l.snapshotter == nil {
+	if l.Services.Snapshots == nil {
 		return nil, errors.New("snapshots cannot be asked for here")
 	}
-	got, err := l.snapshotter.Snapshots(ctx, l.region, ids)
+	got, err := l.Services.Snapshots.Snapshots(ctx, l.at.Region, ids)
 	if desktop.DeliveryOf(err) == desktop.Forbidden {
 		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
 	}
@@ -270,11 +293,14 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 	if i < 0 {
 		return nil, errors.New("the fleet is not declared")
 	}
-	list, err := l.ecd.Select(ctx, l.region, l.rules.Fleets[i].Select)
+	list, err := l.ECD.Select(ctx, l.at.Region, l.rules.Fleets[i].Select)
 	if err != nil {
 		return nil, err
 	}
-	if l.rules.Fleets.NeedTags(l.region) {
+	for i := range list {
+		list[i].AccountID = l.at.Account
+	}
+	if l.rules.Fleets.NeedTags(l.at) {
 		if err := l.addTags(ctx, list); err != nil {
 			return nil, err
 		}
@@ -293,7 +319,7 @@ func (l *look) addTags(ctx context.Context, list []desktop.Desktop) error {
 			ids = append(ids, d.ID)
 		}
 	}
-	tags, err := l.ecd.Tags(ctx, l.region, ids)
+	tags, err := l.ECD.Tags(ctx, l.at.Region, ids)
 	if err != nil {
 		return err
 	}
@@ -316,8 +342,11 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 	wg.Go(func() {
 		fact := rollout.Read[rollout.Freezes](l.business().UTC(), nil)
 		if l.hasJournal {
-			var err error
-			if fact.Value, err = contained(func() (rollout.Freezes, error) { return l.jobs.readFreezes(l.ctx) }); err != nil {
+			err := contain(func() (err error) {
+				fact.Value, err = l.jobs.readFreezes(l.reader.ctx)
+				return err
+			})
+			if err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
 		}
@@ -330,16 +359,16 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 }
 
 // rings reads how far rollouts of other fleets are, for fleets that come after them.
-func (rd *reader) rings(needs map[string]*rollout.Need) {
-	for region, need := range needs {
+func (rd *reader) rings(needs map[desktop.Place]*rollout.Need) {
+	for at, need := range needs {
 		for _, id := range need.Rings {
-			at := rd.business().UTC()
+			readAt := rd.business().UTC()
 			ring, err := rd.ring(id)
-			fact := rollout.Read(at, ring)
+			fact := rollout.Read(readAt, ring)
 			if err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
-			facts := rd.region(region)
+			facts := rd.place(at)
 			rd.mu.Lock()
 			facts.Rings[id] = fact
 			rd.mu.Unlock()
@@ -367,13 +396,13 @@ func (rd *reader) preview(w rollout.Operation) preview {
 	for range maxLooks {
 		var p preview
 		var need rollout.Need
-		rd.use(w.RegionID, nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(w, rd.rules, f, rd.asOf()) })
+		rd.use(w.Place(), nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(w, rd.rules, f, rd.asOf()) })
 		if need.Empty() {
 			return p
 		}
-		rd.look(map[string]*rollout.Need{w.RegionID: &need})
+		rd.look(map[desktop.Place]*rollout.Need{w.Place(): &need})
 	}
-	return preview{events.Plan{RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "the facts do not suffice"}}
+	return preview{events.Plan{AccountID: w.AccountID, RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "the facts do not suffice"}}
 }
 
 // A preview is a plan, and what could not be read for it.

@@ -284,8 +284,8 @@ func count(back map[string][]string) (n int) {
 // image that each came from. It takes a call a desktop.
 func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error) {
 	var members rollout.Fact[[]desktop.Desktop]
-	fs.facts.look(map[string]*rollout.Need{w.RegionID: {Members: []string{w.Fleet}}})
-	fs.facts.use(w.RegionID, nil, func(f *rollout.Facts) { members = f.Members[w.Fleet] })
+	fs.facts.look(map[desktop.Place]*rollout.Need{w.Place(): {Members: []string{w.Fleet}}})
+	fs.facts.use(w.Place(), nil, func(f *rollout.Facts) { members = f.Members[w.Fleet] })
 	if members.Err != nil {
 		return nil, errors.New(members.Err.Message)
 	}
@@ -295,11 +295,11 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 			on = append(on, d.ID)
 		}
 	}
-	fs.facts.look(map[string]*rollout.Need{w.RegionID: {Changes: on}})
+	fs.facts.look(map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})
 	back := map[string][]string{}
 	for _, id := range on {
 		var changes rollout.Fact[[]desktop.Change]
-		fs.facts.use(w.RegionID, nil, func(f *rollout.Facts) { changes = f.Changes[id] })
+		fs.facts.use(w.Place(), nil, func(f *rollout.Facts) { changes = f.Changes[id] })
 		if changes.Err != nil {
 			return nil, errors.New(changes.Err.Message)
 		}

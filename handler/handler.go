@@ -25,6 +25,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -49,6 +51,9 @@ type Config struct {
 	// asked, and then users count and no further wave begins.
 	Census Census
 	Alarms Alarmer
+	// Member returns the services of an account that Rules.Fleets declares; those above
+	// are of the function's own account. nil: nothing is asked for in any other.
+	Member func(fleet.Account) Services
 	Rules  rollout.Rules // Journal is set by New
 	// Doors say where what is taken from. RolloutQueue is where ticks of rollouts
 	// go, so that a flood of requests does not hold them up; nil: to Queue.
@@ -56,7 +61,7 @@ type Config struct {
 	RolloutQueue Queue
 	TickKey      []byte // signs ticks that carry records; nil: those are not believed
 
-	RebuildConcurrency int // RebuildDesktops calls under way at once; at least 1
+	RebuildConcurrency int // RebuildDesktops calls under way at once in a place; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1
 
 	Now   func() time.Time // business time; time.Now in production
@@ -146,23 +151,24 @@ type run struct {
 func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	i := newInvocation(ctx, h.Config, in)
 	counts, again := newTally(), &redeliveries{}
-	perms := &permissions{log: i.log}
+	perms := newPermissions(i.log)
+	accounts := &accounts{own: Services{h.ECD, h.Snapshots, h.Saver, h.Notifier, h.Census}, member: h.Member, fleets: h.Rules.Fleets}
 	index := &openIndex{invocation: i, store: h.Journal}
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey,
 		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
 	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
-	facts := &reader{invocation: i, ecd: h.ECD, snapshotter: h.Snapshots, census: h.Census, alarmer: h.Alarms, rules: h.Rules,
-		jobs: jobs, perms: perms, counts: counts, regions: map[string]*rollout.Facts{}}
+	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,
+		jobs: jobs, perms: perms, counts: counts, places: map[desktop.Place]*rollout.Facts{}}
 	refuse := &refusals{invocation: i, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, meter: h.Meter, calls: h.Meter.Snapshot(),
-		admission: &admission{invocation: i, ecd: h.ECD, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
+		admission: &admission{invocation: i, accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
-		preparer: &preparer{invocation: i, ecd: h.ECD, notifier: h.Notifier, saver: h.Saver, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
-		rebuilder: &rebuilder{invocation: i, ecd: h.ECD, rules: h.Rules, concurrency: h.RebuildConcurrency,
+		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
+		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
 			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
 		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
 		concluder: &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},

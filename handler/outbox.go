@@ -170,18 +170,18 @@ func (o *outbox) eventOf(j *job, s *rollout.State, n rollout.Event) item {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
 		maps.DeleteFunc(statuses, func(_ events.Status, n int) bool { return n == 0 })
-		i.event = events.Finished{RequestID: w.ID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
+		i.event = events.Finished{RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
 			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second), Via: w.Via}.Event(o.in.Source)
 		return i
 	}
-	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID,
+	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID,
 		Wave: n.Wave, Waves: n.Waves, Counts: n.Counts, Reason: n.Reason, By: n.By, Digest: n.Digest, Via: n.Via}.Event(n.What, n.Key, o.in.Source, n.At)
 	return i
 }
 
 func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Outcome) item {
 	e := events.Outcome{
-		RequestID: w.ID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
+		RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
 		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
 		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: w.Fleet, ReleaseID: w.ReleaseID, Nth: out.N,
 		DurationSeconds: int(out.Duration / time.Second), SnapshotID: out.Snapshot, Via: w.Via,
@@ -289,7 +289,7 @@ func (o *outbox) settle(i item, err error) {
 
 func (o *outbox) logPublished(i item) {
 	if s := i.said; s.DesktopID != "" {
-		o.log.Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
+		inAccount(o.log, s.AccountID).Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
 			"image_id", s.ImageID, "previous_image_id", s.PreviousImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
 		return
 	}
@@ -322,6 +322,9 @@ func aboutRollout(e events.Event) []any {
 		return nil
 	}
 	attrs := []any{"rollout", n.RolloutID}
+	if n.AccountID != "" {
+		attrs = append(attrs, "account_id", n.AccountID)
+	}
 	if n.Reason != nil {
 		attrs = append(attrs, "code", n.Reason.Code, "reason", n.Reason.Message)
 	}

@@ -20,12 +20,7 @@ import (
 // notices.
 type preparer struct {
 	*invocation
-	ecd interface {
-		Maintainer
-		Checker
-	}
-	notifier Notifier // nil: none
-	saver    Saver    // nil: none
+	accounts *accounts
 	facts    *reader
 	perms    *permissions
 	sched    *scheduler
@@ -132,30 +127,33 @@ func (pr *preparer) act(j *job, d rollout.Decision, made decision) bool {
 		return false
 	}
 	maintain := func(on bool) func([]string) error {
-		return func(ids []string) error { return pr.ecd.Maintain(ctx, a.region, ids, on) }
+		return func(ids []string) error { return a.ECD.Maintain(ctx, a.at.Region, ids, on) }
 	}
 	done := func(kind rollout.Kind, ids []string) {
 		a.record(func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: a.call, Desktops: ids} })
 	}
 	done(rollout.KindHeld, a.attempt("maintenance on", d.Hold, maintain(true)))
 	a.putOff(d.Hold)
-	a.attempt("stop", d.Stop, func(ids []string) error { return pr.ecd.Stop(ctx, a.region, ids) })
+	a.attempt("stop", d.Stop, func(ids []string) error { return a.ECD.Stop(ctx, a.at.Region, ids) })
 	done(rollout.KindReleased, a.attempt("maintenance off", d.Release, maintain(false)))
-	done(rollout.KindStarted, a.attempt("start", d.Start, func(ids []string) error { return pr.ecd.Start(ctx, a.region, ids) }))
+	done(rollout.KindStarted, a.attempt("start", d.Start, func(ids []string) error { return a.ECD.Start(ctx, a.at.Region, ids) }))
 	a.check(d.Command)
 	a.notify(d.Tell)
 	a.ask(d.Ask)
 	a.save(d.Save)
-	pr.facts.forget(a.region, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
+	pr.facts.forget(a.at, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
 	return j.failure() == nil
 }
 
 // acting is what is being done to the desktops of one job.
 type acting struct {
 	*preparer
+	Services
+
 	within  context.Context //nolint:containedctx // its calls must end when others take them for over
 	job     *job
-	region  string
+	at      desktop.Place
+	fault   error             // why nothing can be called there; nil: it can
 	call    string            // tells the records of these calls from those of others
 	checked map[string]string // the call in which each desktop was that is to be checked
 }
@@ -170,7 +168,8 @@ func (a *acting) announce(d *rollout.Decision, made decision) error {
 	}
 	aged := false
 	err := a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
-		a.region = s.Operation.RegionID
+		a.at = s.Operation.Place()
+		a.Services, a.fault = a.accounts.of(a.at.Account)
 		if aged = a.old(made.at); aged {
 			return nil
 		}
@@ -204,7 +203,7 @@ func (a *acting) announce(d *rollout.Decision, made decision) error {
 // leaveOld takes out of a decision the desktops that are to be put into maintenance mode,
 // or stopped, and were read too long ago: somebody may use them by now.
 func (a *acting) leaveOld(d *rollout.Decision) {
-	a.facts.use(a.region, nil, func(facts *rollout.Facts) {
+	a.facts.use(a.at, nil, func(facts *rollout.Facts) {
 		old := func(id string) bool { return a.old(facts.Desktops[id].ReadAt) }
 		d.Hold, d.Stop = slices.DeleteFunc(d.Hold, old), slices.DeleteFunc(d.Stop, old)
 	})
@@ -218,7 +217,7 @@ func (a *acting) part(i int) string { return a.call + "/" + strconv.Itoa(i) }
 // still in the attempt that it is to check.
 func (a *acting) check(c rollout.Command) {
 	ran, invoked := a.start(checking, c.Desktops, func(ids []string) ([]string, error) {
-		return a.ecd.Run(a.within, a.region, ids, c.Text, c.Kind, c.Timeout)
+		return a.ECD.Run(a.within, a.at.Region, ids, c.Text, c.Kind, c.Timeout)
 	})
 	a.record(func(s *rollout.State) rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindChecking, Call: invoked}
@@ -235,7 +234,7 @@ func (a *acting) check(c rollout.Command) {
 func (a *acting) ask(ask []rollout.Command) {
 	for i, c := range ask {
 		a.startNoted(rollout.KindAsked, asking, a.part(i), c.Desktops, func(ids []string) ([]string, error) {
-			return a.ecd.Run(a.within, a.region, ids, c.Text, c.Kind, c.Timeout)
+			return a.ECD.Run(a.within, a.at.Region, ids, c.Text, c.Kind, c.Timeout)
 		})
 	}
 }
@@ -244,10 +243,10 @@ func (a *acting) ask(ask []rollout.Command) {
 func (a *acting) notify(tell []rollout.Notification) {
 	for i, t := range tell {
 		a.startNoted(rollout.KindSent, telling, a.part(i), t.Desktops, func(ids []string) ([]string, error) {
-			if a.notifier == nil {
+			if a.Notifier == nil {
 				return nil, errors.New("nobody can be told here")
 			}
-			return a.notifier.Tell(a.within, a.region, ids, t.User, t.Text)
+			return a.Notifier.Tell(a.within, a.at.Region, ids, t.User, t.Text)
 		})
 	}
 }
@@ -351,7 +350,10 @@ func (a *acting) attempt(what string, ids []string, do func([]string) error) []s
 	if len(ids) == 0 || j.failure() != nil {
 		return nil
 	}
-	err := do(ids)
+	err := a.fault
+	if err == nil {
+		err = do(ids)
+	}
 	if err == nil {
 		return ids
 	}
@@ -361,9 +363,9 @@ func (a *acting) attempt(what string, ids []string, do func([]string) error) []s
 		return append(slices.Clip(a.attempt(what, ids[:half], do)), a.attempt(what, ids[half:], do)...)
 	}
 	if answered && e.Delivery == desktop.Forbidden {
-		a.perms.deny(e, err)
+		a.perms.deny(a.at.Account, e, err)
 	}
-	a.log.Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
+	inAccount(a.log, a.at.Account).Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
 	if j.unable == nil {
 		j.unable = map[string]error{}
 	}

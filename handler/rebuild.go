@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -19,9 +20,9 @@ import (
 // A rebuilder is the stage that has desktops rebuilt.
 type rebuilder struct {
 	*invocation
-	ecd         Rebuilder
+	accounts    *accounts
 	rules       rollout.Rules
-	concurrency int // calls under way at once
+	concurrency int // calls under way at once in a place
 	jobs        *jobs
 	facts       *reader
 	perms       *permissions
@@ -36,31 +37,48 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	p := plan.Make(wishes(jobs))
 	rb.refuseConflicts(jobs, p.Conflicts)
 
-	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: make(chan struct{}, rb.concurrency),
-		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}}
-	next := make(chan plan.Batch)
+	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: map[desktop.Place]chan struct{}{},
+		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, grewOld: map[string]bool{}}
+	byPlace := map[desktop.Place][]plan.Batch{}
+	for _, b := range p.Batches {
+		byPlace[b.Place()] = append(byPlace[b.Place()], b)
+	}
+	for at := range byPlace {
+		c.turns[at] = make(chan struct{}, rb.concurrency)
+	}
 	var wg sync.WaitGroup
+	for _, batches := range byPlace {
+		c.work(&wg, batches)
+	}
+	wg.Wait()
+	c.deferRest()
+	for account := range c.grewOld {
+		again = again || c.mayNot(account).what == free
+	}
+	if again {
+		rb.jobs.reconsider()
+	}
+	return again
+}
+
+// work makes the calls of one place, some at once. No place waits for another's turn.
+func (c *calls) work(wg *sync.WaitGroup, batches []plan.Batch) {
+	next := make(chan plan.Batch, len(batches))
+	for _, b := range batches {
+		next <- b
+	}
+	close(next)
 	// Twice as many as may call at once: while some call, the others write, and
 	// so the journal's time is not added to that of the calls.
-	for range min(2*rb.concurrency, len(p.Batches)) {
+	for range min(2*c.concurrency, len(batches)) {
 		wg.Go(func() {
 			for b := range next {
 				if err := contain(func() error { c.batch(b); return nil }); err != nil {
-					rb.log.Error("a batch made us panic", "error", err.Error())
+					c.log.Error("a batch made us panic", "error", err.Error())
 				}
 			}
 		})
 	}
-	for _, b := range p.Batches {
-		next <- b
-	}
-	close(next)
-	wg.Wait()
-	c.deferRest()
-	if again = c.grewOld && c.mayNot() == free; again {
-		rb.jobs.reconsider()
-	}
-	return again
 }
 
 // wishes returns what the jobs may begin.
@@ -120,8 +138,8 @@ func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
 type calls struct {
 	*rebuilder
 	owners  []*job
-	concern map[string]concern // which freezes hold a desktop; it does not change
-	turns   chan struct{}      // holds one for each call under way
+	concern map[placed]concern              // which freezes hold a desktop; it does not change
+	turns   map[desktop.Place]chan struct{} // each holds one for each call under way; the map does not change
 
 	mu sync.Mutex
 	// hopeless are refusals that every single desktop of a batch has met: they
@@ -129,9 +147,9 @@ type calls struct {
 	hopeless map[refusal]bool
 	// late are the batches that did not get their turn, and why.
 	late map[hindrance][]plan.Batch
-	// grewOld says that a desktop was not begun because what was known of it was too
-	// old: it is to be read again.
-	grewOld bool
+	// grewOld has the accounts of desktops that were not begun because what was known
+	// of them was too old: they are to be read again.
+	grewOld map[string]bool
 }
 
 type refusal struct {
@@ -139,24 +157,27 @@ type refusal struct {
 	code string
 }
 
-// A hindrance is why nothing more may be begun in this invocation.
-type hindrance int
+// A hindrance is why nothing more may be begun in an account in this invocation.
+type hindrance struct {
+	what    int
+	account string // that denied it
+}
 
 const (
-	free hindrance = iota // nothing hinders
+	free = iota // nothing hinders
 	denied
 	timeShort
 )
 
-// mayNot says why no further batch may be begun.
-func (c *calls) mayNot() hindrance {
+// mayNot says why no further batch may be begun in an account.
+func (c *calls) mayNot(account string) hindrance {
 	switch {
-	case c.perms.stopped() != nil:
-		return denied
+	case c.perms.stopped(account) != nil:
+		return hindrance{denied, account}
 	case c.short():
-		return timeShort
+		return hindrance{what: timeShort}
 	}
-	return free
+	return hindrance{}
 }
 
 func (c *calls) postpone(b plan.Batch, why hindrance) {
@@ -165,16 +186,19 @@ func (c *calls) postpone(b plan.Batch, why hindrance) {
 	c.late[why] = append(c.late[why], b)
 }
 
-// aged notes that what was known of a desktop was too old to begin it.
-func (c *calls) aged() {
+// aged notes that what was known of a desktop of an account was too old to begin it.
+func (c *calls) aged(account string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.grewOld = true
+	c.grewOld[account] = true
 }
 
 // deferRest writes down what did not get its turn.
 func (c *calls) deferRest() {
-	for _, why := range slices.Sorted(maps.Keys(c.late)) {
+	byAccount := func(a, b hindrance) int {
+		return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.account, b.account))
+	}
+	for _, why := range slices.SortedFunc(maps.Keys(c.late), byAccount) {
 		batches, g := c.late[why], c.tooLate(why)
 		byOwner := map[int][]string{}
 		for _, b := range batches {
@@ -194,9 +218,9 @@ func (c *calls) deferRest() {
 
 // tooLate is what becomes of desktops that mayNot keeps from being begun.
 func (c *calls) tooLate(why hindrance) rollout.Group {
-	if why == denied {
+	if why.what == denied {
 		return rollout.Group{Status: events.StatusDeferred, Code: events.CodeNotAuthorized, Until: c.asOf().Add(notAuthorizedPause),
-			Message: "stopped: " + c.perms.stopped().Error()}
+			Message: "stopped: " + c.perms.stopped(why.account).Error()}
 	}
 	return rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.asOf(),
 		Message: "the invocation's time ran short before the desktop's turn; it goes on in the next"}
@@ -208,7 +232,7 @@ const notAuthorizedPause = 5 * time.Minute
 // batch claims the desktops of a batch, makes the call, and writes down how it ended.
 // If nothing more may be begun it leaves the batch for later.
 func (c *calls) batch(b plan.Batch) {
-	if why := c.mayNot(); why != free {
+	if why := c.mayNot(b.AccountID); why.what != free {
 		c.postpone(b, why)
 		return
 	}
@@ -236,15 +260,15 @@ func (c *calls) batch(b plan.Batch) {
 // while it waited is not begun after all, and its claim is rolled back.
 func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) []ending {
 	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
+	case c.turns[b.Place()] <- struct{}{}:
+		defer func() { <-c.turns[b.Place()] }()
 	case <-ctx.Done(): // too late for a call, and the adapter says so
 	}
-	if why := c.mayNot(); why != free {
+	if why := c.mayNot(b.AccountID); why.what != free {
 		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
 	}
 	if c.old(readAt) {
-		c.aged()
+		c.aged(b.AccountID)
 		return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
 			Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
 	}
@@ -289,10 +313,10 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 	err := j.journal.UpdateBy(c.ctx, &j.decision.basis, anew, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
-		c.facts.use(s.Operation.RegionID, nil, func(facts *rollout.Facts) {
+		c.facts.use(s.Operation.Place(), nil, func(facts *rollout.Facts) {
 			for _, id := range ids {
 				fact := facts.Desktops[id]
-				if !c.mayClaim(j, s.Desktops[id], fact) {
+				if !c.mayClaim(j, s.Operation.AccountID, s.Desktops[id], fact) {
 					continue
 				}
 				if fact.ReadAt.Before(readAt) {
@@ -317,21 +341,21 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 // and without asking ECD.
 func (c *calls) redecide(j *job, s *rollout.State) {
 	now := c.business().UTC()
-	c.facts.use(s.Operation.RegionID, j.busy, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
+	c.facts.use(s.Operation.Place(), j.busy, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
 	if !j.decision.Need.Empty() {
 		j.decision.Begin = nil
-		c.aged()
+		c.aged(s.Operation.AccountID)
 	}
 	j.decision.raced, j.decision.at = true, now
 }
 
 // mayClaim says whether a desktop may be begun by what is known of it.
-func (c *calls) mayClaim(j *job, x *rollout.Desktop, fact rollout.Fact[*desktop.Desktop]) bool {
+func (c *calls) mayClaim(j *job, account string, x *rollout.Desktop, fact rollout.Fact[*desktop.Desktop]) bool {
 	if x == nil || x.Phase != rollout.Pending || fact.Value == nil || j.decision.raced && !slices.Contains(j.decision.Begin, x.ID) {
 		return false
 	}
 	if c.old(fact.ReadAt) || c.old(j.decision.at) {
-		c.aged()
+		c.aged(account)
 		return false
 	}
 	return true
@@ -414,7 +438,11 @@ func (c *calls) send(ctx context.Context, b desktop.Batch, depth int) []ending {
 
 // call is send for what no freeze holds back.
 func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
-	answer, err := c.ecd.Rebuild(ctx, b)
+	services, err := c.accounts.of(b.AccountID)
+	var answer desktop.Answer
+	if err == nil {
+		answer, err = services.ECD.Rebuild(ctx, b)
+	}
 	if err == nil {
 		return c.read(b, answer)
 	}
@@ -426,7 +454,7 @@ func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 	case e.Delivery == desktop.Refused, aboutOne(e, b.IDs):
 		return c.takeApart(ctx, b, e, depth)
 	case e.Delivery == desktop.Forbidden:
-		c.perms.deny(e, err)
+		c.perms.deny(b.AccountID, e, err)
 	}
 	return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 }
@@ -442,7 +470,7 @@ func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallE
 	first.IDs, second.IDs = b.IDs[:half], b.IDs[half:]
 	endings := append(c.send(ctx, first, depth+1), c.send(ctx, second, depth+1)...)
 	if depth == 0 && deniedToAll(endings) {
-		c.perms.deny(e, e) // the answers name desktops, and mean all
+		c.perms.deny(b.AccountID, e, e) // the answers name desktops, and mean all
 	}
 	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.group.Status != events.StatusFailed || o.group.Code != e.Code }) {
 		c.mu.Lock()
@@ -498,16 +526,17 @@ type concern struct {
 }
 
 // concerns returns for each desktop that may be begun which freezes it is subject to.
-func (rb *rebuilder) concerns(jobs []*job) map[string]concern {
-	out := map[string]concern{}
+func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
+	out := map[placed]concern{}
 	for _, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
 			for _, id := range j.decision.Begin {
 				fleet, passes := rb.fleetOf(s.Operation, id)
-				x, known := out[id]
+				which := placed{s.Operation.Place(), id}
+				x, known := out[which]
 				x.passes = passes && (x.passes || !known)
 				x.fleets = append(x.fleets, fleet)
-				out[id] = x
+				out[which] = x
 			}
 		})
 	}
@@ -521,7 +550,7 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string, pass
 	if !w.Request() {
 		return name, passes
 	}
-	rb.facts.use(w.RegionID, nil, func(facts *rollout.Facts) {
+	rb.facts.use(w.Place(), nil, func(facts *rollout.Facts) {
 		if d := facts.Desktops[id].Value; d != nil {
 			with := *d
 			if with.Tags == nil {
@@ -538,7 +567,7 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string, pass
 // unfrozen takes out of a batch, right before the call, what a freeze holds back
 // that may have come since the decision.
 func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Batch, held []ending) {
-	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[id].passes }) {
+	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[placed{b.Place(), id}].passes }) {
 		return b, nil
 	}
 	freezes, err := c.jobs.readFreezes(ctx)
@@ -550,7 +579,7 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 	rest = b
 	rest.IDs = nil
 	for _, id := range b.IDs {
-		freeze := c.holds(freezes, b.RegionID, id, now)
+		freeze := c.holds(freezes, placed{b.Place(), id}, now)
 		if freeze == nil {
 			rest.IDs = append(rest.IDs, id)
 			continue
@@ -565,13 +594,13 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 	return rest, held
 }
 
-func (c *calls) holds(freezes rollout.Freezes, region, id string, now time.Time) *rollout.Freeze {
-	x := c.concern[id]
+func (c *calls) holds(freezes rollout.Freezes, which placed, now time.Time) *rollout.Freeze {
+	x := c.concern[which]
 	if x.passes {
 		return nil
 	}
 	for _, fleet := range append([]string{""}, x.fleets...) {
-		if f := freezes.Holds(region, fleet, now); f != nil {
+		if f := freezes.Holds(which.Region, fleet, now); f != nil {
 			return f
 		}
 	}

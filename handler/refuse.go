@@ -35,7 +35,7 @@ func (rf *refusals) request(m envelope.Message, req events.Request, code, reason
 		return
 	}
 	for _, id := range req.DesktopIDs {
-		o := events.Outcome{RequestID: req.RequestID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
+		o := events.Outcome{RequestID: req.RequestID, AccountID: req.AccountID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
 			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: rf.via(m)}
 		e := o.Event(rf.in.Source, rf.asOf())
 		// The request that has this id already may have an outcome refused of its
@@ -90,7 +90,7 @@ func whereItStands(n *events.Rollout, s *rollout.State) {
 	if s.Operation == nil {
 		return
 	}
-	n.RegionID, n.ImageID, n.Waves, n.Counts = s.Operation.RegionID, s.Operation.ImageID, s.Planned, s.Counts()
+	n.AccountID, n.RegionID, n.ImageID, n.Waves, n.Counts = s.Operation.AccountID, s.Operation.RegionID, s.Operation.ImageID, s.Planned, s.Counts()
 	if w := s.Wave(); w != nil {
 		n.Wave = w.N
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 )
 
 // A Report is the function's response.
@@ -18,12 +19,13 @@ type Report = events.Report
 type tally struct {
 	mu                sync.Mutex
 	messages, skipped int             // skipped: events that do not concern regild
-	looked, open      map[string]bool // desktops that ECD was asked about; operations that are unfinished
+	looked            map[placed]bool // desktops that ECD was asked about
+	open              map[string]bool // operations that are unfinished
 	outcomes          map[events.Status]int
 }
 
 func newTally() *tally {
-	return &tally{looked: map[string]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
+	return &tally{looked: map[placed]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
 }
 
 func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
@@ -32,10 +34,10 @@ func (t *tally) ignored() { t.do(func() { t.skipped++ }) }
 
 func (t *tally) unfinished(id string) { t.do(func() { t.open[id] = true }) }
 
-func (t *tally) lookedAt(ids []string) {
+func (t *tally) lookedAt(at desktop.Place, ids []string) {
 	t.do(func() {
 		for _, id := range ids {
-			t.looked[id] = true
+			t.looked[placed{at, id}] = true
 		}
 	})
 }

@@ -51,18 +51,21 @@ func (a *acting) save(list []rollout.Saving) {
 		})
 	}
 	wg.Wait()
-	a.facts.forgetSnapshots(a.region, list) // what was read of them was so before
+	a.facts.forgetSnapshots(a.at, list) // what was read of them was so before
 	if err := a.job.journal.Update(a.ctx, func(*rollout.State) []rollout.Record { return records }); err != nil {
 		a.recovery.fail(a.job, err)
 	}
 }
 
 func (a *acting) snapshot(x rollout.Saving) (id string, err error) {
-	if a.saver == nil {
+	if a.fault != nil {
+		return "", a.fault
+	}
+	if a.Saver == nil {
 		return "", &desktop.CallError{Call: "CreateSnapshot", Delivery: desktop.Refused, Message: "snapshots cannot be made here"}
 	}
 	err = contain(func() (err error) {
-		id, err = a.saver.CreateSnapshot(a.within, a.region, x.DesktopID, x.Name)
+		id, err = a.Saver.CreateSnapshot(a.within, a.at.Region, x.DesktopID, x.Name)
 		return err
 	})
 	return id, err

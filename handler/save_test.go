@@ -17,7 +17,7 @@ func (panickingSaver) CreateSnapshot(context.Context, string, string, string) (s
 // A panic outside of the goroutine that contains panics would end the instance, and with
 // it everything else that it works on.
 func TestAPanicWhileASnapshotIsAskedForIsThatOfItsDesktopAlone(t *testing.T) {
-	a := &acting{preparer: &preparer{saver: panickingSaver{}}, within: t.Context()}
+	a := &acting{Services: Services{Saver: panickingSaver{}}, within: t.Context()}
 	id, err := a.snapshot(rollout.Saving{DesktopID: "ecd-1", Name: "n", Round: 1})
 	if id != "" || err == nil || saveReason(err).Code != events.CodeOutcomeUnknown {
 		t.Errorf("got %q, %v, want that nothing is known of the call", id, err)

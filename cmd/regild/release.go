@@ -124,7 +124,10 @@ func aboutRelease(conf operator.Config, release string, images, names map[string
 		if err != nil || names[region] == "" {
 			continue
 		}
-		for _, f := range fleets.Following(names[region], region) {
+		for _, f := range fleets {
+			if f.Region != region || !f.Follows(names[region]) {
+				continue
+			}
 			following = append(following, f.Name)
 			about = append(about, fmt.Sprintf("    over fleet %s: %s", f.Name, selects(f)))
 		}

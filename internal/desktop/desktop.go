@@ -12,6 +12,19 @@ import (
 	"time"
 )
 
+// A Place is one region of one account: what a client calls, what facts are about
+// and what is paced. The same desktop id in two places is two desktops. Account "" is
+// the function's own.
+type Place struct{ Account, Region string }
+
+// String names the place for people.
+func (p Place) String() string {
+	if p.Account == "" {
+		return p.Region
+	}
+	return p.Region + " of account " + p.Account
+}
+
 // Statuses of a desktop that regild acts on; ECD knows more (Expired, Deleted,
 // Pending, Failed, Hibernated, …) and may add others. An unknown status is
 // never taken for a good one. Source: DescribeDesktops, "DesktopStatus".
@@ -32,9 +45,10 @@ const (
 
 // A Desktop is what ECD says of one desktop now.
 type Desktop struct {
-	ID       string
-	Name     string
-	RegionID string
+	ID        string
+	Name      string
+	RegionID  string
+	AccountID string // whose it is; "": the function's own account. The adapter does not fill it in
 
 	Status     string // ECD's word, such as Running
 	Connection string // Connected, Disconnected or Unknown
@@ -60,6 +74,9 @@ type Desktop struct {
 	CreationTime  time.Time         // zero: unknown
 	ExpiredTime   time.Time         // zero: unknown or never
 }
+
+// Place returns where the desktop is.
+func (d Desktop) Place() Place { return Place{d.AccountID, d.RegionID} }
 
 // InUse says whether somebody is, or may be, working on the desktop: a
 // connection that is not known to be closed counts as one. A stopped desktop
@@ -93,9 +110,10 @@ const (
 
 // An Image is what ECD says of one image in one region now.
 type Image struct {
-	ID       string
-	Name     string
-	RegionID string
+	ID        string
+	Name      string
+	RegionID  string
+	AccountID string // that lists it; "": the function's own account. The adapter does not fill it in
 
 	Status      string // Creating, Available or CreateFailed
 	Type        string // CustomImage or SystemImage
@@ -108,6 +126,9 @@ type Image struct {
 	DataDiskGiB int       // above 0 when the image carries a data disk
 	Created     time.Time // zero: unknown
 }
+
+// Place returns where the image is.
+func (i Image) Place() Place { return Place{i.AccountID, i.RegionID} }
 
 // A Change is one line of ECD's record of image changes of one desktop, which
 // is the only published proof that a rebuild ended, well or badly. Source:
@@ -197,12 +218,16 @@ const AlarmActive = "ALARM"
 // A Spec is what must be equal for desktops to share a RebuildDesktops call.
 // It is comparable. An empty ImageID means: reset to the current image.
 type Spec struct {
+	AccountID   string `json:"accountId,omitempty"` // "": the function's own account
 	RegionID    string `json:"regionId"`
 	ImageID     string `json:"imageId,omitempty"`
 	OperateType string `json:"operateType,omitempty"` // "" or "replace"
 	Language    string `json:"language,omitempty"`
 	AfterStatus string `json:"afterStatus,omitempty"`
 }
+
+// Place returns where the desktops are.
+func (s Spec) Place() Place { return Place{s.AccountID, s.RegionID} }
 
 // Reset says whether the spec rebuilds a desktop to the image it already has.
 func (s Spec) Reset() bool { return s.ImageID == "" }

@@ -82,7 +82,7 @@ func (p *Patient) count(ctx context.Context, ecd Desktops, region string) (*cens
 	if err != nil {
 		return nil, err
 	}
-	if p.Fleets.NeedTags(region) {
+	if p.Fleets.NeedTags(desktop.Place{Region: region}) {
 		ids := make([]string, len(all))
 		for i, d := range all {
 			ids[i] = d.ID

@@ -33,6 +33,9 @@ type Fleets []Fleet
 type Fleet struct {
 	Name   string // unique in the file: [a-z0-9][a-z0-9-]{0,62}
 	Region string // such as cn-hangzhou
+	// Account is whose desktops they are. Default: the function's own account, which
+	// is the zero value.
+	Account Account
 	// Images are the patterns of the image names that the fleet follows, in the
 	// manner of path.Match: * is any run of characters without a slash, ? is one
 	// such character, [a-z] one of a range, and a backslash takes away a special
@@ -54,6 +57,9 @@ type Fleet struct {
 	Rebuild     Rebuild
 	Strategy    Strategy
 }
+
+// Place returns where the fleet's desktops are.
+func (f Fleet) Place() desktop.Place { return desktop.Place{Account: f.Account.ID, Region: f.Region} }
 
 // An Exclusion says which desktops are not of the fleet though its selector
 // means them. One match of any kind excludes: an id or a tag or a site and so
@@ -109,13 +115,13 @@ const (
 	KeepAll    = "all"  // and those of automatic policies
 )
 
-// Following returns the fleets of the region that follow an image of that name,
+// Following returns the fleets of the place that follow an image of that name,
 // in file order. A desktop that several of them contain belongs to the first
 // fleet of the whole file that contains it; ask Of before acting on one.
-func (fs Fleets) Following(imageName, region string) []Fleet {
+func (fs Fleets) Following(imageName string, at desktop.Place) []Fleet {
 	var out []Fleet
 	for _, f := range fs {
-		if f.Region == region && f.Follows(imageName) {
+		if f.Place() == at && f.Follows(imageName) {
 			out = append(out, f)
 		}
 	}
@@ -138,7 +144,7 @@ func (f Fleet) Follows(imageName string) bool {
 // decides by tags and the tags of d were not read (nil). See NeedTags.
 func (fs Fleets) Of(d desktop.Desktop) (Fleet, bool) {
 	for _, f := range fs {
-		if f.Region != d.RegionID {
+		if f.Place() != d.Place() {
 			continue
 		}
 		if d.Tags == nil && f.byTags() {
@@ -151,21 +157,21 @@ func (fs Fleets) Of(d desktop.Desktop) (Fleet, bool) {
 	return Fleet{}, false
 }
 
-// Contains says whether d is in the fleet's region, is meant by its selector
+// Contains says whether d is in the fleet's account and region, is meant by its selector
 // and is not excluded. It does not look at the other fleets; Of does.
 //
 // A fleet that selects by current image loses a desktop the moment it is
 // rebuilt: a rollout must remember whom it began.
 func (f Fleet) Contains(d desktop.Desktop) bool {
-	return d.RegionID == f.Region && f.Select.Matches(d) && !f.Exclude.Matches(d)
+	return d.Place() == f.Place() && f.Select.Matches(d) && !f.Exclude.Matches(d)
 }
 
-// NeedTags says whether any fleet of the region uses tags in its selector, its
+// NeedTags says whether any fleet of the place uses tags in its selector, its
 // exclusions, its canary or its holds, so that tags must be read before asking about the
-// region's desktops. A desktop without tags then carries an empty map, not nil.
-func (fs Fleets) NeedTags(region string) bool {
+// desktops there. A desktop without tags then carries an empty map, not nil.
+func (fs Fleets) NeedTags(at desktop.Place) bool {
 	return slices.ContainsFunc(fs, func(f Fleet) bool {
-		return f.Region == region && (f.byTags() || len(f.Strategy.Canary.Tags) > 0 || f.Strategy.Holds.Tag != "")
+		return f.Place() == at && (f.byTags() || len(f.Strategy.Canary.Tags) > 0 || f.Strategy.Holds.Tag != "")
 	})
 }
 

@@ -74,7 +74,7 @@ func TestFollowingKeepsTheOrderOfTheFile(t *testing.T) {
 		"win11-a1": {"b", "a"}, "win11-c1": {"b"}, "WIN11": nil, "xwin": nil, "win/11": nil, "other": {"b"}, "": nil,
 	} {
 		var got []string
-		for _, f := range fleets.Following(image, "r") {
+		for _, f := range fleets.Following(image, desktop.Place{Region: "r"}) {
 			got = append(got, f.Name)
 		}
 		if !slices.Equal(got, want) {
@@ -91,7 +91,7 @@ func TestTagsAreNeededWhereAnythingUsesThem(t *testing.T) {
 		{Region: "none"},
 	}
 	for region, want := range map[string]bool{"select": true, "exclude": true, "canary": true, "none": false, "absent": false} {
-		if got := fleets.NeedTags(region); got != want {
+		if got := fleets.NeedTags(desktop.Place{Region: region}); got != want {
 			t.Errorf("%s: got %t, want %t", region, got, want)
 		}
 	}

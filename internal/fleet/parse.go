@@ -16,6 +16,8 @@ import (
 const (
 	MaxFile      = 1 << 20 // bytes of the file
 	MaxFleets    = 1000    // in the file
+	MaxAccounts  = 200     // in the file, beside the function's own
+	MaxRegions   = 100     // of an account
 	MaxAfter     = 20      // fleets that a fleet comes after
 	MaxImages    = 100     // patterns in a fleet
 	MaxIDs       = 2000    // in each list of ids
@@ -147,20 +149,26 @@ func (r *reader) syntax(start value, err error) {
 func (r *reader) fleets(root value) Fleets {
 	var fleets Fleets
 	names := map[string]int{}   // line of each name
-	regions := map[string]int{} // index of the fleet that takes all of a region
+	regions := map[string]int{} // index of the fleet that takes all of a region of an account
 	var after []value           // of each fleet; without a node if it has none
+	var named []value           // the account of each fleet; likewise
+	members := newMembers()
 	r.object(root, fields{
+		"accounts": func(v value) {
+			r.list(v, 1, MaxAccounts, func(v value) { r.member(v, members) })
+		},
 		"fleets": func(v value) {
 			r.list(v, 1, MaxFleets, func(v value) {
 				f, at := r.fleet(v)
 				r.unique(f, at, names)
 				r.reachable(f, at, len(fleets), regions)
 				fleets = append(fleets, f)
-				after = append(after, at["after"])
+				after, named = append(after, at["after"]), append(named, at["account"])
 			})
 		},
 	}, "fleets")
 	r.rings(fleets, after)
+	r.owners(fleets, named, members)
 	return fleets
 }
 
@@ -182,12 +190,13 @@ func (r *reader) reachable(f Fleet, at map[string]value, index int, regions map[
 	if f.Region == "" {
 		return
 	}
-	if i, taken := regions[f.Region]; taken {
+	place := f.Account.Name + "/" + f.Region
+	if i, taken := regions[place]; taken {
 		r.faultf(at["region"], "fleets[%d] before it takes every desktop of %s; put that one last", i, f.Region)
 		return
 	}
 	_, excludes := at["exclude"]
 	if v, ok := at["select"]; ok && v.node.Value == everyDesktop && !excludes {
-		regions[f.Region] = index
+		regions[place] = index
 	}
 }

@@ -16,6 +16,7 @@ func (r *reader) fleet(v value) (Fleet, map[string]value) {
 	at := r.object(v, fields{
 		"name":        func(v value) { f.Name = r.text(v, nameForm) },
 		"region":      func(v value) { f.Region = r.text(v, regionForm) },
+		"account":     func(v value) { f.Account.Name = r.text(v, nameForm) }, // owners has the rest
 		"images":      func(v value) { f.Images = r.set(v, MaxImages, r.image) },
 		"select":      func(v value) { f.Select = r.selector(v) },
 		"exclude":     func(v value) { f.Exclude = Exclusion(r.selection(v)) },

@@ -29,9 +29,12 @@ type Question struct {
 
 // Rules are what the sender, the settings and the fleet allow.
 type Rules struct {
-	Regions  []string // the allow-list; empty allows none
+	Regions  []string // the allow-list of the account; empty allows none
 	Consents []string // what the sender knowingly destroys
 	Journal  bool     // a durable journal is there to tell a repeated delivery from a repeated wish
+	// Undeclared says that the account is not the function's own, and that none of
+	// fleets.yaml has its id.
+	Undeclared bool
 	// Outside says that fleets are declared and that the desktop is in none
 	// that allows the request.
 	Outside bool
@@ -110,7 +113,7 @@ func refuse(code, message string) Verdict { return Verdict{Refuse, code, message
 // questions pointless, then what never changes, then what passes with time, so
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
-	region, known, fleet, door, forgetful, pooled, // who
+	account, region, known, fleet, door, forgetful, pooled, // who
 	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 	snapshots, // last: they are asked for one by one

@@ -17,7 +17,7 @@ func image(q Question) Verdict {
 	}
 	switch {
 	case q.Image == nil:
-		return refuse(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s; images are regional", id, q.RegionID))
+		return refuse(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s; images are regional", id, q.Place()))
 	case q.Image.Status == desktop.ImageAvailable:
 		return none
 	case q.Image.Status == desktop.ImageCreating:

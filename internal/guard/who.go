@@ -7,10 +7,24 @@ import (
 	"github.com/regild/regild/events"
 )
 
-// region refuses what lies outside the allow-list (REGILD_REGIONS).
+// account refuses what is neither in the function's own account nor in one that is
+// declared.
+func account(q Question) Verdict {
+	if !q.Rules.Undeclared {
+		return none
+	}
+	return refuse(events.CodeAccountNotAllowed, fmt.Sprintf(
+		"no account of fleets.yaml has the id %s; declare it there, or leave accountId out for the function's own account", q.AccountID))
+}
+
+// region refuses what lies outside the allow-list: REGILD_REGIONS, or an account's own.
 func region(q Question) Verdict {
 	if slices.Contains(q.Rules.Regions, q.RegionID) {
 		return none
+	}
+	if q.AccountID != "" {
+		return refuse(events.CodeRegionNotAllowed, fmt.Sprintf(
+			"region %s is not in the regions of account %s in fleets.yaml; add it there if desktops in it may be rebuilt", q.RegionID, q.AccountID))
 	}
 	return refuse(events.CodeRegionNotAllowed,
 		fmt.Sprintf("region %s is not in REGILD_REGIONS; add it there if desktops in it may be rebuilt", q.RegionID))
@@ -23,7 +37,7 @@ func known(q Question) Verdict {
 		return none
 	}
 	return refuse(events.CodeDesktopNotFound,
-		fmt.Sprintf("ECD lists no desktop %s in %s; check the id and the region", q.ID, q.RegionID))
+		fmt.Sprintf("ECD lists no desktop %s in %s; check the id and the region", q.ID, q.Place()))
 }
 
 // fleet refuses a desktop that no fleet lets this request have.

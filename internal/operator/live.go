@@ -52,9 +52,9 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
 	w := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
-		Spec: desktop.Spec{RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
+		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
-	l := &looker{ECD: e, fleets: fleets, region: f.Region, now: now, facts: rollout.NewFacts()}
+	l := &looker{ECD: e, fleets: fleets, account: f.Account.ID, region: f.Region, now: now, facts: rollout.NewFacts()}
 	for range maxLooks {
 		p, need, unread := rollout.Preview(w, rules, l.facts, now)
 		if unread != nil {
@@ -82,13 +82,13 @@ func FleetNamed(fleets fleet.Fleets, name string) (fleet.Fleet, error) {
 	return fleet.Fleet{}, fmt.Errorf("there is no fleet %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// A looker reads facts of one region.
+// A looker reads facts of one place.
 type looker struct {
 	ECD
-	fleets fleet.Fleets
-	region string
-	now    time.Time // as of which everything counts as read
-	facts  *rollout.Facts
+	fleets          fleet.Fleets
+	account, region string
+	now             time.Time // as of which everything counts as read
+	facts           *rollout.Facts
 }
 
 // look reads what is needed. What cannot be read fails the whole: a plan that
@@ -110,6 +110,7 @@ func (l *looker) look(ctx context.Context, need rollout.Need) error {
 			l.facts.Desktops[id] = rollout.Read[*desktop.Desktop](l.now, nil) // asked, and not listed unless it follows
 		}
 		for i := range list {
+			list[i].AccountID = l.account
 			list[i].Tags = nil // DescribeDesktops leaves them out
 			l.facts.Desktops[list[i].ID] = rollout.Read(l.now, &list[i])
 		}
@@ -152,7 +153,10 @@ func Members(ctx context.Context, e ECD, fleets fleet.Fleets, name string) ([]de
 	if err != nil {
 		return nil, fmt.Errorf("reading the desktops of fleet %s: %w", name, err)
 	}
-	if fleets.NeedTags(f.Region) {
+	for i := range list {
+		list[i].AccountID = f.Account.ID
+	}
+	if fleets.NeedTags(f.Place()) {
 		var ids []string
 		for _, d := range list {
 			if d.Tags == nil {

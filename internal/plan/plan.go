@@ -57,15 +57,16 @@ type Conflict struct {
 // the desktops in a batch in the order of the wishes.
 func Make(wishes []Wish) Plan {
 	var p Plan
-	first := make(map[string]Wish, len(wishes)) // by desktop
-	owners := make(map[string][]int, len(wishes))
+	first := make(map[which]Wish, len(wishes))
+	owners := make(map[which][]int, len(wishes))
 	var kinds []kind
 	ids := make(map[kind][]string)
 	for _, w := range wishes {
-		stands, known := first[w.ID]
+		x := which{w.Place(), w.ID}
+		stands, known := first[x]
 		switch {
 		case !known:
-			first[w.ID] = w
+			first[x] = w
 			k := kind{w.Spec, company(w.Lost)}
 			if ids[k] == nil {
 				kinds = append(kinds, k)
@@ -75,12 +76,18 @@ func Make(wishes []Wish) Plan {
 			p.Conflicts = append(p.Conflicts, Conflict{w, stands})
 			continue
 		}
-		owners[w.ID] = append(owners[w.ID], w.Owner)
+		owners[x] = append(owners[x], w.Owner)
 	}
 	for _, k := range kinds {
 		p.Batches = append(p.Batches, cut(k, ids[k], owners)...)
 	}
 	return p
+}
+
+// which is one desktop: an id means another one in another place.
+type which struct {
+	desktop.Place
+	id string
 }
 
 // kind is what the desktops of a batch have in common.
@@ -90,13 +97,13 @@ type kind struct {
 }
 
 // cut makes batches out of the targets of one kind.
-func cut(k kind, ids []string, owners map[string][]int) []Batch {
+func cut(k kind, ids []string, owners map[which][]int) []Batch {
 	var out []Batch
 	for len(ids) > 0 {
 		n := min(len(ids), k.most)
 		b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: ids[:n:n]}, Owners: make(map[string][]int, n)}
 		for _, id := range b.IDs {
-			b.Owners[id] = owners[id]
+			b.Owners[id] = owners[which{k.Place(), id}]
 		}
 		out = append(out, b)
 		ids = ids[n:]

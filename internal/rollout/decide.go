@@ -29,23 +29,41 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 )
 
 // Rules are what the settings and fleets.yaml say now. They are not part of the
 // journal: a change takes effect at the next decision.
 type Rules struct {
-	Regions        []string // allow-list
+	Regions        []string // allow-list of the function's own account
 	Fleets         fleet.Fleets
 	Declared       bool // a fleets.yaml is there, even if it is empty
 	Journal        bool // the journal is durable
 	Freezes        bool // and knows of freezes, which hold everything back
 	SignedTicks    bool // without a journal: what ticks carry is signed, and so believed
 	RebuildTimeout time.Duration
+}
+
+// allowed returns the regions in which desktops of an account may be rebuilt, and
+// whether it is the function's own or declared.
+func (r Rules) allowed(account string) ([]string, bool) {
+	if account == "" {
+		return r.Regions, true
+	}
+	a, declared := r.Fleets.Account(account)
+	return a.Regions, declared
+}
+
+// Allows says whether desktops in a place may be rebuilt at all.
+func (r Rules) Allows(p desktop.Place) bool {
+	regions, _ := r.allowed(p.Account)
+	return slices.Contains(regions, p.Region)
 }
 
 // A Decision is what may be done now. When Need is not empty the rest is

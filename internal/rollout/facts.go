@@ -232,7 +232,7 @@ func (v *view) snapshots(x *Desktop, q guard.Question) ([]desktop.Snapshot, step
 
 // tagged returns the desktop with its tags, where the fleets choose by tags.
 func (v *view) tagged(x *Desktop, now *desktop.Desktop) (*desktop.Desktop, step, bool) {
-	if now == nil || now.Tags != nil || !v.r.Fleets.NeedTags(now.RegionID) {
+	if now == nil || now.Tags != nil || !v.r.Fleets.NeedTags(now.Place()) {
 		return now, step{}, true
 	}
 	f, s, ok := about(v, x, ofTags, x.ID, zero)

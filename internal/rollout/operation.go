@@ -107,7 +107,7 @@ func (w Operation) Same(o Operation) bool {
 	if w.Request() || o.Request() {
 		return w.Digest() == o.Digest()
 	}
-	return w.ImageID == o.ImageID && w.RegionID == o.RegionID && w.Undoes == o.Undoes
+	return w.ImageID == o.ImageID && w.Place() == o.Place() && w.Undoes == o.Undoes
 }
 
 // Digest identifies what is asked for: two operations with one id and two digests ask

@@ -108,9 +108,11 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 // that the step is all that can be decided.
 func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok bool) {
 	q.Target = targetOf(v.s.Operation, x.ID)
-	q.Rules = guard.Rules{Regions: v.r.Regions, Journal: v.r.Journal, Consents: v.s.Operation.Consents, Held: x.Held}
+	q.Rules = guard.Rules{Journal: v.r.Journal, Consents: v.s.Operation.Consents, Held: x.Held}
+	regions, declared := v.r.allowed(q.AccountID)
+	q.Rules.Regions, q.Rules.Undeclared = regions, !declared
 	c.Desktop = x
-	if !slices.Contains(v.r.Regions, q.RegionID) {
+	if !v.r.Allows(q.Place()) {
 		return q, c, step{}, true // refused without asking anybody
 	}
 	if c.fact, s, ok = v.read(x); !ok || c.fact.Value == nil {

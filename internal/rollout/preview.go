@@ -27,7 +27,7 @@ func Preview(w Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, 
 	s.Apply(Record{Kind: KindOpened, At: now, Operation: &w})
 	v := &view{s: s, r: r, f: f, now: clock{now}, planning: true}
 	t := newTotal(v)
-	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID}
+	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID}
 	if w.Request() {
 		p.RequestID = w.ID
 		p.Waves = []events.PlanWave{{N: 1, Name: "request", Desktops: v.intentions(t, w.Desktops)}}
@@ -181,7 +181,7 @@ func Outcomes(p events.Plan, w Operation) []events.Outcome {
 	var out []events.Outcome
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {
-			o := events.Outcome{RequestID: w.ID, RegionID: w.RegionID, DesktopID: x.ID, ImageID: w.SpecOf(x.ID).ImageID,
+			o := events.Outcome{RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, DesktopID: x.ID, ImageID: w.SpecOf(x.ID).ImageID,
 				PreviousImageID: x.From, Fleet: w.Fleet, ReleaseID: w.ReleaseID, DryRun: true, Code: x.Code, Message: x.Message}
 			switch x.Action {
 			case events.PlanRebuild:

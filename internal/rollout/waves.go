@@ -185,7 +185,7 @@ func (v *view) imageMissing(*fleet.Fleet) (step, bool) {
 	case fact.Err != nil:
 		return v.standUnread(fact.Err), true
 	case image == nil:
-		return v.halt(events.CodeImageNotFound, "ECD lists no image %s in %s", id, v.s.Operation.RegionID), true
+		return v.halt(events.CodeImageNotFound, "ECD lists no image %s in %s", id, v.s.Operation.Place()), true
 	case image.Status == desktop.ImageAvailable:
 		return step{}, false
 	case image.Status == desktop.ImageCreating && fact.Since(v.s.OpenedAt) < imageLimit:
