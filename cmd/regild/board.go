@@ -126,9 +126,9 @@ func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
 
 func detailOf(w *rollout.Operation) string {
 	if w.Undoes != "" {
-		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.RegionID)
+		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.Place())
 	}
-	return fmt.Sprintf("%s (%s) over fleet %s in %s", firstOf(w.ImageName, "image"), w.ImageID, w.Fleet, w.RegionID)
+	return fmt.Sprintf("%s (%s) over fleet %s in %s", firstOf(w.ImageName, "image"), w.ImageID, w.Fleet, w.Place())
 }
 
 func cellsOf(s *rollout.State, ids []string) []cell {

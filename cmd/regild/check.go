@@ -62,14 +62,15 @@ type checkDoc struct {
 }
 
 type checkedFleet struct {
-	Name     string         `json:"name"`
-	RegionID string         `json:"regionId"`
-	Desktops int            `json:"desktops"`         // in the fleet today with --live, else as many as were assumed
-	Live     bool           `json:"live"`             // ECD was asked
-	Images   map[string]int `json:"images,omitempty"` // with --live: desktops by the image that they are on
-	Waves    []int          `json:"waves"`            // how many desktops each has
-	Open     bool           `json:"open"`             // rebuilds may begin at the time that was asked for
-	Until    *time.Time     `json:"until,omitempty"`  // when that changes
+	Name      string         `json:"name"`
+	AccountID string         `json:"accountId,omitempty"` // "": the function's own
+	RegionID  string         `json:"regionId"`
+	Desktops  int            `json:"desktops"`         // in the fleet today with --live, else as many as were assumed
+	Live      bool           `json:"live"`             // ECD was asked
+	Images    map[string]int `json:"images,omitempty"` // with --live: desktops by the image that they are on
+	Waves     []int          `json:"waves"`            // how many desktops each has
+	Open      bool           `json:"open"`             // rebuilds may begin at the time that was asked for
+	Until     *time.Time     `json:"until,omitempty"`  // when that changes
 
 	fleet  fleet.Fleet
 	at     time.Time
@@ -130,7 +131,7 @@ func checkDeploy(w world, path string, fleets fleet.Fleets) error {
 
 // checked says what a fleet of a size means.
 func checked(f fleet.Fleet, size, tagged int, at time.Time) checkedFleet {
-	c := checkedFleet{Name: f.Name, RegionID: f.Region, Desktops: size, Waves: []int{}, fleet: f, at: at, tagged: tagged}
+	c := checkedFleet{Name: f.Name, AccountID: f.Account.ID, RegionID: f.Region, Desktops: size, Waves: []int{}, fleet: f, at: at, tagged: tagged}
 	if tagged < 0 && len(f.Strategy.Canary.Tags) > 0 {
 		tagged = 1
 	}
@@ -239,7 +240,7 @@ func (m *moment) or(other time.Time) time.Time {
 // which so many carry the canary's tags; below 0: one is assumed.
 func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 	s := f.Strategy
-	out := []string{"", f.Name + "  in " + f.Region}
+	out := []string{"", f.Name + "  in " + f.Place().String()}
 	row := func(label, format string, args ...any) {
 		out = append(out, "  "+pad(label, 14)+" "+fmt.Sprintf(format, args...))
 	}

@@ -203,13 +203,13 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 		return events.Plan{}, err
 	}
 	if facts.Images[image].Value == nil {
-		return events.Plan{}, fmt.Errorf("the state has no image %s in %s", image, f.Region)
+		return events.Plan{}, fmt.Errorf("the state has no image %s in %s", image, f.Place())
 	}
 	if imageName := facts.Images[image].Value.Name; !f.Follows(imageName) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
 	}
 	w := rollout.Operation{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
-		Spec: desktop.Spec{RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
+		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
 	if !need.Empty() {
 		return events.Plan{}, fmt.Errorf("the state leaves open what the plan needs: %+v", need)
@@ -217,9 +217,22 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 	return p, nil
 }
 
-// factsOf reads a state as ECD would tell it of the fleet's region.
+// accountState returns the state of an account; "" is the function's own.
+func accountState(state localcloud.State, account string) ecd.State {
+	if account == "" {
+		return state.State
+	}
+	for _, a := range state.Accounts {
+		if a.ID == account {
+			return a.State
+		}
+	}
+	return ecd.State{}
+}
+
+// factsOf reads a state as ECD would tell it of the fleet's account and region.
 func factsOf(fleets fleet.Fleets, state localcloud.State, f fleet.Fleet) (*rollout.Facts, error) {
-	server, err := ecd.New(state.State, ecd.Options{Keys: []ecd.Keys{{ID: "plan", Secret: "plan"}}})
+	server, err := ecd.New(accountState(state, f.Account.ID), ecd.Options{Keys: []ecd.Keys{{ID: "plan", Secret: "plan"}}})
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +247,7 @@ func factsOf(fleets fleet.Fleets, state localcloud.State, f fleet.Fleet) (*rollo
 	var all []desktop.Desktop
 	for _, d := range server.Desktops() {
 		x := inOurWords(d)
+		x.AccountID = f.Account.ID
 		if _, known := facts.Images[x.ImageID]; !known {
 			facts.Images[x.ImageID] = rollout.Read[*desktop.Image](at, nil)
 		}
@@ -277,7 +291,7 @@ func inOurWords(d ecd.Desktop) desktop.Desktop {
 
 // planLines shows a plan.
 func planLines(p events.Plan) []string {
-	out := []string{fmt.Sprintf("%s: image %s over fleet %s in %s", p.RolloutID, p.ImageID, p.Fleet, p.RegionID)}
+	out := []string{fmt.Sprintf("%s: image %s over fleet %s in %s", p.RolloutID, p.ImageID, p.Fleet, desktop.Place{Account: p.AccountID, Region: p.RegionID})}
 	next := 1
 	for _, wave := range p.Waves {
 		for ; next < wave.N; next++ {

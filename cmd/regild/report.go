@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
@@ -82,6 +83,7 @@ type report struct {
 	ID        string         `json:"id"`
 	ReleaseID string         `json:"releaseId,omitempty"`
 	Fleet     string         `json:"fleet,omitempty"`
+	AccountID string         `json:"accountId,omitempty"` // "": the function's own
 	RegionID  string         `json:"regionId"`
 	ImageID   string         `json:"imageId"`
 	ImageName string         `json:"imageName,omitempty"`
@@ -156,7 +158,7 @@ type lengths struct {
 // reportOf makes a report of a journal and its records.
 func reportOf(s *rollout.State, records []rollout.Record) report {
 	w := s.Operation
-	r := report{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
+	r := report{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
 		Undoes: w.Undoes, By: w.By, Consent: w.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
 		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
 	for _, wave := range s.Waves {
@@ -230,7 +232,7 @@ func (r report) lines(zone *time.Location) []string {
 	if r.Undoes != "" {
 		row("undoes", "%s", r.Undoes)
 	}
-	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), r.RegionID)
+	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), desktop.Place{Account: r.AccountID, Region: r.RegionID})
 	row("opened", "%s%s", r.Opened.In(zone).Format(exact), byText(r.By))
 	if r.Closed != nil {
 		row("closed", "%s, after %s", r.Closed.In(zone).Format(exact), span(r.Closed.Sub(r.Opened)))

@@ -237,7 +237,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
 	row(kindOf(!w.Request()), "%s", w.ID)
-	row("image", "%s in %s", imageText(w), w.RegionID)
+	row("image", "%s in %s", imageText(w), w.Place())
 	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(w.By))
 	row("state", "%s", inBrief(operator.OperationOf(s), zone))
 	row("counts", "%s", countsText(s.Counts()))

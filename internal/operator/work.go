@@ -40,6 +40,7 @@ type Operation struct {
 	Until     *time.Time    `json:"until,omitempty"`
 	ReleaseID string        `json:"releaseId,omitempty"`
 	Fleet     string        `json:"fleet,omitempty"`
+	AccountID string        `json:"accountId,omitempty"` // "": the function's own
 	RegionID  string        `json:"regionId"`
 	ImageID   string        `json:"imageId"` // "": reset to the current image
 	ImageName string        `json:"imageName,omitempty"`
@@ -66,7 +67,7 @@ func endedOperation(e *rollout.Ending) Operation {
 
 func operationOf(s *rollout.State, c events.Counts) Operation {
 	w := s.Operation
-	out := Operation{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, RegionID: w.RegionID,
+	out := Operation{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID,
 		ImageID: w.ImageID, ImageName: w.ImageName, Undoes: w.Undoes, By: w.By, Opened: s.OpenedAt.UTC(), Waves: s.Planned, Counts: c}
 	if w.Request() {
 		out.Kind, out.Wave, out.Waves = Request, 1, 1

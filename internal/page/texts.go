@@ -127,7 +127,7 @@ func (l Lang) sentence(r *report.Report, now time.Time) string {
 	c := r.Counts
 	var head string
 	image := firstOf(escape.Terminal(r.ImageName), escape.Terminal(r.ImageID))
-	release, fleet, region := escape.Terminal(r.ReleaseID), escape.Terminal(r.Fleet), escape.Terminal(r.RegionID)
+	release, fleet, region := escape.Terminal(r.ReleaseID), escape.Terminal(r.Fleet), escape.Terminal(r.Where())
 	switch tense := map[bool]string{true: "done", false: "open"}[r.Closed]; {
 	case r.Request() && r.ImageID == "":
 		head = l.text("head.reset."+tense, escape.Terminal(r.ID), region)

@@ -12,6 +12,7 @@ type Brief struct {
 	ID        string
 	Fleet     string // "" for a request
 	ReleaseID string
+	AccountID string // "": the function's own
 	RegionID  string
 	ImageID   string // "" for a reset to the current image
 	ImageName string
@@ -28,6 +29,14 @@ type Brief struct {
 	Wave   int // the wave that began last; 0 before the first
 	Waves  int // how many there are to be
 	Counts events.Counts
+}
+
+// Where names region and account without words of any language.
+func (b Brief) Where() string {
+	if b.AccountID == "" {
+		return b.RegionID
+	}
+	return b.AccountID + "/" + b.RegionID
 }
 
 // A State says in a word how a work stands.
@@ -55,7 +64,7 @@ func BriefOf(s *rollout.State) (Brief, bool) {
 		return Brief{}, false
 	}
 	w := s.Operation
-	b := Brief{ID: w.ID, Fleet: w.Fleet, ReleaseID: w.ReleaseID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
+	b := Brief{ID: w.ID, Fleet: w.Fleet, ReleaseID: w.ReleaseID, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
 		Undoes: w.Undoes, By: w.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
 	if wave := s.Wave(); wave != nil {
 		b.Wave = wave.N
