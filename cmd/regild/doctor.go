@@ -17,9 +17,11 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/docs/ram"
+	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/ecd"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
 )
@@ -126,7 +128,7 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,
 		Names: doctor.Names{
-			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template), RequestTriggers: deploy.RequestTriggers, Alerts: deploy.Alerts,
+			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template), Alerts: deploy.Alerts,
 			RequestQueue: get("REGILD_REQUEST_QUEUE", ""), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", name+"-outcomes"),
 			ControlDoor: get("REGILD_CONTROL_QUEUE", ""), ReleaseDoor: get("REGILD_RELEASE_QUEUE", ""),
 			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC", ""), FailureTopic: name + "-failures",
@@ -139,13 +141,13 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		Desktops: func() (doctor.Desktops, error) {
 			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: keys})
 		},
+		Member: func(ctx context.Context, a fleet.Account) (doctor.Member, error) {
+			return openMember(ctx, client, at, get("REGILD_ECD_ENDPOINT", ""), a)
+		},
 		Store: func(url string) (journal.Store, error) { return journal.Open(url, options) },
 		Bucket: func(ctx context.Context, url string) (journal.Bucket, bool, error) {
 			return journal.Inspect(ctx, url, options)
 		},
-	}
-	if get("REGILD_SHARES", "") == "yes" {
-		p.Requests = name + deploy.Requests
 	}
 	for _, name := range expected {
 		if v := get(name, ""); v != "" {
@@ -172,6 +174,29 @@ func triggersOf(path string) []string {
 		return slices.DeleteFunc(slices.Clone(deploy.Triggers), func(name string) bool { return name == "topic" })
 	}
 	return deploy.Triggers
+}
+
+// lookOnly is the session policy with which the doctor takes a role.
+const lookOnly = `{"Version":"1","Statement":[{"Effect":"Allow","Action":` +
+	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:ListTagResources"],"Resource":"*"}]}`
+
+// openMember takes the role in another account, for 15 minutes, to look and no more.
+func openMember(ctx context.Context, client *acs.Client, at *accountFlags, endpoint string, a fleet.Account) (doctor.Member, error) {
+	keys, _, err := client.AssumeRole(ctx, acs.AssumeRole{ARN: a.RoleARN(), Session: "regild-doctor", Policy: lookOnly, ExternalID: a.ExternalID, Seconds: 900})
+	if err != nil {
+		return doctor.Member{}, err
+	}
+	source := func(context.Context) (credentials.Keys, error) { return keys, nil }
+	there, err := acs.New(acs.Config{Region: at.region, Endpoint: at.endpoint, Keys: source})
+	if err != nil {
+		return doctor.Member{}, err
+	}
+	who, err := there.Identity(ctx)
+	if err != nil {
+		return doctor.Member{}, err
+	}
+	desktops, err := ecd.New(ecd.Config{Endpoint: endpoint, Keys: source})
+	return doctor.Member{AccountID: who.AccountID, Desktops: desktops}, err
 }
 
 // expected are the settings of the function that regild.env may have.

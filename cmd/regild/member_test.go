@@ -4,15 +4,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/localcloud/control"
+	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
-const member = "2000000000000002"
+const member = "3000000000000003"
 
 // Whoever has the credentials of another account makes the role there, next to the
 // regild.env of the function, and gets the lines for fleets.yaml.
@@ -75,5 +79,98 @@ func TestThePolicyOfWhoeverSetsUpAnotherAccount(t *testing.T) {
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("a file was written")
+	}
+}
+
+// memberFleets is a fleets.yaml of the site with a fleet in another account.
+const memberFleets = officeFleet + `
+  - name: tools
+    account: tools
+    region: cn-hangzhou
+    images: ["win11-office"]
+    select: {desktopIds: [ecd-pc01, ecd-pc02]}
+    requests: true
+    strategy:
+      windows: [{from: "20:00", to: "06:00", zone: Asia/Shanghai}]
+accounts:
+  - {name: tools, id: "2000000000000002", role: regild-member, externalId: tools-7, regions: [cn-hangzhou]}
+`
+
+// The stack of the function gives it the roles of the accounts in fleets.yaml, and
+// takes away those that are no longer there.
+func TestSetupGivesTheFunctionTheRolesOfFleets(t *testing.T) {
+	s := newSite(t)
+	s.cloud.Control.Change(func(a *control.Account) { a.AtOnce = true })
+	roles := func(want string) {
+		t.Helper()
+		s.cloud.Control.Change(func(a *control.Account) {
+			if got := a.Roles["regild-function"].Policies["regild-function-members"]; got != want {
+				t.Errorf("got policy %s, want %s", got, want)
+			}
+		})
+	}
+	args := append(setupArgs, "--fleets", s.write("fleets.yaml", memberFleets))
+	const policy = `{"Statement":[{"Action":["sts:AssumeRole"],"Effect":"Allow","Resource":["acs:ram:*:2000000000000002:role/regild-member"]}],"Version":"1"}`
+	s.must("done", args...)
+	roles(policy)
+	s.write("fleets.yaml", "fleets: [")
+	s.must("is at fault, see regild check: the roles in other accounts stay as they are", args...)
+	roles(policy)
+	s.write("fleets.yaml", officeFleet)
+	s.must("done", args...)
+	roles("")
+}
+
+// The doctor takes each role itself, where it may, and otherwise leaves it to the
+// dry run.
+func TestTheDoctorLooksAtOtherAccounts(t *testing.T) {
+	s := healthySite(t)
+	s.must("done", append(setupArgs, "--fleets", s.write("fleets.yaml", memberFleets))...)
+	const arn = "acs:ram::2000000000000002:role/regild-member"
+	role := func(f func(*sts.Role)) func() { return func() { s.cloud.Roles.Change(arn, f) } }
+	fleets := func(old, new string) func() {
+		return func() { s.write("fleets.yaml", strings.Replace(memberFleets, old, new, 1)) }
+	}
+	for _, tt := range []struct {
+		name  string
+		ail   func()
+		mend  func()
+		check string
+		level doctor.Level
+		want  string
+	}{
+		{"all is well", func() {}, func() {}, "accounts", doctor.Good, "account tools (2000000000000002): role " + arn + " can be taken, and may read desktops in cn-hangzhou"},
+		{"and its fleet", func() {}, func() {}, "fleets", doctor.Good, "fleet tools: 2 desktops, canary of 1, follows m-tools (win11-office)"},
+		{"and the function's role", func() {}, func() {}, "role", doctor.Good, "and no more"},
+		{"a role that trusts somebody else", role(func(r *sts.Role) { r.Trusts = []string{"3000000000000003"} }), role(func(r *sts.Role) { r.Trusts = nil }),
+			"accounts", doctor.Unknown, "the doctor itself may not take role " + arn + " (NoPermission)"},
+		{"the same, for the fleet", role(func(r *sts.Role) { r.Trusts = []string{"3000000000000003"} }), role(func(r *sts.Role) { r.Trusts = nil }),
+			"fleets", doctor.Unknown, "fleet tools is of account tools, where the doctor could not look"},
+		{"a role that is not there", fleets("role: regild-member", "role: other"), fleets("", ""), "accounts", doctor.Wrong, "there is no role acs:ram::2000000000000002:role/other"},
+		{"a role that the function may not take", fleets("role: regild-member", "role: other"), fleets("", ""), "role", doctor.Wrong,
+			"the role may not: sts:AssumeRole on acs:ram:*:2000000000000002:role/other"},
+		{"the own account", fleets(`id: "2000000000000002"`, `id: "`+ownAccount+`"`), fleets("", ""), "accounts", doctor.Wrong, "is the function's own"},
+		{"a role without rights", role(func(r *sts.Role) { r.Allows = []string{"ecs:*"} }), role(func(r *sts.Role) { r.Allows = nil }),
+			"accounts", doctor.Wrong, "role " + arn + " may not read desktops"},
+		{"an STS that does not answer", func() {
+			s.cloud.Faults.Add(fault.Rule{Service: "control", Operation: "AssumeRole", Kind: fault.Error, Status: 400, Code: "Odd"})
+		}, s.cloud.Faults.Clear, "accounts", doctor.Unknown, "could not be taken: AssumeRole: Odd"},
+		{"a fault of the file", fleets("accounts:", "acounts:"), fleets("", ""), "accounts", doctor.Unknown, "which accounts there are is not known"},
+		{"no account", func() { s.write("fleets.yaml", officeFleet) }, fleets("", ""), "accounts", doctor.Good, "the function's own alone"},
+		{"a role that is no longer needed", func() { s.write("fleets.yaml", officeFleet) }, fleets("", ""), "role", doctor.Warning,
+			"more than it needs: sts:AssumeRole on acs:ram:*:2000000000000002:role/regild-member"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.ail()
+			defer tt.mend()
+			findings, _ := s.examine()
+			findings = slices.DeleteFunc(findings, func(f doctor.Finding) bool { return f.Check != tt.check })
+			for _, f := range findings {
+				if f.Level == tt.level && strings.Contains(f.Text, tt.want) && (f.Do == "") == (f.Level == doctor.Good) {
+					return
+				}
+			}
+			t.Errorf("check %s did not find %q as %s in %+v", tt.check, tt.want, tt.level, findings)
+		})
 	}
 }

@@ -46,6 +46,7 @@ takes there (deploy/ros-member.yaml), and prints what fleets.yaml needs.`),
 	c.Flags().BoolVar(&f.dry, "dry-run", false, "change nothing; show what would be made, changed or taken away")
 	c.Flags().BoolVar(&f.remove, "remove", false, "take everything away but bucket and logs, after a question")
 	c.Flags().BoolVar(&f.yes, "yes", false, "with --remove: ask nothing")
+	c.Flags().StringVar(&f.fleets, "fleets", "fleets.yaml", "give the function the roles of the accounts in this `file`, if it is there")
 	c.Flags().BoolVar(&f.member, "member", false, "make the role in another account, that of the credentials; regild.env or --account names the function's")
 	c.Flags().DurationVar(&f.poll, "poll", 3*time.Second, "look at the stack after each such `time`")
 	c.RunE = func(c *cobra.Command, _ []string) error { return runSetup(c.Context(), w, &f) }
@@ -57,6 +58,7 @@ type setupFlags struct {
 	set, policies    []string
 	dry, remove, yes bool
 	member           bool
+	fleets           string
 	poll             time.Duration
 }
 
@@ -79,6 +81,7 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	if f.member {
 		return setupMember(ctx, w, f, parameters)
 	}
+	memberRoles(w, f.fleets, parameters)
 	client, err := at.ready(ctx, w)
 	if err == nil {
 		err = at.goodName()
@@ -128,6 +131,27 @@ func (f *accountFlags) goodName() error {
 		return nil
 	}
 	return usageError{fmt.Errorf("--name %q: a name has up to 20 lower-case letters, digits and hyphens, and begins with a letter", f.name)}
+}
+
+// memberRoles sets the roles that the function may take, unless somebody has: those
+// of the accounts in fleets.yaml. A file that is at fault changes nothing.
+func memberRoles(w world, file string, parameters map[string]string) {
+	if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	fleets, err := readFleets(file)
+	if err != nil {
+		say(w.out, "%s is at fault, see regild check: the roles in other accounts stay as they are\n", file)
+		return
+	}
+	if _, set := parameters["MemberRoles"]; set {
+		return
+	}
+	var roles []string
+	for _, a := range fleets.Accounts() {
+		roles = append(roles, strings.Replace(a.RoleARN(), "acs:ram::", "acs:ram:*:", 1))
+	}
+	parameters["MemberRoles"] = strings.Join(roles, ",")
 }
 
 // setupMember makes the role in the account of the credentials, for a function in

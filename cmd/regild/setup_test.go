@@ -60,7 +60,8 @@ func newSite(t *testing.T, of ...fc.Function) *site {
 }
 
 // desktops are what a site has: triggers on two queues that setup makes if it is
-// asked for doors, 40 desktops that a fleet selects by a tag, one that none does.
+// asked for doors, 40 desktops that a fleet selects by a tag, one that none does, and
+// another account with three, which have the ids of some of these.
 const desktops = `
 clock: {rate: 60}
 queues: [{name: regild-control}, {name: regild-releases}]
@@ -71,6 +72,11 @@ images:
 desktops:
   - {id: "ecd-pc%02d", regionId: cn-hangzhou, imageId: m-old, count: 40, tags: {fleet: office}}
   - {id: "ecd-lab", regionId: cn-hangzhou, imageId: m-old}
+accounts:
+  - id: "2000000000000002"
+    roles: [{name: regild-member, trusts: [acs:ram::1234567890123456:role/regild-function], externalId: tools-7}]
+    images: [{id: m-tools, regionId: cn-hangzhou, name: win11-office}]
+    desktops: [{id: "ecd-pc%02d", regionId: cn-hangzhou, imageId: m-tools, count: 3}]
 `
 
 // InvokeEvent hands an event to the function that was deployed last.

@@ -66,11 +66,7 @@ type Names struct {
 	// Triggers are those of s.yaml but for the doors'. Without topic among them,
 	// nothing is asked of the request topic.
 	Triggers []string
-	// Requests is the function that requests have to themselves, and RequestTriggers
-	// which of the triggers are its; "" where there is one function for all.
-	Requests        string
-	RequestTriggers []string
-	Alerts          []string // of Log Service, that there must be
+	Alerts   []string // of Log Service, that there must be
 }
 
 // Messages is what the doctor asks of Message Service.
@@ -99,8 +95,10 @@ type Patient struct {
 	// URL, may only be known after a look at something else.
 	Messages func(account string) (Messages, error)
 	Desktops func() (Desktops, error)
-	Store    func(url string) (journal.Store, error)
-	Bucket   func(ctx context.Context, url string) (journal.Bucket, bool, error)
+	// Member takes the role in another account that fleets.yaml names.
+	Member func(ctx context.Context, a fleet.Account) (Member, error)
+	Store  func(url string) (journal.Store, error)
+	Bucket func(ctx context.Context, url string) (journal.Bucket, bool, error)
 	// Account is what regild.env says; the doctor asks whose the credentials are.
 	Account, Region string
 	// FileRegion is the region that regild.env says, which something else may
@@ -129,9 +127,9 @@ type Patient struct {
 
 	function *acs.Function // what was read of it; nil: nothing
 	messages Messages      // once it was opened
-	absent   bool          // there is no function
-	hopeless bool          // the credentials are none, or not valid
-	doorless bool          // the function has no triggers of doors
+	members  map[string]opened
+	absent   bool // there is no function
+	hopeless bool // the credentials are none, or not valid
 }
 
 // Run makes every check, in order, and tells each finding as it comes. A check
@@ -293,14 +291,14 @@ func Checks() []Check {
 		{"linked roles", "the service-linked roles of EventBridge that the triggers need", []string{"eventbridge:CheckServiceLinkedRoleForProduct"}, checkLinked},
 		{"queues", "retention and visibility timeout of the queues", []string{"mns:GetQueueAttributes"}, checkQueues},
 		{"doors", "whether control messages and releases have queues of their own, and whether these separate anything", []string{"fc:GetFunction"}, checkDoors},
-		{"shares", "the function that requests have to themselves, if they have one: is it the other's like, and has the other none of its triggers?", []string{"fc:GetFunction", "fc:GetTrigger", "fc:GetConcurrencyConfig", "fc:GetAsyncInvokeConfig"}, checkShares},
 		{"topics", "the topics, and that outcomes and failures reach queues in a form that can be read", []string{"mns:GetTopicAttributes", "mns:ListSubscriptionByTopic", "mns:GetSubscriptionAttributes"}, checkTopics},
 		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm", "oss:GetBucketLifecycle"}, checkBucket},
 		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},
 		{"log index", "the index of the logstore, without which no search and no alarm works", []string{"log:GetIndex"}, checkIndex},
 		{"alarms", "CloudMonitor's alarm rules of regild, and Log Service's alerts: is anybody woken?", []string{"cms:DescribeMetricRuleList", "log:ListJobs"}, checkAlarms},
+		{"accounts", "for each other account of fleets.yaml: can its role be taken, is it of that account, and may it read desktops there?", []string{"sts:AssumeRole", "sts:GetCallerIdentity", "ecd:DescribeDesktops"}, checkAccounts},
 		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages"}, checkFleets},
-		{probeName, "with --probe: sends a dry run through queue, function and topic, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
+		{probeName, "with --probe: sends a dry run through queue, function and topic, one for each account, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
 	}
 }
 

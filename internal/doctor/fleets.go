@@ -36,9 +36,9 @@ func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string
 		say(Wrong, "ECD cannot be asked: "+err.Error(), "mend REGILD_ECD_ENDPOINT")
 		return
 	}
-	counted := map[string]*census{}
+	counted := map[desktop.Place]*census{}
 	for _, f := range p.Fleets {
-		if allowed := p.regions(); len(allowed) > 0 && !slices.Contains(allowed, f.Region) {
+		if allowed := p.regions(); f.Account.ID == "" && len(allowed) > 0 && !slices.Contains(allowed, f.Region) {
 			say(Wrong, fmt.Sprintf("fleet %s is in %s, and the function may rebuild in %s only: it is refused (RegionNotAllowed)", f.Name, f.Region, strings.Join(allowed, ", ")),
 				fmt.Sprintf("add REGILD_REGIONS=%s,%s to regild.env and %s", strings.Join(allowed, ","), f.Region, redeploy))
 		}
@@ -46,16 +46,34 @@ func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string
 			say(Wrong, "fleet "+f.Name+" is the example's", "put your own fleets in its place")
 			continue
 		}
-		if counted[f.Region] == nil {
-			c, err := p.count(ctx, ecd, f.Region)
+		at, from := f.Place(), ecd
+		if f.Account.ID != "" {
+			m, err := p.member(ctx, f.Account)
 			if err != nil {
-				trouble(say, "the desktops of "+f.Region, err)
+				say(p.unseen(err), fmt.Sprintf("fleet %s is of account %s, where the doctor could not look", f.Name, f.Account.Name), "see the line on the accounts")
+				continue
+			}
+			from = m.Desktops
+		}
+		if counted[at] == nil {
+			c, err := p.count(ctx, from, at)
+			if err != nil {
+				trouble(say, "the desktops of "+at.String(), err)
 				return
 			}
-			counted[f.Region] = c
+			counted[at] = c
 		}
-		p.checkFleet(f, counted[f.Region], say)
+		p.checkFleet(f, counted[at], say)
 	}
+}
+
+// unseen is how bad it is that the doctor could not look at another account: with
+// the dry run, it is no more than the line on the account says.
+func (p *Patient) unseen(err error) Level {
+	if p.Probe && acs.Denied(err) {
+		return Warning
+	}
+	return Unknown
 }
 
 // regions are those in which the function may rebuild; none when that is not
@@ -76,18 +94,21 @@ func (p *Patient) regions() []string {
 	return out
 }
 
-// count reads a region's desktops and images, and tags if a fleet needs them.
-func (p *Patient) count(ctx context.Context, ecd Desktops, region string) (*census, error) {
-	all, err := ecd.Select(ctx, region, desktop.Selector{})
+// count reads a place's desktops and images, and tags if a fleet needs them.
+func (p *Patient) count(ctx context.Context, ecd Desktops, at desktop.Place) (*census, error) {
+	all, err := ecd.Select(ctx, at.Region, desktop.Selector{})
 	if err != nil {
 		return nil, err
 	}
-	if p.Fleets.NeedTags(desktop.Place{Region: region}) {
+	for i := range all {
+		all[i].AccountID = at.Account
+	}
+	if p.Fleets.NeedTags(at) {
 		ids := make([]string, len(all))
 		for i, d := range all {
 			ids[i] = d.ID
 		}
-		tags, err := ecd.Tags(ctx, region, ids)
+		tags, err := ecd.Tags(ctx, at.Region, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -97,7 +118,7 @@ func (p *Patient) count(ctx context.Context, ecd Desktops, region string) (*cens
 			}
 		}
 	}
-	images, err := ecd.AllImages(ctx, region)
+	images, err := ecd.AllImages(ctx, at.Region)
 	return &census{all, images}, err
 }
 
@@ -124,7 +145,7 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 	case size == 0:
 		warn("selects no desktop", "look at select and exclude with regild check, and at the desktops' tags")
 	case size == len(c.desktops):
-		warn(fmt.Sprintf("selects all %d desktops of %s", size, f.Region), "if that is not meant, select by a tag")
+		warn(fmt.Sprintf("selects all %d desktops of %s", size, f.Place()), "if that is not meant, select by a tag")
 	}
 	if size > 10 && canary*10 > size {
 		warn(fmt.Sprintf("its canary is %d of %d desktops, more than a tenth", canary, size), "lower canary")
@@ -173,9 +194,21 @@ func checkProbe(ctx context.Context, p *Patient, say func(Level, string, string)
 	if allowed := p.regions(); len(allowed) > 0 && !slices.Contains(allowed, region) {
 		region = allowed[0]
 	}
+	p.probe(ctx, messages, fleet.Account{Regions: []string{region}}, say)
+	for _, a := range p.Fleets.Accounts() {
+		p.probe(ctx, messages, a, say)
+	}
+}
+
+// probe sends a dry run for one account, the own if it has no id, and judges its
+// outcome.
+func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account, say func(Level, string, string)) {
 	id := "doctor-" + p.Token
+	if a.ID != "" {
+		id += "-" + a.ID
+	}
 	e := events.Event{Type: events.TypeRequest, ID: id, Source: "regild-doctor", Time: p.Now(),
-		Data: events.Request{RequestID: id, RegionID: region, DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe", DryRun: true}}
+		Data: events.Request{RequestID: id, AccountID: a.ID, RegionID: a.Regions[0], DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe", DryRun: true}}
 	body, err := e.Marshal()
 	if err == nil {
 		_, err = messages.Send(ctx, p.RequestQueue, body, 0)
@@ -184,15 +217,19 @@ func checkProbe(ctx context.Context, p *Patient, say func(Level, string, string)
 		trouble(say, "the request queue (sending a dry run)", err)
 		return
 	}
-	p.awaitProbe(ctx, messages, id, say)
+	p.awaitProbe(ctx, messages, id, a, say)
 }
 
 // awaitProbe waits for the outcome of the dry run and judges it. A refusal shows
 // that queue, function, ECD and topic work; a desktop that is put off shows that
 // ECD did not answer.
-func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, say func(Level, string, string)) {
+func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, a fleet.Account, say func(Level, string, string)) {
 	limit := cmp.Or(p.ProbeLimit, probeLimit)
 	start := p.Now()
+	in, codes := "", probeCodes
+	if a.ID != "" { // a desktop that ECD was not asked for says nothing of the role
+		in, codes = fmt.Sprintf(" in account %s (%s)", a.Name, a.ID), []string{events.CodeDesktopNotFound}
+	}
 	for range probeReceives {
 		received, err := messages.Receive(ctx, p.OutcomesQueue, mns.MaxBatch, min(probeWait, limit))
 		if err != nil {
@@ -215,8 +252,8 @@ func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, 
 			if o.Type != events.TypeOutcome {
 				continue
 			}
-			text := fmt.Sprintf("a dry run came back after %s as %s, %s", p.Now().Sub(start).Round(time.Second), o.Data.Status, o.Data.Code)
-			if o.Data.Status == events.StatusRefused && slices.Contains(probeCodes, o.Data.Code) {
+			text := fmt.Sprintf("a dry run%s came back after %s as %s, %s", in, p.Now().Sub(start).Round(time.Second), o.Data.Status, o.Data.Code)
+			if o.Data.Status == events.StatusRefused && slices.Contains(codes, o.Data.Code) {
 				say(Good, text, "")
 			} else {
 				say(Wrong, text+": "+o.Data.Message, "it should be refused, since there is no such desktop: "+codeAdvice(o.Data.Code))
@@ -227,7 +264,7 @@ func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, 
 			break
 		}
 	}
-	say(Wrong, fmt.Sprintf("no outcome of the dry run came within %s", limit), "look at the function's log, and at the lines above: stream, role, topic, subscription")
+	say(Wrong, fmt.Sprintf("no outcome of the dry run%s came within %s", in, limit), "look at the function's log, and at the lines above: stream, role, topic, subscription")
 }
 
 // probeCodes are those with which a desktop is refused that does not exist: ECD

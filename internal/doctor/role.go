@@ -159,7 +159,8 @@ func (p *Patient) rights() (needs, may []grant, err error) {
 			needs = append(needs, grants...)
 		}
 	}
-	return needs, may, nil
+	members, err := p.memberGrants()
+	return append(needs, members...), append(may, members...), err
 }
 
 // tickDoor is the queue that ticks of rollouts go to; "" when that is the
@@ -278,10 +279,17 @@ func (p *Patient) beyond(h grant, may []grant) string {
 	return h.String()
 }
 
-// needsExtras says whether a fleet uses what function-extras.json allows.
+// needsExtras says whether a fleet uses what function-extras.json allows. Those of
+// other accounts do so by their role there, but for alarms.
 func (p *Patient) needsExtras() bool {
 	for _, f := range p.Fleets {
 		s := f.Strategy
+		if f.Account.ID != "" {
+			if len(s.Check.Alarms) > 0 {
+				return true
+			}
+			continue
+		}
 		if s.Maintenance || s.StopFirst || s.Check.Command != "" || s.Notice.Lead > 0 || s.Before.Command != "" || f.Rebuild.KeepSnapshots != "" ||
 			s.Sessions.Idle > 0 || s.Snapshot == fleet.SnapshotData || !s.Check.Use.Least.IsZero() || len(s.Check.Alarms) > 0 {
 			return true
