@@ -29,8 +29,8 @@ const floodFleets = `fleets:
     strategy: {approval: none, canary: 1, waves: [], maxUnavailable: 1, soak: 1h}
 `
 
-// Function Compute bounds the instances of a function, not of a trigger. Whoever
-// wants a share for each door deploys the function twice: they work on one journal,
+// Function Compute bounds the instances of a function, not of a trigger. With
+// REGILD_SHARES=yes requests have a function of their own: both work on one journal,
 // and a flood that takes all instances of the one leaves the other alone.
 func TestAFloodTakesTheInstancesOfItsOwnFunctionOnly(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -61,7 +61,7 @@ func TestAFloodTakesTheInstancesOfItsOwnFunctionOnly(t *testing.T) {
 		_, _ = io.WriteString(w, `{"RequestId":"R","Code":"Forbidden.RAM","Message":"no"}`)
 	}))
 	defer slow.Close()
-	requests, doors := start("regild-requests", "REGILD_ECD_ENDPOINT="+slow.URL), start("regild-doors")
+	requests, doors := start("regild-requests", "REGILD_ECD_ENDPOINT="+slow.URL), start("regild")
 
 	var flood sync.WaitGroup
 	for i := range 10 {

@@ -86,11 +86,39 @@ door REGILD_RELEASE_QUEUE "$REGILD_RELEASE_QUEUE" releases "$REGILD_CONTROL_QUEU
 [ -z "$REGILD_CONTROL_QUEUE" ] || export REGILD_CONTROL_QUEUE
 [ -z "$REGILD_RELEASE_QUEUE" ] || export REGILD_RELEASE_QUEUE
 
+# With shares, requests have a function of their own: the same code, settings and journal, with the triggers topic and queue
+# (docs/ram.md, Shares). Function Compute bounds the instances of each, so a flood of requests takes none of the other's.
+shares=${REGILD_SHARES:-no}
+case $shares in
+no) ;;
+yes)
+	if [ -z "$REGILD_CONTROL_QUEUE$REGILD_RELEASE_QUEUE" ]; then
+		echo 'REGILD_SHARES=yes needs doors, or everything comes with the requests: set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE (docs/ram.md)' >&2
+		exit 1
+	fi
+	;;
+*)
+	echo "REGILD_SHARES is $shares: write yes or no" >&2
+	exit 1
+	;;
+esac
+
+# requests yes keeps of a template those triggers that requests come by, requests no all others. Triggers stand last in it.
+requests() {
+	awk -v want="$1" '/^ *triggers: *$/ { print; last = 1; next }
+		last && $2 == "triggerName:" { keep = ($3 == "topic" || $3 == "queue") == (want == "yes") }
+		!last || keep'
+}
+
 template=s.yaml
 if [ -n "$edits" ]; then
 	template=s.deployed.yaml # beside s.yaml, since its paths are relative
-	trap 'rm -f s.deployed.yaml' EXIT
+	trap 'rm -f s.deployed.yaml s.requests.yaml' EXIT
 	sed "$edits" s.yaml >"$template"
+fi
+if [ "$shares" = yes ]; then # then there are edits: those of the doors
+	sed "$edits" s.yaml | sed 's/^\( *functionName:.*\)/\1-requests/' | requests yes >s.requests.yaml
+	sed "$edits" s.yaml | requests no >"$template"
 fi
 
 if [ -z "${ALIAS:-}" ] && [ -n "${ALIBABA_CLOUD_ACCESS_KEY_ID:-}" ]; then
@@ -100,7 +128,13 @@ if [ -z "${ALIAS:-}" ] && [ -n "${ALIBABA_CLOUD_ACCESS_KEY_ID:-}" ]; then
 		"$REGILD_ACCOUNT" "$ALIBABA_CLOUD_ACCESS_KEY_ID" "${ALIBABA_CLOUD_ACCESS_KEY_SECRET:-}" "${ALIBABA_CLOUD_SECURITY_TOKEN:-}")
 	export default_serverless_devs_access
 fi
-"$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes
-for trigger in $(sed -n 's/^ *- triggerName: *//p' "$template"); do
-	"$S" deploy -t "$template" -a "${ALIAS:-default}" --assume-yes --trigger "$trigger"
-done
+put() {
+	"$S" deploy -t "$1" -a "${ALIAS:-default}" --assume-yes
+	for trigger in $(sed -n 's/^ *- triggerName: *//p' "$1"); do
+		"$S" deploy -t "$1" -a "${ALIAS:-default}" --assume-yes --trigger "$trigger"
+	done
+}
+if [ "$shares" = yes ]; then
+	put s.requests.yaml # first: requests are taken by two functions for a while, and never by none
+fi
+put "$template"

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,7 +31,7 @@ func newStage(t *testing.T, state string) *stage {
 	s.write("fleets.yaml", "fleets: []\n")
 	s.write("regild.env", "REGILD_JOURNAL=oss://a/b\n")
 	// Each prints what it was asked, s also the concurrency that it would deploy.
-	s.write("s", "#!/bin/sh\necho \"s $* journal=$REGILD_JOURNAL\" >>log\ncp \"$3\" deployed\nsed -n 's/^ *\\(reservedConcurrency: .*\\)/\\1/p' \"$3\" >>log\necho \"$default_serverless_devs_access\" >access\n")
+	s.write("s", "#!/bin/sh\necho \"s $* journal=$REGILD_JOURNAL\" >>log\ncp \"$3\" deployed\ncp \"$3\" \"deployed.$3\"\nsed -n 's/^ *\\(reservedConcurrency: .*\\)/\\1/p' \"$3\" >>log\necho \"$default_serverless_devs_access\" >access\n")
 	s.write("regild", "#!/bin/sh\necho \"regild $*\" >>log\ncase \"$1\" in stop) "+state+";; esac\n")
 	return s
 }
@@ -137,6 +138,58 @@ func TestADeploymentOpensTheDoorsThatAreSet(t *testing.T) {
 				t.Error("s.deployed.yaml was left")
 			}
 		})
+	}
+}
+
+// A line in regild.env is enough for requests to have a function of their own, that
+// differs from the other in its name and its triggers alone.
+func TestADeploymentGivesRequestsAShareOfTheirOwn(t *testing.T) {
+	const doors = "REGILD_CONTROL_QUEUE=c\nREGILD_RELEASE_QUEUE=r\n"
+	s := newStage(t, "echo running")
+	s.write("regild.env", "REGILD_JOURNAL=oss://a/b\nREGILD_SHARES=yes\n"+doors)
+	out, log, err := s.run()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	names := func(p map[string]any) (out []string) {
+		for _, element := range p["triggers"].([]any) {
+			out = append(out, element.(map[string]any)["triggerName"].(string))
+		}
+		return out
+	}
+	read := func(name string) map[string]any {
+		text, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, log)
+		}
+		return propsOf(t, text)
+	}
+	first, second := read("deployed.s.deployed.yaml"), read("deployed.s.requests.yaml")
+	if got, want := names(second), []string{"topic", "queue"}; !slices.Equal(got, want) {
+		t.Errorf("requests have the triggers %q, want %q", got, want)
+	}
+	if got, want := names(first), []string{"sweep", "control", "releases", "image"}; !slices.Equal(got, want) {
+		t.Errorf("the other function has the triggers %q, want %q", got, want)
+	}
+	if a, b := first["functionName"], second["functionName"]; b != a.(string)+Requests {
+		t.Errorf("the functions are called %v and %v", a, b)
+	}
+	for _, p := range []map[string]any{first, second} {
+		delete(p, "triggers")
+		delete(p, "functionName")
+	}
+	if !reflect.DeepEqual(first, second) {
+		t.Errorf("the two differ:\n%v\n%v", first, second)
+	}
+	if strings.Index(log, "s.requests.yaml") > strings.Index(log, "s.deployed.yaml") || strings.Count(log, "--trigger queue ") != 1 {
+		t.Errorf("requests are without a function for a while, or have two:\n%s", log)
+	}
+	for env, want := range map[string]string{"REGILD_SHARES=yes\n": "needs doors", "REGILD_SHARES=2\n" + doors: "write yes or no"} {
+		s := newStage(t, "echo running")
+		s.write("regild.env", "REGILD_JOURNAL=oss://a/b\n"+env)
+		if out, log, err := s.run(); err == nil || !strings.Contains(out, want) || strings.Contains(log, "s deploy") {
+			t.Errorf("%q: got %v, %s\n%s", env, err, out, log)
+		}
 	}
 }
 

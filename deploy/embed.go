@@ -18,6 +18,13 @@ var MemberTemplate string
 // the stack, and what all other names begin with.
 const Name = "regild"
 
+// Requests is what the name of the function ends with that requests have to
+// themselves, where there are shares (REGILD_SHARES=yes): docs/ram.md, "Shares".
+const Requests = "-requests"
+
+// RequestTriggers are the triggers that it has then instead of the other.
+var RequestTriggers = []string{"topic", "queue"}
+
 // Triggers of the function, as s.yaml names them; a test compares the two.
 var Triggers = []string{"topic", "sweep", "queue", "image"}
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -269,22 +270,23 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		"a journal that cannot be written": {func(s *site) {
 			s.cloud.Faults.Add(fault.Rule{Service: "oss", Operation: "AppendObject", Kind: fault.Error, Status: 403, Code: "AccessDenied"})
 		}, "journal", doctor.Unknown, "AppendObject"},
-		"no index":              {account(func(a *control.Account) { a.Projects[testProject].Logstores["function"] = nil }), "log index", doctor.Wrong, "has no index"},
-		"no logstore":           {account(func(a *control.Account) { clear(a.Projects[testProject].Logstores) }), "log index", doctor.Wrong, "there is no logstore"},
-		"an index of old":       {account(func(a *control.Account) { delete(a.Projects[testProject].Logstores["function"], "KeyIndices") }), "log index", doctor.Wrong, "lacks message.msg"},
-		"no alarm":              {account(func(a *control.Account) { clear(a.Alarms) }), "alarms", doctor.Warning, "nobody is woken"},
-		"an alert that is gone": {account(func(a *control.Account) { delete(a.Projects[testProject].Alerts, "regild-heartbeat") }), "alarms", doctor.Warning, "missing in Log Service: regild-heartbeat"},
-		"an alert that is off":  {account(func(a *control.Account) { a.Projects[testProject].Alerts["regild-heartbeat"] = false }), "alarms", doctor.Warning, "switched off in Log Service: regild-heartbeat"},
-		"alerts nobody may see": {account(func(a *control.Account) { a.Denied["log:ListJobs"] = true }), "alarms", doctor.Unknown, "could not look at the alerts of Log Service"},
-		"an alarm that is off":  {account(func(a *control.Account) { a.Alarms["regild: messages in regild-dead-letters"] = false }), "alarms", doctor.Warning, "switched off"},
-		"no desktop":            {fleetOf(`images: [win11-office], select: {tags: {fleet: other}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects no desktop"},
-		"all desktops":          {fleetOf(`images: [win11-office], select: all, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects all 41 desktops"},
-		"a large canary":        {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {canary: 9, waves: ["50%"], ` + windows + `}`), "fleets", doctor.Warning, "its canary is 9 of 40"},
-		"no image":              {fleetOf(`images: [win10], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "follows no image"},
-		"no window":             {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}`), "fleets", doctor.Warning, "no windows"},
-		"any image":             {fleetOf(`images: ["*"], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "matches every name"},
-		"the example":           {func(s *site) { s.write("fleets.yaml", string(mustRead(s.t, "../../fleets.yaml"))) }, "fleets", doctor.Wrong, "fleet office is the example's"},
-		"no right":              {account(func(a *control.Account) { a.Denied["fc:GetTrigger"] = true }), "triggers", doctor.Unknown, "could not look at trigger topic"},
+		"no index":                     {account(func(a *control.Account) { a.Projects[testProject].Logstores["function"] = nil }), "log index", doctor.Wrong, "has no index"},
+		"no logstore":                  {account(func(a *control.Account) { clear(a.Projects[testProject].Logstores) }), "log index", doctor.Wrong, "there is no logstore"},
+		"an index of old":              {account(func(a *control.Account) { delete(a.Projects[testProject].Logstores["function"], "KeyIndices") }), "log index", doctor.Wrong, "lacks message.msg"},
+		"no alarm":                     {account(func(a *control.Account) { clear(a.Alarms) }), "alarms", doctor.Warning, "nobody is woken"},
+		"an alert that is gone":        {account(func(a *control.Account) { delete(a.Projects[testProject].Alerts, "regild-heartbeat") }), "alarms", doctor.Warning, "missing in Log Service: regild-heartbeat"},
+		"an alert that is off":         {account(func(a *control.Account) { a.Projects[testProject].Alerts["regild-heartbeat"] = false }), "alarms", doctor.Warning, "switched off in Log Service: regild-heartbeat"},
+		"alerts nobody may see":        {account(func(a *control.Account) { a.Denied["log:ListJobs"] = true }), "alarms", doctor.Unknown, "could not look at the alerts of Log Service"},
+		"an alarm that is off":         {account(func(a *control.Account) { a.Alarms["regild: messages in regild-dead-letters"] = false }), "alarms", doctor.Warning, "switched off"},
+		"no desktop":                   {fleetOf(`images: [win11-office], select: {tags: {fleet: other}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects no desktop"},
+		"all desktops":                 {fleetOf(`images: [win11-office], select: all, strategy: {` + windows + `}`), "fleets", doctor.Warning, "selects all 41 desktops"},
+		"a large canary":               {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {canary: 9, waves: ["50%"], ` + windows + `}`), "fleets", doctor.Warning, "its canary is 9 of 40"},
+		"no image":                     {fleetOf(`images: [win10], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "follows no image"},
+		"no window":                    {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}`), "fleets", doctor.Warning, "no windows"},
+		"any image":                    {fleetOf(`images: ["*"], select: {tags: {fleet: office}}, strategy: {` + windows + `}`), "fleets", doctor.Warning, "matches every name"},
+		"the example":                  {func(s *site) { s.write("fleets.yaml", string(mustRead(s.t, "../../fleets.yaml"))) }, "fleets", doctor.Wrong, "fleet office is the example's"},
+		"requests alone without doors": {func(s *site) { s.env["REGILD_SHARES"] = "yes" }, "shares", doctor.Wrong, "nothing else has a door"},
+		"no right":                     {account(func(a *control.Account) { a.Denied["fc:GetTrigger"] = true }), "triggers", doctor.Unknown, "could not look at trigger topic"},
 	} {
 		if tt.level != doctor.Good {
 			failed[tt.check] = true
@@ -501,6 +503,55 @@ func TestTheDoctorKnowsDoors(t *testing.T) {
 	findings, code := s.examine("--probe") // whose outcome has another id, behind doors
 	if last := findings[len(findings)-1]; code != 0 || last.Check != "probe" || last.Level != doctor.Good {
 		t.Errorf("exit code %d, %+v", code, findings)
+	}
+}
+
+// The second function has to be the first one's like, and to be the only one that
+// requests come to.
+func TestTheDoctorKnowsShares(t *testing.T) {
+	change := func(f func(a *control.Account)) func(*site) { return func(s *site) { s.cloud.Control.Change(f) } }
+	second := func(f func(*control.Function)) func(*site) {
+		return change(func(a *control.Account) { f(a.Functions["regild-requests"]) })
+	}
+	for name, tt := range map[string]struct {
+		ail   func(*site)
+		level doctor.Level
+		want  string
+	}{
+		"as it should be":    {func(*site) {}, doctor.Good, "requests have regild-requests, with instances of its own"},
+		"not switched on":    {func(s *site) { s.env["REGILD_SHARES"] = "no" }, doctor.Good, "can take all of them"},
+		"not deployed":       {change(func(a *control.Account) { delete(a.Functions, "regild-requests") }), doctor.Wrong, "there is no function regild-requests"},
+		"another journal":    {second(func(f *control.Function) { f.Env["REGILD_JOURNAL"] = "oss://other/regild" }), doctor.Wrong, "regild-requests: REGILD_JOURNAL is"},
+		"another region":     {second(func(f *control.Function) { f.Env["REGILD_REGIONS"] = "cn-shanghai" }), doctor.Wrong, "its settings are not those of regild"},
+		"another build":      {second(func(f *control.Function) { f.CodeChecksum = "1" }), doctor.Wrong, "regild-requests: another build"},
+		"no queue":           {second(func(f *control.Function) { delete(f.Triggers, "queue") }), doctor.Wrong, "regild-requests: there is no trigger queue"},
+		"stopped":            {second(func(f *control.Function) { *f.Concurrency = 0 }), doctor.Wrong, "regild-requests: the function is stopped"},
+		"what fails is lost": {second(func(f *control.Function) { f.OnFailure = "" }), doctor.Wrong, "regild-requests: "},
+		"the first one takes them too": {change(func(a *control.Account) {
+			a.Functions["regild"].Triggers["topic"] = control.Trigger{Type: "mns_topic", Config: `{"notifyContentFormat": "JSON"}`}
+		}), doctor.Wrong, "regild still has the trigger topic"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := healthySite(t, "Doors=yes")
+			s.env["REGILD_SHARES"] = "yes"
+			s.cloud.Control.Change(func(a *control.Account) {
+				first := a.Functions["regild"]
+				copied, ten := *first, 10
+				copied.Env, copied.Concurrency, copied.Triggers = maps.Clone(first.Env), &ten, map[string]control.Trigger{}
+				for _, trigger := range []string{"topic", "queue"} {
+					copied.Triggers[trigger] = first.Triggers[trigger]
+					delete(first.Triggers, trigger)
+				}
+				a.Functions["regild-requests"] = &copied
+			})
+			tt.ail(s)
+			findings, _ := s.examine()
+			if !slices.ContainsFunc(findings, func(f doctor.Finding) bool {
+				return f.Check == "shares" && f.Level == tt.level && strings.Contains(f.Text, tt.want) && (f.Do == "") == (tt.level == doctor.Good)
+			}) {
+				t.Errorf("no finding %q as %s in %+v", tt.want, tt.level, findings)
+			}
+		})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
 )
 
@@ -21,7 +22,8 @@ func stopCommand(w world) *cobra.Command {
 		Use: "stop", Short: "turn every invocation of the function away, at once", Args: noArgs,
 		Long: strings.TrimSpace(`
 The kill switch: sets the function's reserved concurrency to 0 by Function
-Compute's own API, so that every invocation is turned away. Rebuilds that ECD has
+Compute's own API, so that every invocation is turned away; and that of the
+function which requests have to themselves, where there is one. Rebuilds that ECD has
 accepted go on. What is turned away is offered again, or goes to the dead-letter
 queue: docs/runbook.md, "Stop everything". It needs the right
 fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`),
@@ -39,7 +41,8 @@ func startCommand(w world) *cobra.Command {
 		Use: "start", Short: "let invocations of the function in again", Args: noArgs,
 		Long: strings.TrimSpace(`
 Undoes regild stop: sets the function's reserved concurrency to --concurrency, or
-to what s.yaml says. It needs the right fc:PutConcurrencyConfig and nothing else.`),
+to what s.yaml says, also of the function which requests have to themselves, where
+there is one. It needs the right fc:PutConcurrencyConfig and nothing else.`),
 	}
 	at.define(c.Flags())
 	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
@@ -66,11 +69,11 @@ func runStop(ctx context.Context, w world, at *accountFlags, show bool) error {
 	if show {
 		return showSwitch(ctx, w, client, at.name)
 	}
-	if err := client.SetConcurrency(ctx, at.name, 0); err != nil {
-		return switchError(err, at.name, at.region)
+	names, err := setConcurrency(ctx, client, at, 0)
+	for _, name := range names {
+		say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", name, at.region)
 	}
-	say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", at.name, at.region)
-	return nil
+	return err
 }
 
 func showSwitch(ctx context.Context, w world, client *acs.Client, name string) error {
@@ -101,11 +104,27 @@ func runStart(ctx context.Context, w world, at *accountFlags, n int) error {
 	if err != nil {
 		return err
 	}
-	if err := client.SetConcurrency(ctx, at.name, n); err != nil {
-		return switchError(err, at.name, at.region)
+	names, err := setConcurrency(ctx, client, at, n)
+	for _, name := range names {
+		say(w.out, "%s in %s is started: up to %d invocations at once\n", name, at.region, n)
 	}
-	say(w.out, "%s in %s is started: up to %d invocations at once\n", at.name, at.region, n)
-	return nil
+	return err
+}
+
+// setConcurrency sets that of the function, and of the one that requests have to
+// themselves where there is one. It returns those whose was set.
+func setConcurrency(ctx context.Context, client *acs.Client, at *accountFlags, n int) (done []string, err error) {
+	var faults []error
+	for _, name := range []string{at.name, at.name + deploy.Requests} {
+		err := client.SetConcurrency(ctx, name, n)
+		switch {
+		case err == nil:
+			done = append(done, name)
+		case name == at.name || acs.Code(err) != "FunctionNotFound":
+			faults = append(faults, switchError(err, name, at.region))
+		}
+	}
+	return done, errors.Join(faults...)
 }
 
 // declared returns the reserved concurrency of an s.yaml, or the built-in one.

@@ -66,6 +66,19 @@ func TestTheKillSwitchNeedsOneRightAndNothingElse(t *testing.T) {
 	}
 }
 
+// Where requests have a function of their own, one that goes on would rebuild.
+func TestTheKillSwitchIsForBothFunctions(t *testing.T) {
+	cloud, regild := account(t)
+	second := &control.Function{}
+	cloud.Control.Change(func(a *control.Account) { a.Functions["regild-requests"] = second })
+	for args, want := range map[string]int{"stop --region cn-hangzhou": 0, "start --region cn-hangzhou --concurrency 3": 3} {
+		out, code := regild(args)
+		if code != 0 || concurrencyOf(cloud) != strconv.Itoa(want) || second.Concurrency == nil || *second.Concurrency != want || strings.Count(out, "\n") != 2 {
+			t.Errorf("%s: exit code %d, %s", args, code, out)
+		}
+	}
+}
+
 func TestTheKillSwitchShowsWhereItStands(t *testing.T) {
 	cloud, regild := account(t)
 	show := func(want string) {

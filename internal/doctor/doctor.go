@@ -66,7 +66,11 @@ type Names struct {
 	// Triggers are those of s.yaml but for the doors'. Without topic among them,
 	// nothing is asked of the request topic.
 	Triggers []string
-	Alerts   []string // of Log Service, that there must be
+	// Requests is the function that requests have to themselves, and RequestTriggers
+	// which of the triggers are its; "" where there is one function for all.
+	Requests        string
+	RequestTriggers []string
+	Alerts          []string // of Log Service, that there must be
 }
 
 // Messages is what the doctor asks of Message Service.
@@ -130,6 +134,7 @@ type Patient struct {
 	members  map[string]opened
 	absent   bool // there is no function
 	hopeless bool // the credentials are none, or not valid
+	doorless bool // the function has no triggers of doors
 }
 
 // Run makes every check, in order, and tells each finding as it comes. A check
@@ -291,6 +296,7 @@ func Checks() []Check {
 		{"linked roles", "the service-linked roles of EventBridge that the triggers need", []string{"eventbridge:CheckServiceLinkedRoleForProduct"}, checkLinked},
 		{"queues", "retention and visibility timeout of the queues", []string{"mns:GetQueueAttributes"}, checkQueues},
 		{"doors", "whether control messages and releases have queues of their own, and whether these separate anything", []string{"fc:GetFunction"}, checkDoors},
+		{"shares", "the function that requests have to themselves, if they have one: is it the other's like, and has the other none of its triggers?", []string{"fc:GetFunction", "fc:GetTrigger", "fc:GetConcurrencyConfig", "fc:GetAsyncInvokeConfig"}, checkShares},
 		{"topics", "the topics, and that outcomes and failures reach queues in a form that can be read", []string{"mns:GetTopicAttributes", "mns:ListSubscriptionByTopic", "mns:GetSubscriptionAttributes"}, checkTopics},
 		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm", "oss:GetBucketLifecycle"}, checkBucket},
 		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},

@@ -137,23 +137,6 @@ func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, stri
 	}
 }
 
-// triggers are the names of those that there must be: each door has one of its own,
-// both doors one if they are the same.
-func (p *Patient) triggers() []string {
-	out := slices.Clone(p.Triggers)
-	for _, d := range []struct{ name, door string }{{"control", p.ControlDoor}, {"releases", p.ReleaseDoor}} {
-		kind, _, _ := strings.Cut(d.door, "/")
-		switch {
-		case d.name == "releases" && d.door == p.ControlDoor:
-		case kind == "queues":
-			out = append(out, d.name)
-		case kind == "topics":
-			out = append(out, d.name+"-topic")
-		}
-	}
-	return out
-}
-
 // checkStream holds a trigger against s.yaml. What its configuration does not
 // have is passed over: which form Function Compute gives it is UNCONFIRMED.
 func (p *Patient) checkStream(t acs.Trigger, c stream, bad func(text, do string)) {
