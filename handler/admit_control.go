@@ -167,7 +167,7 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollo
 	}
 	err := p.complete()
 	if err == nil {
-		err = a.fleets.refusePlan(w, c.PlanDigest)
+		err = a.fleets.refusePlan(w, c.PlanDigest, a.identity(m))
 	}
 	if err == nil {
 		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")

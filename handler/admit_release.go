@@ -238,7 +238,10 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 		}
 	}
 	for _, w := range operations {
-		if err := a.fleets.openRollout(m, w, digest); err != nil {
+		switch err := a.fleets.openRollout(m, w, digest); {
+		case errors.Is(err, errPlanRefused): // one plan stands for all of them
+			return nil
+		case err != nil:
 			return err
 		}
 	}
@@ -265,7 +268,7 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 		return true, nil
 	}
 	for _, w := range operations {
-		if err := a.fleets.refusePlan(w, digest); err != nil {
+		if err := a.fleets.refusePlan(w, digest, a.identity(m.Message)); err != nil {
 			return false, err
 		}
 	}

@@ -26,7 +26,8 @@ type fleets struct {
 
 // openRollout puts a rollout behind the others of its fleet and makes a job of
 // it. The order in the fleet's log is the order of the releases, in whatever order
-// their messages were delivered.
+// their messages were delivered. errPlanRefused: the message was refused, with the plan
+// of all rollouts that it asks for.
 func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 	w.Via = fs.via(m.Message)
 	e, refusal, err := fs.enter(w, entering{fs.identity(m.Message), m.image, plan})
@@ -38,6 +39,9 @@ func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 		return nil
 	case refusal != nil:
 		fs.refuse.message(m.Message, refusal.Code, refusal.Message)
+		if refusal.Code == events.CodePlanChanged {
+			return errPlanRefused
+		}
 		return nil
 	case !e.Same(w):
 		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf(
@@ -59,17 +63,17 @@ func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
 // that it no longer had, so that what is still on its way to enter it comes too late.
-func (fs *fleets) refusePlan(w rollout.Operation, digest string) error {
+func (fs *fleets) refusePlan(w rollout.Operation, digest, message string) error {
 	v, err := fs.jobs.openList(fs.ctx, fleetKey(w.Fleet))
 	if err != nil {
 		return fmt.Errorf("refusing the plan of rollout %s: %w", w.ID, err)
 	}
 	entered := false
 	err = v.Update(fs.ctx, func(l *recordList) []rollout.Record {
-		if entered = rollout.ReadFleetLog(*l).Find(w.ID) != nil; entered {
+		if entered = rollout.ReadFleetLog(*l).Find(w.ID) != nil; entered || rollout.PlanRefusedFor(*l, w.ID, digest, message) {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: w.ID, Digest: digest}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: w.ID, Digest: digest, Message: message}}
 	})
 	if err == nil && entered { // delivered again, its plan counts as checked
 		err = fmt.Errorf("rollout %s was entered meanwhile", w.ID)
@@ -105,7 +109,7 @@ func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *even
 		if refusal, fault = fs.mayFollow(log, w, why.image); refusal != nil || fault != nil {
 			return nil
 		}
-		if rollout.PlanRefusals(*l, w.ID, why.plan) > refusals { // by another delivery, at this moment
+		if rollout.PlanRefusals(*l, w.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, w.ID, why.plan, why.message) { // by another delivery, which has told so
 			refusal = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
 			return nil
 		}

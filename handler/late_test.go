@@ -232,6 +232,77 @@ func TestARolloutIsNotEnteredWhosePlanIsRefusedMeanwhile(t *testing.T) {
 	})
 }
 
+// One delivery of a release found its plan as it was agreed to. Before it entered the
+// rollout, another delivery of the same message found the plan changed, and told so. The
+// first went on all the same: the sender knew that nothing happens, and it did.
+func TestADeliveryOfWhatAnotherRefusedDoesNotGoOn(t *testing.T) {
+	const two = office + `  - {name: lab, region: cn-hangzhou, images: ["win*"], select: all, strategy: {canary: 1}}
+`
+	for name, c := range map[string]struct {
+		fleets string
+		at     string // before what is read first the other delivery comes
+	}{
+		"one fleet":  {office, "fleet/office.jsonl"},
+		"two fleets": {strings.Replace(two, "select: all", `select: {tags: {fleet: office}}`, 1), "fleet/office.jsonl"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newWorkbench(t)
+				var err error
+				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(c.fleets))
+				b.must(err)
+				b.rules.Declared = true
+				inner := journal.Memory()
+				ecd := &movedECD{slowECD: b.ecd}
+				b.must(b.ask(b.handler(selectedECD{ecd}, inner), time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))
+				planned := strings.Replace(release, `"releaseId"`, fmt.Sprintf(`"planDigest":%q,"releaseId"`, b.planned()), 1)
+				store := &readStore{Store: inner, key: c.at}
+				store.before = func() {
+					ecd.moved = true
+					b.must(b.ask(b.handler(selectedECD{ecd}, inner), time.Minute, planned))
+				}
+				b.must(b.ask(b.handler(selectedECD{ecd}, store), time.Minute, planned))
+				if store.before != nil || b.count("/refused") != 1 {
+					t.Fatalf("the other delivery was not refused: %v", b.topic.told)
+				}
+				if keys, err := inner.Keys(t.Context(), "rollout/"); err != nil || len(keys) > 0 {
+					t.Errorf("journals %v are there (%v), want none: it was told that the plan has changed", keys, err)
+				}
+			})
+		})
+	}
+}
+
+// A readStore calls a hook before a log is read for the first time.
+type readStore struct {
+	journal.Store
+	key    string
+	before func()
+}
+
+func (s *readStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if before := s.before; before != nil && key == s.key {
+		s.before = nil
+		before()
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+// selectedECD is listedECD for desktops that may have moved.
+type selectedECD struct{ *movedECD }
+
+func (e selectedECD) Select(ctx context.Context, region string, _ desktop.Selector) ([]desktop.Desktop, error) {
+	return e.Desktops(ctx, region, []string{"ecd-0000"})
+}
+
+func (e selectedECD) Tags(_ context.Context, _ string, ids []string) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for _, id := range ids {
+		out[id] = map[string]string{"fleet": "office"}
+	}
+	return out, nil
+}
+
 // listedECD has one desktop in every fleet.
 type listedECD struct{ *slowECD }
 

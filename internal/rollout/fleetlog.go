@@ -42,6 +42,15 @@ func PlanRefusals(records []Record, id, digest string) (n int) {
 	return n
 }
 
+// PlanRefusedFor says whether the records of a fleet's log say so of this very message:
+// whatever delivery of it comes later is told the same. Records of earlier builds name
+// no message.
+func PlanRefusedFor(records []Record, id, digest, message string) bool {
+	return slices.ContainsFunc(records, func(r Record) bool {
+		return r.Kind == KindUnplanned && r.Name == id && r.Digest == digest && message != "" && r.Message == message
+	})
+}
+
 // Entered returns the record that enters a rollout.
 func (e Entry) Entered() Record {
 	w := e.Operation

@@ -36,7 +36,7 @@ var (
 // forms has every kind of record.
 var forms = map[Kind]form{
 	KindOpened:     {"work message?", (*State).takeOn},
-	KindUnplanned:  {"name digest", (*State).refusePlan},
+	KindUnplanned:  {"name digest message?", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
 	KindWaveEnded:  {"wave", (*State).endWave},
 	KindBegun:      {"call desktops from?", (*State).begun},
