@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/report/reporttest"
+	"github.com/regild/regild/internal/rollout"
 )
 
 // draw makes the file of a report.
@@ -148,6 +149,47 @@ func TestAReportBesideAPlan(t *testing.T) {
 				t.Errorf("%s: the page has no %q", lang, want)
 			}
 		}
+	}
+}
+
+// The file has what the text and the JSON of a report have: which snapshots there are,
+// how old and how large.
+func TestAReportListsSnapshotsOfDataDisks(t *testing.T) {
+	for _, hostile := range []bool{false, true} {
+		records := reporttest.Rollout(reporttest.Options{Hostile: hostile})
+		r, err := report.Of(reporttest.Lines(records))
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := "s-1"
+		if hostile {
+			id = reporttest.Hostile
+		}
+		for i, snapshot := range []string{id, "s-2"} {
+			records = append(records, rollout.Record{Kind: rollout.KindSafe, At: r.Last.Add(-time.Duration(i+1) * time.Hour), N: 1, Desktops: []string{r.Desktops[i].ID}, Snapshot: snapshot, GiB: 200 * i})
+		}
+		if r, err = report.Of(reporttest.Lines(records)); err != nil {
+			t.Fatal(err)
+		}
+		for lang, wants := range map[Lang][]string{English: {"regild deletes none", "s-2", "200 GiB", "not known", "2 h"}, Chinese: {"数据盘快照", "s-2", "200 GiB", "未知", "2 小时"}} {
+			var b bytes.Buffer
+			if err := Report(&b, r, Extras{}, Options{Lang: lang, Zone: reporttest.Hangzhou, Now: r.Last.Add(time.Hour)}); err != nil {
+				t.Fatal(err)
+			}
+			_, section, _ := strings.Cut(b.String(), `<section id="snapshots"`)
+			section, _, _ = strings.Cut(section, "</section>")
+			for _, want := range append(wants, r.Desktops[1].ID) {
+				if !strings.Contains(section, want) {
+					t.Errorf("%s: the page has no %q: %s", lang, want, section)
+				}
+			}
+			if strings.Contains(section, "<img") || strings.Count(section, "<tr>") != 3 {
+				t.Errorf("%s: %s", lang, section)
+			}
+		}
+	}
+	if html := draw(t, reporttest.Options{}, English); strings.Contains(html, "regild deletes none") {
+		t.Error("a rollout without snapshots speaks of them")
 	}
 }
 

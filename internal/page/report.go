@@ -142,6 +142,11 @@ func standNotices(r *report.Report, o Options) []notice {
 	return []notice{n}
 }
 
+// Saved are the desktops of whose data disk a snapshot was made.
+func (b reportBody) Saved() []report.Desktop {
+	return slices.DeleteFunc(slices.Clone(b.Desktops), func(d report.Desktop) bool { return d.Snapshot == nil })
+}
+
 // FailedCauses is how many causes the failures have.
 func (b reportBody) FailedCauses() (n int) {
 	for _, c := range b.Causes {

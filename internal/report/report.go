@@ -124,6 +124,15 @@ type Desktop struct {
 	Done      time.Time // when its final outcome was written down
 	// Nth is how many-th outcome of its status the final one is; 0: not final.
 	Nth int
+	// Snapshot is that of the data disk which was made before the rebuild; nil: none.
+	Snapshot *Snapshot
+}
+
+// A Snapshot is one of a data disk, which regild never deletes.
+type Snapshot struct {
+	ID   string
+	GiB  int       // of the disk; 0: ECD does not say
+	Seen time.Time // when ECD showed it complete
 }
 
 // A Stand says where a desktop stands: its final status, or running, waiting or
