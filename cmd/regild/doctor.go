@@ -144,6 +144,9 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		Member: func(ctx context.Context, a fleet.Account) (doctor.Member, error) {
 			return openMember(ctx, client, at, get("REGILD_ECD_ENDPOINT", ""), a)
 		},
+		Alarms: func(region string) (doctor.Alarms, error) {
+			return acs.New(acs.Config{Region: region, AccountID: at.account, Endpoint: at.endpoint, Keys: keys})
+		},
 		Store: func(url string) (journal.Store, error) { return journal.Open(url, options) },
 		Bucket: func(ctx context.Context, url string) (journal.Bucket, bool, error) {
 			return journal.Inspect(ctx, url, options)

@@ -166,6 +166,15 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 	failed := map[string]bool{"doors": true, "probe": true, "accounts": true} // in tests of their own, below
 	const windows = `windows: [{from: "20:00", to: "06:00", zone: Asia/Shanghai}]`
+	alarmed := func(on bool) func(*site) { // a fleet with an alarm, and all rights for that
+		return func(s *site) {
+			fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {check: {alarms: [office-logons]}, ` + windows + `}`)(s)
+			account(func(a *control.Account) {
+				a.Alarms["office-logons"] = on
+				a.Roles["regild-function"].Policies["regild-function-extras"] = string(mustRead(s.t, "../../docs/ram/function-extras.json"))
+			})(s)
+		}
+	}
 	for name, tt := range map[string]struct {
 		ail   func(*site)
 		check string
@@ -270,6 +279,18 @@ func TestTheDoctorFindsWhatIsWrong(t *testing.T) {
 		"a journal that cannot be written": {func(s *site) {
 			s.cloud.Faults.Add(fault.Rule{Service: "oss", Operation: "AppendObject", Kind: fault.Error, Status: 403, Code: "AccessDenied"})
 		}, "journal", doctor.Unknown, "AppendObject"},
+		"an alarm of a fleet that is not there": {fleetOf(`images: [win11-office], select: {tags: {fleet: office}}, strategy: {check: {alarms: [office-logons]}, ` + windows + `}`), "fleets",
+			doctor.Wrong, "there is no alarm rule office-logons in cn-hangzhou"},
+		"an alarm of a fleet that is off": {
+			alarmed(false), "fleets", doctor.Wrong, "the alarm rule office-logons in cn-hangzhou is off",
+		},
+		"an alarm of a fleet that is there": {
+			alarmed(true), "fleets", doctor.Good, "its alarms are there: office-logons",
+		},
+		"alarms that nobody may see": {func(s *site) {
+			alarmed(true)(s)
+			account(func(a *control.Account) { a.Denied["cms:DescribeMetricRuleList"] = true })(s)
+		}, "fleets", doctor.Unknown, "could not look at the alarms of fleet office"},
 		"no index":                     {account(func(a *control.Account) { a.Projects[testProject].Logstores["function"] = nil }), "log index", doctor.Wrong, "has no index"},
 		"no logstore":                  {account(func(a *control.Account) { clear(a.Projects[testProject].Logstores) }), "log index", doctor.Wrong, "there is no logstore"},
 		"an index of old":              {account(func(a *control.Account) { delete(a.Projects[testProject].Logstores["function"], "KeyIndices") }), "log index", doctor.Wrong, "lacks message.msg"},

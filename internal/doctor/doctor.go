@@ -90,6 +90,11 @@ type Desktops interface {
 	AllImages(ctx context.Context, region string) ([]desktop.Image, error)
 }
 
+// Alarms is what the doctor asks of CloudMonitor about fleets.
+type Alarms interface {
+	Alarms(ctx context.Context, name string) ([]desktop.Alarm, error)
+}
+
 // A Patient is a deployment, and how to reach it. All fields are required, but
 // for Account, Fleets, Zip, their errors, FileRegion and Probe.
 type Patient struct {
@@ -99,6 +104,7 @@ type Patient struct {
 	// URL, may only be known after a look at something else.
 	Messages func(account string) (Messages, error)
 	Desktops func() (Desktops, error)
+	Alarms   func(region string) (Alarms, error)
 	// Member takes the role in another account that fleets.yaml names.
 	Member func(ctx context.Context, a fleet.Account) (Member, error)
 	Store  func(url string) (journal.Store, error)
@@ -303,7 +309,7 @@ func Checks() []Check {
 		{"log index", "the index of the logstore, without which no search and no alarm works", []string{"log:GetIndex"}, checkIndex},
 		{"alarms", "CloudMonitor's alarm rules of regild, and Log Service's alerts: is anybody woken?", []string{"cms:DescribeMetricRuleList", "log:ListJobs"}, checkAlarms},
 		{"accounts", "for each other account of fleets.yaml: can its role be taken, is it of that account, and may it read desktops there?", []string{"sts:AssumeRole", "sts:GetCallerIdentity", "ecd:DescribeDesktops"}, checkAccounts},
-		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages"}, checkFleets},
+		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, whether the alarms that it names are there, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages", "cms:DescribeMetricRuleList"}, checkFleets},
 		{probeName, "with --probe: sends a dry run through queue, function and topic, one for each account, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
 	}
 }

@@ -64,6 +64,7 @@ func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string
 			counted[at] = c
 		}
 		p.checkFleet(f, counted[at], say)
+		p.checkAlarmsOf(ctx, f, say)
 	}
 }
 
@@ -158,6 +159,39 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 	}
 	if level == Good {
 		say(Good, fmt.Sprintf("fleet %s: %d desktops, canary of %d, follows %s", f.Name, size, canary, few(images)), "")
+	}
+}
+
+// checkAlarmsOf looks whether the alarm rules are there that a fleet's rollouts read
+// between their waves: for one that is not, they stand still.
+func (p *Patient) checkAlarmsOf(ctx context.Context, f fleet.Fleet, say func(Level, string, string)) {
+	if len(f.Strategy.Check.Alarms) == 0 {
+		return
+	}
+	cloud, err := p.Alarms(f.Region)
+	if err != nil {
+		trouble(say, "the alarms of fleet "+f.Name, err)
+		return
+	}
+	var there []string
+	for _, a := range f.Strategy.Check.Alarms {
+		rules, err := cloud.Alarms(ctx, a.Name)
+		switch {
+		case err != nil:
+			trouble(say, "the alarms of fleet "+f.Name, err)
+			return
+		case len(rules) == 0:
+			say(Wrong, fmt.Sprintf("fleet %s: there is no alarm rule %s in %s, and its rollouts wait for one (AlarmUnknown)", f.Name, a.Name, f.Region),
+				"make it in CloudMonitor, or mend its name under check.alarms: it must match as a whole")
+		case slices.ContainsFunc(rules, func(r desktop.Alarm) bool { return !r.On }):
+			say(Wrong, fmt.Sprintf("fleet %s: the alarm rule %s in %s is off, and its rollouts wait for it (AlarmUnknown)", f.Name, a.Name, f.Region),
+				"switch it on in CloudMonitor")
+		default:
+			there = append(there, a.Name)
+		}
+	}
+	if len(there) == len(f.Strategy.Check.Alarms) {
+		say(Good, fmt.Sprintf("fleet %s: its alarms are there: %s", f.Name, few(there)), "")
 	}
 }
 
