@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,10 @@ type envelope struct {
 	Code      text
 	Message   text
 }
+
+// said is what an answer has besides its own. What answers are decoded into embeds an
+// envelope, so that a page is read once.
+func (e envelope) said() envelope { return e }
 
 // decode reads one JSON object. Fields it does not know are ignored.
 func decode[T any](body []byte) (T, error) {
@@ -79,6 +84,10 @@ func (n *number) UnmarshalJSON(b []byte) error {
 type list[T any] []T
 
 func (l *list[T]) UnmarshalJSON(b []byte) error {
+	if string(b) == "[]" {
+		*l = list[T]{}
+		return nil
+	}
 	var all []*T
 	if err := json.Unmarshal(b, &all); err != nil {
 		return err
@@ -92,12 +101,30 @@ func (l *list[T]) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// texts is a list of texts without its null elements.
+type texts []text
+
+func (l *texts) UnmarshalJSON(b []byte) error {
+	var one text
+	if n := len(b); n > 4 && b[0] == '[' && b[1] == '"' && bytes.IndexByte(b[2:], '"') == n-4 && one.UnmarshalJSON(b[1:n-1]) == nil {
+		*l = texts{one} // nearly all are of one
+		return nil
+	}
+	var all list[text]
+	err := all.UnmarshalJSON(b)
+	*l = texts(all)
+	return err
+}
+
 // timeForms are the ways in which ECD writes times: CreationTime of a desktop
 // has no seconds, UpdateTime of a record has milliseconds.
-var timeForms = []string{time.RFC3339, "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02 15:04:05"}
+var timeForms = []string{"2006-01-02T15:04Z07:00", time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"}
 
 // parseTime returns the time that t says, or zero when it says none.
 func parseTime(t text) time.Time {
+	if t == "" {
+		return time.Time{}
+	}
 	for _, form := range timeForms {
 		if at, err := time.Parse(form, strings.TrimSpace(string(t))); err == nil {
 			return at.UTC()
@@ -107,13 +134,11 @@ func parseTime(t text) time.Time {
 }
 
 // words returns the distinct non-empty texts of all lists, in order.
-func words(lists ...list[text]) []string {
+func words(lists ...texts) []string {
 	var out []string
-	seen := map[text]bool{"": true}
 	for _, l := range lists {
 		for _, t := range l {
-			if !seen[t] {
-				seen[t] = true
+			if t != "" && !slices.Contains(out, string(t)) { // a handful
 				out = append(out, string(t))
 			}
 		}

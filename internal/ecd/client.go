@@ -125,10 +125,13 @@ func New(cfg Config) (*Client, error) {
 // instance since, and its connections may be dead without a word.
 func (c *Client) Renew() { c.wire.Renew() }
 
+// said is what every answer has.
+type said interface{ said() envelope }
+
 // ask makes one call of the kind that by describes, and decodes the answer's
 // body. send calls the SDK's method, whose result is not looked at. Errors are
 // *desktop.CallError.
-func ask[T any](ctx context.Context, c *Client, by *pace.Caller, api, region string,
+func ask[T said](ctx context.Context, c *Client, by *pace.Caller, api, region string,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
 	if !pattern.Region.Matches(region) {
@@ -164,7 +167,7 @@ func (c *Client) credentials(ctx context.Context, api string) (credentials.Keys,
 }
 
 // once sends one request, signed with keys, and reads the answer.
-func once[T any](ctx context.Context, c *Client, api, region string, keys credentials.Keys,
+func once[T said](ctx context.Context, c *Client, api, region string, keys credentials.Keys,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
 	answer, err := c.exchange(ctx, region, keys, send)
@@ -172,13 +175,22 @@ func once[T any](ctx context.Context, c *Client, api, region string, keys creden
 		return body, "", sendFault(api, keys, err)
 	}
 	answer.Body = keys.RedactBytes(answer.Body) // whatever is read from it is told
-	requestID, err = judge(api, keys, answer)
-	if err != nil {
-		return body, requestID, err
+	return read[T](api, keys, answer)
+}
+
+// read decodes an answer. What every answer has may be readable where the rest is not.
+func read[T said](api string, keys credentials.Keys, answer pace.Answer) (body T, requestID string, err error) {
+	var none T
+	body, unread := decode[T](answer.Body)
+	all, fault := body.said(), error(nil)
+	if unread != nil {
+		all, fault = decode[envelope](answer.Body)
 	}
-	body, err = decode[T](answer.Body)
-	if err != nil {
-		return body, requestID, unreadable(api, requestID, answer.Status, err)
+	switch requestID, err = judge(api, keys, answer, all, fault); {
+	case err != nil:
+		return none, requestID, err
+	case unread != nil:
+		return none, requestID, unreadable(api, requestID, answer.Status, unread)
 	}
 	return body, requestID, nil
 }

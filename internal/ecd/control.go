@@ -26,7 +26,7 @@ const (
 )
 
 // acknowledged is an answer that says no more than that the call was taken.
-type acknowledged struct{}
+type acknowledged struct{ envelope }
 
 // Maintain puts desktops into maintenance mode, or takes them out of it. A
 // desktop in it lets nobody connect once its users have left. The call goes out
@@ -110,6 +110,7 @@ func (c *Client) Run(ctx context.Context, region string, ids []string, command, 
 func (c *Client) runCommand(ctx context.Context, region string, query *sdk.RunCommandRequest) (string, error) {
 	const api = "RunCommand"
 	body, requestID, err := ask[struct {
+		envelope
 		InvokeID text `json:"InvokeId"`
 	}](ctx, c, &c.changes, api, region,
 		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
@@ -123,6 +124,7 @@ func (c *Client) runCommand(ctx context.Context, region string, query *sdk.RunCo
 }
 
 type describedInvocations struct {
+	envelope
 	Invocations list[struct {
 		InvokeDesktops list[struct {
 			DesktopID        text `json:"DesktopId"`

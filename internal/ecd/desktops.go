@@ -41,13 +41,22 @@ func (c *Client) Desktops(ctx context.Context, region string, ids []string) ([]d
 
 func (c *Client) byID(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
 	ids = distinct(ids)
-	byID, err := gather(ctx, c, ids, maxIDs, func(ctx context.Context, chunk []string) (map[string]desktop.Desktop, error) {
+	byID, err := gather(ctx, c, ids, maxIDs, func(ctx context.Context, chunk []string) (map[string]*desktop.Desktop, error) {
 		return c.list(ctx, region, sdk.DescribeDesktopsRequest{DesktopId: pointers(chunk)})
 	})
 	if err != nil {
 		return nil, err
 	}
-	return inOrder(ids, byID), nil
+	return valuesOf(inOrder(ids, byID)), nil
+}
+
+// valuesOf returns what the pointers point to.
+func valuesOf(list []*desktop.Desktop) []desktop.Desktop {
+	out := make([]desktop.Desktop, len(list))
+	for i, d := range list {
+		out[i] = *d
+	}
+	return out
 }
 
 // inOrder returns the values of the ids that have one.
@@ -109,13 +118,13 @@ func gather[T any](ctx context.Context, c *Client, ids []string, size int,
 }
 
 // list reads all pages of one DescribeDesktops query.
-func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesktopsRequest) (map[string]desktop.Desktop, error) {
+func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesktopsRequest) (map[string]*desktop.Desktop, error) {
 	const api = "DescribeDesktops"
 	query.RegionId = &region
 	query.MaxResults = new(pageSize)
 	// By default ECD leaves pooled desktops out; a guard wants to see them.
 	query.FilterDesktopGroup = new(false)
-	found := map[string]desktop.Desktop{}
+	found := map[string]*desktop.Desktop{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
 		page, _, err := ask[describedDesktops](ctx, c, &c.reads, api, region,
@@ -124,7 +133,7 @@ func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesk
 				return err
 			})
 		for _, d := range page.Desktops {
-			if d.DesktopID != "" {
+			if d != nil && d.DesktopID != "" {
 				found[string(d.DesktopID)] = d.desktop(region)
 			}
 		}
@@ -134,7 +143,8 @@ func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesk
 }
 
 type describedDesktops struct {
-	Desktops  []describedDesktop // not a list, which reads everything twice: a null is one without an id
+	envelope
+	Desktops  []*describedDesktop // not a list, which reads everything twice: a null is nil
 	NextToken text
 }
 
@@ -145,7 +155,7 @@ type describedDesktop struct {
 	ConnectionStatus  text
 	Sessions          list[struct{ EndUserID, ExternalUserName text }]
 	ManagementFlag    text
-	ManagementFlags   list[text]
+	ManagementFlags   texts
 	ImageID           text `json:"ImageId"`
 	DesktopType       text
 	OsType            text
@@ -153,12 +163,12 @@ type describedDesktop struct {
 	GpuCount          number
 	ProtocolType      text
 	SessionType       text
-	Disks             list[disk]
-	DesktopGroupID    text       `json:"DesktopGroupId"`
-	OfficeSiteID      text       `json:"OfficeSiteId"`
-	PolicyGroupID     text       `json:"PolicyGroupId"`
-	PolicyGroupIDList list[text] `json:"PolicyGroupIdList"`
-	EndUserIDs        list[text] `json:"EndUserIds"`
+	Disks             []*disk // a null is nil
+	DesktopGroupID    text    `json:"DesktopGroupId"`
+	OfficeSiteID      text    `json:"OfficeSiteId"`
+	PolicyGroupID     text    `json:"PolicyGroupId"`
+	PolicyGroupIDList texts   `json:"PolicyGroupIdList"`
+	EndUserIDs        texts   `json:"EndUserIds"`
 	CreationTime      text
 	ExpiredTime       text
 }
@@ -168,14 +178,14 @@ type disk struct {
 	DiskSize number
 }
 
-func (d describedDesktop) desktop(region string) desktop.Desktop {
-	out := desktop.Desktop{
+func (d *describedDesktop) desktop(region string) *desktop.Desktop {
+	out := &desktop.Desktop{
 		ID:            string(d.DesktopID),
 		Name:          string(d.DesktopName),
 		RegionID:      region,
 		Status:        shared(d.DesktopStatus),
 		Connection:    shared(d.ConnectionStatus),
-		Flags:         slices.DeleteFunc(words(d.ManagementFlags, list[text]{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
+		Flags:         slices.DeleteFunc(words(d.ManagementFlags, texts{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
 		ImageID:       shared(d.ImageID),
 		Type:          shared(d.DesktopType),
 		OS:            shared(text(strings.ToLower(string(d.OsType)))),
@@ -188,7 +198,7 @@ func (d describedDesktop) desktop(region string) desktop.Desktop {
 		CreationTime:  parseTime(d.CreationTime),
 		ExpiredTime:   parseTime(d.ExpiredTime),
 	}
-	var users list[text]
+	var users texts
 	for _, s := range d.Sessions {
 		// A session without a name is somebody's all the same.
 		users = append(users, cmp.Or(s.EndUserID, s.ExternalUserName, "unknown"))
@@ -229,9 +239,12 @@ func gpu(category text) (yes, unknown bool) {
 // disks returns the size of the system disk and the number of data disks. Every
 // desktop has a system disk: a list without one is not to be relied on, and
 // then there may be a data disk too.
-func disks(all list[disk]) (systemGiB, data int) {
+func disks(all []*disk) (systemGiB, data int) {
 	system := false
 	for _, d := range all {
+		if d == nil {
+			continue
+		}
 		switch strings.ToUpper(string(d.DiskType)) {
 		case "SYSTEM":
 			system = true

@@ -13,10 +13,10 @@ import (
 )
 
 // judge says whether ECD did what was asked, and returns its request id. Table
-// says what its code is taken for. An answer that is not ECD's own (an HTML page,
+// says what its code is taken for. said is what every answer has, and err why that
+// could not be read. An answer that is not ECD's own (an HTML page,
 // an empty body, a 200 without a request id) says nothing, whatever its status.
-func judge(api string, keys credentials.Keys, a pace.Answer) (string, error) {
-	said, err := decode[envelope](a.Body)
+func judge(api string, keys credentials.Keys, a pace.Answer, said envelope, err error) (string, error) {
 	requestID := pace.Message(cmp.Or(string(said.RequestID), a.Header.Get("X-Acs-Request-Id")), keys)
 	if err != nil {
 		return requestID, unreadable(api, requestID, a.Status, err)

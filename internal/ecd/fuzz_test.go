@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -24,12 +25,19 @@ func FuzzAnswers(f *testing.F) {
 		f.Add(400, []byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		id, err := judge("X", keys, pace.Answer{Status: status, Body: body})
+		answer := pace.Answer{Status: status, Body: body}
+		_, id, err := read[acknowledged]("X", keys, answer)
 		if err == nil && (status != 200 || id == "") {
 			t.Errorf("status %d and request id %q pass for success", status, id)
 		}
 		if err != nil && (!utf8.ValidString(err.Error()) || len(err.Error()) > 4096) {
 			t.Errorf("error of %d bytes: %q", len(err.Error()), err)
+		}
+		// What every answer has is read with the rest, and says the same as by itself.
+		if page, pageID, pageErr := read[describedDesktops]("X", keys, answer); pageID != id || (err != nil) && fmt.Sprint(pageErr) != fmt.Sprint(err) {
+			t.Errorf("with the rest: id %q and %v, by itself: id %q and %v", pageID, pageErr, id, err)
+		} else if pageErr != nil && page.Desktops != nil {
+			t.Errorf("an answer that failed (%v) shows %d desktops", pageErr, len(page.Desktops))
 		}
 		if r, err := decode[rebuilt](body); err == nil {
 			for _, result := range results("RebuildDesktops", []string{"ecd-1"}, r) {
@@ -40,6 +48,9 @@ func FuzzAnswers(f *testing.F) {
 		}
 		if p, err := decode[describedDesktops](body); err == nil {
 			for _, d := range p.Desktops {
+				if d == nil {
+					continue
+				}
 				if got := d.desktop(region); got.SystemDiskGiB < 0 && got.DataDisks < 0 || got.GPU && got.GPUUnknown {
 					t.Errorf("desktop %+v", got)
 				}

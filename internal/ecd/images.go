@@ -72,6 +72,7 @@ func (c *Client) AllImages(ctx context.Context, region string) ([]desktop.Image,
 }
 
 type describedImages struct {
+	envelope
 	Images    list[describedImage]
 	NextToken text
 }
@@ -133,6 +134,7 @@ func (i describedImage) image(region string) desktop.Image {
 }
 
 type modifiedRecords struct {
+	envelope
 	ImageModifiedRecords list[struct {
 		ImageID    text `json:"ImageId"`
 		NewImageID text `json:"NewImageId"`

@@ -15,6 +15,7 @@ import (
 )
 
 type rebuilt struct {
+	envelope
 	RebuildResults list[struct {
 		DesktopID text `json:"DesktopId"`
 		Code      text

@@ -68,14 +68,14 @@ func (c *Client) candidates(ctx context.Context, region string, s desktop.Select
 	}
 	if len(s.OfficeSiteIDs) == 0 {
 		found, err := c.list(ctx, region, query)
-		return slices.Collect(maps.Values(found)), err
+		return valuesOf(slices.Collect(maps.Values(found))), err
 	}
-	found, err := gather(ctx, c, distinct(s.OfficeSiteIDs), 1, func(ctx context.Context, site []string) (map[string]desktop.Desktop, error) {
+	found, err := gather(ctx, c, distinct(s.OfficeSiteIDs), 1, func(ctx context.Context, site []string) (map[string]*desktop.Desktop, error) {
 		query := query
 		query.OfficeSiteId = &site[0]
 		return c.list(ctx, region, query)
 	})
-	return slices.Collect(maps.Values(found)), err
+	return valuesOf(slices.Collect(maps.Values(found))), err
 }
 
 // tagged returns the ids of the desktops that may have all of tags: ECD does
@@ -128,6 +128,7 @@ func (c *Client) tagsOf(ctx context.Context, region string, ids []string) (map[s
 }
 
 type listedTags struct {
+	envelope
 	TagResources list[struct {
 		ResourceID       text `json:"ResourceId"`
 		TagKey, TagValue text

@@ -23,6 +23,7 @@ const (
 const timeForm = "2006-01-02T15:04:05Z"
 
 type describedSessions struct {
+	envelope
 	Sessions   list[describedSession]
 	TotalCount number
 }
@@ -97,6 +98,7 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 }
 
 type describedEvents struct {
+	envelope
 	Events list[struct {
 		DesktopID text `json:"DesktopId"`
 		EndUserID text `json:"EndUserId"`

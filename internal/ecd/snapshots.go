@@ -37,6 +37,7 @@ func (c *Client) Snapshots(ctx context.Context, region string, ids []string) (ma
 }
 
 type describedSnapshots struct {
+	envelope
 	Snapshots list[struct {
 		SnapshotID     text `json:"SnapshotId"`
 		DesktopID      text `json:"DesktopId"`
@@ -117,6 +118,7 @@ func snapshotState(status, progress string) desktop.SnapshotState {
 func (c *Client) CreateSnapshot(ctx context.Context, region, id, name string) (string, error) {
 	const api = "CreateSnapshot"
 	body, requestID, err := ask[struct {
+		envelope
 		SnapshotID text `json:"SnapshotId"`
 	}](ctx, c, &c.changes, api, region,
 		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {

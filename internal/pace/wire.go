@@ -72,7 +72,7 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 		return Answer{}, &SendError{desktop.NotSent, err}
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	body, err := wholeBody(res)
 	if err != nil {
 		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)}
 	}
@@ -80,4 +80,14 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, maxAnswer)}
 	}
 	return Answer{res.StatusCode, res.Header, body}, nil
+}
+
+// wholeBody reads a body, up to one byte more than an answer may have.
+func wholeBody(res *http.Response) ([]byte, error) {
+	if n := res.ContentLength; n >= 0 && n <= maxAnswer {
+		body := make([]byte, n)
+		_, err := io.ReadFull(res.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 }
