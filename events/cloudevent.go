@@ -42,15 +42,15 @@ func (e Event) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("writing event %s: %w", e.Type, err)
 	}
 	wire := struct {
-		SpecVersion     string   `json:"specversion"`
-		Type            string   `json:"type"`
-		ID              string   `json:"id"`
-		Source          string   `json:"source"`
-		Subject         string   `json:"subject,omitempty"`
-		Time            string   `json:"time"`
-		DataContentType string   `json:"datacontenttype"`
-		Data            admitted `json:"data"`
-	}{"1.0", e.Type, e.ID, e.Source, e.Subject, stamp(e.Time), "application/json", data}
+		SpecVersion     string `json:"specversion"`
+		Type            string `json:"type"`
+		ID              string `json:"id"`
+		Source          string `json:"source"`
+		Subject         string `json:"subject,omitempty"`
+		Time            string `json:"time"`
+		DataContentType string `json:"datacontenttype"`
+		Data            any    `json:"data"`
+	}{"1.0", e.Type, e.ID, e.Source, e.Subject, stamp(e.Time), "application/json", data.data}
 
 	out, err := marshal(wire)
 	if err != nil {

@@ -1,7 +1,6 @@
 package events
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,9 +26,6 @@ const maxForeign = 256 // bytes of a code of ECD
 // admitted is data that has been through the gate. Marshal writes nothing else,
 // and nothing but admit makes one.
 type admitted struct{ data any }
-
-// MarshalJSON writes the data.
-func (a admitted) MarshalJSON() ([]byte, error) { return marshal(a.data) }
 
 // admit takes the data of an event through the gate, and returns the words that
 // were replaced on the way. It is an error when an event of a type that says
@@ -113,5 +109,3 @@ func (e Event) Unlisted() []string {
 	}
 	return words
 }
-
-var _ json.Marshaler = admitted{}

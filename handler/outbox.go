@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -38,8 +39,8 @@ type outbox struct {
 type item struct {
 	job   *job
 	event events.Event
-	done  func(*taken)
-	said  events.Outcome // for the log
+	group groupOf // which outcome of the desktop that the event is about
+	told  string  // or which event of the operation, by its id in the journal
 }
 
 // taken is what MNS took for a job and the journal does not know yet.
@@ -52,6 +53,18 @@ type taken struct {
 type groupOf struct {
 	status events.Status
 	n      int
+}
+
+func (t *taken) add(i item) {
+	t.n++
+	if i.told != "" {
+		t.events = append(t.events, i.told)
+		return
+	}
+	if t.outcomes == nil {
+		t.outcomes = map[groupOf][]string{}
+	}
+	t.outcomes[i.group] = append(t.outcomes[i.group], i.event.Subject)
 }
 
 // flushAt bounds how much is published once more after a crash: what MNS took is
@@ -72,7 +85,7 @@ func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again
 // add puts the outcomes of these desktops of the job into the queue that are
 // neither published nor in the queue.
 func (o *outbox) add(j *job, ids []string) {
-	var items []item
+	items := make([]item, 0, len(ids))
 	j.journal.Look(func(s *rollout.State) {
 		for _, id := range ids {
 			if d := s.Desktops[id]; d != nil {
@@ -129,7 +142,7 @@ func (o *outbox) emitEvents(j *job) {
 			// Without a journal the desktops of a request go on in separate ticks: when
 			// the last of them has ended is not known, so no summary is published.
 			t := &taken{}
-			i.done(t)
+			t.add(i)
 			o.write(j, t)
 			continue
 		}
@@ -165,7 +178,7 @@ func (o *outbox) enlistLocked(i item) bool {
 // eventOf is the event that a rollout's journal tells of, or a request's summary.
 func (o *outbox) eventOf(j *job, s *rollout.State, n rollout.Event) item {
 	w := s.Operation
-	i := item{job: j, done: func(t *taken) { t.events = append(t.events, n.ID()) }}
+	i := item{job: j, told: n.ID()}
 	if n.Finished() {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
@@ -189,9 +202,7 @@ func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Ou
 	if !out.Until.IsZero() {
 		e.Until = &out.Until
 	}
-	g := groupOf{out.Status, out.N}
-	return item{job: j, event: e.Event(o.in.Source, out.At), said: e,
-		done: func(t *taken) { t.outcomes[g] = append(t.outcomes[g], id) }}
+	return item{job: j, event: e.Event(o.in.Source, out.At), group: groupOf{out.Status, out.N}}
 }
 
 // put queues items, each id once.
@@ -288,9 +299,11 @@ func (o *outbox) settle(i item, err error) {
 }
 
 func (o *outbox) logPublished(i item) {
-	if s := i.said; s.DesktopID != "" {
-		inAccount(o.log, s.AccountID).Info("outcome", "request_id", s.RequestID, "region_id", s.RegionID, "desktop_id", s.DesktopID, "status", string(s.Status), "code", s.Code,
-			"image_id", s.ImageID, "previous_image_id", s.PreviousImageID, "ecd_request_id", s.ECDRequestID, "attempt", s.Attempt, "fleet", s.Fleet)
+	if s, ok := i.event.Data.(events.Outcome); ok {
+		inAccount(o.log, s.AccountID).LogAttrs(o.ctx, slog.LevelInfo, "outcome", slog.String("request_id", s.RequestID), slog.String("region_id", s.RegionID),
+			slog.String("desktop_id", s.DesktopID), slog.String("status", string(s.Status)), slog.String("code", s.Code),
+			slog.String("image_id", s.ImageID), slog.String("previous_image_id", s.PreviousImageID),
+			slog.String("ecd_request_id", s.ECDRequestID), slog.Int("attempt", s.Attempt), slog.String("fleet", s.Fleet))
 		return
 	}
 	o.log.Info("published", append([]any{"type", i.event.Type, "id", i.event.ID}, aboutRollout(i.event)...)...)
@@ -303,11 +316,10 @@ func (o *outbox) note(i item) (full *taken) {
 	defer o.mu.Unlock()
 	t := o.taken[i.job]
 	if t == nil {
-		t = &taken{outcomes: map[groupOf][]string{}}
+		t = &taken{}
 		o.taken[i.job] = t
 	}
-	i.done(t)
-	if t.n++; t.n < flushAt {
+	if t.add(i); t.n < flushAt {
 		return nil
 	}
 	delete(o.taken, i.job)

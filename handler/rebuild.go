@@ -528,16 +528,26 @@ type concern struct {
 // concerns returns for each desktop that may be begun which freezes it is subject to.
 func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 	out := map[placed]concern{}
+	if !rb.hasJournal { // there are no freezes
+		return out
+	}
 	for _, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
-			for _, id := range j.decision.Begin {
-				fleet, passes := rb.fleetOf(s.Operation, id)
-				which := placed{s.Operation.Place(), id}
-				x, known := out[which]
-				x.passes = passes && (x.passes || !known)
-				x.fleets = append(x.fleets, fleet)
-				out[which] = x
+			if len(j.decision.Begin) == 0 {
+				return
 			}
+			at := s.Operation.Place()
+			rb.facts.use(at, nil, func(facts *rollout.Facts) {
+				for _, id := range j.decision.Begin {
+					fleet, passes := rb.fleetOf(s.Operation, id, facts)
+					x, known := out[placed{at, id}]
+					x.passes = passes && (x.passes || !known)
+					if fleet != "" {
+						x.fleets = append(x.fleets, fleet)
+					}
+					out[placed{at, id}] = x
+				}
+			})
 		})
 	}
 	return out
@@ -545,23 +555,19 @@ func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 
 // fleetOf names the fleet of a desktop under an operation, or "", and says whether
 // freezes do not hold the operation back there.
-func (rb *rebuilder) fleetOf(w *rollout.Operation, id string) (name string, passes bool) {
-	name, passes = w.Fleet, w.PassesFreezes(nil)
-	if !w.Request() {
-		return name, passes
+func (rb *rebuilder) fleetOf(w *rollout.Operation, id string, facts *rollout.Facts) (name string, passes bool) {
+	d := facts.Desktops[id].Value
+	if !w.Request() || d == nil || len(rb.rules.Fleets) == 0 {
+		return w.Fleet, w.PassesFreezes(nil)
 	}
-	rb.facts.use(w.Place(), nil, func(facts *rollout.Facts) {
-		if d := facts.Desktops[id].Value; d != nil {
-			with := *d
-			if with.Tags == nil {
-				with.Tags = facts.Tags[id].Value
-			}
-			if f, in := rb.rules.Fleets.Of(with); in {
-				name, passes = f.Name, w.PassesFreezes(&f)
-			}
-		}
-	})
-	return name, passes
+	with := *d
+	if with.Tags == nil {
+		with.Tags = facts.Tags[id].Value
+	}
+	if f, in := rb.rules.Fleets.Of(with); in {
+		return f.Name, w.PassesFreezes(&f)
+	}
+	return w.Fleet, w.PassesFreezes(nil)
 }
 
 // unfrozen takes out of a batch, right before the call, what a freeze holds back

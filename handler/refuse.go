@@ -41,7 +41,7 @@ func (rf *refusals) request(m envelope.Message, req events.Request, code, reason
 		// The request that has this id already may have an outcome refused of its
 		// own: another message must not be taken for it.
 		e.ID += "/" + code + "/" + digestOf(m.Raw)
-		rf.out.put(item{event: e, said: o})
+		rf.out.put(item{event: e})
 	}
 }
 
@@ -104,7 +104,7 @@ func (rf *refusals) publishPlan(p events.Plan, w rollout.Operation) {
 	}
 	if w.Request() {
 		for _, o := range rollout.Outcomes(p, w) {
-			rf.out.put(item{event: o.Event(rf.in.Source, rf.asOf()), said: o})
+			rf.out.put(item{event: o.Event(rf.in.Source, rf.asOf())})
 		}
 	}
 }

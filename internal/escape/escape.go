@@ -48,7 +48,7 @@ const formula = "=+-@＝＋－＠"
 // inert shows what does not print as an escape. Only the ordinary space counts
 // as a space: others look like it and are not.
 func inert(text string) string {
-	if !strings.ContainsFunc(text, hidden) {
+	if plain(text) || !strings.ContainsFunc(text, hidden) {
 		return text
 	}
 	var b strings.Builder
@@ -73,6 +73,16 @@ func inert(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// plain says whether a text is printable ASCII, as nearly all are.
+func plain(text string) bool {
+	for i := range len(text) {
+		if b := text[i]; b < ' ' || b > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // hidden says whether a character does not print, or does something else.
