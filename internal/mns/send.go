@@ -124,8 +124,14 @@ func open(w *bytes.Buffer, body []byte) {
 // escape writes text as XML character data. A bare carriage return would
 // arrive as a line feed.
 func escape(w *bytes.Buffer, text []byte) {
-	for _, b := range text {
-		switch b {
+	for {
+		i := bytes.IndexAny(text, "&<>\r")
+		if i < 0 {
+			w.Write(text)
+			return
+		}
+		w.Write(text[:i])
+		switch text[i] {
 		case '&':
 			w.WriteString("&amp;")
 		case '<':
@@ -134,9 +140,8 @@ func escape(w *bytes.Buffer, text []byte) {
 			w.WriteString("&gt;")
 		case '\r':
 			w.WriteString("&#xD;")
-		default:
-			w.WriteByte(b)
 		}
+		text = text[i+1:]
 	}
 }
 
@@ -173,6 +178,10 @@ func checkTag(tag string) error {
 // checkText refuses what XML cannot carry: it would arrive changed.
 func checkText(what string, text []byte) error {
 	for i := 0; i < len(text); {
+		if b := text[i]; ' ' <= b && b < utf8.RuneSelf {
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRune(text[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:

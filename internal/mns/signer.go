@@ -48,11 +48,18 @@ func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
 func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
 	err = errNothingSent
 	l.keys = keys
-	l.send = func(signed *fasthttp.Request) { answer, err = l.exchange(ctx, signed) }
+	var request *fasthttp.Request
+	l.send = func(signed *fasthttp.Request) {
+		request = signed
+		answer, err = l.exchange(ctx, signed, body)
+	}
 	defer func() { l.keys, l.send = credentials.Keys{}, nil }()
 	res, refusal := l.sdk.Send(method, nil, body, resource)
 	if res != nil {
 		fasthttp.ReleaseResponse(res)
+	}
+	if request != nil { // the SDK takes it from fasthttp's pool, and never puts it back
+		fasthttp.ReleaseRequest(request)
 	}
 	if errors.Is(err, errNothingSent) {
 		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(refusal, err))
@@ -77,18 +84,20 @@ func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res
 	return false, nil
 }
 
-// exchange sends a signed request once, to the host that is really meant.
-func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request) (pace.Answer, error) {
+// exchange sends a signed request once, to the host that is really meant. body is what
+// was signed: the request's own copy of it may be used for another one while ours is
+// still being written.
+func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request, body []byte) (pace.Answer, error) {
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
-	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(signed.Body()))
+	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(body))
 	if err != nil {
 		return pace.Answer{}, err
 	}
 	req.Host = string(uri.Host())
-	signed.Header.VisitAll(func(key, value []byte) {
+	signed.Header.VisitAll(func(key, value []byte) { // fasthttp writes keys as net/http does
 		if k := string(key); k != "Host" && k != "Content-Length" {
-			req.Header.Set(k, string(value))
+			req.Header[k] = []string{string(value)}
 		}
 	})
 	return l.wire.Send(req)
