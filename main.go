@@ -136,16 +136,15 @@ func (f *function) wired(who identity) (*handler.Handler, error) {
 	return f.handler, nil
 }
 
-// identity is whose function this is, and where.
-type identity struct{ account, region string }
+// identity is whose function this is, where, and its name.
+type identity struct{ account, region, name string }
 
 // invocation takes from the context who is asked and with which credentials.
 func (f *function) invocation(ctx context.Context) (handler.Invocation, credentials.Keys, identity, error) {
 	env := func(name string) string { v, _ := f.lookup(name); return v }
-	who := identity{env("FC_ACCOUNT_ID"), env("FC_REGION")}
+	who := identity{env("FC_ACCOUNT_ID"), env("FC_REGION"), env("FC_FUNCTION_NAME")}
 	keys := credentials.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
 	in := handler.Invocation{RequestID: "local"}
-	name := env("FC_FUNCTION_NAME")
 	if c, ok := fccontext.FromContext(ctx); ok {
 		in.RequestID = c.RequestID
 		if c.AccountId != "" {
@@ -155,13 +154,13 @@ func (f *function) invocation(ctx context.Context) (handler.Invocation, credenti
 			who.region = c.Region
 		}
 		if c.Function.Name != "" {
-			name = c.Function.Name
+			who.name = c.Function.Name
 		}
 		if k := (credentials.Keys{ID: c.Credentials.AccessKeyId, Secret: c.Credentials.AccessKeySecret, Token: c.Credentials.SecurityToken}); k.Complete() {
 			keys = k // those of the environment may be as old as the instance
 		}
 	}
-	in.Source = fmt.Sprintf("acs:fc:%s:%s:functions/%s", who.region, who.account, name)
+	in.Source = fmt.Sprintf("acs:fc:%s:%s:functions/%s", who.region, who.account, who.name)
 	if !keys.Complete() {
 		return in, keys, who, credentials.ErrNone
 	}
@@ -171,7 +170,11 @@ func (f *function) invocation(ctx context.Context) (handler.Invocation, credenti
 // wire makes the handler and what it works with.
 func (f *function) wire(who identity) (*handler.Handler, error) {
 	meter := &handler.Meter{}
-	observe := func(c pace.Call) { meter.Count(c.Name) }
+	observe := func(c pace.Call) {
+		if c.Err == nil || c.Err.Call == c.Name { // else it was not made, for want of credentials
+			meter.Count(c.Name)
+		}
+	}
 	regions := f.conf.Regions
 	if regions == nil {
 		regions = []string{who.region}
@@ -180,15 +183,17 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
 		Keys: credentials.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
 	now, err3 := businessClock(f.conf.Clock)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	members, err4 := f.members(who, now, observe)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
-	f.renew = []func(){desktops.Renew, messages.Renew}
+	f.renew = append([]func(){desktops.Renew, messages.Renew}, members.renew...)
 	c := handler.Config{
 		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops, Saver: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
 		Rules: rollout.Rules{Regions: regions, Fleets: f.fleets, Declared: f.conf.Fleets != "", RebuildTimeout: f.conf.RebuildTimeout},
 
+		Member:             members.services,
 		RebuildConcurrency: f.conf.RebuildConcurrency, PublishConcurrency: f.conf.PublishConcurrency,
 		Doors:   handler.Doors{Control: f.conf.ControlDoor, Release: f.conf.ReleaseDoor, Apart: f.fleets.Apart()},
 		TickKey: f.conf.TickKey,

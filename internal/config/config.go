@@ -38,6 +38,7 @@ type Config struct {
 	MNSEndpoint        string // "" by account and region
 	OSSEndpoint        string // "" by region
 	CMSEndpoint        string // "" by region
+	STSEndpoint        string // "" by region
 	LogLevel           slog.Level
 	Clock              string // URL of a clock; "" the machine's
 }
@@ -56,13 +57,14 @@ var Settings = []Setting{
 	{"REGILD_JOURNAL", "none", "`oss://bucket/prefix` or `file:///dir`"},
 	{"REGILD_TICK_KEY", "none", "for a function without a journal: what it signs its ticks with, 32 random bytes or more in base64, or `file:///path` of them"},
 	{"REGILD_REGIONS", "the function's own", "comma-separated allow-list of regions"},
-	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once"},
+	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once in a region of an account"},
 	{"REGILD_PUBLISH_CONCURRENCY", "16", "publishes under way at once"},
 	{"REGILD_REBUILD_TIMEOUT", "30m", "how long a desktop may take before it counts as failed"},
 	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `region=host` for some regions, separated by commas, or `http://127.0.0.1:PORT`"},
 	{"REGILD_MNS_ENDPOINT", "from account and region", "host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_OSS_ENDPOINT", "from the region", "host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_CMS_ENDPOINT", "`metrics.<region>.aliyuncs.com`", "CloudMonitor, where a fleet names alarms: host, or `http://127.0.0.1:PORT`"},
+	{"REGILD_STS_ENDPOINT", "`sts.<region>.aliyuncs.com`", "Security Token Service, where `fleets.yaml` declares accounts: host, or `http://127.0.0.1:PORT`"},
 	{"REGILD_LOG_LEVEL", "info", "debug, info, warn, error"},
 }
 
@@ -90,6 +92,7 @@ func Load(lookup func(string) (string, bool)) (Config, error) {
 		MNSEndpoint:        r.text("REGILD_MNS_ENDPOINT"),
 		OSSEndpoint:        r.text("REGILD_OSS_ENDPOINT"),
 		CMSEndpoint:        r.text("REGILD_CMS_ENDPOINT"),
+		STSEndpoint:        r.text("REGILD_STS_ENDPOINT"),
 		LogLevel:           r.level("REGILD_LOG_LEVEL"),
 		Clock:              r.text(clockSetting),
 	}

@@ -21,6 +21,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alibabacloud-go/darabonba-openapi/v2/models"
@@ -67,9 +68,13 @@ type Config struct {
 	// CallTimeout bounds one attempt at any call but RebuildDesktops; 0 means
 	// 10 seconds. RebuildTimeout does for RebuildDesktops; 0 means 15 seconds.
 	CallTimeout, RebuildTimeout time.Duration
-	// Concurrency bounds the calls under way at once that change something,
-	// RebuildDesktops among them; 0 means 4. ReadConcurrency does for those that
-	// change nothing; 0 means 8. Throttling lowers both for a while.
+	// Rejected, when set, is told that ECD did not accept these credentials, before
+	// Keys is asked whether there are others by now.
+	Rejected func(credentials.Keys)
+	// Concurrency bounds the calls under way at once in a region that change
+	// something, RebuildDesktops among them; 0 means 4. ReadConcurrency does for
+	// those that change nothing; 0 means 8. Throttling lowers both for a while, in
+	// that region.
 	Concurrency, ReadConcurrency int
 	// Observe, when set, is told of each attempt, from several goroutines.
 	Observe func(Call)
@@ -83,10 +88,30 @@ type Config struct {
 type Client struct {
 	at       places
 	keys     func(context.Context) (credentials.Keys, error)
+	rejected func(credentials.Keys)
 	wire     *pace.Wire
+	pace     func() *callers // makes those of a region
+	reading  int             // calls under way at once in a region that change nothing
+
+	mu      sync.Mutex
+	regions map[string]*callers
+}
+
+// callers pace the calls to one region: ECD throttles each by itself.
+type callers struct {
 	rebuilds pace.Caller // RebuildDesktops
 	changes  pace.Caller // other calls that change something
 	reads    pace.Caller
+}
+
+// in returns the callers of a region.
+func (c *Client) in(region string) *callers {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.regions[region] == nil {
+		c.regions[region] = c.pace()
+	}
+	return c.regions[region]
 }
 
 // New returns a client, or an error that names every fault of cfg.
@@ -108,15 +133,20 @@ func New(cfg Config) (*Client, error) {
 	policy := func(need time.Duration, unknown int) pace.Policy {
 		return pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Need: need, Unknown: unknown}
 	}
-	change := policy(0, 0).Limiter(cmp.Or(cfg.Concurrency, defaultConcurrency))
-	read := policy(0, 0).Limiter(cmp.Or(cfg.ReadConcurrency, defaultReadConcurrency))
+	changing, reading := cmp.Or(cfg.Concurrency, defaultConcurrency), cmp.Or(cfg.ReadConcurrency, defaultReadConcurrency)
 	timeout := cmp.Or(cfg.CallTimeout, defaultCallTimeout)
 	return &Client{
-		at: at, keys: cfg.Keys,
-		wire:     pace.NewWire(change.Max + read.Max),
-		rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
-		changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
-		reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
+		at: at, keys: cfg.Keys, rejected: cfg.Rejected,
+		wire: pace.NewWire(changing + reading), reading: reading,
+		pace: func() *callers {
+			change, read := policy(0, 0).Limiter(changing), policy(0, 0).Limiter(reading)
+			return &callers{
+				rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
+				changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
+				reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
+			}
+		},
+		regions: map[string]*callers{},
 	}, nil
 }
 
@@ -145,6 +175,9 @@ func ask[T said](ctx context.Context, c *Client, by *pace.Caller, api, region st
 		body, requestID, err = once[T](ctx, c, api, region, keys, send)
 		if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Credentials {
 			// Nothing was carried out. Where the source has others by now, they may do.
+			if c.rejected != nil {
+				c.rejected(keys)
+			}
 			if fresh, failed := c.credentials(ctx, api); failed == nil && fresh != keys {
 				body, requestID, err = once[T](ctx, c, api, region, fresh, send)
 			}
@@ -154,16 +187,17 @@ func ask[T said](ctx context.Context, c *Client, by *pace.Caller, api, region st
 	return body, requestID, err
 }
 
-// credentials asks the source for those of one attempt.
+// credentials asks the source for those of one attempt. The source may say by a
+// *desktop.CallError what its failure means: the attempt was not made.
 func (c *Client) credentials(ctx context.Context, api string) (credentials.Keys, error) {
 	keys, err := c.keys(ctx)
 	if err == nil && !keys.Complete() {
 		err = credentials.ErrNone
 	}
-	if err != nil {
-		return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
+	if _, said := errors.AsType[*desktop.CallError](err); said || err == nil {
+		return keys, err
 	}
-	return keys, nil
+	return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
 }
 
 // once sends one request, signed with keys, and reads the answer.

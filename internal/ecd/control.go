@@ -67,7 +67,7 @@ func (c *Client) change(ctx context.Context, api, region string, ids []string,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions, []*string) error,
 ) error {
 	for chunk := range slices.Chunk(distinct(ids), maxIDs) {
-		_, _, err := ask[acknowledged](ctx, c, &c.changes, api, region,
+		_, _, err := ask[acknowledged](ctx, c, &c.in(region).changes, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				return send(ctx, s, o, pointers(chunk))
 			})
@@ -112,7 +112,7 @@ func (c *Client) runCommand(ctx context.Context, region string, query *sdk.RunCo
 	body, requestID, err := ask[struct {
 		envelope
 		InvokeID text `json:"InvokeId"`
-	}](ctx, c, &c.changes, api, region,
+	}](ctx, c, &c.in(region).changes, api, region,
 		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 			_, err := s.RunCommandWithContext(ctx, query, o)
 			return err
@@ -149,7 +149,7 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 	var out []desktop.Invocation
 	err := pages(api, maxCommandIDs, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedInvocations](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedInvocations](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeInvocationsWithContext(ctx, &query, o)
 				return err

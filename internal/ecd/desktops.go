@@ -91,7 +91,7 @@ func gather[T any](ctx context.Context, c *Client, ids []string, size int,
 	var mu sync.Mutex
 	all := make(map[string]T, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(c.reads.Limit.Max)
+	group.SetLimit(c.reading)
 	for chunk := range slices.Chunk(ids, size) {
 		group.Go(func() (err error) {
 			defer func() { // a panic here would end the instance
@@ -127,7 +127,7 @@ func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesk
 	found := map[string]*desktop.Desktop{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedDesktops](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedDesktops](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeDesktopsWithContext(ctx, &query, o)
 				return err

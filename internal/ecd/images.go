@@ -99,7 +99,7 @@ func (c *Client) listImages(ctx context.Context, region string, query sdk.Descri
 	found := map[string]desktop.Image{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedImages](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedImages](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeImagesWithContext(ctx, &query, o)
 				return err
@@ -153,7 +153,7 @@ func (c *Client) Changes(ctx context.Context, region, desktopID string) ([]deskt
 	var out []desktop.Change
 	err := pages(api, maxChangePages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[modifiedRecords](ctx, c, &c.reads, api, region,
+		page, _, err := ask[modifiedRecords](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeImageModifiedRecordsWithContext(ctx, &query, o)
 				return err

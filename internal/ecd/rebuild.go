@@ -40,7 +40,7 @@ func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, 
 		RegionId: &b.RegionID, DesktopId: pointers(b.IDs),
 		ImageId: set(b.ImageID), OperateType: set(b.OperateType), Language: set(b.Language), AfterStatus: set(b.AfterStatus),
 	}
-	body, requestID, err := ask[rebuilt](ctx, c, &c.rebuilds, api, b.RegionID,
+	body, requestID, err := ask[rebuilt](ctx, c, &c.in(b.RegionID).rebuilds, api, b.RegionID,
 		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 			_, err := s.RebuildDesktopsWithContext(ctx, req, o)
 			return err

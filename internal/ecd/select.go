@@ -145,7 +145,7 @@ func (c *Client) listTags(ctx context.Context, region string, query sdk.ListTagR
 	found := map[string]map[string]string{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[listedTags](ctx, c, &c.reads, api, region,
+		page, _, err := ask[listedTags](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.ListTagResourcesWithContext(ctx, &query, o)
 				return err

@@ -71,7 +71,7 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 	seen := 0
 	for n := range int32(maxSessionPages) {
 		query.PageNumber = new(n + 1)
-		page, _, err := ask[describedSessions](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedSessions](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeDesktopSessionsWithContext(ctx, &query, o)
 				return err
@@ -125,7 +125,7 @@ func (c *Client) Events(ctx context.Context, region, id string, from, to time.Ti
 	var out []desktop.Event
 	err := pages(api, maxEventPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedEvents](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedEvents](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeClientEventsWithContext(ctx, &query, o)
 				return err

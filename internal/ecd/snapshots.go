@@ -66,7 +66,7 @@ func (c *Client) listSnapshots(ctx context.Context, region string, ids []string)
 	}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedSnapshots](ctx, c, &c.reads, api, region,
+		page, _, err := ask[describedSnapshots](ctx, c, &c.in(region).reads, api, region,
 			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 				_, err := s.DescribeSnapshotsWithContext(ctx, &query, o)
 				return err
@@ -120,7 +120,7 @@ func (c *Client) CreateSnapshot(ctx context.Context, region, id, name string) (s
 	body, requestID, err := ask[struct {
 		envelope
 		SnapshotID text `json:"SnapshotId"`
-	}](ctx, c, &c.changes, api, region,
+	}](ctx, c, &c.in(region).changes, api, region,
 		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
 			_, err := s.CreateSnapshotWithContext(ctx, &sdk.CreateSnapshotRequest{
 				RegionId: &region, DesktopId: &id, SnapshotName: &name, SourceDiskType: new("data"),

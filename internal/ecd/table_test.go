@@ -2,8 +2,10 @@ package ecd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
@@ -15,7 +17,6 @@ import (
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/pace"
 )
 
 // shapes are the SDK's requests of all APIs that are called here.
@@ -358,7 +359,7 @@ func FuzzVerdict(f *testing.F) {
 
 // A panic in a goroutine would end the instance with all that it works on.
 func TestAPanicWhileAPageIsReadIsAnErrorOfTheRead(t *testing.T) {
-	_, err := gather(t.Context(), &Client{reads: pace.Caller{Limit: &pace.Limiter{Max: 2}}}, []string{"a", "b"}, 1, func(_ context.Context, ids []string) (map[string]int, error) {
+	_, err := gather(t.Context(), &Client{reading: 2}, []string{"a", "b"}, 1, func(_ context.Context, ids []string) (map[string]int, error) {
 		if ids[0] == "b" {
 			panic("index out of range")
 		}
@@ -366,5 +367,21 @@ func TestAPanicWhileAPageIsReadIsAnErrorOfTheRead(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("got %v, want an error that names the bug", err)
+	}
+}
+
+func TestASessionMayMakeEveryCallAndNoOther(t *testing.T) {
+	if want := slices.Sorted(maps.Keys(shapes)); !slices.Equal(Actions, want) {
+		t.Errorf("got the actions %v, want %v", Actions, want)
+	}
+	policy := SessionPolicy()
+	var v struct {
+		Statement []struct {
+			Effect, Resource string
+			Action           []string
+		}
+	}
+	if err := json.Unmarshal([]byte(policy), &v); err != nil || len(policy) > 1024 || len(v.Statement) != 1 || len(v.Statement[0].Action) != len(Actions) {
+		t.Errorf("got %d characters, %+v, %v: want one statement in 1,024", len(policy), v, err)
 	}
 }
