@@ -170,11 +170,7 @@ func (f *function) invocation(ctx context.Context) (handler.Invocation, credenti
 // wire makes the handler and what it works with.
 func (f *function) wire(who identity) (*handler.Handler, error) {
 	meter := &handler.Meter{}
-	observe := func(c pace.Call) {
-		if c.Err == nil || c.Err.Call == c.Name { // else it was not made, for want of credentials
-			meter.Count(c.Name)
-		}
-	}
+	observe := made(meter.Count)
 	regions := f.conf.Regions
 	if regions == nil {
 		regions = []string{who.region}
@@ -223,6 +219,16 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		f.renew = append(f.renew, func() { journal.Renew(store) })
 	}
 	return handler.New(c)
+}
+
+// made tells of each attempt at a call that was made. One for which no credentials were
+// to be had was not.
+func made(count func(name string)) func(pace.Call) {
+	return func(c pace.Call) {
+		if c.Err == nil || c.Err.Call == c.Name {
+			count(c.Name)
+		}
+	}
 }
 
 type topic struct {
