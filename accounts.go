@@ -21,9 +21,9 @@ type members struct {
 	renew []func() // has the clients make new connections
 }
 
-// assumedFor is how long the credentials of a role last: what a role allows if nothing
-// else is set for it.
-const assumedFor = time.Hour
+// assumedFor is how long the credentials of a role last, in seconds: what a role allows
+// if nothing else is set for it.
+const assumedFor = 3600
 
 // members makes the clients of the accounts, which call nobody before they are needed.
 func (f *function) members(who identity, now func() time.Time, observe func(pace.Call)) (members, error) {
@@ -44,7 +44,7 @@ func (f *function) members(who identity, now func() time.Time, observe func(pace
 			continue
 		}
 		role := acs.NewAssumed(sts, fmt.Sprintf("account %s (%s)", a.Name, a.ID),
-			acs.Role{ARN: a.RoleARN(), ExternalID: a.ExternalID, Session: sessionName(who.name), Policy: ecd.SessionPolicy(), For: assumedFor}, now)
+			acs.AssumeRole{ARN: a.RoleARN(), ExternalID: a.ExternalID, Session: sessionName(who.name), Policy: ecd.SessionPolicy(), Seconds: assumedFor}, now)
 		c, err := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: a.Regions, Keys: role.Keys, Rejected: role.Reject,
 			Concurrency: f.conf.RebuildConcurrency, Observe: observe})
 		if err != nil {
