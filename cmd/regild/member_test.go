@@ -10,6 +10,7 @@ import (
 
 	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
@@ -172,5 +173,31 @@ func TestTheDoctorLooksAtOtherAccounts(t *testing.T) {
 			}
 			t.Errorf("check %s did not find %q as %s in %+v", tt.check, tt.want, tt.level, findings)
 		})
+	}
+}
+
+// The sample that the README names, as far as it can be told without playing it.
+func TestTheSampleOfSeveralAccountsIsWhole(t *testing.T) {
+	fleets, err := readFleets("show/accounts/fleets.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := localcloud.Load("show/accounts/cloud.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloud, err := localcloud.Start(t.Context(), localcloud.Options{State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cloud.Close() })
+	for _, a := range fleets.Accounts() {
+		if cloud.Accounts[a.ID] == nil || !cloud.Roles.Change(a.RoleARN(), func(r *sts.Role) {
+			if r.ExternalID != a.ExternalID {
+				t.Errorf("role %s asks for another external id than %q", a.RoleARN(), a.ExternalID)
+			}
+		}) {
+			t.Errorf("cloud.yaml has no account %s with role %s", a.ID, a.RoleARN())
+		}
 	}
 }

@@ -69,8 +69,12 @@ func (st *stage) open(ctx context.Context, s *session, quit func(error)) {
 	if s.play.rate == 0 {
 		pace = "jumping over every wait"
 	}
+	desktops := len(s.cloud.ECD.Desktops())
+	for _, other := range s.cloud.Accounts {
+		desktops += len(other.Desktops())
+	}
 	say(st.w.out, "a cloud of %s, %s (%s), %s\n",
-		count(len(s.cloud.ECD.Desktops()), "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
+		count(desktops, "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	s.watch.told = func(l line) {
@@ -143,7 +147,7 @@ func (s *session) picture(height int) board {
 	title := s.title
 	s.mu.Unlock()
 	b := board{now: s.cloud.Clock.Now(), zone: s.zone, rate: s.cloud.Clock.Rate(), base: s.play.rate, real: time.Since(s.began),
-		title: title, newest: s.watch.newest(height), calls: totals(s.cloud.Faults.Calls()), wipes: len(s.cloud.ECD.Wipes())}
+		title: title, newest: s.watch.newest(height), calls: totals(s.cloud.Faults.Calls()), wipes: len(s.cloud.Wipes())}
 	works, rollouts := s.watch.heard()
 	for _, id := range works {
 		state, err := s.fold.state(context.Background(), kindOf(rollouts[id]), id)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func (s *session) summary(ctx context.Context) summary {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	sum.refused, sum.news, sum.repeated = s.watch.refused, s.watch.news, s.watch.repeated
-	sum.judge(s.watch, states, s.cloud.ECD.Wipes())
+	sum.judge(s.watch, states, s.cloud.Wipes())
 	return sum
 }
 
@@ -131,15 +132,16 @@ func retried(s *rollout.State) bool { return s != nil && !s.Forgiven.IsZero() }
 // nobody was told that it was accepted.
 func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {
 	sum.wipes = len(wipes)
-	allowed, done := map[string]int{}, map[string]int{}
+	allowed, done := map[string]int{}, map[string]int{} // by account, where it is another one, and desktop
 	for t, n := range w.accepted {
 		sum.accepted += n
 		if s := states[t.Operation]; s == nil || s.Desktops[t.Desktop] == nil {
-			allowed[t.Desktop]++
+			allowed[path.Join(w.accounts[t.Operation], t.Desktop)]++
 		}
 	}
 	for _, s := range states {
 		for id, d := range s.Desktops {
+			id = path.Join(s.Operation.AccountID, id)
 			switch {
 			case d.Attempt > 0 && retried(s):
 				allowed[id] += d.Attempt
@@ -149,7 +151,7 @@ func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wip
 		}
 	}
 	for _, x := range wipes {
-		done[x.DesktopID]++
+		done[path.Join(x.AccountID, x.DesktopID)]++
 	}
 	for _, id := range slices.Sorted(maps.Keys(done)) {
 		if done[id] > allowed[id] {

@@ -53,6 +53,9 @@ func TestTheSummaryFindsEveryBreachOfThePromise(t *testing.T) {
 		{"not finished", nil, called, nil, ""},
 		{"two ends", []events.Outcome{outcome("ecd-0001", completed, 1), outcome("ecd-0001", events.StatusFailed, 1)}, nil, nil, "desktop ecd-0001 of r has 2 final outcomes"},
 		{"wiped twice", []events.Outcome{outcome("ecd-0001", accepted, 1), outcome("ecd-0001", completed, 1)}, nil, []ecd.Wipe{wipe, wipe}, "desktop ecd-0001 was wiped 2 times, though the requests and rollouts that called for it are 1"},
+		{"wiped in another account", []events.Outcome{outcome("ecd-0001", accepted, 1), outcome("ecd-0001", completed, 1)}, nil,
+			[]ecd.Wipe{wipe, {AccountID: "2000000000000002", DesktopID: "ecd-0001"}},
+			"desktop 2000000000000002/ecd-0001 was wiped 1 times, though the requests and rollouts that called for it are 0"},
 		{"wiped for nobody", []events.Outcome{outcome("ecd-0001", events.StatusRefused, 1)}, nil, []ecd.Wipe{wipe}, "desktop ecd-0001 was wiped 1 times, though the requests and rollouts that called for it are 0"},
 		{"wiped with the answer lost", []events.Outcome{outcome("ecd-0001", events.StatusFailed, 1)}, called, []ecd.Wipe{wipe}, ""},
 	}

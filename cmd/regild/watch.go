@@ -42,14 +42,15 @@ type watcher struct {
 	last     map[target]events.Status
 	finals   map[target][]events.Outcome
 	accepted map[target]int
-	refused  int // messages in which no desktop could be read
-	news     int // events of rollouts
-	alien    int // messages that are no event of ours
+	accounts map[string]string // of requests and rollouts; "": the function's own
+	refused  int               // messages in which no desktop could be read
+	news     int               // events of rollouts
+	alien    int               // messages that are no event of ours
 }
 
 func newWatcher(told func(line)) *watcher {
 	return &watcher{told: told, seen: map[string]bool{}, rollouts: map[string]bool{}, last: map[target]events.Status{},
-		finals: map[target][]events.Outcome{}, accepted: map[target]int{}}
+		finals: map[target][]events.Outcome{}, accepted: map[target]int{}, accounts: map[string]string{}}
 }
 
 // watch takes one publication.
@@ -106,6 +107,7 @@ func (w *watcher) outcome(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.heardOf(o.RequestID, o.Fleet != "")
+	w.accounts[o.RequestID] = o.AccountID
 	t := target{o.RequestID, o.DesktopID}
 	switch o.Status {
 	case events.StatusAccepted:
