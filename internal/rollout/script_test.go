@@ -72,7 +72,7 @@ func TestScripts(t *testing.T) {
 				for n < min(len(a), len(b))-1 && a[n] == b[n] {
 					n++
 				}
-				t.Errorf("line %d of the script: got\n%s\nwant\n%s", n+1, a[n], b[n])
+				t.Errorf("line %d of the script: got\n%s\nwant\n%s\nif that is meant: go test -run Scripts -update, and read the difference", n+1, a[n], b[n])
 			}
 		})
 	}
