@@ -358,6 +358,11 @@ func (s *stage) deliver(payload string) {
 	began := time.Now()
 	report, err := s.h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprintf("i%d", s.n), Source: "acs:fc:cn-hangzhou:1:functions/regild"}, []byte(payload))
 	synctest.Wait()
+	for i := range s.acts { // snapshots are asked for at once
+		for k := i; k > 0 && strings.HasPrefix(s.acts[k-1], "CreateSnapshot") && s.acts[k] < s.acts[k-1]; k-- {
+			s.acts[k], s.acts[k-1] = s.acts[k-1], s.acts[k]
+		}
+	}
 	for _, line := range s.acts {
 		s.say(line)
 	}
@@ -404,7 +409,7 @@ func (s *stage) short(body string) string {
 var (
 	moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	random = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
-	writer = regexp.MustCompile(`"v":1,|,?"by":"i\d+"`)
+	writer = regexp.MustCompile(`"v":1,|,?"by":"i\d+"|"indexed":true,`) // that is written at the same time as the tick
 	start  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of a bubble
 )
 
@@ -504,8 +509,7 @@ func (s *stage) meets(name string) error {
 	defer s.mu.Unlock()
 	if list := s.faults[name]; len(list) > 0 {
 		s.faults[name] = list[1:]
-		e := list[0]
-		return &e
+		return &list[0]
 	}
 	return nil
 }
@@ -566,7 +570,8 @@ func (q scriptQueue) Send(_ context.Context, body []byte, delay time.Duration) e
 }
 
 func (s *stage) Rebuild(_ context.Context, b desktop.Batch) (desktop.Answer, error) {
-	if err := s.acting("RebuildDesktops", b.IDs, fmt.Sprintf("%+v", b.Spec)); err != nil {
+	spec, err := json.Marshal(b.Spec)
+	if err = errors.Join(err, s.acting("RebuildDesktops", b.IDs, string(spec))); err != nil {
 		return desktop.Answer{}, err
 	}
 	a := desktop.Answer{RequestID: "req-1"}

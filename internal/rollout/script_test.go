@@ -423,7 +423,11 @@ func (p *player) act(d rollout.Decision) {
 func (p *player) begin(call string, ids []string) {
 	var from []string
 	for _, id := range ids {
-		p.sayf("rebuilds %s: %+v", id, p.s.CallSpec(id))
+		spec, err := json.Marshal(p.s.CallSpec(id))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		p.sayf("rebuilds %s: %s", id, spec)
 		from = append(from, p.cloud.Desktops[id].Value.ImageID)
 	}
 	p.apply(rollout.Record{Kind: rollout.KindBegun, Call: call, Desktops: ids, From: from})
