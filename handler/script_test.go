@@ -410,7 +410,7 @@ var (
 	moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	random = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
 	writer = regexp.MustCompile(`"v":1,|,?"by":"i\d+"|"indexed":true,`) // that is written at the same time as the tick
-	start  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of a bubble
+	start  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)                // of a bubble
 )
 
 func (s *stage) since(at time.Time) string { return "+" + at.Sub(start).String() }
