@@ -167,7 +167,7 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 	case here:
 		return s.with(v.runs(x, now)).with(v.proveSaved(x, v.prove(x, fact))), true
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
-		return s.with(v.moved(x, now)), true
+		return s.with(v.proveSaved(x, v.moved(x, now))), true
 	case !x.ArrivedAt.IsZero():
 		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,
 			"desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true

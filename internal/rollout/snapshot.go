@@ -306,7 +306,7 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
 	}
 	return v.settle(events.StatusFailed, events.CodeSnapshotFailed,
-		"desktop %s is on the image, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
+		"desktop %s was rebuilt, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
 }
 
 // losesSnapshots says whether the operation, or its fleet for it, consents to losing

@@ -167,6 +167,33 @@ func TestAFleetThatConsentsToLosingSnapshotsDoesNotFailForIt(t *testing.T) {
 	}
 }
 
+// A desktop that somebody else brought to another image right after it was rebuilt was
+// completed without a look whether its snapshot is still there.
+func TestADesktopThatMovedOnCompletesOnlyIfItsSnapshotIsStillThere(t *testing.T) {
+	now := noon.Add(time.Hour)
+	decide := func(gone time.Time, list []desktop.Snapshot) step {
+		s := NewState()
+		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new", OperateType: "replace"}}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, BegunAt: noon.Add(-time.Minute), AcceptedAt: noon, From: "m-old",
+			Saved: &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Minute), Gone: gone}}
+		f := NewFacts()
+		f.Desktops["ecd-1"] = Read(now, &desktop.Desktop{ID: "ecd-1", Status: desktop.Running, ImageID: "m-other"})
+		f.Changes["ecd-1"] = Read(now, []desktop.Change{{DesktopID: "ecd-1", From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: noon.Add(time.Minute)}})
+		f.Snapshots["ecd-1"] = Read(now, list)
+		return (&view{s: s, f: f, now: clock{now}, r: Rules{RebuildTimeout: time.Hour}}).follow(x)
+	}
+	there := []desktop.Snapshot{{ID: "s-1", DataDisk: true, State: desktop.SnapshotDone}}
+	if got := decide(zero, there); got.outcome == nil || got.outcome.Status != events.StatusCompleted {
+		t.Errorf("its snapshot is there: got %+v, want completed", got.outcome)
+	}
+	if got := decide(zero, nil); got.outcome != nil || !got.marked(KindUnsaved) || !got.unfinished {
+		t.Errorf("its snapshot is not listed: got %+v, want another look", got)
+	}
+	if got := decide(noon.Add(10*time.Minute), nil); got.outcome == nil || got.outcome.Status != events.StatusFailed || got.outcome.Code != events.CodeSnapshotFailed {
+		t.Errorf("nor in a second look: got %+v, want SnapshotFailed", got.outcome)
+	}
+}
+
 // Whatever becomes of calls, and whoever is killed between the record and its end: a
 // snapshot counts only when ECD has one that is complete; and there is one alone as long
 // as ECD shows it within a settling time.
