@@ -126,12 +126,16 @@ func findSnapshot(list []desktop.Snapshot, id, name string) *desktop.Snapshot {
 	return best
 }
 
-// listed deals with a snapshot that ECD lists.
+// listed deals with a snapshot that ECD lists. One that is being made is looked at the
+// less often the longer that takes.
 func listed(s *Saved, found *desktop.Snapshot, readAt time.Time, now clock) saving {
-	out := saving{step: saveWait, until: now.in(time.Minute), found: found}
 	began := s.First
 	if began.IsZero() || !found.Created.IsZero() && found.Created.Before(began) {
 		began = found.Created
+	}
+	out := saving{step: saveWait, until: now.in(time.Minute), found: found}
+	if !began.IsZero() {
+		out.until = earlier(now.backoff(began), later(began.Add(saveLimit), now.in(time.Minute)))
 	}
 	switch {
 	case found.State == desktop.SnapshotDone && found.ID != "" && (began.IsZero() || readAt.Sub(cmp.Or(found.Created, began)) >= saveHolds):

@@ -194,6 +194,52 @@ func TestADesktopThatMovedOnCompletesOnlyIfItsSnapshotIsStillThere(t *testing.T)
 	}
 }
 
+// A snapshot of hours was looked at once or twice a minute. One that is done is to be
+// seen soon all the same.
+func TestASnapshotIsLookedAtTheLessOftenTheLongerItTakes(t *testing.T) {
+	strategy := fleet.Default()
+	strategy.Snapshot = fleet.SnapshotData
+	rules := Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: time.Hour, Declared: true, Fleets: fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Requests: true, Strategy: strategy}}}
+	for takes, most := range map[time.Duration]int{time.Minute: 3, 5 * time.Minute: 9, 30 * time.Minute: 16, 3*time.Hour + 50*time.Minute: 60} {
+		s, now := NewState(), noon
+		s.Apply(Record{Kind: KindOpened, At: noon, Operation: &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Consents: []string{events.ConsentDataDisk},
+			Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new", OperateType: "replace"}}})
+		looks := 0
+		for begins := false; !begins && looks < 1000; {
+			f := NewFacts()
+			for id, made := range map[string]time.Time{"m-old": noon.AddDate(-1, 0, 0), "m-new": noon} {
+				f.Images[id] = Read(now, &desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: "windows", SizeGiB: 80, Created: made})
+			}
+			f.Desktops["ecd-1"] = Read(now, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, Connection: desktop.Disconnected,
+				ImageID: "m-old", OS: "windows", SystemDiskGiB: 80, DataDisks: 1})
+			var shots []desktop.Snapshot
+			if x := s.Desktops["ecd-1"].Saved; x != nil {
+				shots = []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, Created: noon, State: desktop.SnapshotUnderWay}}
+				if now.Sub(noon) >= takes {
+					shots[0].State = desktop.SnapshotDone
+				}
+				looks++
+			}
+			f.Snapshots["ecd-1"], f.Freezes[FreezesKey] = Read(now, shots), Read[Freezes](now, nil)
+			d := Decide(s, rules, f, now)
+			if !d.Need.Empty() || s.Desktops["ecd-1"].Phase == Final {
+				t.Fatalf("%s: needs %+v, %+v", takes, d.Need, s.Desktops["ecd-1"].Last)
+			}
+			s.Apply(d.Records...)
+			if len(d.Save) > 0 {
+				s.Apply(Record{Kind: KindSaving, At: now, Call: "c", N: 1, Desktops: []string{"ecd-1"}},
+					Record{Kind: KindSaved, At: now, Call: "c", Snapshot: "s-1", Desktops: []string{"ecd-1"}})
+			}
+			if begins = len(d.Begin) > 0; !begins {
+				now = d.Next
+			}
+		}
+		if late := now.Sub(noon.Add(takes)); looks > most || late > max(takes/3, 30*time.Second) || late > 5*time.Minute {
+			t.Errorf("a snapshot that takes %s is looked at %d times, and seen %s late; want at most %d times", takes, looks, late, most)
+		}
+	}
+}
+
 // Whatever becomes of calls, and whoever is killed between the record and its end: a
 // snapshot counts only when ECD has one that is complete; and there is one alone as long
 // as ECD shows it within a settling time.
