@@ -86,6 +86,7 @@ type told struct {
 	order  []string
 	resume map[string]int // resumed, by rollout
 	ended  map[string]bool
+	finals map[wipe]bool // which desktops are told to have ended
 }
 
 type telling struct {
@@ -118,6 +119,12 @@ type telling struct {
 		Reason string `json:"reason"`
 		Head   string `json:"head"`
 	}
+}
+
+// isFinal says whether a desktop is told to have ended.
+func (t telling) isFinal() bool {
+	o := t.outcome
+	return t.typ == events.TypeOutcome && !o.DryRun && o.Status != "deferred" && o.Status != "accepted"
 }
 
 // fleetOf is a fleet as an instance knows it, or nil.
@@ -606,6 +613,9 @@ func (w *world) hear(h head) string {
 		w.told.ended[id] = true
 	}
 	w.told.order = append(w.told.order, h.ID)
+	if t.isFinal() {
+		w.told.finals[wipe{t.outcome.RequestID, t.outcome.DesktopID}] = true
+	}
 	if h.Type == events.RolloutResumed.Type() {
 		w.told.resume[t.rollout.RolloutID]++
 		if k := w.works[t.rollout.RolloutID]; k != nil && w.told.resume[k.id] > k.resumes {
@@ -638,7 +648,7 @@ func (w *world) finish() {
 	finals := map[wipe][]telling{}
 	for _, id := range w.told.order {
 		t := w.told.first[id]
-		if o := t.outcome; t.typ == events.TypeOutcome && !o.DryRun && o.Status != "deferred" && o.Status != "accepted" {
+		if o := t.outcome; t.isFinal() {
 			at := wipe{o.RequestID, o.DesktopID}
 			finals[at] = append(finals[at], t)
 		}

@@ -62,6 +62,14 @@ type record struct {
 func decodeRecords(lines []byte) []record {
 	out := make([]record, 0, bytes.Count(lines, []byte("\n")))
 	for line := range bytes.Lines(lines) {
+		if bytes.HasPrefix(line, []byte(`{"kind":"published",`)) { // nobody asks what it says
+			out = append(out, record{Kind: "published"})
+			continue
+		}
+		if bytes.HasPrefix(line, []byte(`{"kind":"tick",`)) {
+			out = append(out, record{Kind: "tick", N: numberIn(line, `,"n":`)})
+			continue
+		}
 		out = append(out, record{})
 		if err := json.Unmarshal(line, &out[len(out)-1]); err != nil {
 			panic(fmt.Sprintf("a line of the journal cannot be read: %v: %s", err, line))

@@ -209,6 +209,8 @@ func (s *schedule) request(d *dice, at span, id, image string, ids []string) {
 func requests(s *schedule, d *dice) {
 	s.Rebuild = pick(d, 8*minute, 8*minute, 8*minute, 30*minute)
 	s.Warm = !d.one(8)
+	apart := newDice(s.Seed, "brief", 0)
+	s.Brief = !apart.one(4)
 	ids := desktops(s, d, 1+d.n(pick(d, 3, 3, 6)), true)
 	if d.one(40) { // more than one batch
 		ids = append(ids, desktops(s, d, 25+d.n(30), false)...)

@@ -127,7 +127,8 @@ func newWorld(s *schedule, known map[string]bool) *world {
 		machines: map[string]*machine{}, images: map[string]*imageNow{}, works: map[string]*work{}, byKey: map[string]*work{},
 		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
 	w.rings = map[string]ringNow{}
-	w.told.first, w.told.ended, w.told.resume = map[string]telling{}, map[string]bool{}, map[string]int{}
+	w.told.first, w.told.ended, w.told.resume, w.told.finals = map[string]telling{}, map[string]bool{}, map[string]int{}, map[wipe]bool{}
+	w.trace = make([]step, 0, 200)
 	w.calm = w.at(s.Calm)
 	w.end = w.at(s.Calm + s.Bound)
 	w.looked = w.t0
@@ -335,6 +336,7 @@ func (w *world) invoke() bool {
 	ctx, i.cancel = context.WithDeadline(ctx, i.deadline)
 	w.alive = append(w.alive, i)
 	w.note(i.id, "invoked", on.name+" with "+describe(taken))
+	var lost *time.Timer
 	go func() {
 		grow()
 		_, err := on.handler.Handle(ctx, handler.Invocation{RequestID: i.id, Source: "acs:fc:cn-hangzhou:1:functions/simulation"}, payload(taken))
@@ -342,6 +344,7 @@ func (w *world) invoke() bool {
 		defer w.mu.Unlock()
 		i.over = true
 		i.cancel()
+		lost.Stop()
 		w.vacate(i)
 		w.alive = slices.DeleteFunc(w.alive, func(o *invocation) bool { return o == i })
 		on.busy = false
@@ -360,7 +363,7 @@ func (w *world) invoke() bool {
 		}
 		w.poke()
 	}()
-	time.AfterFunc(w.s.Timeout.d()+time.Second, func() {
+	lost = time.AfterFunc(w.s.Timeout.d()+time.Second, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if i.over || i.given {

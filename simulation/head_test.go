@@ -1,0 +1,55 @@
+package simulation
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// What is read without decoding it is what decoding gives.
+func TestAQuickHeadIsTheHead(t *testing.T) {
+	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+	tick := events.Tick{Kind: events.TickRequest, ID: "r1", N: 12}.Event("acs:fc", at)
+	outcome := events.Outcome{RequestID: `r"1`, DesktopID: "ecd-0001", Status: events.StatusAccepted, Code: "Success", Message: `,"id":"no"`}.Event("acs:fc", at)
+	plain := events.Outcome{RequestID: "r1", DesktopID: "ecd-0001", Status: events.StatusFailed, Message: `{"type":"no"}}`}.Event("acs:fc", at)
+	for name, e := range map[string]events.Event{"a tick": tick, "an id with an escape": outcome, "an outcome": plain} {
+		body, err := e.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want head
+		if err := json.Unmarshal(body, &want); err != nil {
+			t.Fatal(err)
+		}
+		got, ok := quickHead(body)
+		if escaped := name == "an id with an escape"; ok == escaped {
+			t.Errorf("%s: is read quickly: %t", name, ok)
+		} else if ok && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+	if body, _ := tick.Marshal(); headOf(body).tick != 12 {
+		t.Errorf("the tick has the number %d, want 12", headOf(body).tick)
+	}
+	if _, ok := quickHead([]byte(`{"requestId":"r1","data":{}}`)); ok {
+		t.Error("a bare request is taken for an event of the function")
+	}
+}
+
+func TestAQuickRecordIsTheRecord(t *testing.T) {
+	lines, err := rollout.Encode([]rollout.Record{
+		{Kind: rollout.KindTick, N: 7, By: `a "name"`, Until: time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)},
+		{Kind: rollout.KindPublished, By: "i1"}, {Kind: rollout.KindClosed, Digest: "d"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := decodeRecords(lines)
+	if len(got) != 3 || got[0].Kind != "tick" || got[0].N != 7 || got[1].Kind != "published" || got[2].Kind != "closed" || got[2].Digest != "d" {
+		t.Errorf("got %+v, want a tick with the number 7, published, and closed with a digest", got)
+	}
+}
