@@ -116,7 +116,7 @@ func (r *reader) mixed() spelling {
 func (r *reader) request(s spelling, own bool) Request {
 	var req Request
 	if own {
-		req.RequestID = r.str("requestId", checkRequestID)
+		req.RequestID = r.str("requestId", CheckRequestID)
 		req.AccountID = r.str("accountId", checkAccount)
 	}
 	r.require(s.region, "name the region of the desktops, such as cn-hangzhou")

@@ -79,9 +79,9 @@ func form(s string, want *pattern.Pattern, what, example string) string {
 	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
 }
 
-// checkRequestID holds what a sender calls a request to text that people can tell
+// CheckRequestID holds what a sender calls a request to text that people can tell
 // from other text.
-func checkRequestID(s string) string {
+func CheckRequestID(s string) string {
 	if problem := checkText(MaxRequestID)(s); problem != "" {
 		return problem
 	}

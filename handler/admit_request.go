@@ -42,6 +42,12 @@ func (a *admission) request(m envelope.Message) error {
 		a.recovery.fail(j, err)
 		return nil
 	}
+	if why, err := a.misnamed(req, w.ID); why != "" || err != nil {
+		if why != "" {
+			a.refuse.request(m, req, events.CodeInvalidRequest, why)
+		}
+		return err
+	}
 	if req.DryRun || req.PlanDigest != "" {
 		plan := a.facts.preview(w)
 		if req.DryRun {
@@ -54,6 +60,29 @@ func (a *admission) request(m envelope.Message) error {
 	}
 	a.takeOn(m, req, w)
 	return nil
+}
+
+// misnamed says why a request may not have its id, or "". What a rollout is called
+// would give its outcomes the ids that the rollout's have: subscribers would take those
+// for repetitions. An id that the transport gave has to be as those are that senders
+// write. A request that the journal knows keeps its id.
+func (a *admission) misnamed(req events.Request, id string) (why string, err error) {
+	_, fleet, is := rollout.SplitID(id)
+	switch {
+	case is && fleetNamed(a.rules.Fleets, fleet) != nil:
+		why = fmt.Sprintf("requestId: %q is what a rollout over fleet %s is called; give the request another id", short(id, 100), fleet)
+	case events.CheckRequestID(req.RequestID) != "":
+		why = "the id of the message, which stands for the requestId that is missing, " + events.CheckRequestID(req.RequestID)
+	default:
+		return "", nil
+	}
+	if a.hasJournal {
+		known := false
+		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+			return "", err
+		}
+	}
+	return why, nil
 }
 
 // takeOn opens the journal of a request.

@@ -93,6 +93,9 @@ func fitsRequest(s *rollout.State, t events.Tick) string {
 	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
 		return "its records are not those of the request that it names"
 	}
+	if why := events.CheckRequestID(rollout.Unmarked(w.ID)); why != "" {
+		return "its id " + why
+	}
 	body, err := json.Marshal(events.Request{AccountID: w.AccountID, RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
 		OperateType: w.OperateType, Language: w.Language, AfterStatus: w.AfterStatus})
 	if err == nil {

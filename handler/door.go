@@ -61,7 +61,7 @@ func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 		only = d.Control
 	case saysRelease:
 		only = d.Release
-		if door == events.DoorEvents && m.Door.Name == m.Source && vendors[m.Source] && events.IsVendorEvent(m.Type) {
+		if door == events.DoorEvents && m.Door.Name == m.Source && vendors[m.Source] && events.IsVendorEvent(m.Type) && cmp.Or(m.Door.Bus, vendorBus) == vendorBus {
 			return ""
 		}
 	case saysNothing:
@@ -75,6 +75,10 @@ func (d Doors) wrong(kind string, m envelope.Message, door string) string {
 	}
 	return ""
 }
+
+// vendorBus takes events of the account's own services and no others; on a bus of one's
+// own whoever may send writes the source. Source: EventBridge, "Event buses".
+const vendorBus = "default"
 
 // vendors are the sources of the account's own services that report images.
 // Source: EventBridge, "ActionTrail events".

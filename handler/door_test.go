@@ -76,6 +76,8 @@ func TestAnEventOfTheAccountsOwnServicesIsARelease(t *testing.T) {
 		heard  bool
 	}{
 		"as EventBridge hands it over":     {func(*envelope.Message) {}, events.DoorEvents, true},
+		"by the bus that takes no others":  {func(m *envelope.Message) { m.Door.Bus = "default" }, events.DoorEvents, true},
+		"by a bus of somebody's own":       {func(m *envelope.Message) { m.Door.Bus = "team" }, events.DoorEvents, false},
 		"on a queue":                       {func(*envelope.Message) {}, "queues/q", false},
 		"bare":                             {func(*envelope.Message) {}, events.DoorUnknown, false},
 		"of a source of somebody's own":    {func(m *envelope.Message) { m.Source, m.Door.Name = "team", "team" }, events.DoorEvents, false},

@@ -36,6 +36,7 @@ type Door struct {
 	Name    string // of the queue or topic; of an event its source
 	Subject string // the platform's own words: the CloudEvent's subject; "" for a topic
 	Message string // the message's id in MNS, or the event's; "" when the platform does not say
+	Bus     string // of an event: the bus that it came by; "" when the platform does not say
 }
 
 // subjectForm is the subject of the CloudEvent in which a queue's message comes.
@@ -66,7 +67,7 @@ func doorOf(raw []byte) Door {
 			return Door{Kind: DoorQueue, Account: m[1], Name: m[2], Subject: f.text("subject"), Message: recordID(f)}
 		}
 	case f.text("type") != "":
-		return Door{Kind: DoorEvent, Name: f.text("source"), Subject: f.text("subject"), Message: f.text("id")}
+		return Door{Kind: DoorEvent, Name: f.text("source"), Subject: f.text("subject"), Message: f.text("id"), Bus: f.text("aliyuneventbusname")}
 	}
 	return Door{}
 }
@@ -75,7 +76,7 @@ func doorOf(raw []byte) Door {
 // message.
 var doorWords = map[string]bool{
 	"TopicName": true, "TopicOwner": true, "MessageId": true, "Message": true, "messageBody": true,
-	"specversion": true, "type": true, "source": true, "subject": true, "id": true, "data": true,
+	"specversion": true, "type": true, "source": true, "subject": true, "id": true, "data": true, "aliyuneventbusname": true,
 }
 
 // recordID returns the id of the message in a queue's CloudEvent, or "".

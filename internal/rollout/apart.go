@@ -28,4 +28,7 @@ func Apart(id, door, source string) string {
 // IsApart says whether an id has the form of those that Apart makes.
 func IsApart(id string) bool { return marked().MatchString(id) }
 
+// Unmarked returns an id without the mark of Apart.
+func Unmarked(id string) string { return marked().ReplaceAllString(id, "") }
+
 var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })

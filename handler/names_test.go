@@ -1,0 +1,85 @@
+package handler_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// Outcomes of a request r1/office would have the ids that those of the rollout r1/office
+// have: who knows repetitions by their id would lose the rollout's.
+func TestARequestDoesNotTakeTheNameOfARollout(t *testing.T) {
+	for id, taken := range map[string]bool{"v1/office": false, "v1/office/rollback": false, "a/b/office": false, "v1/lab": true, "ticket/4711": true, "office": true, "v1/office@x": true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t)
+			var err error
+			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1)))
+			b.must(err)
+			b.rules.Declared = true
+			b.handle(journal.Memory(), time.Minute, strings.Replace(requestFor(1), `"r1"`, fmt.Sprintf("%q", id), 1))
+			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
+				t.Errorf("the request %s was carried out: %v, want %v; told %v", id, got, taken, b.topic.told)
+			}
+		})
+	}
+}
+
+// One that an earlier build has opened goes on under its id.
+func TestARequestThatTheJournalKnowsKeepsItsName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store, payload := journal.Memory(), strings.Replace(requestFor(1), "r1", "v1/office", 1)
+		b.handle(store, time.Minute, payload) // there is no such fleet yet
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
+		b.must(err)
+		b.rules.Declared = true
+		b.handle(store, time.Minute, payload)
+		if n := b.count("/refused"); n > 0 {
+			t.Errorf("told %v, want nothing that is refused", b.topic.told)
+		}
+	})
+}
+
+// A request without an id is called as its message is. That name, and the one that an
+// unsigned tick carries, are held to what senders may write.
+func TestNoWayLeadsToAnIdThatLooksLikeAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for id, taken := range map[string]bool{"ticket-7": true, "tick\u0435t-7": false} { // an e of Cyrillic
+			b := newWorkbench(t)
+			nameless := strings.Replace(requestFor(1), `"requestId":"r1",`, "", 1)
+			event := fmt.Sprintf(`{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":%q,"source":"/portal","data":%s}`, id, nameless)
+			b.handle(journal.Memory(), time.Minute, event)
+			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
+				t.Errorf("a request that its message %q gives a name was carried out: %v, want %v; told %v", id, got, taken, b.topic.told)
+			}
+		}
+		for id, taken := range map[string]bool{"ticket-7": true, "ticket-7@0123456789abcdef": true, "tick\u0435t-7": false} {
+			b := newWorkbench(t)
+			b.handle(nil, time.Minute, b.unsignedTick(id))
+			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
+				t.Errorf("an unsigned tick of %q was followed: %v, want %v; told %v", id, got, taken, b.topic.told)
+			}
+		}
+	})
+}
+
+// unsignedTick is one that somebody wrote for a request that nobody sent.
+func (b *workbench) unsignedTick(id string) string {
+	b.Helper()
+	w := rollout.Operation{ID: id, Desktops: []string{"ecd-0000"}}
+	w.RegionID, w.ImageID = region, "m-new"
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now(), By: "x", Operation: &w}})
+	b.must(err)
+	body, err := json.Marshal(map[string]any{"specversion": "1.0", "type": "regild.tick.v1", "id": "t", "source": "s",
+		"data": map[string]any{"kind": "request", "id": id, "n": 1, "records": []string{strings.TrimSpace(string(lines))}}})
+	b.must(err)
+	return string(body)
+}
