@@ -270,3 +270,27 @@ func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 		}
 	}
 }
+
+// Whoever may tag a desktop holds it back for as long as its fleet heeds a tag, and not
+// for ever by taking the tag off and putting it on again.
+func TestATagThatIsPutOnAgainCountsFromTheFirstTime(t *testing.T) {
+	rules := beforeRules(0, fleet.Skip)
+	strategy := &rules.Fleets[0].Strategy
+	strategy.Before, strategy.Holds = fleet.Before{}, fleet.Holds{Tag: "hold", AtMost: time.Hour}
+	s := asked()
+	for _, c := range []struct {
+		minutes float64
+		tagged  bool
+		begins  bool
+	}{{0, true, false}, {20, false, true}, {50, true, false}, {61, true, true}} {
+		x := pc(desktop.Running, "m-old")
+		if x.Tags = map[string]string{}; c.tagged {
+			x.Tags["hold"] = "2030-01-01T00:00:00Z"
+		}
+		d := rollout.Decide(s, rules, readAt(at(c.minutes), x), at(c.minutes))
+		if got := len(d.Begin) == 1; got != c.begins {
+			t.Errorf("after %v minutes, tagged %t, it is begun: %t, want %t: %+v", c.minutes, c.tagged, got, c.begins, d)
+		}
+		s.Apply(d.Records...)
+	}
+}
