@@ -276,13 +276,13 @@ func TestWhatWasAskedIsCarriedWithoutAJournal(t *testing.T) {
 func TestATagThatIsPutOnAgainCountsFromTheFirstTime(t *testing.T) {
 	rules := beforeRules(0, fleet.Skip)
 	strategy := &rules.Fleets[0].Strategy
-	strategy.Before, strategy.Holds = fleet.Before{}, fleet.Holds{Tag: "hold", AtMost: time.Hour}
+	strategy.Before, strategy.Holds = fleet.Before{}, fleet.Holds{Tag: "hold", AtMost: 3 * time.Hour}
 	s := asked()
 	for _, c := range []struct {
 		minutes float64
 		tagged  bool
 		begins  bool
-	}{{0, true, false}, {20, false, true}, {50, true, false}, {61, true, true}} {
+	}{{0, true, false}, {61, false, true}, {62, true, false}, {123, true, false}, {184, true, true}} {
 		x := pc(desktop.Running, "m-old")
 		if x.Tags = map[string]string{}; c.tagged {
 			x.Tags["hold"] = "2030-01-01T00:00:00Z"
