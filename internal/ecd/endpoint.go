@@ -94,7 +94,7 @@ func parseEndpoint(s string) (place, error) {
 		full = "https://" + s
 	}
 	u, err := url.Parse(full)
-	if err != nil || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || u.Host == "" || strings.Contains(u.Host, "%") || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return place{}, fmt.Errorf("ecd: endpoint %q is neither a host nor the URL of one", s)
 	}
 	switch {

@@ -17,6 +17,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add(s, "cn-hangzhou", "")
 	}
 	f.Add("oss://bucket/p", "cn hangzhou", "http://evil.com")
+	f.Add("oss://bucket/p", "cn-hangzhou", "%250")
 	f.Fuzz(func(t *testing.T, rawURL, region, endpoint string) {
 		s, err := journal.Open(rawURL, journal.Options{Region: region, OSSEndpoint: endpoint})
 		if (s == nil) != (err != nil) {
