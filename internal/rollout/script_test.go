@@ -169,6 +169,9 @@ func (p *player) command(word string, words []string) {
 		} else {
 			p.image(words[0], words[1], began)
 		}
+		if _, linux := o["linux"]; linux {
+			p.cloud.Images[words[0]].Value.OS = desktop.Linux
+		}
 	case "desktop":
 		p.desktop(words[0], words[1:], o)
 	case "change":
@@ -262,6 +265,10 @@ func (p *player) desktop(id string, words []string, o map[string]string) {
 		for _, tag := range list(o["tags"]) {
 			k, v, _ := strings.Cut(tag, ":")
 			x.Tags[k] = strings.ReplaceAll(v, ".", ":")
+		}
+		p.cloud.Tags[id] = just(x.Tags)
+		if _, apart := o["tags-apart"]; apart { // they have to be asked for
+			x.Tags = nil
 		}
 		p.cloud.Desktops[id] = just(x)
 	}
