@@ -61,11 +61,35 @@ func TestAnEndingThatMayNotHoldDoesNotCount(t *testing.T) {
 		"a kind of a later build": append(encoded(t, append(records, last)...), `{"v":1,"kind":"never-heard-of"}`+"\n"...),
 		"a text of somebody":      encoded(t, rollout.Record{Kind: rollout.KindControl, Who: evil, Reason: &events.Reason{Message: evil}}),
 		"of another kind":         encoded(t, rollout.Record{Kind: rollout.KindClosed, At: start, Ending: e}),
+		"cut off":                 lineWith(t, last, `"kind":"published"`, `"kind":published`),
+		"of no version":           lineWith(t, last, `"v":1,`, ``),
+		"of version 0":            lineWith(t, last, `"v":1,`, `"v":0,`),
+		"its last part alone":     []byte(evil + "}\n"),
 		"of a later version":      []byte(strings.Replace(string(encoded(t, last)), `"v":1`, `"v":2`, 1)),
 	} {
 		if got := rollout.EndingIn(lines); got != nil {
 			t.Errorf("%s: got %+v, want none", name, got)
 		}
+	}
+}
+
+// lineWith is the line of a record with something in it replaced.
+func lineWith(t *testing.T, r rollout.Record, old, with string) []byte {
+	t.Helper()
+	return []byte(strings.Replace(string(encoded(t, r)), old, with, 1))
+}
+
+func TestAnEndingNamesTheLastWave(t *testing.T) {
+	_, e := ended(t)
+	s := rollout.NewState()
+	s.Apply(reporttest.Rollout(reporttest.Options{})...)
+	if w := s.Wave(); e.Wave != w.N || w.N == 0 {
+		t.Errorf("got wave %d, want %d", e.Wave, w.N)
+	}
+	s = release()
+	s.Apply(rollout.Record{Kind: rollout.KindClosed})
+	if e := s.Ending(); e == nil || e.Wave != 0 {
+		t.Errorf("of a rollout that had no wave: got %+v", e)
 	}
 }
 

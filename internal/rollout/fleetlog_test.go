@@ -33,19 +33,23 @@ func TestWhatMayFollowInAFleetsLog(t *testing.T) {
 		"a rollback of what is not the last any more": {rollout.FleetLog{v7, entry("v8", 8, "")}, back7, false, false, events.CodeControlNotPossible},
 		"a rollback of nothing":                       {nil, back7, false, false, events.CodeControlNotPossible},
 		// A release older than everything stopped the rollback that was under way.
-		"older than all, during a rollback":      {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, false, events.CodeDowngrade},
-		"older than what is taken back":          {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, false, events.CodeDowngrade},
-		"the same, once that is over":            {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, true, ""},
-		"older than what is left, once it is":    {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, true, events.CodeDowngrade},
-		"older than all there was, once it is":   {rollout.FleetLog{v7, back7}, v5, false, true, events.CodeDowngrade},
-		"a newer one, during a rollback":         {rollout.FleetLog{v5, v7, back7}, entry("v8", 8, ""), false, false, ""},
-		"what was taken back, released again":    {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), false, true, ""},
-		"what was taken back, by a late event":   {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), true, true, events.CodeImageReleasedBefore},
-		"the same image again, under way":        {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, false, events.CodeImageReleasedBefore},
-		"the same image again, after its end":    {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, true, ""},
-		"an event that tells of what was sent":   {rollout.FleetLog{v5}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
-		"an event that tells of a former image":  {rollout.FleetLog{v5, v7}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
-		"an event that tells of something newer": {rollout.FleetLog{v5}, v7, true, false, ""},
+		"older than all, during a rollback":                             {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, false, events.CodeDowngrade},
+		"older than what is taken back":                                 {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, false, events.CodeDowngrade},
+		"the same, once that is over":                                   {rollout.FleetLog{v5, v7, back7}, entry("v6", 6, ""), false, true, ""},
+		"older than what is left, once it is":                           {rollout.FleetLog{v5, v7, back7}, entry("v3", 3, ""), false, true, events.CodeDowngrade},
+		"older than all there was, once it is":                          {rollout.FleetLog{v7, back7}, v5, false, true, events.CodeDowngrade},
+		"a newer one, during a rollback":                                {rollout.FleetLog{v5, v7, back7}, entry("v8", 8, ""), false, false, ""},
+		"what was taken back, released again":                           {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), false, true, ""},
+		"what was taken back, by a late event":                          {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), true, true, events.CodeImageReleasedBefore},
+		"the same image again, under way":                               {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, false, events.CodeImageReleasedBefore},
+		"the same image again, after its end":                           {rollout.FleetLog{v5}, entry("v5b", 5, ""), false, true, ""},
+		"an event that tells of what was sent":                          {rollout.FleetLog{v5}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
+		"an event that tells of a former image":                         {rollout.FleetLog{v5, v7}, entry("v5b", 5, ""), true, true, events.CodeImageReleasedBefore},
+		"an event that tells of something newer":                        {rollout.FleetLog{v5}, v7, true, false, ""},
+		"an event that tells of what was the image of a rollback alone": {rollout.FleetLog{entry("v9/rollback", 5, "v9")}, entry("v5b", 5, ""), true, true, ""},
+		"the image that is being taken back, released again":            {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), false, false, ""},
+		"older than what was taken back before the last":                {rollout.FleetLog{v5, v7, back7, entry("v8", 8, "")}, entry("v6", 6, ""), false, false, events.CodeDowngrade},
+		"the same, once the last was taken back too":                    {rollout.FleetLog{v5, v7, back7, entry("v8", 8, ""), entry("v8/rollback", 8, "v8")}, entry("v6", 6, ""), false, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := ""
@@ -71,5 +75,28 @@ func TestAReleaseIsTheSameWhateverTheSettingsSayByNow(t *testing.T) {
 	b.ImageID = "m-other"
 	if a.Same(b) {
 		t.Error("another image does not make it another release")
+	}
+}
+
+// A fleet's log is read from whatever records there are, and what it enters is read
+// back as it was, but for what stands in the rollout's own journal.
+func TestAFleetsLogIsReadBack(t *testing.T) {
+	back := entry("v7/rollback", 7, "v7")
+	back.Back, back.Message, back.At = map[string][]string{"m-old": {"ecd-1"}}, "m1", start
+	entered := back.Entered()
+	if entered.Operation.Back != nil || back.Back == nil {
+		t.Errorf("entered with %v, and the entry has %v; want the desktops left out of the record alone", entered.Operation.Back, back.Back)
+	}
+	records := []rollout.Record{
+		{Kind: rollout.KindUnplanned, Name: "v7", Digest: "d1"}, {Kind: rollout.KindOpened}, entered,
+		{Kind: rollout.KindUnplanned, Name: "v7", Digest: "d1"}, {Kind: rollout.KindUnplanned, Name: "v8", Digest: "d1"}, {Kind: rollout.KindUnplanned, Name: "v7", Digest: "d2"},
+		{Kind: rollout.KindTick, Operation: entered.Operation}, {Kind: rollout.KindFreeze, Name: "v7", Digest: "d1"},
+	}
+	log := rollout.ReadFleetLog(records)
+	if len(log) != 1 || log[0].ID != back.ID || log[0].Message != "m1" || !log[0].At.Equal(start) {
+		t.Errorf("got %+v, want the one entry", log)
+	}
+	if got := rollout.PlanRefusals(records, "v7", "d1"); got != 2 {
+		t.Errorf("its plan was refused %d times, want 2", got)
 	}
 }

@@ -230,8 +230,8 @@ func (p *player) command(word string, words []string) {
 		s := rollout.NewState()
 		s.Apply(p.s.Compact(p.s.Order)...)
 		p.s = s
-	case "doubted": // by a tick that is not signed
-		p.s.Doubt(p.now)
+	case "doubted": // by a tick that is not signed, at a time
+		p.s.Doubt(p.time(words[0]))
 	case "plan":
 		p.plan()
 	default:
