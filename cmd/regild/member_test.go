@@ -201,3 +201,24 @@ func TestTheSampleOfSeveralAccountsIsWhole(t *testing.T) {
 		}
 	}
 }
+
+// theFunctionAloneMayTakeTheRole goes on with a healthy site: a role trusts the
+// function alone, as setup leaves it, and the dry run shows whether it may. Once
+// nobody may, that is found out too.
+func (s *site) theFunctionAloneMayTakeTheRole() {
+	s.t.Helper()
+	find := func(wantCode int, check string, level doctor.Level, want string) {
+		s.t.Helper()
+		findings, code := s.examine("--probe")
+		findings = slices.DeleteFunc(findings, func(f doctor.Finding) bool { return f.Check != check })
+		if code != wantCode || !slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Level == level && strings.Contains(f.Text, want) }) {
+			s.t.Errorf("exit code %d, and check %s did not find %q as %s in %+v", code, check, want, level, findings)
+		}
+	}
+	const arn = "acs:ram::2000000000000002:role/regild-member"
+	s.cloud.Control.Change(func(a *control.Account) { a.Denied["sts:AssumeRole"] = true }) // the function has its keys by now
+	find(0, "accounts", doctor.Warning, "the doctor itself may not take role "+arn+"; the dry run below shows whether the function may")
+	s.host.Kill()
+	find(exitFailed, "probe", doctor.Wrong, "a dry run in account tools (2000000000000002) came back after ")
+	s.cloud.Control.Change(func(a *control.Account) { delete(a.Denied, "sts:AssumeRole") })
+}

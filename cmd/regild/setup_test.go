@@ -95,7 +95,7 @@ func (s *site) deploy(fleets string) {
 	}
 	keys := s.cloud.Keys()
 	env := []string{"REGILD_ECD_ENDPOINT=" + s.cloud.ECDURL, "REGILD_MNS_ENDPOINT=" + s.cloud.MNSURL, "REGILD_OSS_ENDPOINT=" + s.cloud.OSSURL,
-		"REGILD_CLOCK=" + s.cloud.AdminURL + "/clock", "REGILD_FLEETS=" + fleets}
+		"REGILD_STS_ENDPOINT=" + s.cloud.ControlURL, "REGILD_CLOCK=" + s.cloud.AdminURL + "/clock", "REGILD_FLEETS=" + fleets}
 	for _, name := range []string{"REGILD_REQUEST_QUEUE", "REGILD_RESULT_TOPIC", "REGILD_JOURNAL", "REGILD_CONTROL_QUEUE", "REGILD_RELEASE_QUEUE"} {
 		env = append(env, name+"="+file[name])
 	}

@@ -221,7 +221,8 @@ func (p *Patient) compare(needs, may, has []grant, say func(Level, string, strin
 		}
 	}
 	for _, h := range has {
-		unknown := p.Journal == "" && p.function == nil && strings.HasPrefix(h.action, "oss:")
+		unknown := p.Journal == "" && p.function == nil && strings.HasPrefix(h.action, "oss:") ||
+			(p.FleetsFile == "" || p.FleetsErr != nil) && h.action == "sts:AssumeRole" // which accounts there are is not known
 		if !h.deny && !unknown && !slices.Contains(may, h) {
 			more = append(more, p.beyond(h, may))
 		}
