@@ -18,13 +18,18 @@ import (
 // outcomes and queue requests, and returns a client of it.
 func newCloud(t testing.TB, faults *fault.Injector, change ...func(*Config)) (*cloud.Server, *clock.Clock, *Client) {
 	t.Helper()
+	s, c := emptyCloud(faults)
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	return s, c, client(t, server.URL, change...)
+}
+
+func emptyCloud(faults *fault.Injector) (*cloud.Server, *clock.Clock) {
 	c := clock.New(time.Now(), 0)
 	s := cloud.New(cloud.Options{Clock: c, Faults: faults, Keys: []cloud.Keys{{ID: keys.ID, Secret: keys.Secret, Token: keys.Token}}})
 	s.CreateTopic("outcomes")
 	s.CreateQueue("requests", cloud.QueueAttributes{})
-	server := httptest.NewServer(s.Handler())
-	t.Cleanup(server.Close)
-	return s, c, client(t, server.URL, change...)
+	return s, c
 }
 
 func TestTheLocalCloudTakesWhatIsPublished(t *testing.T) {
