@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/regild/regild/internal/ecd"
 )
 
 // A policy is a RAM policy document. RAM takes a single string where a list has one element; ours are written as lists, but
@@ -142,6 +144,21 @@ func TestARoleInAnotherAccountMayWhatTheFunctionMayOfECDAlone(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The keys that the function gets there may do what both the role and the session
+// policy allow: the two are the same list.
+func TestTheSessionPolicyIsThatOfTheRole(t *testing.T) {
+	want := actions(t, "member.json", "member-extras.json")
+	for _, name := range ecd.Actions {
+		if !want["ecd:"+name] {
+			t.Errorf("the session policy allows %s, which the role may not", name)
+		}
+		delete(want, "ecd:"+name)
+	}
+	if len(want) > 0 {
+		t.Errorf("the role may %v, which no session may", want)
 	}
 }
 
