@@ -16,7 +16,9 @@ func TestAQuickHeadIsTheHead(t *testing.T) {
 	tick := events.Tick{Kind: events.TickRequest, ID: "r1", N: 12}.Event("acs:fc", at)
 	outcome := events.Outcome{RequestID: `r"1`, DesktopID: "ecd-0001", Status: events.StatusAccepted, Code: "Success", Message: `,"id":"no"`}.Event("acs:fc", at)
 	plain := events.Outcome{RequestID: "r1", DesktopID: "ecd-0001", Status: events.StatusFailed, Message: `{"type":"no"}}`}.Event("acs:fc", at)
-	for name, e := range map[string]events.Event{"a tick": tick, "an id with an escape": outcome, "an outcome": plain} {
+	dry := events.Outcome{RequestID: "r1", DesktopID: "ecd-0001", ImageID: "m-new", PreviousImageID: "m-old", Status: events.StatusSkipped, Code: "AlreadyOnImage",
+		DryRun: true, Via: &events.Via{RequestID: "r0", Message: "m1"}}.Event("acs:fc", at)
+	for name, e := range map[string]events.Event{"a tick": tick, "an id with an escape": outcome, "an outcome": plain, "an outcome of a dry run": dry} {
 		body, err := e.Marshal()
 		if err != nil {
 			t.Fatal(err)
@@ -26,6 +28,10 @@ func TestAQuickHeadIsTheHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, ok := quickHead(body)
+		var quick, full telling
+		if err := json.Unmarshal(want.Data, &full.outcome); e.Type == events.TypeOutcome && quick.quickOutcome(want.Data) && (err != nil || quick.outcome != full.outcome) {
+			t.Errorf("%s: got %+v, want %+v (%v)", name, quick.outcome, full.outcome, err)
+		}
 		if escaped := name == "an id with an escape"; ok == escaped {
 			t.Errorf("%s: is read quickly: %t", name, ok)
 		} else if ok && !reflect.DeepEqual(got, want) {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,18 @@ type telling struct {
 		Reason string `json:"reason"`
 		Head   string `json:"head"`
 	}
+}
+
+// quickOutcome reads an outcome as the function writes it, unless there is an escape
+// in it: a key with its quotation marks does not stand in a text then.
+func (t *telling) quickOutcome(data []byte) bool {
+	if bytes.IndexByte(data, '\\') >= 0 {
+		return false
+	}
+	o := &t.outcome
+	o.RequestID, o.DesktopID, o.ImageID = textIn(data, `"requestId":"`), textIn(data, `"desktopId":"`), textIn(data, `"imageId":"`)
+	o.Status, o.Code, o.DryRun = textIn(data, `"status":"`), textIn(data, `"code":"`), bytes.Contains(data, []byte(`"dryRun":true`))
+	return true
 }
 
 // isFinal says whether a desktop is told to have ended.
@@ -578,7 +591,9 @@ func (w *world) hear(h head) string {
 	var err error
 	switch h.Type {
 	case events.TypeOutcome:
-		err = json.Unmarshal(h.Data, &t.outcome)
+		if !t.quickOutcome(h.Data) {
+			err = json.Unmarshal(h.Data, &t.outcome)
+		}
 		code(t.outcome.Code)
 		t.result = t.outcome.Code
 	case events.TypeFinished:

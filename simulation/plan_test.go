@@ -210,7 +210,7 @@ func requests(s *schedule, d *dice) {
 	s.Rebuild = pick(d, 8*minute, 8*minute, 8*minute, 30*minute)
 	s.Warm = !d.one(8)
 	apart := newDice(s.Seed, "brief", 0)
-	s.Brief = !apart.one(4)
+	s.Brief = !apart.one(10)
 	ids := desktops(s, d, 1+d.n(pick(d, 3, 3, 6)), true)
 	if d.one(40) { // more than one batch
 		ids = append(ids, desktops(s, d, 25+d.n(30), false)...)
@@ -231,6 +231,11 @@ func requests(s *schedule, d *dice) {
 		m := s.Messages[0]
 		m.At += d.between(0, hour)
 		s.Messages = append(s.Messages, m)
+	}
+	for i := range s.Desktops { // few looks at what is being rebuilt
+		if s.Brief {
+			s.Desktops[i].Takes /= 3
+		}
 	}
 }
 
