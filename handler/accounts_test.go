@@ -1,0 +1,421 @@
+package handler_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
+)
+
+const (
+	ownAccount = "1000000000000001"
+	tools      = "2000000000000002"
+	lab        = "3000000000000003"
+)
+
+// notTrusted is what comes of every call in an account whose role cannot be assumed.
+var notTrusted = &desktop.CallError{Call: "AssumeRole", Delivery: desktop.Forbidden, Code: "NoPermission", Message: "the role of account lab cannot be assumed"}
+
+// An accountECD is ECD in one account. denied, if set, is the answer to every call.
+type accountECD struct {
+	*slowECD
+	denied error
+	on     string // the image that all desktops are on; default m-old
+	lacks  bool   // the account lists no new image
+}
+
+func newAccountECD() *accountECD {
+	return &accountECD{slowECD: &slowECD{began: map[string]time.Time{}, calls: map[string]int{}}}
+}
+
+func (e *accountECD) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, error) {
+	if e.denied != nil {
+		return desktop.Answer{}, e.denied
+	}
+	return e.slowECD.Rebuild(ctx, b)
+}
+
+func (e *accountECD) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	if e.denied != nil {
+		return nil, e.denied
+	}
+	list, err := e.slowECD.Desktops(ctx, region, ids)
+	for i := range list {
+		if e.on != "" {
+			list[i].ImageID = e.on
+		}
+	}
+	return list, err
+}
+
+func (e *accountECD) Select(ctx context.Context, region string, _ desktop.Selector) ([]desktop.Desktop, error) {
+	return e.Desktops(ctx, region, []string{"ecd-0000", "ecd-0001"})
+}
+
+func (e *accountECD) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
+	if e.denied != nil {
+		return nil, e.denied
+	}
+	list, err := e.slowECD.Images(ctx, region, slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return e.lacks && id == "m-new" }))
+	for i := range list {
+		list[i].Name = "win11"
+		if list[i].ID == "m-other" {
+			list[i].Created = time.Date(1999, 2, 1, 0, 0, 0, 0, time.UTC)
+		}
+	}
+	return list, err
+}
+
+// accountsTopic keeps what was told, by id.
+type accountsTopic struct {
+	mu   sync.Mutex
+	told map[string]events.Outcome
+	when map[string]time.Time
+	all  []string
+}
+
+func (s *accountsTopic) Publish(_ context.Context, body []byte, _ string) error {
+	var e struct {
+		ID   string
+		Data json.RawMessage
+	}
+	var o events.Outcome
+	if err := json.Unmarshal(body, &e); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(e.Data, &o); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told[e.ID], s.when[e.ID] = o, time.Now()
+	s.all = append(s.all, e.ID+" "+string(e.Data))
+	return nil
+}
+
+// An accountsBench is a handler that serves the own account, tools and lab.
+type accountsBench struct {
+	*testing.T
+	own, tools, lab *accountECD
+	topic           *accountsTopic
+	queue           *outQueue
+	rules           rollout.Rules
+	store           journal.Store
+	log             bytes.Buffer
+	h               *handler.Handler
+}
+
+func newAccountsBench(t *testing.T) *accountsBench {
+	t.Helper()
+	b := &accountsBench{T: t, own: newAccountECD(), tools: newAccountECD(), lab: newAccountECD(), queue: &outQueue{}, store: journal.Memory(),
+		topic: &accountsTopic{told: map[string]events.Outcome{}, when: map[string]time.Time{}}}
+	account := func(name, id string) fleet.Account {
+		return fleet.Account{Name: name, ID: id, Role: "regild-member", Regions: []string{region}}
+	}
+	b.rules = rollout.Rules{Regions: []string{region, "cn-shanghai"}, Declared: true, RebuildTimeout: 30 * time.Minute, Fleets: fleet.Fleets{
+		{Name: "own", Region: region, Images: []string{"win11"}, Requests: true, Strategy: fleet.Default()},
+		{Name: "tools", Region: region, Images: []string{"win11"}, Requests: true, Strategy: fleet.Default(), Account: account("tools", tools)},
+		{Name: "lab", Region: region, Images: []string{"win11"}, Requests: true, Strategy: fleet.Default(), Account: account("lab", lab)},
+	}}
+	b.wire()
+	return b
+}
+
+// wire makes the handler anew, as an instance with other settings.
+func (b *accountsBench) wire() {
+	b.Helper()
+	h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
+		Member: func(a fleet.Account) handler.Services {
+			return handler.Services{ECD: map[string]handler.ECD{tools: b.tools, lab: b.lab}[a.ID]}
+		},
+		RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.h = h
+}
+
+func (b *accountsBench) send(payloads ...string) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
+	defer cancel()
+	_, err := b.h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprint(time.Now().UnixNano()), Source: "acs:fc:" + region + ":" + ownAccount + ":functions/regild"},
+		[]byte("["+strings.Join(payloads, ",")+"]"))
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// tick delivers the last tick for an operation.
+func (b *accountsBench) tick(id string) {
+	b.Helper()
+	for _, q := range slices.Backward(b.queue.sent) {
+		if strings.Contains(q.body, fmt.Sprintf("%q", id)) {
+			time.Sleep(q.delay)
+			b.send(q.body)
+			return
+		}
+	}
+	b.Fatalf("no tick for %s", id)
+}
+
+// want holds the outcome of an event to status, code and account.
+func (b *accountsBench) want(id string, status events.Status, code, account string) events.Outcome {
+	b.Helper()
+	o, told := b.topic.told[id]
+	if !told || o.Status != status || o.Code != code || o.AccountID != account {
+		b.Errorf("%s: got %+v (told: %v), want %s, %s in account %q", id, o, told, status, code, account)
+	}
+	return o
+}
+
+// ask is a request for one desktop.
+func ask(id, account, desktopID, image string) string {
+	field := ""
+	if account != "" {
+		field = fmt.Sprintf(`"accountId":%q,`, account)
+	}
+	return fmt.Sprintf(`{"requestId":%q,%s"regionId":%q,"imageId":%q,"desktopIds":[%q]}`, id, field, region, image, desktopID)
+}
+
+func TestTheSameIDInTwoAccountsIsTwoDesktops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.lab.on = "m-new"
+		b.send(ask("r-own", "", "ecd-0000", "m-new"), ask("r-tools", tools, "ecd-0000", "m-other"), ask("r-lab", lab, "ecd-0000", "m-new"))
+		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+		b.want("r-tools/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools) // another image, and no conflict
+		b.want("r-lab/ecd-0000/skipped", events.StatusSkipped, events.CodeAlreadyOnImage, lab)
+		if b.own.calls["ecd-0000"] != 1 || b.tools.calls["ecd-0000"] != 1 || b.lab.calls["ecd-0000"] != 0 {
+			t.Errorf("got %v, %v, %v calls", b.own.calls, b.tools.calls, b.lab.calls)
+		}
+		b.send(ask("r-again", tools, "ecd-0001", "m-new"), ask("r-other", tools, "ecd-0001", "m-other"))
+		b.want("r-other/ecd-0001/refused", events.StatusRefused, events.CodeConflictingTargets, tools)
+		if b.tools.calls["ecd-0001"] != 1 || b.own.calls["ecd-0001"] != 0 {
+			t.Errorf("got %v in tools and %v in the own account", b.tools.calls, b.own.calls)
+		}
+	})
+}
+
+// An account that refuses is left alone, says why, and goes on when it is mended.
+func TestAnAccountThatRefusesStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.lab.denied = notTrusted
+		b.send(ask("r-lab", lab, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"), ask("r-tools", tools, "ecd-0000", "m-new"))
+		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+		b.want("r-tools/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools)
+		o := b.want("r-lab/ecd-0000/deferred", events.StatusDeferred, events.CodeNotAuthorized, lab)
+		if !strings.Contains(o.Message, "the role of account lab cannot be assumed") || o.Until == nil {
+			t.Errorf("got %+v, want why and until when", o)
+		}
+		var stopped []string
+		for _, line := range strings.Split(b.log.String(), "\n") {
+			if strings.Contains(line, "stopped: the credentials do not allow it") {
+				stopped = append(stopped, line)
+			}
+		}
+		if len(stopped) != 1 || !strings.Contains(stopped[0], `"account_id":"`+lab+`"`) {
+			t.Errorf("got %q, want one line that names the account", stopped)
+		}
+		b.lab.denied = nil
+		b.tick("r-lab")
+		b.want("r-lab/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, lab)
+	})
+}
+
+// The credentials end between the facts and the call.
+func TestAnAccountThatRefusesTheCallStopsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		own, labs := requestFor(40), strings.Replace(strings.Replace(requestFor(40), `"r1"`, `"r-lab"`, 1), `"regionId"`, `"accountId":"`+lab+`","regionId"`, 1)
+		refuses := &refusingECD{accountECD: b.lab}
+		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
+			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: refuses} },
+			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.h = h
+		b.send(labs, own)
+		if refuses.rebuilds != 1 {
+			t.Errorf("lab was called %d times, want once: what follows would be refused as well", refuses.rebuilds)
+		}
+		for i := range 40 {
+			b.want(fmt.Sprintf("r1/ecd-%04d/accepted", i), events.StatusAccepted, events.CodeSuccess, "")
+			b.want(fmt.Sprintf("r-lab/ecd-%04d/deferred", i), events.StatusDeferred, events.CodeNotAuthorized, lab)
+		}
+	})
+}
+
+// refusingECD lets everything be read and nothing be rebuilt.
+type refusingECD struct {
+	*accountECD
+	rebuilds int
+}
+
+func (e *refusingECD) Rebuild(context.Context, desktop.Batch) (desktop.Answer, error) {
+	e.rebuilds++
+	return desktop.Answer{}, &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.Forbidden, Credentials: true, Code: "InvalidSecurityToken.Expired"}
+}
+
+// A slow account keeps its own desktops waiting, and nobody else's.
+func TestNoAccountWaitsForAnothersTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.tools.takes, b.own.takes = 12*time.Second, time.Second
+		began := time.Now()
+		slow := strings.Replace(strings.Replace(requestFor(100), `"r1"`, `"r-tools"`, 1), `"regionId"`, `"accountId":"`+tools+`","regionId"`, 1)
+		b.send(slow, ask("r-own", "", "ecd-0000", "m-new"))
+		if took := b.topic.when["r-own/ecd-0000/accepted"].Sub(began); took > 2*time.Second {
+			t.Errorf("the own account was told after %s, want after one call of its own", took)
+		}
+		if took := b.topic.when["r-tools/ecd-0099/accepted"].Sub(began); took < time.Minute {
+			t.Errorf("tools was told after %s: more calls at once than there may be", took)
+		}
+	})
+}
+
+// hangingECD answers no read, as one that is throttled for long.
+type hangingECD struct{ handler.ECD }
+
+func (hangingECD) Desktops(ctx context.Context, _ string, _ []string) ([]desktop.Desktop, error) {
+	<-ctx.Done()
+	return nil, &desktop.CallError{Call: "DescribeDesktops", Delivery: desktop.NotSent, Throttled: true, Message: "no time"}
+}
+
+func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
+			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
+			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.h = h
+		b.send(ask("r-tools", tools, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
+		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+		b.want("r-tools/ecd-0000/deferred", events.StatusDeferred, events.CodeThrottled, tools)
+	})
+}
+
+func TestTheFenceOfAnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.send(ask("r-unknown", "4000000000000004", "ecd-0000", "m-new"))
+		o := b.want("r-unknown/ecd-0000/refused", events.StatusRefused, events.CodeAccountNotAllowed, "4000000000000004")
+		if !strings.Contains(o.Message, "no account of fleets.yaml has the id 4000000000000004") {
+			t.Errorf("got %q", o.Message)
+		}
+		b.send(strings.Replace(ask("r-region", tools, "ecd-0000", "m-new"), region, "cn-shanghai", 1))
+		o = b.want("r-region/ecd-0000/refused", events.StatusRefused, events.CodeRegionNotAllowed, tools)
+		if !strings.Contains(o.Message, "not in the regions of account "+tools) {
+			t.Errorf("got %q", o.Message)
+		}
+		b.rules.Fleets[1].Requests = false
+		b.wire()
+		b.send(ask("r-fleet", tools, "ecd-0000", "m-new")) // the own fleet, which allows requests, does not contain it
+		b.want("r-fleet/ecd-0000/refused", events.StatusRefused, events.CodeOutsideFleet, tools)
+		if len(b.own.calls)+len(b.tools.calls)+len(b.lab.calls) > 0 {
+			t.Errorf("got the calls %v, %v, %v, want none", b.own.calls, b.tools.calls, b.lab.calls)
+		}
+	})
+}
+
+// The own account has one name, whichever a sender uses.
+func TestTheOwnAccountsIDIsNoOtherAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.send(ask("r1", ownAccount, "ecd-0000", "m-new"), ask("r1", "", "ecd-0000", "m-new"), ask("r2", ownAccount, "ecd-0000", "m-new"))
+		b.want("r1/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+		b.want("r2/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+		if b.own.calls["ecd-0000"] != 1 {
+			t.Errorf("got %d calls for one desktop", b.own.calls["ecd-0000"])
+		}
+		for _, e := range b.topic.all {
+			if strings.Contains(e, "accountId") {
+				t.Errorf("got %s: the own account has no accountId", e)
+			}
+		}
+	})
+}
+
+// An account is taken out of fleets.yaml: what is pending there is refused, what was
+// begun ends after a day, and nobody calls.
+func TestAnAccountThatIsTakenOutIsNotCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		later := strings.Replace(ask("r-later", tools, "ecd-0001", "m-new"), `"imageId"`, fmt.Sprintf(`"notBefore":%q,"imageId"`, time.Now().Add(10*time.Minute).UTC().Format(time.RFC3339)), 1)
+		b.send(ask("r-begun", tools, "ecd-0000", "m-new"), later)
+		b.want("r-begun/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools)
+		b.rules.Fleets = slices.DeleteFunc(b.rules.Fleets, func(f fleet.Fleet) bool { return f.Account.ID == tools })
+		b.tools.denied = &desktop.CallError{Call: "RebuildDesktops", Message: "somebody called"}
+		b.wire()
+		for range 600 {
+			b.tick("r-begun")
+			b.tick("r-later")
+			if _, ended := b.topic.told["r-begun/ecd-0000/failed"]; ended {
+				break
+			}
+		}
+		b.want("r-later/ecd-0001/refused", events.StatusRefused, events.CodeAccountNotAllowed, tools)
+		b.want("r-begun/ecd-0000/failed", events.StatusFailed, events.CodeRebuildTimeout, tools)
+		for _, e := range b.topic.all {
+			if strings.Contains(e, "somebody called") {
+				t.Errorf("got %s", e)
+			}
+		}
+	})
+}
+
+const released = `{"specversion":"1.0","type":"regild.image.published.v1","id":"rel-1","source":"ci","data":{"releaseId":"rel-1","imageId":"m-new","regionId":"cn-hangzhou"}}`
+
+// A release goes over the fleets of each account that lists its image, and says of the
+// others why they do not follow.
+func TestAReleaseFollowsInEachAccountThatListsItsImage(t *testing.T) {
+	for name, c := range map[string]struct {
+		change  func(*accountsBench)
+		follow  []string
+		refused string
+	}{
+		"all list it":       {func(*accountsBench) {}, []string{"own", "tools", "lab"}, ""},
+		"one does not":      {func(b *accountsBench) { b.lab.lacks = true }, []string{"own", "tools"}, "ECD lists no image m-new in cn-hangzhou of account " + lab + ": share it"},
+		"one may not":       {func(b *accountsBench) { b.lab.denied = notTrusted }, []string{"own", "tools"}, "could not be asked for in cn-hangzhou of account " + lab + ": AssumeRole: forbidden: NoPermission"},
+		"a member's own":    {func(b *accountsBench) { b.own.lacks, b.lab.lacks = true, true }, []string{"tools"}, "release it again for own"},
+		"nobody":            {func(b *accountsBench) { b.own.lacks, b.tools.lacks, b.lab.lacks = true, true, true }, nil, "ECD lists no image m-new in cn-hangzhou"},
+		"others may follow": {func(b *accountsBench) { b.lab.lacks = true; b.rules.Fleets[2].Images = []string{"linux"} }, []string{"own", "tools"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newAccountsBench(t)
+				c.change(b)
+				b.wire()
+				b.send(released)
+				told := strings.Join(b.topic.all, "\n")
+				for _, f := range []string{"own", "tools", "lab"} {
+					if got, want := strings.Contains(told, "rel-1/"+f+"/"), slices.Contains(c.follow, f); got != want {
+						t.Errorf("fleet %s follows: %v, want %v; told %s", f, got, want, told)
+					}
+				}
+				if refused := strings.Contains(told, "/refused"); refused != (c.refused != "") || !strings.Contains(told, c.refused) {
+					t.Errorf("got %s, want the refusal %q", told, c.refused)
+				}
+			})
+		})
+	}
+}
