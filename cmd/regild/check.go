@@ -57,7 +57,7 @@ fleet, and what the waves of the real size are.`
 type checkDoc struct {
 	Path   string         `json:"path"`
 	Fleets []checkedFleet `json:"fleets"`
-	// InNoFleet has by region how many desktops belong to no fleet; with --live.
+	// InNoFleet has by region (and account, if that is not the function's own) how many desktops belong to no fleet; with --live.
 	InNoFleet map[string]int `json:"inNoFleet,omitempty"`
 }
 
@@ -147,12 +147,16 @@ func checked(f fleet.Fleet, size, tagged int, at time.Time) checkedFleet {
 
 // ask fills in what ECD says.
 func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets) error {
-	client, err := s.desktops(conf)
-	if err != nil {
-		return err
-	}
-	in := map[string]int{}
+	in := map[desktop.Place]int{}
+	clients := map[string]operator.ECD{} // by account
 	for i, x := range d.Fleets {
+		client, err := clients[x.AccountID], error(nil)
+		if client == nil {
+			if client, err = s.desktopsOf(ctx, conf, x.fleet.Account); err != nil {
+				return err
+			}
+			clients[x.AccountID] = client
+		}
 		members, err := operator.Members(ctx, client, fleets, x.Name)
 		if err != nil {
 			return err
@@ -167,15 +171,15 @@ func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleet
 		}
 		d.Fleets[i] = checked(x.fleet, len(members), tagged, x.at)
 		d.Fleets[i].Live, d.Fleets[i].Images = true, images
-		in[x.RegionID] += len(members)
+		in[x.fleet.Place()] += len(members)
 	}
 	d.InNoFleet = map[string]int{}
-	for region, n := range in {
-		all, err := client.Select(ctx, region, desktop.Selector{})
+	for at, n := range in {
+		all, err := clients[at.Account].Select(ctx, at.Region, desktop.Selector{})
 		if err != nil {
-			return fmt.Errorf("reading the desktops of %s: %w", region, err)
+			return fmt.Errorf("reading the desktops of %s: %w", at, err)
 		}
-		d.InNoFleet[region] = max(0, len(all)-n) // the two were not read at the same moment
+		d.InNoFleet[at.String()] = max(0, len(all)-n) // the two were not read at the same moment
 	}
 	return nil
 }

@@ -182,7 +182,7 @@ func triggersOf(path string) []string {
 	return deploy.Triggers
 }
 
-// lookOnly is the session policy with which the doctor takes a role.
+// lookOnly is the session policy with which the operator's command takes a role.
 const lookOnly = `{"Version":"1","Statement":[{"Effect":"Allow","Action":` +
 	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:ListTagResources"],"Resource":"*"}]}`
 

@@ -222,3 +222,28 @@ func (s *site) theFunctionAloneMayTakeTheRole() {
 	find(exitFailed, "probe", doctor.Wrong, "a dry run in account tools (2000000000000002) came back after ")
 	s.cloud.Control.Change(func(a *control.Account) { delete(a.Denied, "sts:AssumeRole") })
 }
+
+// What other accounts have is asked for by their roles: the same ids are other desktops
+// there.
+func TestAFleetOfAnotherAccountIsReadThere(t *testing.T) {
+	s := newSite(t)
+	s.env["REGILD_STS_ENDPOINT"] = s.cloud.ControlURL
+	file := s.write("fleets.yaml", memberFleets)
+	says := func(code int, want string, args ...string) string {
+		t.Helper()
+		out, got := s.regildPlain(args...)
+		if got != code || !strings.Contains(out, want) {
+			t.Errorf("%v: exit code %d, want %d and %q in\n%s", args, got, code, want, out)
+		}
+		return out
+	}
+	plan := []string{"plan", "--live", "--fleets", file, "--fleet", "tools", "--image"}
+	if out := says(0, "tools  in cn-hangzhou of account 2000000000000002", "check", file, "--live"); !strings.Contains(out, "2 desktops") || !strings.Contains(out, "40 desktops") {
+		t.Errorf("got\n%s", out)
+	}
+	says(0, "image m-old over fleet office in cn-hangzhou\n", "plan", "--live", "--fleets", file, "--fleet", "office", "--image", "m-old")
+	says(0, "image m-tools over fleet tools in cn-hangzhou of account 2000000000000002", append(plan, "m-tools")...)
+	says(1, "ECD lists no image m-new in cn-hangzhou", append(plan, "m-new")...)
+	s.cloud.Roles.Change("acs:ram::2000000000000002:role/regild-member", func(r *sts.Role) { r.Trusts = []string{"9000000000000009"} })
+	says(1, "account tools (2000000000000002) can be read by whom its role trusts", append(plan, "m-tools")...)
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	ecdclient "github.com/regild/regild/internal/ecd"
@@ -122,7 +123,11 @@ func runPlan(ctx context.Context, s *seat, f *planFlags) error {
 const liveLimit = 10 * time.Minute
 
 func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
-	client, err := s.desktops(conf)
+	of, err := operator.FleetNamed(fleets, f.name)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	client, err := s.desktopsOf(ctx, conf, of.Account)
 	if err != nil {
 		return events.Plan{}, err
 	}
@@ -132,6 +137,25 @@ func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.F
 // desktops returns a client of ECD, as something that only reads.
 func (s *seat) desktops(conf operator.Config) (operator.ECD, error) {
 	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
+}
+
+// desktopsOf is desktops in an account: in another than the function's own, by the role
+// that the function assumes there, if it trusts who asks here too.
+func (s *seat) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Account) (operator.ECD, error) {
+	if a.ID == "" {
+		return s.desktops(conf)
+	}
+	endpoint, _ := s.w.lookup("REGILD_STS_ENDPOINT")
+	sts, err := acs.New(acs.Config{Region: firstOf(conf.Region, a.Regions[0]), Endpoint: endpoint,
+		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
+	if err != nil {
+		return nil, err
+	}
+	keys, _, err := sts.AssumeRole(ctx, acs.AssumeRole{ARN: a.RoleARN(), Session: "regild-operator", Policy: lookOnly, ExternalID: a.ExternalID, Seconds: 900})
+	if err != nil {
+		return nil, fmt.Errorf("account %s (%s) can be read by whom its role trusts (docs/ram.md, Other accounts): %w", a.Name, a.ID, err)
+	}
+	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keys, nil }})
 }
 
 func statePlan(fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
