@@ -205,6 +205,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 		[]string{"regions in a release", fmt.Sprint(number(t, "events/release.go", "maxRegions")), "ECD has fewer than 30"},
 		[]string{"waves in a strategy", fmt.Sprint(fleet.MaxWaves), ""},
 		[]string{"windows, blackouts in a strategy", fmt.Sprintf("%d, %d", fleet.MaxWindows, fleet.MaxBlackouts), ""},
+		[]string{"accounts in `fleets.yaml`, beside the function's own", thousands(fleet.MaxAccounts), "each has a client"},
 		[]string{"fleets in `fleets.yaml`, which is", fmt.Sprintf("%s, %s", thousands(fleet.MaxFleets), mib(fleet.MaxFile)), "it is read at each start"},
 		[]string{"a check's command", kib(fleet.MaxCommand), "Base64 makes it what ECD takes"},
 		[]string{"delay of a tick", plain(fmt.Sprintf("%d * time.Hour", int(rollout.MaxTick.Hours()))), "far below what a queue keeps"},
@@ -216,6 +217,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 		"desktops in a rollback", "一次回滚中的云电脑", "they stand in one line of the journal of ", "它们在日志的一行中，该行最大 ",
 		"a journal | ", "一个日志 | ", "it is read into memory", "会读入内存", "regions in a release", "一次发布中的地域", "ECD has fewer than 30", "ECD 的地域少于 30 个",
 		"waves in a strategy", "一个策略中的批次", "windows, blackouts in a strategy", "一个策略中的时间窗口、禁止时段",
+		"accounts in `fleets.yaml`, beside the function's own", "`fleets.yaml` 中的账号，不含函数自己的", "each has a client", "每个账号有一个客户端",
 		"fleets in `fleets.yaml`, which is", "`fleets.yaml` 中的分组，及文件大小", "it is read at each start", "每次启动时读取",
 		"a check's command", "检查命令", "Base64 makes it what ECD takes", "Base64 编码后是 ECD 接受的长度",
 		"delay of a tick | 1 hour", "定时消息的延迟 | 1 小时", "far below what a queue keeps", "远小于队列的消息保留时间")
