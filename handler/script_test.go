@@ -62,8 +62,8 @@ type stage struct {
 	events   []desktop.Event
 	alarms   map[string][]desktop.Alarm
 	answer   desktop.Invocation
-	results  map[string]desktop.Result // of RebuildDesktops, by desktop; default: success
-	faults   map[string][]desktop.CallError
+	results  map[string]desktop.Result       // of RebuildDesktops, by desktop; default: success
+	faults   map[string][]*desktop.CallError // nil: it works
 	acts     []string
 	reads    map[string]int
 	told     []string
@@ -110,7 +110,7 @@ func TestScripts(t *testing.T) {
 func play(t *testing.T, archive *txtar.Archive, script string) string {
 	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{},
 		desktops: map[string]desktop.Desktop{}, images: map[string]desktop.Image{}, changes: map[string][]desktop.Change{}, snaps: map[string][]desktop.Snapshot{},
-		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]desktop.CallError{}}
+		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
 	s.store = &scriptStore{Store: journal.Memory(), stage: s}
 	s.config = handler.Config{ECD: s, Snapshots: s, Saver: s, Notifier: s, Census: s, Alarms: s, Topic: s, Queue: scriptQueue{s, "q"}, Journal: s.store,
 		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1,
@@ -208,6 +208,9 @@ func (s *stage) command(word, rest string) {
 		s.results[words[0]] = desktop.Result{DesktopID: words[0], Delivery: delivery, Code: words[2], Message: strings.Join(words[3:], " ")}
 	case "fails": // NAME how often, and how
 		s.fail(words)
+	case "after": // NAME works so often before
+		n, _ := strconv.Atoi(words[1])
+		s.faults[words[0]] = append(make([]*desktop.CallError, n), s.faults[words[0]]...)
 	case "mended":
 		clear(s.faults)
 	case "wait":
@@ -293,7 +296,7 @@ func (s *stage) fail(words []string) {
 	case "unlisted":
 		e.Unlisted = true
 	}
-	s.faults[words[0]] = slices.Repeat([]desktop.CallError{e}, n)
+	s.faults[words[0]] = slices.Repeat([]*desktop.CallError{&e}, n)
 }
 
 // types are short words for types of messages.
@@ -333,7 +336,11 @@ func (s *stage) queued() {
 	s.queue = s.queue[1:]
 	time.Sleep(time.Until(m.due)) //nolint:forbidigo // time of the bubble, which takes none
 	s.say("it is " + s.since(time.Now()))
-	s.deliver(m.body)
+	door := cmp.Or(s.config.Doors.Request, "queues/q")
+	if m.queue != "q" {
+		door = "queues/" + m.queue
+	}
+	s.deliver(s.wrapped(door, "bare", fmt.Sprintf("q%d", s.n), m.body))
 }
 
 // next returns what is due next.
@@ -508,8 +515,9 @@ func (s *stage) meets(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if list := s.faults[name]; len(list) > 0 {
-		s.faults[name] = list[1:]
-		return &list[0]
+		if s.faults[name] = list[1:]; list[0] != nil {
+			return list[0]
+		}
 	}
 	return nil
 }
