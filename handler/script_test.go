@@ -533,6 +533,7 @@ func (s *stage) asks(name string) error {
 	s.mu.Lock()
 	s.reads[name]++
 	s.mu.Unlock()
+	name, _, _ = strings.Cut(name, " ")
 	return s.meets(name)
 }
 
