@@ -130,7 +130,7 @@ func (a *admission) search(region string, find func(Describer) ([]desktop.Image,
 		case err == nil && len(images) > 0:
 			images[0].AccountID = at.Account
 			s.images = append(s.images, images[0])
-		case err == nil:
+		case err == nil, desktop.DeliveryOf(err) == desktop.Refused: // it takes no such id
 			s.absent = append(s.absent, at)
 		case at.Account != "" && desktop.DeliveryOf(err) == desktop.Forbidden:
 			s.denied = append(s.denied, denial{at, err})

@@ -26,6 +26,8 @@ type reader struct {
 	perms    *permissions
 	counts   *tally
 
+	halvings atomic.Int64 // see maxHalvings
+
 	mu     sync.RWMutex // guards what places holds
 	places map[desktop.Place]*rollout.Facts
 }
@@ -153,13 +155,33 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
 		ids := ids[page*size : min((page+1)*size, len(ids))]
 		at := l.business().UTC()
-		got, err := ask(l, ids, read)
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, id := range ids {
-			facts[id] = factOf(l, at, got[id], err)
-		}
+		halves(l, ids, read, func(ids []string, got map[string]T, err error) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			for _, id := range ids {
+				facts[id] = factOf(l, at, got[id], err)
+			}
+		})
 	})
+}
+
+// maxHalvings bounds how often an invocation reads a page in halves: enough to find the
+// ids of a whole page that ECD does not take, and few beside the calls of a flood of them.
+const maxHalvings = 100
+
+// halves reads ids at once. If ECD refuses to be asked about all of them, it reads each
+// half by itself: an id that it does not take must not keep it from being asked about
+// those of others.
+func halves[T any](l *look, ids []string, read func(context.Context, []string) (map[string]T, error), note func([]string, map[string]T, error)) {
+	got, err := ask(l, ids, read)
+	e, answered := errors.AsType[*desktop.CallError](err)
+	if !answered || e.Delivery != desktop.Refused && !e.Unlisted || len(ids) < 2 || l.halvings.Add(1) > maxHalvings {
+		note(ids, got, err)
+		return
+	}
+	half := len(ids) / 2
+	halves(l, ids[:half], read, note)
+	halves(l, ids[half:], read, note)
 }
 
 // each reads one by one, some at once.
@@ -218,6 +240,7 @@ func (l *look) unread(err error) rollout.Unread {
 		l.log.Error("a step made us panic", "step", "reading facts", "error", bug.Value)
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
+	u.Refused = ok && e.Delivery == desktop.Refused
 	switch {
 	case ok && e.Throttled:
 		u.Code = events.CodeThrottled
@@ -418,7 +441,7 @@ func (p preview) is(digest string) bool { return p.unread == nil && p.PlanDigest
 // complete returns an error, to have the message delivered again, if the plan was
 // made although something could not be read: it is no plan to compare with.
 func (p preview) complete() error {
-	if p.unread == nil {
+	if p.unread == nil || p.unread.Refused { // ECD would refuse it again, however often the message comes
 		return nil
 	}
 	return fmt.Errorf("making the plan whose planDigest is asked for: %s", p.unread.Message)

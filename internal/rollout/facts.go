@@ -27,7 +27,10 @@ func (f Fact[T]) Since(t time.Time) time.Duration { return f.ReadAt.Sub(t) }
 func Read[T any](at time.Time, value T) Fact[T] { return Fact[T]{Value: value, ReadAt: at} }
 
 // Unread is why a fact could not be had.
-type Unread struct{ Code, Message string }
+type Unread struct {
+	Code, Message string
+	Refused       bool // ECD does not take the question, and will not the next time
+}
 
 // A Table has the facts of one kind by their keys. A key that is absent was not
 // asked for.
