@@ -73,6 +73,7 @@ func (a *admission) carried(j *job, t events.Tick) error {
 	s.Apply(records...)
 	s.TickN = t.N
 	if t.Signed(a.key, a.in.Source) {
+		s.Expire(a.asOf())
 		return nil
 	}
 	if why := fitsRequest(s, t); why != "" {

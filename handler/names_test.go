@@ -3,11 +3,14 @@ package handler_test
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
@@ -82,4 +85,30 @@ func (b *workbench) unsignedTick(id string) string {
 		"data": map[string]any{"kind": "request", "id": id, "n": 1, "records": []string{strings.TrimSpace(string(lines))}}})
 	b.must(err)
 	return string(body)
+}
+
+// A signed tick that somebody has kept does what a second delivery does for as long as
+// its request could still be open. After that its consents do not count any more.
+func TestTheConsentsOfATickThatSomebodyKeptExpire(t *testing.T) {
+	key, source := []byte("0123456789abcdef0123456789abcdef"), "acs:fc:cn-hangzhou:1:functions/regild"
+	for age, calls := range map[time.Duration]int{time.Hour: 1, 6 * 24 * time.Hour: 1, 8 * 24 * time.Hour: 0, 400 * 24 * time.Hour: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t)
+			w := rollout.Operation{ID: "r1", Desktops: []string{"ecd-0000"}, Consents: []string{"downgrade"}}
+			w.RegionID, w.ImageID = region, "m-ancient"
+			lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now().Add(-age), By: "x", Operation: &w}})
+			b.must(err)
+			tick := events.Tick{Kind: "request", ID: "r1", N: 1, Records: []string{strings.TrimSpace(string(lines))}}.Sign(key, source)
+			body, err := tick.Event("s", time.Now()).Marshal()
+			b.must(err)
+			h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, TickKey: key, Rules: b.rules,
+				RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+			b.must(err)
+			_, err = h.Handle(t.Context(), handler.Invocation{RequestID: "i", Source: source}, body)
+			b.must(err)
+			if got := b.ecd.calls["ecd-0000"]; got != calls {
+				t.Errorf("after %s: %d calls, want %d; told %v", age, got, calls, b.topic.told)
+			}
+		})
+	}
 }

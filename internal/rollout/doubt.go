@@ -79,3 +79,12 @@ func (v *view) doubted(x *Desktop) step {
 	}
 	return s.with(v.lookLater(x.asked()))
 }
+
+// Expire takes away the consents of a request that must have ended by now. Without a
+// journal nothing tells its last ticks from one that somebody kept: for as long as that
+// is so, such a tick is worth what a request without consents is.
+func (s *State) Expire(now time.Time) {
+	if w := s.Operation; w != nil && now.Sub(later(s.OpenedAt, w.NotBefore)) > waitLimit {
+		w.Consents = nil
+	}
+}
