@@ -1,9 +1,12 @@
 package rollout_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -36,6 +39,65 @@ func TestAFreezeHoldsWhatItNamesUntilItsEnd(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s in %s at %s is held by %q, want %q", c.fleet, c.region, c.at.Format(time.TimeOnly), got, c.want)
+		}
+	}
+}
+
+// However the log of freezes is read, whole or in parts, an id means one freeze for ever.
+func TestFreezesAreFoldedInParts(t *testing.T) {
+	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	records := []rollout.Record{
+		{Kind: rollout.KindFreeze, Name: "a", Who: "ada", Until: noon},
+		{Kind: rollout.KindTick, Name: "b", Who: "nobody", Until: noon.Add(time.Hour)},
+		{Kind: rollout.KindFreeze, Name: "b", Who: "bob", Until: noon.Add(time.Hour)},
+		{Kind: rollout.KindFreeze, Name: "a", Who: "eve", Until: noon.Add(9 * time.Hour)},
+		{Kind: rollout.KindTick, Name: "b", Who: "nobody"},
+		{Kind: rollout.KindLift, Name: "c", Who: "early"},
+		{Kind: rollout.KindFreeze, Name: "c", Who: "cid", Until: noon.Add(2 * time.Hour)},
+		{Kind: rollout.KindLift, Name: "c", Who: "ada"},
+		{Kind: rollout.KindLift, Name: "c", Who: "eve"},
+	}
+	var parts rollout.Freezes
+	for _, r := range records {
+		parts = parts.With(r)
+	}
+	for name, got := range map[string]rollout.Freezes{"whole": rollout.ReadFreezes(records), "in parts": parts} {
+		said := ""
+		for _, f := range got {
+			said += fmt.Sprintf("%s by %s until %s lifted by %q; ", f.ID, f.Who, f.Until.Format(time.TimeOnly), f.Lifted)
+		}
+		if want := `a by ada until 12:00:00 lifted by ""; b by bob until 13:00:00 lifted by ""; c by cid until 14:00:00 lifted by "ada"; `; said != want {
+			t.Errorf("%s: got %s want %s", name, said, want)
+		}
+	}
+	for at, want := range map[time.Duration]int{-time.Second: 2, 0: 1, time.Hour - time.Second: 1, time.Hour: 0} {
+		if got := len(parts.After(noon.Add(at))); got != want {
+			t.Errorf("after noon and %s %d may hold, want %d", at, got, want)
+		}
+	}
+}
+
+// A consent to begin in spite of freezes counts where the fleet hears it.
+func TestWhoPassesFreezes(t *testing.T) {
+	heard, other := &fleet.Fleet{ConsentFrom: []string{"queues/ops"}}, &fleet.Fleet{ConsentFrom: []string{"queues/others"}}
+	consent := []string{events.ConsentFreeze}
+	via := &events.Via{Door: "queues/ops"}
+	for name, c := range map[string]struct {
+		w    rollout.Operation
+		f    *fleet.Fleet
+		want bool
+	}{
+		"without a consent":             {rollout.Operation{Via: via}, heard, false},
+		"with another consent":          {rollout.Operation{Via: via, Consents: []string{events.ConsentReset}}, heard, false},
+		"through a door that is heard":  {rollout.Operation{Via: via, Consents: consent}, heard, true},
+		"through another":               {rollout.Operation{Via: via, Consents: consent}, other, false},
+		"in no fleet":                   {rollout.Operation{Via: via, Consents: consent}, nil, true},
+		"a rollout, which was let in":   {rollout.Operation{Via: via, Consents: consent, Fleet: "office"}, other, true},
+		"a rollout without a consent":   {rollout.Operation{Via: via, Fleet: "office"}, heard, false},
+		"from nobody knows what a door": {rollout.Operation{Consents: consent}, heard, false},
+	} {
+		if got := c.w.PassesFreezes(c.f); got != c.want {
+			t.Errorf("%s: got %t, want %t", name, got, c.want)
 		}
 	}
 }
