@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -176,7 +177,7 @@ func (p *player) command(word string, words []string) {
 		p.desktop(words[0], words[1:], o)
 	case "change":
 		state := map[string]desktop.ChangeState{"changing": desktop.Changing, "succeeded": desktop.ChangeSucceeded, "failed": desktop.ChangeFailed}[words[3]]
-		c := desktop.Change{DesktopID: words[0], From: words[1], To: words[2], State: state, Updated: p.now}
+		c := desktop.Change{DesktopID: words[0], From: strings.Trim(words[1], "-"), To: words[2], State: state, Updated: p.now}
 		p.cloud.Changes[words[0]] = just(append([]desktop.Change{c}, p.cloud.Changes[words[0]].Value...))
 	case "session":
 		idle, err := time.ParseDuration(o["idle"])
@@ -243,7 +244,7 @@ func (p *player) command(word string, words []string) {
 }
 
 func (p *player) open(w rollout.Operation, o map[string]string) {
-	w.Spec = desktop.Spec{RegionID: "cn-hangzhou", ImageID: o["image"], OperateType: o["type"], AfterStatus: o["after"]}
+	w.Spec = desktop.Spec{RegionID: cmp.Or(o["region"], "cn-hangzhou"), ImageID: o["image"], OperateType: o["type"], AfterStatus: o["after"]}
 	w.Consents = list(o["consent"])
 	p.apply(rollout.Record{Kind: rollout.KindOpened, Operation: &w})
 }
