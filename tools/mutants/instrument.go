@@ -38,7 +38,7 @@ const switches = `package %s
 import (
 	"os"
 	"strconv"
-	"sync"
+	"sync/atomic"
 )
 
 var mutantNow = func() int {
@@ -62,32 +62,16 @@ var mutantTrace = func() *os.File {
 	return f
 }()
 
-var mutantSeen struct {
-	sync.Mutex
-	ids map[int]bool
-}
+var mutantSeen [%d]atomic.Bool
 
 // mutant says whether the bug is to happen.
 func mutant(id int) bool {
-	if mutantTrace != nil {
-		mutantNote(id)
+	if mutantTrace != nil && !mutantSeen[id].Load() && !mutantSeen[id].Swap(true) {
+		if _, err := mutantTrace.WriteString(strconv.Itoa(id) + "\n"); err != nil {
+			panic(err)
+		}
 	}
 	return id == mutantNow
-}
-
-func mutantNote(id int) {
-	mutantSeen.Lock()
-	defer mutantSeen.Unlock()
-	if mutantSeen.ids[id] {
-		return
-	}
-	if mutantSeen.ids == nil {
-		mutantSeen.ids = map[int]bool{}
-	}
-	mutantSeen.ids[id] = true
-	if _, err := mutantTrace.WriteString(strconv.Itoa(id) + "\n"); err != nil {
-		panic(err)
-	}
 }
 `
 
@@ -127,7 +111,7 @@ func instrument(dir, work string) ([]bug, string, error) {
 			return nil, "", err
 		}
 	}
-	if err := put(replace, work, filepath.Join(dir, "zz_mutant_switches.go"), []byte(fmt.Sprintf(switches, pkg))); err != nil {
+	if err := put(replace, work, filepath.Join(dir, "zz_mutant_switches.go"), []byte(fmt.Sprintf(switches, pkg, len(in.bugs)))); err != nil {
 		return nil, "", err
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replace})
