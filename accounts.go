@@ -40,7 +40,8 @@ func (f *function) members(who identity, now func() time.Time, observe func(pace
 	var faults []error
 	for _, a := range accounts {
 		if a.ID == who.account {
-			faults = append(faults, fmt.Errorf("%s: account %s (%s) is the function's own; leave it out of accounts, and account out of its fleets", f.conf.Fleets, a.Name, a.ID))
+			faults = append(faults, fmt.Errorf("%s: account %s (%s) is the function's own; leave it out of accounts, and account out of its fleets",
+				f.conf.Fleets, a.Name, a.ID))
 			continue
 		}
 		role := acs.NewAssumed(sts, fmt.Sprintf("account %s (%s)", a.Name, a.ID),

@@ -175,7 +175,8 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	if regions == nil {
 		regions = []string{who.region}
 	}
-	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: regions, Keys: credentials.From, Concurrency: f.conf.RebuildConcurrency, Observe: observe})
+	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: regions, Keys: credentials.From, Concurrency: f.conf.RebuildConcurrency,
+		Observe: observe})
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
 		Keys: credentials.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
 	now, err3 := businessClock(f.conf.Clock)

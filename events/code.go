@@ -132,7 +132,8 @@ var Codes = []Code{
 	{CodeDesktopNotFound, StatusRefused, "ECD lists no such desktop in the region."},
 	{CodeDesktopNotReady, StatusRefused, "The desktop's status does not allow a rebuild and will not by itself."},
 	{CodePooledDesktop, StatusRefused, "The desktop belongs to a desktop group, which RebuildDesktops is not for."},
-	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse; nor is a desktop or an image touched of which ECD leaves that out."},
+	{CodeGpuMismatch, StatusRefused, "A GPU image does not go on a desktop without a GPU, nor the reverse; nor is a desktop or an image touched of which " +
+		"ECD leaves that out."},
 	{CodeOsChangeForbidden, StatusRefused, "Another OS family is not allowed in this region."},
 	{CodeOsChangeNeedsConsent, StatusRefused, "Another OS family erases the data disk; it needs the consent os-change."},
 	{CodeDataDiskNeedsConsent, StatusRefused, "The data disk would be replaced; it needs the consent data-disk."},
@@ -149,7 +150,8 @@ var Codes = []Code{
 	{CodeLanguageMismatch, StatusRefused, "language goes with system images only, and on Linux only English does."},
 	{CodeCheckNeedsWindows, StatusRefused, "The fleet checks with a command, which ECD runs on Windows only, and the image is of another OS."},
 	{CodeBeforeFailed, StatusRefused, "The fleet's command before a rebuild failed on the desktop; nothing was touched."},
-	{CodeSnapshotFailed, StatusRefused, "The data disk could not be saved as a snapshot before the rebuild that erases it, so nothing was touched. With the status failed: ECD no longer lists the snapshot after the rebuild."},
+	{CodeSnapshotFailed, StatusRefused, "The data disk could not be saved as a snapshot before the rebuild that erases it, so nothing was touched. " +
+		"With the status failed: ECD no longer lists the snapshot after the rebuild."},
 	{CodeResetNeedsConsent, StatusRefused, "Resetting to the current image needs the consent reset."},
 	{CodeResetNeedsJournal, StatusRefused, "Without a journal a second delivery of a reset cannot be told from a second reset."},
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
@@ -175,7 +177,8 @@ var Codes = []Code{
 	{CodeRingAwaited, StatusDeferred, "The release has not completed on the fleets that this one comes after."},
 	{CodeFrozen, StatusDeferred, "Somebody has frozen the region or the fleet until a time."},
 	{CodeNoticeGiven, StatusDeferred, "The people at the desktop were told of the rebuild; it is not begun before the time that they were told."},
-	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as the fleet's sessions say."},
+	{CodeNoticeNotGiven, StatusDeferred, "The people at the desktop could not be told of the rebuild; it waits, and is skipped or rebuilt in the end as " +
+		"the fleet's sessions say."},
 	{CodeNotNow, StatusDeferred, "The desktop said not now when it was asked before its rebuild, or a tag holds it back; it is skipped when that takes too long."},
 	{CodeNotAsked, StatusDeferred, "The desktop cannot be asked whether it may be rebuilt; it is skipped when that takes too long."},
 	{CodeSnapshotWait, StatusDeferred, "A snapshot of the data disk is being made before the rebuild that erases the disk."},

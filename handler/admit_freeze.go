@@ -69,9 +69,11 @@ func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Re
 func (a *admission) roomForFreeze(f events.Freeze, all rollout.Freezes, length int64) (code, why string) {
 	switch {
 	case len(all.After(a.asOf())) >= rollout.MaxFreezes:
-		return events.CodeControlNotPossible, fmt.Sprintf("%d freezes hold at this time, and no more may; lift some, or send one that names all that is to be frozen", rollout.MaxFreezes)
+		return events.CodeControlNotPossible, fmt.Sprintf(
+			"%d freezes hold at this time, and no more may; lift some, or send one that names all that is to be frozen", rollout.MaxFreezes)
 	case length >= rollout.MaxFreezeLog:
-		return events.CodeControlNotPossible, fmt.Sprintf("the log of freezes has %d MB and takes no further freeze (%s); stop the function instead, and move the log away as the runbook says", rollout.MaxFreezeLog>>20, f.FreezeID)
+		return events.CodeControlNotPossible, fmt.Sprintf("the log of freezes has %d MB and takes no further freeze (%s); "+
+			"stop the function instead, and move the log away as the runbook says", rollout.MaxFreezeLog>>20, f.FreezeID)
 	case length >= rollout.MaxFreezeLog/2:
 		a.log.Warn("the log of freezes is more than half full; see the runbook", "bytes", length)
 	}

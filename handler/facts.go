@@ -425,7 +425,8 @@ func (rd *reader) preview(w rollout.Operation) preview {
 		}
 		rd.look(map[desktop.Place]*rollout.Need{w.Place(): &need})
 	}
-	return preview{events.Plan{AccountID: w.AccountID, RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "the facts do not suffice"}}
+	return preview{events.Plan{AccountID: w.AccountID, RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
+		Message: "the facts do not suffice"}}
 }
 
 // A preview is a plan, and what could not be read for it.

@@ -132,7 +132,8 @@ func (g *gallery) follow(n name) {
 
 // find looks for works that are open and not watched yet, the oldest first.
 func (g *gallery) find(ctx context.Context) error {
-	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost, Over: g.ended})
+	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost,
+		Over: g.ended})
 	if err != nil {
 		return err
 	}

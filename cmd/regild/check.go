@@ -333,7 +333,8 @@ func tagList(tags map[string]string) []string {
 
 func options(r fleet.Rebuild) string {
 	var parts []string
-	for _, o := range [][2]string{{"operateType ", r.OperateType}, {"language ", r.Language}, {"afterStatus ", r.AfterStatus}, {"consent to ", strings.Join(r.Consent, ", ")}} {
+	for _, o := range [][2]string{{"operateType ", r.OperateType}, {"language ", r.Language}, {"afterStatus ", r.AfterStatus},
+		{"consent to ", strings.Join(r.Consent, ", ")}} {
 		if o[1] != "" {
 			parts = append(parts, o[0]+o[1])
 		}

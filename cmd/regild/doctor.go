@@ -128,7 +128,8 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,
 		Names: doctor.Names{
-			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template), RequestTriggers: deploy.RequestTriggers, Alerts: deploy.Alerts,
+			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template),
+			RequestTriggers: deploy.RequestTriggers, Alerts: deploy.Alerts,
 			RequestQueue: get("REGILD_REQUEST_QUEUE", ""), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", name+"-outcomes"),
 			ControlDoor: get("REGILD_CONTROL_QUEUE", ""), ReleaseDoor: get("REGILD_RELEASE_QUEUE", ""),
 			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC", ""), FailureTopic: name + "-failures",

@@ -134,47 +134,59 @@ type name struct{ kind, id string }
 
 func (n name) String() string { return n.kind + "/" + n.id }
 
-// toTheEnd follows works until all have come to their end, and tells of each
-// change of their state. A work that is not there yet is waited for. What it
-// returns is how they came out: the worst of it.
+// toTheEnd follows operations until all have come to their end, and tells of each
+// change of their state. One that is not there yet is waited for. What it returns
+// is how they came out: the worst of it.
 func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
-	names = slices.Clone(names)
-	works := make([]operator.Operation, len(names))
-	followers := make([]*operator.Follower, len(names))
-	told := make([]string, len(names))
-	for i, n := range names {
-		followers[i] = operator.Find(patient{store, p}, n.kind, n.id)
+	x := endings{names: slices.Clone(names), operations: make([]operator.Operation, len(names)), told: make([]string, len(names))}
+	for _, n := range names {
+		x.followers = append(x.followers, operator.Find(patient{store, p}, n.kind, n.id))
 	}
 	for {
-		open := 0
-		for i, f := range followers {
-			if works[i].ID != "" && operator.EndOf(works[i]) != operator.NotYet {
-				continue
-			}
-			if _, err := f.Look(ctx); err != nil {
-				return works, p.outcomeOf(ctx, err, stillOpen(names, works))
-			}
-			if f.State.Operation != nil {
-				works[i] = operator.OperationOf(f.State)
-				names[i].id = works[i].ID // that of a person may be shorter
-			}
-			if text := changeText(works[i], zone); text != told[i] && text != "" {
-				say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(names[i].String()+"  "+text))
-				told[i] = text
-			}
-			if works[i].ID == "" || operator.EndOf(works[i]) == operator.NotYet {
-				open++
-			}
+		open, err := x.look(ctx, s, zone)
+		if err == nil && !open {
+			return x.operations, verdict(x.names, x.operations)
 		}
-		if open == 0 {
-			return works, verdict(names, works)
+		if err == nil {
+			err = p.wait(ctx)
 		}
-		if err := p.wait(ctx); err != nil {
-			return works, p.outcomeOf(ctx, err, stillOpen(names, works))
+		if err != nil {
+			return x.operations, p.outcomeOf(ctx, err, stillOpen(x.names, x.operations))
 		}
 	}
+}
+
+// endings are the operations that toTheEnd follows, each at the same place of every list.
+type endings struct {
+	names      []name
+	operations []operator.Operation // as they were last seen
+	followers  []*operator.Follower
+	told       []string // what was last said of each
+}
+
+// look looks once at each that has not ended, and says whether some are still open.
+func (x *endings) look(ctx context.Context, s *seat, zone *time.Location) (open bool, err error) {
+	for i, f := range x.followers {
+		o := &x.operations[i]
+		if o.ID != "" && operator.EndOf(*o) != operator.NotYet {
+			continue
+		}
+		if _, err := f.Look(ctx); err != nil {
+			return true, err
+		}
+		if f.State.Operation != nil {
+			*o = operator.OperationOf(f.State)
+			x.names[i].id = o.ID // that of a person may be shorter
+		}
+		if text := changeText(*o, zone); text != x.told[i] && text != "" {
+			say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(x.names[i].String()+"  "+text))
+			x.told[i] = text
+		}
+		open = open || o.ID == "" || operator.EndOf(*o) == operator.NotYet
+	}
+	return open, nil
 }
 
 // changeText is what of a work is worth a line when it changes: how it stands,

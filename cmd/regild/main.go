@@ -43,7 +43,8 @@ func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv, asks: func() bool { return term.IsTerminal(int(os.Stdin.Fd())) }}, os.Args[1:]))
+	os.Exit(run(ctx, world{out: os.Stdout, err: os.Stderr, in: os.Stdin, lookup: os.LookupEnv,
+		asks: func() bool { return term.IsTerminal(int(os.Stdin.Fd())) }}, os.Args[1:]))
 }
 
 // The exit codes, the same for every command. docs/cli.md has the table.

@@ -211,7 +211,8 @@ func diffLines(d operator.Diff) []string {
 	}
 	out = append(out, "", fmt.Sprintf("%d came, %d left, %d changed", len(d.Added), len(d.Gone), len(d.Changed)))
 	if d.Unnamed > 0 {
-		out = append(out, shown(fmt.Sprintf("%s of %s whose wave has not begun are not named in its journal: they count as having come", count(d.Unnamed, "desktop"), d.Against)))
+		out = append(out, shown(fmt.Sprintf("%s of %s whose wave has not begun are not named in its journal: they count as having come",
+			count(d.Unnamed, "desktop"), d.Against)))
 	}
 	return out
 }
@@ -233,8 +234,10 @@ func preview(fleets fleet.Fleets, state localcloud.State, name, image, release s
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
 	}
 	w := rollout.Operation{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
-		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
-	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}, facts, now)
+		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language,
+			AfterStatus: f.Rebuild.AfterStatus}}
+	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true,
+		RebuildTimeout: 30 * time.Minute}, facts, now)
 	if !need.Empty() {
 		return events.Plan{}, fmt.Errorf("the state leaves open what the plan needs: %+v", need)
 	}

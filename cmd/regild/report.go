@@ -245,7 +245,8 @@ func (r report) lines(zone *time.Location) []string {
 	row("desktops", "%s", firstOf(countsText(r.Counts), "none"))
 	if r.Rebuilds.N > 0 {
 		second := func(n int) string { return span(time.Duration(n) * time.Second) }
-		row("rebuilds", "%d, half of them within %s, 95%% within %s, the longest took %s", r.Rebuilds.N, second(r.Rebuilds.P50), second(r.Rebuilds.P95), second(r.Rebuilds.Max))
+		row("rebuilds", "%d, half of them within %s, 95%% within %s, the longest took %s", r.Rebuilds.N, second(r.Rebuilds.P50), second(r.Rebuilds.P95),
+			second(r.Rebuilds.Max))
 	}
 	if r.Digest != "" {
 		row("digest", "%s", r.Digest)
@@ -258,7 +259,8 @@ func (r report) lines(zone *time.Location) []string {
 		if w.Ended != nil {
 			ended = *w.Ended
 		}
-		row("", "%s", waveLine(rollout.Wave{N: w.N, Name: w.Name, Desktops: make([]string, w.Desktops), BegunAt: w.Begun, EndedAt: ended, Approved: w.Approved}, zone))
+		row("", "%s", waveLine(rollout.Wave{N: w.N, Name: w.Name, Desktops: make([]string, w.Desktops), BegunAt: w.Begun, EndedAt: ended,
+			Approved: w.Approved}, zone))
 	}
 	for i, x := range r.Said {
 		label := ""
@@ -293,14 +295,16 @@ func (r report) snapshots(zone *time.Location) []string {
 	if out == nil {
 		return nil
 	}
-	return append([]string{"", "snapshots of data disks; regild deletes none. To restore one: stop the desktop, then ResetSnapshot, or the console (docs/people.md)"}, out...)
+	return append([]string{"", "snapshots of data disks; regild deletes none. To restore one: stop the desktop, then ResetSnapshot, " +
+		"or the console (docs/people.md)"}, out...)
 }
 
 // targets lists the desktops, those that failed first.
 func (r report) targets(zone *time.Location) []string {
 	list := slices.Clone(r.Desktops)
 	slices.SortStableFunc(list, func(a, b reportTarget) int { return badness(a) - badness(b) })
-	out := []string{"", pad("desktop", desktopColumn) + " " + pad("wave", 4) + " " + pad("status", 9) + " " + pad("from", 22) + " " + pad("to", 22) + " " + pad("accepted", 8) + " " + pad("done", 8) + " why"}
+	out := []string{"", pad("desktop", desktopColumn) + " " + pad("wave", 4) + " " + pad("status", 9) + " " + pad("from", 22) + " " + pad("to", 22) +
+		" " + pad("accepted", 8) + " " + pad("done", 8) + " why"}
 	clockTime := func(t *time.Time) string {
 		if t == nil {
 			return ""

@@ -30,9 +30,12 @@ RELEASE/FLEET, such as 2026.11.3/office.`)
 		{events.ActionPause, "begin nothing new", "Has the rollout begin nothing new until somebody says resume. What was begun is followed to its end."},
 		{events.ActionResume, "go on after a pause or a halt", "Has the rollout go on. After a halt, failures until now do not count any more."},
 		{events.ActionApprove, "open the gate behind a wave", "Opens the gate behind the wave that is finished, where the fleet asks for an approval."},
-		{events.ActionAbort, "begin nothing new, ever", "Ends the rollout: it begins nothing new, ever. What was begun is followed to its end. Only rollback is\npossible afterwards."},
+		{events.ActionAbort, "begin nothing new, ever", "Ends the rollout: it begins nothing new, ever. What was begun is followed to its end. " +
+			"Only rollback is\npossible afterwards."},
 		{events.ActionRetry, "try the failed desktops again", "Has the rollout try its failed desktops again."},
-		{events.ActionRollback, "return every changed desktop to its former image", "Returns every desktop that the rollout changed to the image that it was on before, as a rollout of its own\n(ID/rollback). The images come back; what was on the system disks does not."},
+		{events.ActionRollback, "return every changed desktop to its former image",
+			"Returns every desktop that the rollout changed to the image that it was on before, as a rollout of its own\n(ID/rollback). The images come back; " +
+				"what was on the system disks does not."},
 	} {
 		c.AddCommand(controlCommand(w, x.action, x.short, x.long))
 	}
@@ -257,7 +260,8 @@ func controlCommand(w world, action, short, long string) *cobra.Command {
 		fs.IntVar(&x.wave, "wave", 0, "the `wave` that is approved; by default the one that waits")
 	}
 	if action == events.ActionRollback {
-		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+strings.Join(events.Consents, ", ")+"; may be given several times")
+		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+
+			strings.Join(events.Consents, ", ")+"; may be given several times")
 		fs.StringVar(&x.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
 	}
 	x.pacing.define(c, answerWithin, "wait for the answer this `long`; with --wait for the end, 24h by default")

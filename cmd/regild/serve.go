@@ -74,7 +74,8 @@ func withOutcomes(state localcloud.State) localcloud.State {
 		return state
 	}
 	state.Queues = append(slices.Clone(state.Queues), localcloud.Queue{Name: outcomesQueue})
-	state.Subscriptions = append(slices.Clone(state.Subscriptions), localcloud.Subscription{Topic: localcloud.ResultTopic, Name: outcomesQueue, Queue: outcomesQueue})
+	state.Subscriptions = append(slices.Clone(state.Subscriptions), localcloud.Subscription{Topic: localcloud.ResultTopic, Name: outcomesQueue,
+		Queue: outcomesQueue})
 	return state
 }
 

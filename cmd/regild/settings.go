@@ -91,7 +91,8 @@ func (s *seat) open(given string) (journal.Store, operator.Config, *time.Locatio
 		conf.Journal = given
 	}
 	if conf.Journal == "" {
-		return nil, conf, nil, usageError{errors.New("name the journal: --journal oss://bucket/prefix or file:///dir, REGILD_JOURNAL or a profile (regild config shows what is in force)")}
+		return nil, conf, nil, usageError{errors.New("name the journal: --journal oss://bucket/prefix or file:///dir, REGILD_JOURNAL or a profile (regild " +
+			"config shows what is in force)")}
 	}
 	zone, err := conf.Zone()
 	if err != nil {

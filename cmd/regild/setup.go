@@ -215,7 +215,8 @@ func removeMember(ctx context.Context, w world, s *setup.Setup, yes bool) error 
 func sameDeployment(at *accountFlags, old map[string]string) error {
 	for _, is := range []struct{ name, value string }{{"REGILD_ACCOUNT", at.account}, {"REGILD_REGION", at.region}, {"REGILD_NAME", at.name}} {
 		if had := old[is.name]; had != "" && had != is.value {
-			return fmt.Errorf("%s is of another deployment: it has %s=%s, and this one is %s; give --env-file another name for this one, and keep both", at.file, is.name, had, is.value)
+			return fmt.Errorf("%s is of another deployment: it has %s=%s, and this one is %s; give --env-file another name for this one, and keep both",
+				at.file, is.name, had, is.value)
 		}
 	}
 	return nil
@@ -226,7 +227,8 @@ func sameDeployment(at *accountFlags, old map[string]string) error {
 func doorsClosed(at *accountFlags, old map[string]string, doors string) error {
 	for _, is := range []struct{ name, queue string }{{"REGILD_CONTROL_QUEUE", at.name + "-control"}, {"REGILD_RELEASE_QUEUE", at.name + "-releases"}} {
 		if doors == "no" && strings.TrimPrefix(old[is.name], "queues/") == is.queue {
-			return fmt.Errorf("the function may still use queue %s, which would be deleted with what is on it: take %s out of %s, run make deploy, and then this again", is.queue, is.name, at.file)
+			return fmt.Errorf("the function may still use queue %s, which would be deleted with what is on it: take %s out of %s, run make deploy, "+
+				"and then this again", is.queue, is.name, at.file)
 		}
 	}
 	return nil

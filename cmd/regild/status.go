@@ -69,7 +69,8 @@ type listFlags struct {
 
 func (q *listFlags) define(c *cobra.Command, all string) {
 	c.Flags().BoolVar(&q.all, "all", false, all)
-	c.Flags().IntVar(&q.most, "limit", 0, "read at most this `number` of journals of a kind, those written last; by\ndefault 20000 of a directory and 1000 of Object Storage")
+	c.Flags().IntVar(&q.most, "limit", 0, "read at most this `number` of journals of a kind, those written last; by\ndefault 20000 of a directory and "+
+		"1000 of Object Storage")
 	q.out.define(c)
 }
 
@@ -252,7 +253,8 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 		if !w.Request() {
 			out = append(out, waveLine(wave, zone))
 		}
-		out = append(out, "  "+pad("desktop", desktopColumn)+" "+pad("phase", 9)+" "+pad("tries", 5)+" "+pad("outcome", 9)+" "+pad("code", codeColumn)+" "+pad("since", 9)+" message")
+		out = append(out, "  "+pad("desktop", desktopColumn)+" "+pad("phase", 9)+" "+pad("tries", 5)+" "+pad("outcome", 9)+" "+pad("code", codeColumn)+" "+
+			pad("since", 9)+" message")
 		for _, id := range wave.Desktops {
 			if d := s.Desktops[id]; d != nil {
 				out = append(out, desktopLine(d, zone))

@@ -155,7 +155,8 @@ func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wip
 	}
 	for _, id := range slices.Sorted(maps.Keys(done)) {
 		if done[id] > allowed[id] {
-			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was wiped %d times, though the requests and rollouts that called for it are %d", id, done[id], allowed[id]))
+			sum.faults = append(sum.faults, fmt.Errorf("desktop %s was wiped %d times, though the requests and rollouts that called for it are %d", id,
+				done[id], allowed[id]))
 		}
 	}
 }

@@ -156,7 +156,8 @@ func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.news++
-	return line{At: at, Operation: firstOf(p.RolloutID, p.RequestID), Status: "plan", Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
+	return line{At: at, Operation: firstOf(p.RolloutID, p.RequestID), Status: "plan",
+		Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
 }
 
 func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {

@@ -254,7 +254,8 @@ func judge(action string, keys credentials.Keys, a pace.Answer, out any) (string
 		ErrorCode, ErrorMessage string
 	}
 	err := json.Unmarshal(a.Body, &said)
-	requestID := pace.Message(cmp.Or(said.RequestID, said.RequestID2, a.Header.Get("X-Acs-Request-Id"), a.Header.Get("X-Fc-Request-Id"), a.Header.Get("X-Log-Requestid")), keys)
+	requestID := pace.Message(cmp.Or(said.RequestID, said.RequestID2, a.Header.Get("X-Acs-Request-Id"), a.Header.Get("X-Fc-Request-Id"),
+		a.Header.Get("X-Log-Requestid")), keys)
 	good := a.Status >= 200 && a.Status < 300 && (said.Success == nil || *said.Success)
 	if good && len(a.Body) == 0 && out == nil {
 		return requestID, nil
@@ -290,14 +291,16 @@ func sendFault(action string, keys credentials.Keys, err error) error {
 }
 
 func throttled(status int, code string) bool {
-	return status == http.StatusTooManyRequests || strings.HasPrefix(code, "Throttling") || strings.HasPrefix(code, "ExceedQuota") || code == "WriteQuotaExceed" || code == "ReadQuotaExceed"
+	return status == http.StatusTooManyRequests || strings.HasPrefix(code, "Throttling") || strings.HasPrefix(code, "ExceedQuota") ||
+		code == "WriteQuotaExceed" || code == "ReadQuotaExceed"
 }
 
 // forbidden are the codes, or what they begin with, by which the products say
 // that the credentials may not, whatever their status is.
 var forbidden = []string{
 	"Forbidden", "NoPermission", "AccessDenied", "Unauthorized", "InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey",
-	"SignatureDoesNotMatch", "SignatureNotMatch", "IncompleteSignature", "InvalidSecurityToken", "SecurityTokenInvalid", "MissingSecurityToken", "InvalidTimeStamp",
+	"SignatureDoesNotMatch", "SignatureNotMatch", "IncompleteSignature", "InvalidSecurityToken", "SecurityTokenInvalid", "MissingSecurityToken",
+	"InvalidTimeStamp",
 	"NoPermisson", "PermissionDenied", "OperationDenied.NoPermission",
 }
 
@@ -347,7 +350,8 @@ func BadKeys(err error) bool {
 	if noKeys(e) {
 		return true
 	}
-	for _, code := range []string{"InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey", "Signature", "InvalidSecurityToken", "SecurityToken", "MissingSecurityToken"} {
+	for _, code := range []string{"InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey", "Signature", "InvalidSecurityToken",
+		"SecurityToken", "MissingSecurityToken"} {
 		if strings.HasPrefix(e.Code, code) {
 			return true
 		}

@@ -17,7 +17,8 @@ func (c *Client) ros(action string, query map[string]string) request {
 	maps.Copy(q, query)
 	return request{action: action, version: rosVersion, host: "ros.aliyuncs.com", query: q,
 		// Those that change something carry a token by which ROS knows a repetition.
-		again: q["ClientToken"] != "" || strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List") || strings.HasPrefix(action, "Preview") || strings.HasPrefix(action, "Validate")}
+		again: q["ClientToken"] != "" || strings.HasPrefix(action, "Get") || strings.HasPrefix(action, "List") || strings.HasPrefix(action, "Preview") ||
+			strings.HasPrefix(action, "Validate")}
 }
 
 // A Stack is what ROS says of one. Source: GetStack, ListStacks.

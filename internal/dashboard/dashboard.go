@@ -141,7 +141,8 @@ const (
 // meanwhile. It closes the listener.
 func (d *Dashboard) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
-	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: headerLimit, ReadTimeout: headerLimit, WriteTimeout: writeLimit, IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader}
+	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: headerLimit, ReadTimeout: headerLimit, WriteTimeout: writeLimit,
+		IdleTimeout: idleLimit, MaxHeaderBytes: maxHeader}
 	var wg sync.WaitGroup
 	wg.Go(func() { d.Look(ctx) })
 	wg.Go(func() {

@@ -82,7 +82,8 @@ func checkMember(ctx context.Context, name string, a fleet.Account, m Member, sa
 			say(Wrong, fmt.Sprintf("%s: role %s may not read desktops: %s", name, a.RoleARN(), acs.Sentence(err)), "there: regild setup --member (docs/ram/member.json)")
 			return
 		case err != nil:
-			say(Unknown, fmt.Sprintf("%s: could not look at the desktops of %s: %s", name, region, acs.Sentence(err)), "try again; if it stays so, mend what the sentence names")
+			say(Unknown, fmt.Sprintf("%s: could not look at the desktops of %s: %s", name, region, acs.Sentence(err)),
+				"try again; if it stays so, mend what the sentence names")
 			return
 		}
 	}
@@ -105,7 +106,8 @@ func (p *Patient) closed(name string, a fleet.Account, err error, say func(Level
 		say(Unknown, fmt.Sprintf("%s: the doctor itself may not take role %s (%s), and so cannot tell whether the function may", name, a.RoleARN(), acs.Code(err)),
 			"make doctor ARGS=--probe, which has the function try")
 	default:
-		say(Unknown, fmt.Sprintf("%s: role %s could not be taken: %s", name, a.RoleARN(), acs.Sentence(err)), "try again; if it stays so, mend what the sentence names")
+		say(Unknown, fmt.Sprintf("%s: role %s could not be taken: %s", name, a.RoleARN(), acs.Sentence(err)),
+			"try again; if it stays so, mend what the sentence names")
 	}
 }
 

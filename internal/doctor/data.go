@@ -90,7 +90,6 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 		return
 	}
 	ok := true
-	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
 	topics := []string{p.ResultTopic, p.FailureTopic}
 	if slices.Contains(p.Triggers, "topic") {
 		topics = append([]string{p.RequestTopic}, topics...)
@@ -103,39 +102,51 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 			trouble(say, "topic "+name, err)
 			continue
 		case !there:
-			bad(Wrong, "there is no topic "+name, setUp)
+			ok = false
+			say(Wrong, "there is no topic "+name, setUp)
 			continue
 		case name == p.RequestTopic:
 			continue
 		}
-		subs, err := messages.Subscriptions(ctx, name)
-		if err != nil {
+		if !p.checkSubscriptions(ctx, messages, name, say) {
 			ok = false
-			trouble(say, "the subscriptions of topic "+name, err)
-			continue
-		}
-		queues := 0
-		for _, s := range subs {
-			queue, isQueue := strings.CutPrefix(s.Endpoint, "acs:mns:"+p.Region+":"+p.Account+":")
-			if queue = strings.TrimPrefix(strings.TrimPrefix(queue, "/"), "queues/"); !isQueue {
-				continue
-			}
-			queues++
-			ours := name == p.ResultTopic && queue == p.OutcomesQueue || name == p.FailureTopic && queue == p.DeadLetterQueue
-			if ours && s.Format != "SIMPLIFIED" {
-				bad(Wrong, fmt.Sprintf("subscription %s of topic %s has format %s; the runbook and the probe read SIMPLIFIED", s.Name, name, s.Format), "delete the subscription and "+setUp)
-			}
-			if ours && s.Tag != "" {
-				bad(Wrong, fmt.Sprintf("subscription %s of topic %s takes messages with tag %s only", s.Name, name, s.Tag), "delete the subscription and "+setUp)
-			}
-		}
-		if queues == 0 {
-			bad(Wrong, fmt.Sprintf("topic %s has no queue behind it: its messages are gone after a day", name), setUp)
 		}
 	}
 	if ok {
 		say(Good, "there, with queues behind outcomes and failures", "")
 	}
+}
+
+// checkSubscriptions says what is wrong with the subscriptions of a topic, and
+// reports whether nothing is.
+func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, name string, say func(Level, string, string)) bool {
+	subs, err := messages.Subscriptions(ctx, name)
+	if err != nil {
+		trouble(say, "the subscriptions of topic "+name, err)
+		return false
+	}
+	ok := true
+	bad := func(text, do string) { ok = false; say(Wrong, text, do) }
+	queues := 0
+	for _, s := range subs {
+		queue, isQueue := strings.CutPrefix(s.Endpoint, "acs:mns:"+p.Region+":"+p.Account+":")
+		if queue = strings.TrimPrefix(strings.TrimPrefix(queue, "/"), "queues/"); !isQueue {
+			continue
+		}
+		queues++
+		ours := name == p.ResultTopic && queue == p.OutcomesQueue || name == p.FailureTopic && queue == p.DeadLetterQueue
+		if ours && s.Format != "SIMPLIFIED" {
+			bad(fmt.Sprintf("subscription %s of topic %s has format %s; the runbook and the probe read SIMPLIFIED", s.Name, name, s.Format),
+				"delete the subscription and "+setUp)
+		}
+		if ours && s.Tag != "" {
+			bad(fmt.Sprintf("subscription %s of topic %s takes messages with tag %s only", s.Name, name, s.Tag), "delete the subscription and "+setUp)
+		}
+	}
+	if queues == 0 {
+		bad(fmt.Sprintf("topic %s has no queue behind it: its messages are gone after a day", name), setUp)
+	}
+	return ok
 }
 
 // noJournal says why there is no journal to look at, and reports whether that is so.
@@ -170,7 +181,8 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 	ok := true
 	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
 	if b.Region != p.Region {
-		bad(Wrong, fmt.Sprintf("bucket %s is in %s, the function in %s: the function reaches it by the internal endpoint", b.Name, b.Region, p.Region), "make a bucket in "+p.Region)
+		bad(Wrong, fmt.Sprintf("bucket %s is in %s, the function in %s: the function reaches it by the internal endpoint", b.Name, b.Region, p.Region),
+			"make a bucket in "+p.Region)
 	}
 	if !b.Private {
 		bad(Wrong, "bucket "+b.Name+" is not private: everybody can read which desktops there are", "set its access control to private")
@@ -182,7 +194,8 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 		bad(Wrong, "bucket "+b.Name+" has a retention policy ("+b.WORM+"): appending is refused under it", "use another bucket: --set JournalBucket=name")
 	}
 	if b.Versioning != "" {
-		bad(Warning, "versioning of bucket "+b.Name+" is "+strings.ToLower(b.Versioning)+": a journal that is overwritten or deleted by hand ends appending, and old versions pile up", "leave it off, or never touch a journal by hand")
+		bad(Warning, "versioning of bucket "+b.Name+" is "+strings.ToLower(b.Versioning)+
+			": a journal that is overwritten or deleted by hand ends appending, and old versions pile up", "leave it off, or never touch a journal by hand")
 	}
 	days := 0
 	for _, r := range b.Rules {
@@ -194,7 +207,8 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 	case days == 0:
 		bad(Warning, "no lifecycle rule deletes old journals of bucket "+b.Name, setUp)
 	case days < 30:
-		bad(Wrong, fmt.Sprintf("journals are deleted after %d days: a request that comes again later is a new one, and a rollout may take longer", days), "set 180 days, and 30 at least")
+		bad(Wrong, fmt.Sprintf("journals are deleted after %d days: a request that comes again later is a new one, and a rollout may take longer", days),
+			"set 180 days, and 30 at least")
 	}
 	if ok {
 		say(Good, fmt.Sprintf("%s in %s, private, journals kept for %d days", b.Name, b.Region, days), "")
@@ -232,7 +246,8 @@ func checkJournal(ctx context.Context, p *Patient, say func(Level, string, strin
 	case errors.Is(err, journal.ErrMoved):
 		say(Good, "a second append at one position is refused, and a missing key reads as missing", "")
 	case err == nil:
-		say(Wrong, "a second append at one position was taken: two instances could rebuild one desktop", "stop the function (regild stop) and do not use this journal")
+		say(Wrong, "a second append at one position was taken: two instances could rebuild one desktop",
+			"stop the function (regild stop) and do not use this journal")
 	default:
 		trouble(say, "the journal (appending a second time)", err)
 	}
@@ -243,7 +258,8 @@ var indexed = []string{"msg", "status", "code", "type"}
 
 func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)) {
 	if p.LogProject == "" || p.Logstore == "" {
-		say(Unknown, "could not look at the log index: no log project is named", "run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
+		say(Unknown, "could not look at the log index: no log project is named",
+			"run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
 		return
 	}
 	index, there, err := p.Cloud.LogIndex(ctx, p.LogProject, p.Logstore)
@@ -283,12 +299,14 @@ func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string
 		ok = false
 		trouble(say, "the alarms of CloudMonitor", err)
 	case len(rules) == 0:
-		warn("nobody is woken when messages pile up: there is no alarm of CloudMonitor", "make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
+		warn("nobody is woken when messages pile up: there is no alarm of CloudMonitor",
+			"make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
 	case len(off) > 0:
 		warn("switched off in CloudMonitor: "+few(off), "switch them on in the console")
 	}
 	if p.LogProject == "" {
-		say(Unknown, "could not look at the alerts on the log: no log project is named", "run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
+		say(Unknown, "could not look at the alerts on the log: no log project is named",
+			"run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
 		return
 	}
 	alerts, err := p.Cloud.LogAlerts(ctx, p.LogProject)

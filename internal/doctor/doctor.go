@@ -294,23 +294,35 @@ func Checks() []Check {
 		{"clock", "this machine's clock beside a service's: calls are refused when it is 15 minutes off", []string{"sts:GetCallerIdentity"}, checkClock},
 		{"function", "runtime, handler, role, timeout and settings of the function, beside regild.env", []string{"fc:GetFunction"}, checkFunction},
 		{"code", "the checksum of the deployed zip beside target/regild.zip", []string{"fc:GetFunction"}, checkCode},
-		{"triggers", "the triggers, those of doors included: is each stream on, does it read the right queue, and does the platform write the outermost layer?", []string{"fc:GetTrigger"}, checkTriggers},
+		{"triggers", "the triggers, those of doors included: is each stream on, does it read the right queue, and does the platform write the outermost " +
+			"layer?", []string{"fc:GetTrigger"}, checkTriggers},
 		{"concurrency", "the kill switch: is the function stopped?", []string{"fc:GetConcurrencyConfig"}, checkConcurrency},
 		{"failures", "where asynchronous invocations go that fail for good", []string{"fc:GetAsyncInvokeConfig"}, checkAsync},
-		{"role", "trust and policies of the function's role: what it calls, under which conditions, and no more; what denies it", []string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkRole},
-		{"topic role", "trust and policies of the role that Message Service takes to invoke the function", []string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkTopicRole},
+		{"role", "trust and policies of the function's role: what it calls, under which conditions, and no more; what denies it",
+			[]string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkRole},
+		{"topic role", "trust and policies of the role that Message Service takes to invoke the function",
+			[]string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkTopicRole},
 		{"linked roles", "the service-linked roles of EventBridge that the triggers need", []string{"eventbridge:CheckServiceLinkedRoleForProduct"}, checkLinked},
 		{"queues", "retention and visibility timeout of the queues", []string{"mns:GetQueueAttributes"}, checkQueues},
 		{"doors", "whether control messages and releases have queues of their own, and whether these separate anything", []string{"fc:GetFunction"}, checkDoors},
-		{"shares", "the function that requests have to themselves, if they have one: is it the other's like, and has the other none of its triggers?", []string{"fc:GetFunction", "fc:GetTrigger", "fc:GetConcurrencyConfig", "fc:GetAsyncInvokeConfig"}, checkShares},
-		{"topics", "the topics, and that outcomes and failures reach queues in a form that can be read", []string{"mns:GetTopicAttributes", "mns:ListSubscriptionByTopic", "mns:GetSubscriptionAttributes"}, checkTopics},
-		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm", "oss:GetBucketLifecycle"}, checkBucket},
-		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},
+		{"shares", "the function that requests have to themselves, if they have one: is it the other's like, and has the other none of its triggers?",
+			[]string{"fc:GetFunction", "fc:GetTrigger", "fc:GetConcurrencyConfig", "fc:GetAsyncInvokeConfig"}, checkShares},
+		{"topics", "the topics, and that outcomes and failures reach queues in a form that can be read",
+			[]string{"mns:GetTopicAttributes", "mns:ListSubscriptionByTopic", "mns:GetSubscriptionAttributes"}, checkTopics},
+		{"bucket", "region, access, retention policy, versioning and lifecycle of the journal's bucket", []string{"oss:GetBucketInfo", "oss:GetBucketWorm",
+			"oss:GetBucketLifecycle"}, checkBucket},
+		{"journal", "that the journal's promise holds: a second append at position 0 is refused, and a missing key reads as missing; " +
+			"writes one log below probe/", []string{"oss:PutObject", "oss:GetObject"}, checkJournal},
 		{"log index", "the index of the logstore, without which no search and no alarm works", []string{"log:GetIndex"}, checkIndex},
-		{"alarms", "CloudMonitor's alarm rules of regild, and Log Service's alerts: is anybody woken?", []string{"cms:DescribeMetricRuleList", "log:ListJobs"}, checkAlarms},
-		{"accounts", "for each other account of fleets.yaml: can its role be taken, is it of that account, and may it read desktops there?", []string{"sts:AssumeRole", "sts:GetCallerIdentity", "ecd:DescribeDesktops"}, checkAccounts},
-		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, whether the alarms that it names are there, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages", "cms:DescribeMetricRuleList"}, checkFleets},
-		{probeName, "with --probe: sends a dry run through queue, function and topic, one for each account, and waits for its outcome; it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
+		{"alarms", "CloudMonitor's alarm rules of regild, and Log Service's alerts: is anybody woken?",
+			[]string{"cms:DescribeMetricRuleList", "log:ListJobs"}, checkAlarms},
+		{"accounts", "for each other account of fleets.yaml: can its role be taken, is it of that account, and may it read desktops there?",
+			[]string{"sts:AssumeRole", "sts:GetCallerIdentity", "ecd:DescribeDesktops"}, checkAccounts},
+		{"fleets", "for each fleet how many desktops it has and which images it follows today, whether its region is allowed, whether the alarms that it " +
+			"names are there, and what of it is wide open", []string{"ecd:DescribeDesktops", "ecd:ListTagResources", "ecd:DescribeImages",
+			"cms:DescribeMetricRuleList"}, checkFleets},
+		{probeName, "with --probe: sends a dry run through queue, function and topic, one for each account, and waits for its outcome; " +
+			"it takes messages from the outcomes queue and deletes only its own", []string{"mns:SendMessage", "mns:ReceiveMessage", "mns:DeleteMessage"}, checkProbe},
 	}
 }
 
@@ -325,10 +337,12 @@ func checkAccount(ctx context.Context, p *Patient, say func(Level, string, strin
 		trouble(say, "the account", err)
 		return
 	case p.Account != "" && who.AccountID != p.Account:
-		say(Wrong, fmt.Sprintf("the credentials are of account %s, regild.env is of %s", who.AccountID, p.Account), "use credentials of that account, or the regild.env of this one")
+		say(Wrong, fmt.Sprintf("the credentials are of account %s, regild.env is of %s", who.AccountID, p.Account),
+			"use credentials of that account, or the regild.env of this one")
 		return
 	case p.FileRegion != "" && p.FileRegion != p.Region:
-		say(Warning, fmt.Sprintf("looking at region %s, and regild.env is of %s", p.Region, p.FileRegion), "take --region or REGILD_REGION away, or name the regild.env of that region (--env-file)")
+		say(Warning, fmt.Sprintf("looking at region %s, and regild.env is of %s", p.Region, p.FileRegion),
+			"take --region or REGILD_REGION away, or name the regild.env of that region (--env-file)")
 	default:
 		say(Good, fmt.Sprintf("account %s, region %s", who.AccountID, p.Region), "")
 	}

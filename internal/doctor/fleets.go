@@ -39,7 +39,8 @@ func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string
 	counted := map[desktop.Place]*census{}
 	for _, f := range p.Fleets {
 		if allowed := p.regions(); f.Account.ID == "" && len(allowed) > 0 && !slices.Contains(allowed, f.Region) {
-			say(Wrong, fmt.Sprintf("fleet %s is in %s, and the function may rebuild in %s only: it is refused (RegionNotAllowed)", f.Name, f.Region, strings.Join(allowed, ", ")),
+			say(Wrong, fmt.Sprintf("fleet %s is in %s, and the function may rebuild in %s only: it is refused (RegionNotAllowed)", f.Name, f.Region,
+				strings.Join(allowed, ", ")),
 				fmt.Sprintf("add REGILD_REGIONS=%s,%s to regild.env and %s", strings.Join(allowed, ","), f.Region, redeploy))
 		}
 		if f.FromExample() {
@@ -242,7 +243,8 @@ func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account,
 		id += "-" + a.ID
 	}
 	e := events.Event{Type: events.TypeRequest, ID: id, Source: "regild-doctor", Time: p.Now(),
-		Data: events.Request{RequestID: id, AccountID: a.ID, RegionID: a.Regions[0], DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe", DryRun: true}}
+		Data: events.Request{RequestID: id, AccountID: a.ID, RegionID: a.Regions[0], DesktopIDs: []string{probeDesktop}, ImageID: "m-regilddoctorprobe",
+			DryRun: true}}
 	body, err := e.Marshal()
 	if err == nil {
 		_, err = messages.Send(ctx, p.RequestQueue, body, 0)
@@ -298,7 +300,8 @@ func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, 
 			break
 		}
 	}
-	say(Wrong, fmt.Sprintf("no outcome of the dry run%s came within %s", in, limit), "look at the function's log, and at the lines above: stream, role, topic, subscription")
+	say(Wrong, fmt.Sprintf("no outcome of the dry run%s came within %s", in, limit),
+		"look at the function's log, and at the lines above: stream, role, topic, subscription")
 }
 
 // probeCodes are those with which a desktop is refused that does not exist: ECD

@@ -43,7 +43,8 @@ func checkFunction(ctx context.Context, p *Patient, say func(Level, string, stri
 	ok := true
 	warn := func(text, do string) { ok = false; say(Warning, text, do) }
 	if p.RequestQueue == "" {
-		warn("the function has no request queue: it sends itself no ticks, so that what is not done at once is left to whoever delivers again", "set REGILD_REQUEST_QUEUE in regild.env and "+redeploy)
+		warn("the function has no request queue: it sends itself no ticks, so that what is not done at once is left to whoever delivers again",
+			"set REGILD_REQUEST_QUEUE in regild.env and "+redeploy)
 	}
 	if f.EnvironmentVariables["REGILD_JOURNAL"] == "" {
 		warn("the function has no journal: the promise holds in part only (docs/guarantees.md)", "set REGILD_JOURNAL in regild.env and "+redeploy)
@@ -210,12 +211,14 @@ func checkDoors(_ context.Context, p *Patient, say func(Level, string, string)) 
 		case door == "topics/"+p.ResultTopic, door == "queues/"+p.OutcomesQueue, door == "queues/"+p.DeadLetterQueue:
 			bad(Wrong, fmt.Sprintf("the door of %s is %s, where regild's own messages go", what, door), set)
 		case strings.HasPrefix(door, "topics/"):
-			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors)", what, door), "take a queue, and subscribe it to the topic")
+			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors)", what, door),
+				"take a queue, and subscribe it to the topic")
 		}
 	}
 	for _, n := range []struct{ setting, door string }{{"REGILD_CONTROL_QUEUE", p.ControlDoor}, {"REGILD_RELEASE_QUEUE", p.ReleaseDoor}} {
 		if _, here := p.Expected[n.setting]; n.door != "" && !here {
-			bad(Warning, "regild.env does not name "+n.setting+", and the function does: commands that are run here send through the wrong door", fmt.Sprintf("add %s=%s to regild.env", n.setting, strings.TrimPrefix(n.door, "queues/")))
+			bad(Warning, "regild.env does not name "+n.setting+", and the function does: commands that are run here send through the wrong door",
+				fmt.Sprintf("add %s=%s to regild.env", n.setting, strings.TrimPrefix(n.door, "queues/")))
 		}
 	}
 	if ok {
@@ -265,7 +268,8 @@ func checkAsync(ctx context.Context, p *Patient, say func(Level, string, string)
 
 // linkedRoles are those that component fc3 makes for eventbridge triggers;
 // SourceActionTrail is needed only where SourceCMS is missing.
-var linkedRoles = []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS", "AliyunServiceRoleForEventBridgeSourceActionTrail"}
+var linkedRoles = []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS",
+	"AliyunServiceRoleForEventBridgeSourceActionTrail"}
 
 func checkLinked(ctx context.Context, p *Patient, say func(Level, string, string)) {
 	there := map[string]bool{}

@@ -210,12 +210,10 @@ func (p *Patient) compare(needs, may, has []grant, say func(Level, string, strin
 			missing = append(missing, n.action+" on "+n.resource)
 		}
 		for _, h := range has {
-			if !h.deny || !overlap(strings.ToLower(h.action), strings.ToLower(n.action)) || !overlap(h.resource, n.resource) {
-				continue
-			}
-			if h.condition != "" {
+			switch denies := h.deny && overlap(strings.ToLower(h.action), strings.ToLower(n.action)) && overlap(h.resource, n.resource); {
+			case denies && h.condition != "":
 				unsure = append(unsure, "denied: "+h.String())
-			} else {
+			case denies:
 				denied = append(denied, h.String())
 			}
 		}

@@ -21,7 +21,8 @@ func checkShares(ctx context.Context, p *Patient, say func(Level, string, string
 		say(Unknown, "nothing is known of the function", "mend the line on the function first")
 		return
 	case p.ControlDoor == "" && p.ReleaseDoor == "":
-		say(Wrong, "requests have a function of their own, and nothing else has a door: everything comes with the requests", "set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE in regild.env and "+redeploy)
+		say(Wrong, "requests have a function of their own, and nothing else has a door: everything comes with the requests",
+			"set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE in regild.env and "+redeploy)
 		return
 	}
 	ok := true
@@ -50,7 +51,8 @@ func checkShares(ctx context.Context, p *Patient, say func(Level, string, string
 		switch {
 		case err == nil:
 			ok = false
-			say(Wrong, fmt.Sprintf("%s still has the trigger %s: requests take its instances as well", p.Function, name), "remove it: deploy/node_modules/.bin/s remove --trigger "+name)
+			say(Wrong, fmt.Sprintf("%s still has the trigger %s: requests take its instances as well", p.Function, name),
+				"remove it: deploy/node_modules/.bin/s remove --trigger "+name)
 		case !acs.NotThere(err):
 			ok = false
 			trouble(say, "trigger "+name, err)

@@ -88,7 +88,8 @@ func (c *Client) Run(ctx context.Context, region string, ids []string, command, 
 	const api = "RunCommand"
 	content := base64.StdEncoding.EncodeToString([]byte(command))
 	if len(content) > maxCommand {
-		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("the command has %d bytes in Base64, and %d are allowed", len(content), maxCommand)}
+		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused,
+			Message: fmt.Sprintf("the command has %d bytes in Base64, and %d are allowed", len(content), maxCommand)}
 	}
 	seconds := max(1, int64((timeout+time.Second-1)/time.Second))
 	var started []string

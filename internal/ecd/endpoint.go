@@ -42,7 +42,8 @@ func parseEndpoints(s string, regions []string) (places, error) {
 		out[""] = at
 		named := regionOf(at.host)
 		if i := slices.IndexFunc(regions, func(r string) bool { return named != "" && r != named }); i >= 0 {
-			return nil, fmt.Errorf("ecd: endpoint %q is that of %s, and desktops of %s are to be called for too: write region=host for each region, separated by commas", s, named, regions[i])
+			return nil, fmt.Errorf("ecd: endpoint %q is that of %s, and desktops of %s are to be called for too: write region=host for each region, "+
+				"separated by commas", s, named, regions[i])
 		}
 		return out, nil
 	}

@@ -117,8 +117,9 @@ var eventKinds = map[string]desktop.EventKind{"GET_CONNECTION_TICKET": desktop.T
 // left out.
 func (c *Client) Events(ctx context.Context, region, id string, from, to time.Time) ([]desktop.Event, error) {
 	const api = "DescribeClientEvents"
-	query := sdk.DescribeClientEventsRequest{RegionId: &region, MaxResults: new(pageSize), EventTypes: pointers([]string{"GET_CONNECTION_TICKET", "DESKTOP_CONNECT"}),
-		StartTime: new(from.UTC().Format(timeForm)), EndTime: new(to.UTC().Format(timeForm))}
+	query := sdk.DescribeClientEventsRequest{RegionId: &region, MaxResults: new(pageSize),
+		EventTypes: pointers([]string{"GET_CONNECTION_TICKET", "DESKTOP_CONNECT"}),
+		StartTime:  new(from.UTC().Format(timeForm)), EndTime: new(to.UTC().Format(timeForm))}
 	if id != "" {
 		query.DesktopId = &id
 	}

@@ -25,7 +25,8 @@ func (c *Client) Tell(ctx context.Context, region string, ids []string, user, me
 	const api = "RunCommand"
 	ids = distinct(ids)
 	if len(ids) > maxCommandIDs {
-		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("%d desktops are too many to tell at once, and %d are allowed", len(ids), maxCommandIDs)}
+		return nil, &desktop.CallError{Call: api, Delivery: desktop.Refused,
+			Message: fmt.Sprintf("%d desktops are too many to tell at once, and %d are allowed", len(ids), maxCommandIDs)}
 	}
 	content := base64.StdEncoding.EncodeToString([]byte(TellScript(message)))
 	seconds := int64(tellTakes / time.Second)

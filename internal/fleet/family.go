@@ -10,7 +10,8 @@ import (
 
 // linuxWords are names that only Linux has, as parts of an image's name or of a
 // system image's id (desktopimage-ubuntu-…), with a number behind them or none.
-var linuxWords = regexp.MustCompile(`(?i)(^|[^a-z])(linux|alinux|anolis|centos|debian|deepin|fedora|kylin|neokylin|opensuse|redhat|rhel|rocky|suse|sles|ubuntu|uos)([^a-z]|$)`)
+var linuxWords = regexp.MustCompile(`(?i)(^|[^a-z])(linux|alinux|anolis|centos|debian|` +
+	`deepin|fedora|kylin|neokylin|opensuse|redhat|rhel|rocky|suse|sles|ubuntu|uos)([^a-z]|$)`)
 
 var windowsWords = regexp.MustCompile(`(?i)(^|[^a-z])win(dows)?([^a-z]|$)`)
 

@@ -34,7 +34,8 @@ const (
 )
 
 // DefaultNotice is the text of a fleet that writes none.
-const DefaultNotice = `This cloud desktop will be renewed at {{.At}} ({{.Zone}}) or soon after. Save your work and sign out before then; what is on drive C is lost.
+const DefaultNotice = `This cloud desktop will be renewed at {{.At}} ({{.Zone}}) or soon after. ` +
+	`Save your work and sign out before then; what is on drive C is lost.
 此云电脑将于 {{.At}}（{{.Zone}}）起更新。请在此之前保存工作并注销，C 盘上的数据将丢失。`
 
 // A Said is what a notice tells of.

@@ -63,7 +63,8 @@ func forgetful(q Question) Verdict {
 		return none
 	}
 	return refuse(events.CodeNeedsTickKey, fmt.Sprintf(
-		"desktop %s would first be put into maintenance mode or stopped, and nothing would remember that it has to be given back; set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID))
+		"desktop %s would first be put into maintenance mode or stopped, and nothing would remember that it has to be given back; "+
+			"set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID))
 }
 
 // pooled refuses desktops of a desktop group: their image belongs to the group.

@@ -44,58 +44,61 @@ func Inspect(ctx context.Context, rawURL string, o Options) (b Bucket, exists bo
 		return b, false, ErrNotOSS
 	}
 	b.Name, b.Prefix = s.name, s.prefix
-	err = s.again(ctx, func(ctx context.Context) error {
-		res, err := s.client.GetBucketInfo(ctx, &oss.GetBucketInfoRequest{Bucket: oss.Ptr(s.name)})
-		if err != nil {
-			return s.callError(ctx, "GetBucketInfo", err)
+	for _, part := range []struct {
+		read   func(context.Context, *Bucket) error
+		absent string // the code that says that there is none
+	}{{s.readInfo, ""}, {s.readWorm, "NoSuchWORMConfiguration"}, {s.readLifecycle, "NoSuchLifecycle"}} {
+		err := s.again(ctx, func(ctx context.Context) error { return part.read(ctx, &b) })
+		switch code := codeOf(err); {
+		case code == "NoSuchBucket" && part.absent == "":
+			return b, false, nil
+		case err != nil && (part.absent == "" || code != part.absent):
+			return b, part.absent != "", fmt.Errorf("looking at bucket %s: %w", s.name, err)
 		}
-		info := res.BucketInfo
-		b.Region = regionOf(oss.ToString(info.Location))
-		b.Private = oss.ToString(info.ACL) == "private"
-		b.Blocked = info.BlockPublicAccess != nil && *info.BlockPublicAccess
-		b.Versioning = oss.ToString(info.Versioning)
-		return nil
-	})
-	switch {
-	case codeOf(err) == "NoSuchBucket":
-		return b, false, nil
-	case err != nil:
-		return b, false, fmt.Errorf("looking at bucket %s: %w", s.name, err)
-	}
-	err = s.again(ctx, func(ctx context.Context) error {
-		res, err := s.client.GetBucketWorm(ctx, &oss.GetBucketWormRequest{Bucket: oss.Ptr(s.name)})
-		if err != nil {
-			return s.callError(ctx, "GetBucketWorm", err)
-		}
-		if res.WormConfiguration != nil {
-			b.WORM = string(res.WormConfiguration.State)
-		}
-		return nil
-	})
-	if err != nil && codeOf(err) != "NoSuchWORMConfiguration" {
-		return b, true, fmt.Errorf("looking at bucket %s: %w", s.name, err)
-	}
-	err = s.again(ctx, func(ctx context.Context) error {
-		res, err := s.client.GetBucketLifecycle(ctx, &oss.GetBucketLifecycleRequest{Bucket: oss.Ptr(s.name)})
-		if err != nil {
-			return s.callError(ctx, "GetBucketLifecycle", err)
-		}
-		if res.LifecycleConfiguration == nil {
-			return nil
-		}
-		for _, r := range res.LifecycleConfiguration.Rules {
-			rule := Rule{Prefix: oss.ToString(r.Prefix), Enabled: oss.ToString(r.Status) == "Enabled"}
-			if r.Expiration != nil && r.Expiration.Days != nil {
-				rule.Days = int(*r.Expiration.Days)
-			}
-			b.Rules = append(b.Rules, rule)
-		}
-		return nil
-	})
-	if err != nil && codeOf(err) != "NoSuchLifecycle" {
-		return b, true, fmt.Errorf("looking at bucket %s: %w", s.name, err)
 	}
 	return b, true, nil
+}
+
+func (s *bucket) readInfo(ctx context.Context, b *Bucket) error {
+	res, err := s.client.GetBucketInfo(ctx, &oss.GetBucketInfoRequest{Bucket: oss.Ptr(s.name)})
+	if err != nil {
+		return s.callError(ctx, "GetBucketInfo", err)
+	}
+	info := res.BucketInfo
+	b.Region = regionOf(oss.ToString(info.Location))
+	b.Private = oss.ToString(info.ACL) == "private"
+	b.Blocked = info.BlockPublicAccess != nil && *info.BlockPublicAccess
+	b.Versioning = oss.ToString(info.Versioning)
+	return nil
+}
+
+func (s *bucket) readWorm(ctx context.Context, b *Bucket) error {
+	res, err := s.client.GetBucketWorm(ctx, &oss.GetBucketWormRequest{Bucket: oss.Ptr(s.name)})
+	if err != nil {
+		return s.callError(ctx, "GetBucketWorm", err)
+	}
+	if res.WormConfiguration != nil {
+		b.WORM = string(res.WormConfiguration.State)
+	}
+	return nil
+}
+
+func (s *bucket) readLifecycle(ctx context.Context, b *Bucket) error {
+	res, err := s.client.GetBucketLifecycle(ctx, &oss.GetBucketLifecycleRequest{Bucket: oss.Ptr(s.name)})
+	if err != nil {
+		return s.callError(ctx, "GetBucketLifecycle", err)
+	}
+	if res.LifecycleConfiguration == nil {
+		return nil
+	}
+	for _, r := range res.LifecycleConfiguration.Rules {
+		rule := Rule{Prefix: oss.ToString(r.Prefix), Enabled: oss.ToString(r.Status) == "Enabled"}
+		if r.Expiration != nil && r.Expiration.Days != nil {
+			rule.Days = int(*r.Expiration.Days)
+		}
+		b.Rules = append(b.Rules, rule)
+	}
+	return nil
 }
 
 // regionOf reads oss-cn-hangzhou.

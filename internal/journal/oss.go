@@ -275,32 +275,11 @@ func (b *bucket) entries(ctx context.Context, prefix string) ([]Entry, error) {
 	var found []Entry
 	var token *string
 	for seen := 0; ; {
-		var page *oss.ListObjectsV2Result
-		err := b.again(ctx, func(ctx context.Context) (err error) {
-			page, err = b.client.ListObjectsV2(ctx, &oss.ListObjectsV2Request{
-				Bucket:            oss.Ptr(b.name),
-				Prefix:            oss.Ptr(b.prefix + prefix),
-				MaxKeys:           1000,
-				EncodingType:      oss.Ptr("url"),
-				ContinuationToken: token,
-			})
-			if err != nil {
-				return b.callError(ctx, "ListObjectsV2", err)
-			}
-			if oss.ToString(page.Name) != b.name {
-				return b.callError(ctx, "ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
-			}
-			return nil
-		})
+		page, err := b.list(ctx, &oss.ListObjectsV2Request{Prefix: &prefix, MaxKeys: 1000, ContinuationToken: token})
 		if err != nil {
-			return nil, fmt.Errorf("listing journal %s: %w", prefix, err)
+			return nil, err
 		}
-		for _, object := range page.Contents {
-			key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix)
-			if ok && checkKey(key) == nil {
-				found = append(found, Entry{key, object.Size, oss.ToTime(object.LastModified)})
-			}
-		}
+		found = append(found, b.ours(page)...)
 		// What is not ours counts too: this bounds the pages.
 		if seen += max(len(page.Contents), 1); seen > MaxKeys {
 			return nil, fmt.Errorf("listing journal %s: more than %d keys", prefix, MaxKeys)
@@ -315,31 +294,45 @@ func (b *bucket) entries(ctx context.Context, prefix string) ([]Entry, error) {
 }
 
 func (b *bucket) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-	var keys []string
-	err := b.again(ctx, func(ctx context.Context) error {
-		request := &oss.ListObjectsV2Request{Bucket: oss.Ptr(b.name), Prefix: oss.Ptr(b.prefix + prefix), MaxKeys: int32(min(limit, MaxSome)), EncodingType: oss.Ptr("url")} //nolint:gosec // bounded
-		if after != "" {
-			request.StartAfter = oss.Ptr(b.prefix + after)
+	request := &oss.ListObjectsV2Request{Prefix: &prefix, MaxKeys: int32(min(limit, MaxSome))} //nolint:gosec // bounded
+	if after != "" {
+		request.StartAfter = oss.Ptr(b.prefix + after)
+	}
+	page, err := b.list(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return keysOf(b.ours(page), nil)
+}
+
+// list asks for one page of objects, whose request names a prefix of our keys.
+func (b *bucket) list(ctx context.Context, request *oss.ListObjectsV2Request) (page *oss.ListObjectsV2Result, err error) {
+	prefix := *request.Prefix
+	request.Bucket, request.Prefix, request.EncodingType = oss.Ptr(b.name), oss.Ptr(b.prefix+prefix), oss.Ptr("url")
+	err = b.again(ctx, func(ctx context.Context) (err error) {
+		page, err = b.client.ListObjectsV2(ctx, request)
+		if err == nil && oss.ToString(page.Name) != b.name {
+			err = errors.New("an answer without the bucket's name is not from OSS")
 		}
-		page, err := b.client.ListObjectsV2(ctx, request)
 		if err != nil {
 			return b.callError(ctx, "ListObjectsV2", err)
-		}
-		if oss.ToString(page.Name) != b.name {
-			return b.callError(ctx, "ListObjectsV2", errors.New("an answer without the bucket's name is not from OSS"))
-		}
-		keys = nil
-		for _, object := range page.Contents {
-			if key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix); ok && checkKey(key) == nil {
-				keys = append(keys, key)
-			}
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("listing journal %s: %w", prefix, err)
 	}
-	return keys, nil
+	return page, nil
+}
+
+// ours are those objects of a page that are logs.
+func (b *bucket) ours(page *oss.ListObjectsV2Result) (found []Entry) {
+	for _, object := range page.Contents {
+		if key, ok := strings.CutPrefix(oss.ToString(object.Key), b.prefix); ok && checkKey(key) == nil {
+			found = append(found, Entry{key, object.Size, oss.ToTime(object.LastModified)})
+		}
+	}
+	return found
 }
 
 func (b *bucket) Forget(ctx context.Context, key string) error {

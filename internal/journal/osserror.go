@@ -60,7 +60,8 @@ func callError(keys credentials.Keys, call string, err error) *desktop.CallError
 // "RestoreObject".
 var unfit = map[string]string{
 	"FileImmutable": "the bucket has a retention policy (WORM), under which no log can grow: keep the journal in a bucket without one",
-	"InvalidObjectState": "the log has been archived, by a lifecycle rule of the bucket or by hand, and cannot be read: restore it and append its content to a new object; " +
+	"InvalidObjectState": "the log has been archived, by a lifecycle rule of the bucket or by hand, and cannot be read: restore it and append its content " +
+		"to a new object; " +
 		"keep the journal in a bucket whose rules archive nothing",
 }
 

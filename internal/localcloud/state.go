@@ -194,12 +194,9 @@ func (s State) check() error {
 	queues := []string{RequestQueue, DeadLetterQueue}
 	for _, q := range s.Queues {
 		queues = append(queues, q.Name)
-		if !resourceName.MatchString(q.Name) {
-			fault("queues: %q is not a name: 1 to 120 letters, digits and hyphens", q.Name)
-		}
-		if q.Delay < 0 || q.Visibility < 0 || q.Retention < 0 || q.MaxReceiveCount < 0 {
-			fault("queues: %s: nothing may be negative", q.Name)
-		}
+	}
+	for _, q := range s.Queues {
+		faults = append(faults, q.check(queues)...)
 	}
 	topics := append([]string{ResultTopic}, s.Topics...)
 	for _, t := range s.Topics {
@@ -212,33 +209,40 @@ func (s State) check() error {
 			fault("trigger: queue %q is not declared, or has a trigger already", q)
 		}
 	}
-	for _, q := range s.Queues {
-		if q.DeadLetterQueue != "" && !slices.Contains(queues, q.DeadLetterQueue) {
-			fault("queues: %s: dead-letter queue %q is not declared", q.Name, q.DeadLetterQueue)
-		}
-	}
 	for _, b := range s.Subscriptions {
 		faults = append(faults, b.check(topics, queues)...)
 	}
+	wrong := func(what string, err error) {
+		if err != nil {
+			fault("%s: %w", what, err)
+		}
+	}
 	if s.Trigger.Shape != "" {
-		if _, err := bridge.ParseShape(s.Trigger.Shape); err != nil {
-			fault("trigger: %w", err)
-		}
+		_, err := bridge.ParseShape(s.Trigger.Shape)
+		wrong("trigger", err)
 	}
-	if err := s.OSS.check(); err != nil {
-		fault("oss: %w", err)
-	}
+	wrong("oss", s.OSS.check())
 	for _, a := range s.Alarms {
-		if err := a.check(); err != nil {
-			fault("alarms: %w", err)
-		}
+		wrong("alarms", a.check())
 	}
 	for i, r := range s.Faults {
-		if err := checkRule(r); err != nil {
-			fault("faults: rule %d: %w", i+1, err)
-		}
+		wrong(fmt.Sprintf("faults: rule %d", i+1), checkRule(r))
 	}
 	return errors.Join(faults...)
+}
+
+func (q Queue) check(queues []string) []error {
+	var faults []error
+	if !resourceName.MatchString(q.Name) {
+		faults = append(faults, fmt.Errorf("queues: %q is not a name: 1 to 120 letters, digits and hyphens", q.Name))
+	}
+	if q.Delay < 0 || q.Visibility < 0 || q.Retention < 0 || q.MaxReceiveCount < 0 {
+		faults = append(faults, fmt.Errorf("queues: %s: nothing may be negative", q.Name))
+	}
+	if q.DeadLetterQueue != "" && !slices.Contains(queues, q.DeadLetterQueue) {
+		faults = append(faults, fmt.Errorf("queues: %s: dead-letter queue %q is not declared", q.Name, q.DeadLetterQueue))
+	}
+	return faults
 }
 
 func (b Subscription) check(topics, queues []string) []error {

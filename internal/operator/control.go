@@ -211,8 +211,8 @@ func (e *RefusedError) Error() string {
 }
 
 // Answer waits until the journal shows that the function took the control, or
-// fails with a RefusedError. It
-// looks at once and then each time wait returns nil; wait's error ends it.
+// fails with a RefusedError. It looks at once and then each time wait returns nil;
+// wait's error ends it.
 func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Context) error) (Answer, error) {
 	f := Follow(from, Rollout, c.RolloutID)
 	back := Follow(from, Rollout, c.RolloutID+"/rollback")
@@ -220,35 +220,43 @@ func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Cont
 	seen := 0
 	for {
 		records, err := f.Look(ctx)
+		if err == nil {
+			err = c.find(records, &seen, &taken)
+		}
+		if err == nil && c.Action == events.ActionRollback {
+			_, err = back.Look(ctx)
+		}
 		if err != nil {
 			return Answer{}, err
 		}
-		for _, r := range records {
-			if r.Kind == rollout.KindRefused && r.Message == "mns:"+c.MessageID {
-				return Answer{}, &RefusedError{r.Reason}
+		if c.Action != events.ActionRollback {
+			if !taken.IsZero() {
+				return Answer{Rollout + "/" + c.RolloutID, taken, OperationOf(f.State)}, nil
 			}
-			if r.Kind != rollout.KindControl {
-				continue
-			}
-			if seen++; seen > c.Before && c.is(r) {
-				taken = r.At
-			}
-		}
-		if !taken.IsZero() && c.Action != events.ActionRollback {
-			return Answer{Rollout + "/" + c.RolloutID, taken, OperationOf(f.State)}, nil
-		}
-		if c.Action == events.ActionRollback {
-			if _, err := back.Look(ctx); err != nil {
-				return Answer{}, err
-			}
-			if w := back.State.Operation; w != nil && w.By == c.By && w.Why == c.Reason {
-				return Answer{Rollout + "/" + w.ID, back.State.OpenedAt, OperationOf(back.State)}, nil
-			}
+		} else if o := back.State.Operation; o != nil && o.By == c.By && o.Why == c.Reason {
+			return Answer{Rollout + "/" + o.ID, back.State.OpenedAt, OperationOf(back.State)}, nil
 		}
 		if err := wait(ctx); err != nil {
 			return Answer{}, err
 		}
 	}
+}
+
+// find looks for the control among records that follow on those looked at before,
+// of which seen are controls. It fails where the function refused it.
+func (c Control) find(records []rollout.Record, seen *int, taken *time.Time) error {
+	for _, r := range records {
+		if r.Kind == rollout.KindRefused && r.Message == "mns:"+c.MessageID {
+			return &RefusedError{r.Reason}
+		}
+		if r.Kind != rollout.KindControl {
+			continue
+		}
+		if *seen++; *seen > c.Before && c.is(r) {
+			*taken = r.At
+		}
+	}
+	return nil
 }
 
 // is says whether a record that came after the message was sent is about it. MNS

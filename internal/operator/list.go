@@ -144,7 +144,7 @@ func (l *Listing) checkEmpty(ctx context.Context, store journal.Store, q Query) 
 func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.Entry, q Query) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var mu sync.Mutex // guards next and l
+	var mu sync.Mutex // guards next, l and q.Over
 	next := 0
 	take := func() (journal.Entry, bool) {
 		mu.Lock()
@@ -155,6 +155,19 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 		next++
 		return keys[next-1], true
 	}
+	note := func(e journal.Entry, w Operation, ended bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case ended:
+			l.Ended++
+			if q.Over != nil && e.Size > 0 {
+				q.Over[e.Key] = e.Size
+			}
+		case w.ID != "":
+			l.Operations = append(l.Operations, w)
+		}
+	}
 	var wg sync.WaitGroup
 	for range min(q.readers(), len(keys)) {
 		wg.Go(func() {
@@ -164,17 +177,7 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 					stop(err)
 					return
 				}
-				mu.Lock()
-				switch {
-				case ended:
-					l.Ended++
-					if q.Over != nil && e.Size > 0 {
-						q.Over[e.Key] = e.Size
-					}
-				case w.ID != "":
-					l.Operations = append(l.Operations, w)
-				}
-				mu.Unlock()
+				note(e, w, ended)
 			}
 		})
 	}

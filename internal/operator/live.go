@@ -52,7 +52,8 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
 	w := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
-		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
+		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType,
+			Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
 	l := &looker{ECD: e, fleets: fleets, account: f.Account.ID, region: f.Region, now: now, facts: rollout.NewFacts()}
 	for range maxLooks {
@@ -101,43 +102,60 @@ func (l *looker) look(ctx context.Context, need rollout.Need) error {
 		}
 		l.facts.Members[name] = rollout.Read(l.now, members)
 	}
-	if len(need.Desktops) > 0 {
-		list, err := l.Desktops(ctx, l.region, need.Desktops)
-		if err != nil {
-			return fmt.Errorf("reading desktops in %s: %w", l.region, err)
+	for _, part := range []struct {
+		ids  []string
+		read func(context.Context, []string) error
+	}{{need.Desktops, l.readDesktops}, {need.Tags, l.readTags}, {need.Images, l.readImages}} {
+		if len(part.ids) == 0 {
+			continue
 		}
-		for _, id := range need.Desktops {
-			l.facts.Desktops[id] = rollout.Read[*desktop.Desktop](l.now, nil) // asked, and not listed unless it follows
-		}
-		for i := range list {
-			list[i].AccountID = l.account
-			list[i].Tags = nil // DescribeDesktops leaves them out
-			l.facts.Desktops[list[i].ID] = rollout.Read(l.now, &list[i])
-		}
-	}
-	if len(need.Tags) > 0 {
-		tags, err := l.Tags(ctx, l.region, need.Tags)
-		if err != nil {
-			return fmt.Errorf("reading tags in %s: %w", l.region, err)
-		}
-		for _, id := range need.Tags {
-			l.facts.Tags[id] = rollout.Read(l.now, tagsOr(tags[id]))
-		}
-	}
-	if len(need.Images) > 0 {
-		list, err := l.Images(ctx, l.region, need.Images)
-		if err != nil {
-			return fmt.Errorf("reading images in %s: %w", l.region, err)
-		}
-		for _, id := range need.Images {
-			l.facts.Images[id] = rollout.Read[*desktop.Image](l.now, nil)
-		}
-		for i := range list {
-			l.facts.Images[list[i].ID] = rollout.Read(l.now, &list[i])
+		if err := part.read(ctx, part.ids); err != nil {
+			return err
 		}
 	}
 	if len(need.Changes)+len(need.Checks) > 0 {
 		return errors.New("the plan asks for what became of rebuilds; this is a fault of regild's")
+	}
+	return nil
+}
+
+func (l *looker) readDesktops(ctx context.Context, ids []string) error {
+	list, err := l.Desktops(ctx, l.region, ids)
+	if err != nil {
+		return fmt.Errorf("reading desktops in %s: %w", l.region, err)
+	}
+	for _, id := range ids {
+		l.facts.Desktops[id] = rollout.Read[*desktop.Desktop](l.now, nil) // asked, and not listed unless it follows
+	}
+	for i := range list {
+		list[i].AccountID = l.account
+		list[i].Tags = nil // DescribeDesktops leaves them out
+		l.facts.Desktops[list[i].ID] = rollout.Read(l.now, &list[i])
+	}
+	return nil
+}
+
+func (l *looker) readTags(ctx context.Context, ids []string) error {
+	tags, err := l.Tags(ctx, l.region, ids)
+	if err != nil {
+		return fmt.Errorf("reading tags in %s: %w", l.region, err)
+	}
+	for _, id := range ids {
+		l.facts.Tags[id] = rollout.Read(l.now, tagsOr(tags[id]))
+	}
+	return nil
+}
+
+func (l *looker) readImages(ctx context.Context, ids []string) error {
+	list, err := l.Images(ctx, l.region, ids)
+	if err != nil {
+		return fmt.Errorf("reading images in %s: %w", l.region, err)
+	}
+	for _, id := range ids {
+		l.facts.Images[id] = rollout.Read[*desktop.Image](l.now, nil)
+	}
+	for i := range list {
+		l.facts.Images[list[i].ID] = rollout.Read(l.now, &list[i])
 	}
 	return nil
 }

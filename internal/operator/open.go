@@ -60,7 +60,8 @@ const fleetPrefix = "fleet/"
 
 // paged reads the ids that keys with a prefix name, a page of keys after the other
 // and some keys at once, and notes those that are not empty.
-func paged(ctx context.Context, store journal.Store, prefix string, most, readers int, read func(ctx context.Context, key string) (id string, err error), note func(id string)) error {
+func paged(ctx context.Context, store journal.Store, prefix string, most, readers int,
+	read func(ctx context.Context, key string) (id string, err error), note func(id string)) error {
 	var mu sync.Mutex
 	for after := ""; most > 0; {
 		keys, err := store.Some(ctx, prefix, after, min(most, journal.MaxSome))

@@ -61,17 +61,26 @@ type Setting struct {
 var Settings = []Setting{
 	{"region", "REGILD_REGION", "region", "the `region` of the function, its queues and its journal", func(p *Profile) *string { return &p.Region }, checkRegion},
 	{"account", "REGILD_ACCOUNT", "account", "the `id` of the account that owns the queues", func(p *Profile) *string { return &p.Account }, checkAccount},
-	{"journal", "REGILD_JOURNAL", "journal", "the journal's `URL`: oss://bucket/prefix or file:///dir", func(p *Profile) *string { return &p.Journal }, checkJournal},
-	{"queue", "REGILD_REQUEST_QUEUE", "queue", "the `queue` that requests go to, and whatever has no door of its own", func(p *Profile) *string { return &p.Queue }, checkQueue},
-	{"controlQueue", "REGILD_CONTROL_QUEUE", "control-queue", "the `queue` that controls go to; by default as requests", func(p *Profile) *string { return &p.ControlQueue }, checkDoor},
-	{"releaseQueue", "REGILD_RELEASE_QUEUE", "release-queue", "the `queue` that releases go to; by default as requests", func(p *Profile) *string { return &p.ReleaseQueue }, checkDoor},
-	{"outcomesQueue", "REGILD_OUTCOMES_QUEUE", "outcomes-queue", "the `queue` that outcomes come to, for regild tail", func(p *Profile) *string { return &p.OutcomesQueue }, checkQueue},
-	{"timeZone", "REGILD_TIME_ZONE", "time-zone", "show times in this `zone`, such as Asia/Shanghai; by default the machine's", func(p *Profile) *string { return &p.TimeZone }, checkZone},
+	{"journal", "REGILD_JOURNAL", "journal", "the journal's `URL`: oss://bucket/prefix or file:///dir", func(p *Profile) *string { return &p.Journal },
+		checkJournal},
+	{"queue", "REGILD_REQUEST_QUEUE", "queue", "the `queue` that requests go to, and whatever has no door of its own",
+		func(p *Profile) *string { return &p.Queue }, checkQueue},
+	{"controlQueue", "REGILD_CONTROL_QUEUE", "control-queue", "the `queue` that controls go to; by default as requests",
+		func(p *Profile) *string { return &p.ControlQueue }, checkDoor},
+	{"releaseQueue", "REGILD_RELEASE_QUEUE", "release-queue", "the `queue` that releases go to; by default as requests",
+		func(p *Profile) *string { return &p.ReleaseQueue }, checkDoor},
+	{"outcomesQueue", "REGILD_OUTCOMES_QUEUE", "outcomes-queue", "the `queue` that outcomes come to, for regild tail",
+		func(p *Profile) *string { return &p.OutcomesQueue }, checkQueue},
+	{"timeZone", "REGILD_TIME_ZONE", "time-zone", "show times in this `zone`, such as Asia/Shanghai; by default the machine's",
+		func(p *Profile) *string { return &p.TimeZone }, checkZone},
 	{"fleets", "REGILD_FLEETS", "fleets", "the fleets are in this `file`", func(p *Profile) *string { return &p.Fleets }, nil},
 	{"by", "REGILD_BY", "by", "`who` says so, in controls; by default the user's name", func(p *Profile) *string { return &p.By }, nil},
-	{"ecdEndpoint", "REGILD_ECD_ENDPOINT", "ecd-endpoint", "reach Elastic Desktop Service at this `host` or loopback URL, or region=host,…", func(p *Profile) *string { return &p.ECDEndpoint }, nil},
-	{"mnsEndpoint", "REGILD_MNS_ENDPOINT", "mns-endpoint", "reach Message Service at this `host` or loopback URL", func(p *Profile) *string { return &p.MNSEndpoint }, checkEndpoint},
-	{"ossEndpoint", "REGILD_OSS_ENDPOINT", "oss-endpoint", "reach Object Storage at this `host` or loopback URL", func(p *Profile) *string { return &p.OSSEndpoint }, checkEndpoint},
+	{"ecdEndpoint", "REGILD_ECD_ENDPOINT", "ecd-endpoint", "reach Elastic Desktop Service at this `host` or loopback URL, or region=host,…",
+		func(p *Profile) *string { return &p.ECDEndpoint }, nil},
+	{"mnsEndpoint", "REGILD_MNS_ENDPOINT", "mns-endpoint", "reach Message Service at this `host` or loopback URL",
+		func(p *Profile) *string { return &p.MNSEndpoint }, checkEndpoint},
+	{"ossEndpoint", "REGILD_OSS_ENDPOINT", "oss-endpoint", "reach Object Storage at this `host` or loopback URL",
+		func(p *Profile) *string { return &p.OSSEndpoint }, checkEndpoint},
 }
 
 // Variables that choose a file and a profile.
@@ -153,16 +162,7 @@ func Load(s Source) (Config, error) {
 	}
 	var faults []error
 	for _, x := range Settings {
-		v := Value{x.Key, strings.TrimSpace(*x.field(&p)), fmt.Sprintf("profile %s of %s", c.Name, path)}
-		if e := s.Deployed[x.Env]; e != "" && c.Name == "" && x.Key != "fleets" { // which is a path of the function's there
-			v.Value, v.From = e, s.DeployedFile
-		}
-		if e := env(x.Env); e != "" {
-			v.Value, v.From = e, x.Env
-		}
-		if flag, given := s.Flags[x.Flag]; given {
-			v.Value, v.From = flag, "--"+x.Flag
-		}
+		v := s.value(x, p, c, env(x.Env))
 		if v.Value == "" {
 			continue
 		}
@@ -175,6 +175,21 @@ func Load(s Source) (Config, error) {
 		c.Values = append(c.Values, v)
 	}
 	return c, errors.Join(faults...)
+}
+
+// value returns a setting's value and where it comes from, by the profile p, which c
+// names, and by what the environment has.
+func (s Source) value(x Setting, p Profile, c Config, env string) Value {
+	if flag, given := s.Flags[x.Flag]; given {
+		return Value{x.Key, flag, "--" + x.Flag}
+	}
+	if env != "" {
+		return Value{x.Key, env, x.Env}
+	}
+	if e := s.Deployed[x.Env]; e != "" && c.Name == "" && x.Key != "fleets" { // which is a path of the function's there
+		return Value{x.Key, e, s.DeployedFile}
+	}
+	return Value{x.Key, strings.TrimSpace(*x.field(&p)), fmt.Sprintf("profile %s of %s", c.Name, c.File)}
 }
 
 // read reads the file that was named, or the default one if it is there.

@@ -58,7 +58,8 @@ func OperationOf(s *rollout.State) Operation { return operationOf(s, s.Counts())
 
 // endedOperation sums up an operation whose journal says at its end how it came out.
 func endedOperation(e *rollout.Ending) Operation {
-	s := &rollout.State{Operation: &e.Operation, OpenedAt: e.Opened, Closed: true, ClosedAt: e.Closed, Aborted: e.Aborted, Superseded: e.Superseded, Planned: e.Waves}
+	s := &rollout.State{Operation: &e.Operation, OpenedAt: e.Opened, Closed: true, ClosedAt: e.Closed, Aborted: e.Aborted, Superseded: e.Superseded,
+		Planned: e.Waves}
 	if e.Wave > 0 {
 		s.Waves = []rollout.Wave{{N: e.Wave}}
 	}

@@ -107,7 +107,8 @@ func timelineOf(r *report.Report, l Lang, zone *time.Location, now time.Time) ti
 	if len(r.Said) > 0 {
 		t := track{Label: l.text("timeline.said"), Note: number(len(r.Said))}
 		for _, x := range r.Said[:min(len(r.Said), 200)] {
-			t.Marks = append(t.Marks, mark{X: percent(s.at(x.At)), Class: "said", Text: clock(x.At, zone) + " " + l.text("action."+x.Action) + ", " + escape.Terminal(x.Who)})
+			t.Marks = append(t.Marks, mark{X: percent(s.at(x.At)), Class: "said",
+				Text: clock(x.At, zone) + " " + l.text("action."+x.Action) + ", " + escape.Terminal(x.Who)})
 		}
 		tl.Tracks = append(tl.Tracks, t)
 	}

@@ -205,25 +205,9 @@ func (s *Setup) Apply(ctx context.Context) (acs.Stack, error) {
 	if err := s.Cloud.ValidateTemplate(ctx, s.Template); err != nil {
 		return none, fmt.Errorf("the template: %w", plain(err, nil))
 	}
-	stack, made, err := s.look(ctx)
+	stack, made, err := s.usable(ctx)
 	if err != nil {
 		return none, err
-	}
-	if stack.InProgress() {
-		s.Say("somebody is working on the stack (" + stack.Status + "): waiting")
-		if stack, err = s.follow(ctx, stack.ID, nil); err != nil {
-			return none, err
-		}
-		if made, err = s.Cloud.StackResources(ctx, stack.ID); err != nil {
-			return none, plain(err, nil)
-		}
-	}
-	if stack.ID != "" && hopeless(stack.Status) {
-		s.Say("an earlier creation failed (" + stack.Status + "): clearing its rest away")
-		if err := s.clear(ctx, stack, made); err != nil {
-			return none, err
-		}
-		stack.ID, made = "", nil
 	}
 	if earlier(made) {
 		return none, errOld
@@ -249,6 +233,33 @@ func (s *Setup) Apply(ctx context.Context) (acs.Stack, error) {
 	return s.follow(ctx, id, parameters)
 }
 
+// usable returns the stack and its resources once it can be updated: it waits for
+// one that somebody is working on, and deletes one that is hopeless. Without a stack
+// both are empty.
+func (s *Setup) usable(ctx context.Context) (acs.Stack, []acs.Resource, error) {
+	stack, made, err := s.look(ctx)
+	if err != nil {
+		return stack, nil, err
+	}
+	if stack.InProgress() {
+		s.Say("somebody is working on the stack (" + stack.Status + "): waiting")
+		if stack, err = s.follow(ctx, stack.ID, nil); err != nil {
+			return stack, nil, err
+		}
+		if made, err = s.Cloud.StackResources(ctx, stack.ID); err != nil {
+			return stack, nil, plain(err, nil)
+		}
+	}
+	if stack.ID != "" && hopeless(stack.Status) {
+		s.Say("an earlier creation failed (" + stack.Status + "): clearing its rest away")
+		if err := s.clear(ctx, stack, made); err != nil {
+			return stack, nil, err
+		}
+		stack.ID, made = "", nil
+	}
+	return stack, made, nil
+}
+
 // errOld is that of a stack whose template called bucket and log project by other
 // names. Whether an update would keep what it no longer has is not confirmed.
 var errOld = errors.New("the stack was made by an earlier build, and an update might delete its bucket and its log: " +
@@ -261,12 +272,12 @@ func earlier(made []acs.Resource) bool {
 }
 
 // follow says what becomes of each resource until the stack is done. A stack
-// that ends badly is an error, in plain words.
+// that ends badly is an error, in plain words, unless parameters is nil: then it is
+// somebody else's doing that is waited for.
 func (s *Setup) follow(ctx context.Context, id string, parameters map[string]string) (acs.Stack, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	told := map[string]string{}
-	first := parameters == nil
 	for range maxPolls {
 		stack, err := s.Cloud.Stack(ctx, id)
 		if err != nil {
@@ -276,35 +287,48 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 		if err != nil {
 			return stack, plain(err, parameters)
 		}
-		var reasons []string
-		for _, r := range resources {
-			if strings.HasSuffix(r.Status, "_FAILED") && r.StatusReason != "" {
-				reasons = append(reasons, r.LogicalResourceID+": "+reason(r.StatusReason, parameters))
-			}
-			if told[r.LogicalResourceID] == r.Status {
-				continue
-			}
-			told[r.LogicalResourceID] = r.Status
-			word := inWords(r.Status)
-			if strings.HasPrefix(r.Status, "DELETE_") && slices.Contains(s.keeping, r.LogicalResourceID) {
-				word = "kept"
-			}
-			s.Say(fmt.Sprintf("%-12s %-24s %s", word, r.LogicalResourceID, kindOf(r.ResourceType)))
-		}
+		s.tell(resources, told)
 		if !stack.InProgress() {
-			if !first && (strings.HasSuffix(stack.Status, "_FAILED") || strings.Contains(stack.Status, "ROLLBACK")) {
-				if len(reasons) == 0 {
-					reasons = []string{reason(stack.StatusReason, parameters)}
-				}
-				return stack, errors.New(strings.Join(reasons, "\n") + "\nmend that and run setup again: it begins where it must")
+			if parameters != nil && (strings.HasSuffix(stack.Status, "_FAILED") || strings.Contains(stack.Status, "ROLLBACK")) {
+				return stack, failure(stack, resources, parameters)
 			}
 			return stack, nil
 		}
 		if err := s.sleep(ctx); err != nil {
-			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.stack(), err)
+			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.Name, err)
 		}
 	}
-	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.stack())
+	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.Name)
+}
+
+// tell says how each resource stands whose status is not the one in told, and
+// notes it there.
+func (s *Setup) tell(resources []acs.Resource, told map[string]string) {
+	for _, r := range resources {
+		if told[r.LogicalResourceID] == r.Status {
+			continue
+		}
+		told[r.LogicalResourceID] = r.Status
+		word := inWords(r.Status)
+		if strings.HasPrefix(r.Status, "DELETE_") && slices.Contains(s.keeping, r.LogicalResourceID) {
+			word = "kept"
+		}
+		s.Say(fmt.Sprintf("%-12s %-24s %s", word, r.LogicalResourceID, kindOf(r.ResourceType)))
+	}
+}
+
+// failure says why a stack ended badly.
+func failure(stack acs.Stack, resources []acs.Resource, parameters map[string]string) error {
+	var reasons []string
+	for _, r := range resources {
+		if strings.HasSuffix(r.Status, "_FAILED") && r.StatusReason != "" {
+			reasons = append(reasons, r.LogicalResourceID+": "+reason(r.StatusReason, parameters))
+		}
+	}
+	if len(reasons) == 0 {
+		reasons = []string{reason(stack.StatusReason, parameters)}
+	}
+	return errors.New(strings.Join(reasons, "\n") + "\nmend that and run setup again: it begins where it must")
 }
 
 func (s *Setup) sleep(ctx context.Context) error {
@@ -330,7 +354,8 @@ var kept = []string{"JournalBucket", "LogProject", "Bucket", "Project", "Logstor
 func (s *Setup) clear(ctx context.Context, stack acs.Stack, made []acs.Resource) error {
 	var keep []string
 	for _, r := range made {
-		if slices.Contains(kept, r.LogicalResourceID) && r.PhysicalResourceID != "" && r.Status != "DELETE_COMPLETE" && !strings.HasSuffix(r.Status, "CREATE_FAILED") {
+		if slices.Contains(kept, r.LogicalResourceID) && r.PhysicalResourceID != "" && r.Status != "DELETE_COMPLETE" &&
+			!strings.HasSuffix(r.Status, "CREATE_FAILED") {
 			keep = append(keep, r.LogicalResourceID)
 		}
 	}
@@ -415,7 +440,8 @@ var reasons = []struct{ word, say string }{
 	{"ProjectAlreadyExist", "the log project's name is taken: choose another with --set LogProject=name"},
 	{"QueueAlreadyExist", "there is a queue of this name already, which setup did not make: choose other names with --name, or delete it if nobody needs it"},
 	{"TopicAlreadyExist", "there is a topic of this name already, which setup did not make: choose other names with --name, or delete it if nobody needs it"},
-	{"EntityAlreadyExists", "there is a role or policy of this name already, which setup did not make, perhaps of a regild in another region (they count in all regions): " +
+	{"EntityAlreadyExists", "there is a role or policy of this name already, which setup did not make, perhaps of a regild in another region (they count " +
+		"in all regions): " +
 		"choose other names with --name, or delete it if nobody needs it"},
 	{"ContactGroup", "CloudMonitor has no such contact group: make it in the console, or leave --set ContactGroup= empty"},
 	{"NotOpen", notActive},
@@ -448,7 +474,8 @@ func plain(err error, parameters map[string]string) error {
 	case code == "UnknownUserParameter":
 		return fmt.Errorf("the template has no such parameter: %w", err)
 	case strings.Contains(err.Error(), "GetProject") && acs.Denied(err) && parameters != nil:
-		return fmt.Errorf("the log project %s belongs to somebody else, or the credentials may not read it: choose another with --set LogProject=name", parameters["LogProject"])
+		return fmt.Errorf("the log project %s belongs to somebody else, or the credentials may not read it: choose another with --set LogProject=name",
+			parameters["LogProject"])
 	}
 	if acs.Denied(err) && !acs.BadKeys(err) {
 		return fmt.Errorf("%s; regild setup --policy setup prints the rights that it takes", acs.Sentence(err))

@@ -15,22 +15,11 @@ import (
 // template uses: Ref, Fn::Sub, Fn::GetAtt, Fn::Equals, Fn::Split, Fn::And, Fn::Not, Fn::If,
 // Condition, DependsOn, DeletionPolicy. Source: "Template structure", "Functions".
 type template struct {
-	Version    string `yaml:"ROSTemplateFormatVersion"`
-	Parameters map[string]struct {
-		Type          string `yaml:"Type"`
-		Default       any    `yaml:"Default"`
-		AllowedValues []any  `yaml:"AllowedValues"`
-		Pattern       string `yaml:"AllowedPattern"`
-	} `yaml:"Parameters"`
-	Conditions map[string]any `yaml:"Conditions"`
-	Resources  map[string]struct {
-		Type           string         `yaml:"Type"`
-		Condition      string         `yaml:"Condition"`
-		DependsOn      any            `yaml:"DependsOn"`
-		DeletionPolicy string         `yaml:"DeletionPolicy"`
-		Properties     map[string]any `yaml:"Properties"`
-	} `yaml:"Resources"`
-	Outputs map[string]struct {
+	Version    string               `yaml:"ROSTemplateFormatVersion"`
+	Parameters map[string]parameter `yaml:"Parameters"`
+	Conditions map[string]any       `yaml:"Conditions"`
+	Resources  map[string]resource  `yaml:"Resources"`
+	Outputs    map[string]struct {
 		Value     any    `yaml:"Value"`
 		Condition string `yaml:"Condition"`
 	} `yaml:"Outputs"`
@@ -58,6 +47,21 @@ func readTemplate(text string) (*template, *refusal) {
 	return &t, nil
 }
 
+type parameter struct {
+	Type          string `yaml:"Type"`
+	Default       any    `yaml:"Default"`
+	AllowedValues []any  `yaml:"AllowedValues"`
+	Pattern       string `yaml:"AllowedPattern"`
+}
+
+type resource struct {
+	Type           string         `yaml:"Type"`
+	Condition      string         `yaml:"Condition"`
+	DependsOn      any            `yaml:"DependsOn"`
+	DeletionPolicy string         `yaml:"DeletionPolicy"`
+	Properties     map[string]any `yaml:"Properties"`
+}
+
 // A scope resolves a template's functions.
 type scope struct {
 	t      *template
@@ -71,28 +75,9 @@ func (s *Server) scope(t *template, stackName string, given map[string]string) (
 		"ALIYUN::Region": s.region, "ALIYUN::TenantId": s.account, "ALIYUN::AccountId": s.account, "ALIYUN::StackName": stackName,
 	}}
 	for name, p := range t.Parameters {
-		value, ok := given[name]
-		var v any = value
-		if !ok {
-			v = p.Default
-		}
-		if v == nil {
-			return nil, no(400, "ParameterMissing", "The parameter "+name+" is missing.")
-		}
-		if text, ok := v.(string); ok && p.Type == "Number" {
-			n, err := strconv.Atoi(text)
-			if err != nil {
-				return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is not a number: %v", name, v))
-			}
-			v = n
-		}
-		if p.Pattern != "" {
-			if form, err := regexp.Compile("^(?:" + p.Pattern + ")$"); err != nil || !form.MatchString(fmt.Sprint(v)) {
-				return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is invalid: %v", name, v))
-			}
-		}
-		if len(p.AllowedValues) > 0 && !slices.ContainsFunc(p.AllowedValues, func(a any) bool { return fmt.Sprint(a) == fmt.Sprint(v) }) {
-			return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is not one of the allowed values: %v", name, v))
+		v, err := p.value(name, given)
+		if err != nil {
+			return nil, err
 		}
 		sc.values[name] = v
 	}
@@ -102,6 +87,33 @@ func (s *Server) scope(t *template, stackName string, given map[string]string) (
 		}
 	}
 	return sc, nil
+}
+
+// value returns what a parameter of that name is, by what was given for all of them.
+func (p parameter) value(name string, given map[string]string) (any, *refusal) {
+	v := p.Default
+	if text, ok := given[name]; ok {
+		v = text
+	}
+	if v == nil {
+		return nil, no(400, "ParameterMissing", "The parameter "+name+" is missing.")
+	}
+	if text, ok := v.(string); ok && p.Type == "Number" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is not a number: %v", name, v))
+		}
+		v = n
+	}
+	if p.Pattern != "" {
+		if form, err := regexp.Compile("^(?:" + p.Pattern + ")$"); err != nil || !form.MatchString(fmt.Sprint(v)) {
+			return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is invalid: %v", name, v))
+		}
+	}
+	if len(p.AllowedValues) > 0 && !slices.ContainsFunc(p.AllowedValues, func(a any) bool { return fmt.Sprint(a) == fmt.Sprint(v) }) {
+		return nil, no(400, "InvalidParameter", fmt.Sprintf("The parameter %s is not one of the allowed values: %v", name, v))
+	}
+	return v, nil
 }
 
 // holds says whether a condition is met; "" always is.
@@ -140,7 +152,22 @@ func (sc *scope) resolve(v any) any {
 	return v
 }
 
-func (sc *scope) function(name string, argument any) (any, bool) {
+func anys(texts []string) (out []any) {
+	for _, t := range texts {
+		out = append(out, t)
+	}
+	return out
+}
+
+func texts(list []any) (out []string) {
+	for _, v := range list {
+		out = append(out, fmt.Sprint(v))
+	}
+	return out
+}
+
+// function carries a function of the template out; ok is false for a name that is none.
+func (sc *scope) function(name string, argument any) (value any, ok bool) {
 	switch name {
 	case "Ref":
 		return sc.ref(fmt.Sprint(argument)), true
@@ -162,11 +189,7 @@ func (sc *scope) function(name string, argument any) (any, bool) {
 	case "Fn::Split":
 		list, _ := sc.resolve(argument).([]any)
 		if len(list) == 2 {
-			var parts []any
-			for part := range strings.SplitSeq(fmt.Sprint(list[1]), fmt.Sprint(list[0])) {
-				parts = append(parts, part)
-			}
-			return parts, true
+			return anys(strings.Split(fmt.Sprint(list[1]), fmt.Sprint(list[0]))), true
 		}
 	case "Fn::Equals":
 		list, _ := sc.resolve(argument).([]any)
@@ -178,21 +201,17 @@ func (sc *scope) function(name string, argument any) (any, bool) {
 		return sc.resolve(argument) != true, true
 	case "Fn::If":
 		list, _ := argument.([]any)
+		if len(list) == 3 && sc.holds(fmt.Sprint(list[0])) {
+			return sc.resolve(list[1]), true
+		}
 		if len(list) == 3 {
-			if sc.holds(fmt.Sprint(list[0])) {
-				return sc.resolve(list[1]), true
-			}
 			return sc.resolve(list[2]), true
 		}
 	case "Fn::Join":
 		list, _ := sc.resolve(argument).([]any)
 		if len(list) == 2 {
-			var parts []string
 			elements, _ := list[1].([]any)
-			for _, e := range elements {
-				parts = append(parts, fmt.Sprint(e))
-			}
-			return strings.Join(parts, fmt.Sprint(list[0])), true
+			return strings.Join(texts(elements), fmt.Sprint(list[0])), true
 		}
 	default:
 		return nil, false
@@ -221,6 +240,28 @@ func (sc *scope) ref(name string) any {
 	return "" // not made yet, as in a preview
 }
 
+// needs returns the resources that one needs: those that it refers to, and those
+// that it says it depends on.
+func (sc *scope) needs(name string, r resource) (needs []string) {
+	raw, _ := json.Marshal(r.Properties)
+	for other := range sc.t.Resources {
+		for _, mention := range []string{`"Ref":"` + other + `"`, "${" + other + "}", "${" + other + ".", `"Fn::GetAtt":["` + other + `"`} {
+			if other != name && strings.Contains(string(raw), mention) {
+				needs = append(needs, other)
+			}
+		}
+	}
+	switch d := r.DependsOn.(type) {
+	case string:
+		needs = append(needs, d)
+	case []any:
+		for _, other := range d {
+			needs = append(needs, fmt.Sprint(other))
+		}
+	}
+	return needs
+}
+
 // order returns the resources that the conditions want, those that others need
 // first.
 func (sc *scope) order() []string {
@@ -231,23 +272,7 @@ func (sc *scope) order() []string {
 			continue
 		}
 		names = append(names, name)
-		raw, _ := json.Marshal(r.Properties)
-		text := string(raw)
-		for other := range sc.t.Resources {
-			for _, mention := range []string{`"Ref":"` + other + `"`, "${" + other + "}", "${" + other + ".", `"Fn::GetAtt":["` + other + `"`} {
-				if other != name && strings.Contains(text, mention) {
-					needs[name] = append(needs[name], other)
-				}
-			}
-		}
-		switch d := r.DependsOn.(type) {
-		case string:
-			needs[name] = append(needs[name], d)
-		case []any:
-			for _, other := range d {
-				needs[name] = append(needs[name], fmt.Sprint(other))
-			}
-		}
+		needs[name] = sc.needs(name, r)
 	}
 	slices.Sort(names)
 	var out []string

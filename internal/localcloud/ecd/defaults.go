@@ -16,7 +16,8 @@ func defaultImages() []Image {
 	return []Image{
 		{ID: "m-84mztzatmlnys0000", RegionID: hz, Name: "win11-office", Description: "release 2026.10.1", Created: day(10, 6)},
 		{ID: "m-84mztzatmlnys0001", RegionID: hz, Name: "win11-office", Description: "release 2026.11.3", Created: day(11, 20)},
-		{ID: "m-84mztzatmlnys0009", RegionID: hz, Name: "win11-office", Description: "release 2026.12.0", Status: Creating, ReadyAfter: 3 * time.Minute, Created: day(11, 23)},
+		{ID: "m-84mztzatmlnys0009", RegionID: hz, Name: "win11-office", Description: "release 2026.12.0", Status: Creating, ReadyAfter: 3 * time.Minute,
+			Created: day(11, 23)},
 		{ID: "m-84mztzatmlnys0008", RegionID: hz, Name: "win11-office", Description: "release 2026.11.2", Status: CreateFailed, Created: day(11, 12)},
 		{ID: "m-84mztzatmlnys0007", RegionID: hz, Name: "win11-large", Description: "larger than most disks", GiB: 200, Created: day(11, 15)},
 		{ID: "m-84mztzatmlgpu0001", RegionID: hz, Name: "win11-cad", Description: "release 2026.11.1", GPU: true, Created: day(11, 10)},

@@ -43,17 +43,18 @@ func (s *Server) rebuildDesktops(c *call) (any, error) {
 	}
 	answer := rebuildAnswer{id: c.id(), RebuildResults: []rebuildResult{}}
 	for _, e := range entries {
-		struck := c.fault != nil && (c.fault.Desktop == "" || c.fault.Desktop == e.ID)
+		kind := fault.Kind("")
+		if c.fault != nil && (c.fault.Desktop == "" || c.fault.Desktop == e.ID) {
+			kind = c.fault.Kind
+		}
 		var result rebuildResult
-		if struck && c.fault.Kind == fault.Desktop {
-			result = injected(c.fault, e.ID)
-		} else {
+		if kind != fault.Desktop {
 			result = s.rebuildOne(c, e, r)
 		}
-		if struck && c.fault.Kind == fault.DesktopAfter {
+		if kind == fault.Desktop || kind == fault.DesktopAfter {
 			result = injected(c.fault, e.ID)
 		}
-		if !struck || c.fault.Kind != fault.Missing {
+		if kind != fault.Missing {
 			answer.RebuildResults = append(answer.RebuildResults, result)
 		}
 	}

@@ -214,10 +214,12 @@ func (s *Server) describeClientEvents(c *call) (any, error) {
 			continue
 		}
 		for n, ev := range e.events {
-			if ev.at.Before(from) || ev.at.After(to) || c.now.Sub(ev.at) >= remembered || !is(c.params["EndUserId"], ev.user) || len(kinds) > 0 && !slices.Contains(kinds, ev.kind) {
+			if ev.at.Before(from) || ev.at.After(to) || c.now.Sub(ev.at) >= remembered || !is(c.params["EndUserId"], ev.user) ||
+				len(kinds) > 0 && !slices.Contains(kinds, ev.kind) {
 				continue
 			}
-			found = append(found, clientEventShown{EventId: e.ID + "-" + layout(ev.at, "150405") + "-" + string(rune('a'+n%26)), EventType: ev.kind, EventTime: seconds(ev.at),
+			found = append(found, clientEventShown{EventId: e.ID + "-" + layout(ev.at, "150405") + "-" + string(rune('a'+n%26)), EventType: ev.kind,
+				EventTime: seconds(ev.at),
 				DesktopId: e.ID, DesktopName: e.Name, EndUserId: ev.user, RegionId: e.RegionID, Status: ev.status, at: ev.at})
 		}
 	}

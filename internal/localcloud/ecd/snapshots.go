@@ -130,7 +130,8 @@ func (s *Server) describeSnapshots(c *call) (any, error) {
 			view := snap.at(c.now)
 			found = append(found, numbered{snapshotShown{
 				SnapshotId: snap.ID, SnapshotName: snap.Name, SnapshotType: made, SourceDiskType: snap.Disk, Status: view.Status,
-				SourceDiskSize: e.gib(snap.Disk), Progress: view.Progress, DesktopId: e.ID, DesktopName: e.Name, DesktopStatus: e.Status, CreationTime: seconds(snap.Created),
+				SourceDiskSize: e.gib(snap.Disk), Progress: view.Progress, DesktopId: e.ID, DesktopName: e.Name, DesktopStatus: e.Status,
+				CreationTime: seconds(snap.Created),
 			}, n})
 		}
 	}

@@ -153,33 +153,38 @@ func (in *Injector) meet(service, operation string, account func() string, names
 	in.calls[[2]string{service, operation}]++
 	n := in.calls[[2]string{service, operation}]
 	for _, r := range in.rules {
-		if (r.Service != "" && r.Service != service) || (r.Operation != "" && r.Operation != operation) {
-			continue
+		if r.means(service, operation, account, names) && in.strikes(r) {
+			hit := r.Rule
+			return n, &hit, in.observe
 		}
-		if r.Account != "" && r.Account != account() {
-			continue
-		}
-		if (r.Kind == Error || r.Kind == ErrorAfter) && r.Desktop != "" && !names(r.Desktop) {
-			continue
-		}
-		r.seen++
-		if r.seen <= r.Skip || (r.Times > 0 && r.struck >= r.Times) {
-			continue
-		}
-		if r.Probability > 0 {
-			if in.rand == nil {
-				in.rand = rand.New(rand.NewPCG(1, 1))
-			}
-			if in.rand.Float64() >= r.Probability {
-				continue
-			}
-		}
-		r.struck++
-		in.struck++
-		hit := r.Rule
-		return n, &hit, in.observe
 	}
 	return n, nil, in.observe
+}
+
+// means says whether a rule is about such a call.
+func (r Rule) means(service, operation string, account func() string, names func(desktop string) bool) bool {
+	return (r.Service == "" || r.Service == service) && (r.Operation == "" || r.Operation == operation) &&
+		(r.Account == "" || r.Account == account()) &&
+		(r.Kind != Error && r.Kind != ErrorAfter || r.Desktop == "" || names(r.Desktop))
+}
+
+// strikes counts a call that a rule is about, and says whether the rule strikes it.
+func (in *Injector) strikes(r *rule) bool {
+	r.seen++
+	if r.seen <= r.Skip || r.Times > 0 && r.struck >= r.Times {
+		return false
+	}
+	if r.Probability > 0 {
+		if in.rand == nil {
+			in.rand = rand.New(rand.NewPCG(1, 1))
+		}
+		if in.rand.Float64() >= r.Probability {
+			return false
+		}
+	}
+	r.struck++
+	in.struck++
+	return true
 }
 
 // A Service tells the middleware how its stand-in speaks.

@@ -32,8 +32,9 @@ var (
 	errInvalidDate          = &Error{400, "InvalidDateHeader", "The Date header format is invalid."}
 	errTimeExpired          = &Error{408, "TimeExpired", "The http request you sent is expired."}
 	errAccessKeyID          = &Error{403, "InvalidAccessKeyId", "The access Id you provided does not exist."}
-	errSignature            = &Error{403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided. Check your key and signing method."}
-	errDigest               = &Error{400, "InvalidDegist", "The Content-MD5 you provided does not match with http body."} // the service's spelling
+	errSignature            = &Error{403, "SignatureDoesNotMatch",
+		"The request signature we calculated does not match the signature you provided. Check your key and signing method."}
+	errDigest = &Error{400, "InvalidDegist", "The Content-MD5 you provided does not match with http body."} // the service's spelling
 )
 
 // authenticate checks everything about a call that needs no look at what it asks.

@@ -135,22 +135,23 @@ func root(body []byte) (space, name string, err error) {
 		if err != nil {
 			return "", "", fmt.Errorf("reading XML: %w", err)
 		}
-		switch token := token.(type) {
-		case xml.StartElement:
-			if depth == 0 && name != "" {
-				return "", "", errors.New("more than one root element")
-			}
-			if depth++; depth > maxDepth {
-				return "", "", errors.New("elements nested too deep")
-			}
+		start, starts := token.(xml.StartElement)
+		text, _ := token.(xml.CharData)
+		switch {
+		case starts && depth == 0 && name != "":
+			return "", "", errors.New("more than one root element")
+		case starts && depth == maxDepth:
+			return "", "", errors.New("elements nested too deep")
+		case depth == 0 && len(bytes.TrimSpace(text)) > 0:
+			return "", "", errors.New("text outside of the root element")
+		case starts:
+			depth++
 			if name == "" {
-				space, name = token.Name.Space, token.Name.Local
+				space, name = start.Name.Space, start.Name.Local
 			}
-		case xml.EndElement:
-			depth--
-		case xml.CharData:
-			if depth == 0 && len(bytes.TrimSpace(token)) > 0 {
-				return "", "", errors.New("text outside of the root element")
+		default:
+			if _, ends := token.(xml.EndElement); ends {
+				depth--
 			}
 		}
 	}

@@ -79,7 +79,8 @@ func (s *Server) putBucket(w http.ResponseWriter, p place, body []byte) *apiErro
 // deleteBucket is DeleteBucket, which takes an empty bucket only.
 func (s *Server) deleteBucket(w http.ResponseWriter, _ *http.Request, b *bucket, p place, _ []byte) *apiError {
 	if !b.empty() {
-		return (&apiError{Status: 409, Code: "BucketNotEmpty", EC: "0015-00000301", Message: "The bucket you tried to delete is not empty."}).with("BucketName", p.bucket)
+		return (&apiError{Status: 409, Code: "BucketNotEmpty", EC: "0015-00000301",
+			Message: "The bucket you tried to delete is not empty."}).with("BucketName", p.bucket)
 	}
 	delete(s.buckets, p.bucket)
 	answer(w, http.StatusNoContent, nil)

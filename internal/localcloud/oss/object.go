@@ -71,7 +71,8 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 		o = newObject(r, b)
 		if o.class == "ColdArchive" || o.class == "DeepColdArchive" {
 			// The page on this number gives no code; that of its neighbour is taken.
-			return &apiError{Status: 400, Code: "OperationNotSupported", EC: "0016-00000503", Message: "AppendObject does not support the storage class " + o.class + "."}
+			return &apiError{Status: 400, Code: "OperationNotSupported", EC: "0016-00000503",
+				Message: "AppendObject does not support the storage class " + o.class + "."}
 		}
 		o.appendable = true
 		b.put(p.key, o)

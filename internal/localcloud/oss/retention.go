@@ -40,8 +40,9 @@ func (s *Server) kept(b *bucket, o *object) bool {
 var (
 	errImmutable    = &apiError{Status: 409, Code: "FileImmutable", Message: "The object you specified is immutable."}
 	errNoSuchWorm   = &apiError{Status: 404, Code: "NoSuchWORMConfiguration", Message: "The WORM Configuration does not exist."}
-	errMalformedXML = &apiError{Status: 400, Code: "MalformedXML", Message: "The XML you provided was not well-formed or did not validate against our published schema."}
-	errFrozen       = &apiError{Status: 403, Code: "InvalidObjectState", Message: "The operation is not valid for the object's state"}
+	errMalformedXML = &apiError{Status: 400, Code: "MalformedXML",
+		Message: "The XML you provided was not well-formed or did not validate against our published schema."}
+	errFrozen = &apiError{Status: 403, Code: "InvalidObjectState", Message: "The operation is not valid for the object's state"}
 )
 
 // wormDays reads the retention period of a request.

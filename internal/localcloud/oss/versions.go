@@ -149,7 +149,8 @@ func (s *Server) listVersions(w http.ResponseWriter, r *http.Request, b *bucket,
 		NextKeyMarker       string `xml:",omitempty"`
 		NextVersionIDMarker string `xml:"NextVersionIdMarker,omitempty"`
 		Versions            []versionXML
-	}{Name: p.bucket, Prefix: q.Get("prefix"), KeyMarker: q.Get("key-marker"), VersionIDMarker: q.Get("version-id-marker"), MaxKeys: size, EncodingType: q.Get("encoding-type")}
+	}{Name: p.bucket, Prefix: q.Get("prefix"), KeyMarker: q.Get("key-marker"), VersionIDMarker: q.Get("version-id-marker"), MaxKeys: size,
+		EncodingType: q.Get("encoding-type")}
 	all := b.versions(list.Prefix, list.KeyMarker, list.VersionIDMarker)
 	if len(all) > size {
 		all = all[:size]
