@@ -68,7 +68,9 @@ type stage struct {
 	reads    map[string]int
 	told     []string
 	queue    []scriptMessage
-	sent     int // of queue that were said
+	hook     func() // called before an append
+	until    int    // how many come before that
+	sent     int    // of queue that were said
 }
 
 type scriptMessage struct {
@@ -219,18 +221,43 @@ func (s *stage) command(word, rest string) {
 		s.deliver(rest)
 	case "again":
 		s.deliver(s.last)
+	case "meanwhile": // before the n-th append of the next delivery another instance handles a message, or the same
+		n, rest, _ := strings.Cut(rest, " ")
+		s.until, _ = strconv.Atoi(n)
+		s.hook = func() { s.meanwhile(rest) }
 	case "queued": // what is due next comes; with a time, all that is due by then
 		for s.queued(); rest != "" && len(s.queue) > 0 && !s.next().due.After(start.Add(s.duration(rest))); {
 			s.queued()
 		}
 	case "ask": // a message through a door: DOOR TYPE ID DATA
-		door, rest, _ := strings.Cut(rest, " ")
-		kind, rest, _ := strings.Cut(rest, " ")
-		id, data, _ := strings.Cut(rest, " ")
-		s.deliver(s.wrapped(door, kind, id, data))
+		s.deliver(s.asked(rest))
 	default:
 		s.Fatalf("%q is no command", word)
 	}
+}
+
+func (s *stage) asked(rest string) string {
+	door, rest, _ := strings.Cut(rest, " ")
+	kind, rest, _ := strings.Cut(rest, " ")
+	id, data, _ := strings.Cut(rest, " ")
+	return s.wrapped(door, kind, id, data)
+}
+
+// meanwhile has another instance handle a message, in the middle of a delivery.
+func (s *stage) meanwhile(rest string) {
+	payload := s.last
+	if rest != "again" {
+		payload = s.asked(rest)
+	}
+	h, err := handler.New(s.config)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.does("another instance begins")
+	if _, err = h.Handle(s.Context(), handler.Invocation{RequestID: fmt.Sprintf("other%d", s.n), Source: "acs:fc:cn-hangzhou:1:functions/regild"}, []byte(payload)); err != nil {
+		s.does("and asks for it again: %v", err)
+	}
+	s.does("and ends")
 }
 
 func (s *stage) without(what string) {
@@ -416,8 +443,8 @@ func (s *stage) short(body string) string {
 var (
 	moment = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	random = regexp.MustCompile(`\b[A-Z2-7]{26}\b`)
-	writer = regexp.MustCompile(`"v":1,|,?"by":"i\d+"|"indexed":true,`) // that is written at the same time as the tick
-	start  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)                // of a bubble
+	writer = regexp.MustCompile(`"v":1,|,?"by":"(i|other)\d+"|"indexed":true,`) // that is written at the same time as the tick
+	start  = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)                        // of a bubble
 )
 
 func (s *stage) since(at time.Time) string { return "+" + at.Sub(start).String() }
@@ -449,6 +476,19 @@ type scriptStore struct {
 }
 
 func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	s := st.stage
+	s.mu.Lock()
+	hook := s.hook
+	if s.until--; s.until > 0 {
+		hook = nil
+	}
+	if hook != nil {
+		s.hook = nil
+	}
+	s.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	if err := st.stage.meets("Append"); err != nil {
 		return 0, err
 	}
