@@ -36,6 +36,7 @@ const (
 	begunTwice          = "begun-twice"
 	begunWithoutTick    = "begun-without-a-tick"
 	waveTooEarly        = "wave-too-early"
+	canaryUnshown       = "wave-passes-a-canary-that-shows-nothing"
 	notApproved         = "not-approved"
 	retryUnchecked      = "retry-passes-without-its-check"
 	waveUnchecked       = "wave-passes-without-its-check"
@@ -413,12 +414,18 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 			last := k.waves[n-1]
 			switch {
 			case r.Wave == last.n && r.Of > 0: // a further part of it
+				if last.n == 1 && (k.shows() || k.undoes != "") {
+					w.breaks(waveTooEarly, "%s: wave %d grows, and shows already what the image does", k.id, r.Wave)
+				}
 			case r.Wave <= last.n:
 				w.breaks(waveTooEarly, "%s: wave %d after wave %d", k.id, r.Wave, last.n)
 			case !last.ended:
 				w.breaks(waveTooEarly, "%s: wave %d before wave %d has ended", k.id, r.Wave, last.n)
 			case last.n < k.planned && time.Since(last.endedAt) < f.Strategy.Soak-time.Minute:
 				w.breaks(waveTooEarly, "%s: wave %d while wave %d soaks", k.id, r.Wave, last.n)
+			}
+			if r.Wave > last.n && last.n == 1 && k.undoes == "" && !k.shows() && len(k.order) < k.size && w.static() {
+				w.breaks(canaryUnshown, "%s: wave %d begins, and no desktop of the canary was rebuilt or had the image", k.id, r.Wave)
 			}
 		}
 		if k.stopped() {
@@ -451,6 +458,16 @@ func (w *world) reminded(k *work, by *invocation) bool {
 		slices.ContainsFunc(w.alive, func(i *invocation) bool { return i != by && slices.ContainsFunc(i.messages, tick) })
 }
 
+// shows says whether a desktop was rebuilt, or had the image already.
+func (k *work) shows() bool {
+	for _, p := range k.desktops {
+		if !p.accepted.IsZero() || p.code == events.CodeAlreadyOnImage {
+			return true
+		}
+	}
+	return false
+}
+
 // approved asks for an approval at every end of a wave that the fleet wants one
 // after and that lies before the desktop, whether or not a wave ended there.
 func (w *world) approved(k *work, f *fleet.Fleet, id string) {
@@ -460,7 +477,14 @@ func (w *world) approved(k *work, f *fleet.Fleet, id string) {
 	at := slices.Index(k.order, id)
 	ends := f.Strategy.WaveEnds(k.size, f.Strategy.Canary.Size(k.size, 0))
 	gates := map[int]bool{}
+	canary := 0 // it may have grown
+	for _, p := range k.desktops {
+		if p.wave == 1 {
+			canary++
+		}
+	}
 	for n, end := range ends[:len(ends)-1] {
+		end = max(end, canary)
 		if f.Strategy.Approval.After(n+1, false) && end <= at && end < k.size {
 			gates[end] = true
 		}

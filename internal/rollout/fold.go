@@ -109,7 +109,7 @@ func (s *State) add(id string, wave int) {
 }
 
 func (s *State) beginWave(r *Record) {
-	if w := s.Wave(); w != nil && r.Wave == w.N && !w.whole() {
+	if w := s.Wave(); w != nil && r.Wave == w.N && (!w.whole() || w.EndedAt.IsZero() && r.Of > len(w.Desktops)) {
 		s.continueWave(w, r)
 		return
 	}

@@ -119,11 +119,22 @@ func (v *view) plannedWaves(t *total) (waves []events.PlanWave) {
 	from := 0
 	for i, end := range ends {
 		if end > from {
-			waves = append(waves, events.PlanWave{N: i + 1, Name: waveName(i+1, len(ends)), Desktops: v.intentions(t, order[from:end])})
-			from = end
+			wave := events.PlanWave{N: i + 1, Name: waveName(i+1, len(ends)), Desktops: v.intentions(t, order[from:end])}
+			for from = end; i == 0 && v.s.Operation.Undoes == "" && from < len(order) && !showsIn(wave); from = end { // see endWave
+				end = min(2*from, len(order))
+				wave.Desktops = append(wave.Desktops, v.intentions(t, order[from:end])...)
+			}
+			waves = append(waves, wave)
 		}
 	}
 	return waves
+}
+
+// showsIn says whether a desktop of a planned canary is to show what the image does.
+func showsIn(wave events.PlanWave) bool {
+	return slices.ContainsFunc(wave.Desktops, func(x events.PlanDesktop) bool {
+		return x.Action == events.PlanRebuild || x.Code == events.CodeAlreadyOnImage
+	})
 }
 
 // cost estimates the calls of a plan, and how long it takes within the windows.

@@ -209,7 +209,7 @@ func (v *view) advance(t *total, f *fleet.Fleet, busy int) {
 	case w.EndedAt.IsZero():
 		v.beginWithinWindow(t, f, busy)
 		if t.out.Need.Empty() && t.unfinished == 0 && !t.anyLeft() {
-			t.join(v.write(Record{Kind: KindWaveEnded, Wave: w.N}).with(look(v.now.t)))
+			t.join(v.endWave(t, f, w))
 		}
 	default:
 		if len(v.s.Desktops) < v.s.Size { // another wave follows: ECD is not asked for its desktops before it may begin
@@ -263,6 +263,33 @@ func (t *total) anyLeft() bool {
 		}
 	}
 	return false
+}
+
+// endWave ends a wave of which all is final. A canary of which no desktop got the
+// image has shown nothing: as many desktops as it has come into it besides, until one
+// has, or the fleet has no more. A rollback brings what is known.
+func (v *view) endWave(t *total, f *fleet.Fleet, w *Wave) step {
+	if w.N == 1 && v.s.Operation.Undoes == "" && len(v.s.Desktops) < v.s.Size && !t.shows() {
+		rest, _, s, ok := v.remaining(f)
+		if !ok {
+			return s
+		}
+		if more := rest[:min(len(rest), len(w.Desktops))]; len(more) > 0 {
+			return v.begin(Record{Kind: KindWave, Wave: w.N, Waves: v.s.Planned, Name: w.Name, Size: v.s.Size, Of: len(w.Desktops) + len(more)}, len(w.Desktops), more)
+		}
+	}
+	return v.write(Record{Kind: KindWaveEnded, Wave: w.N}).with(look(v.now.t))
+}
+
+// shows says whether a desktop shows what the image does, after this decision: it was
+// rebuilt, well or badly, or had the image already.
+func (t *total) shows() bool {
+	for _, x := range t.v.s.Desktops {
+		if x.Touched || x.Last.Code == events.CodeAlreadyOnImage {
+			return true
+		}
+	}
+	return slices.ContainsFunc(t.outcomes, func(g Group) bool { return g.Code == events.CodeAlreadyOnImage })
 }
 
 // nextWave begins the first wave behind w that has any desktops, if the rollout may go
