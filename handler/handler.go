@@ -124,6 +124,7 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r.conclude(live())            // what has ended is closed
 	r.out.publish(live())         // the outcomes and events that follow from that
 	r.schedule(live())            // a tick for each operation that is unfinished
+	r.out.writeRest()             // what was published for jobs that could not go on
 
 	return r.report()
 }
@@ -135,6 +136,7 @@ type run struct {
 	out    *outbox
 	counts *tally
 	again  *redeliveries
+	index  *openIndex
 	meter  *Meter
 	calls  map[string]int // by name, before this invocation
 
@@ -158,18 +160,19 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
 	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
+	sched.out = out
 	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,
 		jobs: jobs, perms: perms, counts: counts, places: map[desktop.Place]*rollout.Facts{}}
 	refuse := &refusals{invocation: i, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
-	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, meter: h.Meter, calls: h.Meter.Snapshot(),
+	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, meter: h.Meter, calls: h.Meter.Snapshot(),
 		admission: &admission{invocation: i, accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
-			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery},
+			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery, index: index},
 		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
 		concluder: &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
 		scheduler: sched,
@@ -179,6 +182,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 // end stops the publishers and leaves what was learned to the instance.
 func (r *run) end() {
 	r.out.close()
+	r.index.wait()
 	r.cancel()
 	r.jobs.keep()
 }

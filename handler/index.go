@@ -21,33 +21,77 @@ type openIndex struct {
 	*invocation
 	store   journal.Store
 	mu      sync.Mutex
-	entered map[*job]bool // in this invocation
+	entries map[*job]*openEntering // those of this invocation
 }
 
-// enter puts a request into the index. If that fails the next invocation tries again.
+// openEntering is an entry that is being written, beside what else is done about the request.
+type openEntering struct {
+	written chan struct{} // closed when that has ended
+	ok      bool          // the entry is there
+}
+
+// enter begins to put a request into the index, unless it is there or that was begun. If
+// it fails the next invocation tries again. settled waits for its end.
 func (x *openIndex) enter(j *job) {
+	indexed := false
+	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if indexed || x.entries[j] != nil {
+		return
+	}
+	if x.entries == nil {
+		x.entries = map[*job]*openEntering{}
+	}
+	e := &openEntering{written: make(chan struct{})}
+	x.entries[j] = e
+	go func() {
+		defer close(e.written)
+		if err := contain(func() error { e.ok = x.write(j); return nil }); err != nil {
+			x.log.Error("a step made us panic", "step", "entering an open request", "error", err.Error())
+		}
+	}()
+}
+
+// settled waits until nothing is being entered for a request, and says whether it is
+// certainly in the index by what this invocation did.
+func (x *openIndex) settled(j *job) bool {
+	x.mu.Lock()
+	e := x.entries[j]
+	x.mu.Unlock()
+	if e == nil {
+		return false
+	}
+	<-e.written
+	return e.ok
+}
+
+// wait waits until nothing is being entered.
+func (x *openIndex) wait() {
+	x.mu.Lock()
+	defer x.mu.Unlock() // nothing is begun any more
+	for _, e := range x.entries {
+		<-e.written
+	}
+}
+
+// write puts a request into the index, and says whether it is there.
+func (x *openIndex) write(j *job) bool {
 	line, err := json.Marshal(openEntry{j.id})
 	if err == nil {
 		_, err = x.store.Append(x.ctx, journal.OpenKey(j.id), 0, append(line, '\n'))
 	}
 	if err != nil && !errors.Is(err, journal.ErrMoved) {
 		x.log.Warn("not entered among the open requests", "request_id", j.id, "error", err.Error())
-		return
+		return false
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.entered == nil {
-		x.entered = map[*job]bool{}
-	}
-	x.entered[j] = true
+	return true
 }
 
 // has says whether a request is certainly in the index.
 func (x *openIndex) has(j *job) (indexed bool) {
 	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return indexed || x.entered[j]
+	return x.settled(j) || indexed
 }
 
 // remove deletes an entry.

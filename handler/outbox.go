@@ -15,8 +15,9 @@ import (
 )
 
 // An outbox publishes what the journals say is not published yet, some at once,
-// while the invocation goes on. What MNS took is written down as published; what
-// it did not take stays unpublished, for the next tick.
+// while the invocation goes on. What MNS took is written down as published, a little of
+// it together with the tick at the end; what it did not take stays unpublished, for the
+// next tick.
 type outbox struct {
 	*invocation
 	topic  Topic
@@ -68,8 +69,12 @@ func (t *taken) add(i item) {
 }
 
 // flushAt bounds how much is published once more after a crash: what MNS took is
-// written down when it is so much, and at the end.
-const flushAt = 2000
+// written down when it is so much, and when all of a stage is published. So much as
+// keptAt waits for the end: see unwritten.
+const (
+	flushAt = 2000
+	keptAt  = 100
+)
 
 // newOutbox starts an outbox that publishes so many messages at once.
 func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again *redeliveries) *outbox {
@@ -127,7 +132,7 @@ func (o *outbox) publish(jobs []*job) {
 func (o *outbox) emitEvents(j *job) {
 	var items []item
 	j.journal.Look(func(s *rollout.State) {
-		if s.Operation == nil || s.Operation.Request() && len(s.Fresh()) > 0 {
+		if s.Operation == nil || s.Operation.Request() && !o.tookOutcomes(j, s) {
 			return
 		}
 		for _, e := range s.UnpublishedEvents {
@@ -143,7 +148,7 @@ func (o *outbox) emitEvents(j *job) {
 			// the last of them has ended is not known, so no summary is published.
 			t := &taken{}
 			t.add(i)
-			o.write(j, t)
+			o.write(j, t.record())
 			continue
 		}
 		err := o.publishOne(i)
@@ -293,7 +298,7 @@ func (o *outbox) settle(i item, err error) {
 	o.logPublished(i)
 	if i.job != nil {
 		if full := o.note(i); full != nil {
-			o.write(i.job, full)
+			o.write(i.job, full.record())
 		}
 	}
 }
@@ -343,9 +348,50 @@ func aboutRollout(e events.Event) []any {
 	return attrs
 }
 
-// write notes in the journal what MNS took. If that fails it is published once more,
-// with the same ids.
-func (o *outbox) write(j *job, t *taken) {
+// tookOutcomes says whether MNS took all outcomes that the state has as unpublished.
+func (o *outbox) tookOutcomes(j *job, s *rollout.State) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.taken[j].outcomesOf(s)
+}
+
+// outcomesOf says whether all outcomes that the state has as unpublished were taken. A
+// nil taken is one of nothing.
+func (t *taken) outcomesOf(s *rollout.State) bool {
+	for _, id := range s.Fresh() {
+		for _, out := range s.Desktops[id].Unpublished {
+			if t == nil || !slices.Contains(t.outcomes[groupOf{out.Status, out.N}], id) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// unwritten takes out what MNS took for a job and the journal does not know yet, to be
+// written together with what else is written at the end. What is more than keptAt, or
+// leaves something unpublished, is written down at once, and nil returned.
+func (o *outbox) unwritten(j *job) []rollout.Record {
+	o.mu.Lock()
+	t := o.taken[j]
+	delete(o.taken, j)
+	o.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	all := t.n <= keptAt
+	j.journal.Look(func(s *rollout.State) {
+		all = all && t.outcomesOf(s) && !slices.ContainsFunc(s.UnpublishedEvents, func(e rollout.Event) bool { return !slices.Contains(t.events, e.ID()) })
+	})
+	if !all {
+		o.write(j, t.record())
+		return nil
+	}
+	return []rollout.Record{t.record()}
+}
+
+// record is what the journal is told of what MNS took.
+func (t *taken) record() rollout.Record {
 	rec := rollout.Record{Kind: rollout.KindPublished, Events: t.events}
 	for g, ids := range t.outcomes {
 		group := rollout.Group{Status: g.status, Desktops: ids}
@@ -354,26 +400,46 @@ func (o *outbox) write(j *job, t *taken) {
 		}
 		rec.Outcomes = append(rec.Outcomes, group)
 	}
+	return rec
+}
+
+// write notes in the journal what MNS took. If that fails it is published once more,
+// with the same ids.
+func (o *outbox) write(j *job, records ...rollout.Record) {
+	if len(records) == 0 {
+		return
+	}
 	ctx, cancel := o.last()
 	defer cancel()
-	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record { return []rollout.Record{rec} })
+	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record { return records })
 	if err != nil {
 		o.log.Warn("published, but not written down", "job", j.id, "error", err.Error())
 	}
 }
 
-// drain waits until the queue is empty and writes down what was taken.
-func (o *outbox) drain() {
+// drain waits until the queue is empty, and writes down what was taken if it is much.
+func (o *outbox) drain() { o.writeMore(keptAt) }
+
+// writeRest waits until the queue is empty and writes down all that was taken.
+func (o *outbox) writeRest() { o.writeMore(0) }
+
+// writeMore writes down, for each job, what was taken if that is more than n.
+func (o *outbox) writeMore(n int) {
 	o.mu.Lock()
 	for len(o.queue) > 0 || o.busy > 0 {
 		o.wake.Wait()
 	}
-	all := o.taken
-	o.taken = map[*job]*taken{}
+	all := map[*job]*taken{}
+	for j, t := range o.taken {
+		if t.n > n {
+			all[j] = t
+			delete(o.taken, j)
+		}
+	}
 	o.mu.Unlock()
 	byName := func(a, b *job) int { return strings.Compare(a.name, b.name) } // in one order: a seed of the simulation gives one trace
 	for _, j := range slices.SortedFunc(maps.Keys(all), byName) {
-		o.write(j, all[j])
+		o.write(j, all[j].record())
 	}
 }
 

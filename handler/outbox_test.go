@@ -104,6 +104,7 @@ func TestEachOutcomeIsPublishedOnceAndWrittenDown(t *testing.T) {
 	b.add(b.job, b.ids)
 	b.publishOutcomes([]*job{b.job})
 	b.publishOutcomes([]*job{b.job})
+	b.writeRest()
 	for id, n := range b.topic.published {
 		if n != 1 {
 			t.Errorf("%s was published %d times", id, n)
@@ -142,6 +143,7 @@ func TestWhatIsNotTakenStaysUnpublished(t *testing.T) {
 		return nil
 	})
 	b.publishOutcomes([]*job{b.job})
+	b.writeRest()
 	if n, _ := b.unpublished(); n != 2 {
 		t.Errorf("%d outcomes are unpublished by the journal, want the 2 that were not taken", n)
 	}
@@ -190,12 +192,18 @@ func TestTheSummaryOfARequestComesBehindAllItsOutcomes(t *testing.T) {
 		t.Fatalf("%d events are unpublished, want the summary", n)
 	}
 	b.publish([]*job{b.job})
+	b.writeRest()
 	if _, n := b.unpublished(); n != 1 {
 		t.Error("the summary was published, though an outcome is not")
 	}
 	busy = false
 	later := newOutbox(b.invocation, b.topic, 1, newTally(), &redeliveries{}) // as the next invocation does
+	appends := b.store.appends
 	later.publish([]*job{b.job})
+	later.writeRest()
+	if n := b.store.appends - appends; n != 1 {
+		t.Errorf("the last outcomes and the summary took %d appends, want 1", n)
+	}
 	later.close()
 	if outcomes, summaries := b.unpublished(); outcomes+summaries != 0 {
 		t.Errorf("%d outcomes and %d events are unpublished, want none", outcomes, summaries)
@@ -215,10 +223,46 @@ func TestMuchThatWasTakenIsWrittenDownBeforeTheEnd(t *testing.T) {
 		if n, _ := b.unpublished(); n != 10 {
 			t.Errorf("%d outcomes would be published once more after a crash, want the 10 behind the first %d", n, flushAt)
 		}
-		b.drain()
+		b.writeRest()
 		if n, _ := b.unpublished(); n != 0 {
 			t.Errorf("%d outcomes are unpublished by the journal, want none", n)
 		}
 		b.close()
 	})
+}
+
+func TestALittleThatWasTakenWaitsForTheEndUnlessSomethingWasNotTaken(t *testing.T) {
+	for _, k := range []struct {
+		name              string
+		n, kept, appended int
+		refuses           string
+	}{
+		{"a little", keptAt, 1, 0, ""},
+		{"much", keptAt + 1, 0, 1, ""},
+		{"one is not taken", 20, 0, 1, "r1/ecd-0003/refused"},
+		{"none is taken", 1, 0, 0, "r1/ecd-0000/refused"},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			b := newOutboxBench(t, k.n, 4, func(_ context.Context, id string) error {
+				if id == k.refuses {
+					return errors.New("busy")
+				}
+				return nil
+			})
+			appends := b.store.appends
+			b.publishOutcomes([]*job{b.job})
+			kept := b.unwritten(b.job)
+			if got := b.store.appends - appends; len(kept) != k.kept || got != k.appended {
+				t.Errorf("%d records are kept and %d appends made, want %d and %d", len(kept), got, k.kept, k.appended)
+			}
+			b.outbox.write(b.job, kept...)
+			want := 0
+			if k.refuses != "" {
+				want = 1
+			}
+			if n, _ := b.unpublished(); n != want {
+				t.Errorf("%d outcomes are unpublished by the journal, want %d", n, want)
+			}
+		})
+	}
 }

@@ -71,6 +71,9 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 			return false
 		}
 	}
+	if d.Acts() {
+		pr.sched.index.settled(j) // before anything is done to a desktop
+	}
 	if len(d.Unrestored) > 0 {
 		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Unrestored)
 	}

@@ -28,6 +28,7 @@ type rebuilder struct {
 	perms       *permissions
 	out         *outbox
 	recovery    *recovery
+	index       *openIndex
 }
 
 // rebuild plans all that may be begun into calls and makes them, some at once.
@@ -241,6 +242,11 @@ func (c *calls) batch(b plan.Batch) {
 	readAt := c.claim(&b, call)
 	if len(b.IDs) == 0 {
 		return
+	}
+	for _, id := range b.IDs {
+		for _, owner := range b.Owners[id] {
+			c.index.settled(c.owners[owner]) // its entry is written beside the claim
+		}
 	}
 	// From the claim on, the call may reach ECD only within CallLimit: after that
 	// others may ask ECD what became of it.

@@ -38,6 +38,7 @@ type scheduler struct {
 	index               *openIndex
 	counts              *tally
 	again               *redeliveries
+	out                 *outbox
 
 	mu     sync.Mutex
 	ticked map[string]rollout.Record // first ticks that were sent, by kind and id
@@ -46,15 +47,21 @@ type scheduler struct {
 // schedule puts a tick on the queue for every job that is not finished.
 func (sc *scheduler) schedule(jobs []*job) {
 	for _, j := range jobs {
+		kept := sc.out.unwritten(j)
+		if !sc.hasQueue || !sc.hasJournal {
+			sc.out.write(j, kept...)
+			kept = nil
+		}
 		again := j.decision.Next
 		var open bool
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
-			if since, fresh := s.Unsaid(); fresh {
+			if since, fresh := s.Unsaid(); fresh && kept == nil {
 				again = earlier(again, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
 			}
 		})
 		if again.IsZero() {
+			sc.out.write(j, kept...)
 			if !open && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
 				sc.index.remove(journal.OpenKey(j.id))
 			}
@@ -67,7 +74,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		case !sc.hasJournal:
 			sc.carry(j, again)
 		default:
-			if err := sc.tick(j, again); err != nil {
+			if err := sc.tick(j, again, kept...); err != nil {
 				sc.again.add(err)
 			}
 		}
@@ -96,13 +103,14 @@ func (sc *scheduler) noQueue(j *job, open bool) {
 
 // tick puts a tick on the queue, unless one is on its way that comes in time.
 // So however often things are delivered, there is one chain of ticks and not
-// many.
-func (sc *scheduler) tick(j *job, at time.Time) error {
+// many. What else is to be written down then goes into the same append.
+func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
 	now := sc.business().UTC()
 	var n int
 	var coming time.Time
 	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
 	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
+		sc.out.write(j, kept...)
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
@@ -110,10 +118,11 @@ func (sc *scheduler) tick(j *job, at time.Time) error {
 	// number, perhaps the highest: after that one all have it, and none is overtaken.
 	n = min(max(n, j.used)+1, events.TickAnyway)
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(sc.in.Source, now).Marshal()
-	if err != nil {
-		return err
+	if err == nil {
+		err = sc.send(j.kind, body, delay)
 	}
-	if err := sc.send(j.kind, body, delay); err != nil {
+	if err != nil {
+		sc.out.write(j, kept...)
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
 	ctx, cancel := sc.last()
@@ -121,7 +130,7 @@ func (sc *scheduler) tick(j *job, at time.Time) error {
 	indexed := sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
 	return j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
-		return []rollout.Record{{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed}}
+		return append(kept, rollout.Record{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed})
 	})
 }
 
@@ -132,16 +141,10 @@ func (sc *scheduler) watchdog(j *job) error {
 	if !sc.hasQueue || !sc.hasJournal {
 		return nil
 	}
-	var entry sync.WaitGroup
-	defer entry.Wait()
 	open := false
 	j.journal.Look(func(s *rollout.State) { open = s.Open() })
-	if open && j.kind == kindRequest && !sc.index.has(j) {
-		entry.Go(func() {
-			if err := contain(func() error { sc.index.enter(j); return nil }); err != nil {
-				sc.log.Error("a step made us panic", "step", "entering an open request", "error", err.Error())
-			}
-		})
+	if open && j.kind == kindRequest {
+		sc.index.enter(j) // and before anything is done, its end is waited for
 	}
 	at := sc.business().Add(sc.afterUs())
 	var sure bool
