@@ -24,7 +24,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -81,7 +80,7 @@ type Client struct {
 }
 
 // hostForm is the name of a host, with or without a port.
-var hostForm = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+(:[0-9]{1,5})?$`)
+var hostForm = pattern.Lazily(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+(:[0-9]{1,5})?$`)
 
 // New returns a client, or an error that names every fault of cfg.
 func New(cfg Config) (*Client, error) {
@@ -95,7 +94,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	switch {
 	case cfg.Endpoint == "":
-	case hostForm.MatchString(cfg.Endpoint):
+	case hostForm().MatchString(cfg.Endpoint):
 		c.host = cfg.Endpoint
 	default:
 		u, err := url.Parse(cfg.Endpoint)

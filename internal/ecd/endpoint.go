@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -75,11 +74,11 @@ func parseEndpoints(s string, regions []string) (places, error) {
 }
 
 // ofOneRegion are hosts that name the region they belong to.
-var ofOneRegion = regexp.MustCompile(`^ecd(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com$`)
+var ofOneRegion = pattern.Lazily(`^ecd(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com$`)
 
 // regionOf returns the region that a host names, or "".
 func regionOf(host string) string {
-	if m := ofOneRegion.FindStringSubmatch(host); m != nil && m[1] != "vpc-proxy" { // which serves several
+	if m := ofOneRegion().FindStringSubmatch(host); m != nil && m[1] != "vpc-proxy" { // which serves several
 		return m[1]
 	}
 	return ""

@@ -1,23 +1,23 @@
 package fleet
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/pattern"
 )
 
 // linuxWords are names that only Linux has, as parts of an image's name or of a
 // system image's id (desktopimage-ubuntu-…), with a number behind them or none.
-var linuxWords = regexp.MustCompile(`(?i)(^|[^a-z])(linux|alinux|anolis|centos|debian|` +
+var linuxWords = pattern.Lazily(`(?i)(^|[^a-z])(linux|alinux|anolis|centos|debian|` +
 	`deepin|fedora|kylin|neokylin|opensuse|redhat|rhel|rocky|suse|sles|ubuntu|uos)([^a-z]|$)`)
 
-var windowsWords = regexp.MustCompile(`(?i)(^|[^a-z])win(dows)?([^a-z]|$)`)
+var windowsWords = pattern.Lazily(`(?i)(^|[^a-z])win(dows)?([^a-z]|$)`)
 
 // saysLinux says whether a name is one of Linux, as far as a name can say.
 func saysLinux(name string) bool {
-	return linuxWords.MatchString(name) && !windowsWords.MatchString(name)
+	return linuxWords().MatchString(name) && !windowsWords().MatchString(name)
 }
 
 // systemImage begins the ids of the vendor's own images, which tell the OS; ids

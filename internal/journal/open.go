@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
@@ -113,18 +112,18 @@ func fileFaults(u *url.URL) (faults []error) {
 // Names of buckets and what we allow in a prefix. Source: "Bucket naming
 // conventions", "Object naming conventions".
 var (
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
-	prefixName = regexp.MustCompile(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
+	bucketName = pattern.Lazily(`^[a-z0-9][a-z0-9-]*[a-z0-9]$`)
+	prefixName = pattern.Lazily(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
 )
 
 // maxPrefix leaves room for a key in OSS's 1,023 bytes of an object name.
 const maxPrefix = 500
 
 func ossFaults(u *url.URL, o Options) (faults []error) {
-	if len(u.Host) < 3 || len(u.Host) > 63 || !bucketName.MatchString(u.Host) {
+	if len(u.Host) < 3 || len(u.Host) > 63 || !bucketName().MatchString(u.Host) {
 		faults = append(faults, fmt.Errorf("not a bucket name: %.70q", u.Host))
 	}
-	if p := prefixOf(u); p != "" && (len(p) > maxPrefix || !prefixName.MatchString(p)) {
+	if p := prefixOf(u); p != "" && (len(p) > maxPrefix || !prefixName().MatchString(p)) {
 		faults = append(faults, fmt.Errorf("not an object prefix: %.100q: use letters, digits, -, _ and / between them", p))
 	}
 	if !pattern.Region.Matches(o.Region) {

@@ -21,13 +21,13 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
 )
 
 const (
@@ -134,7 +134,7 @@ type endpoint struct {
 }
 
 // hostForm is the only form of a host that the SDK takes.
-var hostForm = regexp.MustCompile(`^([0-9]+)\.mns\.([a-z0-9-]+)\.aliyuncs\.com$`)
+var hostForm = pattern.Lazily(`^([0-9]+)\.mns\.([a-z0-9-]+)\.aliyuncs\.com$`)
 
 func parseEndpoint(cfg Config) (endpoint, error) {
 	own := cfg.AccountID + ".mns." + cfg.RegionID + ".aliyuncs.com"
@@ -159,7 +159,7 @@ func parseEndpoint(cfg Config) (endpoint, error) {
 	case u.Scheme == "http":
 		return endpoint{}, fmt.Errorf("mns: endpoint %q would send a security token unencrypted; http is for loopback only", given)
 	}
-	parts := hostForm.FindStringSubmatch(signed)
+	parts := hostForm().FindStringSubmatch(signed)
 	if parts == nil {
 		return endpoint{}, fmt.Errorf("mns: %q is not an endpoint such as 1234567890123456.mns.cn-hangzhou.aliyuncs.com", signed)
 	}
