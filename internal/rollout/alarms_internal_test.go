@@ -45,6 +45,7 @@ func TestAlarmsOverTime(t *testing.T) {
 		{"it was there before", false, 1, []AlarmState{a, a, a, a, a}, make([]alarmAnswer, 5)},
 		{"it was there before, ended, and comes again", false, 1, []AlarmState{a, q, a}, []alarmAnswer{alarmsQuiet, alarmsQuiet, alarmsHold}},
 		{"it was there before, and counts all the same", true, 1, []AlarmState{a, a, a, a}, []alarmAnswer{alarmsHold, alarmsHold, alarmsHold, alarmsHalt}},
+		{"it comes before the first wave, and was quiet before", false, 9, []AlarmState{q, a, a}, []alarmAnswer{alarmsQuiet, alarmsHold, alarmsHold}},
 		{"it comes into the file later", false, 0, []AlarmState{a, a}, []alarmAnswer{alarmsHold, alarmsHold}},
 		{"it cannot be told", false, 1, []AlarmState{u, u, u, u, u, q}, []alarmAnswer{alarmsUnclear, alarmsUnclear, alarmsUnclear, alarmsUnclear, alarmsUnclear, alarmsQuiet}},
 		{"it cannot be told, and is active", false, 1, []AlarmState{q, u, a}, []alarmAnswer{alarmsQuiet, alarmsUnclear, alarmsHold}},

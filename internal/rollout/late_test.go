@@ -1,10 +1,13 @@
 package rollout_test
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -100,5 +103,104 @@ func TestWhatBecomesOfADesktopFollowsFromWhereItStands(t *testing.T) {
 	s.Apply(settled(at(2), events.StatusSkipped, events.CodeAlreadyOnImage))
 	if got := s.Desktops["ecd-1"].Phase; got != rollout.Final {
 		t.Errorf("a desktop that an unsigned tick calls begun is in phase %d by being skipped", got)
+	}
+}
+
+// What a retry and a further call leave as it was.
+func TestARetryTakesUpThoseAloneThatFailed(t *testing.T) {
+	s := one(settled(at(3), events.StatusCompleted, events.CodeCompleted), retry(at(4)))
+	if d := s.Desktops["ecd-1"]; d.Phase != rollout.Final || !s.Resumed.IsZero() {
+		t.Errorf("a desktop that completed is in phase %d, and the rollout, which did not stand still, was resumed at %s", d.Phase, s.Resumed)
+	}
+	s = one(settled(at(3), events.StatusFailed, events.CodeCheckFailed), rollout.Record{Kind: rollout.KindHalted, At: at(3), Reason: &events.Reason{}}, retry(at(4)),
+		rollout.Record{Kind: rollout.KindBegun, At: at(5), Call: "d", Desktops: []string{"ecd-1"}, From: []string{"m-new"}})
+	if d := s.Desktops["ecd-1"]; d.From != "m-old" || d.Phase != rollout.Begun || !s.Resumed.Equal(at(4)) {
+		t.Errorf("it came from %q, phase %d, resumed at %s; want the image before the first call", d.From, d.Phase, s.Resumed)
+	}
+	s.Apply(rollout.Record{Kind: rollout.KindEnded, At: at(6), Call: "d", Outcomes: []rollout.Group{{Status: events.StatusFailed, Desktops: []string{"ecd-1"}}}})
+	if s.Desktops["ecd-1"].Doubtful {
+		t.Error("a call that was refused counts as one of which nobody knows whether it was carried out")
+	}
+	s = asked()
+	s.Apply(rollout.Record{Kind: rollout.KindBegun, At: at(1), Call: "c", Desktops: []string{"ecd-1"}}, settled(at(2), events.StatusFailed, events.CodeOutcomeUnknown))
+	if d := s.Desktops["ecd-1"]; !d.Doubtful || len(s.Undo()) != 0 {
+		t.Errorf("its fate was unknown: doubtful %t; it goes back to %v, which no record says", d.Doubtful, s.Undo())
+	}
+}
+
+// A wait goes on as long as somebody looks at least once an hour, and ends with what
+// somebody ordered.
+func TestHowLongADesktopHasWaited(t *testing.T) {
+	wait := func(minutes float64, code string) rollout.Record {
+		r := settled(at(minutes), events.StatusDeferred, code)
+		r.Outcomes[0].Until = at(minutes + 1)
+		return r
+	}
+	s := asked()
+	s.Apply(wait(0, events.CodeThrottled), wait(61, events.CodeThrottled))
+	if d := s.Desktops["ecd-1"]; !d.WaitSince.Equal(at(0)) {
+		t.Errorf("looked at after an hour, it has waited since %s, want since the first time", d.WaitSince)
+	}
+	s.Apply(wait(122.1, events.CodeThrottled))
+	if d := s.Desktops["ecd-1"]; !d.WaitSince.Equal(at(122.1)) || !d.WaitFirst.Equal(at(0)) {
+		t.Errorf("looked at after more than an hour, it has waited since %s, in all since %s", d.WaitSince, d.WaitFirst)
+	}
+	s.Apply(wait(123, events.CodeSessionWait), wait(124, events.CodeThrottled))
+	if d := s.Desktops["ecd-1"]; len(d.Waits) != 1 || d.Waits[0].Code != events.CodeSessionWait {
+		t.Errorf("a read that failed leaves the reasons %+v, want that somebody uses it", d.Waits)
+	}
+	s.Apply(wait(200, events.CodeSessionWait))
+	if d := s.Desktops["ecd-1"]; !d.WaitSince.Equal(at(123)) {
+		t.Errorf("its user has been waited for since %s, want since the first time", d.WaitSince)
+	}
+	s.Apply(wait(201, events.CodeFrozen))
+	if d := s.Desktops["ecd-1"]; len(d.Waits) != 0 || !d.WaitFirst.IsZero() {
+		t.Errorf("frozen it waits for %+v since %s, want that nothing before counts", d.Waits, d.WaitFirst)
+	}
+}
+
+func TestNamesOfOutcomesAndRollouts(t *testing.T) {
+	if a, b := rollout.OutcomeID("r1", "ecd-1", events.StatusDeferred, 1), rollout.OutcomeID("r1", "ecd-1", events.StatusDeferred, 2); a != "r1/ecd-1/deferred" || b != "r1/ecd-1/deferred/2" {
+		t.Errorf("got %s and %s", a, b)
+	}
+	for id, want := range map[string]string{"v1/office": "v1 office true", "v1/office/rollback": "v1 office true", "a/b/office": "a/b office true", "/office": " office true", "office": "  false"} {
+		release, fleet, ok := rollout.SplitID(id)
+		if got := fmt.Sprint(release, " ", fleet, " ", ok); got != want {
+			t.Errorf("%s: got %q, want %q", id, got, want)
+		}
+	}
+	for n, want := range map[int]int{511: 511, 512: 512, 513: 515} {
+		if got := rollout.Cut(strings.Repeat("x", n)); len(got) != want {
+			t.Errorf("a message of %d bytes is cut to %d, want %d", n, len(got), want)
+		}
+	}
+}
+
+// What differs between deliveries of one message does not make it another; what is
+// asked for does.
+func TestWhatIsTheSame(t *testing.T) {
+	request := rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	release := rollout.Operation{ID: "v1/office", Fleet: "office", Spec: request.Spec}
+	for name, c := range map[string]struct {
+		a, b rollout.Operation
+		with func(*rollout.Operation)
+		want bool
+	}{
+		"a request by another way": {request, request, func(w *rollout.Operation) { w.Via = &events.Via{Door: "queues/b"} }, true},
+		"a request of somebody": {request, request, func(w *rollout.Operation) {
+			w.By, w.Why, w.ImageName, w.ImageMade, w.First = "ada", "so", "win", start, true
+		}, true},
+		"a request with a consent":     {request, request, func(w *rollout.Operation) { w.Consents = []string{events.ConsentReset} }, false},
+		"a request and a release":      {request, release, func(*rollout.Operation) {}, false},
+		"a release with a consent":     {release, release, func(w *rollout.Operation) { w.Consents = []string{events.ConsentReset} }, true},
+		"a release of another image":   {release, release, func(w *rollout.Operation) { w.ImageID = "m-other" }, false},
+		"a release in another region":  {release, release, func(w *rollout.Operation) { w.RegionID = "cn-beijing" }, false},
+		"a release and its rollback":   {release, release, func(w *rollout.Operation) { w.Undoes = "v1/office" }, false},
+		"a release by another account": {release, release, func(w *rollout.Operation) { w.By = "ada" }, true},
+	} {
+		c.with(&c.b)
+		if a, b := c.a.Same(c.b), c.b.Same(c.a); a != c.want || b != c.want {
+			t.Errorf("%s: the same %t and %t, want %t", name, a, b, c.want)
+		}
 	}
 }

@@ -83,7 +83,7 @@ func (s *State) actedOn(r *Record) {
 
 // MayGoBack says whether the rollout, as it stands, is to go back by itself.
 func (s *State) MayGoBack() bool {
-	return s.Open() && s.Back.Wanted && !s.Back.Over && s.Halted != nil && s.Paused == "" && s.Aborted == "" && s.Superseded == ""
+	return s.Open() && s.Back.Wanted && s.Paused == "" && s.Aborted == "" && s.Superseded == ""
 }
 
 // goBack asks for the rollback of a rollout that halted.

@@ -58,6 +58,21 @@ func TestWhoeverActsAfterAHaltKeepsTheRollout(t *testing.T) {
 	}
 }
 
+// Two instances may write in any order: what stopped the rollout before it halted counts
+// as well.
+func TestAHaltBehindAPauseOrAnAbortDoesNotLeadBack(t *testing.T) {
+	at := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	for _, action := range []string{events.ActionPause, events.ActionAbort} {
+		s := rollout.NewState()
+		s.Apply(rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r2/office", Fleet: "office", ReleaseID: "r2"}},
+			rollout.Record{Kind: rollout.KindControl, At: at, Action: action, Who: "ada"},
+			rollout.Record{Kind: rollout.KindHalted, At: at, Action: "rollback", Reason: &events.Reason{Code: events.CodeTooManyFailures}})
+		if s.MayGoBack() {
+			t.Errorf("after %s and a halt it may go back", action)
+		}
+	}
+}
+
 func TestARolloutThatGoesBackTakesNoCommands(t *testing.T) {
 	s := halted("rollback", rollout.Record{Kind: rollout.KindGoingBack})
 	for _, action := range events.Actions {

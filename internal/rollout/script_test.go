@@ -357,6 +357,9 @@ func (p *player) step() {
 			p.fill(d.Need)
 			continue
 		}
+		if len(d.Unrestored) > 0 {
+			p.sayf("is not restored: %s", d.Unrestored)
+		}
 		p.apply(d.Records...)
 		p.act(d)
 		p.publish()
@@ -365,9 +368,6 @@ func (p *player) step() {
 		}
 		if d.Back {
 			p.sayf("goes back")
-		}
-		if len(d.Unrestored) > 0 {
-			p.sayf("is not restored: %s", d.Unrestored)
 		}
 		if d.Next.IsZero() {
 			p.sayf("looks no more")
