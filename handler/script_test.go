@@ -468,15 +468,8 @@ func (s *stage) say(text string) {
 	s.out.WriteString("  " + strings.ReplaceAll(text, "\n", " | ") + "\n")
 }
 
-// A scriptStore notes what is appended.
-type scriptStore struct {
-	journal.Store
-	stage *stage
-	lines map[string][]string
-}
-
-func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	s := st.stage
+// before calls the hook if its append has come.
+func (s *stage) before() {
 	s.mu.Lock()
 	hook := s.hook
 	if s.until--; s.until > 0 {
@@ -489,12 +482,29 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 	if hook != nil {
 		hook()
 	}
-	if err := st.stage.meets("Append"); err != nil {
+}
+
+// A scriptStore notes what is appended.
+type scriptStore struct {
+	journal.Store
+	stage *stage
+	lines map[string][]string
+}
+
+func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	s := st.stage
+	fault, lost := "Append", "AppendLost"
+	if strings.HasPrefix(key, journal.OpenPrefix) { // it is written beside the rest, before or after
+		fault, lost = "Enter", "EnterLost"
+	} else {
+		s.before()
+	}
+	if err := st.stage.meets(fault); err != nil {
 		return 0, err
 	}
 	end, err := st.Store.Append(ctx, key, at, lines)
 	if err == nil {
-		if err = st.stage.meets("AppendLost"); err != nil {
+		if err = st.stage.meets(lost); err != nil {
 			return 0, errors.Join(journal.ErrUnsettled, err)
 		}
 		st.stage.mu.Lock()
