@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -28,6 +29,7 @@ import (
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // The function runs without any loopback setting: it builds the names of the
@@ -36,10 +38,11 @@ import (
 // signatures, and notes whom it wanted. So the names that are documented for the
 // mainland, for the international site and for a VPC are tried as they are.
 func TestTheFunctionFindsEachSitesEndpoints(t *testing.T) {
-	const account = "1234567890123456"
+	const account, member = "1234567890123456", "2000000000000002"
 	for name, c := range map[string]struct {
 		region   string   // of the function
 		desktops string   // where they are, if elsewhere
+		member   bool     // the desktop is of another account
 		env      []string // beside the defaults
 		want     []string // hosts, sorted
 	}{
@@ -51,6 +54,17 @@ func TestTheFunctionFindsEachSitesEndpoints(t *testing.T) {
 		}},
 		"desktops elsewhere": {region: "cn-hangzhou", desktops: "ap-southeast-1", want: []string{
 			account + ".mns.cn-hangzhou.aliyuncs.com", "ecd.ap-southeast-1.aliyuncs.com", "regild-journal.oss-cn-hangzhou-internal.aliyuncs.com",
+		}},
+		"another account": {region: "cn-shenzhen", member: true, want: []string{
+			account + ".mns.cn-shenzhen.aliyuncs.com", "ecd.cn-shenzhen.aliyuncs.com", "regild-journal.oss-cn-shenzhen-internal.aliyuncs.com",
+			"sts.cn-shenzhen.aliyuncs.com",
+		}},
+		"another account, within a VPC": {region: "cn-beijing", member: true, env: []string{
+			"REGILD_ECD_ENDPOINT=ecd-vpc.cn-beijing.aliyuncs.com", "REGILD_MNS_ENDPOINT=" + account + ".mns.cn-beijing-internal.aliyuncs.com",
+			"REGILD_STS_ENDPOINT=sts-vpc.cn-beijing.aliyuncs.com",
+		}, want: []string{
+			account + ".mns.cn-beijing-internal.aliyuncs.com", "ecd-vpc.cn-beijing.aliyuncs.com", "regild-journal.oss-cn-beijing-internal.aliyuncs.com",
+			"sts-vpc.cn-beijing.aliyuncs.com",
 		}},
 		"within a VPC": {region: "me-east-1", env: []string{
 			"REGILD_ECD_ENDPOINT=ecd-vpc.me-east-1.aliyuncs.com", "REGILD_MNS_ENDPOINT=" + account + ".mns.me-east-1-internal.aliyuncs.com",
@@ -80,11 +94,18 @@ func TestTheFunctionFindsEachSitesEndpoints(t *testing.T) {
 				},
 				Desktops: []ecd.Desktop{{ID: "ecd-pc01", RegionID: c.desktops, ImageID: "m-old"}},
 			}}
+			wish := map[string]any{"requestId": "r1", "regionId": c.desktops, "desktopIds": []string{"ecd-pc01"}, "imageId": "m-new"}
+			if c.member {
+				wish["accountId"] = member
+				state.Accounts = []localcloud.Account{{ID: member, Roles: []sts.Role{{Name: "regild-member"}}, State: state.State}}
+				c.env = append(c.env, "REGILD_FLEETS="+memberFleets(t, member, c.desktops))
+			}
 			cloud, err := localcloud.Start(t.Context(), localcloud.Options{
 				State: state,
 				Function: fc.Function{Path: function, AccountID: account, Region: c.region, Env: append([]string{
 					"HTTPS_PROXY=" + to.url, "SSL_CERT_FILE=" + to.certificate, "REGILD_CLOCK=",
-					"REGILD_ECD_ENDPOINT=", "REGILD_MNS_ENDPOINT=", "REGILD_OSS_ENDPOINT=", "REGILD_REGIONS=" + c.region + regionsBeside(c.region, c.desktops),
+					"REGILD_ECD_ENDPOINT=", "REGILD_MNS_ENDPOINT=", "REGILD_OSS_ENDPOINT=", "REGILD_STS_ENDPOINT=",
+					"REGILD_REGIONS=" + c.region + regionsBeside(c.region, c.desktops),
 				}, c.env...)},
 			})
 			if err != nil {
@@ -93,7 +114,7 @@ func TestTheFunctionFindsEachSitesEndpoints(t *testing.T) {
 			t.Cleanup(func() { _ = cloud.Close() })
 			to.serve(t, cloud)
 
-			request, err := json.Marshal(map[string]any{"requestId": "r1", "regionId": c.desktops, "desktopIds": []string{"ecd-pc01"}, "imageId": "m-new"})
+			request, err := json.Marshal(wish)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,6 +130,18 @@ func TestTheFunctionFindsEachSitesEndpoints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// memberFleets writes a fleets.yaml with one fleet, of another account.
+func memberFleets(t *testing.T, account, region string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fleets.yaml")
+	text := fmt.Sprintf("accounts: [{name: other, id: %q, role: regild-member, regions: [%s]}]\n"+
+		"fleets: [{name: other, account: other, region: %[2]s, images: [office], select: all, requests: true}]\n", account, region)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func regionsBeside(own, other string) string {
@@ -177,6 +210,8 @@ func (s *switchboard) serve(t *testing.T, cloud *localcloud.Cloud) {
 			to = cloud.MNSURL
 		case strings.Contains(host, ".oss-"):
 			to = cloud.OSSURL
+		case strings.HasPrefix(host, "sts"):
+			to = cloud.ControlURL
 		}
 		if u, err := url.Parse(to); err == nil {
 			r.Out.URL.Scheme, r.Out.URL.Host = u.Scheme, u.Host
