@@ -25,7 +25,11 @@ func (rc *recovery) fail(j *job, err error) {
 	if !j.fail(err) {
 		return
 	}
-	rc.log.Error("job failed", "job", j.id, "error", err.Error())
+	from := "" // what is sent back has another id: an audit goes on with this one
+	if j.message.Raw != nil {
+		from = rc.via(j.message).Message
+	}
+	rc.log.Error("job failed", "job", j.id, "message_id", from, "error", err.Error())
 	if _, bug := errors.AsType[*PanicError](err); bug {
 		rc.refuse.message(j.message, events.CodePanicked, err.Error())
 		if j.known() { // what was begun for it must still be followed, if a later build can
