@@ -42,10 +42,7 @@ func (a *admission) request(m envelope.Message) error {
 		a.recovery.fail(j, err)
 		return nil
 	}
-	if why, err := a.misnamed(req, w.ID); why != "" || err != nil {
-		if why != "" {
-			a.refuse.request(m, req, events.CodeInvalidRequest, why)
-		}
+	if refused, err := a.misnamed(m, req, w.ID); refused || err != nil {
 		return err
 	}
 	if req.DryRun || req.PlanDigest != "" {
@@ -62,11 +59,12 @@ func (a *admission) request(m envelope.Message) error {
 	return nil
 }
 
-// misnamed says why a request may not have its id, or "". What a rollout is called
+// misnamed refuses a request that may not have its id. What a rollout is called
 // would give its outcomes the ids that the rollout's have: subscribers would take those
 // for repetitions. An id that the transport gave has to be as those are that senders
 // write. A request that the journal knows keeps its id.
-func (a *admission) misnamed(req events.Request, id string) (why string, err error) {
+func (a *admission) misnamed(m envelope.Message, req events.Request, id string) (refused bool, err error) {
+	var why string
 	_, fleet, is := rollout.SplitID(id)
 	switch {
 	case is && fleetNamed(a.rules.Fleets, fleet) != nil:
@@ -74,15 +72,16 @@ func (a *admission) misnamed(req events.Request, id string) (why string, err err
 	case events.CheckRequestID(req.RequestID) != "":
 		why = "the id of the message, which stands for the requestId that is missing, " + events.CheckRequestID(req.RequestID)
 	default:
-		return "", nil
+		return false, nil
 	}
 	if a.hasJournal {
 		known := false
 		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
-			return "", err
+			return false, err
 		}
 	}
-	return why, nil
+	a.refuse.request(m, req, events.CodeInvalidRequest, why)
+	return true, nil
 }
 
 // takeOn opens the journal of a request.
