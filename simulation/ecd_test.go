@@ -209,9 +209,13 @@ func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop
 
 // Select lists the desktops that match.
 func (e *ecd) Select(ctx context.Context, region string, s desktop.Selector) ([]desktop.Desktop, error) {
+	return e.selects(ctx, region, s, "")
+}
+
+func (e *ecd) selects(ctx context.Context, region string, s desktop.Selector, account string) ([]desktop.Desktop, error) {
 	var out []desktop.Desktop
 	_, err := e.ask(ctx, "DescribeDesktops", "DescribeDesktops of "+region, true, func() error {
-		for _, d := range e.show(of(ctx), region, e.ids) {
+		for _, d := range e.show(of(ctx), region, e.idsOf(account)) {
 			if s.Matches(d) {
 				out = append(out, d)
 			}

@@ -70,6 +70,8 @@ const (
 	worksTooLong        = "works-past-its-deadline"
 	batchTooLarge       = "batch-too-large"
 	bodyNotTaken        = "body-not-taken"
+	wrongAccount        = "called-in-the-wrong-account"
+	stoppedByAnother    = "stopped-by-another-account"
 )
 
 // A wipe is one desktop under one work.
@@ -95,6 +97,7 @@ type telling struct {
 	typ, id, result string
 	outcome         struct {
 		RequestID string `json:"requestId"`
+		AccountID string `json:"accountId"`
 		DesktopID string `json:"desktopId"`
 		ImageID   string `json:"imageId"`
 		Status    string `json:"status"`
@@ -131,6 +134,7 @@ func (t *telling) quickOutcome(data []byte) bool {
 	}
 	o := &t.outcome
 	o.RequestID, o.DesktopID, o.ImageID = textIn(data, `"requestId":"`), textIn(data, `"desktopId":"`), textIn(data, `"imageId":"`)
+	o.AccountID = textIn(data, `"accountId":"`)
 	o.Status, o.Code, o.DryRun = textIn(data, `"status":"`), textIn(data, `"code":"`), bytes.Contains(data, []byte(`"dryRun":true`))
 	return true
 }
@@ -620,6 +624,10 @@ func (w *world) hear(h head) string {
 		}
 		code(t.outcome.Code)
 		t.result = t.outcome.Code
+		if t.outcome.AccountID == "" && bytes.Contains(h.Data, []byte("AssumeRole")) {
+			w.breaks(stoppedByAnother, "%s is in the own account, and says: %s", h.ID, h.Data)
+		}
+		t.outcome.DesktopID = inner(t.outcome.AccountID, t.outcome.DesktopID)
 	case events.TypeFinished:
 		err = json.Unmarshal(h.Data, &t.finished)
 		t.result = t.finished.Digest

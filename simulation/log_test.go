@@ -18,6 +18,7 @@ type record struct {
 	By        string    `json:"by"`
 	Operation *struct {
 		ID        string              `json:"id"`
+		AccountID string              `json:"accountId"`
 		ImageID   string              `json:"imageId"`
 		Fleet     string              `json:"fleet"`
 		ReleaseID string              `json:"releaseId"`
@@ -81,6 +82,7 @@ func decodeRecords(lines []byte) []record {
 // A work is a request or a rollout as its journal tells of it.
 type work struct {
 	id, key    string
+	account    string
 	fleet      string
 	image      string
 	made       time.Time
@@ -177,6 +179,7 @@ type enrolment struct {
 
 // wrote takes one line of a journal that was just written.
 func (w *world) wrote(key string, r *record, by *invocation) {
+	w.placed(key, r)
 	if strings.HasPrefix(key, "fleet/") {
 		if r.Kind == "opened" && r.Operation != nil {
 			w.backedOut(key, r, by)
@@ -194,7 +197,7 @@ func (w *world) wrote(key string, r *record, by *invocation) {
 		if r.Kind != "opened" || r.Operation == nil {
 			return
 		}
-		k = &work{id: r.Operation.ID, key: key, fleet: r.Operation.Fleet, image: r.Operation.ImageID, made: r.Operation.ImageMade, undoes: r.Operation.Undoes,
+		k = &work{id: r.Operation.ID, key: key, account: r.Operation.AccountID, fleet: r.Operation.Fleet, image: r.Operation.ImageID, made: r.Operation.ImageMade, undoes: r.Operation.Undoes,
 			consent: r.Operation.Consent, opened: time.Now(), desktops: map[string]*progress{}, back: map[string]string{}, waitedFor: map[string]bool{}, controls: map[string]bool{}}
 		for image, ids := range r.Operation.Back {
 			for _, id := range ids {

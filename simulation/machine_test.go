@@ -62,7 +62,7 @@ type ranCheck struct {
 }
 
 func (w *world) addMachine(p desktopPlan) {
-	m := &machine{plan: p, fails: p.CheckFails, now: desktop.Desktop{ID: p.ID, RegionID: p.Region, Status: cmp.Or(p.Status, desktop.Running),
+	m := &machine{plan: p, fails: p.CheckFails, now: desktop.Desktop{ID: p.ID, AccountID: accountOf(p.ID), RegionID: p.Region, Status: cmp.Or(p.Status, desktop.Running),
 		Connection: desktop.Disconnected, ImageID: p.Image, OS: "windows", SystemDiskGiB: 80, GroupID: p.Group, GPU: p.GPU, DataDisks: p.Disks,
 		OfficeSiteID: p.Site, Tags: p.Tags}}
 	if m.now.Tags == nil {

@@ -47,6 +47,12 @@ const (
 // draw makes the schedule of a seed. Only is the one profile that is wanted, or
 // "".
 func draw(seed uint64, only string) *schedule {
+	if a := newDice(seed, "accounts", 0); only == accountsProfile.name || only == "" && a.one(accountsShare) {
+		d := newDice(seed, "plan", 0)
+		s := basic(seed, accountsProfile.name, &d)
+		accountsProfile.make(s, &d)
+		return s
+	}
 	if p := peopleProfile(seed, only); p != nil {
 		return p.draw(seed)
 	}
@@ -317,6 +323,11 @@ func strategy(d *dice) map[string]string {
 }
 
 func (s *schedule) fleet(at span, selects string, options map[string]string, top ...string) {
+	s.Fleets = append(s.Fleets, fleetsFile{at, fleetYAML("office", selects, optionLines(options, top...)...)})
+}
+
+// optionLines are the lines of a fleet's strategy and, behind a ^, of the fleet.
+func optionLines(options map[string]string, top ...string) []string {
 	// An approval is for a wave that another follows.
 	for most, waves := range map[int]string{1: "[]", 2: `["50%"]`} {
 		for n := most + 1; n < 5; n++ {
@@ -337,7 +348,7 @@ func (s *schedule) fleet(at span, selects string, options map[string]string, top
 	for _, t := range top {
 		lines = append(lines, "^"+t)
 	}
-	s.Fleets = append(s.Fleets, fleetsFile{at, fleetYAML("office", selects, lines...)})
+	return lines
 }
 
 func (s *schedule) release(at span, id, image string) {
@@ -680,7 +691,7 @@ func (w *world) post(m messagePlan) {
 	}
 	switch m.Kind {
 	case "request":
-		event(events.TypeRequest, m.ID, m.ID, events.Request{RequestID: m.ID, RegionID: m.Region, DesktopIDs: m.IDs, ImageID: m.Image, Consent: m.Consent,
+		event(events.TypeRequest, m.ID, m.ID, events.Request{RequestID: m.ID, AccountID: m.Account, RegionID: m.Region, DesktopIDs: m.IDs, ImageID: m.Image, Consent: m.Consent,
 			AfterStatus: m.After, DryRun: m.DryRun, PlanDigest: m.Digest, NotBefore: w.instant(m.NotBefore)})
 	case "release":
 		event(events.TypeRelease, m.ID, m.ID, events.Release{ReleaseID: m.ID, Image: m.Name, Images: m.Images, DryRun: m.DryRun, PlanDigest: m.Digest})

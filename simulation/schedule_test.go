@@ -41,6 +41,7 @@ type schedule struct {
 	Linux      bool        `json:",omitempty"` // desktops and images are of Linux
 	People     bool        `json:",omitempty"` // commands, freezes and rings take the time that they take
 	Results    results     `json:",omitzero"`  // what becomes of commands on desktops
+	Refused    refusalPlan `json:",omitzero"`  // when the role of the other account cannot be assumed
 
 	// What breaks: drawn from the seed by the odds, at most Budget times; or,
 	// when Drawn is false, exactly the strikes that are listed.
@@ -116,6 +117,7 @@ type messagePlan struct {
 	At      span
 	Kind    string // request, release, control, freeze, lift, timer or raw
 	ID      string
+	Account string            `json:",omitempty"` // of a request; the ids are as the own account has them
 	Region  string            `json:",omitempty"`
 	Image   string            `json:",omitempty"`
 	Images  map[string]string `json:",omitempty"`
