@@ -35,6 +35,7 @@ type accountECD struct {
 	*slowECD
 	denied error
 	on     string // the image that all desktops are on; default m-old
+	held   []string
 	lacks  bool   // the account lists no new image
 }
 
@@ -60,6 +61,16 @@ func (e *accountECD) Desktops(ctx context.Context, region string, ids []string) 
 		}
 	}
 	return list, err
+}
+
+func (e *accountECD) Maintain(_ context.Context, _ string, ids []string, on bool) error {
+	if e.denied != nil {
+		return e.denied
+	}
+	if on {
+		e.held = append(e.held, ids...)
+	}
+	return nil
 }
 
 func (e *accountECD) Select(ctx context.Context, region string, _ desktop.Selector) ([]desktop.Desktop, error) {
@@ -311,6 +322,27 @@ func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 		b.send(ask("r-tools", tools, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
 		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
 		b.want("r-tools/ecd-0000/deferred", events.StatusDeferred, events.CodeThrottled, tools)
+	})
+}
+
+// What comes before a rebuild is done in the account of the desktop too.
+func TestADesktopIsMadeReadyInItsOwnAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		for i := range b.rules.Fleets {
+			b.rules.Fleets[i].Strategy.Maintenance = true
+		}
+		b.wire()
+		b.send(ask("r-tools", tools, "ecd-0000", "m-new"))
+		if !slices.Equal(b.tools.held, []string{"ecd-0000"}) || b.own.held != nil {
+			t.Errorf("put into maintenance mode: %v in tools and %v in the own account, want one in tools", b.tools.held, b.own.held)
+		}
+		b.lab.denied = notTrusted
+		b.send(ask("r-lab", lab, "ecd-0001", "m-new"), ask("r-own", "", "ecd-0001", "m-new"))
+		if !slices.Equal(b.own.held, []string{"ecd-0001"}) || b.lab.held != nil {
+			t.Errorf("put into maintenance mode: %v in the own account and %v in lab", b.own.held, b.lab.held)
+		}
+		b.want("r-lab/ecd-0001/deferred", events.StatusDeferred, events.CodeNotAuthorized, lab)
 	})
 }
 

@@ -229,7 +229,7 @@ var accountsProfile = profile{"accounts", 1, accounts}
 func accounts(s *schedule, d *dice) {
 	s.Rebuild, s.Shift, s.Window, s.Brief = 30*minute, hour, pick(d, 0, second, 30*second), true
 	if d.one(2) {
-		s.Refused.From = d.between(0, hour)
+		s.Refused.From = pick(d, 0, 0, d.between(0, hour))
 		s.Refused.Till = s.Refused.From + d.between(minute, 5*hour)
 	}
 	ids := desktops(s, d, 1+d.n(3), true)
@@ -249,13 +249,14 @@ func accounts(s *schedule, d *dice) {
 	one := fleetYAML("own", "select: all", optionLines(options, "requests: true")...)
 	two := strings.TrimPrefix(fleetYAML("theirs", "select: all", optionLines(options, "requests: true", "account: tools")...), "fleets:\n")
 	s.Fleets = []fleetsFile{{YAML: fmt.Sprintf("accounts:\n  - {name: tools, id: %q, role: regild-member, regions: [%s]}\n%s%s", member, region, one, two)}}
+	at := pick(d, second, minute, hour)
 	for n := range 1 + d.n(3) {
 		some := slices.DeleteFunc(slices.Clone(ids), func(string) bool { return d.one(4) })
 		if len(some) == 0 {
 			some = ids[:1]
 		}
 		account := pick(d, "", member, member, "9000000000000009")
-		s.request(d, d.between(0, pick(d, minute, hour)), fmt.Sprintf("r%d", n+1), pick(d, "m-new1", "m-new1", "m-new2", ""), some)
+		s.request(d, d.between(0, at), fmt.Sprintf("r%d", n+1), pick(d, "m-new1", "m-new1", "m-new2", ""), some)
 		s.Messages[len(s.Messages)-1].Account = account
 	}
 	if d.one(4) {
