@@ -36,7 +36,7 @@ type accountECD struct {
 	denied error
 	on     string // the image that all desktops are on; default m-old
 	held   []string
-	lacks  bool   // the account lists no new image
+	lacks  bool // the account lists no new image
 }
 
 func newAccountECD() *accountECD {
