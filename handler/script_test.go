@@ -70,6 +70,7 @@ type stage struct {
 	queue    []scriptMessage
 	hook     func() // called before an append
 	until    int    // how many come before that
+	plan     string // the digest of the plan that was told last; PLAN in a message stands for it
 	sent     int    // of queue that were said
 }
 
@@ -237,6 +238,7 @@ func (s *stage) command(word, rest string) {
 }
 
 func (s *stage) asked(rest string) string {
+	rest = strings.ReplaceAll(rest, "PLAN", s.plan)
 	door, rest, _ := strings.Cut(rest, " ")
 	kind, rest, _ := strings.Cut(rest, " ")
 	id, data, _ := strings.Cut(rest, " ")
@@ -528,6 +530,9 @@ func (st *scriptStore) Read(ctx context.Context, key string, from int64) ([]byte
 
 func (st *scriptStore) Forget(ctx context.Context, key string) error {
 	st.stage.does("Forget %s", key)
+	if err := st.stage.meets("Forget"); err != nil {
+		return err
+	}
 	return st.Store.Forget(ctx, key)
 }
 
@@ -604,6 +609,9 @@ func (s *stage) Publish(_ context.Context, body []byte, tag string) error {
 	}
 	if err := json.Unmarshal(body, &e); err != nil {
 		return err
+	}
+	if digest, is := e.Data["planDigest"].(string); is {
+		s.plan = digest
 	}
 	maps.DeleteFunc(e.Data, func(_ string, v any) bool { return v == "" || v == false || v == 0.0 })
 	data, err := json.Marshal(e.Data)
