@@ -218,7 +218,7 @@ func requests(s *schedule, d *dice) {
 	apart := newDice(s.Seed, "brief", 0)
 	s.Brief = !apart.one(10)
 	ids := desktops(s, d, 1+d.n(pick(d, 3, 3, 6)), true)
-	if d.one(40) { // more than one batch
+	if d.one(100) { // more than one batch
 		ids = append(ids, desktops(s, d, 25+d.n(30), false)...)
 	}
 	for n := range pick(d, 1, 1, 1, 1, 2, 3) {
