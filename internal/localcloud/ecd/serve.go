@@ -33,7 +33,9 @@ type id struct{ RequestId string }
 
 func (c *call) id() id { return id{RequestId: c.requestID} }
 
-// table returns the operations by name.
+// table returns the operations by name. All but two are called by the function or
+// the command. TagResources is for whoever tries out fleets that select by tags, and
+// DescribeRegions, which needs no parameter, for trying out how a client signs.
 func (s *Server) table() map[string]operation {
 	return map[string]operation{
 		"CreateSnapshot":               s.createSnapshot,
@@ -52,7 +54,6 @@ func (s *Server) table() map[string]operation {
 		"StartDesktops":                s.startDesktops,
 		"StopDesktops":                 s.stopDesktops,
 		"TagResources":                 s.tagResources,
-		"UntagResources":               s.untagResources,
 	}
 }
 

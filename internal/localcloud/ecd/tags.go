@@ -57,7 +57,7 @@ func (s *Server) listTagResources(c *call) (any, error) {
 	return tagsAnswer{c.id(), append([]tagShown{}, part...), next}, nil
 }
 
-// tagged reads what the three operations on tags have in common.
+// tagged reads what the two operations on tags have in common.
 func (c *call) tagged() (region string, err error) {
 	if region, err = c.region(); err != nil {
 		return "", err
@@ -136,40 +136,4 @@ func tagFault(key, value string) string {
 		return "a key or a value contains http:// or https://"
 	}
 	return ""
-}
-
-// untagResources removes the named keys, or with All every tag.
-func (s *Server) untagResources(c *call) (any, error) {
-	region, err := c.tagged()
-	if err != nil {
-		return nil, err
-	}
-	ids, err := c.ids("ResourceId", 50)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := c.list("TagKey", maxTags)
-	if err != nil {
-		return nil, err
-	}
-	all, err := c.flag("All", false)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 && !all {
-		return nil, missing("TagKey")
-	}
-	entries, err := s.find(ids, region, "ResourceId")
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		if len(keys) == 0 {
-			clear(e.Tags)
-		}
-		for _, key := range keys {
-			delete(e.Tags, key)
-		}
-	}
-	return c.id(), nil
 }

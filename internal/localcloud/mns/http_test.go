@@ -213,7 +213,6 @@ func TestCallsAreCheckedAsDocumented(t *testing.T) {
 		{"long topic name", "PUT", "/topics/" + name121, "<Topic/>", 400, "TopicNameLengthError"},
 		{"absent topic", "GET", "/topics/no", "", 404, "TopicNotExist"},
 		{"set absent topic", "PUT", "/topics/no?metaoverride=true", "<Topic/>", 404, "TopicNotExist"},
-		{"delete absent topic", "DELETE", "/topics/no", "", 404, "TopicNotExist"},
 
 		{"publish", "POST", "/topics/t/messages", "<Message><MessageBody>x</MessageBody><MessageTag>sixteen-chars-ok</MessageTag></Message>", 201, ""},
 		{"publish a long tag", "POST", "/topics/t/messages", "<Message><MessageBody>x</MessageBody><MessageTag>seventeen-chars-x</MessageTag></Message>", 400, "InvalidArgument"},

@@ -121,29 +121,6 @@ func (s *Server) describeTopic(t *topic) element {
 	return e
 }
 
-func (s *Server) deleteTopicCall(_ context.Context, c *call) (answer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.topics[c.path[1]] == nil {
-		return answer{}, errTopicNotExist
-	}
-	delete(s.topics, c.path[1])
-	return answer{status: http.StatusNoContent}, nil
-}
-
-func (s *Server) listTopicsCall(_ context.Context, c *call) (answer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return list(c, "Topics", s.topics, func(name string, meta bool) element {
-		if meta {
-			return s.describeTopic(s.topics[name])
-		}
-		e := element{name: "Topic"}
-		e.add("TopicURL", s.topicURL(name))
-		return e
-	})
-}
-
 func (s *Server) publishCall(_ context.Context, c *call) (answer, error) {
 	var r sendRequest
 	if err := parse(c.body, &r); err != nil {

@@ -149,7 +149,11 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, p place, body 
 	return s.operations()[op](w, r, b, p, body)
 }
 
-// operations are those on a bucket that exists; s.mu is held.
+// operations are those on a bucket that exists; s.mu is held. The journal appends,
+// gets, puts, lists and deletes objects, and the doctor reads how the bucket is set
+// up. Versions, retention (WORM), restoring and sealing are what may happen to a
+// journal behind regild's back, and the rest is what the SDK's own tests of all these
+// need, which judge this server (conformance).
 func (s *Server) operations() map[string]func(http.ResponseWriter, *http.Request, *bucket, place, []byte) *apiError {
 	return map[string]func(http.ResponseWriter, *http.Request, *bucket, place, []byte) *apiError{
 		"GetBucketInfo":         s.bucketInfo,
