@@ -20,10 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -79,9 +76,6 @@ type Client struct {
 	date            atomic.Pointer[time.Time] // of the last answer, by the service's clock
 }
 
-// hostForm is the name of a host, with or without a port.
-var hostForm = pattern.Lazily(`^[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)+(:[0-9]{1,5})?$`)
-
 // New returns a client, or an error that names every fault of cfg.
 func New(cfg Config) (*Client, error) {
 	c := &Client{region: cfg.Region, account: cfg.AccountID, protocol: "HTTPS", keys: cfg.Keys, wire: pace.NewWire(parallel)}
@@ -92,17 +86,12 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Keys == nil {
 		faults = append(faults, errors.New("no source of credentials"))
 	}
-	switch {
-	case cfg.Endpoint == "":
-	case hostForm().MatchString(cfg.Endpoint):
-		c.host = cfg.Endpoint
-	default:
-		u, err := url.Parse(cfg.Endpoint)
-		if err != nil || u.Scheme != "http" || !(u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()) || strings.Trim(u.Path, "/") != "" {
-			faults = append(faults, fmt.Errorf("endpoint %q is not http:// on a loopback address, nor the name of a host", cfg.Endpoint))
-		} else {
-			c.protocol, c.host = "HTTP", u.Host
+	if cfg.Endpoint != "" {
+		at, err := pace.ParseEndpoint(cfg.Endpoint)
+		if err == nil {
+			c.protocol, c.host = strings.ToUpper(at.Scheme), at.Host
 		}
+		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -143,16 +132,13 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 		by = &c.reads
 	}
 	return by.Do(ctx, r.action, c.region, func(ctx context.Context) (string, error) {
-		keys, err := c.keys(ctx)
-		if err == nil && !keys.Complete() {
-			err = credentials.ErrNone
-		}
+		keys, err := pace.Keys(ctx, r.action, c.keys)
 		if err != nil {
-			return "", &desktop.CallError{Call: r.action, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", err
 		}
 		answer, err := c.exchange(ctx, r, keys)
 		if err != nil {
-			return "", sendFault(r.action, keys, err)
+			return "", pace.SendFault(r.action, keys, err)
 		}
 		if at, err := http.ParseTime(answer.Header.Get("Date")); err == nil {
 			c.date.Store(&at)
@@ -174,7 +160,7 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 
 // exchange has the vendor's client build and sign a request, and sends it once.
 func (c *Client) exchange(ctx context.Context, r request, keys credentials.Keys) (pace.Answer, error) {
-	seam := &seam{wire: c.wire}
+	seam := &pace.Seam{Wire: c.wire}
 	host := cmp.Or(c.host, r.host)
 	cfg := &models.Config{
 		Protocol: &c.protocol, RegionId: &c.region, Endpoint: &host,
@@ -185,7 +171,7 @@ func (c *Client) exchange(ctx context.Context, r request, keys credentials.Keys)
 	}
 	client, err := openapi.NewClient(cfg)
 	if err != nil {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", err)
+		return pace.Answer{}, pace.NothingSent(err)
 	}
 	params := &models.Params{
 		Action: &r.action, Version: &r.version, Protocol: &c.protocol, AuthType: dara.String("AK"),
@@ -206,13 +192,8 @@ func (c *Client) exchange(ctx context.Context, r request, keys credentials.Keys)
 		}
 	}
 	_, err = client.CallApiWithCtx(ctx, params, content, &dara.RuntimeOptions{})
-	if !seam.called {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(err, errNothingSent))
-	}
-	return seam.answer, seam.err
+	return seam.Answer(err)
 }
-
-var errNothingSent = errors.New("the SDK sent nothing")
 
 func pointers(m map[string]string) map[string]*string {
 	out := make(map[string]*string, len(m))
@@ -220,25 +201,6 @@ func pointers(m map[string]string) map[string]*string {
 		out[name] = &value
 	}
 	return out
-}
-
-// A seam stands where the SDK expects its HTTP client: it sends the request,
-// keeps the answer, and shows the SDK an empty one.
-type seam struct {
-	wire   *pace.Wire
-	called bool
-	answer pace.Answer
-	err    error
-}
-
-// Call implements the SDK's HttpClient.
-func (s *seam) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
-	s.called = true
-	s.answer, s.err = s.wire.Send(req)
-	if s.err != nil {
-		return nil, s.err
-	}
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
 }
 
 // judge reads an answer into out and says what it means.
@@ -279,14 +241,6 @@ func judge(action string, keys credentials.Keys, a pace.Answer, out any) (string
 		e.Message = "the service computed another signature: is the secret right?" // its own message repeats all that was signed
 	}
 	return requestID, e
-}
-
-func sendFault(action string, keys credentials.Keys, err error) error {
-	e := &desktop.CallError{Call: action, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
-	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Delivery = sent.Delivery
-	}
-	return e
 }
 
 func throttled(status int, code string) bool {

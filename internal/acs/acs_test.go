@@ -97,7 +97,7 @@ func TestWhatChangesSomethingIsNotSentAgainOnAnUnknownFate(t *testing.T) {
 
 func TestAClientNamesEveryFaultOfItsConfig(t *testing.T) {
 	_, err := acs.New(acs.Config{Region: "Hangzhou", Endpoint: "http://example.com"})
-	for _, want := range []string{`"Hangzhou" is not a region`, "no source of credentials", "not http:// on a loopback address"} {
+	for _, want := range []string{`"Hangzhou" is not a region`, "no source of credentials", "http is for loopback only"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}

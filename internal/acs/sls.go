@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/credentials"
-	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/pace"
 )
 
 // An Index is how a logstore is indexed.
@@ -75,17 +75,14 @@ func (c *Client) LogAlerts(ctx context.Context, project string) (map[string]bool
 // query is sorted by name and needs no escapes.
 func (c *Client) log(ctx context.Context, action, project, path, query string, out any) error {
 	return c.reads.Do(ctx, action, c.region, func(ctx context.Context) (string, error) {
-		keys, err := c.keys(ctx)
-		if err == nil && !keys.Complete() {
-			err = credentials.ErrNone
-		}
+		keys, err := pace.Keys(ctx, action, c.keys)
 		if err != nil {
-			return "", &desktop.CallError{Call: action, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", err
 		}
 		host := project + "." + c.region + ".log.aliyuncs.com"
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.ToLower(c.protocol)+"://"+cmp.Or(c.host, host)+path, nil)
 		if err != nil {
-			return "", sendFault(action, keys, err)
+			return "", pace.SendFault(action, keys, err)
 		}
 		req.URL.RawQuery = query
 		if c.host != "" {
@@ -94,7 +91,7 @@ func (c *Client) log(ctx context.Context, action, project, path, query string, o
 		signLog(req, keys, time.Now())
 		answer, err := c.wire.Send(req)
 		if err != nil {
-			return "", sendFault(action, keys, err)
+			return "", pace.SendFault(action, keys, err)
 		}
 		if out == nil && answer.Status == http.StatusOK {
 			out = &struct{}{}

@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/pattern"
 )
 
@@ -256,9 +256,5 @@ func (r *reader) level(name string) slog.Level {
 
 func loopback(raw string) bool {
 	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	return err == nil && u.Scheme == "http" && pace.Loopback(u.Hostname())
 }

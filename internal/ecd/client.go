@@ -18,9 +18,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -187,17 +184,13 @@ func ask[T said](ctx context.Context, c *Client, by *pace.Caller, api, region st
 	return body, requestID, err
 }
 
-// credentials asks the source for those of one attempt. The source may say by a
-// *desktop.CallError what its failure means: the attempt was not made.
+// credentials asks the source for those of one attempt.
 func (c *Client) credentials(ctx context.Context, api string) (credentials.Keys, error) {
-	keys, err := c.keys(ctx)
-	if err == nil && !keys.Complete() {
-		err = credentials.ErrNone
+	keys, err := pace.Keys(ctx, api, c.keys)
+	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Call == api {
+		e.Credentials = true
 	}
-	if _, said := errors.AsType[*desktop.CallError](err); said || err == nil {
-		return keys, err
-	}
-	return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Credentials: true, Message: err.Error(), Err: err}
+	return keys, err
 }
 
 // once sends one request, signed with keys, and reads the answer.
@@ -206,7 +199,7 @@ func once[T said](ctx context.Context, c *Client, api, region string, keys crede
 ) (body T, requestID string, err error) {
 	answer, err := c.exchange(ctx, region, keys, send)
 	if err != nil {
-		return body, "", sendFault(api, keys, err)
+		return body, "", pace.SendFault(api, keys, err)
 	}
 	answer.Body = keys.RedactBytes(answer.Body) // whatever is read from it is told
 	return read[T](api, keys, answer)
@@ -234,7 +227,7 @@ func read[T said](api string, keys credentials.Keys, answer pace.Answer) (body T
 func (c *Client) exchange(ctx context.Context, region string, keys credentials.Keys,
 	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (pace.Answer, error) {
-	seam := &seam{wire: c.wire}
+	seam := &pace.Seam{Wire: c.wire}
 	at := c.at.of(region)
 	cfg := &models.Config{
 		Protocol: &at.protocol, RegionId: &region,
@@ -251,31 +244,7 @@ func (c *Client) exchange(ctx context.Context, region string, keys credentials.K
 	if err == nil {
 		err = send(ctx, client, new(dara.RuntimeOptions))
 	}
-	if !seam.called {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(err, errNothingSent))
-	}
-	return seam.answer, seam.err
-}
-
-var errNothingSent = errors.New("the SDK sent nothing")
-
-// A seam stands where the SDK expects its HTTP client: it sends the request,
-// keeps the answer, and shows the SDK an empty one.
-type seam struct {
-	wire   *pace.Wire
-	called bool
-	answer pace.Answer
-	err    error
-}
-
-// Call implements the SDK's HttpClient.
-func (s *seam) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
-	s.called = true
-	s.answer, s.err = s.wire.Send(req)
-	if s.err != nil {
-		return nil, s.err
-	}
-	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+	return seam.Answer(err)
 }
 
 // pages calls next for each page of api's answer until a page names no

@@ -3,11 +3,10 @@ package ecd
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/pattern"
 )
 
@@ -89,25 +88,9 @@ func parseEndpoint(s string) (place, error) {
 	if s == "" {
 		return place{protocol: "HTTPS"}, nil
 	}
-	full := s
-	if !strings.Contains(s, "://") {
-		full = "https://" + s
+	u, err := pace.ParseEndpoint(s)
+	if err != nil {
+		return place{}, fmt.Errorf("ecd: %w", err)
 	}
-	u, err := url.Parse(full)
-	if err != nil || u.Host == "" || strings.Contains(u.Host, "%") || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-		return place{}, fmt.Errorf("ecd: endpoint %q is neither a host nor the URL of one", s)
-	}
-	switch {
-	case u.Scheme == "https":
-		return place{"HTTPS", u.Host}, nil
-	case u.Scheme == "http" && loopback(u.Hostname()):
-		return place{"HTTP", u.Host}, nil
-	case u.Scheme == "http":
-		return place{}, fmt.Errorf("ecd: endpoint %q would send credentials unencrypted; http is for loopback only", s)
-	}
-	return place{}, fmt.Errorf("ecd: endpoint %q is neither http nor https", s)
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return place{strings.ToUpper(u.Scheme), u.Host}, nil
 }

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/regild/regild/internal/pace"
 )
 
 // Credentials go out unencrypted to loopback only, and nothing in an endpoint
@@ -24,7 +26,7 @@ func FuzzEndpoint(f *testing.F) {
 			t.Errorf("%q leads to %s %q (%v)", s, protocol, host, err)
 			return
 		}
-		if protocol != "HTTPS" && !loopback(u.Hostname()) {
+		if protocol != "HTTPS" && !pace.Loopback(u.Hostname()) {
 			t.Errorf("%q sends credentials to %s unencrypted", s, host)
 		}
 	})

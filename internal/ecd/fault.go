@@ -55,12 +55,3 @@ func unreadable(api, requestID string, status int, err error) error {
 		Message: fmt.Sprintf("unreadable answer with status %d: %v", status, err),
 	}
 }
-
-// sendFault is the failure of a request that brought no answer.
-func sendFault(api string, keys credentials.Keys, err error) error {
-	e := &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
-	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Delivery = sent.Delivery
-	}
-	return e
-}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/credentials"
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/pattern"
 )
 
@@ -149,18 +150,11 @@ func ossEndpoint(o Options) (*url.URL, error) {
 			raw = "oss-" + o.Region + "-internal.aliyuncs.com"
 		}
 	}
-	if !strings.Contains(raw, "://") {
-		raw = "https://" + raw
+	u, err := pace.ParseEndpoint(raw)
+	if err != nil {
+		return nil, fmt.Errorf("not an OSS endpoint: %w", err)
 	}
-	u, err := url.Parse(raw)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || strings.Contains(u.Host, "%") || u.User != nil ||
-		strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("not an OSS endpoint: use a host, or a URL such as http://127.0.0.1:9003")
-	}
-	if u.Scheme == "http" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback() {
-		return nil, fmt.Errorf("not an OSS endpoint: %q would send a security token unencrypted; http is for loopback only", u.Host)
-	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+	return u, nil
 }
 
 // pathStyle says whether the bucket belongs into the path: there is no

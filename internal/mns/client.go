@@ -19,8 +19,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -138,26 +136,13 @@ var hostForm = pattern.Lazily(`^([0-9]+)\.mns\.([a-z0-9-]+)\.aliyuncs\.com$`)
 
 func parseEndpoint(cfg Config) (endpoint, error) {
 	own := cfg.AccountID + ".mns." + cfg.RegionID + ".aliyuncs.com"
-	given := cfg.Endpoint
-	if given == "" {
-		given = own
-	}
-	if !strings.Contains(given, "://") {
-		given = "https://" + given
-	}
-	u, err := url.Parse(given)
-	if err != nil || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-		return endpoint{}, fmt.Errorf("mns: endpoint %q is neither a host nor the URL of one", given)
-	}
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return endpoint{}, fmt.Errorf("mns: endpoint %q is neither http nor https", given)
+	u, err := pace.ParseEndpoint(cmp.Or(cfg.Endpoint, own))
+	if err != nil {
+		return endpoint{}, fmt.Errorf("mns: %w", err)
 	}
 	signed := u.Host
-	switch loopback := u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback(); {
-	case loopback:
+	if pace.Loopback(u.Hostname()) {
 		signed = own
-	case u.Scheme == "http":
-		return endpoint{}, fmt.Errorf("mns: endpoint %q would send a security token unencrypted; http is for loopback only", given)
 	}
 	parts := hostForm().FindStringSubmatch(signed)
 	if parts == nil {

@@ -82,12 +82,3 @@ var forbidden = map[string]bool{
 	"AccessDenied": true, "InvalidAccessKeyId": true, "SignatureDoesNotMatch": true, "InvalidSecurityToken": true,
 	"InvalidAuthorizationHeader": true, "MissingAuthorizationHeader": true, "InvalidDateHeader": true, "TimeExpired": true,
 }
-
-// sendFault is the failure of a message that brought no answer.
-func sendFault(api string, keys credentials.Keys, err error) error {
-	e := &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: pace.Message(err.Error(), keys), Err: err}
-	if sent, ok := errors.AsType[*pace.SendError](err); ok {
-		e.Delivery = sent.Delivery
-	}
-	return e
-}

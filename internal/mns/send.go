@@ -11,7 +11,6 @@ import (
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/pattern"
@@ -80,12 +79,9 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 // the one that was hoped for, and reads it.
 func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource string, body []byte, read func(pace.Answer) (bool, error)) error {
 	return c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
-		keys, err := c.keys(ctx)
-		if err == nil && !keys.Complete() {
-			err = credentials.ErrNone
-		}
+		keys, err := pace.Keys(ctx, api, c.keys)
 		if err != nil {
-			return "", &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
+			return "", err
 		}
 		signer, err := c.take()
 		if err != nil {
@@ -94,7 +90,7 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		answer, err := signer.call(ctx, keys, method, resource, body)
 		c.give(signer)
 		if err != nil {
-			return "", sendFault(api, keys, err)
+			return "", pace.SendFault(api, keys, err)
 		}
 		requestID := pace.Message(answer.Header.Get("X-Mns-Request-Id"), keys)
 		done, err := read(answer)

@@ -62,7 +62,7 @@ func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Met
 		fasthttp.ReleaseRequest(request)
 	}
 	if errors.Is(err, errNothingSent) {
-		return pace.Answer{}, fmt.Errorf("building the request: %w", cmp.Or(refusal, err))
+		return pace.Answer{}, pace.NothingSent(cmp.Or(refusal, err))
 	}
 	return answer, err
 }

@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,6 +27,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/pattern"
 )
 
@@ -291,15 +291,6 @@ func checkZone(s string) error {
 // checkEndpoint takes http on loopback only, since a security token travels
 // with each call.
 func checkEndpoint(s string) error {
-	if !strings.Contains(s, "://") {
-		return nil
-	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("%.100q is neither a host nor the URL of one", s)
-	}
-	if ip := net.ParseIP(u.Hostname()); u.Scheme == "http" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("%.100q is http, which is taken on loopback only; write https", s)
-	}
-	return nil
+	_, err := pace.ParseEndpoint(s)
+	return err
 }

@@ -1,13 +1,17 @@
 package pace
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -90,4 +94,64 @@ func wholeBody(res *http.Response) ([]byte, error) {
 		return body, err
 	}
 	return io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+}
+
+// A Seam stands where an SDK expects its HTTP client (Call): it sends one request by
+// a Wire, keeps the answer, and shows the SDK an empty one.
+type Seam struct {
+	Wire   *Wire
+	called bool
+	answer Answer
+	err    error
+}
+
+// Call implements the SDK's HttpClient.
+func (s *Seam) Call(req *http.Request, _ *http.Transport) (*http.Response, error) {
+	s.called = true
+	s.answer, s.err = s.Wire.Send(req)
+	if s.err != nil {
+		return nil, s.err
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("{}"))}, nil
+}
+
+// Answer returns what became of the request. refusal is the SDK's own error, which
+// counts only if the SDK sent nothing.
+func (s *Seam) Answer(refusal error) (Answer, error) {
+	if !s.called {
+		return Answer{}, NothingSent(refusal)
+	}
+	return s.answer, s.err
+}
+
+// NothingSent is the error of an SDK that sent nothing, for which it gave a reason or
+// nil.
+func NothingSent(refusal error) error {
+	return fmt.Errorf("building the request: %w", cmp.Or(refusal, errNothingSent))
+}
+
+var errNothingSent = errors.New("the SDK sent nothing")
+
+// SendFault is the failure of a call that brought no answer: it is Refused unless err
+// is a *SendError, which says what is known.
+func SendFault(api string, keys credentials.Keys, err error) error {
+	e := &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: Message(err.Error(), keys), Err: err}
+	if sent, ok := errors.AsType[*SendError](err); ok {
+		e.Delivery = sent.Delivery
+	}
+	return e
+}
+
+// Keys asks a source for the credentials of one attempt. The source may say by a
+// *desktop.CallError what its failure means; any other is Forbidden. The attempt is
+// not made then.
+func Keys(ctx context.Context, api string, source func(context.Context) (credentials.Keys, error)) (credentials.Keys, error) {
+	keys, err := source(ctx)
+	if err == nil && !keys.Complete() {
+		err = credentials.ErrNone
+	}
+	if _, said := errors.AsType[*desktop.CallError](err); said || err == nil {
+		return keys, err
+	}
+	return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
 }
