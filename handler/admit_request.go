@@ -22,14 +22,8 @@ func (a *admission) request(m envelope.Message) error {
 		req.AccountID = "" // the own account has one name only, or each of its desktops would have two
 	}
 	if err != nil {
-		a.refuse.request(m, req, events.CodeInvalidRequest, err.Error()+meant(m))
+		a.refuse.request(m, req, "", events.CodeInvalidRequest, err.Error()+meant(m))
 		return nil
-	}
-	if why, err := a.tooFar(req); why != "" || err != nil {
-		if why != "" {
-			a.refuse.request(m, req, events.CodeInvalidRequest, why)
-		}
-		return err
 	}
 	w := operationOf(req)
 	w.Via = a.via(m)
@@ -41,6 +35,12 @@ func (a *admission) request(m envelope.Message) error {
 		j.message, j.request = m, &req
 		a.recovery.fail(j, err)
 		return nil
+	}
+	if why, err := a.tooFar(req, w.ID); why != "" || err != nil {
+		if why != "" {
+			a.refuse.request(m, req, w.ID, events.CodeInvalidRequest, why)
+		}
+		return err
 	}
 	if refused, err := a.misnamed(m, req, w.ID); refused || err != nil {
 		return err
@@ -80,7 +80,7 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 			return false, err
 		}
 	}
-	a.refuse.request(m, req, events.CodeInvalidRequest, why)
+	a.refuse.request(m, req, id, events.CodeInvalidRequest, why)
 	return true, nil
 }
 
@@ -96,10 +96,10 @@ func (a *admission) takeOn(m envelope.Message, req events.Request, w rollout.Ope
 	}
 	switch err := a.jobs.begin(j, w, req.PlanDigest); {
 	case errors.Is(err, errPlanRefused):
-		a.refuse.request(m, req, events.CodePlanChanged, err.Error())
+		a.refuse.request(m, req, w.ID, events.CodePlanChanged, err.Error())
 		a.jobs.drop(j)
 	case errors.Is(err, errReused):
-		a.refuse.request(m, req, events.CodeRequestIdReused, err.Error())
+		a.refuse.request(m, req, w.ID, events.CodeRequestIdReused, err.Error())
 		if fresh { // the operation that has this id goes on by its own ticks
 			a.jobs.drop(j)
 		}
@@ -118,7 +118,7 @@ func operationOf(req events.Request) rollout.Operation {
 
 // tooFar says why a request cannot be begun at the time that it names, or "". One
 // that the journal knows was asked when it came first.
-func (a *admission) tooFar(req events.Request) (why string, err error) {
+func (a *admission) tooFar(req events.Request, id string) (why string, err error) {
 	switch {
 	case !req.NotBefore.After(a.asOf()):
 		return "", nil
@@ -129,7 +129,7 @@ func (a *admission) tooFar(req events.Request) (why string, err error) {
 	}
 	if a.hasJournal {
 		known := false
-		if err := a.jobs.peek(kindRequest, req.RequestID, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
 			return "", err
 		}
 	}
@@ -155,7 +155,7 @@ func (a *admission) asPlanned(m envelope.Message, req events.Request, id string,
 	if known, err = a.planRefused(id, req.PlanDigest); known || err != nil {
 		return known, err
 	}
-	a.refuse.request(m, req, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
+	a.refuse.request(m, req, id, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
 	return false, nil
 }
 

@@ -28,6 +28,16 @@ type Doors struct {
 
 func (d Doors) apart() bool { return d.Apart || d.Control != "" || d.Release != "" }
 
+// name returns what a request is called that came through the door from the source, if
+// no journal knows it: what was sent, with a mark where another sender's might be called
+// so.
+func (d Doors) name(id, door, source string) string {
+	if !d.apart() || door == d.Request && source == "" && !rollout.IsApart(id) {
+		return id
+	}
+	return rollout.Apart(id, door, source)
+}
+
 // What a message may be.
 const (
 	saysRequest = "requests"
@@ -133,7 +143,7 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 		if req.RequestID == "" {
 			req.RequestID = a.identity(m)
 		}
-		a.refuse.request(m, req, events.CodeWrongDoor, why)
+		a.refuse.request(m, req, "", events.CodeWrongDoor, why)
 	default:
 		a.refuse.message(m, events.CodeWrongDoor, why)
 	}

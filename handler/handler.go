@@ -163,7 +163,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	sched.out = out
 	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,
 		jobs: jobs, perms: perms, counts: counts, places: map[desktop.Place]*rollout.Facts{}}
-	refuse := &refusals{invocation: i, jobs: jobs, out: out}
+	refuse := &refusals{invocation: i, doors: h.Doors, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, meter: h.Meter, calls: h.Meter.Snapshot(),

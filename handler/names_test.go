@@ -112,3 +112,51 @@ func TestTheConsentsOfATickThatSomebodyKeptExpire(t *testing.T) {
 		})
 	}
 }
+
+// Nobody answers under another sender's id: subscribers who group outcomes by requestId
+// would take the refusal of a message for that of the request which has the id.
+func TestARefusalDoesNotSpeakForAnotherSendersRequest(t *testing.T) {
+	through := func(queue, body string) string {
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf(`{"id":"1","source":"MNS","specversion":"1.0","type":"mns:Queue:SendMessage","subject":"acs:mns:cn-hangzhou:1234567890123456:queues/%s",
+			"data":{"requestId":"2","messageId":"M%x","messageBody":%s}}`, queue, len(body), text)
+	}
+	from := func(source, data string) string {
+		return `{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":"e","source":"` + source + `","data":` + data + `}`
+	}
+	faulty := strings.Replace(requestFor(1), `"requestId"`, `"reboot":true,"requestId"`, 1)
+	far := strings.Replace(requestFor(1), `"requestId"`, `"notBefore":"2099-01-01T00:00:00Z","requestId"`, 1)
+	for name, c := range map[string]struct {
+		payload string
+		marked  bool
+	}{
+		"a wrong door":                   {through("releases", requestFor(1)), true},
+		"faults, another source":         {through("requests", from("/eve", faulty)), true},
+		"a time too far, another source": {through("requests", from("/eve", far)), true},
+		"faults, as the request came":    {through("requests", faulty), false}, // two senders with one door
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newWorkbench(t)
+				h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: journal.Memory(), Rules: b.rules,
+					Doors:              handler.Doors{Control: "queues/control", Release: "queues/releases", Request: "queues/requests"},
+					RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+				b.must(err)
+				b.must(b.ask(h, time.Minute, through("requests", requestFor(1))))
+				b.must(b.ask(h, time.Minute, c.payload))
+				refused, plain := b.count("/refused/"), 0
+				for id := range b.topic.told {
+					if strings.HasPrefix(id, "r1/") && strings.Contains(id, "/refused") {
+						plain++
+					}
+				}
+				if b.ecd.calls["ecd-0000"] != 1 || refused != 1 || (plain == 0) != c.marked {
+					t.Errorf("told %v, want one refusal, under the id of the request that was taken: %v", b.topic.told, !c.marked)
+				}
+			})
+		})
+	}
+}

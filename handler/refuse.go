@@ -9,8 +9,9 @@ import (
 // refusals answer messages that are not followed.
 type refusals struct {
 	*invocation
-	jobs *jobs
-	out  *outbox
+	doors Doors
+	jobs  *jobs
+	out   *outbox
 }
 
 // message refuses a message in which no desktop could be read.
@@ -27,16 +28,24 @@ func (rf *refusals) message(m envelope.Message, code, reason string) {
 	rf.out.put(item{event: refused.Event(rf.in.Source, rf.asOf())})
 }
 
-// request refuses every desktop of a request, or the message if none can
-// be read.
-func (rf *refusals) request(m envelope.Message, req events.Request, code, reason string) {
+// request refuses every desktop of a request, or the message if none can be read. id is
+// what the request is called here, "" where that is not settled: nobody is to answer
+// under an id that is another sender's.
+func (rf *refusals) request(m envelope.Message, req events.Request, id, code, reason string) {
 	if len(req.DesktopIDs) == 0 {
 		rf.message(m, code, reason)
 		return
 	}
+	via := rf.via(m)
+	if id == "" {
+		id = rf.doors.name(req.RequestID, via.Door, via.Source)
+	}
+	if id != req.RequestID {
+		via.RequestID, req.RequestID = req.RequestID, id
+	}
 	for _, id := range req.DesktopIDs {
 		o := events.Outcome{RequestID: req.RequestID, AccountID: req.AccountID, RegionID: req.RegionID, DesktopID: id, ImageID: req.ImageID,
-			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: rf.via(m)}
+			Status: events.StatusRefused, Code: code, Message: reason, DryRun: req.DryRun, Via: via}
 		e := o.Event(rf.in.Source, rf.asOf())
 		// The request that has this id already may have an outcome refused of its
 		// own: another message must not be taken for it.
