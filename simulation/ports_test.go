@@ -86,7 +86,11 @@ func (l *log) Forget(ctx context.Context, key string) error {
 
 func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
 	lines = bytes.Clone(lines)
-	records := decodeRecords(lines)
+	entry := strings.HasPrefix(key, journal.OpenPrefix)
+	records := make([]record, 1) // an entry of the index has none that anybody reads
+	if !entry {
+		records = decodeRecords(lines)
+	}
 	var label strings.Builder
 	label.WriteString("Append " + key)
 	for _, r := range records {
@@ -101,10 +105,11 @@ func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (i
 			return
 		}
 		l.bytes[key] += len(lines)
-		if strings.HasPrefix(key, journal.OpenPrefix) {
-			var entry struct{ ID string }
-			_ = json.Unmarshal(lines, &entry)
-			l.indexed[entry.ID] = true
+		if entry {
+			var is struct{ ID string }
+			_ = json.Unmarshal(lines, &is)
+			l.indexed[is.ID] = true
+			return
 		}
 		for n := range records {
 			l.wrote(key, &records[n], by)
@@ -416,10 +421,11 @@ func takes(body []byte) bool {
 	if len(body) > 64<<10 {
 		return false
 	}
-	if !bytes.ContainsFunc(body, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return true
+	rest := body
+	for len(rest) > 0 && rest[0] >= ' ' && rest[0] <= '~' {
+		rest = rest[1:]
 	}
-	for _, r := range string(body) {
+	for _, r := range string(rest) {
 		ok := r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
 		if !ok {
 			return false
