@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -128,7 +129,7 @@ func detailOf(w *rollout.Operation) string {
 	if w.Undoes != "" {
 		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.Place())
 	}
-	return fmt.Sprintf("%s (%s) over fleet %s in %s", firstOf(w.ImageName, "image"), w.ImageID, w.Fleet, w.Place())
+	return fmt.Sprintf("%s (%s) over fleet %s in %s", cmp.Or(w.ImageName, "image"), w.ImageID, w.Fleet, w.Place())
 }
 
 func cellsOf(s *rollout.State, ids []string) []cell {
@@ -190,7 +191,7 @@ func standing(s *rollout.State, zone *time.Location) (string, ink) {
 		return "waiting: " + reasonText(s.Waiting, zone), yellowInk
 	}
 	c := s.Counts()
-	return fmt.Sprintf("under way: %s", firstOf(countsText(c), "nothing yet")), cyanInk
+	return fmt.Sprintf("under way: %s", cmp.Or(countsText(c), "nothing yet")), cyanInk
 }
 
 // reasonText says why something waits, and until when.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -38,13 +39,9 @@ func watchCommand(w world) *cobra.Command {
 	c.ValidArgsFunction = x.completeOperations(operator.Rollout, operator.Request)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, rest := journalAndName(args)
-		var names []name
-		for _, arg := range rest {
-			kind, id, err := splitName(arg)
-			if err != nil {
-				return err
-			}
-			names = append(names, name{kind, id})
+		names, err := splitNames(rest)
+		if err != nil {
+			return err
 		}
 		return x.run(c.Context(), given, names)
 	}
@@ -107,7 +104,7 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 		return err
 	}
 	g := &gallery{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), ended: map[string]int64{}}
-	if fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets)); err == nil {
+	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
 		g.fleets = fleets
 	}
 	for _, n := range names {

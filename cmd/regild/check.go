@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func runCheck(ctx context.Context, s *seat, f *checkFlags, args []string) error 
 	if err != nil {
 		return err
 	}
-	path := firstOf(conf.Fleets, defaultFleets)
+	path := cmp.Or(conf.Fleets, defaultFleets)
 	if len(args) > 0 {
 		path, args = args[0], args[1:]
 	}
@@ -297,7 +298,7 @@ func selects(f fleet.Fleet) string {
 	add("office sites", f.Select.OfficeSiteIDs)
 	add("policy groups", f.Select.PolicyGroupIDs)
 	add("on image", f.Select.ImageIDs)
-	text := firstOf(strings.Join(parts, "; "), "every desktop of the region")
+	text := cmp.Or(strings.Join(parts, "; "), "every desktop of the region")
 	parts = nil
 	add("ids", f.Exclude.IDs)
 	add("tagged", tagList(f.Exclude.Tags))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -73,7 +74,7 @@ func (s *seat) completeFleets(*cobra.Command, []string, string) ([]string, cobra
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	if fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets)); err == nil {
+	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
 		var out []string
 		for _, f := range fleets {
 			out = append(out, f.Name)

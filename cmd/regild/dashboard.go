@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -103,7 +104,7 @@ func (f *dashboardFlags) config(s *seat, given string) (dashboard.Config, error)
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	config := dashboard.Config{Journal: store, Name: firstOf(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every}
+	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every}
 	config.Token, _ = s.w.lookup(tokenVariable)
 	if conf.Fleets != "" {
 		if config.Fleets, err = readFleets(conf.Fleets); err != nil {

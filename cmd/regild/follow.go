@@ -255,13 +255,9 @@ func waitCommand(w world) *cobra.Command {
 		if len(rest) == 0 {
 			return usageError{errors.New("name what to wait for: rollout/ID or request/ID")}
 		}
-		var names []name
-		for _, arg := range rest {
-			kind, id, err := splitName(arg)
-			if err != nil {
-				return err
-			}
-			names = append(names, name{kind, id})
+		names, err := splitNames(rest)
+		if err != nil {
+			return err
 		}
 		return s.waitFor(c.Context(), given, names, &p, &o)
 	}

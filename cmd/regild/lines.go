@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 	}
 	switch r.Kind {
 	case rollout.KindOpened:
-		l.Status, l.Message = "started", "image "+firstOf(s.Operation.ImageID, "that each is on")
+		l.Status, l.Message = "started", "image "+cmp.Or(s.Operation.ImageID, "that each is on")
 		return []line{l}
 	case rollout.KindWave:
 		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, count(len(r.Desktops), "desktop"))

@@ -19,6 +19,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/bridge"
 	"github.com/regild/regild/internal/localcloud/fc"
 	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/operator"
 )
 
 func localCommand(w world) *cobra.Command {
@@ -250,7 +251,7 @@ func (p *play) start(ctx context.Context) (*session, error) {
 	s.cloud, s.crew.host = cloud, cloud.FC
 	s.pacer = &pacer{clock: cloud.Clock, base: p.rate}
 	cloud.MNS.Watch(localcloud.ResultTopic, func(m mns.Publication) { s.watch.watch(m) })
-	s.fold = newFolder(nil)
+	s.fold = &folder{got: map[string]*operator.Follower{}}
 	if p.journal == "" {
 		s.fold.from = bucket{cloud}
 	} else if p.journal != localcloud.NoJournal {

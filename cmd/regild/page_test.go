@@ -22,6 +22,7 @@ import (
 	"github.com/regild/regild/internal/dashboard"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/report/reporttest"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -38,7 +39,7 @@ func journalOf(t *testing.T, records ...rollout.Record) string {
 	if len(records) == 0 {
 		records = reporttest.Rollout(reporttest.Options{})
 	}
-	if _, err := store.Append(t.Context(), journal.Key(kindRollout, "2026.11.3/office"), 0, reporttest.Lines(records)); err != nil {
+	if _, err := store.Append(t.Context(), journal.Key(operator.Rollout, "2026.11.3/office"), 0, reporttest.Lines(records)); err != nil {
 		t.Fatal(err)
 	}
 	return url
@@ -221,10 +222,10 @@ func TestTheDashboardReadsAJournalInObjectStorage(t *testing.T) {
 	put := func(kind, id string, records []rollout.Record) {
 		cloud.OSS.Put(localcloud.JournalBucket, localcloud.JournalPrefix+"/"+journal.Key(kind, id), reporttest.Lines(records))
 	}
-	put(kindRollout, "2026.11.3/office", reporttest.Rollout(reporttest.Options{}))
+	put(operator.Rollout, "2026.11.3/office", reporttest.Rollout(reporttest.Options{}))
 	put("fleet", "office", reporttest.Fleet("office", "2026.11.3/office"))
 	for i := range 1200 { // more than one page of a listing
-		put(kindRequest, fmt.Sprint("ticket-", i), reporttest.Open(fmt.Sprint("ticket-", i), 1))
+		put(operator.Request, fmt.Sprint("ticket-", i), reporttest.Open(fmt.Sprint("ticket-", i), 1))
 	}
 	keys := cloud.Keys()
 	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func runPlan(ctx context.Context, s *seat, f *planFlags) error {
 	if err != nil {
 		return err
 	}
-	fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets))
+	fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets))
 	if err != nil {
 		return err
 	}
@@ -146,7 +147,7 @@ func (s *seat) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Acc
 		return s.desktops(conf)
 	}
 	endpoint, _ := s.w.lookup("REGILD_STS_ENDPOINT")
-	sts, err := acs.New(acs.Config{Region: firstOf(conf.Region, a.Regions[0]), Endpoint: endpoint,
+	sts, err := acs.New(acs.Config{Region: cmp.Or(conf.Region, a.Regions[0]), Endpoint: endpoint,
 		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
 	if err != nil {
 		return nil, err
@@ -195,7 +196,7 @@ func diffLines(d operator.Diff) []string {
 		return append(out, "  everybody is where they were")
 	}
 	was := func(x operator.Differ) string {
-		return fmt.Sprintf("was in wave %d, %s", x.WasWave, joined(" ", firstOf(x.WasState, "not begun"), x.WasCode))
+		return fmt.Sprintf("was in wave %d, %s", x.WasWave, joined(" ", cmp.Or(x.WasState, "not begun"), x.WasCode))
 	}
 	is := func(x operator.Differ) string {
 		return fmt.Sprintf("is in wave %d, %s", x.IsWave, joined(" ", x.IsAction, x.IsCode))

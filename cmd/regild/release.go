@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,12 +116,12 @@ func (x *sender) imageNames(ctx context.Context, conf operator.Config, images ma
 // goes; nil where that is not known, which only the function finds out then.
 func aboutRelease(conf operator.Config, release string, images, names map[string]string, unknown string) (about, following []string) {
 	about = []string{"release " + release + ":"}
-	fleets, err := readFleets(firstOf(conf.Fleets, defaultFleets))
+	fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets))
 	if err != nil {
 		unknown = err.Error()
 	}
 	for _, region := range sorted(images) {
-		about = append(about, fmt.Sprintf("  %s (%s) in %s", firstOf(names[region], "image"), images[region], region))
+		about = append(about, fmt.Sprintf("  %s (%s) in %s", cmp.Or(names[region], "image"), images[region], region))
 		if err != nil || names[region] == "" {
 			continue
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -232,7 +233,7 @@ func (r report) lines(zone *time.Location) []string {
 	if r.Undoes != "" {
 		row("undoes", "%s", r.Undoes)
 	}
-	row("image", "%s in %s", joined(" ", r.ImageName, firstOf(r.ImageID, "reset to the current one")), desktop.Place{Account: r.AccountID, Region: r.RegionID})
+	row("image", "%s in %s", joined(" ", r.ImageName, cmp.Or(r.ImageID, "reset to the current one")), desktop.Place{Account: r.AccountID, Region: r.RegionID})
 	row("opened", "%s%s", r.Opened.In(zone).Format(exact), byText(r.By))
 	if r.Closed != nil {
 		row("closed", "%s, after %s", r.Closed.In(zone).Format(exact), span(r.Closed.Sub(r.Opened)))
@@ -242,7 +243,7 @@ func (r report) lines(zone *time.Location) []string {
 	if len(r.Consent) > 0 {
 		row("consent", "%s", strings.Join(r.Consent, ", "))
 	}
-	row("desktops", "%s", firstOf(countsText(r.Counts), "none"))
+	row("desktops", "%s", cmp.Or(countsText(r.Counts), "none"))
 	if r.Rebuilds.N > 0 {
 		second := func(n int) string { return span(time.Duration(n) * time.Second) }
 		row("rebuilds", "%d, half of them within %s, 95%% within %s, the longest took %s", r.Rebuilds.N, second(r.Rebuilds.P50), second(r.Rebuilds.P95),
@@ -316,7 +317,7 @@ func (r report) targets(zone *time.Location) []string {
 		if d.Status == string(events.StatusCompleted) {
 			why = ""
 		}
-		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(firstOf(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
+		out = append(out, pad(d.ID, desktopColumn)+" "+lead(fmt.Sprint(d.Wave), 4)+" "+pad(cmp.Or(d.Status, "–"), 9)+" "+pad(d.From, 22)+" "+pad(d.To, 22)+" "+
 			pad(clockTime(d.Accepted), 8)+" "+pad(clockTime(d.Done), 8)+" "+escape.Terminal(joined(": ", why, d.Message)))
 	}
 	return out

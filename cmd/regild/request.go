@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -195,7 +196,7 @@ func requestSendCommand(w world) *cobra.Command {
 			return err
 		}
 		m.region = conf.Region
-		m.request = firstOf(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
+		m.request = cmp.Or(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
 		if m.image == "" && !slices.Contains(m.consent, "reset") {
 			return usageError{errors.New("without --image the desktops are reset to the image that each is on, which the function refuses without --consent reset")}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -127,7 +128,7 @@ func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 
 // event makes the message of a kind and checks it as the function will.
 func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Event, error) {
-	e := events.Event{ID: firstOf(f.id, rand.Text()), Source: f.source, Time: now}
+	e := events.Event{ID: cmp.Or(f.id, rand.Text()), Source: f.source, Time: now}
 	var data any
 	var check func([]byte) error
 	switch kind {

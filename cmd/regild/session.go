@@ -12,6 +12,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/bridge"
 	"github.com/regild/regild/internal/localcloud/clock"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -156,9 +157,9 @@ func (s *session) settled(ctx context.Context) (bool, error) {
 
 func kindOf(isRollout bool) string {
 	if isRollout {
-		return kindRollout
+		return operator.Rollout
 	}
-	return kindRequest
+	return operator.Request
 }
 
 // stuck says whether a rollout waits for somebody to say something, with

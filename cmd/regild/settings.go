@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (s *seat) open(given string) (journal.Store, operator.Config, *time.Locatio
 	if err := thereIs(conf.Journal); err != nil {
 		return nil, conf, nil, err
 	}
-	store, err := openJournal(conf.Journal, journalFlags{region: firstOf(conf.Region, defaultRegion), endpoint: conf.OSSEndpoint}, s.w.lookup)
+	store, err := openJournal(conf.Journal, journalFlags{region: cmp.Or(conf.Region, defaultRegion), endpoint: conf.OSSEndpoint}, s.w.lookup)
 	return store, conf, zone, err
 }
 
@@ -168,7 +169,7 @@ func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
 // who returns who says so: what the settings say, else the user's name.
 func (s *seat) who(conf operator.Config) (string, error) {
 	env := func(name string) string { v, _ := s.w.lookup(name); return v }
-	if by := firstOf(conf.By, env("USER"), env("LOGNAME")); by != "" {
+	if by := cmp.Or(conf.By, env("USER"), env("LOGNAME")); by != "" {
 		return by, nil
 	}
 	return "", usageError{errors.New("say who says so: --by, REGILD_BY or by in a profile")}
@@ -243,8 +244,8 @@ type configDoc struct {
 }
 
 func (d configDoc) lines() []string {
-	file := firstOf(d.File, "none")
-	out := []string{pad("file", 14) + " " + file, pad("profile", 14) + " " + firstOf(d.Profile, "none")}
+	file := cmp.Or(d.File, "none")
+	out := []string{pad("file", 14) + " " + file, pad("profile", 14) + " " + cmp.Or(d.Profile, "none")}
 	if len(d.Profiles) > 1 {
 		out = append(out, pad("profiles", 14)+" "+strings.Join(d.Profiles, ", "))
 	}

@@ -206,6 +206,18 @@ func splitName(name string) (kind, id string, err error) {
 	return kind, id, nil
 }
 
+// splitNames takes several apart.
+func splitNames(args []string) (names []name, err error) {
+	for _, arg := range args {
+		kind, id, err := splitName(arg)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, name{kind, id})
+	}
+	return names, nil
+}
+
 func printLines(w world, lines []string) {
 	for _, l := range lines {
 		say(w.out, "%s\n", strings.TrimRight(l, " "))

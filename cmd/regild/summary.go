@@ -187,7 +187,7 @@ func (sum *summary) lines(width int, p palette) []string {
 		}
 	}
 	row("desktops", "%d, under %s and %s", sum.desktops, count(sum.requests, "request"), count(len(sum.rollouts), "rollout"))
-	out = append(out, "  "+p.paint(dimInk, pad("outcomes", summaryLabel-3))+" "+firstOf(sum.outcomes(p), "none"))
+	out = append(out, "  "+p.paint(dimInk, pad("outcomes", summaryLabel-3))+" "+cmp.Or(sum.outcomes(p), "none"))
 	for _, f := range sum.failures {
 		row("", "%s", escape.Terminal(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (t table) row(l line) string {
 func (t table) columns(at, work, desktop, status, code, message string, i ink) string {
 	works, desktops, codes := t.widths()
 	fixed := pad(escape.Terminal(at), timeColumn) + " " + pad(escape.Terminal(work), works) + " " + pad(escape.Terminal(desktop), desktops) + " "
-	rest := escape.Terminal(firstOf(message, code))
+	rest := escape.Terminal(cmp.Or(message, code))
 	if codes > 0 {
 		rest = pad(escape.Terminal(code), codes) + " " + escape.Terminal(message)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -131,7 +132,7 @@ func (w *watcher) refusal(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.refused++
-	return line{At: at, Operation: firstOf(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
+	return line{At: at, Operation: cmp.Or(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
 }
 
 func (w *watcher) finished(at time.Time, data []byte) (line, bool) {
@@ -156,7 +157,7 @@ func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
 		return line{}, false
 	}
 	w.news++
-	return line{At: at, Operation: firstOf(p.RolloutID, p.RequestID), Status: "plan",
+	return line{At: at, Operation: cmp.Or(p.RolloutID, p.RequestID), Status: "plan",
 		Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
 }
 
@@ -253,16 +254,6 @@ func (w *watcher) statuses(work string) map[string]events.Status {
 		}
 	}
 	return out
-}
-
-// firstOf returns the first of the texts that is not empty.
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 // joined joins those of the texts that are not empty.

@@ -2,6 +2,7 @@ package mns
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -34,7 +35,7 @@ const priority = 8
 // PublishMessage.
 func (c *Client) Publish(ctx context.Context, topic string, body []byte, tag string) (string, error) {
 	const api = "PublishMessage"
-	if err := firstOf(checkName("topic", topic), checkBody(body), checkTag(tag)); err != nil {
+	if err := cmp.Or(checkName("topic", topic), checkBody(body), checkTag(tag)); err != nil {
 		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	var w bytes.Buffer
@@ -54,7 +55,7 @@ func (c *Client) Publish(ctx context.Context, topic string, body []byte, tag str
 // SendMessage.
 func (c *Client) Send(ctx context.Context, queue string, body []byte, delay time.Duration) (string, error) {
 	const api = "SendMessage"
-	if err := firstOf(checkName("queue", queue), checkBody(body)); err != nil {
+	if err := cmp.Or(checkName("queue", queue), checkBody(body)); err != nil {
 		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	var w bytes.Buffer
@@ -139,15 +140,6 @@ func escape(w *bytes.Buffer, text []byte) {
 		}
 		text = text[i+1:]
 	}
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func checkName(what, name string) error {

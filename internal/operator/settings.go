@@ -13,6 +13,7 @@ package operator
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -137,7 +138,7 @@ const maxFile = 1 << 20
 func Load(s Source) (Config, error) {
 	env := func(name string) string { v, _ := s.Lookup(name); return strings.TrimSpace(v) }
 	var c Config
-	f, path, err := read(first(s.File, env(ConfigEnv)))
+	f, path, err := read(cmp.Or(s.File, env(ConfigEnv)))
 	if err != nil {
 		return c, err
 	}
@@ -146,7 +147,7 @@ func Load(s Source) (Config, error) {
 		c.Profiles = append(c.Profiles, name)
 	}
 	slices.Sort(c.Profiles)
-	c.Name = first(s.Profile, env(ProfileEnv), f.Default)
+	c.Name = cmp.Or(s.Profile, env(ProfileEnv), f.Default)
 	if c.Name == "" && len(c.Profiles) == 1 {
 		c.Name = c.Profiles[0]
 	}
@@ -194,7 +195,7 @@ func (s Source) value(x Setting, p Profile, c Config, env string) Value {
 
 // read reads the file that was named, or the default one if it is there.
 func read(named string) (f file, path string, err error) {
-	path = first(named, DefaultFile)
+	path = cmp.Or(named, DefaultFile)
 	from, err := os.Open(path)
 	if named == "" && errors.Is(err, fs.ErrNotExist) {
 		return f, "", nil
@@ -224,15 +225,6 @@ func (c Config) Zone() (*time.Location, error) {
 		return time.Local, nil
 	}
 	return time.LoadLocation(c.TimeZone)
-}
-
-func first(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return ""
 }
 
 func checkRegion(s string) error {

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,7 +127,7 @@ func waveTitle(l Lang, n int, name string) string {
 }
 
 func standTitle(l Lang, x report.Standstill, zone *time.Location) string {
-	text := l.text("stood."+x.What) + ", " + firstOf(escape.Terminal(x.Code), escape.Terminal(x.By)) + ": " + clock(x.From, zone) + " – "
+	text := l.text("stood."+x.What) + ", " + cmp.Or(escape.Terminal(x.Code), escape.Terminal(x.By)) + ": " + clock(x.From, zone) + " – "
 	if !x.To.IsZero() {
 		text += clock(x.To, zone)
 	}

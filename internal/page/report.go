@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"io"
 	"slices"
 	"time"
@@ -97,7 +98,7 @@ func attentionOf(r *report.Report, o Options) []notice {
 		why := ""
 		for _, c := range r.Causes {
 			if c.Stand == x.stand {
-				why = firstOf(escape.Terminal(c.Code), escape.Terminal(c.Message))
+				why = cmp.Or(escape.Terminal(c.Code), escape.Terminal(c.Message))
 				break
 			}
 		}

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -115,7 +116,7 @@ func (l Lang) meaning(code string) string {
 			continue
 		}
 		if l == Chinese {
-			return firstOf(meanings[code], c.Meaning)
+			return cmp.Or(meanings[code], c.Meaning)
 		}
 		return c.Meaning
 	}
@@ -126,7 +127,7 @@ func (l Lang) meaning(code string) string {
 func (l Lang) sentence(r *report.Report, now time.Time) string {
 	c := r.Counts
 	var head string
-	image := firstOf(escape.Terminal(r.ImageName), escape.Terminal(r.ImageID))
+	image := cmp.Or(escape.Terminal(r.ImageName), escape.Terminal(r.ImageID))
 	release, fleet, region := escape.Terminal(r.ReleaseID), escape.Terminal(r.Fleet), escape.Terminal(r.Where())
 	switch tense := map[bool]string{true: "done", false: "open"}[r.Closed]; {
 	case r.Request() && r.ImageID == "":
@@ -153,15 +154,6 @@ func (l Lang) sentence(r *report.Report, now time.Time) string {
 		took = l.text("result.since", l.span(r.Lasted(now)))
 	}
 	return l.text("sentence", head, strings.Join(parts, l.text("and")), took)
-}
-
-func firstOf(texts ...string) string {
-	for _, s := range texts {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }
 
 // texts are all texts of the pages: English, Chinese. Those that begin with js.
