@@ -30,6 +30,10 @@ import (
 // characters that URLs and XML write otherwise.
 var marked = credentials.Keys{ID: "LTAImarkedmarked", Secret: "s3cr3tmarked/+=", Token: "CAISmarked+/token=="}
 
+// granted are the credentials that a service hands out, which nobody knows to take out of
+// its words.
+var granted = credentials.Keys{ID: "LTAIgrantedgranted", Secret: "s3cr3tgranted/+=", Token: "CAISgranted+/token=="}
+
 // A mirror answers every call with all that it was sent, credentials included, as
 // services are known to do when a signature does not match.
 func mirror(status int, shape string) http.HandlerFunc {
@@ -52,6 +56,8 @@ func mirror(status int, shape string) http.HandlerFunc {
 			_, _ = fmt.Fprintf(w, `{"RequestId":%s,"Code":%s,"Message":%s}`, inJSON, inJSON, inJSON)
 		case "XML":
 			_, _ = fmt.Fprintf(w, `<?xml version="1.0"?><Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>`, inXML.String(), inXML.String(), inXML.String())
+		case "keys": // of a role, in an answer that cannot be used
+			_, _ = fmt.Fprintf(w, `{"RequestId":"R","Credentials":{"AccessKeyId":%q,"AccessKeySecret":%q,"SecurityToken":%q,"Expiration":%q}}`, granted.ID, granted.Secret, granted.Token, granted.Token)
 		case "cut off":
 			_, _ = fmt.Fprintf(w, `{"Code":%s`, inJSON[:len(inJSON)/2])
 		default:
@@ -65,7 +71,7 @@ func TestNoErrorOfAnAdapterShowsCredentials(t *testing.T) {
 	ctx := credentials.With(t.Context(), marked)
 	seen := map[string]int{} // by call: how often it failed with an answer of the service
 	for _, status := range []int{200, 400, 403, 503} {
-		for _, shape := range []string{"JSON", "XML", "plain", "cut off"} {
+		for _, shape := range []string{"JSON", "XML", "plain", "keys", "cut off"} {
 			var reached atomic.Int64
 			answer := mirror(status, shape)
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +92,7 @@ func TestNoErrorOfAnAdapterShowsCredentials(t *testing.T) {
 				}
 				var log bytes.Buffer
 				newLogger(&log, slog.LevelDebug).Debug("failed", "error", err, "text", err.Error(), "verbose", fmt.Sprintf("%+v", err))
-				for _, secret := range []string{marked.ID, marked.Secret, marked.Token, url.QueryEscape(marked.Token), url.QueryEscape(marked.Secret), "CAISmarked"} {
+				for _, secret := range []string{marked.ID, marked.Secret, marked.Token, url.QueryEscape(marked.Token), url.QueryEscape(marked.Secret), "CAISmarked", "granted"} {
 					if text := err.Error() + log.String(); strings.Contains(text, secret) {
 						t.Errorf("%s, status %d, %s: shows %s: %s", name, status, shape, secret, text)
 					}
@@ -160,6 +166,7 @@ func madeUp(t *testing.T, name string, kind reflect.Type) reflect.Value {
 	t.Helper()
 	for _, v := range []any{
 		"cn-hangzhou", []string{"ecd-0001"}, []byte("{}"), 1, int64(1), true, time.Minute, time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), map[string]string{"A": "b"},
+		acs.AssumeRole{ARN: "acs:ram::1234567890123456:role/regild-member", Session: "regild", Seconds: 900},
 		desktop.Batch{Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-1"}, IDs: []string{"ecd-0001"}}, desktop.Selector{IDs: []string{"ecd-0001"}},
 	} {
 		if reflect.TypeOf(v) == kind {
