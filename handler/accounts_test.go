@@ -27,8 +27,8 @@ const (
 	lab        = "3000000000000003"
 )
 
-// notTrusted is what comes of every call in an account whose role cannot be assumed.
-var notTrusted = &desktop.CallError{Call: "AssumeRole", Delivery: desktop.Forbidden, Code: "NoPermission", Message: "the role of account lab cannot be assumed"}
+// errNotTrusted is what comes of every call in an account whose role cannot be assumed.
+var errNotTrusted = &desktop.CallError{Call: "AssumeRole", Delivery: desktop.Forbidden, Code: "NoPermission", Message: "the role of account lab cannot be assumed"}
 
 // An accountECD is ECD in one account. denied, if set, is the answer to every call.
 type accountECD struct {
@@ -176,7 +176,7 @@ func (b *accountsBench) tick(id string) {
 	b.Helper()
 	for _, q := range slices.Backward(b.queue.sent) {
 		if strings.Contains(q.body, fmt.Sprintf("%q", id)) {
-			time.Sleep(q.delay)
+			time.Sleep(q.delay) //nolint:forbidigo // time of the bubble, which takes none
 			b.send(q.body)
 			return
 		}
@@ -226,7 +226,7 @@ func TestTheSameIDInTwoAccountsIsTwoDesktops(t *testing.T) {
 func TestAnAccountThatRefusesStopsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		b.lab.denied = notTrusted
+		b.lab.denied = errNotTrusted
 		b.send(ask("r-lab", lab, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"), ask("r-tools", tools, "ecd-0000", "m-new"))
 		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
 		b.want("r-tools/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools)
@@ -337,7 +337,7 @@ func TestADesktopIsMadeReadyInItsOwnAccount(t *testing.T) {
 		if !slices.Equal(b.tools.held, []string{"ecd-0000"}) || b.own.held != nil {
 			t.Errorf("put into maintenance mode: %v in tools and %v in the own account, want one in tools", b.tools.held, b.own.held)
 		}
-		b.lab.denied = notTrusted
+		b.lab.denied = errNotTrusted
 		b.send(ask("r-lab", lab, "ecd-0001", "m-new"), ask("r-own", "", "ecd-0001", "m-new"))
 		if !slices.Equal(b.own.held, []string{"ecd-0001"}) || b.lab.held != nil {
 			t.Errorf("put into maintenance mode: %v in the own account and %v in lab", b.own.held, b.lab.held)
@@ -427,7 +427,7 @@ func TestAReleaseFollowsInEachAccountThatListsItsImage(t *testing.T) {
 	}{
 		"all list it":       {func(*accountsBench) {}, []string{"own", "tools", "lab"}, ""},
 		"one does not":      {func(b *accountsBench) { b.lab.lacks = true }, []string{"own", "tools"}, "ECD lists no image m-new in cn-hangzhou of account " + lab + ": share it"},
-		"one may not":       {func(b *accountsBench) { b.lab.denied = notTrusted }, []string{"own", "tools"}, "could not be asked for in cn-hangzhou of account " + lab + ": AssumeRole: forbidden: NoPermission"},
+		"one may not":       {func(b *accountsBench) { b.lab.denied = errNotTrusted }, []string{"own", "tools"}, "could not be asked for in cn-hangzhou of account " + lab + ": AssumeRole: forbidden: NoPermission"},
 		"a member's own":    {func(b *accountsBench) { b.own.lacks, b.lab.lacks = true, true }, []string{"tools"}, "release it again for own"},
 		"nobody":            {func(b *accountsBench) { b.own.lacks, b.tools.lacks, b.lab.lacks = true, true, true }, nil, "ECD lists no image m-new in cn-hangzhou"},
 		"others may follow": {func(b *accountsBench) { b.lab.lacks = true; b.rules.Fleets[2].Images = []string{"linux"} }, []string{"own", "tools"}, ""},

@@ -151,8 +151,9 @@ func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleet
 	in := map[desktop.Place]int{}
 	clients := map[string]operator.ECD{} // by account
 	for i, x := range d.Fleets {
-		client, err := clients[x.AccountID], error(nil)
+		client := clients[x.AccountID]
 		if client == nil {
+			var err error
 			if client, err = s.desktopsOf(ctx, conf, x.fleet.Account); err != nil {
 				return err
 			}

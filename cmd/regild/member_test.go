@@ -7,14 +7,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/localcloud/mns"
 	"github.com/regild/regild/internal/localcloud/sts"
+	"github.com/regild/regild/internal/rollout"
 )
 
 const member = "3000000000000003"
@@ -246,4 +252,49 @@ func TestAFleetOfAnotherAccountIsReadThere(t *testing.T) {
 	says(1, "ECD lists no image m-new in cn-hangzhou", append(plan, "m-new")...)
 	s.cloud.Roles.Change("acs:ram::2000000000000002:role/regild-member", func(r *sts.Role) { r.Trusts = []string{"9000000000000009"} })
 	says(1, "account tools (2000000000000002) can be read by whom its role trusts", append(plan, "m-tools")...)
+}
+
+// What is asked for once more is asked for in the same account.
+func TestARetryIsForTheAccountOfItsRequest(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	store, err := journal.Open("file://"+dir, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	lines, err := rollout.Encode([]rollout.Record{
+		{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "r1", Desktops: []string{"ecd-pc01"},
+			Spec: desktop.Spec{AccountID: "2000000000000002", RegionID: "cn-hangzhou", ImageID: "m-tools"}}},
+		{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusFailed, Code: "RebuildTimeout", Desktops: []string{"ecd-pc01"}}}},
+		{Kind: rollout.KindClosed, At: at, Digest: "sha256:0"},
+	})
+	if err == nil {
+		_, err = store.Append(t.Context(), journal.Key("request", "r1"), 0, lines)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cloud.MNS.CreateQueue("requests", mns.QueueAttributes{})
+	for name, value := range map[string]string{"REGILD_JOURNAL": "file://" + dir, "REGILD_ACCOUNT": ownAccount, "REGILD_REQUEST_QUEUE": "requests"} {
+		s.env[name] = value
+	}
+	for _, args := range [][]string{
+		{"request", "retry", "r1", "--yes", "--no-wait"},
+		{"request", "send", "ecd-pc01", "--image", "m-tools", "--of-account", "2000000000000002", "--yes", "--no-wait"},
+	} {
+		out, code := s.regildPlain(args...)
+		if code != 0 || !strings.Contains(out, "1 desktop in cn-hangzhou of account 2000000000000002") {
+			t.Errorf("%v: exit code %d\n%s", args, code, out)
+		}
+	}
+	got := s.cloud.MNS.Receive(t.Context(), "requests", 16, 0)
+	for _, m := range got {
+		if !strings.Contains(string(m.Body), `"accountId":"2000000000000002"`) {
+			t.Errorf("got %s, want a request for that account", m.Body)
+		}
+	}
+	if len(got) != 2 {
+		t.Errorf("got %d messages", len(got))
+	}
 }

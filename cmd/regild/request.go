@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
@@ -188,6 +189,7 @@ func requestSendCommand(w world) *cobra.Command {
 	fs, m := c.Flags(), &x.message
 	fs.StringVar(&m.request, "id", "", "the request's `id`, by which repetitions are recognised; by default a new one")
 	fs.StringVar(&m.image, "image", "", "the `id` of the image; without one, back to the current image (needs --consent reset)")
+	fs.StringVar(&m.of, "of-account", "", "the `id` of the account of the desktops; by default the function's own")
 	defineRebuild(c, m)
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -233,7 +235,8 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	if m.image == "" {
 		image = "the image that each is on: everything on the system disks since then is lost"
 	}
-	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, count(len(desktops), "desktop"), m.region, image)}, about...)
+	at := desktop.Place{Account: m.of, Region: m.region}
+	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, count(len(desktops), "desktop"), at, image)}, about...)
 	about = append(about, firstDesktops(desktops)...)
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
@@ -294,7 +297,7 @@ new one has an id of its own, by default ID/retry-N.`,
 			}
 		}
 		w := s.Operation
-		m.region, m.image, m.operate, m.language, m.after, m.consent = w.RegionID, w.ImageID, w.OperateType, w.Language, w.AfterStatus, w.Consents
+		m.of, m.region, m.image, m.operate, m.language, m.after, m.consent = w.AccountID, w.RegionID, w.ImageID, w.OperateType, w.Language, w.AfterStatus, w.Consents
 		var about []string
 		for _, d := range failed {
 			last := s.Desktops[d].Last

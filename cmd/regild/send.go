@@ -53,7 +53,7 @@ type sendFlags struct {
 	consent                          []string
 
 	// Of a request.
-	request, image, operate, language, after, notBefore string
+	request, of, image, operate, language, after, notBefore string
 	// Of a release.
 	release, name string
 	images        []string
@@ -74,6 +74,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 		"several times if there are several (request, control)")
 	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised")
 	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
+	fs.StringVar(&f.of, "of-account", "", "request: the `id` of the account of the desktops; by default the function's own")
 	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image\n(needs --consent reset)")
 	fs.StringVar(&f.operate, "operate-type", "", "request: `replace` also replaces data disks")
 	fs.StringVar(&f.language, "language", "", "request: en-US, zh-HK, zh-CN or ja-JP")
@@ -138,7 +139,7 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 			return e, err
 		}
 		e.Type, check = events.TypeRequest, func(b []byte) error { _, err := events.ParseRequest(b); return err }
-		data = events.Request{RequestID: f.request, RegionID: f.region, DesktopIDs: rest, ImageID: f.image, OperateType: f.operate,
+		data = events.Request{RequestID: f.request, AccountID: f.of, RegionID: f.region, DesktopIDs: rest, ImageID: f.image, OperateType: f.operate,
 			Language: f.language, AfterStatus: f.after, NotBefore: notBefore, Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
 		rest = nil
 	case "release":

@@ -80,7 +80,7 @@ func (a *Assumed) Reject(keys credentials.Keys) {
 }
 
 // known returns what can be said without asking.
-func (a *Assumed) known() (keys credentials.Keys, err error, known bool) { //nolint:revive // the error is what is known
+func (a *Assumed) known() (keys credentials.Keys, err error, known bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	now := a.now()

@@ -50,8 +50,20 @@ func (a *asked) fails(err error) {
 	a.err = err
 }
 
-// want asks for credentials and holds them to those of the n-th answer; 0: to none.
-func (a *asked) want(t *testing.T, n, calls int) error {
+// want asks for credentials and holds them to those of the n-th answer, after so many
+// calls.
+func (a *asked) want(t *testing.T, n, calls int) {
+	t.Helper()
+	_ = a.hold(t, n, calls)
+}
+
+// wantNone holds that there are none, and returns why.
+func (a *asked) wantNone(t *testing.T, calls int) error {
+	t.Helper()
+	return a.hold(t, 0, calls)
+}
+
+func (a *asked) hold(t *testing.T, n, calls int) error {
 	t.Helper()
 	keys, err := a.Keys(t.Context())
 	want := ""
@@ -68,9 +80,9 @@ func TestCredentialsAreKeptUntilFiveMinutesBeforeTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAsked()
 		a.want(t, 1, 1)
-		time.Sleep(55*time.Minute - time.Second)
+		pass(55*time.Minute - time.Second)
 		a.want(t, 1, 1)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		a.want(t, 2, 2)
 	})
 }
@@ -92,7 +104,7 @@ func TestCredentialsAreAskedForOnceForAllWhoWait(t *testing.T) {
 			if a.n != round {
 				t.Errorf("round %d: %d calls", round, a.n)
 			}
-			time.Sleep(56 * time.Minute)
+			pass(56 * time.Minute)
 		}
 	})
 }
@@ -114,16 +126,16 @@ func TestARefusalIsKeptForAMinuteAndIsAboutTheAccount(t *testing.T) {
 		for _, delivery := range []desktop.Delivery{desktop.Forbidden, desktop.Refused} {
 			a := newAsked()
 			a.fails(&desktop.CallError{Call: "AssumeRole", Delivery: delivery, Code: "NoPermission", Message: "not trusted", RequestID: "r-1"})
-			err := a.want(t, 0, 1)
+			err := a.wantNone(t, 1)
 			e, ok := errors.AsType[*desktop.CallError](err)
 			if !ok || e.Delivery != desktop.Forbidden || e.Call != "AssumeRole" || e.Code != "NoPermission" || e.RequestID != "r-1" ||
 				!strings.Contains(e.Error(), "acs:ram::2:role/r of account tools (2) cannot be assumed: not trusted") {
 				t.Errorf("got %v", err)
 			}
-			time.Sleep(keepRefusal - time.Millisecond)
-			a.want(t, 0, 1)
+			pass(keepRefusal - time.Millisecond)
+			_ = a.wantNone(t, 1)
 			a.fails(nil)
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 			a.want(t, 2, 2)
 		}
 	})
@@ -135,18 +147,18 @@ func TestOldCredentialsServeWhileNoAnswerComes(t *testing.T) {
 		a.takes = 0
 		a.want(t, 1, 1)
 		a.fails(&desktop.CallError{Call: "AssumeRole", Delivery: desktop.Unknown, Message: "reset"})
-		time.Sleep(56 * time.Minute)
+		pass(56 * time.Minute)
 		a.want(t, 1, 2)
 		a.want(t, 1, 2) // and it is not asked at each call
-		time.Sleep(keepFailure)
+		pass(keepFailure)
 		a.want(t, 1, 3)
-		time.Sleep(3*time.Minute - keepFailure) // a minute before their end
-		if err := a.want(t, 0, 4); desktop.DeliveryOf(err) != desktop.NotSent {
+		pass(3*time.Minute - keepFailure) // a minute before their end
+		if err := a.wantNone(t, 4); desktop.DeliveryOf(err) != desktop.NotSent {
 			t.Errorf("got %v, want not sent: the account may be there in a moment", err)
 		}
 		a.fails(&desktop.CallError{Call: "AssumeRole", Delivery: desktop.NotSent, Throttled: true, Message: "slowly"})
-		time.Sleep(keepFailure)
-		if e, ok := errors.AsType[*desktop.CallError](a.want(t, 0, 5)); !ok || !e.Throttled {
+		pass(keepFailure)
+		if e, ok := errors.AsType[*desktop.CallError](a.wantNone(t, 5)); !ok || !e.Throttled {
 			t.Errorf("got %v, want throttled", e)
 		}
 	})
@@ -157,8 +169,8 @@ func TestARoleThatIsTakenAwayEndsItsCredentials(t *testing.T) {
 		a := newAsked()
 		a.want(t, 1, 1)
 		a.fails(&desktop.CallError{Call: "AssumeRole", Delivery: desktop.Forbidden, Code: "NoPermission"})
-		time.Sleep(55 * time.Minute)
-		a.want(t, 0, 2)
+		pass(55 * time.Minute)
+		_ = a.wantNone(t, 2)
 	})
 }
 
@@ -172,3 +184,5 @@ func TestCredentialsThatWereNotAcceptedAreDropped(t *testing.T) {
 		a.want(t, 2, 2)
 	})
 }
+
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // time of the bubble, which takes none

@@ -18,10 +18,11 @@ type form struct {
 }
 
 var (
-	nameForm     = form{pattern.Fleet, "must be 1 to 63 of a-z, 0-9 and -, and not begin with -"}
-	regionForm   = form{pattern.Region, "must be a region id such as cn-hangzhou"}
-	accountForm  = form{pattern.Account, `must be the id of an account in quotes, such as "1234567890123456"`}
-	roleForm     = form{pattern.New(`^(acs:ram::[0-9]{1,32}:role/)?[A-Za-z0-9.-]{1,64}$`, 0), "must be the name of a RAM role, or its ARN such as acs:ram::1234567890123456:role/regild-member"}
+	nameForm    = form{pattern.Fleet, "must be 1 to 63 of a-z, 0-9 and -, and not begin with -"}
+	regionForm  = form{pattern.Region, "must be a region id such as cn-hangzhou"}
+	accountForm = form{pattern.Account, `must be the id of an account in quotes, such as "1234567890123456"`}
+	roleForm    = form{pattern.New(`^(acs:ram::[0-9]{1,32}:role/)?[A-Za-z0-9.-]{1,64}$`, 0),
+		"must be the name of a RAM role, or its ARN such as acs:ram::1234567890123456:role/regild-member"}
 	externalForm = form{pattern.New(`^[A-Za-z0-9_+=,.@:/-]{2,}$`, 1224), "must be 2 to 1224 of letters, digits and _+=,.@:/-"}
 	imageForm    = form{pattern.New(`^[^\x00-\x1f\x7f]{1,128}$`, 0), "must be 1 to 128 printable characters"}
 	idForm       = form{pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}$`, 0), "must be an id: 1 to 128 of letters, digits and _.:+-"}

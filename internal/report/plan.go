@@ -116,7 +116,8 @@ func bind(pages map[int]events.Plan) (events.Plan, error) {
 // Compare holds a plan against the report.
 func (r *Report) Compare(p events.Plan) Comparison {
 	c := Comparison{Digest: p.PlanDigest, Sound: events.DigestPlan(p) == p.PlanDigest,
-		Same: p.AccountID == r.AccountID && p.RegionID == r.RegionID && p.ImageID == r.ImageID && (p.RolloutID == r.ID || p.RequestID == r.ID || p.Fleet != "" && p.Fleet == r.Fleet)}
+		Same: p.AccountID == r.AccountID && p.RegionID == r.RegionID &&
+			p.ImageID == r.ImageID && (p.RolloutID == r.ID || p.RequestID == r.ID || p.Fleet != "" && p.Fleet == r.Fleet)}
 	came := map[string]Desktop{}
 	for _, d := range r.Desktops {
 		came[d.ID] = d
