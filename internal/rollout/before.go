@@ -59,12 +59,8 @@ func (v *view) heldByTag(c candidate) (step, bool) {
 	if c.strategy == nil || c.strategy.Holds.Tag == "" || c.ours() {
 		return step{}, false
 	}
-	now, s, ok := v.tagged(c.Desktop, c.now)
-	if !ok {
-		return s, true
-	}
 	holds := c.strategy.Holds
-	value, tagged := now.Tags[holds.Tag]
+	value, tagged := c.now.Tags[holds.Tag] // see NeedTags
 	if !tagged {
 		return step{}, false
 	}
@@ -84,6 +80,7 @@ func (v *view) heldByTag(c candidate) (step, bool) {
 	if v.now.due(until) {
 		return step{}, false
 	}
+	var s step
 	if !noted {
 		s = marks(KindOnHold, c.fact.ReadAt)
 	}
@@ -318,8 +315,13 @@ func (c *compaction) ask(d *Desktop) {
 	if a == nil {
 		return
 	}
-	if !a.Since.IsZero() {
-		c.add(partFinal, Record{Kind: KindUnasked, At: a.Since, Desktops: id})
+	since := func() {
+		if !a.Since.IsZero() {
+			c.add(partFinal, Record{Kind: KindUnasked, At: a.Since, Desktops: id})
+		}
+	}
+	if a.Cleared.IsZero() {
+		since()
 	}
 	for range a.Later {
 		c.add(partFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: id})
@@ -332,6 +334,7 @@ func (c *compaction) ask(d *Desktop) {
 	}
 	if !a.Cleared.IsZero() {
 		c.add(partFinal, Record{Kind: KindCleared, At: a.Cleared, Desktops: id})
+		since() // it could not be asked once more
 	}
 	if !a.Hold.IsZero() {
 		c.add(partFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})

@@ -35,6 +35,12 @@ func life(r *rand.Rand) *rollout.State {
 				{Kind: rollout.KindBegun, At: at, Call: fmt.Sprint("c", n), Desktops: []string{id}, From: []string{"m-old"}},
 				outcome(rollout.KindSettled, events.StatusDeferred, events.CodeStatusWait), outcome(rollout.KindSettled, events.StatusRefused, events.CodeDesktopNotReady),
 				mark(rollout.KindHolding), mark(rollout.KindStopping),
+				{Kind: rollout.KindAsking, At: at, Call: fmt.Sprint("a", n), Desktops: []string{id}}, mark(rollout.KindUnasked), mark(rollout.KindOnHold),
+			}
+			if a := d.Ask; a != nil && a.Invoke != "" {
+				choices = append(choices, mark(rollout.KindCleared), mark(rollout.KindNotNow))
+			} else if a != nil && a.Call != "" {
+				choices = append(choices, rollout.Record{Kind: rollout.KindAsked, At: at, Call: a.Call, Invoke: "t-" + a.Call, Desktops: []string{id}})
 			}
 		case rollout.Begun:
 			if d.CallEnded.IsZero() {
@@ -68,6 +74,13 @@ func vital(d *rollout.Desktop) string {
 	switch d.Phase {
 	case rollout.Pending:
 		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.RestsUntil) + fmt.Sprint(d.Waits)
+		if d.Ask != nil {
+			a := *d.Ask
+			if a.Call == "" { // answered
+				a.At = time.Time{}
+			}
+			v += fmt.Sprintf(" asked %+v", a)
+		}
 	case rollout.Begun:
 		v += fmt.Sprintf(" begun %s in %s ended %s", d.BegunAt, d.Call, d.CallEnded)
 	case rollout.Accepted:

@@ -38,6 +38,7 @@ func TestWhoCountsAsUsingADesktop(t *testing.T) {
 		{"an older session is over", on, []string{"ann"}, []desktop.Session{session("ann", off, day.Add(-time.Hour), 0), session("ann", on, day, time.Hour)}, true},
 		{"the newer of two says nothing", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day.Add(-time.Hour), time.Hour)}, false},
 		{"which is newer is not known", off, []string{"ann"}, []desktop.Session{session("ann", off, time.Time{}, 0), session("ann", off, day, time.Hour)}, false},
+		{"two began at once, and the first is idle", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("ann", off, day, 0)}, false},
 		{"two began at once", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day, time.Hour)}, false},
 		{"a newer session names nobody", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("", off, day.Add(time.Hour), time.Minute)}, false},
 		{"whose session it is is not known", off, []string{"unknown"}, []desktop.Session{session("", off, day, time.Hour)}, false},

@@ -113,6 +113,13 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		{"it is not there for a settling time", &gone, 6 * time.Minute, none, 6 * time.Minute, saveMake},
 		{"it is not there after three calls", &third, 6 * time.Minute, none, 6 * time.Minute, saveFails},
 		{"ECD said that it began, and does not list it", &knownGone, 6 * time.Minute, none, 6 * time.Minute, saveFails},
+		{"it is complete, and ECD does not say under which id", &ended, time.Minute, []desktop.Snapshot{{Name: name, DataDisk: true, State: desktop.SnapshotDone, Created: noon}}, time.Minute, saveWait},
+		{"one of that name has failed, another is complete", &ended, time.Minute, append(snap(desktop.SnapshotFailed, noon), snap(desktop.SnapshotDone, noon)...), time.Minute, saveReady},
+		{"one of that name is complete, another has failed", &ended, time.Minute, append(snap(desktop.SnapshotDone, noon), snap(desktop.SnapshotFailed, noon)...), time.Minute, saveReady},
+		{"it is complete six hours after it began", &ended, 6 * time.Hour, snap(desktop.SnapshotDone, noon), 6 * time.Hour, saveStale},
+		{"an unnamed one of no id is not it", &ended, time.Minute, []desktop.Snapshot{{DataDisk: true, State: desktop.SnapshotDone, Created: noon}}, time.Minute, saveWait},
+		{"it was made before the first call", &ended, time.Minute, snap(desktop.SnapshotUnderWay, noon.Add(-4*time.Hour)), time.Minute, saveFails},
+		{"ECD does not say when it was made", &ended, 4 * time.Hour, snap(desktop.SnapshotUnderWay, time.Time{}), 4 * time.Hour, saveFails},
 		{"a snapshot of the system disk has the name", nil, 0, []desktop.Snapshot{{ID: "s-1", Name: name, State: desktop.SnapshotDone}}, 0, saveMake},
 	} {
 		var list *Fact[[]desktop.Snapshot]
@@ -303,5 +310,115 @@ func TestASnapshotIsMadeOnceWhateverIsLost(t *testing.T) {
 		if !over {
 			t.Fatalf("run %d: it does not come to an end after %d calls: %+v", run, calls, s)
 		}
+	}
+}
+
+// Our own snapshots are to be deleted with the disk, and are no reason to keep it; those
+// of another round or of somebody else are.
+func TestWhichSnapshotsAreOurOwn(t *testing.T) {
+	s := NewState()
+	s.Operation = &Operation{ID: "r1/office"}
+	x := &Desktop{ID: "ecd-1", Saved: &Saved{Round: 2}}
+	v := &view{s: s}
+	for round, want := range map[int]bool{1: true, 2: true, 3: false} {
+		if got := v.own(x, desktop.Snapshot{Name: snapshotName("r1/office", "ecd-1", round)}); got != want {
+			t.Errorf("the snapshot of round %d is our own: %t, want %t", round, got, want)
+		}
+	}
+	for _, name := range []string{"", "another", snapshotName("r2/office", "ecd-1", 1), snapshotName("r1/office", "ecd-2", 1)} {
+		if v.own(x, desktop.Snapshot{Name: name}) {
+			t.Errorf("snapshot %q is said to be our own", name)
+		}
+	}
+}
+
+// A snapshot that has failed since is none.
+func TestWhichSnapshotsAreStillThere(t *testing.T) {
+	for state, want := range map[desktop.SnapshotState]bool{desktop.SnapshotDone: true, desktop.SnapshotUnknown: true, desktop.SnapshotUnderWay: true, desktop.SnapshotFailed: false} {
+		if got := stillListed([]desktop.Snapshot{{ID: "s-0"}, {ID: "s-1", State: state}}, "s-1"); got != want {
+			t.Errorf("in state %v it is there: %t, want %t", state, got, want)
+		}
+	}
+}
+
+// What cannot be saved is refused, except where losing it was consented to.
+func TestWhatCannotBeSavedIsRefused(t *testing.T) {
+	disks := func(n int) *desktop.Desktop { return &desktop.Desktop{DataDisks: n} }
+	for _, c := range []struct {
+		name string
+		c    candidate
+		want string
+	}{
+		{"nothing is erased", candidate{now: disks(2), doomed: true}, ""},
+		{"one disk", candidate{now: disks(1), erases: true}, ""},
+		{"two disks", candidate{now: disks(2), erases: true}, events.CodeSnapshotFailed},
+		{"its snapshots go as well", candidate{now: disks(1), erases: true, doomed: true}, events.CodeSnapshotFailed},
+		{"that is consented to", candidate{now: disks(1), erases: true, doomed: true, consents: []string{events.ConsentSnapshots}}, ""},
+		{"something else is consented to", candidate{now: disks(1), erases: true, doomed: true, consents: []string{"other"}}, events.CodeSnapshotFailed},
+	} {
+		c.c.Desktop = &Desktop{ID: "ecd-1"}
+		if got, _ := c.c.unsavable(); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// A desktop has a place for as long as its snapshot may be under way, and no longer.
+func TestASnapshotHasAPlaceWhileItIsMade(t *testing.T) {
+	v := &view{s: NewState(), now: clock{noon.Add(time.Hour)}}
+	called := Saved{Round: 1, Call: "c", At: noon}
+	with := func(f func(*Saved)) *Saved { s := called; f(&s); return &s }
+	for name, c := range map[string]struct {
+		s    *Saved
+		want bool
+	}{
+		"nothing was asked for":             {nil, false},
+		"it is being made":                  {&called, true},
+		"it was found, and not asked for":   {with(func(s *Saved) { s.Call = "" }), false},
+		"it is complete":                    {with(func(s *Saved) { s.Done = noon }), false},
+		"the call was not carried out":      {with(func(s *Saved) { s.Again = true }), false},
+		"ECD refused it":                    {with(func(s *Saved) { s.No = true }), false},
+		"it was asked for four hours ago":   {with(func(s *Saved) { s.At = noon.Add(-3 * time.Hour) }), false},
+		"it was asked for nearly that long": {with(func(s *Saved) { s.At = noon.Add(-3*time.Hour + 1) }), true},
+	} {
+		if got := v.saving(&Desktop{ID: "ecd-1", Saved: c.s}); got != c.want {
+			t.Errorf("%s: it has a place: %t, want %t", name, got, c.want)
+		}
+	}
+}
+
+// One that has become too old is followed by one of another name.
+func TestASnapshotThatIsTooOldIsFollowedByTheNext(t *testing.T) {
+	v := &view{s: NewState(), now: clock{noon}}
+	for step, want := range map[saveStep]int{saveMake: 2, saveStale: 3} {
+		if s, done := v.save(candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 2}}}, saving{step: step}, nil); s.save != want || !done {
+			t.Errorf("got round %d, %t, want %d", s.save, done, want)
+		}
+	}
+	done := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, ID: "s-1", Done: noon}}}
+	if s, waits := v.save(done, saving{step: saveReady, found: &desktop.Snapshot{ID: "s-1"}}, nil); waits || len(s.records) > 0 {
+		t.Errorf("it is complete: got %+v, %t, want nothing", s, waits)
+	}
+	missed := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, ID: "s-1", Done: noon, Gone: noon}}}
+	f := Read(noon, []desktop.Snapshot{})
+	if s, _ := v.save(missed, saving{step: saveWait, gone: true}, &f); s.marked(KindUnsaved) {
+		t.Error("it is missed for the first time twice")
+	}
+}
+
+// What was read before a call about the desktop says nothing of its snapshots.
+func TestSnapshotsAreReadAfterWhatWasDone(t *testing.T) {
+	s := NewState()
+	s.Operation = &Operation{ID: "r1"}
+	f := NewFacts()
+	f.Snapshots["ecd-1"] = Read(noon.Add(-time.Minute), []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-time.Hour)}})
+	v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}}
+	c := candidate{Desktop: &Desktop{ID: "ecd-1", ActedAt: noon}, now: &desktop.Desktop{DataDisks: 1}, erases: true}
+	if got, done := v.saved(c); !done || len(got.needs) != 1 {
+		t.Errorf("got %+v, %t, want that they are read again", got, done)
+	}
+	c.ActedAt = noon.Add(-time.Hour)
+	if got, done := v.saved(c); done || len(got.records) != 1 {
+		t.Errorf("got %+v, %t, want that it is complete", got, done)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 )
@@ -50,16 +51,16 @@ func TestWhichLogonsHaveFailed(t *testing.T) {
 func TestWhichDesktopsCountAsUsed(t *testing.T) {
 	rebuilt := map[string]time.Time{"a": noon, "b": noon, "c": noon, "d": noon, "e": noon}
 	sessions := map[string][]desktop.Session{
-		"a":     {{User: "ann", Started: noon.Add(time.Hour)}},
+		"a":     {{User: "ann", Started: noon.Add(time.Hour)}, {User: "ann", Started: noon.Add(-time.Hour)}},
 		"b":     {{User: "bob", Started: noon.Add(-time.Hour)}, {User: "bob"}}, // before, and at no time that is known
 		"c":     {{User: "cat", Started: noon.Add(30 * time.Second)}},          // by another clock
 		"other": {{User: "dan", Started: noon.Add(time.Hour)}},
 	}
-	events := []desktop.Event{
+	list := []desktop.Event{
 		{DesktopID: "d", User: "dan", Kind: desktop.ConnectDone, At: noon.Add(time.Hour)},
 		{DesktopID: "e", User: "eve", Kind: desktop.TicketAsked, At: noon.Add(time.Hour)}, // got no further
 	}
-	if got := countUse(3, rebuilt, sessions, events, noon.Add(2*time.Hour)); got.Used != 2 || got.Of != 5 || got.Wave != 3 || !got.At.Equal(noon.Add(2*time.Hour)) {
+	if got := countUse(3, rebuilt, sessions, list, noon.Add(2*time.Hour)); got.Used != 2 || got.Of != 5 || got.Wave != 3 || !got.At.Equal(noon.Add(2*time.Hour)) {
 		t.Errorf("got %+v, want a and d: 2 of 5", got)
 	}
 }
@@ -133,6 +134,63 @@ func TestNobodyNeverHaltsAndMoreUseIsNeverWorse(t *testing.T) {
 				}
 				proved = got == useProves
 			}
+		}
+	}
+}
+
+// A wave is judged by how much it was used itself, after it ended; and not before all was read.
+func TestAWaveIsJudgedByItsOwnUse(t *testing.T) {
+	u := fleet.Use{Least: fleet.Amount{Count: 1}, Within: 8 * time.Hour, Else: fleet.UseWait, Failed: fleet.Amount{Percent: 20}}
+	f := &fleet.Fleet{Name: "office"}
+	f.Strategy.Check.Use = u
+	end := noon.Add(time.Hour)
+	ask := func(use *UseCount, now time.Time, facts func(*Facts)) (step, bool) {
+		s := NewState()
+		s.Operation = &Operation{ID: "r1/office", Fleet: "office"}
+		s.Waves = []Wave{{N: 1, EndedAt: noon}, {N: 2, Desktops: []string{"a", "b"}, EndedAt: end}}
+		for _, id := range s.Waves[1].Desktops {
+			s.Desktops[id] = &Desktop{ID: id, Phase: Final, AcceptedAt: noon, Last: Result{Status: events.StatusCompleted}}
+		}
+		s.Use = use
+		v := &view{s: s, f: NewFacts(), now: clock{now}}
+		if facts != nil {
+			facts(v.f)
+		}
+		return v.awaitsUse(f, &s.Waves[1])
+	}
+	for name, c := range map[string]struct {
+		use   *UseCount
+		waits bool
+	}{
+		"its own":                    {&UseCount{Wave: 2, Used: 2, Of: 2, At: end}, false},
+		"its own, of nobody":         {&UseCount{Wave: 2, Of: 2, At: end}, true},
+		"that of the wave before":    {&UseCount{Wave: 1, Used: 2, Of: 2, At: end}, true},
+		"its own, before it was all": {&UseCount{Wave: 2, Used: 2, Of: 2, At: end.Add(-time.Second)}, true},
+	} {
+		if s, waits := ask(c.use, end.Add(time.Minute), nil); waits != c.waits && len(s.needs) == 0 {
+			t.Errorf("%s: it waits: %t, want %t", name, waits, c.waits)
+		}
+	}
+	after := end.Add(3 * time.Hour)
+	for name, c := range map[string]struct {
+		facts  func(*Facts)
+		counts bool
+	}{
+		"all is read":                        {func(f *Facts) {}, true},
+		"the sessions of the first are not":  {func(f *Facts) { delete(f.Uses, UseKey(noon, "a")) }, false},
+		"the sessions of the second are not": {func(f *Facts) { delete(f.Uses, UseKey(noon, "b")) }, false},
+		"the logons of the first are not":    {func(f *Facts) { delete(f.Logons, UseKey(noon, "a")) }, false},
+		"the logons of the second are not":   {func(f *Facts) { delete(f.Logons, UseKey(noon, "b")) }, false},
+	} {
+		s, waits := ask(nil, after, func(f *Facts) {
+			for _, id := range []string{"a", "b"} {
+				f.Uses[UseKey(noon, id)] = Read(after, []desktop.Session{})
+				f.Logons[UseKey(noon, id)] = Read(after, []desktop.Event{})
+			}
+			c.facts(f)
+		})
+		if counted := len(s.records) > 0; !waits || counted != c.counts || counted == (len(s.needs) > 0) {
+			t.Errorf("%s: got %+v, counted %t, want %t", name, s, counted, c.counts)
 		}
 	}
 }
