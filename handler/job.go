@@ -2,6 +2,7 @@ package handler
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"iter"
 	"slices"
@@ -204,7 +205,7 @@ func (js *jobs) open(j *job) error {
 	}
 	store := js.store
 	if store == nil {
-		store = journal.Memory() // forgets with the invocation; ticks carry what matters
+		store = nowhere{} // the state is all there is of it; ticks carry what matters
 	}
 	l, err := js.openState(store, j.key())
 	if err != nil {
@@ -212,6 +213,21 @@ func (js *jobs) open(j *job) error {
 	}
 	j.journal = l
 	return nil
+}
+
+// nowhere is the store of a function without a journal. It takes everything and keeps
+// nothing: a job has the one view of its log, which folds what it writes.
+type nowhere struct{ journal.Store }
+
+func (nowhere) Read(ctx context.Context, _ string, from int64) ([]byte, int64, error) {
+	return nil, from, ctx.Err()
+}
+
+func (nowhere) Append(ctx context.Context, _ string, at int64, lines []byte) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	return at + int64(len(lines)), nil
 }
 
 // begin writes down that an operation is taken on, and that a tick for it is on the

@@ -86,6 +86,7 @@ func (c *calls) work(wg *sync.WaitGroup, batches []plan.Batch) {
 func wishes(jobs []*job) (out []plan.Wish) {
 	for owner, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
+			out = slices.Grow(out, len(j.decision.Begin))
 			for _, id := range j.decision.Begin {
 				out = append(out, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
 			}

@@ -30,13 +30,17 @@ type Desktop struct {
 	BegunAt    time.Time
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
-	Doubted    bool      // what is known of it came in an unsigned tick; see Doubt
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
-	Touched    bool      // ECD accepted a rebuild of it at some time
-	Doubtful   bool      // the fate of a call for it was unknown at some time
-	Seen       bool      // seen Rebuilding since the call
-	SeenAt     time.Time // when
+	SeenAt     time.Time // when it was seen Rebuilding since the call, if it was
+	// Flags stand together, since there is one of these for each desktop.
+	Seen     bool // seen Rebuilding since the call
+	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
+	Touched  bool // ECD accepted a rebuild of it at some time
+	Doubtful bool // the fate of a call for it was unknown at some time
+	Held     bool // we put it into maintenance mode, or are about to, and have to take it out again
+	Entered  bool // certainly in maintenance mode
+	Stopped  bool // we stopped it, or are about to, and have to start it unless it is rebuilt
 
 	WaitCode   string    // why it is not begun, if it is waiting
 	WaitSince  time.Time // since when, for that reason
@@ -45,11 +49,8 @@ type Desktop struct {
 	WaitFirst  time.Time // since when, for whatever reason
 	Denied     int       // how often ECD said that the status does not allow it
 
-	Held        bool      // we put it into maintenance mode, or are about to, and have to take it out again
-	Entered     bool      // certainly in maintenance mode
-	Maintenance *Act      // what we did last about that
-	Stopped     bool      // we stopped it, or are about to, and have to start it unless it is rebuilt
-	StoppedAt   time.Time // when we did so last
+	Maintenance *Act      // what we did last about maintenance mode
+	StoppedAt   time.Time // when we stopped it last
 	Power       *Act      // what we did last about that
 	ActedAt     time.Time // when we last did something to it besides rebuilding it
 

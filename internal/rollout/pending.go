@@ -176,7 +176,8 @@ func (v *view) fleetOf(now desktop.Desktop) *fleet.Fleet {
 		return nil
 	}
 	if f, in := v.r.Fleets.Of(now); in {
-		return &f
+		found := f // a copy of its own, so that none is made for the others
+		return &found
 	}
 	return nil
 }
