@@ -10,9 +10,16 @@ import (
 	"github.com/regild/regild/internal/localcloud/ecd"
 )
 
+// otherAccount is that of a schedule in another account.
+const otherAccount = "2000000000000002"
+
 // declare makes up a fleets.yaml of one or two fleets.
 func (p *plan) declare(d dice) {
 	var out strings.Builder
+	if p.seed%4 == 3 { // a schedule in another account
+		p.account = otherAccount
+		fmt.Fprintf(&out, "accounts: [{name: other, id: %q, role: regild-member, regions: [%s]}]\n", p.account, region)
+	}
 	out.WriteString("fleets:\n")
 	if d.of(4) {
 		p.fleet(d, &out, "lab", "officeSiteIds: [cn-hangzhou+dir-1]")
@@ -34,6 +41,9 @@ func (p *plan) fleet(d dice, out *strings.Builder, name, who string) {
 		fmt.Fprintf(out, "%s%s\n", strings.Repeat("  ", depth), fmt.Sprintf(format, args...))
 	}
 	line(1, "- name: %s", name)
+	if p.account != "" {
+		line(2, "account: other")
+	}
 	line(2, "region: %s", region)
 	line(2, `images: ["win11*"]`)
 	line(2, "select: {%s}", who)

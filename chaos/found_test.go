@@ -30,7 +30,7 @@ fleets:
 	p.send(0, "request r1", body)
 	// What follows says nothing new, and the request would wait for days.
 	p.deeds = append(p.deeds, deed{2 * time.Hour, "ecd-0000 can be held", func(w *world) {
-		w.cloud.ECD.Update("ecd-0000", func(d *ecd.Desktop) { d.Ghost = false })
+		w.desktops().Update("ecd-0000", func(d *ecd.Desktop) { d.Ghost = false })
 	}})
 	w := live(t, p, "")
 	if len(w.broken) > 0 {

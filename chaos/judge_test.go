@@ -30,8 +30,11 @@ func (w *world) judge() {
 	if n := len(w.cloud.MNS.Pending(localcloud.RequestQueue)); n > 0 {
 		w.breaksLocked("%d messages are left on the request queue", n)
 	}
-	if all := w.cloud.ECD.Wipes(); len(all) != len(w.wipes) {
+	if all := w.desktops().Wipes(); len(all) != len(w.wipes) {
 		w.breaksLocked("ECD wiped %d times, of which %d were seen", len(all), len(w.wipes))
+	}
+	if n := len(w.cloud.Wipes()); n != len(w.wipes) {
+		w.breaksLocked("%d desktops were wiped in an account that nobody asked for", n-len(w.wipes))
 	}
 	if strings.Contains(w.log.String(), "WARNING: DATA RACE") {
 		w.breaksLocked("the function has a data race")
@@ -263,6 +266,10 @@ func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 			continue
 		}
 		switch {
+		case r.Wave == last.N && r.Of > 0 && last.EndedAt.IsZero(): // a canary that has shown nothing grows
+			if r.Wave > 1 || s.Operation.Undoes != "" || shows(s) {
+				w.breaksLocked("%s: wave %d grows, and shows already what the image does", k.id, r.Wave)
+			}
 		case r.Wave <= last.N:
 			w.breaksLocked("%s: wave %d after wave %d", k.id, r.Wave, last.N)
 		case last.EndedAt.IsZero():
@@ -275,6 +282,17 @@ func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 	}
 }
 
+// shows says whether a desktop shows what the image does: it was rebuilt, well or
+// badly, or had the image already.
+func shows(s *rollout.State) bool {
+	for _, d := range s.Desktops {
+		if d.Attempt > 0 || d.Last.Code == events.CodeAlreadyOnImage {
+			return true
+		}
+	}
+	return false
+}
+
 // desktopsLeft looks at how the desktops were left.
 func (w *world) desktopsLeft() {
 	stops := slices.ContainsFunc(w.sent, func(s sent) bool { return s.req.AfterStatus == ecd.Stopped })
@@ -282,7 +300,7 @@ func (w *world) desktopsLeft() {
 	for _, x := range w.wipes {
 		wipes[x.DesktopID]++
 	}
-	for _, d := range w.cloud.ECD.Desktops() {
+	for _, d := range w.desktops().Desktops() {
 		was := w.declared(d.ID)
 		if d.Maintenance && !was.Maintenance {
 			w.breaksLocked("%s was left in maintenance mode", d.ID)

@@ -24,6 +24,7 @@ type plan struct {
 	state    localcloud.State
 	fleets   fleet.Fleets
 	yaml     string // of the fleets; "" for none
+	account  string // whose the desktops are; "": the function's own
 	journal  string // oss or file
 	workers  int
 	batch    int
@@ -187,7 +188,7 @@ func (p *plan) quirk(d dice, x *ecd.Desktop) {
 
 // request makes up one request, sometimes a bad one, and sends it once or twice.
 func (p *plan) request(d dice, n int, ids []string) {
-	req := events.Request{RequestID: fmt.Sprintf("r%d", n), RegionID: region, ImageID: pick(d, "m-new1", "m-new1", "m-new1", "m-new2", "m-late"),
+	req := events.Request{RequestID: fmt.Sprintf("r%d", n), AccountID: p.account, RegionID: region, ImageID: pick(d, "m-new1", "m-new1", "m-new1", "m-new2", "m-late"),
 		AfterStatus: pick(d, "", "", "Running", "Stopped")}
 	switch d.IntN(20) {
 	case 0, 1:
@@ -282,7 +283,7 @@ func (p *plan) people(d dice, ids []string) {
 	}
 	if d.of(4) {
 		id := pick(d, ids...)
-		p.deeds = append(p.deeds, deed{d.upTo(2 * time.Hour), "release " + id, func(w *world) { w.cloud.ECD.Remove(id) }})
+		p.deeds = append(p.deeds, deed{d.upTo(2 * time.Hour), "release " + id, func(w *world) { w.desktops().Remove(id) }})
 	}
 	if d.of(4) {
 		id := pick(d, ids...)
@@ -306,9 +307,27 @@ func (p *plan) storm(d dice) {
 		r := p.rule(d)
 		p.deeds = append(p.deeds, deed{d.upTo(p.calm), "from now on: " + r.String(), func(w *world) { w.cloud.Faults.Add(r) }})
 	}
+	if p.account != "" {
+		p.stormSTS(d)
+	}
 	for range d.IntN(7) {
 		op := pick(d, operations...)
 		p.kills = append(p.kills, kill{op[0], op[1], 1 + d.IntN(pick(d, 3, 12, 50)), pick(d, lost, fault.Received, fault.Done, fault.Answered)})
+	}
+}
+
+// stormSTS makes up what breaks when the role is taken in the other account.
+func (p *plan) stormSTS(d dice) {
+	for range d.IntN(3) {
+		r := fault.Rule{Service: "control", Operation: "AssumeRole", Times: 1 + d.IntN(3),
+			Kind: pick(d, fault.Throttle, fault.Error, fault.HTML, fault.CloseBefore, fault.CloseAfter, fault.Truncate)}
+		if r.Kind == fault.Error && d.of(2) {
+			r.Status, r.Code = 403, "NoPermission"
+		}
+		p.deeds = append(p.deeds, deed{d.upTo(p.calm), "from now on: " + r.String(), func(w *world) { w.cloud.Faults.Add(r) }})
+	}
+	if d.of(3) {
+		p.kills = append(p.kills, kill{"control", "AssumeRole", 1 + d.IntN(2), pick(d, lost, fault.Received, fault.Done, fault.Answered)})
 	}
 }
 

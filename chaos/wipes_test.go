@@ -89,7 +89,7 @@ type wipe struct {
 func (w *world) see() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := w.cloud.ECD.Wipes()
+	all := w.desktops().Wipes()
 	fresh := all[w.seen:]
 	w.seen = len(all)
 	if len(fresh) == 0 {
@@ -97,7 +97,7 @@ func (w *world) see() {
 	}
 	works := w.works()
 	images := map[string]ecd.Image{}
-	for _, i := range w.cloud.ECD.Images() {
+	for _, i := range w.desktops().Images() {
 		images[i.ID] = i
 	}
 	for _, x := range fresh {
@@ -273,7 +273,7 @@ func (w *world) gates(of *work, f fleet.Fleet, caller *invocation) string {
 			_, name, ok := rollout.SplitID(o)
 			return ok && name == f.Name
 		})
-		if d, ok := w.cloud.ECD.Desktop(id); ok && mine && d.Status == ecd.Rebuilding && now.Sub(other.At) < rebuildTimeout {
+		if d, ok := w.desktops().Desktop(id); ok && mine && d.Status == ecd.Rebuilding && now.Sub(other.At) < rebuildTimeout {
 			under++
 		}
 	}
@@ -296,5 +296,5 @@ func (w *world) declared(id string) *ecd.Desktop {
 }
 
 func (w *world) fleetOf(x *ecd.Desktop) (fleet.Fleet, bool) {
-	return w.fleets.Of(desktop.Desktop{ID: x.ID, RegionID: x.RegionID, Tags: x.Tags, OfficeSiteID: x.OfficeSiteID, ImageID: x.ImageID})
+	return w.fleets.Of(desktop.Desktop{ID: x.ID, AccountID: w.account, RegionID: x.RegionID, Tags: x.Tags, OfficeSiteID: x.OfficeSiteID, ImageID: x.ImageID})
 }

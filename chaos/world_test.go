@@ -18,6 +18,7 @@ import (
 	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/fc"
+	"github.com/regild/regild/internal/localcloud/sts"
 )
 
 // Bounds of a schedule: what takes longer will never be quiet.
@@ -51,7 +52,7 @@ type world struct {
 	connected   map[string]int
 	invocations map[string]*invocation
 	lost        map[string]bool // works whose last message was not delivered again
-	seen        int             // of ECD.Wipes
+	seen        int             // of the wipes
 	wipes       []*wipe
 	acted       int // times that the operator did something
 	looked      time.Time
@@ -99,7 +100,12 @@ func live(t *testing.T, p *plan, rerun string) *world {
 func (w *world) start() error {
 	still := 0.0
 	w.state.Clock = localcloud.Clock{Start: begin, Rate: &still}
-	o := localcloud.Options{State: w.state, Invoker: w,
+	state := w.state
+	if w.account != "" {
+		// The function's own account has the same desktops, which nobody asks for.
+		state.Accounts = []localcloud.Account{{ID: w.account, Roles: []sts.Role{{Name: "regild-member"}}, State: state.State}}
+	}
+	o := localcloud.Options{State: state, Invoker: w,
 		Function: fc.Function{Path: function, Timeout: w.timeout, Instances: w.workers, Initializer: true, Stdout: &locked{w: w}},
 		Stream: func(o *bridge.Options) {
 			o.BatchSize, o.Tries, o.Observe = w.batch, w.tries, w.settled
@@ -122,6 +128,14 @@ func (w *world) start() error {
 	w.cloud.Faults.Seed(w.seed)
 	w.cloud.Faults.Observe(w.moment)
 	return nil
+}
+
+// desktops are those that the schedule is about.
+func (w *world) desktops() *ecd.Server {
+	if other := w.cloud.Accounts[w.account]; other != nil {
+		return other
+	}
+	return w.cloud.ECD
 }
 
 // settle lets everything happen, until nothing more does.
@@ -328,7 +342,7 @@ func (w *world) send(body []byte) {
 func (w *world) connect(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cloud.ECD.Connect(id, "bob") {
+	if w.desktops().Connect(id, "bob") {
 		w.seq++
 		w.connected[id] = w.seq
 		w.note("bob is on %s", id)
@@ -336,12 +350,12 @@ func (w *world) connect(id string) {
 }
 
 func (w *world) leave(id string) {
-	w.cloud.ECD.Update(id, func(d *ecd.Desktop) { d.Sessions, d.Connection = nil, ecd.Disconnected })
+	w.desktops().Update(id, func(d *ecd.Desktop) { d.Sessions, d.Connection = nil, ecd.Disconnected })
 }
 
 // outside gives a desktop another image behind the function's back.
 func (w *world) outside(id string) {
-	w.cloud.ECD.Update(id, func(d *ecd.Desktop) {
+	w.desktops().Update(id, func(d *ecd.Desktop) {
 		if d.Status == ecd.Running || d.Status == ecd.Stopped {
 			d.ImageID, d.OS = "m-outside", "windows"
 		}
