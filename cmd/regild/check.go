@@ -121,7 +121,7 @@ func checkDeploy(w world, path string, fleets fleet.Fleets) error {
 			return fmt.Errorf("%s: fleet %s is the example's: put your own fleets in its place before you deploy", path, f.Name)
 		}
 	}
-	say(w.out, "%s: %s, no fault\n", path, count(len(fleets), "fleet"))
+	say(w.out, "%s: %s, no fault\n", path, operator.Count(len(fleets), "fleet"))
 	for _, f := range fleets {
 		for _, text := range f.Warnings() {
 			say(w.out, "warning: fleet %s: %s\n", f.Name, text)
@@ -187,14 +187,14 @@ func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleet
 }
 
 func (d checkDoc) lines() []string {
-	out := []string{fmt.Sprintf("%s: %s, no fault", d.Path, count(len(d.Fleets), "fleet"))}
+	out := []string{fmt.Sprintf("%s: %s, no fault", d.Path, operator.Count(len(d.Fleets), "fleet"))}
 	for _, x := range d.Fleets {
 		for _, text := range x.fleet.Warnings() {
 			out = append(out, "warning: fleet "+x.fleet.Name+": "+text)
 		}
 		lines := explain(x.fleet, max(x.Desktops, 1), x.tagged, x.at)
 		if x.Live {
-			lines = append(lines, "  "+pad("today", 14)+" "+count(x.Desktops, "desktop"))
+			lines = append(lines, "  "+pad("today", 14)+" "+operator.Count(x.Desktops, "desktop"))
 			for _, id := range sorted(x.Images) {
 				lines = append(lines, fmt.Sprintf("  %s %d on image %s", pad("", 14), x.Images[id], shown(id)))
 			}
@@ -205,7 +205,7 @@ func (d checkDoc) lines() []string {
 		out = append(out, "")
 	}
 	for _, region := range sorted(d.InNoFleet) {
-		out = append(out, fmt.Sprintf("%s in no fleet in %s", count(d.InNoFleet[region], "desktop"), region))
+		out = append(out, fmt.Sprintf("%s in no fleet in %s", operator.Count(d.InNoFleet[region], "desktop"), region))
 	}
 	return out
 }

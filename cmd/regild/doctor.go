@@ -24,6 +24,7 @@ import (
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/operator"
 )
 
 func doctorCommand(w world) *cobra.Command {
@@ -98,10 +99,10 @@ func doctorEnd(w world, findings []doctor.Finding, asJSON bool) error {
 		say(w.out, "%s\n", out)
 	}
 	if wrong+unknown > 0 {
-		return fmt.Errorf("%d wrong, %d not seen, %s", wrong, unknown, count(warnings, "warning"))
+		return fmt.Errorf("%d wrong, %d not seen, %s", wrong, unknown, operator.Count(warnings, "warning"))
 	}
 	if !asJSON {
-		say(w.out, "\nnothing is wrong; %s\n", count(warnings, "warning"))
+		say(w.out, "\nnothing is wrong; %s\n", operator.Count(warnings, "warning"))
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -37,7 +38,7 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 		l.Status, l.Message = "started", "image "+cmp.Or(s.Operation.ImageID, "that each is on")
 		return []line{l}
 	case rollout.KindWave:
-		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, count(len(r.Desktops), "desktop"))
+		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, operator.Count(len(r.Desktops), "desktop"))
 		return []line{l}
 	case rollout.KindWaveEnded:
 		l.Status, l.Message = "wave finished", fmt.Sprintf("wave %d of %d; so far %s", r.Wave, s.Planned, countsText(s.Counts()))

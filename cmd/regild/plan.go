@@ -213,7 +213,7 @@ func diffLines(d operator.Diff) []string {
 	out = append(out, "", fmt.Sprintf("%d came, %d left, %d changed", len(d.Added), len(d.Gone), len(d.Changed)))
 	if d.Unnamed > 0 {
 		out = append(out, shown(fmt.Sprintf("%s of %s whose wave has not begun are not named in its journal: they count as having come",
-			count(d.Unnamed, "desktop"), d.Against)))
+			operator.Count(d.Unnamed, "desktop"), d.Against)))
 	}
 	return out
 }
@@ -330,7 +330,7 @@ func planLines(p events.Plan) []string {
 		if wave.Name != title {
 			title += " (" + wave.Name + ")"
 		}
-		out = append(out, "", title+", "+count(len(wave.Desktops), "desktop"))
+		out = append(out, "", title+", "+operator.Count(len(wave.Desktops), "desktop"))
 		for _, d := range wave.Desktops {
 			text := "  " + pad(d.ID, desktopColumn) + " " + pad(d.Action, 8) + " " + pad(d.From, 22)
 			if d.Code != "" {

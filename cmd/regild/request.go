@@ -236,7 +236,7 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 		image = "the image that each is on: everything on the system disks since then is lost"
 	}
 	at := desktop.Place{Account: m.of, Region: m.region}
-	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, count(len(desktops), "desktop"), at, image)}, about...)
+	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, operator.Count(len(desktops), "desktop"), at, image)}, about...)
 	about = append(about, firstDesktops(desktops)...)
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))

@@ -215,7 +215,7 @@ func entriesOf(records []rollout.Record) []reportSaid {
 				e.Who, e.Reason = r.Operation.By, joined(": ", "image "+r.Operation.ImageID, r.Operation.Why)
 			}
 		case rollout.KindWave:
-			e.Reason = fmt.Sprintf("wave %d of %d (%s), %s", r.Wave, r.Waves, r.Name, count(len(r.Desktops), "desktop"))
+			e.Reason = fmt.Sprintf("wave %d of %d (%s), %s", r.Wave, r.Waves, r.Name, operator.Count(len(r.Desktops), "desktop"))
 		case rollout.KindWaveEnded:
 			e.Reason = fmt.Sprintf("wave %d", r.Wave)
 		case rollout.KindControl:

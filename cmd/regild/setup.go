@@ -21,6 +21,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/setup"
 )
 
@@ -300,7 +301,7 @@ func planSetup(ctx context.Context, w world, s *setup.Setup) error {
 	for _, l := range changes {
 		say(w.out, "%s\n", l)
 	}
-	say(w.out, "%s; nothing was done\n", count(len(changes), "change"))
+	say(w.out, "%s; nothing was done\n", operator.Count(len(changes), "change"))
 	return nil
 }
 

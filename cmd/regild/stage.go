@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/regild/regild/internal/operator"
 )
 
 // frame is the shortest time between two pictures.
@@ -74,7 +76,7 @@ func (st *stage) open(ctx context.Context, s *session, quit func(error)) {
 		desktops += len(other.Desktops())
 	}
 	say(st.w.out, "a cloud of %s, %s (%s), %s\n",
-		count(desktops, "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
+		operator.Count(desktops, "desktop"), s.cloud.Clock.Now().In(s.zone).Format("Mon 2 Jan 2006 15:04"), s.zone, pace)
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	s.watch.told = func(l line) {

@@ -258,7 +258,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 		row("next look", "%s at the latest", s.TickAt.In(zone).Format(exact))
 	}
 	if n := len(s.Fresh()) + len(s.UnpublishedEvents); n > 0 {
-		row("to tell", "%s not published yet", count(n, "thing"))
+		row("to tell", "%s not published yet", operator.Count(n, "thing"))
 	}
 	for _, wave := range s.Waves {
 		out = append(out, "")
@@ -299,7 +299,7 @@ func byText(who string) string {
 }
 
 func waveLine(w rollout.Wave, zone *time.Location) string {
-	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(exact))
+	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, operator.Count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(exact))
 	if !w.EndedAt.IsZero() {
 		text += " to " + w.EndedAt.In(zone).Format(exact)
 	}

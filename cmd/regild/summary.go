@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/localcloud/ecd"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -186,23 +187,23 @@ func (sum *summary) lines(width int, p palette) []string {
 			label = ""
 		}
 	}
-	row("desktops", "%d, under %s and %s", sum.desktops, count(sum.requests, "request"), count(len(sum.rollouts), "rollout"))
+	row("desktops", "%d, under %s and %s", sum.desktops, operator.Count(sum.requests, "request"), operator.Count(len(sum.rollouts), "rollout"))
 	out = append(out, "  "+p.paint(dimInk, pad("outcomes", summaryLabel-3))+" "+cmp.Or(sum.outcomes(p), "none"))
 	for _, f := range sum.failures {
 		row("", "%s", escape.Terminal(fmt.Sprintf("failed: %s, %s: %s", f.DesktopID, f.Code, f.Message)))
 	}
 	if sum.refused > 0 {
-		row("messages", "%s refused: no desktop could be read", count(sum.refused, "message"))
+		row("messages", "%s refused: no desktop could be read", operator.Count(sum.refused, "message"))
 	}
 	for _, s := range sum.rollouts {
 		text, _ := standing(s, sum.zone)
-		row("rollout", "%s, %s: %s", escape.Terminal(s.Operation.ID), count(len(s.Waves), "wave"), escape.Terminal(text))
+		row("rollout", "%s, %s: %s", escape.Terminal(s.Operation.ID), operator.Count(len(s.Waves), "wave"), escape.Terminal(text))
 	}
 	if sum.news > 0 {
-		row("told", "%s of rollouts", count(sum.news, "event"))
+		row("told", "%s of rollouts", operator.Count(sum.news, "event"))
 	}
 	if sum.repeated > 0 {
-		row("repeated", "%s came more than once, under the same id", count(sum.repeated, "event"))
+		row("repeated", "%s came more than once, under the same id", operator.Count(sum.repeated, "event"))
 	}
 	label := "API calls"
 	for _, service := range []string{"ecd", "mns", "oss"} {
@@ -216,7 +217,7 @@ func (sum *summary) lines(width int, p palette) []string {
 		row("", "%.2f RebuildDesktops calls and %.1f calls of any kind for each desktop",
 			float64(sum.calls[[2]string{"ecd", "RebuildDesktops"}])/float64(sum.desktops), float64(all)/float64(sum.desktops))
 	}
-	row("function", "%s, %s of work, %d failed", count(sum.invoked, "invocation"), span(sum.worked), sum.failed)
+	row("function", "%s, %s of work, %d failed", operator.Count(sum.invoked, "invocation"), span(sum.worked), sum.failed)
 	row("time", "%s in the cloud, %s here", span(sum.cloudTime), span(sum.real))
 	return append(out, sum.promise(width, p)...)
 }
@@ -251,7 +252,7 @@ func (sum *summary) promise(width int, p palette) []string {
 		say(yellowInk, "not finished: "+escape.Terminal(u))
 	}
 	if len(sum.faults) > 0 {
-		say(redInk, fmt.Sprintf("the promise is broken in %s, see below", count(len(sum.faults), "place")))
+		say(redInk, fmt.Sprintf("the promise is broken in %s, see below", operator.Count(len(sum.faults), "place")))
 		return out
 	}
 	ended := 0
@@ -272,7 +273,7 @@ func (sum *summary) promise(width int, p palette) []string {
 	if open := sum.desktops - ended; open > 0 {
 		text += fmt.Sprintf(" (%d not finished)", open)
 	}
-	say(greenInk, fmt.Sprintf("%s; %d accepted, %s: none was wiped twice for one request", text, sum.accepted, count(sum.wipes, "wipe")))
+	say(greenInk, fmt.Sprintf("%s; %d accepted, %s: none was wiped twice for one request", text, sum.accepted, operator.Count(sum.wipes, "wipe")))
 	return out
 }
 
@@ -292,12 +293,4 @@ func callsText(calls map[[2]string]int, service string) string {
 		parts = append(parts, fmt.Sprintf("%s %d", n, calls[[2]string{service, n}]))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// count writes a number of things, in the plural where it takes one.
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

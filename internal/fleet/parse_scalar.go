@@ -104,31 +104,31 @@ var percentForm = pattern.Lazily(`^(100(?:\.0{1,2})?|[0-9]{1,2}(?:\.[0-9]{1,2})?
 
 // share reads a count such as 5 or a percentage such as "10%". Nobody is a
 // share only where zero says so.
-func (r *reader) share(v value, zero bool) (Amount, bool) {
+func (r *reader) share(v value, zero bool) Amount {
 	s, ok := r.scalar(v, `a number such as 5 or a percentage such as "10%"`, "!!int", "!!str")
 	if !ok {
-		return Amount{}, false
+		return Amount{}
 	}
 	var out Amount
 	if v.node.ShortTag() == "!!int" {
 		n, ok := r.number(v, 0, MaxCount)
 		if !ok {
-			return Amount{}, false
+			return Amount{}
 		}
 		out.Count = n
 	} else {
 		m := percentForm().FindStringSubmatch(s)
 		if m == nil {
 			r.faultf(v, `must be a number such as 5 or a percentage such as "10%%" (at most "100%%", two decimals), is %s`, quoted(s))
-			return Amount{}, false
+			return Amount{}
 		}
 		out.Percent, _ = strconv.ParseFloat(m[1], 64) // the pattern leaves nothing to fail
 	}
 	if out.IsZero() && !zero {
 		r.faultf(v, "must be more than 0")
-		return Amount{}, false
+		return Amount{}
 	}
-	return out, true
+	return out
 }
 
 var (

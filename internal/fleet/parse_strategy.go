@@ -13,9 +13,9 @@ func (r *reader) strategy(v value) Strategy {
 	at := r.object(v, fields{
 		"canary":             func(v value) { s.Canary = r.canary(v) },
 		"waves":              func(v value) { s.Waves = r.waves(v) },
-		"maxUnavailable":     func(v value) { s.MaxUnavailable, _ = r.share(v, false) },
-		"maxFailures":        func(v value) { s.MaxFailures, _ = r.share(v, true) },
-		"maxFailuresPerWave": func(v value) { s.MaxFailuresPerWave, _ = r.share(v, true) },
+		"maxUnavailable":     func(v value) { s.MaxUnavailable = r.share(v, false) },
+		"maxFailures":        func(v value) { s.MaxFailures = r.share(v, true) },
+		"maxFailuresPerWave": func(v value) { s.MaxFailuresPerWave = r.share(v, true) },
 		"soak":               func(v value) { s.Soak = r.duration(v, 0, 30*day) },
 		"approval":           func(v value) { s.Approval = r.approval(v) },
 		"check":              func(v value) { s.Check = r.check(v) },
@@ -73,13 +73,13 @@ func (r *reader) agree(s Strategy, at map[string]value) {
 func (r *reader) canary(v value) Canary {
 	c := Canary{Amount: Amount{Count: 1}}
 	if v.node.Kind != yaml.MappingNode {
-		c.Amount, _ = r.share(v, false)
+		c.Amount = r.share(v, false)
 		return c
 	}
 	at := r.object(v, fields{
-		"share":       func(v value) { c.Amount, _ = r.share(v, false) },
+		"share":       func(v value) { c.Amount = r.share(v, false) },
 		"tags":        func(v value) { c.Tags = r.tags(v) },
-		"maxFailures": func(v value) { c.MaxFailures, _ = r.share(v, true) },
+		"maxFailures": func(v value) { c.MaxFailures = r.share(v, true) },
 	})
 	r.notEmpty(v)
 	if tags, ok := at["tags"]; ok {
@@ -94,8 +94,7 @@ func (r *reader) canary(v value) Canary {
 func (r *reader) waves(v value) []Amount {
 	var out []Amount
 	r.list(v, 0, MaxWaves, func(v value) {
-		share, _ := r.share(v, false)
-		out = append(out, share)
+		out = append(out, r.share(v, false))
 	})
 	return out
 }

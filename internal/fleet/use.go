@@ -57,10 +57,10 @@ const (
 func (r *reader) use(v value) Use {
 	u := Use{Within: 8 * time.Hour, Else: UseWait}
 	r.object(v, fields{
-		"least":  func(v value) { u.Least, _ = r.share(v, false) },
+		"least":  func(v value) { u.Least = r.share(v, false) },
 		"within": func(v value) { u.Within = r.duration(v, 10*time.Minute, 7*day) },
 		"else":   func(v value) { u.Else = UseElse(r.oneOf(v, string(UseWait), string(UseHalt))) },
-		"failed": func(v value) { u.Failed, _ = r.share(v, false) },
+		"failed": func(v value) { u.Failed = r.share(v, false) },
 	}, "least")
 	return u
 }

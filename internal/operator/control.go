@@ -39,10 +39,10 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	switch action {
 	case events.ActionPause:
 		t.underWay()
-		t.tell("%s not begun yet, and will not be until somebody says resume", are(of.Pending, "desktop"))
+		t.tell("%s not begun yet, and will not be until somebody says resume", are(of.Pending, "is", "are"))
 		t.name("next are", of.Next)
 	case events.ActionResume:
-		t.tell("%s not begun yet, and may be begun from now on", are(of.Pending, "desktop"))
+		t.tell("%s not begun yet, and may be begun from now on", are(of.Pending, "is", "are"))
 		if of.Halted != nil {
 			t.tell("it halted by itself: %s; failures until now do not count any more", of.Halted.Message)
 		}
@@ -50,17 +50,17 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	case events.ActionApprove:
 		if w := s.Wave(); w != nil {
 			t.tell("%s is finished: %s", w.Title(), waveCounts(s, w))
-			t.tell("the next wave begins when its other gates are open; %s not begun yet", are(of.Pending, "desktop"))
+			t.tell("the next wave begins when its other gates are open; %s not begun yet", are(of.Pending, "is", "are"))
 		}
 	case events.ActionAbort:
 		t.underWay()
-		t.tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(of.Pending, "desktop"))
+		t.tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(of.Pending, "is", "are"))
 		if of.Held > 0 {
-			t.tell("%s in maintenance mode or stopped by the rollout, and restored", are(of.Held, "desktop"))
+			t.tell("%s in maintenance mode or stopped by the rollout, and restored", are(of.Held, "is", "are"))
 		}
 		t.name("under way are", of.Running)
 	case events.ActionRetry:
-		t.tell("%s failed and will be tried again", countOf(len(of.Failed), "desktop"))
+		t.tell("%s failed and will be tried again", Count(len(of.Failed), "desktop"))
 		for _, x := range causes(s, of.Failed) {
 			t.tell("%s", x)
 		}
@@ -92,7 +92,7 @@ func (t *Touch) name(what string, ids []string) {
 
 func (t *Touch) underWay() {
 	if n := len(t.UnderWay); n > 0 {
-		t.tell("%s under way: what was begun is followed to its end", are(n, "desktop"))
+		t.tell("%s under way: what was begun is followed to its end", are(n, "is", "are"))
 	} else {
 		t.tell("nothing is under way")
 	}
@@ -105,16 +105,16 @@ func (t *Touch) rollback(open bool, of report.Touch) {
 		t.Back = append(t.Back, Back{b.ImageID, len(b.Desktops)})
 		all = append(all, b.Desktops...)
 	}
-	t.tell("%s by this rollout, or may have been, and will be rebuilt once more:", was(len(all), "desktop"))
+	t.tell("%s by this rollout, or may have been, and will be rebuilt once more:", are(len(all), "was changed", "were changed"))
 	for _, b := range t.Back {
-		t.tell("%s back to image %s", goes(b.Desktops), b.ImageID)
+		t.tell("%d %s back to image %s", b.Desktops, verb(b.Desktops, "goes", "go"), b.ImageID)
 	}
 	t.tell("what was written to their system disks since then is lost, and what was on them before the rollout does not come back: only the images do")
 	if n := len(of.Lost); n > 0 {
-		t.tell("%s left as they are: it is not known which image they were on before", are(n, "desktop"))
+		t.tell("%s left as they are: it is not known which image they were on before", are(n, "is", "are"))
 	}
 	if len(t.UnderWay) > 0 {
-		t.tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "desktop"))
+		t.tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "is", "are"))
 	}
 	if open {
 		t.tell("the rollout ends by it: it begins nothing more")
@@ -156,32 +156,24 @@ func waveCounts(s *rollout.State, w *rollout.Wave) string {
 	return fmt.Sprintf("%d of %d completed, %d failed", done, len(w.Desktops), failed)
 }
 
-func countOf(n int, what string) string {
+// Count writes a number of things.
+func Count(n int, what string) string {
 	if n == 1 {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-func are(n int, what string) string {
-	if n == 1 {
-		return "1 " + what + " is"
-	}
-	return fmt.Sprintf("%d %ss are", n, what)
+// are writes a number of desktops with the verb that goes with it.
+func are(n int, one, more string) string {
+	return Count(n, "desktop") + " " + verb(n, one, more)
 }
 
-func was(n int, what string) string {
+func verb(n int, one, more string) string {
 	if n == 1 {
-		return "1 " + what + " was changed"
+		return one
 	}
-	return fmt.Sprintf("%d %ss were changed", n, what)
-}
-
-func goes(n int) string {
-	if n == 1 {
-		return "1 goes"
-	}
-	return fmt.Sprintf("%d go", n)
+	return more
 }
 
 // A Control is a control message that was put on the queue, and what is needed
