@@ -292,6 +292,16 @@ func TestThePlansDigestCountsWhatWouldBeDoneAndNothingElse(t *testing.T) {
 	if DigestPlan(other) == digest {
 		t.Error("another image gives the same digest")
 	}
+	other = planOf(2, 2, "why")
+	other.AccountID = "2000000000000002"
+	if DigestPlan(other) == digest {
+		t.Error("the same desktops in another account give the same digest")
+	}
+	// Of the build before there were accounts: a digest that somebody has agreed to
+	// stays the same.
+	if got := DigestPlan(Plan{RegionID: "cn-hangzhou", ImageID: "m-1"}); got != "sha256:d4ea2de2decf79a34c85992a65e796302aa72c01b2fb7306963d1971191251d6" {
+		t.Errorf("got %s for a plan without an account", got)
+	}
 }
 
 func TestPagesKeepADigestThatWasGiven(t *testing.T) {
