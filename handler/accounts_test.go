@@ -451,3 +451,26 @@ func TestAReleaseFollowsInEachAccountThatListsItsImage(t *testing.T) {
 		})
 	}
 }
+
+// A region that only another account has can be frozen too, and a freeze of a region
+// holds in all accounts.
+func TestAFreezeHoldsInAllAccounts(t *testing.T) {
+	freeze := func(id, region string) string {
+		return fmt.Sprintf(`{"specversion":"1.0","type":"regild.freeze.v1","id":%q,"source":"ops","data":{"freezeId":%q,"action":"freeze","regions":[%q],"until":"2000-01-01T06:00:00Z","by":"ada","reason":"term"}}`,
+			id, id, region)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.rules.Fleets[1].Region, b.rules.Fleets[1].Account.Regions = "cn-beijing", []string{"cn-beijing"}
+		b.wire()
+		b.send(freeze("f1", "cn-beijing"), freeze("f2", region), freeze("f3", "cn-shenzhen"))
+		told := strings.Join(b.topic.all, "\n")
+		if strings.Contains(told, "region cn-beijing is not") || strings.Contains(told, "region "+region+" is not") || !strings.Contains(told, "region cn-shenzhen is not") {
+			t.Errorf("got %s, want that cn-shenzhen alone is refused", told)
+		}
+		b.send(strings.Replace(ask("r-tools", tools, "ecd-0000", "m-new"), region, "cn-beijing", 1), ask("r-lab", lab, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
+		b.want("r-tools/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, tools)
+		b.want("r-lab/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, lab)
+		b.want("r-own/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, "")
+	})
+}

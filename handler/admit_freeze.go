@@ -123,7 +123,7 @@ func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollo
 			f.FreezeID, rollout.MaxFreeze/(24*time.Hour))
 	}
 	for _, region := range f.Regions {
-		if !slices.Contains(a.rules.Regions, region) {
+		if len(a.placesIn(region)) == 0 {
 			return events.CodeRegionNotAllowed, fmt.Sprintf("nothing was frozen: region %s is not in REGILD_REGIONS", region)
 		}
 	}
