@@ -11,10 +11,11 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A cell is where one desktop stands.
+// A cell is where one desktop stands: a place in report.Stands.
 type cell int
 
 // Where a desktop may stand, in the order in which a bar shows them.
@@ -29,34 +30,15 @@ const (
 	cellKinds
 )
 
-// looks has for each cell its sign, its paint and its word. The signs differ
-// without colours too, and are one column wide on every terminal.
+// looks has for each cell its sign and its paint. The signs differ without colours
+// too, and are one column wide on every terminal.
 var looks = [cellKinds]struct {
 	sign rune
 	ink  ink
-	word string
-}{
-	completedCell: {'▮', greenInk, "completed"},
-	skippedCell:   {'‐', dimInk, "skipped"},
-	refusedCell:   {'⊘', pinkInk, "refused"},
-	failedCell:    {'✗', redInk, "failed"},
-	runningCell:   {'▸', cyanInk, "running"},
-	waitingCell:   {'⋄', yellowInk, "waiting"},
-	pendingCell:   {'▯', dimInk, "pending"},
-}
+}{{'▮', greenInk}, {'‐', dimInk}, {'⊘', pinkInk}, {'✗', redInk}, {'▸', cyanInk}, {'⋄', yellowInk}, {'▯', dimInk}}
 
 // cellOf says where a desktop stands by its journal.
-func cellOf(d *rollout.Desktop) cell {
-	switch {
-	case d.Phase == rollout.Begun || d.Phase == rollout.Accepted:
-		return runningCell
-	case d.Phase == rollout.Pending && d.WaitCode != "":
-		return waitingCell
-	case d.Phase == rollout.Pending:
-		return pendingCell
-	}
-	return cellFor(d.Last.Status)
-}
+func cellOf(d *rollout.Desktop) cell { return cell(slices.Index(report.Stands, report.StandOf(d))) }
 
 // cellFor says where a desktop stands by its last outcome.
 func cellFor(s events.Status) cell {
@@ -441,7 +423,7 @@ func (b board) footer(width int, p palette) []string {
 	for c, k := range n {
 		all += k
 		if k > 0 {
-			text := fmt.Sprintf("%c %d %s", looks[c].sign, k, looks[c].word)
+			text := fmt.Sprintf("%c %d %s", looks[c].sign, k, report.Stands[c])
 			parts, plain = append(parts, p.paint(looks[c].ink, text)), append(plain, text)
 		}
 	}

@@ -78,9 +78,9 @@ func runReport(ctx context.Context, s *seat, o output, html *htmlFlags, args []s
 	return o.show(s.w, r, func() []string { return r.lines(zone) })
 }
 
-// A report is what a rollout or request did. Times are in UTC, lengths in
+// A reportDocument is what a rollout or request did. Times are in UTC, lengths in
 // seconds.
-type report struct {
+type reportDocument struct {
 	ID        string         `json:"id"`
 	ReleaseID string         `json:"releaseId,omitempty"`
 	Fleet     string         `json:"fleet,omitempty"`
@@ -157,9 +157,9 @@ type lengths struct {
 }
 
 // reportOf makes a report of a journal and its records.
-func reportOf(s *rollout.State, records []rollout.Record) report {
+func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 	w := s.Operation
-	r := report{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
+	r := reportDocument{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
 		Undoes: w.Undoes, By: w.By, Consent: w.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
 		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
 	for _, wave := range s.Waves {
@@ -224,7 +224,7 @@ func said(records []rollout.Record) []reportSaid {
 }
 
 // lines writes a report for people.
-func (r report) lines(zone *time.Location) []string {
+func (r reportDocument) lines(zone *time.Location) []string {
 	var out []string
 	row := func(label, format string, args ...any) {
 		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
@@ -277,7 +277,7 @@ func (r report) lines(zone *time.Location) []string {
 
 // snapshots lists the snapshots of data disks that were made, which regild never
 // deletes, and says how one is restored.
-func (r report) snapshots(zone *time.Location) []string {
+func (r reportDocument) snapshots(zone *time.Location) []string {
 	var out []string
 	for _, d := range r.Desktops {
 		s := d.Snapshot
@@ -301,7 +301,7 @@ func (r report) snapshots(zone *time.Location) []string {
 }
 
 // targets lists the desktops, those that failed first.
-func (r report) targets(zone *time.Location) []string {
+func (r reportDocument) targets(zone *time.Location) []string {
 	list := slices.Clone(r.Desktops)
 	slices.SortStableFunc(list, func(a, b reportTarget) int { return badness(a) - badness(b) })
 	out := []string{"", pad("desktop", desktopColumn) + " " + pad("wave", 4) + " " + pad("status", 9) + " " + pad("from", 22) + " " + pad("to", 22) +

@@ -31,7 +31,7 @@ var documents = map[string]struct {
 	"work":    {detail{}, "What regild rollout show and request show show."},
 	"history": {history{}, "What regild rollout history shows of one rollout."},
 	"answer":  {operator.Answer{}, "What regild rollout pause, resume, approve, abort, retry and rollback show: what the function made of it."},
-	"report":  {report{}, "What regild report shows."},
+	"report":  {reportDocument{}, "What regild report shows."},
 	"plan":    {planDoc{}, "What regild plan shows."},
 	"check":   {checkDoc{}, "What regild check shows."},
 	"config":  {configDoc{}, "What regild config shows."},

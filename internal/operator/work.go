@@ -8,6 +8,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -17,17 +18,17 @@ const (
 	Rollout = "rollout"
 )
 
-// How a work stands.
+// How an operation stands.
 const (
-	Running    = "running"    // something is under way, or about to be
-	Waiting    = "waiting"    // it stands still and goes on by itself, or by an approval
-	Paused     = "paused"     // somebody paused it
-	Halted     = "halted"     // it stopped by itself; somebody has to say go on
-	Aborted    = "aborted"    // somebody stopped it for good
-	Superseded = "superseded" // a newer release took over
-	Completed  = "completed"  // it ended, and every desktop is completed or skipped
-	Incomplete = "incomplete" // it ended, and some desktop failed or was refused
-	Expired    = "expired"    // its fleet's log names it, and its own journal is gone
+	Running    = string(report.StateRunning)    // something is under way, or about to be
+	Waiting    = string(report.StateWaiting)    // it stands still and goes on by itself, or by an approval
+	Paused     = string(report.StatePaused)     // somebody paused it
+	Halted     = string(report.StateHalted)     // it stopped by itself; somebody has to say go on
+	Aborted    = string(report.StateAborted)    // somebody stopped it for good
+	Superseded = string(report.StateSuperseded) // a newer release took over
+	Completed  = "completed"                    // it ended, and every desktop is completed or skipped
+	Incomplete = "incomplete"                   // it ended, and some desktop failed or was refused
+	Expired    = "expired"                      // its fleet's log names it, and its own journal is gone
 )
 
 // An Operation is a request or rollout in short. Times are UTC.
@@ -54,7 +55,10 @@ type Operation struct {
 }
 
 // OperationOf sums up a folded journal, whose Operation is not nil.
-func OperationOf(s *rollout.State) Operation { return operationOf(s, s.Counts()) }
+func OperationOf(s *rollout.State) Operation {
+	b, _ := report.BriefOf(s)
+	return operationOf(b)
+}
 
 // endedOperation sums up an operation whose journal says at its end how it came out.
 func endedOperation(e *rollout.Ending) Operation {
@@ -63,60 +67,38 @@ func endedOperation(e *rollout.Ending) Operation {
 	if e.Wave > 0 {
 		s.Waves = []rollout.Wave{{N: e.Wave}}
 	}
-	return operationOf(s, e.Counts)
+	b, _ := report.BriefOf(s)
+	b.Counts = e.Counts
+	return operationOf(b)
 }
 
-func operationOf(s *rollout.State, c events.Counts) Operation {
-	w := s.Operation
-	out := Operation{Kind: Rollout, ID: w.ID, Open: !s.Closed, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID,
-		ImageID: w.ImageID, ImageName: w.ImageName, Undoes: w.Undoes, By: w.By, Opened: s.OpenedAt.UTC(), Waves: s.Planned, Counts: c}
-	if w.Request() {
-		out.Kind, out.Wave, out.Waves = Request, 1, 1
-	} else if wave := s.Wave(); wave != nil {
-		out.Wave = wave.N
+func operationOf(b report.Brief) Operation {
+	out := Operation{Kind: b.Kind(), ID: b.ID, State: string(b.State), Open: !b.Closed, ReleaseID: b.ReleaseID, Fleet: b.Fleet, AccountID: b.AccountID,
+		RegionID: b.RegionID, ImageID: b.ImageID, ImageName: b.ImageName, Undoes: b.Undoes, By: b.By, Opened: b.Opened.UTC(),
+		Wave: b.Wave, Waves: b.Waves, Counts: b.Counts}
+	if b.Request() {
+		out.Wave, out.Waves = 1, 1
 	}
-	if s.Closed {
-		closed := s.ClosedAt.UTC()
+	if b.Closed {
+		closed := b.Ended.UTC()
 		out.Closed = &closed
 	}
-	out.State = stateOf(s, out.Counts)
-	switch out.State {
-	case Aborted:
-		out.Why = "aborted by " + s.Aborted
-	case Superseded:
-		out.Why = "superseded by " + s.Superseded
-	case Halted:
-		out.Why = s.Halted.Message
-	case Paused:
-		out.Why = "paused by " + s.Paused
-	case Waiting:
-		out.Why = s.Waiting.Message
-		if s.Waiting.Until != nil {
-			until := s.Waiting.Until.UTC()
+	switch b.State {
+	case report.StateCompleted, report.StateRolledBack:
+		out.State = Completed
+		if b.Counts.Failed+b.Counts.Refused > 0 {
+			out.State = Incomplete
+		}
+	case report.StateAborted, report.StateSuperseded, report.StatePaused:
+		out.Why = out.State + " by " + b.Who
+	case report.StateHalted, report.StateWaiting:
+		out.Why = b.Reason.Message
+		if b.State == report.StateWaiting && b.Reason.Until != nil {
+			until := b.Reason.Until.UTC()
 			out.Until = &until
 		}
 	}
 	return out
-}
-
-func stateOf(s *rollout.State, c events.Counts) string {
-	switch {
-	case s.Aborted != "":
-		return Aborted
-	case s.Superseded != "":
-		return Superseded
-	case s.Closed && c.Failed+c.Refused > 0:
-		return Incomplete
-	case s.Closed:
-		return Completed
-	case s.Halted != nil:
-		return Halted
-	case s.Paused != "":
-		return Paused
-	case s.Waiting != nil:
-		return Waiting
-	}
-	return Running
 }
 
 // An End is how a work that is followed came out.

@@ -180,7 +180,8 @@ func (s Stand) Of(c events.Counts) int {
 	return 0
 }
 
-func standOf(d *rollout.Desktop) Stand {
+// StandOf says where a desktop stands by its journal.
+func StandOf(d *rollout.Desktop) Stand {
 	switch {
 	case d.Phase == rollout.Begun || d.Phase == rollout.Accepted:
 		return Running

@@ -46,7 +46,7 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	}
 	for _, id := range s.Order {
 		d := s.Desktops[id]
-		switch standOf(d) {
+		switch StandOf(d) {
 		case Running:
 			t.Running = append(t.Running, id)
 		case Pending, Waiting:
