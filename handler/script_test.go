@@ -114,7 +114,7 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{},
 		desktops: map[string]desktop.Desktop{}, images: map[string]desktop.Image{}, changes: map[string][]desktop.Change{}, snaps: map[string][]desktop.Snapshot{},
 		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
-	s.store = &scriptStore{Store: journal.Memory(), stage: s}
+	s.store = &scriptStore{Store: journal.Memory(), stage: s, expired: map[string]bool{}}
 	s.config = handler.Config{ECD: s, Snapshots: s, Saver: s, Notifier: s, Census: s, Alarms: s, Topic: s, Queue: scriptQueue{s, "q"}, Journal: s.store,
 		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1,
 		Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(s.skew) }}
@@ -196,7 +196,7 @@ func (s *stage) command(word, rest string) {
 		}
 	case "change":
 		state := map[string]desktop.ChangeState{"changing": desktop.Changing, "succeeded": desktop.ChangeSucceeded, "failed": desktop.ChangeFailed}[words[3]]
-		s.changes[words[0]] = append([]desktop.Change{{DesktopID: words[0], From: words[1], To: words[2], State: state, Updated: time.Now()}}, s.changes[words[0]]...)
+		s.changes[words[0]] = append([]desktop.Change{{DesktopID: words[0], From: strings.Trim(words[1], `"`), To: words[2], State: state, Updated: time.Now()}}, s.changes[words[0]]...)
 	case "snapshot":
 		s.snaps[words[0]] = []desktop.Snapshot{{ID: words[1], DesktopID: words[0], DataDisk: true, GiB: 100, State: desktop.SnapshotDone, Created: time.Now()}}
 	case "session":
@@ -216,6 +216,8 @@ func (s *stage) command(word, rest string) {
 		s.faults[words[0]] = append(make([]*desktop.CallError, n), s.faults[words[0]]...)
 	case "mended":
 		clear(s.faults)
+	case "expired": // a journal, as a rule of its bucket deletes it
+		s.store.expired[rest], s.h = true, nil
 	case "wait":
 		time.Sleep(s.duration(rest)) //nolint:forbidigo // time of the bubble, which takes none
 	case "send":
@@ -489,8 +491,16 @@ func (s *stage) before() {
 // A scriptStore notes what is appended.
 type scriptStore struct {
 	journal.Store
-	stage *stage
-	lines map[string][]string
+	stage   *stage
+	lines   map[string][]string
+	expired map[string]bool // keys of which nothing is left
+}
+
+func (st *scriptStore) key(key string) string {
+	if st.expired[key] {
+		return strings.Replace(key, ".jsonl", "-anew.jsonl", 1)
+	}
+	return key
 }
 
 func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
@@ -504,7 +514,7 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 	if err := st.stage.meets(fault); err != nil {
 		return 0, err
 	}
-	end, err := st.Store.Append(ctx, key, at, lines)
+	end, err := st.Store.Append(ctx, st.key(key), at, lines)
 	if err == nil {
 		if err = st.stage.meets(lost); err != nil {
 			return 0, errors.Join(journal.ErrUnsettled, err)
@@ -525,7 +535,7 @@ func (st *scriptStore) Read(ctx context.Context, key string, from int64) ([]byte
 	if err := st.stage.meets("Read"); err != nil {
 		return nil, 0, err
 	}
-	return st.Store.Read(ctx, key, from)
+	return st.Store.Read(ctx, st.key(key), from)
 }
 
 func (st *scriptStore) Forget(ctx context.Context, key string) error {
