@@ -100,3 +100,23 @@ func TestAFleetsLogIsReadBack(t *testing.T) {
 		t.Errorf("its plan was refused %d times, want 2", got)
 	}
 }
+
+// A refusal of a plan is known by its message, rollout and plan.
+func TestWhichPlanWasRefusedForWhichMessage(t *testing.T) {
+	log := []rollout.Record{
+		{Kind: rollout.KindUnplanned, Name: "v1/office", Digest: "sha256:1", Message: "m1"},
+		{Kind: rollout.KindUnplanned, Name: "v1/office", Digest: "sha256:1"}, // by an earlier build
+		{Kind: rollout.KindOpened, Name: "v2/office", Digest: "sha256:2", Message: "m2"},
+	}
+	for _, c := range []struct {
+		id, digest, message string
+		want                bool
+	}{
+		{"v1/office", "sha256:1", "m1", true}, {"v2/office", "sha256:1", "m1", false}, {"v1/office", "sha256:2", "m1", false},
+		{"v1/office", "sha256:1", "m2", false}, {"v1/office", "sha256:1", "", false}, {"v2/office", "sha256:2", "m2", false},
+	} {
+		if got := rollout.PlanRefusedFor(log, c.id, c.digest, c.message); got != c.want {
+			t.Errorf("%+v: got %t", c, got)
+		}
+	}
+}

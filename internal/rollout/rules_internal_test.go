@@ -172,3 +172,151 @@ func TestInWhatPortionsOutcomesAreWritten(t *testing.T) {
 		}
 	}
 }
+
+// A desktop whose tags cannot be read is not taken for one that is not there.
+func TestADesktopWhoseTagsCannotBeReadWaits(t *testing.T) {
+	office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Requests: true, Strategy: fleet.Default()}
+	office.Strategy.Holds = fleet.Holds{Tag: "hold", AtMost: time.Hour}
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+	v.r = Rules{Regions: []string{"cn-hangzhou"}, Declared: true, Fleets: fleet.Fleets{office}, Journal: true}
+	v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"})
+	v.f.Tags["ecd-1"] = Fact[map[string]string]{ReadAt: noon, Err: &Unread{Code: events.CodeFactsUnavailable, Message: "no answer"}}
+	x := &Desktop{ID: "ecd-1"}
+	if _, _, s, ok := v.question(x); ok || s.outcome == nil || s.outcome.Code != events.CodeFactsUnavailable || s.outcome.Status != events.StatusDeferred {
+		t.Errorf("got %+v, %t, want that it waits", s.outcome, ok)
+	}
+}
+
+func viewOf(w *Operation) *view {
+	s := NewState()
+	s.Operation = w
+	return &view{s: s, f: NewFacts(), now: clock{noon}}
+}
+
+// Without a journal and with ticks that anybody may have written, nothing is done to a
+// desktop that has to be undone.
+func TestWhatHasToBeUndoneNeedsToBeRemembered(t *testing.T) {
+	for _, c := range []struct{ journal, signed, maintenance, stop, want bool }{
+		{false, false, false, false, false}, {false, false, true, false, true}, {false, false, false, true, true}, {false, false, true, true, true},
+		{true, false, true, true, false}, {false, true, true, true, false},
+	} {
+		office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Requests: true, Strategy: fleet.Default()}
+		office.Strategy.Maintenance, office.Strategy.StopFirst = c.maintenance, c.stop
+		office.Select.IDs = []string{"ecd-1"}
+		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+		v.r = Rules{Declared: true, Fleets: fleet.Fleets{office}, Journal: c.journal, SignedTicks: c.signed}
+		q := guard.Question{Desktop: &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: "m-old"}}
+		if s := v.fleetRules(&Desktop{ID: "ecd-1"}, &q, noon); s == nil || q.Rules.Forgetful != c.want || q.Rules.Outside {
+			t.Errorf("%+v: got %t, of the fleet %t", c, q.Rules.Forgetful, s != nil)
+		}
+	}
+}
+
+// A desktop that has arrived with the status that it is to have may have another one
+// afterwards: somebody uses it.
+func TestTheStatusIsLookedAtWhenADesktopArrives(t *testing.T) {
+	office := fleet.Fleet{Name: "office", Strategy: fleet.Default()}
+	office.Strategy.Check = fleet.Check{Stable: 10 * time.Minute}
+	for _, c := range []struct {
+		status  string
+		arrived time.Time
+		want    string
+	}{
+		{desktop.Stopped, zero, ""}, {desktop.Running, zero, events.CodeCheckFailed}, {desktop.Running, noon.Add(-time.Minute), ""},
+		{desktop.Running, noon.Add(-10 * time.Minute), events.CodeCompleted}, {desktop.Stopped, noon.Add(-10 * time.Minute), events.CodeCompleted},
+	} {
+		v := viewOf(&Operation{ID: "r1/office", Fleet: "office", Spec: desktop.Spec{ImageID: "m-new", AfterStatus: desktop.Stopped}})
+		v.r = Rules{Fleets: fleet.Fleets{office}, RebuildTimeout: time.Hour}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon.Add(-2 * time.Hour), ArrivedAt: c.arrived}
+		got := ""
+		s := v.prove(x, Read(noon, &desktop.Desktop{ID: "ecd-1", Status: c.status, ImageID: "m-new"}))
+		if s.outcome != nil {
+			got = s.outcome.Code
+		}
+		if got != c.want {
+			t.Errorf("%s, arrived %s: got %q, want %q", c.status, c.arrived, got, c.want)
+		}
+	}
+}
+
+// A request gives a desktop up that waits for a week, a rollout does not: its fleet says
+// how long it may take.
+func TestHowLongADesktopWaits(t *testing.T) {
+	request := &Operation{ID: "r1", Desktops: []string{"ecd-1"}}
+	rollout := &Operation{ID: "r1/office", Fleet: "office"}
+	for _, c := range []struct {
+		w     *Operation
+		code  string
+		first time.Duration // ago
+		since time.Duration // ago
+		want  string
+	}{
+		{request, events.CodeSessionWait, 7*24*time.Hour - 1, time.Hour, "goes on waiting"}, {request, events.CodeSessionWait, 7 * 24 * time.Hour, time.Hour, events.CodeSessionWait + " refused"},
+		{rollout, events.CodeSessionWait, 8 * 24 * time.Hour, time.Hour, "goes on waiting"},
+		{rollout, events.CodeImageCreating, time.Hour, 2*time.Hour - 1, "goes on waiting"}, {rollout, events.CodeImageCreating, time.Hour, 2 * time.Hour, events.CodeImageNotAvailable + " refused"},
+		{rollout, events.CodeStatusWait, time.Hour, time.Hour - 1, "goes on waiting"}, {rollout, events.CodeStatusWait, time.Hour, time.Hour, events.CodeDesktopNotReady + " refused"},
+	} {
+		v := viewOf(c.w)
+		x := &Desktop{ID: "ecd-1", WaitFirst: noon.Add(-c.first), WaitCode: c.code, WaitSince: noon.Add(-c.since)}
+		s := v.wait(candidate{Desktop: x, fact: Fact[*desktop.Desktop]{ReadAt: noon}}, guard.Verdict{Code: c.code, Message: "because"})
+		got := "goes on waiting"
+		if s.outcome != nil {
+			got = s.outcome.Code + " " + string(s.outcome.Status)
+		}
+		if got != c.want {
+			t.Errorf("%s of %s, for %s, first %s ago: got %s, want %s", c.code, c.w.ID, c.since, c.first, got, c.want)
+		}
+	}
+}
+
+// What a tick that anybody may have written tells of a desktop: whether its rebuild has
+// begun is asked of ECD, wherever it may have.
+func TestWhichDoubtedDesktopsMayHaveBegun(t *testing.T) {
+	future := noon.Add(time.Hour)
+	for name, c := range map[string]struct {
+		d    Desktop
+		want bool
+	}{
+		"pending": {Desktop{}, false}, "begun": {Desktop{Phase: Begun, Attempt: 1}, true}, "begun, and denied": {Desktop{Phase: Begun, Attempt: 1, Denied: 1}, true},
+		"accepted": {Desktop{Phase: Accepted}, true}, "touched": {Desktop{Touched: true, Denied: 1, Attempt: 1}, true}, "of unknown fate": {Desktop{Doubtful: true, Denied: 1, Attempt: 1}, true},
+		"tried": {Desktop{Attempt: 1}, true}, "tried, and denied": {Desktop{Attempt: 1, Denied: 1}, false},
+	} {
+		c.d.ID, c.d.WaitSince = "ecd-1", future
+		c.d.Waits = []Wait{{Code: events.CodeSessionWait, Since: future}}
+		given := c.d.Waits
+		if c.d.doubt(noon); (c.d.Phase == Begun) != c.want || !c.d.Doubted || c.want && c.d.Attempt < 1 {
+			t.Errorf("%s: got %+v", name, c.d)
+		}
+		if c.d.WaitSince.After(noon) || c.d.Waits[0].Since.After(noon) || !given[0].Since.Equal(future) {
+			t.Errorf("%s: it waits since %s and %+v", name, c.d.WaitSince, c.d.Waits)
+		}
+	}
+}
+
+// Only desktops that were rebuilt and are through count as such.
+func TestWhichDesktopsOfAWaveWereRebuilt(t *testing.T) {
+	s := NewState()
+	for id, x := range map[string]Desktop{
+		"completed": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon}, "already": {Phase: Final, Last: Result{Status: events.StatusCompleted}},
+		"failed": {Phase: Final, Last: Result{Status: events.StatusFailed}, AcceptedAt: noon}, "under-way": {Phase: Accepted, Last: Result{Status: events.StatusAccepted}, AcceptedAt: noon},
+		"again": {Phase: Begun, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon}, "other": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon},
+	} {
+		s.Desktops[id] = &x
+	}
+	if got := s.rebuilt(&Wave{Desktops: []string{"completed", "already", "failed", "under-way", "again", "unknown"}}); len(got) != 1 || !got["completed"].Equal(noon) {
+		t.Errorf("got %v", got)
+	}
+}
+
+// Which steps of a desktop count when several are joined.
+func TestStepsAreJoined(t *testing.T) {
+	a := step{unread: &Unread{}, unrestored: true, givenUp: true, takesPlace: true, goBack: true, unfinished: true, save: 2, do: doHold}
+	for name, got := range map[string]step{"first": a.with(step{}), "second": step{}.with(a), "both": a.with(a)} {
+		if got.unread != a.unread || !got.unrestored || !got.givenUp || !got.takesPlace || !got.goBack || !got.unfinished || got.save != 2 || got.do != doHold {
+			t.Errorf("%s: got %+v", name, got)
+		}
+	}
+	if (step{}).inPlace() || !(step{save: 1}).inPlace() || !(step{takesPlace: true}).inPlace() || !(step{do: doStop}).inPlace() || (step{do: doStart}).inPlace() {
+		t.Error("which steps take a place")
+	}
+}
