@@ -579,6 +579,26 @@ func TestTheDoctorKnowsShares(t *testing.T) {
 	}
 }
 
+// Who has set up before there were shares needs nothing new before they are switched on.
+func TestTheTopicsRoleNeedsTheSecondFunctionOnlyWhereThereIsOne(t *testing.T) {
+	s := healthySite(t, "Doors=yes")
+	s.cloud.Control.Change(func(a *control.Account) {
+		for name, text := range a.Roles["aliyunmnsnotificationrole"].Policies {
+			if !strings.Contains(text, "functions/regild-requests") {
+				t.Errorf("the policy does not name the second function: %s", text)
+			}
+			a.Roles["aliyunmnsnotificationrole"].Policies[name] = strings.ReplaceAll(text, "functions/regild-requests", "functions/regild")
+		}
+	})
+	for shares, want := range map[string]doctor.Level{"no": doctor.Good, "yes": doctor.Wrong} {
+		s.env["REGILD_SHARES"] = shares
+		findings, _ := s.examine()
+		if !slices.ContainsFunc(findings, func(f doctor.Finding) bool { return f.Check == "topic role" && f.Level == want }) {
+			t.Errorf("with shares %s the role is not %s: %+v", shares, want, findings)
+		}
+	}
+}
+
 func TestTheDoctorExplainsItselfWithoutLooking(t *testing.T) {
 	s := newSite(t)
 	out := s.must("against stand-ins only", "doctor", "--explain")

@@ -60,7 +60,7 @@ func checkRole(ctx context.Context, p *Patient, say func(Level, string, string))
 // checkTopicRole looks at the role that Message Service takes for the topic
 // trigger. Other triggers of the account may use it, so that it may do more.
 func checkTopicRole(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if !slices.ContainsFunc(p.triggers(), func(name string) bool { return strings.HasSuffix(name, "topic") }) {
+	if !slices.ContainsFunc(slices.Concat(p.triggers(), p.requestTriggers()), func(name string) bool { return strings.HasSuffix(name, "topic") }) {
 		say(Good, "there is no topic trigger", "")
 		return
 	}
@@ -72,8 +72,11 @@ func checkTopicRole(ctx context.Context, p *Patient, say func(Level, string, str
 	if !ok {
 		return
 	}
-	needs, err := p.policy("notification.json")
+	may, err := p.policy("notification.json")
 	if err == nil {
+		needs := slices.DeleteFunc(slices.Clone(may), func(g grant) bool { // not of a function that nobody has deployed
+			return p.Requests == "" && strings.Contains(g.resource, "functions/"+p.Function+"-requests")
+		})
 		var has []grant
 		if has, err = grantsOf(documents); err == nil {
 			p.compare(needs, has, has, say)
