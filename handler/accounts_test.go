@@ -162,13 +162,17 @@ func (b *accountsBench) wire() {
 
 func (b *accountsBench) send(payloads ...string) {
 	b.Helper()
+	if err := b.deliver(payloads...); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func (b *accountsBench) deliver(payloads ...string) error {
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
 	_, err := b.h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprint(time.Now().UnixNano()), Source: "acs:fc:" + region + ":" + ownAccount + ":functions/regild"},
 		[]byte("["+strings.Join(payloads, ",")+"]"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	return err
 }
 
 // tick delivers the last tick for an operation.
@@ -472,5 +476,32 @@ func TestAFreezeHoldsInAllAccounts(t *testing.T) {
 		b.want("r-tools/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, tools)
 		b.want("r-lab/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, lab)
 		b.want("r-own/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, "")
+	})
+}
+
+// An account that cannot be asked this time is asked when the release comes again; the
+// others do not wait for that.
+func TestAReleaseGoesOnWhileAnAccountCannotBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.lab.denied = &desktop.CallError{Call: "DescribeImages", Delivery: desktop.NotSent, Throttled: true, Message: "slowly"}
+		if err := b.deliver(released); err == nil || !strings.Contains(err.Error(), "in cn-hangzhou of account "+lab) {
+			t.Errorf("got %v, want that it is delivered again, for lab", err)
+		}
+		told := strings.Join(b.topic.all, "\n")
+		if !strings.Contains(told, "rel-1/own/") || !strings.Contains(told, "rel-1/tools/") || strings.Contains(told, "rel-1/lab/") || strings.Contains(told, "/refused") {
+			t.Errorf("got %s, want rollouts over own and tools", told)
+		}
+		if err := b.deliver(strings.Replace(released, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)); err == nil || strings.Contains(strings.Join(b.topic.all, "\n"), "/plan/") {
+			t.Errorf("got %v, want no plan of a part", err)
+		}
+		b.lab.denied = nil
+		b.send(released)
+		if told = strings.Join(b.topic.all, "\n"); !strings.Contains(told, "rel-1/lab/") || strings.Count(told, "rel-1/own/started") != 1 {
+			t.Errorf("got %s, want a rollout over lab as well, and nothing twice", told)
+		}
+		if b.own.calls["ecd-0000"]+b.own.calls["ecd-0001"] != 1 {
+			t.Errorf("got the calls %v, want one for the canary", b.own.calls)
+		}
 	})
 }

@@ -2,11 +2,13 @@ package handler
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -24,12 +26,13 @@ func (a *admission) release(m envelope.Message) error {
 	}
 	var operations []rollout.Operation
 	var omitted []events.Reason
+	var failed error
 	for _, region := range slices.Sorted(maps.Keys(rel.Images)) {
-		found, err := a.search(region, func(d Describer) ([]desktop.Image, error) {
-			return d.Images(a.ctx, region, []string{rel.Images[region]})
+		found, err := a.search(region, func(ctx context.Context, d Describer) ([]desktop.Image, error) {
+			return d.Images(ctx, region, []string{rel.Images[region]})
 		})
-		if err != nil {
-			return fmt.Errorf("reading the image of release %s: %w", rel.ReleaseID, err)
+		if failed = errors.Join(failed, found.failed); err != nil || failed != nil && (rel.DryRun || rel.PlanDigest != "") {
+			return fmt.Errorf("reading the image of release %s: %w", rel.ReleaseID, errors.Join(err, failed))
 		}
 		operations = append(operations, a.released(m, rel, region, found)...)
 		if len(found.images) > 0 {
@@ -38,15 +41,15 @@ func (a *admission) release(m envelope.Message) error {
 	}
 	a.tellOmitted(m, omitted)
 	if len(operations) == 0 {
-		if len(rel.Images) > 0 {
+		if len(rel.Images) > 0 && failed == nil {
 			a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
 		}
-		return nil
+		return failed
 	}
-	if operations = a.heardRelease(m, operations); len(operations) == 0 {
-		return nil
+	if operations = a.heardRelease(m, operations); len(operations) > 0 {
+		err = a.openRollouts(asked{m, false}, operations, rel.DryRun, rel.PlanDigest)
 	}
-	return a.openRollouts(asked{m, false}, operations, rel.DryRun, rel.PlanDigest)
+	return errors.Join(err, failed) // delivered again, what is open stays as it is
 }
 
 // trail makes rollouts of an image event that ActionTrail recorded. Most of what it
@@ -64,18 +67,20 @@ func (a *admission) trail(m envelope.Message) error {
 		a.counts.ignored()
 		return nil
 	}
-	found, err := a.search(e.RegionID, func(d Describer) ([]desktop.Image, error) {
+	found, err := a.search(e.RegionID, func(ctx context.Context, d Describer) ([]desktop.Image, error) {
 		if e.ImageID != "" {
-			return d.Images(a.ctx, e.RegionID, []string{e.ImageID})
+			return d.Images(ctx, e.RegionID, []string{e.ImageID})
 		}
-		return d.ImagesNamed(a.ctx, e.RegionID, e.ImageName)
+		return d.ImagesNamed(ctx, e.RegionID, e.ImageName)
 	})
 	if err != nil {
 		return fmt.Errorf("reading the image of %s: %w", e.EventName, err)
 	}
 	if len(found.images) == 0 {
-		a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s%s in %s", e.ImageID, e.ImageName, e.RegionID))
-		return nil
+		if found.failed == nil {
+			a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s%s in %s", e.ImageID, e.ImageName, e.RegionID))
+		}
+		return found.failed
 	}
 	var operations []rollout.Operation
 	for _, image := range found.images {
@@ -84,12 +89,12 @@ func (a *admission) trail(m envelope.Message) error {
 	a.tellOmitted(m, a.denied(found.images[0].Name, found))
 	if len(operations) == 0 {
 		a.counts.ignored()
-		return nil
+		return found.failed
 	}
-	if operations = a.heardRelease(m, operations); len(operations) == 0 {
-		return nil
+	if operations = a.heardRelease(m, operations); len(operations) > 0 {
+		err = a.openRollouts(asked{m, true}, operations, false, "")
 	}
-	return a.openRollouts(asked{m, true}, operations, false, "")
+	return errors.Join(err, found.failed)
 }
 
 // A search is what came of asking for an image in a region of each account.
@@ -97,6 +102,7 @@ type search struct {
 	images []desktop.Image // at most one of an account
 	absent []desktop.Place // accounts that do not list it
 	denied []denial        // by other accounts than the own
+	failed error           // why others of them could not be asked this time
 }
 
 // A denial is why an account may not be asked.
@@ -118,22 +124,37 @@ func (a *admission) placesIn(region string) (out []desktop.Place) {
 	return out
 }
 
-// search asks for an image in each account that has fleets in the region.
-func (a *admission) search(region string, find func(Describer) ([]desktop.Image, error)) (s search, err error) {
-	for _, at := range a.placesIn(region) {
-		services, err := a.accounts.of(at.Account)
-		var images []desktop.Image
-		if err == nil {
-			images, err = find(services.ECD)
-		}
-		switch {
-		case err == nil && len(images) > 0:
-			images[0].AccountID = at.Account
-			s.images = append(s.images, images[0])
+// search asks for an image in each account that has fleets in the region, in all at
+// once.
+func (a *admission) search(region string, find func(context.Context, Describer) ([]desktop.Image, error)) (s search, err error) {
+	places := a.placesIn(region)
+	ctx, cancel := a.patience(len(places))
+	defer cancel()
+	images, faults := make([][]desktop.Image, len(places)), make([]error, len(places))
+	var wg sync.WaitGroup
+	for i, at := range places {
+		wg.Go(func() {
+			faults[i] = contain(func() error {
+				services, err := a.accounts.of(at.Account)
+				if err == nil {
+					images[i], err = find(ctx, services.ECD)
+				}
+				return err
+			})
+		})
+	}
+	wg.Wait()
+	for i, at := range places {
+		switch err := faults[i]; {
+		case err == nil && len(images[i]) > 0:
+			images[i][0].AccountID = at.Account
+			s.images = append(s.images, images[i][0])
 		case err == nil, desktop.DeliveryOf(err) == desktop.Refused: // it takes no such id
 			s.absent = append(s.absent, at)
 		case at.Account != "" && desktop.DeliveryOf(err) == desktop.Forbidden:
 			s.denied = append(s.denied, denial{at, err})
+		case at.Account != "":
+			s.failed = errors.Join(s.failed, fmt.Errorf("reading the image in %s: %w", at, err))
 		default:
 			return s, err
 		}
@@ -148,8 +169,12 @@ func (a *admission) released(m envelope.Message, rel events.Release, region stri
 	case len(a.placesIn(region)) == 0:
 		a.refuse.message(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
 		return nil
-	case len(s.images) == 0:
-		a.refuse.message(m, events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s", id, region))
+	case len(s.images) == 0 && s.failed == nil:
+		why := fmt.Sprintf("ECD lists no image %s in %s", id, region)
+		for _, d := range s.denied {
+			why += fmt.Sprintf("; it could not be asked for in %s: %s", d.at, d.err)
+		}
+		a.refuse.message(m, events.CodeImageNotFound, why)
 		return nil
 	}
 	for _, image := range s.images {

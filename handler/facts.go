@@ -89,7 +89,11 @@ func (rd *reader) place(at desktop.Place) *rollout.Facts {
 // cannot be read is noted as such, and guards count it as a no.
 func (rd *reader) look(needs map[desktop.Place]*rollout.Need) {
 	rd.rings(needs)
-	ctx, cancel := rd.patience(needs)
+	accounts := map[string]bool{}
+	for at := range needs {
+		accounts[at.Account] = true
+	}
+	ctx, cancel := rd.patience(len(accounts))
 	defer cancel()
 	var wg sync.WaitGroup
 	for at, need := range needs {
@@ -115,17 +119,13 @@ func (rd *reader) look(needs map[desktop.Place]*rollout.Need) {
 // where there are several: one that is throttled keeps the others waiting so long.
 const patienceShare = 4
 
-// patience returns a context for what is read at once.
-func (rd *reader) patience(needs map[desktop.Place]*rollout.Need) (context.Context, context.CancelFunc) {
-	accounts := map[string]bool{}
-	for at := range needs {
-		accounts[at.Account] = true
+// patience returns a context for what is read at once of so many accounts.
+func (i *invocation) patience(accounts int) (context.Context, context.CancelFunc) {
+	if accounts < 2 {
+		return i.ctx, func() {}
 	}
-	if len(accounts) < 2 {
-		return rd.ctx, func() {}
-	}
-	left, _ := rd.left()
-	return context.WithTimeout(rd.ctx, left/patienceShare)
+	left, _ := i.left()
+	return context.WithTimeout(i.ctx, left/patienceShare)
 }
 
 // look is one place being read. What is read is written under the reader's lock.
