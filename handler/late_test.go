@@ -132,8 +132,14 @@ func TestAPlanThatWasRefusedIsRefusedAgain(t *testing.T) {
 			ecd.moved = moved
 			b.must(b.ask(h, time.Minute, payload))
 		}
-		if len(b.ecd.calls) > 0 || b.count("/accepted") > 0 {
-			t.Errorf("desktops were rebuilt that are refused: %v, told %v", b.ecd.calls, b.topic.told)
+		refused := 0
+		for id, n := range b.topic.told {
+			if strings.Contains(id, "/refused/PlanChanged/") {
+				refused += n
+			}
+		}
+		if len(b.ecd.calls) > 0 || b.count("/accepted") > 0 || refused != 4 {
+			t.Errorf("desktops were rebuilt that are refused, or not told so twice: %v, told %v", b.ecd.calls, b.topic.told)
 		}
 	})
 }

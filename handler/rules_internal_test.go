@@ -1,0 +1,181 @@
+package handler
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// What an earlier rollout of the fleet still does something to is left alone by the next.
+func TestWhatAnEarlierRolloutStillUsesIsBusy(t *testing.T) {
+	for name, c := range map[string]struct {
+		d                rollout.Desktop
+		closed, replaced bool
+		busy, over       bool
+	}{
+		"pending": {}, "begun": {d: rollout.Desktop{Phase: rollout.Begun}, busy: true}, "accepted": {d: rollout.Desktop{Phase: rollout.Accepted}, busy: true},
+		"held": {d: rollout.Desktop{Held: true}, busy: true}, "stopped": {d: rollout.Desktop{Phase: rollout.Final, Stopped: true}, busy: true},
+		"through": {d: rollout.Desktop{Phase: rollout.Final}}, "held, and closed": {d: rollout.Desktop{Phase: rollout.Final, Held: true}, closed: true, over: true},
+		"through, closed": {d: rollout.Desktop{Phase: rollout.Final}, closed: true, over: true}, "through, closed, replaced": {d: rollout.Desktop{Phase: rollout.Final}, closed: true, replaced: true},
+	} {
+		js := jobsOf(t)
+		before, _ := js.add(kindRollout, "v1/office")
+		if err := js.open(before); err != nil {
+			t.Fatal(err)
+		}
+		s := before.journal.known().state
+		s.Desktops["ecd-1"], s.Closed = &c.d, c.closed
+		if c.replaced {
+			s.Superseded = "v2/office"
+		}
+		busy := map[string]string{}
+		if over := addBusy(busy, before); over != c.over || (busy["ecd-1"] == "v1/office") != c.busy || len(busy) > 1 {
+			t.Errorf("%s: got %v, over %t", name, busy, over)
+		}
+	}
+}
+
+// A denial that names a desktop is about that one; one about credentials, or that names
+// none, is about all.
+func TestWhomADenialIsAbout(t *testing.T) {
+	for _, c := range []struct {
+		e    desktop.CallError
+		want bool
+	}{
+		{desktop.CallError{Delivery: desktop.Forbidden, Message: "not for ecd-1"}, true}, {desktop.CallError{Delivery: desktop.Forbidden, Message: "not for you"}, false},
+		{desktop.CallError{Delivery: desktop.Forbidden, Credentials: true, Message: "not for ecd-1"}, false}, {desktop.CallError{Delivery: desktop.Refused, Message: "not for ecd-1"}, false},
+	} {
+		if got := aboutOne(&c.e, []string{"ecd-0", "ecd-1"}); got != c.want {
+			t.Errorf("%+v: got %t", c.e, got)
+		}
+	}
+	denied, refused := ending{group: rollout.Group{Code: events.CodeNotAuthorized}}, ending{group: rollout.Group{Code: events.CodeThrottled}}
+	if !deniedToAll([]ending{denied, denied}) || deniedToAll([]ending{denied, refused}) || deniedToAll([]ending{refused}) {
+		t.Error("which call was denied to all")
+	}
+}
+
+// Whose order an entry of a fleet's log is: its message says so, or in logs of earlier
+// builds who asked, and why.
+func TestWhoseOrderAnEntryIs(t *testing.T) {
+	of := func(message, by, why string) rollout.Entry {
+		return rollout.Entry{Message: message, Operation: rollout.Operation{By: by, Why: why}}
+	}
+	for _, c := range []struct {
+		e    rollout.Entry
+		want bool
+	}{
+		{of("m1", "", ""), true}, {of("m2", "ada", "because"), false}, {of("", "ada", "because"), true}, {of("", "bob", "because"), false}, {of("", "ada", "so"), false},
+	} {
+		if got := asksFor(c.e, "m1", events.Control{By: "ada", Reason: "because"}); got != c.want {
+			t.Errorf("%+v: got %t", c.e, got)
+		}
+	}
+}
+
+// Of two times the earlier counts, and none at all does not.
+func TestTheEarlierOfTwoTimes(t *testing.T) {
+	a, b, none := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
+	if !earlier(a, b).Equal(a) || !earlier(b, a).Equal(a) || !earlier(none, b).Equal(b) || !earlier(a, none).Equal(a) || !earlier(none, none).IsZero() {
+		t.Error("which is earlier")
+	}
+}
+
+// Ids that are too long become shorter ones of their own; texts are cut between letters.
+func TestIdsAndTextsThatAreTooLong(t *testing.T) {
+	js := jobsOf(t)
+	id := func(n int) string {
+		return js.identity(envelope.Message{MessageID: strings.Repeat("a", n)})
+	}
+	seen := map[string]bool{}
+	for _, n := range []int{1, 50, 10_000, 10_001} {
+		if got := id(n); seen[got] || len(got) > events.MaxRequestID {
+			t.Errorf("of %d letters: %s", n, got)
+		} else {
+			seen[got] = true
+		}
+	}
+	for in, want := range map[string]string{"abc": "abc", "abcd": "abc…", "ab云": "ab…", "": ""} {
+		if got := short(in, 3); got != want {
+			t.Errorf("%q is cut to %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Doors hear requests apart as soon as anything else has a door of its own.
+func TestWhenSendersAreKeptApart(t *testing.T) {
+	for _, c := range []struct {
+		d    Doors
+		want bool
+	}{{Doors{}, false}, {Doors{Request: "q"}, false}, {Doors{Control: "q"}, true}, {Doors{Release: "q"}, true}, {Doors{Apart: true}, true}} {
+		if got := c.d.apart(); got != c.want {
+			t.Errorf("%+v: got %t", c.d, got)
+		}
+	}
+}
+
+// What could not be done to a desktop in this invocation is not tried again in it, and no
+// call is made about nobody.
+func TestWhatWasTriedIsNotTriedAgain(t *testing.T) {
+	j := &job{unable: map[string]error{"a": errors.New("no")}}
+	ab := func() []string { return []string{"a", "b"} }
+	d := j.able(rollout.Decision{Hold: ab(), Release: ab(), Stop: ab(), Start: ab(), Command: rollout.Command{Desktops: ab()},
+		Ask:  []rollout.Command{{Text: "1", Desktops: []string{"a"}}, {Text: "2", Desktops: ab()}},
+		Save: []rollout.Saving{{DesktopID: "a"}, {DesktopID: "b"}},
+		Tell: []rollout.Notification{{Text: "1", Desktops: []string{"a"}}, {Text: "2", Desktops: ab()}}})
+	for i, got := range [][]string{d.Hold, d.Release, d.Stop, d.Start, d.Command.Desktops} {
+		if !slices.Equal(got, []string{"b"}) {
+			t.Errorf("list %d: got %v", i, got)
+		}
+	}
+	if len(d.Ask) != 1 || len(d.Ask[0].Desktops) != 1 || len(d.Save) != 1 || d.Save[0].DesktopID != "b" || len(d.Tell) != 1 || len(d.Tell[0].Desktops) != 1 {
+		t.Errorf("got %+v %+v %+v", d.Ask, d.Save, d.Tell)
+	}
+}
+
+// The records of a tick that nobody signed are those of the request that it names, or none.
+func TestWhatAnUnsignedTickMayCarry(t *testing.T) {
+	good := func() *rollout.Operation {
+		return &rollout.Operation{ID: "r1", Desktops: []string{"ecd-gx2x1dhsmucyy0001"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	}
+	fits := map[string]func(w *rollout.Operation, t *events.Tick) *rollout.Operation{
+		"good":         func(w *rollout.Operation, _ *events.Tick) *rollout.Operation { return w },
+		"nothing":      func(*rollout.Operation, *events.Tick) *rollout.Operation { return nil },
+		"another kind": func(w *rollout.Operation, t *events.Tick) *rollout.Operation { t.Kind = kindRollout; return w },
+		"another id":   func(w *rollout.Operation, t *events.Tick) *rollout.Operation { t.ID = "r2"; return w },
+		"a rollout": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			w.Fleet = "office"
+			w.Desktops = nil
+			return w
+		},
+		"a rollback": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation { w.Undoes = "r0"; return w },
+		"images of others": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			w.Back = map[string][]string{"m-0": {"ecd-1"}}
+			return w
+		},
+		"no such id": func(w *rollout.Operation, t *events.Tick) *rollout.Operation {
+			w.ID = "a\nb"
+			t.ID = w.ID
+			return w
+		},
+		"no desktops": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			w.Desktops = []string{"no id!"}
+			return w
+		},
+	}
+	for _, name := range slices.Sorted(maps.Keys(fits)) {
+		s, tick := rollout.NewState(), events.Tick{Kind: kindRequest, ID: "r1"}
+		s.Operation = fits[name](good(), &tick)
+		if why := fitsRequest(s, tick); (why == "") != (name == "good") {
+			t.Errorf("%s: got %q", name, why)
+		}
+	}
+}
