@@ -15,19 +15,25 @@ func FuzzEndpoint(f *testing.F) {
 		"http://127.0.0.1@evil.com", "http://127.0.0.1#@evil.com", "https://h?x", "HTTP://LOCALHOST", "//h", "\x7f://h", "http://[::1%25eth0]"} {
 		f.Add(s)
 	}
+	f.Add("cn-hangzhou=ecd.cn-hangzhou.aliyuncs.com, cn-shanghai=http://127.0.0.1:1")
+	f.Add("cn-hangzhou=,=h,cn-hangzhou=h=h")
 	f.Fuzz(func(t *testing.T, s string) {
-		at, err := parseEndpoint(s)
-		protocol, host := at.protocol, at.host
+		all, err := parseEndpoints(s, nil)
 		if err != nil || s == "" {
 			return
 		}
-		u, err := url.Parse(strings.ToLower(protocol) + "://" + host)
-		if err != nil || u.Host != host || host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
-			t.Errorf("%q leads to %s %q (%v)", s, protocol, host, err)
-			return
-		}
-		if protocol != "HTTPS" && !pace.Loopback(u.Hostname()) {
-			t.Errorf("%q sends credentials to %s unencrypted", s, host)
+		for region, at := range all {
+			if region == "" && at.host == "" && len(all) > 1 {
+				continue // of all regions that have none of their own
+			}
+			u, err := url.Parse(strings.ToLower(at.protocol) + "://" + at.host)
+			if err != nil || u.Host != at.host || at.host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+				t.Errorf("%q leads to %s %q in %q (%v)", s, at.protocol, at.host, region, err)
+				continue
+			}
+			if at.protocol != "HTTPS" && !pace.Loopback(u.Hostname()) {
+				t.Errorf("%q sends credentials to %s unencrypted", s, at.host)
+			}
 		}
 	})
 }
