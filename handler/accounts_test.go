@@ -505,3 +505,20 @@ func TestAReleaseGoesOnWhileAnAccountCannotBeAsked(t *testing.T) {
 		}
 	})
 }
+
+// A freeze that comes right before the calls holds the fleet that it names, and not the
+// desktop of the same id in another account.
+func TestAFreezeOfAFleetHoldsNoOtherAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		store := &hookedStore{Store: journal.Memory()}
+		store.begins = func() {
+			store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Fleets: []string{"own"}, At: time.Now(), Until: time.Now().Add(time.Hour)})
+		}
+		b.store = store
+		b.wire()
+		b.send(ask("r-own", "", "ecd-0000", "m-new"), ask("r-tools", tools, "ecd-0000", "m-new"))
+		b.want("r-tools/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools)
+		b.want("r-own/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, "")
+	})
+}
