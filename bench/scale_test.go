@@ -93,7 +93,8 @@ func (s *simulation) start(bytag bool) {
 		if bytag {
 			who = map[string]any{"tags": map[string]string{"fleet": name}}
 		}
-		declared = append(declared, map[string]any{"name": name, "region": region, "images": []string{"win11-office"}, "select": who})
+		declared = append(declared, map[string]any{"name": name, "region": region, "images": []string{"win11-office"}, "select": who,
+			"strategy": map[string]any{"approval": "none"}}) // by default the first release waits for somebody
 	}
 	file, err := json.Marshal(map[string]any{"fleets": declared}) // JSON is YAML
 	path := filepath.Join(s.TempDir(), "fleets.yaml")
