@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -51,7 +53,24 @@ func (c *Cloud) admin() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, ask) })
 	}
 	mux.HandleFunc("GET /admin/journal/{key...}", c.showJournal)
-	return mux
+	return noPages(http.NewCrossOriginProtection().Handler(mux))
+}
+
+// noPages turns away web pages that have their browser ask: those of other origins, and
+// those that have a name of their own lead to this machine (DNS rebinding). Programs ask
+// by an address.
+func noPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.Host
+		if host, _, err := net.SplitHostPort(r.Host); err == nil {
+			name = host
+		}
+		if name != "localhost" && net.ParseIP(strings.Trim(name, "[]")) == nil {
+			http.Error(w, "ask by an address, not by a name", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func answer(w http.ResponseWriter, r *http.Request, ask question) {

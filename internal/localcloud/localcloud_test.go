@@ -488,3 +488,39 @@ func TestOnARunningClockTheTriggerDeliversAgainByItself(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A web page that a developer looks at must not move the clock of what runs there.
+func TestTheAdminAddressIsForProgramsAndNotForPages(t *testing.T) {
+	c, err := localcloud.Start(t.Context(), localcloud.Options{Empty: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	for name, tt := range map[string]struct {
+		host, origin string
+		want         int
+	}{
+		"a program":                      {"", "", http.StatusOK},
+		"a page of another site":         {"", "http://evil.example", http.StatusForbidden},
+		"a page that leads here by name": {"evil.example", "", http.StatusMisdirectedRequest},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.AdminURL+"/clock", strings.NewReader("advance: 1m"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tt.host != "" {
+			r.Host = tt.host
+		}
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != tt.want {
+			t.Errorf("%s: got status %d, want %d", name, resp.StatusCode, tt.want)
+		}
+	}
+}
