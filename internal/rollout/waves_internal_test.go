@@ -1,0 +1,305 @@
+package rollout
+
+import (
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// A rollback is also for those that were in the fleet only for the image that they have
+// had before.
+func TestWhoBelongsToARollout(t *testing.T) {
+	byImage := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old", "m-mid"}}}
+	other := fleet.Fleet{Name: "home", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-home"}}}
+	release := Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	back := release
+	back.ID, back.Undoes, back.to = "v1/office/rollback", "v1/office", map[string]string{"ecd-1": "m-old", "ecd-2": "m-home"}
+	for _, c := range []struct {
+		name      string
+		w         Operation
+		id, image string
+		want      bool
+	}{
+		{"of the fleet", release, "ecd-1", "m-old", true}, {"on the new image", release, "ecd-1", "m-new", false}, {"of another fleet", release, "ecd-1", "m-home", false},
+		{"goes back", back, "ecd-1", "m-new", true}, {"is back", back, "ecd-1", "m-old", true}, {"is somewhere else by now", back, "ecd-1", "m-mid", true},
+		{"has left", back, "ecd-1", "m-home", false}, {"on no fleet's image", back, "ecd-1", "m-x", false},
+		{"would go to another fleet", back, "ecd-2", "m-new", false}, {"was not changed", back, "ecd-3", "m-new", false},
+	} {
+		v := viewOf(&c.w)
+		v.r.Fleets = fleet.Fleets{other, byImage}
+		if got := v.member(desktop.Desktop{ID: c.id, RegionID: "cn-hangzhou", ImageID: c.image}); got != c.want {
+			t.Errorf("%s: got %t", c.name, got)
+		}
+	}
+}
+
+// A desktop that has left its fleet, or is gone, is left alone; one that is ours to
+// restore is missed for a while before.
+func TestWhoHasLeftARollout(t *testing.T) {
+	office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}
+	on := func(image string) *desktop.Desktop {
+		return &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: image}
+	}
+	for _, c := range []struct {
+		name string
+		x    Desktop
+		fact *Fact[*desktop.Desktop]
+		want string
+	}{
+		{"not read", Desktop{}, nil, ""}, {"a member", Desktop{}, new(Read(noon, on("m-old"))), ""}, {"another image", Desktop{}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
+		{"on the image by an earlier call", Desktop{Touched: true}, new(Read(noon, on("m-new"))), ""}, {"on the image without one", Desktop{}, new(Read(noon, on("m-new"))), events.CodeLeftFleet},
+		{"tried, and on another image", Desktop{Touched: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
+		{"gone", Desktop{}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet}, {"gone, and tried", Desktop{Touched: true}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
+		{"gone, and ours", Desktop{Held: true}, new(Read[*desktop.Desktop](noon, nil)), ""},
+		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
+		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: noon.Add(-Settling)}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
+		{"read before something was done", Desktop{ActedAt: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""},
+		{"rests", Desktop{RestsUntil: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""}, {"has rested", Desktop{RestsUntil: noon}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
+		{"not to be read", Desktop{}, &Fact[*desktop.Desktop]{ReadAt: noon, Err: &Unread{}}, ""},
+	} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+		v.r.Fleets = fleet.Fleets{office}
+		c.x.ID = "ecd-1"
+		if c.fact != nil {
+			v.f.Desktops["ecd-1"] = *c.fact
+		}
+		s, done := v.departed(&c.x)
+		got := ""
+		if done {
+			got = s.outcome.Code
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// What a desktop was lost in is taken up again by an earlier call only if that was one.
+func TestWhatAnEarlierCallHasDone(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		touch bool
+		spec  desktop.Spec
+		from  string
+		now   string
+		want  bool
+	}{
+		{"it worked", true, desktop.Spec{ImageID: "m-new"}, "m-old", "m-new", true}, {"it did not", true, desktop.Spec{ImageID: "m-new"}, "m-old", "m-old", false},
+		{"there was none", false, desktop.Spec{ImageID: "m-new"}, "m-old", "m-new", false}, {"a reset shows nothing", true, desktop.Spec{}, "m-old", "", false},
+		{"nor does the same image", true, desktop.Spec{ImageID: "m-new"}, "m-new", "m-new", false},
+	} {
+		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: c.spec})
+		v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", ImageID: c.now})
+		if s, got := v.reconciled(&Desktop{ID: "ecd-1", Touched: c.touch, From: c.from}); got != c.want || s.takesPlace != c.want {
+			t.Errorf("%s: got %t, %+v", c.name, got, s)
+		}
+	}
+}
+
+// How long it is waited for a desktop of which ECD does not tell.
+func TestHowLongADesktopMayBeUnreadable(t *testing.T) {
+	office := fleet.Fleet{Name: "office", Strategy: fleet.Default()}
+	office.Strategy.Check.Stable = time.Hour
+	for _, c := range []struct {
+		accepted, arrived time.Duration // ago; 0: not
+		want              string
+	}{
+		{24*time.Hour - 1, 0, ""}, {24 * time.Hour, 0, events.CodeRebuildTimeout}, {30 * time.Hour, 25*time.Hour - 1, ""}, {30 * time.Hour, 25 * time.Hour, events.CodeCheckFailed},
+	} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office"})
+		v.r.Fleets = fleet.Fleets{office}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon.Add(-c.accepted)}
+		if c.arrived > 0 {
+			x.ArrivedAt = noon.Add(-c.arrived)
+		}
+		got := ""
+		if s := v.unreadable(x, &Unread{Message: "no answer"}, noon); s.outcome != nil {
+			got = s.outcome.Code
+		}
+		if got != c.want {
+			t.Errorf("%+v: got %q", c, got)
+		}
+	}
+}
+
+// A rollout stands still as long as somebody or something stopped it.
+func TestWhatStandsStill(t *testing.T) {
+	for name, s := range map[string]*State{"paused": {Paused: "ada"}, "halted": {Halted: &events.Reason{}}, "aborted": {Aborted: "ada"}, "superseded": {Superseded: "v2/office"}} {
+		if !s.StandsStill() {
+			t.Errorf("%s: it goes on", name)
+		}
+	}
+	if NewState().StandsStill() {
+		t.Error("it stands still by itself")
+	}
+}
+
+// A reminder is a notice of its own, and so is the last one: they do not share a call
+// though their texts are the same.
+func TestWhichNoticesShareACall(t *testing.T) {
+	strategy := fleet.Default()
+	strategy.Notice.Text = "soon"
+	one := notification{due: noon.Add(time.Hour)}
+	later, reminder, last := one, one, one
+	later.due, reminder.reminder, last.last = noon.Add(2*time.Hour), true, true
+	for name, c := range map[string]struct {
+		a, b notification
+		want int
+	}{"the same": {one, one, 1}, "another time": {one, later, 2}, "a reminder": {one, reminder, 2}, "the last": {one, last, 2}} {
+		total := newTotal(viewOf(&Operation{ID: "r1", Desktops: []string{"a"}}))
+		for _, n := range []notification{c.a, c.b} {
+			n.candidate = candidate{Desktop: &Desktop{ID: "ecd-1"}, now: &desktop.Desktop{}, strategy: &strategy}
+			total.notify(n.Desktop, &n)
+		}
+		if len(total.out.Tell) != c.want {
+			t.Errorf("%s: got %d calls", name, len(total.out.Tell))
+		}
+	}
+}
+
+// Nobody is reminded at a desktop that is gone, does not run, or cannot be told.
+func TestWhoIsReminded(t *testing.T) {
+	strategy := fleet.Default()
+	strategy.Notice = fleet.Notice{Lead: time.Hour, Remind: []time.Duration{10 * time.Minute, 30 * time.Minute}, Text: "soon"}
+	running := &desktop.Desktop{Status: desktop.Running, OS: desktop.Windows}
+	for _, c := range []struct {
+		name string
+		now  *desktop.Desktop
+		due  time.Duration
+		want string
+	}{
+		{"half an hour before", running, 30 * time.Minute, "told"}, {"earlier", running, 31 * time.Minute, "waits"}, {"over", running, 0, "nothing"},
+		{"gone", nil, 30 * time.Minute, "nothing"}, {"stopped", &desktop.Desktop{Status: desktop.Stopped}, 30 * time.Minute, "nothing"},
+		{"linux", &desktop.Desktop{Status: desktop.Running, OS: desktop.Linux}, 30 * time.Minute, "nothing"},
+	} {
+		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
+		v.f.Desktops["ecd-1"] = Read(noon, c.now)
+		due := noon.Add(c.due)
+		s := v.remind(&Desktop{ID: "ecd-1", Notice: &Notice{At: due.Add(-time.Hour), Shown: due.Add(-time.Hour), Due: due}}, &strategy)
+		got := "nothing"
+		switch {
+		case s.notify != nil && s.notify.reminder:
+			got = "told"
+		case s.next.Equal(due.Add(-30 * time.Minute)):
+			got = "waits"
+		}
+		if got != c.want {
+			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+// A snapshot of an earlier round that is written down late does not take its place.
+func TestWhichRoundOfASnapshotCounts(t *testing.T) {
+	d := &Desktop{ID: "ecd-1"}
+	for _, r := range []Record{
+		{Kind: KindSaving, At: noon, Call: "c1", N: 1}, {Kind: KindSafe, At: noon, N: 1, Snapshot: "s-1"},
+		{Kind: KindSaving, At: noon.Add(7 * time.Hour), Call: "c2", N: 2}, {Kind: KindUnsaved, At: noon.Add(8 * time.Hour), N: 3},
+	} {
+		d.save(&r)
+	}
+	if s := d.Saved; s.Round != 2 || s.Call != "c2" || !s.Done.IsZero() || s.Tries != 1 || !s.First.Equal(noon.Add(7*time.Hour)) || !s.Gone.Equal(noon.Add(8*time.Hour)) {
+		t.Errorf("got %+v", s)
+	}
+	d.save(&Record{Kind: KindUnsaved, At: noon.Add(9 * time.Hour)})
+	if !d.Saved.Gone.Equal(noon.Add(8 * time.Hour)) {
+		t.Errorf("it is missed since %s", d.Saved.Gone)
+	}
+	d.AcceptedAt = noon.Add(10 * time.Hour)
+	d.save(&Record{Kind: KindUnsaved, At: noon.Add(11 * time.Hour)})
+	if !d.Saved.Gone.Equal(noon.Add(11 * time.Hour)) {
+		t.Errorf("it is missed since %s, before it was rebuilt", d.Saved.Gone)
+	}
+}
+
+// Only whoever completes, and only with a snapshot that was seen complete, is proved to
+// still have it.
+func TestWhoseSnapshotIsLookedAtAgain(t *testing.T) {
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
+	done := func() *Saved { return &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Hour)} }
+	for name, c := range map[string]struct {
+		x      Desktop
+		status events.Status
+		want   bool
+	}{
+		"completed": {Desktop{Saved: done()}, events.StatusCompleted, true}, "failed": {Desktop{Saved: done()}, events.StatusFailed, false},
+		"not saved": {Desktop{}, events.StatusCompleted, false}, "never complete": {Desktop{Saved: &Saved{Round: 1, ID: "s-1"}}, events.StatusCompleted, false},
+		"doubted": {Desktop{Saved: done(), Doubted: true}, events.StatusCompleted, false},
+	} {
+		c.x.ID = "ecd-1"
+		s := v.proveSaved(&c.x, v.settle(c.status, events.CodeCompleted, ""))
+		if looked := len(s.needs) > 0; looked != c.want || looked == (s.outcome != nil) || looked != s.unfinished {
+			t.Errorf("%s: looked at again: %t, %+v", name, looked, s)
+		}
+	}
+}
+
+// A window counts that is open long enough for a rebuild.
+func TestWhichWindowCounts(t *testing.T) {
+	fleets, err := fleet.Parse("fleets.yaml", []byte(`fleets:
+  - name: office
+    region: cn-hangzhou
+    images: ["*"]
+    select: {desktopIds: [ecd-1]}
+    strategy: {expected: 15m, windows: [{from: "08:00", to: "10:00", zone: UTC}, {from: "22:00", to: "23:00", zone: UTC}]}
+  - name: always
+    region: cn-hangzhou
+    images: ["*"]
+    select: all
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := func(h, m int) time.Time { return time.Date(2026, 11, 23, h, m, 0, 0, time.UTC) }
+	for _, c := range []struct {
+		now   time.Time
+		open  bool
+		until time.Time
+	}{
+		{day(9, 0), true, day(10, 0)}, {day(9, 45), true, day(10, 0)}, {day(9, 46), false, day(22, 0)}, {day(7, 50), false, day(8, 0)}, {day(5, 0), false, day(8, 0)},
+	} {
+		if open, until := windowAt(&fleets[0], clock{c.now}); open != c.open || !until.Equal(c.until) {
+			t.Errorf("at %s: got %t until %s, want %t until %s", c.now, open, until, c.open, c.until)
+		}
+	}
+	if open, until := windowAt(&fleets[1], clock{noon}); !open || !until.IsZero() {
+		t.Errorf("without windows: got %t until %s", open, until)
+	}
+}
+
+// Whoever approves passes the fleets that a rollout waits for, as they are, and no others.
+func TestWhatAnApprovalPasses(t *testing.T) {
+	s := NewState()
+	s.Waiting, s.Rings = &events.Reason{Code: events.CodeRingAwaited}, []string{ringKey("first", "halted")}
+	if !s.waitsForRings() {
+		t.Error("it does not wait for them")
+	}
+	s.passRings()
+	if s.waitsForRings() || s.Waiting != nil || s.Rings != nil || !s.Passed[passKey("first", "halted")] || s.Passed[passKey("first", RingCompleted)] || s.Passed[passKey("second", "halted")] {
+		t.Errorf("got %+v %+v", s.Passed, s.Waiting)
+	}
+	s.Rings = []string{ringKey("first", "halted")}
+	s.Waiting = &events.Reason{Code: events.CodeSoaking}
+	if s.waitsForRings() {
+		t.Error("it waits for something else")
+	}
+}
+
+// What a rollout waits for is told anew when the text differs.
+func TestWhatIsToldAnew(t *testing.T) {
+	for _, c := range []struct {
+		waiting *events.Reason
+		want    bool
+	}{{nil, true}, {&events.Reason{Code: events.CodeUseAwaited, Message: "1 of 3"}, true}, {&events.Reason{Code: events.CodeUseAwaited, Message: "2 of 3"}, false}, {&events.Reason{Code: events.CodeSoaking, Message: "2 of 3"}, true}} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office"})
+		v.s.Waiting = c.waiting
+		until := noon.Add(time.Hour)
+		s := v.standAnew(events.CodeUseAwaited, "2 of 3", until)
+		if told := len(s.records) == 1; told != c.want || told && (s.records[0].Reason.Until == nil || !s.records[0].Reason.Until.Equal(until)) || !s.next.Equal(until) {
+			t.Errorf("%+v: got %+v", c.waiting, s.records)
+		}
+	}
+}
