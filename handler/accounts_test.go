@@ -506,30 +506,14 @@ func TestAReleaseGoesOnWhileAnAccountCannotBeAsked(t *testing.T) {
 	})
 }
 
-// A onceStore calls a hook before the first record is written that a call begins: of
-// several accounts, some are written at once.
-type onceStore struct {
-	journal.Store
-	once   sync.Once
-	begins func()
-}
-
-func (s *onceStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	if bytes.Contains(lines, []byte(`"kind":"begun"`)) {
-		s.once.Do(s.begins)
-	}
-	return s.Store.Append(ctx, key, at, lines)
-}
-
 // A freeze that comes right before the calls holds the fleet that it names, and not the
 // desktop of the same id in another account.
 func TestAFreezeOfAFleetHoldsNoOtherAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		store := &onceStore{Store: journal.Memory()}
+		store := &hookedStore{Store: journal.Memory()}
 		store.begins = func() {
-			(&hookedStore{Store: store.Store}).freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Fleets: []string{"own"}, At: time.Now(),
-				Until: time.Now().Add(time.Hour)})
+			store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Fleets: []string{"own"}, At: time.Now(), Until: time.Now().Add(time.Hour)})
 		}
 		b.store = store
 		b.wire()

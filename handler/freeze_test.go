@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,17 +16,18 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A hookedStore calls a hook before the record is written that a call begins.
+// A hookedStore calls a hook before the first record is written that a call begins.
+// Several logs may be written at once.
 type hookedStore struct {
 	journal.Store
+	once   sync.Once
 	begins func()
 	broken bool // the log of freezes cannot be read
 }
 
 func (s *hookedStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
 	if s.begins != nil && bytes.Contains(lines, []byte(`"kind":"begun"`)) {
-		s.begins()
-		s.begins = nil
+		s.once.Do(s.begins)
 	}
 	return s.Store.Append(ctx, key, at, lines)
 }
