@@ -95,6 +95,7 @@ func matches(b report.Brief, words []string) bool {
 	if len(words) == 0 {
 		return true
 	}
-	text := strings.ToLower(strings.Join([]string{b.Name(), b.Fleet, b.ReleaseID, b.AccountID, b.RegionID, b.ImageID, b.ImageName, b.By, b.Who, string(b.State)}, "\n"))
+	text := strings.ToLower(strings.Join([]string{b.Name(), b.Fleet, b.ReleaseID, b.AccountID, b.RegionID, b.ImageID, b.ImageName,
+		b.By, b.Who, string(b.State)}, "\n"))
 	return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(text, w) })
 }

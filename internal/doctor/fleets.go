@@ -273,19 +273,8 @@ func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, 
 			return
 		}
 		for _, m := range received {
-			var o struct {
-				Type string
-				Data struct {
-					RequestID, Code, Message string
-					Status                   events.Status
-				}
-			}
-			// A door or a source is part of the id that outcomes have.
-			if json.Unmarshal(m.Body, &o) != nil || !strings.HasPrefix(o.Data.RequestID, id) {
-				continue // somebody else's, who receives it again when it is visible
-			}
-			_ = messages.Delete(ctx, p.OutcomesQueue, []string{m.Handle}) // else it stays, marked as the doctor's
-			if o.Type != events.TypeOutcome {
+			o, ours := p.probeOutcome(ctx, messages, m, id)
+			if !ours {
 				continue
 			}
 			text := fmt.Sprintf("a dry run%s came back after %s as %s, %s", in, p.Now().Sub(start).Round(time.Second), o.Data.Status, o.Data.Code)
@@ -302,6 +291,26 @@ func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, 
 	}
 	say(Wrong, fmt.Sprintf("no outcome of the dry run%s came within %s", in, limit),
 		"look at the function's log, and at the lines above: stream, role, topic, subscription")
+}
+
+// A probed is what comes back of a dry run.
+type probed struct {
+	Type string
+	Data struct {
+		RequestID, Code, Message string
+		Status                   events.Status
+	}
+}
+
+// probeOutcome reads a message of the outcomes queue, and deletes it if it is about
+// the dry run. ours says that it is the outcome of that.
+func (p *Patient) probeOutcome(ctx context.Context, messages Messages, m mns.Received, id string) (o probed, ours bool) {
+	// A door or a source is part of the id that outcomes have.
+	if json.Unmarshal(m.Body, &o) != nil || !strings.HasPrefix(o.Data.RequestID, id) {
+		return o, false // somebody else's, who receives it again when it is visible
+	}
+	_ = messages.Delete(ctx, p.OutcomesQueue, []string{m.Handle}) // else it stays, marked as the doctor's
+	return o, o.Type == events.TypeOutcome
 }
 
 // probeCodes are those with which a desktop is refused that does not exist: ECD

@@ -54,8 +54,8 @@ func alarmState(rules []desktop.Alarm) AlarmState {
 	return state
 }
 
-// seenAlarm is how an alarm is to be remembered that was seen in a state at a time,
-// and before as was says (nil: never). begun says that a wave has begun.
+// seenAlarm returns what is written down of an alarm that was seen in a state at a
+// time, and before that as was says (nil: never). begun says that a wave has begun.
 func seenAlarm(rule fleet.Alarm, was *Alarm, state AlarmState, at time.Time, begun bool) Alarm {
 	switch {
 	case was == nil && state == AlarmActive && !begun && !rule.Always:
@@ -91,13 +91,13 @@ func ignoreAlarms(list []Alarm, at time.Time) []Alarm {
 	return out
 }
 
-// An alarmAnswer is what alarms come to.
+// An alarmAnswer is what the states of alarms mean for a rollout.
 type alarmAnswer int
 
 const (
 	alarmsQuiet alarmAnswer = iota
 	alarmsHold
-	alarmsUnclear // one of them cannot be told
+	alarmsUnclear // the state of one of them is not known
 	alarmsHalt
 )
 

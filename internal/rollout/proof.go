@@ -26,8 +26,7 @@ func SplitUseKey(key string) (since time.Time, id string, ok bool) {
 	return since, id, ok && err == nil
 }
 
-// standAnew is stand for a reason of which the world is told again when its message
-// changes.
+// standAnew is stand for a reason that is published again when its message changes.
 func (v *view) standAnew(code, message string, until time.Time) step {
 	if w := v.s.Waiting; w != nil && w.Code == code && w.Message != message {
 		r := &events.Reason{Code: code, Message: message}
@@ -86,7 +85,7 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	return v.judgedUse(u, w, *c, next, ends)
 }
 
-// judgedUse says what a count comes to.
+// judgedUse says what a count means.
 func (v *view) judgedUse(u fleet.Use, w *Wave, c UseCount, next, ends time.Time) (step, bool) {
 	over := !c.At.Before(ends)
 	answer, wanted := judgeUse(u, c, over)
@@ -227,7 +226,7 @@ func (s *State) approve(w *Wave, r *Record) {
 	s.Waiting = nil
 }
 
-// inSpite notes that somebody lets a rollout go on that halted for want of proof.
+// inSpite notes that somebody resumes a rollout that halted because a proof was missing.
 func (s *State) inSpite(r *Record) {
 	if s.Halted == nil {
 		return

@@ -96,7 +96,7 @@ func nextSave(s *Saved, name string, list *Fact[[]desktop.Snapshot], now clock) 
 	}
 	since := s.Ended
 	if s.Call != "" && since.IsZero() {
-		if since = s.At.Add(lease); !now.due(since) { // perhaps another instance is at it
+		if since = s.At.Add(lease); !now.due(since) { // another instance may be calling
 			return saving{step: saveWait, until: since}
 		}
 	}
@@ -197,7 +197,7 @@ func stillListed(list []desktop.Snapshot, id string) bool {
 	return slices.ContainsFunc(list, func(s desktop.Snapshot) bool { return s.ID == id && s.State != desktop.SnapshotFailed })
 }
 
-// own says whether a snapshot is one that this operation had made of the desktop.
+// own says whether this operation made a snapshot of the desktop.
 func (v *view) own(x *Desktop, s desktop.Snapshot) bool {
 	for round := 1; round <= x.Saved.round(); round++ {
 		if s.Name == snapshotName(v.s.Operation.ID, x.ID, round) {
@@ -207,8 +207,8 @@ func (v *view) own(x *Desktop, s desktop.Snapshot) bool {
 	return false
 }
 
-// unsavable says why the data disk of a desktop cannot be saved in such a way that the
-// snapshot is a help, or "".
+// unsavable says why a snapshot of the data disk of a desktop could not be made, or not
+// be used, or "".
 func (c candidate) unsavable() (code, why string) {
 	switch {
 	case !c.erases:
@@ -232,8 +232,8 @@ func foresaved(c candidate) string {
 	return "a snapshot of its data disk is made and waited for before"
 }
 
-// saved lets a desktop go on whose data disk is saved, or need not be. Otherwise it sees
-// to that.
+// saved lets a desktop go on whose data disk is saved, or need not be. Otherwise it
+// takes the next step to save it.
 func (v *view) saved(c candidate) (step, bool) {
 	if !c.erases {
 		return step{}, false

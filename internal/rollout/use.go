@@ -24,7 +24,7 @@ const (
 	// that none followed has failed. That is INFERRED; no page says so.
 	logonTakes = 5 * time.Minute
 	// leastFailed is how many logons must have failed before a share of them halts
-	// a rollout: one alone says nothing.
+	// a rollout: a single failure has other causes.
 	leastFailed = 2
 )
 
@@ -67,7 +67,7 @@ func countUse(wave int, rebuilt map[string]time.Time, sessions map[string][]desk
 
 // countLogons counts the logons of one user to one desktop, and how many of them
 // failed. Tickets that follow each other closely are one logon: people try again.
-// One of which it cannot be said yet does not count.
+// A logon that may still succeed does not count.
 func countLogons(list []desktop.Event, readAt time.Time) (all, failed int) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b desktop.Event) int {
@@ -92,7 +92,7 @@ func countLogons(list []desktop.Event, readAt time.Time) (all, failed int) {
 	return all, failed
 }
 
-// A useAnswer is what a count comes to.
+// A useAnswer is what a count means for a rollout.
 type useAnswer int
 
 const (
