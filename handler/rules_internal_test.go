@@ -11,6 +11,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -179,3 +180,87 @@ func TestWhatAnUnsignedTickMayCarry(t *testing.T) {
 		}
 	}
 }
+
+// Right before a desktop is wiped it is looked at once more: what was read of it and
+// decided about it is to be new, and nobody else has begun it.
+func TestWhatMayBeClaimed(t *testing.T) {
+	js := jobsOf(t)
+	now := js.business()
+	for name, c := range map[string]struct {
+		x              *rollout.Desktop
+		gone, raced    bool
+		read, decided  time.Duration // ago
+		begin          []string
+		may, readAgain bool
+	}{
+		"good": {x: &rollout.Desktop{}, may: true}, "unknown": {}, "begun": {x: &rollout.Desktop{Phase: rollout.Begun}}, "accepted": {x: &rollout.Desktop{Phase: rollout.Accepted}},
+		"through": {x: &rollout.Desktop{Phase: rollout.Final}}, "gone": {x: &rollout.Desktop{}, gone: true},
+		"decided anew, and again to begin": {x: &rollout.Desktop{}, raced: true, begin: []string{"ecd-0", "ecd-1"}, may: true},
+		"decided anew, and not to begin":   {x: &rollout.Desktop{}, raced: true, begin: []string{"ecd-0"}}, "not raced": {x: &rollout.Desktop{}, begin: []string{"ecd-0"}, may: true},
+		"read long ago": {x: &rollout.Desktop{}, read: time.Hour, readAgain: true}, "decided long ago": {x: &rollout.Desktop{}, decided: time.Hour, readAgain: true},
+	} {
+		call := &calls{rebuilder: &rebuilder{invocation: js.invocation}, grewOld: map[string]bool{}}
+		if c.x != nil {
+			c.x.ID = "ecd-1"
+		}
+		fact := rollout.Read(now.Add(-c.read), &desktop.Desktop{ID: "ecd-1"})
+		if c.gone {
+			fact.Value = nil
+		}
+		j := &job{decision: decision{raced: c.raced, at: now.Add(-c.decided), Decision: rollout.Decision{Begin: c.begin}}}
+		if got := call.mayClaim(j, "1", c.x, fact); got != c.may || call.grewOld["1"] != c.readAgain {
+			t.Errorf("%s: got %t, read again %v", name, got, call.grewOld)
+		}
+	}
+}
+
+// Which denials stop everything, and which calls are repeated with fewer desktops: one
+// that may have been carried out is not, where that would ask or tell somebody twice.
+func TestWhatADenialStopsAndWhatIsTakenApart(t *testing.T) {
+	for _, c := range []struct {
+		e    desktop.CallError
+		want bool
+	}{
+		{desktop.CallError{Call: "RebuildDesktops"}, true}, {desktop.CallError{Call: "DescribeDesktops"}, true}, {desktop.CallError{Call: callAssume}, true},
+		{desktop.CallError{Call: "DescribeImages"}, false}, {desktop.CallError{Call: "DescribeImages", Credentials: true}, true},
+	} {
+		if got := forEverybody(&c.e); got != c.want {
+			t.Errorf("%+v: got %t", c.e, got)
+		}
+	}
+	for _, c := range []struct {
+		e    desktop.CallError
+		what string
+		want bool
+	}{
+		{desktop.CallError{Delivery: desktop.Refused}, asking, true}, {desktop.CallError{Delivery: desktop.Unknown}, "stop", false}, {desktop.CallError{Delivery: desktop.Forbidden, Message: "ecd-1"}, asking, true},
+		{desktop.CallError{Unlisted: true}, "stop", true}, {desktop.CallError{Unlisted: true}, asking, false}, {desktop.CallError{Unlisted: true}, telling, false}, {desktop.CallError{Unlisted: true}, checking, false},
+	} {
+		if got := mayTakeApart(&c.e, c.what, []string{"ecd-1", "ecd-2"}); got != c.want {
+			t.Errorf("%+v, %s: got %t", c.e, c.what, got)
+		}
+	}
+}
+
+// Whose freezes hold a desktop back right before its rebuild: those of the fleet that it
+// belongs to, which may depend on its tags.
+func TestWhoseFreezesHoldADesktop(t *testing.T) {
+	f := fleet.Fleet{Name: "office", Region: region1, Select: desktop.Selector{Tags: map[string]string{"dept": "x"}}}
+	rb := &rebuilder{rules: rollout.Rules{Fleets: fleet.Fleets{f}}}
+	facts := rollout.NewFacts()
+	facts.Desktops["in"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "in", RegionID: region1})
+	facts.Tags["in"] = rollout.Read(time.Now(), map[string]string{"dept": "x"})
+	facts.Desktops["tagged"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "tagged", RegionID: region1, Tags: map[string]string{"dept": "x"}})
+	facts.Desktops["out"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "out", RegionID: region1, Tags: map[string]string{"dept": "y"}})
+	request := &rollout.Operation{ID: "r1", Desktops: []string{"in"}, Spec: desktop.Spec{RegionID: region1}}
+	for id, want := range map[string]string{"in": "office", "tagged": "office", "out": "", "unread": ""} {
+		if got, _ := rb.fleetOf(request, id, facts); got != want {
+			t.Errorf("%s: got %q, want %q", id, got, want)
+		}
+		if got, _ := rb.fleetOf(&rollout.Operation{ID: "v1/home", Fleet: "home"}, id, facts); got != "home" {
+			t.Errorf("%s of a rollout: got %q", id, got)
+		}
+	}
+}
+
+const region1 = "cn-hangzhou"
