@@ -253,6 +253,16 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 // put encodes records, appends them in pieces that the store takes, and folds in
 // each piece that was written. The lock is held, but not while the store appends.
 func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
+	if v.store == (nowhere{}) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("writing journal %s: %w", v.key, err)
+		}
+		for i := range records {
+			v.sign(&records[i])
+		}
+		v.state.Apply(records...)
+		return nil
+	}
 	for len(records) > 0 {
 		piece, n, err := v.piece(records)
 		if err != nil {
@@ -277,14 +287,19 @@ func (v *view[S]) appendUnlocked(ctx context.Context, piece []byte) (int64, erro
 	return v.store.Append(ctx, v.key, at, piece)
 }
 
+// sign gives a record its time, if it has none, and says who wrote it.
+func (v *view[S]) sign(r *rollout.Record) {
+	if r.At.IsZero() {
+		r.At = v.now().UTC()
+	}
+	r.By = v.by
+}
+
 // piece encodes as many of the records as go into one append, and signs them.
 func (v *view[S]) piece(records []rollout.Record) (_ []byte, n int, err error) {
 	var piece bytes.Buffer
 	for ; n < len(records) && (n == 0 || piece.Len() < maxAppend); n++ {
-		if records[n].At.IsZero() {
-			records[n].At = v.now().UTC()
-		}
-		records[n].By = v.by
+		v.sign(&records[n])
 		line, err := rollout.Encode(records[n : n+1])
 		if err != nil {
 			return nil, 0, err
