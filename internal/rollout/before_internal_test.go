@@ -75,6 +75,7 @@ func TestWhoCannotBeOverruled(t *testing.T) {
 		{"after an hour, and one has just been told", forces, time.Hour, 5*time.Minute - 1, "waits"},
 		{"after an hour", forces, time.Hour, 5 * time.Minute, "goes"},
 		{"after an hour, skipped", waits, time.Hour, 5 * time.Minute, events.CodeNoticeNotGiven + " skipped"},
+		{"after an hour, skipped at once", waits, time.Hour, time.Minute, events.CodeNoticeNotGiven + " skipped"},
 		{"before, not skipped", waits, time.Hour - 1, 5 * time.Minute, events.CodeNoticeNotGiven},
 		{"before, told again", waits, time.Hour - 1, 10 * time.Minute, "told"},
 	} {
@@ -163,5 +164,14 @@ func TestHowLongAnAnswerHolds(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+// Nothing is asked where ECD runs no commands: it is refused, and goes no further.
+func TestALinuxDesktopIsNotAsked(t *testing.T) {
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
+	s, done := v.cleared(candidate{Desktop: &Desktop{ID: "ecd-1"}, now: &desktop.Desktop{Status: desktop.Running, OS: desktop.Linux}, strategy: asking()})
+	if !done || s.outcome == nil || s.outcome.Status != events.StatusRefused || s.outcome.Code != events.CodeBeforeFailed {
+		t.Errorf("got %+v, %t", s.outcome, done)
 	}
 }

@@ -52,6 +52,14 @@ func TestWhatIsWrittenTooLateChangesNothing(t *testing.T) {
 	}
 	s := release()
 	s.Apply(base...)
+	next := rollout.Record{Kind: rollout.KindWave, At: at(12), Wave: 2, Waves: 2, Name: "rest", Size: 4, Desktops: []string{"ecd-4"}}
+	call := rollout.Record{Kind: rollout.KindBegun, At: at(12), Call: "d", Desktops: []string{"ecd-4"}, From: []string{"m-old"}}
+	late := rollout.Record{Kind: rollout.KindEnded, At: at(13), Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Desktops: []string{"ecd-4"}}}}
+	if s.Apply(next, call, end, late); !s.Wave().EndedAt.IsZero() || s.Desktops["ecd-4"].Phase != rollout.Begun {
+		t.Errorf("the end of the wave before, or of another call, is taken for that of this one: %+v %+v", s.Wave(), s.Desktops["ecd-4"])
+	}
+	s = release()
+	s.Apply(base...)
 	if got := s.Desktops["ecd-2"].From; got != "" || s.Desktops["ecd-1"].From != "m-old" {
 		t.Errorf("ecd-2 was on %q, which no record says", got)
 	}

@@ -320,3 +320,17 @@ func TestStepsAreJoined(t *testing.T) {
 		t.Error("which steps take a place")
 	}
 }
+
+// What is not asked for is no reason to wait: an image that ECD does not name, and the
+// snapshots of a desktop that may not be rebuilt anyway.
+func TestWhatIsNotAskedForIsNotWaitedFor(t *testing.T) {
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
+	x := &Desktop{ID: "ecd-1"}
+	if image, s, ok := v.image(x, ""); image != nil || len(s.needs) > 0 || !ok {
+		t.Errorf("no image: got %+v %+v %t", image, s, ok)
+	}
+	q := guard.Question{Desktop: &desktop.Desktop{ID: "ecd-1"}, Rules: guard.Rules{Keep: guard.KeepAll}, Image: &desktop.Image{}}
+	if list, s, ok := v.snapshots(x, q); list != nil || len(s.needs) > 0 || !ok {
+		t.Errorf("what is refused: got %+v %+v %t", list, s, ok)
+	}
+}

@@ -24,6 +24,7 @@ func TestWhichRebuildsEraseADataDisk(t *testing.T) {
 		{"same OS", with, windows, "", false, false}, {"replace", with, windows, "replace", true, false},
 		{"another OS", with, linux, "", true, true}, {"another OS and replace", with, linux, "replace", true, true},
 		{"an image of which nothing is known", with, nil, "", true, true}, {"an image whose OS is not known", with, &desktop.Image{}, "", true, true},
+		{"neither OS is known", &desktop.Desktop{DataDisks: 1}, &desktop.Image{}, "", true, true},
 		{"no data disk", &desktop.Desktop{OS: "windows"}, linux, "replace", false, false}, {"no desktop", nil, windows, "replace", false, false},
 	} {
 		if disk, snapshots := erases(c.now, c.image, c.operate); disk != c.disk || snapshots != c.snapshots {
@@ -120,6 +121,9 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		{"an unnamed one of no id is not it", &ended, time.Minute, []desktop.Snapshot{{DataDisk: true, State: desktop.SnapshotDone, Created: noon}}, time.Minute, saveWait},
 		{"it was made before the first call", &ended, time.Minute, snap(desktop.SnapshotUnderWay, noon.Add(-4*time.Hour)), time.Minute, saveFails},
 		{"ECD does not say when it was made", &ended, 4 * time.Hour, snap(desktop.SnapshotUnderWay, time.Time{}), 4 * time.Hour, saveFails},
+		{"it is under way, and nobody knows since when", nil, 0, snap(desktop.SnapshotUnderWay, time.Time{}), 0, saveWait},
+		{"it is complete for long, and has no id", nil, 0, []desktop.Snapshot{{Name: name, DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-7 * time.Hour)}}, 0, saveFails},
+		{"its fate is not known for long", &gone, 7 * time.Hour, none, 7 * time.Hour, saveMake},
 		{"a snapshot of the system disk has the name", nil, 0, []desktop.Snapshot{{ID: "s-1", Name: name, State: desktop.SnapshotDone}}, 0, saveMake},
 	} {
 		var list *Fact[[]desktop.Snapshot]
@@ -420,5 +424,30 @@ func TestSnapshotsAreReadAfterWhatWasDone(t *testing.T) {
 	c.ActedAt = noon.Add(-time.Hour)
 	if got, done := v.saved(c); done || len(got.records) != 1 {
 		t.Errorf("got %+v, %t, want that it is complete", got, done)
+	}
+}
+
+// Whoever waits for its snapshot to be made takes a place; one that has it already, or
+// ends, takes none more.
+func TestASnapshotThatIsAwaitedTakesAPlace(t *testing.T) {
+	list := []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotUnderWay, Created: noon}}
+	failed := []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotFailed, Created: noon}}
+	for name, c := range map[string]struct {
+		saved *Saved
+		list  []desktop.Snapshot
+		want  bool
+	}{
+		"found":             {nil, list, true},
+		"we asked for it":   {&Saved{Round: 1, Call: "c", At: noon, Ended: noon, First: noon, ID: "s-1"}, list, false},
+		"found, and failed": {nil, failed, false},
+		"to be asked for":   {nil, []desktop.Snapshot{}, true},
+	} {
+		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
+		v.f.Snapshots["ecd-1"] = Read(noon, c.list)
+		x := &Desktop{ID: "ecd-1", Saved: c.saved}
+		s, done := v.saved(candidate{Desktop: x, now: &desktop.Desktop{DataDisks: 1}, erases: true})
+		if !done || s.takesPlace != c.want {
+			t.Errorf("%s: takes a place: %t, done %t, want %t", name, s.takesPlace, done, c.want)
+		}
 	}
 }

@@ -15,6 +15,8 @@ func TestWhoBelongsToARollout(t *testing.T) {
 	byImage := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old", "m-mid"}}}
 	other := fleet.Fleet{Name: "home", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-home"}}}
 	release := Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	own := release
+	own.ImageID = "m-mid" // on which it is a member
 	back := release
 	back.ID, back.Undoes, back.to = "v1/office/rollback", "v1/office", map[string]string{"ecd-1": "m-old", "ecd-2": "m-home"}
 	for _, c := range []struct {
@@ -24,6 +26,7 @@ func TestWhoBelongsToARollout(t *testing.T) {
 		want      bool
 	}{
 		{"of the fleet", release, "ecd-1", "m-old", true}, {"on the new image", release, "ecd-1", "m-new", false}, {"of another fleet", release, "ecd-1", "m-home", false},
+		{"on the new image, which the fleet has", own, "ecd-1", "m-mid", true},
 		{"goes back", back, "ecd-1", "m-new", true}, {"is back", back, "ecd-1", "m-old", true}, {"is somewhere else by now", back, "ecd-1", "m-mid", true},
 		{"has left", back, "ecd-1", "m-home", false}, {"on no fleet's image", back, "ecd-1", "m-x", false},
 		{"would go to another fleet", back, "ecd-2", "m-new", false}, {"was not changed", back, "ecd-3", "m-new", false},
@@ -56,6 +59,7 @@ func TestWhoHasLeftARollout(t *testing.T) {
 		{"gone, and ours", Desktop{Held: true}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: noon.Add(-Settling)}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
+		{"ours, and on another image", Desktop{Held: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"read before something was done", Desktop{ActedAt: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""},
 		{"rests", Desktop{RestsUntil: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""}, {"has rested", Desktop{RestsUntil: noon}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"not to be read", Desktop{}, &Fact[*desktop.Desktop]{ReadAt: noon, Err: &Unread{}}, ""},
@@ -300,6 +304,53 @@ func TestWhatIsToldAnew(t *testing.T) {
 		s := v.standAnew(events.CodeUseAwaited, "2 of 3", until)
 		if told := len(s.records) == 1; told != c.want || told && (s.records[0].Reason.Until == nil || !s.records[0].Reason.Until.Equal(until)) || !s.next.Equal(until) {
 			t.Errorf("%+v: got %+v", c.waiting, s.records)
+		}
+	}
+}
+
+// A rollback waits neither for other fleets nor for how much a wave was used.
+func TestARollbackWaitsForNoOtherFleet(t *testing.T) {
+	f := &fleet.Fleet{Name: "office", After: []string{"first"}}
+	for undoes, want := range map[string]bool{"": true, "v1/office": false} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Undoes: undoes})
+		if _, waits := v.awaitsRings(f); waits != want || (len(v.ringGate(f)) > 0) != want {
+			t.Errorf("undoes %q: it waits: %t", undoes, waits)
+		}
+		f.Strategy.Check.Use = fleet.Use{Least: fleet.Amount{Count: 1}, Within: 8 * time.Hour, Else: fleet.UseWait}
+		v.s.Desktops["a"] = &Desktop{ID: "a", Phase: Final, AcceptedAt: noon, Last: Result{Status: events.StatusCompleted}}
+		if _, waits := v.awaitsUse(f, &Wave{N: 1, Desktops: []string{"a"}, EndedAt: noon}); waits != want {
+			t.Errorf("undoes %q: it waits for use: %t", undoes, waits)
+		}
+	}
+}
+
+// A desktop that waits is told of again when the reason or the time is another.
+func TestWhenAWaitIsToldAgain(t *testing.T) {
+	until := noon.Add(time.Hour)
+	for _, c := range []struct {
+		code  string
+		rests time.Time
+		want  bool
+	}{{"", zero, true}, {events.CodeNotNow, until, false}, {events.CodeNotNow, noon, true}, {events.CodeSessionWait, until, true}} {
+		s := viewOf(&Operation{ID: "r1"}).postponeUntil(&Desktop{ID: "ecd-1", WaitCode: c.code, RestsUntil: c.rests}, events.CodeNotNow, until, "not now")
+		if told := s.outcome != nil; told != c.want || !s.unfinished || !s.next.Equal(until) {
+			t.Errorf("%+v: got %+v", c, s)
+		}
+	}
+}
+
+// What a refusal says of the doors and sources that a fleet listens to.
+func TestWhatIsSaidOfAWrongDoor(t *testing.T) {
+	for _, c := range []struct {
+		g    fleet.Gate
+		want string
+	}{
+		{fleet.Gate{Doors: []string{"events"}}, "fleet office takes requests only through events; this came through queues/q"},
+		{fleet.Gate{Sources: []string{"/ops"}}, `fleet office takes requests only from /ops; this came through queues/q from the source "/x"`},
+		{fleet.Gate{Doors: []string{"events", "mns"}, Sources: []string{"/ops"}}, `fleet office takes requests only through events, mns from /ops; this came through queues/q from the source "/x"`},
+	} {
+		if got := WrongDoor("office", "requests", "queues/q", "/x", c.g); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
 		}
 	}
 }
