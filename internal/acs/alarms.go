@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -20,6 +21,27 @@ func (c *Client) Renew() { c.wire.Renew() }
 // there may be several, or none. Source: DescribeMetricRuleList, which matches
 // RuleName loosely.
 func (c *Client) Alarms(ctx context.Context, name string) ([]desktop.Alarm, error) {
+	out, err := c.alarms(ctx, name, func(found string) bool { return found == name })
+	if err != nil {
+		return nil, fmt.Errorf("reading the alarm rule %s in %s: %w", name, c.region, err)
+	}
+	return out, nil
+}
+
+// AlarmRules returns the names of the alarm rules that begin with prefix, and whether
+// each is on.
+func (c *Client) AlarmRules(ctx context.Context, prefix string) (map[string]bool, error) {
+	list, err := c.alarms(ctx, prefix, func(found string) bool { return strings.HasPrefix(found, prefix) })
+	out := map[string]bool{}
+	for _, a := range list {
+		out[a.Name] = a.On
+	}
+	return out, err
+}
+
+// alarms reads all pages of the rules that CloudMonitor finds for a name, and returns
+// those that are wanted.
+func (c *Client) alarms(ctx context.Context, name string, wanted func(found string) bool) ([]desktop.Alarm, error) {
 	var out []desktop.Alarm
 	seen := 0
 	for page := 1; page <= maxAlarmPages; page++ {
@@ -35,10 +57,10 @@ func (c *Client) Alarms(ctx context.Context, name string) ([]desktop.Alarm, erro
 		err := c.do(ctx, request{action: "DescribeMetricRuleList", version: "2019-01-01", host: "metrics." + c.region + ".aliyuncs.com",
 			query: map[string]string{"RuleName": name, "Page": strconv.Itoa(page), "PageSize": strconv.Itoa(alarmPage)}, again: true}, &v)
 		if err != nil {
-			return nil, fmt.Errorf("reading the alarm rule %s in %s: %w", name, c.region, err)
+			return nil, err
 		}
 		for _, a := range v.Alarms.Alarm {
-			if a.RuleName == name {
+			if wanted(a.RuleName) {
 				out = append(out, desktop.Alarm{Name: a.RuleName, State: a.AlertState, On: a.EnableState})
 			}
 		}

@@ -65,7 +65,7 @@ func TestAlarmsAreReadToTheEndWhateverTheirCountSays(t *testing.T) {
 		case "1":
 			list = strings.TrimSuffix(strings.Repeat(rule("OK")+",", 100), ",")
 		case "2":
-			list = rule("ALARM")
+			list = rule("ALARM") + `,{"RuleName":"last","AlertState":"OK","EnableState":true}`
 		}
 		fmt.Fprintf(w, `{"Code":200,"Success":true,"Total":0,"Alarms":{"Alarm":[%s]}}`, list)
 	}))
@@ -79,5 +79,9 @@ func TestAlarmsAreReadToTheEndWhateverTheirCountSays(t *testing.T) {
 	}
 	if got, err := c.Alarms(t.Context(), "x"); err != nil || len(got) != 101 {
 		t.Errorf("got %d rules (%v), want 101", len(got), err)
+	}
+	// Found wrong: the doctor read the first page alone.
+	if got, err := c.AlarmRules(t.Context(), "la"); err != nil || !got["last"] {
+		t.Errorf("got the rules %v (%v), want that of the second page", got, err)
 	}
 }

@@ -75,28 +75,3 @@ func (c *Client) ServiceLinkedRole(ctx context.Context, role string) (bool, erro
 		host: "eventbridge-console." + c.region + ".aliyuncs.com", query: map[string]string{"ProductName": role}, again: true}, &v)
 	return v.Data.CheckPass, err
 }
-
-// AlarmRules returns the names of CloudMonitor's alarm rules that begin with
-// prefix, and whether each is on. Source: DescribeMetricRuleList.
-func (c *Client) AlarmRules(ctx context.Context, prefix string) (map[string]bool, error) {
-	var v struct {
-		Alarms struct {
-			Alarm []struct {
-				RuleName    string
-				EnableState bool
-			}
-		}
-	}
-	err := c.do(ctx, request{action: "DescribeMetricRuleList", version: "2019-01-01", host: "metrics." + c.region + ".aliyuncs.com",
-		query: map[string]string{"RuleName": prefix, "PageSize": "100"}, again: true}, &v)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]bool{}
-	for _, a := range v.Alarms.Alarm {
-		if strings.HasPrefix(a.RuleName, prefix) {
-			out[a.RuleName] = a.EnableState
-		}
-	}
-	return out, nil
-}
