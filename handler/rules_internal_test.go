@@ -264,3 +264,36 @@ func TestWhoseFreezesHoldADesktop(t *testing.T) {
 }
 
 const region1 = "cn-hangzhou"
+
+// Ticks without a journal carry each desktop that anything is still to be done or said
+// about, and no other.
+func TestWhichDesktopsTicksCarry(t *testing.T) {
+	js := jobsOf(t)
+	j, _ := js.add(kindRequest, "r1")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	s := j.journal.known().state
+	s.Operation = &rollout.Operation{ID: "r1", Spec: desktop.Spec{RegionID: region1, ImageID: "m-new"}}
+	for id, d := range map[string]rollout.Desktop{
+		"pending": {}, "begun": {Phase: rollout.Begun}, "accepted": {Phase: rollout.Accepted}, "held": {Phase: rollout.Final, Held: true}, "stopped": {Phase: rollout.Final, Stopped: true},
+		"untold": {Phase: rollout.Final, Unpublished: []rollout.Outcome{{Result: rollout.Result{Status: events.StatusCompleted}, N: 1}}}, "through": {Phase: rollout.Final},
+	} {
+		d.ID = id
+		s.Desktops[id], s.Order = &d, append(s.Order, id)
+		s.Operation.Desktops = append(s.Operation.Desktops, id)
+	}
+	var sent string
+	if err := (&scheduler{invocation: js.invocation}).carriers(j, time.Now(), func(body []byte) error { sent += string(body); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range s.Order {
+		if got := strings.Contains(sent, id); got == (id == "through") {
+			t.Errorf("%s is carried: %t", id, got)
+		}
+	}
+	fault := errors.New("the queue is full")
+	if err := (&scheduler{invocation: js.invocation}).carriers(j, time.Now(), func([]byte) error { return fault }); !errors.Is(err, fault) {
+		t.Errorf("got %v, want that it is not sent", err)
+	}
+}

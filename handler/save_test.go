@@ -2,9 +2,11 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -21,5 +23,25 @@ func TestAPanicWhileASnapshotIsAskedForIsThatOfItsDesktopAlone(t *testing.T) {
 	id, err := a.snapshot(rollout.Saving{DesktopID: "ecd-1", Name: "n", Round: 1})
 	if id != "" || err == nil || saveReason(err).Code != events.CodeOutcomeUnknown {
 		t.Errorf("got %q, %v, want that nothing is known of the call", id, err)
+	}
+}
+
+// What a refused call for a snapshot is called decides whether it may be made again: one
+// of which nothing is known may not be.
+func TestWhyASnapshotWasNotAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("no answer"), events.CodeOutcomeUnknown}, {&desktop.CallError{Delivery: desktop.Unknown}, events.CodeOutcomeUnknown},
+		{&desktop.CallError{Delivery: desktop.Unknown, Throttled: true}, events.CodeOutcomeUnknown}, {&desktop.CallError{Delivery: desktop.Refused, Throttled: true}, events.CodeThrottled},
+		{&desktop.CallError{Delivery: desktop.NotSent, Throttled: true}, events.CodeThrottled}, {&desktop.CallError{Delivery: desktop.NotSent}, events.CodeCallFailed},
+		{&desktop.CallError{Delivery: desktop.Forbidden}, events.CodeNotAuthorized}, {&desktop.CallError{Delivery: desktop.Refused, Code: "QuotaExceed"}, events.CodeSnapshotFailed},
+		{&desktop.CallError{Delivery: desktop.Refused, Code: rollout.IncorrectDesktopStatus}, rollout.IncorrectDesktopStatus},
+		{&desktop.CallError{Delivery: desktop.Unknown, Code: rollout.IncorrectDesktopStatus}, events.CodeOutcomeUnknown},
+	} {
+		if got := saveReason(c.err); got.Code != c.want || got.Message == "" {
+			t.Errorf("%v: got %+v, want %s", c.err, got, c.want)
+		}
 	}
 }
