@@ -193,7 +193,7 @@ func whyText(r *events.Reason) string {
 	return r.Message
 }
 
-// heardPanel shows what was told of a work that no journal is there of.
+// heardPanel shows what was told of an operation that no journal is there of.
 func heardPanel(id string, statuses map[string]events.Status) panel {
 	b := bar{label: id}
 	for _, desktop := range slices.Sorted(maps.Keys(statuses)) {

@@ -127,7 +127,7 @@ func (g *gallery) follow(n name) {
 	g.followers = append(g.followers, operator.Follow(patient{g.store, g.pacing}, n.kind, n.id))
 }
 
-// find looks for works that are open and not watched yet, the oldest first.
+// find looks for operations that are open and not watched yet, the oldest first.
 func (g *gallery) find(ctx context.Context) error {
 	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost,
 		Over: g.ended})
@@ -217,7 +217,7 @@ func (g *gallery) pause(ctx context.Context, st *stage) error {
 	}
 }
 
-// look reads what is new and says how many works are open.
+// look reads what is new and says how many operations are open.
 func (g *gallery) look(ctx context.Context) (open int, err error) {
 	for _, f := range g.followers {
 		if f.State.Closed && f.State.Quiet() {

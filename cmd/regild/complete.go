@@ -21,7 +21,7 @@ const (
 	completeMost  = 200
 )
 
-// completeOperations completes the one argument of a command: a work of the journal,
+// completeOperations completes the one argument of a command: an operation of the journal,
 // named rollout/ID or request/ID, or by its id alone where the command knows one
 // kind only.
 func (s *seat) completeOperations(kinds ...string) cobra.CompletionFunc {
@@ -52,7 +52,7 @@ func (s *seat) completeOperations(kinds ...string) cobra.CompletionFunc {
 	}
 }
 
-// idsOf returns the ids of the works of a kind, from their keys alone.
+// idsOf returns the ids of the operations of a kind, from their keys alone.
 func idsOf(ctx context.Context, store journal.Store, kind string) []string {
 	keys, err := store.Keys(ctx, kind+"/")
 	if err != nil {

@@ -129,7 +129,7 @@ func passing(err error) bool {
 	return ok && call.Delivery != desktop.Refused && call.Delivery != desktop.Forbidden
 }
 
-// A name is one work: its kind and its id.
+// A name is one operation: its kind and its id.
 type name struct{ kind, id string }
 
 func (n name) String() string { return n.kind + "/" + n.id }
@@ -189,7 +189,7 @@ func (x *endings) look(ctx context.Context, s *seat, zone *time.Location) (open 
 	return open, nil
 }
 
-// changeText is what of a work is worth a line when it changes: how it stands,
+// changeText is what of an operation is worth a line when it changes: how it stands,
 // but not each desktop.
 func changeText(w operator.Operation, zone *time.Location) string {
 	if w.ID == "" {
@@ -215,7 +215,7 @@ func stillOpen(names []name, works []operator.Operation) string {
 	return strings.Join(open, ", ")
 }
 
-// verdict says how works came out, as an exit code and a sentence; nil means that
+// verdict says how operations came out, as an exit code and a sentence; nil means that
 // all is completed.
 func verdict(names []name, works []operator.Operation) error {
 	code := 0
@@ -276,7 +276,7 @@ and exits with
 One that halted counts as ended: it stands still until somebody says go on. What
 is not in the journal yet is waited for.`
 
-// waitFor follows works to the end and shows what became of them.
+// waitFor follows operations to the end and shows what became of them.
 func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacing, o *output) error {
 	if err := p.check(); err != nil {
 		return err

@@ -112,7 +112,7 @@ func showCommand(w world, kind string) *cobra.Command {
 	return c
 }
 
-// oneID reads the one argument of a command: the id of a work, with or without
+// oneID reads the one argument of a command: the id of an operation, with or without
 // its kind before it.
 func oneID(kind string, args []string) (string, error) {
 	if len(args) == 0 {

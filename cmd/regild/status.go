@@ -80,7 +80,7 @@ const (
 	bucketReaders = 32
 )
 
-// listOperations shows the works of some kinds.
+// listOperations shows the operations of some kinds.
 func listOperations(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
@@ -91,7 +91,7 @@ func listOperations(ctx context.Context, s *seat, given string, q listFlags, kin
 	return q.out.show(s.w, l, func() []string { return listLines(l, zone) })
 }
 
-// list reads the works of some kinds.
+// list reads the operations of some kinds.
 func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
 	if q.most < 0 {
 		return operator.Listing{}, nil, usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
@@ -157,7 +157,7 @@ func zoneName(zone *time.Location) string {
 	return zone.String()
 }
 
-// inBrief says how a work stands, in one line.
+// inBrief says how an operation stands, in one line.
 func inBrief(x operator.Operation, zone *time.Location) string {
 	text := x.State
 	if x.Kind == operator.Rollout && x.Open && x.Wave > 0 {
@@ -182,7 +182,7 @@ func inBrief(x operator.Operation, zone *time.Location) string {
 	return joined(": ", text, countsText(x.Counts))
 }
 
-// showOperation shows one work.
+// showOperation shows one operation.
 func showOperation(ctx context.Context, s *seat, given string, o output, kind, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
@@ -224,7 +224,7 @@ func printLines(w world, lines []string) {
 	}
 }
 
-// A detail is one work with all that is known of each desktop.
+// A detail is one operation with all that is known of each desktop.
 type detail struct {
 	operator.Operation
 	NextLook *time.Time     `json:"nextLook,omitempty"` // when the function looks again, at the latest
@@ -242,7 +242,7 @@ func documentOf(s *rollout.State) detail {
 	return d
 }
 
-// detailLines shows one work.
+// detailLines shows one operation.
 func detailLines(s *rollout.State, zone *time.Location) []string {
 	w := s.Operation
 	var out []string

@@ -39,7 +39,7 @@ type summary struct {
 	cloudTime time.Duration
 	real      time.Duration
 
-	unfinished []string // works that are open, and why
+	unfinished []string // operations that are open, and why
 	faults     []error  // where the promise was broken
 }
 
@@ -84,8 +84,8 @@ func (s *session) summary(ctx context.Context) summary {
 }
 
 // judge holds what was told and done against the promise: exactly one final
-// outcome for each desktop of each work that has ended, and no more wipes of a
-// desktop than works that ECD accepted it for.
+// outcome for each desktop of each operation that has ended, and no more wipes of a
+// desktop than operations that ECD accepted it for.
 func (sum *summary) judge(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {
 	targets := map[target]bool{}
 	for t := range w.last {
@@ -128,7 +128,7 @@ func (sum *summary) final(t target, finals []events.Outcome, s *rollout.State) {
 // retried says whether somebody may have had failed desktops tried again.
 func retried(s *rollout.State) bool { return s != nil && !s.Forgiven.IsZero() }
 
-// countWipes holds ECD's ledger against the works: each may have wiped a desktop
+// countWipes holds ECD's ledger against the operations: each may have wiped a desktop
 // once, if it called for it at all. A call whose answer was lost counts, though
 // nobody was told that it was accepted.
 func (sum *summary) countWipes(w *watcher, states map[string]*rollout.State, wipes []ecd.Wipe) {

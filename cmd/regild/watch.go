@@ -227,7 +227,7 @@ func (w *watcher) heardOf(work string, rollout bool) {
 	}
 }
 
-// heard returns the works that were heard of, in their order, and which of
+// heard returns the operations that were heard of, in their order, and which of
 // them are rollouts.
 func (w *watcher) heard() ([]string, map[string]bool) {
 	w.mu.Lock()
@@ -242,7 +242,7 @@ func (w *watcher) newest(n int) []line {
 	return slices.Clone(w.lines[max(0, len(w.lines)-n):])
 }
 
-// statuses returns the last status of each desktop of a work, for where there
+// statuses returns the last status of each desktop of an operation, for where there
 // is no journal to ask.
 func (w *watcher) statuses(work string) map[string]events.Status {
 	w.mu.Lock()

@@ -71,7 +71,7 @@ func fleetsOf(p picture, declared fleet.Fleets) []page.Fleet {
 	return out
 }
 
-// urgency is the order in which open works are wanted: first those that wait for
+// urgency is the order in which open operations are wanted: first those that wait for
 // a person.
 func urgency(b report.Brief) int {
 	switch {
@@ -90,7 +90,7 @@ func urgency(b report.Brief) int {
 // urgencyNone is that of a rollout that waits for nobody.
 const urgencyNone = 3
 
-// matches says whether all words stand somewhere in what is known of a work.
+// matches says whether all words stand somewhere in what is known of an operation.
 func matches(b report.Brief, words []string) bool {
 	if len(words) == 0 {
 		return true

@@ -82,7 +82,7 @@ type faultyError struct {
 
 func (e faultyError) Error() string { return e.sentence }
 
-// maxName bounds the name of a work, in bytes: far beyond what events takes.
+// maxName bounds the name of an operation, in bytes: far beyond what events takes.
 const maxName = 1024
 
 // read reads the journal that a name such as rollout/2026.11.3/office means.
@@ -152,7 +152,7 @@ func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// FileName is what the file with the report of a work is called.
+// FileName is what the file with the report of an operation is called.
 func FileName(id string) string {
 	safe := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '-' || r == '_' {

@@ -65,7 +65,7 @@ type index struct {
 	read    int
 	left    int
 	trouble string
-	kept    int // desktops in the states of works
+	kept    int // desktops in the states of operations
 	looks   int
 }
 
@@ -139,7 +139,7 @@ func (x *index) list(ctx context.Context) error {
 	return x.readAll(ctx, fresh, func(ctx context.Context, key string) error { return x.readOperation(ctx, key, true) })
 }
 
-// unread returns the keys of works that were not read yet, the most wanted first,
+// unread returns the keys of operations that were not read yet, the most wanted first,
 // and how many are beyond the limit.
 func (x *index) unread(keys map[string][]string, open []string) (fresh []string, left int) {
 	x.mu.Lock()

@@ -187,7 +187,7 @@ type Control struct {
 // An Answer is what the function made of a control, a request or a release.
 // What it refused is a RefusedError.
 type Answer struct {
-	Taken     string    `json:"taken"` // the work that took it: rollout/ID or request/ID
+	Taken     string    `json:"taken"` // the operation that took it: rollout/ID or request/ID
 	At        time.Time `json:"at"`
 	Operation Operation `json:"work"` // as it stands now
 }
@@ -267,7 +267,7 @@ func Controls(records []rollout.Record) (n int) {
 	return n
 }
 
-// Opened waits until the journal has a work, as Control.Answer waits.
+// Opened waits until the journal has an operation, as Control.Answer waits.
 func Opened(ctx context.Context, from Reader, kind, id string, wait func(context.Context) error) (Answer, error) {
 	f := Follow(from, kind, id)
 	for {

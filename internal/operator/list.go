@@ -13,7 +13,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A Query says which works are listed.
+// A Query says which operations are listed.
 type Query struct {
 	Kinds []string // Request, Rollout
 	Fleet string   // only rollouts of this fleet; "": of any, and requests
@@ -216,7 +216,7 @@ func brief(ctx context.Context, store journal.Store, e journal.Entry, wanted boo
 	switch {
 	case err != nil:
 		return w, false, fmt.Errorf("reading journal %s: %w", e.Key, err)
-	case s.Operation == nil: // opened by nobody: not a work yet
+	case s.Operation == nil: // opened by nobody: not an operation yet
 		return w, false, nil
 	case s.Closed && !wanted:
 		return w, true, nil
@@ -237,7 +237,7 @@ func atItsEnd(lines []byte, wanted bool) (w Operation, ended, ok bool) {
 }
 
 // publishedLine is how a record begins that says what was published, as
-// rollout.Encode writes it: two of five lines, which say nothing of how a work
+// rollout.Encode writes it: two of five lines, which say nothing of how an operation
 // stands.
 var publishedLine = []byte(`{"v":1,"kind":"published",`)
 
@@ -278,12 +278,12 @@ func forgetUntold(s *rollout.State, records []rollout.Record) {
 	}
 }
 
-// closedLine is how a record begins that ends a work, as rollout.Encode writes
+// closedLine is how a record begins that ends an operation, as rollout.Encode writes
 // it. A test holds it to that.
 var closedLine = []byte(`{"v":1,"kind":"closed",`)
 
-// closed says whether the lines surely end a work, without decoding them: in a
-// large journal most works have ended. False means that only folding tells. A
+// closed says whether the lines surely end an operation, without decoding them: in a
+// large journal most operations have ended. False means that only folding tells. A
 // text within a record cannot look like the beginning of a line, since JSON
 // escapes line feeds.
 func closed(lines []byte) bool {

@@ -1,5 +1,5 @@
 // Package operator is what the operator's command and its pages share: the
-// settings of a person or a pipeline, how works are read from the journal and
+// settings of a person or a pipeline, how operations are read from the journal and
 // summed up, what a control would touch, and how its answer is waited for.
 //
 // It reads the journal and never writes it: only the function does. Everything

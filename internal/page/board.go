@@ -39,7 +39,7 @@ type Fleet struct {
 // Reading says whether the journal is still being read for the first time.
 func (b Board) Reading() bool { return b.Read < b.Total }
 
-// OpenMore is how many open works are not listed.
+// OpenMore is how many open operations are not listed.
 func (b Board) OpenMore() int { return b.OpenAll - len(b.Open) }
 
 // HistoryMore is how many that match are not listed.

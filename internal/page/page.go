@@ -94,7 +94,7 @@ type frame struct {
 	Script template.JS
 	Data   template.JS
 	Back   bool   // there is a board to go back to
-	Watch  string // what the page shows: a work, "board", or "" for nothing that changes
+	Watch  string // what the page shows: an operation, "board", or "" for nothing that changes
 	Body   any
 }
 

@@ -64,7 +64,7 @@ type reportBody struct {
 	ToComeDesktops int
 }
 
-// Sofar is how long the work has been under way, or was.
+// Sofar is how long the operation has been under way, or was.
 func (b reportBody) Sofar() time.Duration { return b.Lasted(b.Now) }
 
 // A notice is something that somebody should look at.
@@ -76,7 +76,7 @@ type notice struct {
 	See   string
 }
 
-// silence is how long a work may write nothing before that is worth a notice:
+// silence is how long an operation may write nothing before that is worth a notice:
 // ticks come within an hour.
 const silence = 2 * time.Hour
 
@@ -114,7 +114,7 @@ func attentionOf(r *report.Report, o Options) []notice {
 	return out
 }
 
-// standNotices say why an open work stands still.
+// standNotices say why an open operation stands still.
 func standNotices(r *report.Report, o Options) []notice {
 	l := o.Lang
 	if r.Closed || len(r.Stood) == 0 || !r.Stood[len(r.Stood)-1].To.IsZero() {

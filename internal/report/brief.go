@@ -39,10 +39,10 @@ func (b Brief) Where() string {
 	return b.AccountID + "/" + b.RegionID
 }
 
-// A State says in a word how a work stands.
+// A State says in a word how an operation stands.
 type State string
 
-// How a work may stand. The last four are open.
+// How an operation may stand. The last four are open.
 const (
 	StateCompleted  State = "completed"  // all waves are finished, or all of a request
 	StateRolledBack State = "rolledback" // as StateCompleted, for a rollback
@@ -54,10 +54,10 @@ const (
 	StateRunning    State = "running"
 )
 
-// States lists how a work may stand.
+// States lists how an operation may stand.
 var States = []State{StateCompleted, StateRolledBack, StateAborted, StateSuperseded, StateHalted, StatePaused, StateWaiting, StateRunning}
 
-// BriefOf says how a work stands. It is false for a journal in which nothing was
+// BriefOf says how an operation stands. It is false for a journal in which nothing was
 // opened.
 func BriefOf(s *rollout.State) (Brief, bool) {
 	if s.Operation == nil {

@@ -11,7 +11,7 @@
 // record by record, and this package takes down what each one changed.
 //
 // The files: report.go has the model, build.go takes the records down, brief.go
-// says how a work stands in a few words, cause.go groups failures, took.go
+// says how an operation stands in a few words, cause.go groups failures, took.go
 // counts lengths, plan.go holds a plan against what happened, touch.go says what
 // a control would touch.
 package report
@@ -222,7 +222,7 @@ func (d Desktop) OutcomeID(work string) string {
 
 // A Digest says whether a record is complete.
 type Digest struct {
-	Written string // what the journal says; "" while the work is open
+	Written string // what the journal says; "" while the operation is open
 	Counted string // over the final outcomes of this report
 	N       int    // how many those are
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// Kinds of works, as the function names their journals.
+// Kinds of operations, as the function names their journals.
 const (
 	Request = "request"
 	Rollout = "rollout"
@@ -101,7 +101,7 @@ func operationOf(b report.Brief) Operation {
 	return out
 }
 
-// An End is how a work that is followed came out.
+// An End is how an operation that is followed came out.
 type End int
 
 // The ends.
@@ -112,7 +112,7 @@ const (
 	Stopped                 // it halted, was aborted or was superseded
 )
 
-// EndOf says how the work came out. One that halted has come to its end as far
+// EndOf says how the operation came out. One that halted has come to its end as far
 // as a pipeline is concerned: it stands until somebody says go on.
 func EndOf(w Operation) End {
 	switch {
@@ -243,7 +243,7 @@ func Read(ctx context.Context, from Reader, kind, id string) (*rollout.State, []
 	return f.State, records, nil
 }
 
-// An UnknownError says that the journal does not know a work.
+// An UnknownError says that the journal does not know an operation.
 type UnknownError struct{ Kind, ID string }
 
 func (e *UnknownError) Error() string {
