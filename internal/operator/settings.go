@@ -6,8 +6,8 @@
 // that it returns of others' texts (ids, names, reasons) is as it was written;
 // whoever shows it escapes it first (package escape).
 //
-// The files: settings.go has profiles and where each value comes from, work.go
-// sums up a folded journal, list.go reads many, control.go is about controls,
+// The files: settings.go has profiles and where each value comes from,
+// operation.go sums up a folded journal, list.go reads many, control.go is about controls,
 // live.go plans against the real ECD.
 package operator
 
