@@ -342,8 +342,8 @@ func (s *stage) wrapped(door, kind, id, data string) string {
 		if long, short := types[kind]; short {
 			typ = long
 		}
-		source := "/ops"
-		if id, source, _ = strings.Cut(id, "@"); source == "" {
+		plain, source, _ := strings.Cut(id, "@")
+		if id = plain; source == "" {
 			source = "/ops"
 		}
 		body = fmt.Sprintf(`{"specversion":"1.0","type":%q,"id":%q,"source":%q,"data":%s}`, typ, id, source, data)
@@ -417,7 +417,7 @@ func (s *stage) deliver(payload string) {
 		s.say("told " + line)
 	}
 	for _, m := range s.queue[s.sent:] {
-		s.say(fmt.Sprintf("%s: in %s %s", m.queue, m.due.Sub(time.Now()), s.short(m.body)))
+		s.say(fmt.Sprintf("%s: in %s %s", m.queue, time.Until(m.due), s.short(m.body)))
 	}
 	if took := time.Since(began); took > 0 {
 		s.say("took " + took.String())
