@@ -297,3 +297,15 @@ func TestWhichDesktopsTicksCarry(t *testing.T) {
 		t.Errorf("got %v, want that it is not sent", err)
 	}
 }
+
+// A meter counts calls by name, and a snapshot of it does not change with it.
+func TestAMeterCounts(t *testing.T) {
+	m := &Meter{}
+	m.Count("DescribeDesktops")
+	before := m.Snapshot()
+	m.Count("DescribeDesktops")
+	m.Count("Tags")
+	if after := m.Snapshot(); before["DescribeDesktops"] != 1 || after["DescribeDesktops"] != 2 || after["Tags"] != 1 || len(before) != 1 {
+		t.Errorf("got %v, then %v", before, after)
+	}
+}

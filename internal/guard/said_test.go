@@ -79,3 +79,13 @@ func TestWhoIsAtRestKeepsNobodyOff(t *testing.T) {
 		{"the age of an image does not matter to a reset", both(consent(events.ConsentReset), both(reset, func(q *guard.Question) { q.Image.Created = time.Time{} })), guard.Go, ""},
 	})
 }
+
+// A region that is not allowed is said to be missing where it has to be added.
+func TestWhereARegionIsToBeAdded(t *testing.T) {
+	for account, want := range map[string]string{"": "REGILD_REGIONS", "1234567890123456": "regions of account 1234567890123456 in fleets.yaml"} {
+		q := guard.Question{Target: desktop.Target{ID: "ecd-1", Spec: desktop.Spec{AccountID: account, RegionID: "cn-beijing"}}, Rules: guard.Rules{Regions: []string{"cn-hangzhou"}}}
+		if v := guard.Check(q); v.Code != events.CodeRegionNotAllowed || !strings.Contains(v.Message, want) || strings.Contains(v.Message, "REGILD_REGIONS") != (account == "") {
+			t.Errorf("account %q: %s %s", account, v.Code, v.Message)
+		}
+	}
+}
