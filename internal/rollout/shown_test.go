@@ -262,6 +262,22 @@ func TestADesktopThatFailedItsCheckIsCheckedAgainByARetry(t *testing.T) {
 	}
 }
 
+// What the retry found on its image was followed beside another that was begun, though
+// one may be under way. (simulation: too-many-at-once-50000101)
+func TestWhatARetryFindsOnItsImageTakesAPlace(t *testing.T) {
+	rules, members := office(2, nil) // 10%: one at once
+	members[0].ID, members[1].ID = "ecd-1", "ecd-2"
+	s := release()
+	s.Apply(rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 2, Desktops: []string{"ecd-1", "ecd-2"}},
+		rollout.Record{Kind: rollout.KindBegun, At: began, Call: "c", Desktops: []string{"ecd-1"}, From: []string{"m-old"}}, acceptedC,
+		settled(at(6), events.StatusFailed, events.CodeCheckFailed), retry(at(10)))
+	members[0].ImageID = "m-new"
+	d := decide(s, rules, shown(members), at(11))
+	if status, code := statusOf(d); status != events.StatusAccepted || len(d.Begin) > 0 {
+		t.Errorf("the one on its image is %q %q, and %v are begun; want it accepted, and nobody begun", status, code, d.Begin)
+	}
+}
+
 func TestARetryWhilePausedDoesNotTellThatItGoesOn(t *testing.T) {
 	s := one(settled(at(6), events.StatusFailed, events.CodeCheckFailed),
 		rollout.Record{Kind: rollout.KindControl, At: at(7), Action: events.ActionPause, Who: "bob", Message: "pause"}, retry(at(8)))
