@@ -199,7 +199,7 @@ func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop
 		}
 		d := newDice(e.s.Seed, id, int(now.Sub(e.t0)/time.Millisecond))
 		s := m.show(now, &d)
-		i.shown[id] = s
+		i.shown[id], m.looked = s, now
 		if !s.gone {
 			out = append(out, s.is)
 		}

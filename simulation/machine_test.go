@@ -24,6 +24,8 @@ type machine struct {
 	rebuilt    int
 	fails      int       // checks that still fail
 	checked    time.Time // when it passed a check last
+	looked     time.Time // when ECD showed it last
+	hidden     time.Time // when somebody else rebuilt it last, if nobody had looked since the rebuild before
 
 	past   []shot
 	future []change
@@ -213,6 +215,10 @@ func (w *world) occur(e eventPlan) {
 	case "outside":
 		if m.gone || !idle {
 			return
+		}
+		m.hidden = time.Time{}
+		if m.looked.Before(m.since) {
+			m.hidden = now
 		}
 		m.rebuild(now, e.Arg, "", 0)
 	case "starting":
