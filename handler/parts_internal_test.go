@@ -1,0 +1,128 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
+)
+
+func TestAHandlerSaysAllThatIsMissing(t *testing.T) {
+	_, err := New(Config{})
+	for _, name := range []string{"ECD", "Topic", "Now", "Log", "Meter", "RebuildConcurrency", "PublishConcurrency", "RebuildTimeout"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("got %v, want that %s is missing", err, name)
+		}
+	}
+}
+
+// An account that is taken out of fleets.yaml, or that nobody can serve, is not called.
+func TestOnlyADeclaredAccountIsServed(t *testing.T) {
+	const id = "2000000000000002"
+	declared := fleet.Fleets{{Name: "lab", Account: fleet.Account{Name: "lab", ID: id}}}
+	serve := func(fleet.Account) Services { return Services{} }
+	for name, c := range map[string]struct {
+		accounts accounts
+		id       string
+		served   bool
+	}{
+		"own": {accounts{}, "", true}, "declared": {accounts{member: serve, fleets: declared}, id, true},
+		"not declared": {accounts{member: serve, fleets: declared}, "3000000000000003", false}, "not served": {accounts{fleets: declared}, id, false},
+	} {
+		_, err := c.accounts.of(c.id)
+		if e, denied := errors.AsType[*desktop.CallError](err); (err == nil) != c.served || !c.served && (!denied || e.Delivery != desktop.Forbidden) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A request without an id has one that is short enough for an id, and its own.
+func TestTheIdentityOfAMessageIsAnID(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range []struct {
+		invocation string
+		whole      bool // the name is short enough as it is
+	}{{"i", true}, {strings.Repeat("i", events.MaxRequestID-24), true}, {strings.Repeat("i", events.MaxRequestID-23), false}, {strings.Repeat("i", 1000), false}, {strings.Repeat("i", 1001), false}} {
+		i := invocation{in: Invocation{RequestID: c.invocation}}
+		id := i.identity(envelope.Message{Raw: []byte("{}")})
+		if len(id) > events.MaxRequestID || seen[id] || strings.Contains(id, c.invocation) != c.whole {
+			t.Errorf("invocation of %d letters: got %s", len(c.invocation), id)
+		}
+		seen[id] = true
+	}
+}
+
+// A brokenList cannot be listed the first time.
+type brokenList struct {
+	journal.Store
+	broken error
+}
+
+func (b *brokenList) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	if err := b.broken; err != nil {
+		b.broken = nil
+		return nil, err
+	}
+	return b.Store.Some(ctx, prefix, after, limit)
+}
+
+// A sweep comes past each open request, the one that it begins behind included, and reads
+// none of an entry that names another.
+func TestASweepComesPastEachOpenRequest(t *testing.T) {
+	store := &brokenList{Store: journal.Memory()}
+	x := &openIndex{invocation: &invocation{ctx: t.Context(), log: slog.New(slog.DiscardHandler)}, store: store}
+	var keys []string
+	for _, id := range []string{"r1", "r2", "r3"} {
+		key := journal.OpenKey(id)
+		keys = append(keys, key)
+		if _, err := store.Append(t.Context(), key, 0, []byte(`{"id":"r1"}`+"\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(keys)
+	for i, from := range keys {
+		got, err := x.some(from)
+		if want := slices.Concat(keys[i+1:], keys[:i+1]); err != nil || !slices.Equal(got, want) {
+			t.Errorf("from %s: got %v, %v; want %v", from, got, err, want)
+		}
+	}
+	store.broken = errors.New("out of order")
+	if got, err := x.some(""); err == nil {
+		t.Errorf("got %v and no error of a list that could not be read", got)
+	}
+	for id, want := range map[string]string{"r1": "r1", "r2": "", "r9": ""} {
+		if got, err := x.read(journal.OpenKey(id)); got != want || err != nil {
+			t.Errorf("the entry of %s: got %q, %v; want %q", id, got, err, want)
+		}
+	}
+}
+
+// What is kept of one journal twice is taken out once, and nothing of it is left.
+func TestAJournalIsKeptOnce(t *testing.T) {
+	js := jobsOf(t)
+	a, _ := js.add(kindRequest, "a")
+	b, _ := js.add(kindRequest, "b")
+	for _, j := range []*job{a, b} {
+		if err := js.open(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var c cache
+	c.put(a.journal)
+	c.put(a.journal)
+	if c.take(a.key()) == nil || c.take(a.key()) != nil {
+		t.Error("what was kept is not taken out once")
+	}
+	c.put(b.journal)
+	if len(c.order) != 1 || len(c.byKey) != 1 {
+		t.Errorf("got %v of %d, want the other journal alone", c.order, len(c.byKey))
+	}
+}
