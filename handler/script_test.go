@@ -211,6 +211,10 @@ func (s *stage) command(word, rest string) {
 		s.results[words[0]] = desktop.Result{DesktopID: words[0], Delivery: delivery, Code: words[2], Message: strings.Join(words[3:], " ")}
 	case "fails": // NAME how often, and how
 		s.fail(words)
+	case "then": // as fails, behind those faults that there are
+		before := s.faults[words[0]]
+		s.fail(words)
+		s.faults[words[0]] = slices.Concat(before, s.faults[words[0]])
 	case "after": // NAME works so often before
 		n, _ := strconv.Atoi(words[1])
 		s.faults[words[0]] = append(make([]*desktop.CallError, n), s.faults[words[0]]...)
