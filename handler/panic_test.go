@@ -2,6 +2,8 @@ package handler_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -66,6 +68,9 @@ func TestAPanicWhileADesktopIsPreparedEndsOneRequest(t *testing.T) {
 		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journal.Memory()), time.Minute, requestFor(1)))
 		if b.ecd.calls["ecd-0000"] != 0 {
 			t.Errorf("calls: %v, want none", b.ecd.calls)
+		}
+		if told := slices.Collect(maps.Keys(b.topic.told)); len(told) != 1 || !strings.HasSuffix(told[0], "/refused") {
+			t.Errorf("told: %v, want once that a bug is in the way", told)
 		}
 		if last := b.queue.last(); !strings.Contains(last.body, "regild.tick.v1") || last.delay > rollout.MaxTick {
 			t.Errorf("sent last: %+v, want a tick: it was announced that the desktop goes into maintenance mode", last)

@@ -1,0 +1,114 @@
+package handler_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/journal"
+)
+
+// countedECD counts what is asked.
+type countedECD struct {
+	*slowECD
+	meter *handler.Meter
+}
+
+func (e countedECD) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	e.meter.Count("DescribeDesktops")
+	return e.slowECD.Desktops(ctx, region, ids)
+}
+
+func TestAReportNamesTheCallsOfItsInvocationAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		meter := &handler.Meter{}
+		meter.Count("ListObjects") // before
+		h, err := handler.New(handler.Config{ECD: countedECD{b.ecd, meter}, Topic: b.topic, Queue: b.queue, Journal: journal.Memory(), Rules: b.rules,
+			RebuildConcurrency: 1, PublishConcurrency: 1, Meter: meter, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		b.must(err)
+		for _, want := range []map[string]int{{"DescribeDesktops": 1}, {}} {
+			report, err := h.Handle(t.Context(), handler.Invocation{RequestID: "i"}, []byte(requestFor(1)))
+			b.must(err)
+			if !maps.Equal(report.Calls, want) {
+				t.Errorf("got %v, want %v", report.Calls, want)
+			}
+		}
+	})
+}
+
+// Without a journal, ticks carry each desktop that is not finished, and MNS takes each tick.
+func TestWhatTicksCarryFitsThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		payload := strings.ReplaceAll(requestFor(300), `"ecd-`, `"ecd-`+strings.Repeat("0", 50))
+		b.handle(nil, time.Minute, payload)
+		all := ""
+		for _, q := range b.queue.sent {
+			if len(q.body) > 60_000 {
+				t.Errorf("a tick has %d bytes", len(q.body))
+			}
+			all += q.body
+		}
+		for i := range 300 {
+			if !strings.Contains(all, fmt.Sprintf("ecd-%050d%04d", 0, i)) {
+				t.Fatalf("%d ticks, and none carries desktop %d", len(b.queue.sent), i)
+			}
+		}
+		if len(b.queue.sent) < 2 {
+			t.Error("all of it fits one tick: the test shows nothing")
+		}
+	})
+}
+
+// A slowIndex takes its time to enter an open request.
+type slowIndex struct {
+	journal.Store
+	fails   bool
+	entered bool
+}
+
+func (s *slowIndex) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if strings.HasPrefix(key, journal.OpenPrefix) {
+		time.Sleep(time.Second) //nolint:forbidigo // time of the bubble, which takes none
+		if s.fails {
+			return 0, errors.New("out of order")
+		}
+		s.entered = true
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+type downQueue struct{}
+
+func (downQueue) Send(context.Context, []byte, time.Duration) error {
+	return errors.New("out of order")
+}
+
+// What goes on behind an invocation is frozen with its instance, and comes at any time.
+func TestNothingIsEnteredBehindAnInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := &slowIndex{Store: journal.Memory(), fails: true}
+		b.handle(store, time.Minute, requestFor(1))
+		store.fails = false
+		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: downQueue{}, Journal: store, Rules: b.rules,
+			RebuildConcurrency: 1, PublishConcurrency: 1, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		b.must(err)
+		time.Sleep(b.queue.last().delay) //nolint:forbidigo // time of the bubble, which takes none
+		if err := b.ask(h, time.Minute, b.queue.last().body); err == nil {
+			t.Error("nothing could be put on the queue, and no delivery is asked for")
+		}
+		if !store.entered {
+			t.Error("the entry was still being written when the invocation ended")
+		}
+	})
+}
