@@ -13,6 +13,7 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 )
 
@@ -109,6 +110,37 @@ func TestNothingIsEnteredBehindAnInvocation(t *testing.T) {
 		}
 		if !store.entered {
 			t.Error("the entry was still being written when the invocation ended")
+		}
+	})
+}
+
+// An enteredECD notes whether the request was entered before maintenance mode.
+type enteredECD struct {
+	*slowECD
+	store *slowIndex
+	held  int
+	early bool
+}
+
+func (e *enteredECD) Maintain(context.Context, string, []string, bool) error {
+	e.held++
+	e.early = e.early || !e.store.entered
+	return nil
+}
+
+// A sweep finds each request that may have left a desktop in maintenance mode.
+func TestARequestIsEnteredBeforeAnythingIsDoneToADesktop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
+		b.must(err)
+		b.rules.Declared = true
+		store := &slowIndex{Store: journal.Memory()}
+		ecd := &enteredECD{slowECD: b.ecd, store: store}
+		b.must(b.ask(b.handler(ecd, store), time.Minute, requestFor(1)))
+		if ecd.held == 0 || ecd.early {
+			t.Errorf("put into maintenance mode %d times, before the request was entered: %t", ecd.held, ecd.early)
 		}
 	})
 }

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/envelope"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/rollout"
 )
 
 func TestAHandlerSaysAllThatIsMissing(t *testing.T) {
@@ -125,4 +127,45 @@ func TestAJournalIsKeptOnce(t *testing.T) {
 	if len(c.order) != 1 || len(c.byKey) != 1 {
 		t.Errorf("got %v of %d, want the other journal alone", c.order, len(c.byKey))
 	}
+}
+
+// A runningECD runs every command.
+type runningECD struct{ ECD }
+
+func (runningECD) Run(context.Context, string, []string, string, string, time.Duration) ([]string, error) {
+	return []string{"t-1"}, nil
+}
+
+// A check says nothing about a desktop that meanwhile was through, was rebuilt once more,
+// or is checked by another instance.
+func TestACheckIsNotedForTheAttemptThatItChecks(t *testing.T) {
+	js := jobsOf(t)
+	j, _ := js.add(kindRequest, "r1")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"same", "through", "anew", "checked"}
+	call := func(name string, ids ...string) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindBegun, Call: name, Desktops: ids},
+			{Kind: rollout.KindEnded, Call: name, Outcomes: []rollout.Group{{Status: events.StatusAccepted, Code: events.CodeSuccess, Desktops: ids}}}}
+	}
+	records := slices.Concat([]rollout.Record{{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "r1", Desktops: all}}},
+		call("c1", "same", "through", "checked"), call("c2", "anew"), []rollout.Record{
+			{Kind: rollout.KindSettled, Outcomes: []rollout.Group{{Status: events.StatusFailed, Code: events.CodeRebuildTimeout, Desktops: []string{"through"}}}},
+			{Kind: rollout.KindChecking, Call: "t-0", Desktops: []string{"checked"}}})
+	if err := j.journal.Update(t.Context(), func(*rollout.State) []rollout.Record { return records }); err != nil {
+		t.Fatal(err)
+	}
+	a := &acting{preparer: &preparer{invocation: js.invocation}, Services: Services{ECD: runningECD{}}, within: t.Context(), job: j, checked: map[string]string{}}
+	for _, id := range all {
+		a.checked[id] = "c1"
+	}
+	a.check(rollout.Command{Desktops: all})
+	j.journal.Look(func(s *rollout.State) {
+		for id, want := range map[string]string{"same": "t-1", "through": "", "anew": "", "checked": "t-0"} {
+			if got := s.Desktops[id].Check; got != want {
+				t.Errorf("%s: got check %q, want %q", id, got, want)
+			}
+		}
+	})
 }
