@@ -2,10 +2,12 @@ package handler_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 )
 
@@ -38,4 +40,43 @@ func TestASmallRequestTakesFourAppendsOneAfterTheOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A slowIndexStore takes its time for entries of the index of open requests.
+type slowIndexStore struct {
+	journal.Store
+	entered bool
+}
+
+func (s *slowIndexStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if strings.HasPrefix(key, journal.OpenPrefix) {
+		<-time.After(5 * time.Second)
+		s.entered = true
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+// An indexedECD notes whether the request was in the index when its desktop was rebuilt.
+type indexedECD struct {
+	*slowECD
+	store *slowIndexStore
+	early bool
+}
+
+func (e *indexedECD) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, error) {
+	e.early = e.early || !e.store.entered
+	return e.slowECD.Rebuild(ctx, b)
+}
+
+// Whatever happens to the instance and to its ticks while a call is under way, a sweep
+// finds the request.
+func TestARequestIsInTheIndexBeforeItsFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		ecd := &indexedECD{slowECD: b.ecd, store: &slowIndexStore{Store: journal.Memory()}}
+		b.must(b.ask(b.handler(ecd, ecd.store), time.Minute, requestFor(1)))
+		if b.ecd.calls["ecd-0000"] != 1 || ecd.early {
+			t.Errorf("called %v, before the request was in the index: %t", b.ecd.calls, ecd.early)
+		}
+	})
 }

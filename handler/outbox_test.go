@@ -128,6 +128,9 @@ func TestNoMoreIsPublishedAtOnceThanIsSet(t *testing.T) {
 		if b.topic.most != 3 {
 			t.Errorf("%d were under way at once, want 3", b.topic.most)
 		}
+		if len(b.topic.published) != 20 {
+			t.Errorf("%d are published when it is said that all are, want 20", len(b.topic.published))
+		}
 		b.close()
 	})
 }
@@ -264,5 +267,40 @@ func TestALittleThatWasTakenWaitsForTheEndUnlessSomethingWasNotTaken(t *testing.
 				t.Errorf("%d outcomes are unpublished by the journal, want %d", n, want)
 			}
 		})
+	}
+}
+
+// Too much waits for no other append, though nobody has written it down before.
+func TestMuchThatWasTakenDoesNotWaitForTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutboxBench(t, keptAt+1, 4, nil)
+		b.add(b.job, b.ids)
+		synctest.Wait() // all are published
+		if kept := b.unwritten(b.job); len(kept) != 0 {
+			t.Errorf("%d records are kept, want none", len(kept))
+		}
+		if n, _ := b.unpublished(); n != 0 {
+			t.Errorf("%d outcomes are unpublished by the journal, want none", n)
+		}
+		b.close()
+	})
+}
+
+// A summary that the topic did not take is told by a tick, which comes only if what was
+// taken does not wait.
+func TestWhatWasTakenDoesNotWaitIfTheSummaryWasNotTaken(t *testing.T) {
+	b := newOutboxBench(t, 3, 1, func(_ context.Context, id string) error {
+		if strings.HasSuffix(id, "/finished") {
+			return errors.New("busy")
+		}
+		return nil
+	})
+	b.write(rollout.Record{Kind: rollout.KindClosed, Digest: "d"})
+	b.publish([]*job{b.job})
+	if kept := b.unwritten(b.job); len(kept) != 0 {
+		t.Errorf("%d records are kept, want none", len(kept))
+	}
+	if outcomes, summaries := b.unpublished(); outcomes != 0 || summaries != 1 {
+		t.Errorf("%d outcomes and %d events are unpublished by the journal, want the summary alone", outcomes, summaries)
 	}
 }

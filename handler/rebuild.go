@@ -251,11 +251,7 @@ func (c *calls) batch(b plan.Batch) {
 	}
 	// From the claim on, the call may reach ECD only within CallLimit: after that
 	// others may ask ECD what became of it.
-	limit := rollout.CallLimit
-	if left, _ := c.left(); left < limit {
-		limit = left
-	}
-	ctx, cancel := context.WithDeadline(c.ctx, began.Add(limit))
+	ctx, cancel := context.WithDeadline(c.ctx, began.Add(rollout.CallLimit))
 	defer cancel()
 	endings := c.inTurn(ctx, b.Batch, readAt)
 	for owner := range c.owners {
@@ -513,14 +509,12 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 	}
 	now := c.business().UTC()
 	for _, id := range b.IDs {
-		res, answered := by[id]
-		switch {
-		case !answered || res.Code == "":
-			add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
-				Message: "ECD's answer does not mention the desktop" + rollout.UntilShown})
-		default:
+		if res := by[id]; res.Code != "" {
 			add(id, desktopOutcome(res, now))
+			continue
 		}
+		add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
+			Message: "ECD's answer does not mention the desktop" + rollout.UntilShown})
 	}
 	return out
 }
@@ -564,7 +558,7 @@ func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 // freezes do not hold the operation back there.
 func (rb *rebuilder) fleetOf(w *rollout.Operation, id string, facts *rollout.Facts) (name string, passes bool) {
 	d := facts.Desktops[id].Value
-	if !w.Request() || d == nil || len(rb.rules.Fleets) == 0 {
+	if !w.Request() || d == nil {
 		return w.Fleet, w.PassesFreezes(nil)
 	}
 	with := *d

@@ -3,7 +3,10 @@ package handler
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -43,5 +46,42 @@ func TestWhyASnapshotWasNotAskedFor(t *testing.T) {
 		if got := saveReason(c.err); got.Code != c.want || got.Message == "" {
 			t.Errorf("%v: got %+v, want %s", c.err, got, c.want)
 		}
+	}
+}
+
+// A countingSaver counts what it is asked for.
+type countingSaver struct{ n atomic.Int64 }
+
+func (s *countingSaver) CreateSnapshot(_ context.Context, _, id, _ string) (string, error) {
+	s.n.Add(1)
+	return "s-" + id, nil
+}
+
+// All that is announced in one step is asked for, some at once; and nothing of a job that
+// cannot go on.
+func TestSnapshotsAreAskedForOfAllDesktopsUnlessTheJobHasFailed(t *testing.T) {
+	for _, failed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newCallsBench(t)
+			j := b.job("r1", "ecd-1")
+			var list []rollout.Saving
+			for i := range 3 * saveWorkers {
+				list = append(list, rollout.Saving{DesktopID: fmt.Sprint("ecd-", i), Name: "n", Round: 1})
+			}
+			if failed {
+				j.fail(errors.New("something else"))
+			}
+			a, saver := b.saving(j), &countingSaver{}
+			a.Saver = saver
+			a.save(list)
+			want := len(list)
+			if failed {
+				want = 0
+			}
+			if got := len(b.records(j, rollout.KindSaved)); int(saver.n.Load()) != want || got != want {
+				t.Errorf("failed before (%t): %d asked for, %d written down, want %d", failed, saver.n.Load(), got, want)
+			}
+			b.run.out.close()
+		})
 	}
 }

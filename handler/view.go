@@ -298,7 +298,7 @@ func (v *view[S]) sign(r *rollout.Record) {
 // piece encodes as many of the records as go into one append, and signs them.
 func (v *view[S]) piece(records []rollout.Record) (_ []byte, n int, err error) {
 	var piece bytes.Buffer
-	for ; n < len(records) && (n == 0 || piece.Len() < maxAppend); n++ {
+	for ; n < len(records) && piece.Len() < maxAppend; n++ {
 		v.sign(&records[n])
 		line, err := rollout.Encode(records[n : n+1])
 		if err != nil {

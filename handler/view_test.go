@@ -255,6 +255,62 @@ func TestRecordsThatOneAppendDoesNotTakeAreWrittenInPieces(t *testing.T) {
 	})
 }
 
+// What no store takes is an error, and is not tried for ever; what comes before it is written.
+func TestARecordThatNoAppendTakesIsAnError(t *testing.T) {
+	store := &watchedStore{Store: journal.Memory()}
+	v := viewOf(t, store, "mine")
+	large := append(note("small"), note(strings.Repeat("x", journal.MaxAppend))...)
+	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return large }); err == nil || store.appends > 2 {
+		t.Errorf("got %v after %d appends, want an error", err, store.appends)
+	}
+	wantNames(t, "the view", v, "small")
+}
+
+// A deafStore cannot be read.
+type deafStore struct{ journal.Store }
+
+func (deafStore) Read(context.Context, string, int64) ([]byte, int64, error) {
+	return nil, 0, errors.New("connection refused")
+}
+
+// Who goes by what others wrote is told when that cannot be read, and nothing is written then.
+func TestWhatCannotBeReadAgainIsAnError(t *testing.T) {
+	store := journal.Memory()
+	v := viewOf(t, store, "mine")
+	v.store = deafStore{store}
+	if err := v.Refresh(t.Context()); err == nil {
+		t.Error("it counts as read")
+	}
+}
+
+// A panicStore has a bug that shows once, when something is written.
+type panicStore struct {
+	journal.Store
+	panicked bool
+}
+
+func (s *panicStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if !s.panicked {
+		s.panicked = true
+		panic("index out of range")
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+// After a panic in the middle of writing the state may be half of one: nothing more is
+// written by it, and the instance does not keep it.
+func TestNothingIsWrittenByAStateInWhichAPanicCame(t *testing.T) {
+	store := &panicStore{Store: journal.Memory()}
+	v := viewOf(t, store, "mine")
+	for range 2 {
+		err := v.Update(t.Context(), func(*recordList) []rollout.Record { return note("mine") })
+		if _, bug := errors.AsType[*PanicError](err); !bug || !v.Broken() {
+			t.Errorf("got %v, broken: %t, want a PanicError", err, v.Broken())
+		}
+	}
+	wantNames(t, "the log", viewOf(t, store, "reader"))
+}
+
 func TestALogThatExpiredSinceItWasReadIsReadAnew(t *testing.T) {
 	old := viewOf(t, journal.Memory(), "mine")
 	write(t, old, "long ago")
