@@ -495,6 +495,10 @@ func TestAReleaseGoesOnWhileAnAccountCannotBeAsked(t *testing.T) {
 		if err := b.deliver(strings.Replace(released, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)); err == nil || strings.Contains(strings.Join(b.topic.all, "\n"), "/plan/") {
 			t.Errorf("got %v, want no plan of a part", err)
 		}
+		digest := `"planDigest":"sha256:` + strings.Repeat("0", 64) + `","releaseId"`
+		if err := b.deliver(strings.NewReplacer(`"releaseId"`, digest, "rel-1", "rel-2").Replace(released)); err == nil || strings.Contains(strings.Join(b.topic.all, "\n"), "/refused") {
+			t.Errorf("got %v, want no judgement of a part", err)
+		}
 		b.lab.denied = nil
 		b.send(released)
 		if told = strings.Join(b.topic.all, "\n"); !strings.Contains(told, "rel-1/lab/") || strings.Count(told, "rel-1/own/started") != 1 {
@@ -502,6 +506,57 @@ func TestAReleaseGoesOnWhileAnAccountCannotBeAsked(t *testing.T) {
 		}
 		if b.own.calls["ecd-0000"]+b.own.calls["ecd-0001"] != 1 {
 			t.Errorf("got the calls %v, want one for the canary", b.own.calls)
+		}
+	})
+}
+
+// What an account that cannot be asked now lists is not known: nothing is refused before.
+func TestAReleaseThatOnlyAnAccountFollowsWhichCannotBeAskedIsNotRefused(t *testing.T) {
+	for _, of := range []string{"own", "tools"} { // the other two list nothing, or do not follow
+		synctest.Test(t, func(t *testing.T) {
+			b := newAccountsBench(t)
+			b.lab.denied = &desktop.CallError{Call: "DescribeImages", Delivery: desktop.NotSent, Throttled: true, Message: "slowly"}
+			b.own.lacks, b.tools.lacks = true, true
+			if of == "own" { // it lists the image, and its fleets follow others
+				b.own.lacks = false
+				b.rules.Fleets[0].Images, b.rules.Fleets[1].Images = []string{"linux"}, []string{"linux"}
+			} else {
+				b.rules.Fleets[0].Images, b.rules.Fleets[1].Images = []string{"linux"}, []string{"linux"}
+			}
+			b.wire()
+			if err := b.deliver(released); err == nil {
+				t.Error("it is not delivered again")
+			}
+			if told := strings.Join(b.topic.all, "\n"); strings.Contains(told, "/refused") {
+				t.Errorf("got %s, want no refusal", told)
+			}
+		})
+	}
+}
+
+// An account with two fleets in a region is asked once, and each fleet has one rollout.
+func TestAnAccountWithTwoFleetsIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.rules.Fleets = append(b.rules.Fleets, b.rules.Fleets[2])
+		b.rules.Fleets[3].Name, b.rules.Fleets[3].Images = "lab-2", []string{"linux"}
+		b.lab.lacks = true
+		b.wire()
+		b.send(released)
+		if told := strings.Join(b.topic.all, "\n"); strings.Count(told, "share it with that account") != 1 {
+			t.Errorf("got %s, want that lab's fleet is named once", told)
+		}
+	})
+}
+
+// Why an account may not be asked is said, also when no other lists the image.
+func TestAReleaseOfAnUnknownImageSaysWhichAccountCouldNotBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.own.lacks, b.tools.lacks, b.lab.denied = true, true, errNotTrusted
+		b.send(released)
+		if told := strings.Join(b.topic.all, "\n"); !strings.Contains(told, "it could not be asked for in cn-hangzhou of account "+lab) {
+			t.Errorf("got %s, want that lab could not be asked", told)
 		}
 	})
 }

@@ -283,16 +283,18 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 		}
 		return false, nil
 	}
-	known, err := a.checkedBefore(m, operations)
+	open, err := a.unchecked(m, operations)
 	switch {
-	case known || err != nil:
-		return known, err
+	case err != nil:
+		return false, err
+	case len(open) == 0:
+		return true, nil
 	case incomplete != nil:
 		return false, incomplete // no plan that anybody can agree to
 	case total == digest:
 		return true, nil
 	}
-	for _, w := range operations {
+	for _, w := range open {
 		if err := a.fleets.refusePlan(w, digest, a.identity(m.Message)); err != nil {
 			return false, err
 		}
@@ -320,20 +322,21 @@ func (a *admission) previews(operations []rollout.Operation) (_ []events.Plan, t
 	return plans, total, incomplete
 }
 
-// checkedBefore says whether the plan of the rollouts was checked before: all of
-// them are in their fleets' logs, or this very message has entered one of them.
-func (a *admission) checkedBefore(m asked, operations []rollout.Operation) (bool, error) {
-	all := true
+// unchecked returns those of the rollouts whose plan is still to be checked: none if
+// this very message has entered one of them, else those that are not in their fleets'
+// logs.
+func (a *admission) unchecked(m asked, operations []rollout.Operation) (left []rollout.Operation, err error) {
 	for _, w := range operations {
 		log, err := a.jobs.fleetLog(w.Fleet)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		e := log.Find(w.ID)
-		if e != nil && e.Message == a.identity(m.Message) {
-			return true, nil
+		if e == nil {
+			left = append(left, w)
+		} else if e.Message == a.identity(m.Message) {
+			return nil, nil
 		}
-		all = all && e != nil
 	}
-	return all, nil
+	return left, nil
 }

@@ -1,7 +1,9 @@
 package handler_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -102,6 +104,95 @@ func TestAPanicOfTheJournalEndsOneRequestAndHangsNothing(t *testing.T) {
 		b.handle(store, time.Minute, "["+bad+","+requestFor(1)+"]")
 		if b.ecd.calls["ecd-0009"] != 0 || b.ecd.calls["ecd-0000"] != 1 {
 			t.Errorf("calls: %v, want one for the request whose journal works and none for the other", b.ecd.calls)
+		}
+		if !b.topic.refused() {
+			t.Errorf("told: %v, want that the message could not be handled", b.topic.told)
+		}
+		for _, q := range b.queue.sent {
+			if strings.Contains(q.body, "bad") && q.delay == rollout.MaxTick {
+				t.Errorf("sent %+v: what made us panic is not to come again", q)
+			}
+		}
+	})
+}
+
+// refused says whether a message was refused.
+func (s *slowTopic) refused() bool {
+	for id := range s.told {
+		if strings.HasSuffix(id, "/refused") {
+			return true
+		}
+	}
+	return false
+}
+
+func (e panickingECD) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
+	if e.desktop == "" && slices.Contains(ids, "m-new") {
+		panic("index out of range")
+	}
+	return e.ECD.Images(ctx, region, ids)
+}
+
+// A release whose image we cannot read because of a bug would do the same each time that
+// it is delivered: it is refused, so that somebody hears of it.
+func TestAReleaseThatMadeUsPanicIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
+		b.must(err)
+		b.rules.Declared = true
+		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journal.Memory()), time.Minute, release))
+		if !b.topic.refused() {
+			t.Errorf("told: %v, want a refusal", b.topic.told)
+		}
+	})
+}
+
+// A begunStore has a bug that shows when it is written down that something begins.
+type begunStore struct{ journal.Store }
+
+func (s begunStore) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	if bytes.Contains(lines, []byte(`"kind":"begun"`)) {
+		panic("index out of range")
+	}
+	return s.Store.Append(ctx, key, at, lines)
+}
+
+// What a journal knows is looked at again, as late as may be: perhaps by a later build.
+func TestAPanicLeavesATickForWhatTheJournalKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		b.handle(begunStore{journal.Memory()}, time.Minute, requestFor(1))
+		if b.ecd.calls["ecd-0000"] != 0 || !b.topic.refused() {
+			t.Errorf("calls: %v, told: %v, want none, and a refusal", b.ecd.calls, b.topic.told)
+		}
+		if last := b.queue.last(); !strings.Contains(last.body, "regild.tick.v1") || last.delay != rollout.MaxTick {
+			t.Errorf("sent last: %+v, want a tick in %s", last, rollout.MaxTick)
+		}
+	})
+}
+
+// Whoever sends orders that are not possible does not fill the journal.
+func TestARolloutsJournalKeepsAHundredRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
+		b.must(err)
+		b.rules.Declared = true
+		store := journal.Memory()
+		h := b.handler(b.ecd, store)
+		b.must(b.ask(h, time.Minute, release))
+		orders := make([]string, 101)
+		for i := range orders {
+			orders[i] = fmt.Sprintf(`{"specversion":"1.0","type":"regild.rollout.control.v1","id":"c%d","source":"/ops","data":{"rolloutId":"v1/office","action":"resume","by":"ada","reason":"r"}}`, i)
+		}
+		b.must(b.ask(h, time.Minute, "["+strings.Join(orders, ",")+"]"))
+		lines, _, err := store.Read(t.Context(), journal.Key("rollout", "v1/office"), 0)
+		b.must(err)
+		if n := bytes.Count(lines, []byte(`"kind":"refused"`)); n != 100 {
+			t.Errorf("the journal has %d refusals, want 100", n)
 		}
 	})
 }
