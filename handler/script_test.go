@@ -193,6 +193,11 @@ func (s *stage) command(word, rest string) {
 			delete(s.images, words[0])
 		} else {
 			s.image(words[0], words[1], 5)
+			if len(words) > 2 {
+				i := s.images[words[0]]
+				i.Type = words[2]
+				s.images[words[0]] = i
+			}
 		}
 	case "change":
 		state := map[string]desktop.ChangeState{"changing": desktop.Changing, "succeeded": desktop.ChangeSucceeded, "failed": desktop.ChangeFailed}[words[3]]
