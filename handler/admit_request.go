@@ -223,7 +223,7 @@ func (a *admission) apart(w *rollout.Operation) error {
 	}
 	if !had {
 		err := a.jobs.peek(kindRequest, w.ID, func(s *rollout.State) {
-			mine = home && s.Operation == nil
+			mine = home
 			if s.Operation != nil {
 				d, src := s.Operation.Came()
 				mine = s.Operation.Via == nil || d == door && src == source

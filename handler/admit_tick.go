@@ -63,7 +63,7 @@ func (a *admission) stale(j *job, t events.Tick) (stale bool) {
 // journal that lasts.
 func (a *admission) carried(j *job, t events.Tick) error {
 	records, err := rollout.Decode([]byte(strings.Join(t.Records, "\n") + "\n"))
-	if err != nil || len(records) == 0 {
+	if err != nil {
 		a.refuse.message(j.message, events.CodeInvalidRequest, fmt.Sprintf(
 			"the tick for %s carries no records that can be read, and there is no journal: %v", t.ID, err))
 		a.jobs.drop(j)

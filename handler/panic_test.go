@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -163,7 +164,10 @@ func (s begunStore) Append(ctx context.Context, key string, at int64, lines []by
 func TestAPanicLeavesATickForWhatTheJournalKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		b.handle(begunStore{journal.Memory()}, time.Minute, requestFor(1))
+		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: begunStore{journal.Memory()}, Doors: handler.Doors{Apart: true},
+			Rules: b.rules, RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		b.must(err)
+		b.must(b.ask(h, time.Minute, requestFor(1)))
 		if b.ecd.calls["ecd-0000"] != 0 || !b.topic.refused() {
 			t.Errorf("calls: %v, told: %v, want none, and a refusal", b.ecd.calls, b.topic.told)
 		}
