@@ -19,7 +19,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A panickingECD has a bug in reading one desktop.
+// A panickingECD has a bug in reading one desktop, or one image.
 type panickingECD struct {
 	handler.ECD
 	desktop string
@@ -128,7 +128,7 @@ func (s *slowTopic) refused() bool {
 }
 
 func (e panickingECD) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
-	if e.desktop == "" && slices.Contains(ids, "m-new") {
+	if slices.Contains(ids, e.desktop) {
 		panic("index out of range")
 	}
 	return e.ECD.Images(ctx, region, ids)
@@ -143,7 +143,7 @@ func TestAReleaseThatMadeUsPanicIsRefused(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
 		b.must(err)
 		b.rules.Declared = true
-		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journal.Memory()), time.Minute, release))
+		b.must(b.ask(b.handler(panickingECD{b.ecd, "m-new"}, journal.Memory()), time.Minute, release))
 		if !b.topic.refused() {
 			t.Errorf("told: %v, want a refusal", b.topic.told)
 		}
