@@ -140,11 +140,11 @@ func (c *compaction) history(d *Desktop) {
 		if d.Seen {
 			c.add(partAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
 		}
-	case d.Attempt > 0 && d.Phase == Pending && !d.tried() && d.WaitCode == IncorrectDesktopStatus:
+	case d.denied() && d.WaitCode == IncorrectDesktopStatus:
 		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 		return
-	case d.Attempt > 0 && d.Phase == Pending && !d.tried():
+	case d.denied():
 		c.known(partEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
 		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt, Desktops: id})
@@ -158,6 +158,10 @@ func (c *compaction) history(d *Desktop) {
 	}
 }
 
+// denied says whether the desktop is pending, and its last call that was sent was
+// denied.
+func (d *Desktop) denied() bool { return d.Attempt > 0 && d.Phase == Pending && !d.tried() }
+
 // waits writes the reasons that stand behind the one for which the desktop waits
 // now, which comes later if it still waits. They are published.
 func (c *compaction) waits(d *Desktop) {
@@ -168,8 +172,12 @@ func (c *compaction) waits(d *Desktop) {
 	if d.Phase == Begun && d.WaitCode != "" {
 		waits = append(waits, Wait{d.WaitCode, d.WaitSince})
 	}
+	part := partWaits
+	if d.denied() && d.WaitCode != IncorrectDesktopStatus { // it waits for them still, or again: what was denied does not end them
+		part = partAgain
+	}
 	for _, w := range waits {
-		c.known(partWaits, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.RestsUntil})
+		c.known(part, d, Record{Kind: KindSettled, At: w.Since}, Group{Status: events.StatusDeferred, Code: w.Code, Until: d.RestsUntil})
 	}
 }
 

@@ -45,7 +45,7 @@ func life(r *rand.Rand) *rollout.State {
 		case rollout.Begun:
 			if d.CallEnded.IsZero() {
 				choices = []rollout.Record{outcome(rollout.KindEnded, events.StatusAccepted, events.CodeSuccess), outcome(rollout.KindEnded, events.StatusDeferred, events.CodeOutcomeUnknown),
-					outcome(rollout.KindEnded, events.StatusDeferred, events.CodeThrottled)}
+					outcome(rollout.KindEnded, events.StatusDeferred, events.CodeThrottled), outcome(rollout.KindEnded, events.StatusDeferred, rollout.IncorrectDesktopStatus)}
 			} else {
 				choices = []rollout.Record{mark(rollout.KindNotBegun), outcome(rollout.KindSettled, events.StatusAccepted, events.CodeReconciled)}
 			}
@@ -199,5 +199,59 @@ func TestATickKeepsTheOrderOfADesktopsRecords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What the world was not told before a tick it is told after it, and what comes next
+// has the number that it would have had, whatever other desktops have.
+func TestATickCarriesWhatIsNotPublished(t *testing.T) {
+	ids := []string{"ecd-1", "ecd-2"}
+	outcome := func(id string, status events.Status, code string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindSettled, At: start, Outcomes: []rollout.Group{{Status: status, Code: code, Desktops: []string{id}}}}
+	}
+	s := fold([]rollout.Record{
+		{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		outcome("ecd-2", events.StatusDeferred, events.CodeStatusWait),
+		{Kind: rollout.KindPublished, At: start, Outcomes: []rollout.Group{{Status: events.StatusDeferred, N: 1, Desktops: ids[1:]}}},
+		{Kind: rollout.KindBegun, At: start, Call: "c", Desktops: ids[1:], From: []string{"m-old"}},
+		{Kind: rollout.KindEnded, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Code: events.CodeSuccess, Desktops: ids[1:]}}},
+		outcome("ecd-1", events.StatusDeferred, events.CodeStatusWait),
+	})
+	again := fold(s.Compact(ids))
+	for _, s := range []*rollout.State{s, again} {
+		s.Apply(outcome("ecd-1", events.StatusDeferred, events.CodeThrottled), outcome("ecd-2", events.StatusFailed, events.CodeRebuildFailed))
+	}
+	for _, id := range ids {
+		if got, want := again.Desktops[id].Unpublished, s.Desktops[id].Unpublished; !reflect.DeepEqual(told(got), told(want)) {
+			t.Errorf("%s: after a tick %v is to be told, want %v", id, told(got), told(want))
+		}
+	}
+	if got, want := fold(again.Compact(ids)).Desktops["ecd-2"], again.Desktops["ecd-2"]; !reflect.DeepEqual(told(got.Unpublished), told(want.Unpublished)) {
+		t.Errorf("after two ticks %v is to be told, want %v", told(got.Unpublished), told(want.Unpublished))
+	}
+}
+
+func told(list []rollout.Outcome) (out []string) {
+	for _, o := range list {
+		out = append(out, fmt.Sprintf("%s %s/%d", o.Status, o.Code, o.N))
+	}
+	return out
+}
+
+// A desktop of which nothing is believed is carried as one that waits for what it
+// waited for.
+func TestATickCarriesWhatIsDoubted(t *testing.T) {
+	ids := []string{"ecd-1"}
+	s := fold([]rollout.Record{
+		{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		{Kind: rollout.KindBegun, At: start, Call: "c", Desktops: ids, From: []string{"m-old"}},
+		{Kind: rollout.KindEnded, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: rollout.IncorrectDesktopStatus, Until: start.Add(time.Minute), Desktops: ids}}},
+	})
+	s.Doubt(start.Add(time.Minute))
+	want := vital(s.Desktops["ecd-1"])
+	for n := range 3 {
+		if s = fold(s.Compact(ids)); vital(s.Desktops["ecd-1"]) != want {
+			t.Errorf("after %d ticks: got %s, want %s", n+1, vital(s.Desktops["ecd-1"]), want)
+		}
 	}
 }

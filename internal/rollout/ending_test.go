@@ -62,6 +62,7 @@ func TestAnEndingThatMayNotHoldDoesNotCount(t *testing.T) {
 		"a text of somebody":      encoded(t, rollout.Record{Kind: rollout.KindControl, Who: evil, Reason: &events.Reason{Message: evil}}),
 		"of another kind":         encoded(t, rollout.Record{Kind: rollout.KindClosed, At: start, Ending: e}),
 		"cut off":                 lineWith(t, last, `"kind":"published"`, `"kind":published`),
+		"of the wrong type":       lineWith(t, last, `"opened":"`, `"opened":5,"was":"`),
 		"of no version":           lineWith(t, last, `"v":1,`, ``),
 		"of version 0":            lineWith(t, last, `"v":1,`, `"v":0,`),
 		"its last part alone":     []byte(evil + "}\n"),

@@ -49,6 +49,7 @@ func TestWhatMayFollowInAFleetsLog(t *testing.T) {
 		"an event that tells of what was the image of a rollback alone": {rollout.FleetLog{entry("v9/rollback", 5, "v9")}, entry("v5b", 5, ""), true, true, ""},
 		"the image that is being taken back, released again":            {rollout.FleetLog{v5, v7, back7}, entry("v7b", 7, ""), false, false, ""},
 		"older than what was taken back before the last":                {rollout.FleetLog{v5, v7, back7, entry("v8", 8, "")}, entry("v6", 6, ""), false, false, events.CodeDowngrade},
+		"older than what was taken back before the last, and is left":   {rollout.FleetLog{v5, v7, back7, entry("v5b", 5, "")}, entry("v6", 6, ""), false, false, ""},
 		"the same, once the last was taken back too":                    {rollout.FleetLog{v5, v7, back7, entry("v8", 8, ""), entry("v8/rollback", 8, "v8")}, entry("v6", 6, ""), false, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -251,3 +251,29 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A wave is told in several records, and maybe by two instances: what adds to it is
+// what says that it has more desktops, as long as it is under way.
+func TestWhatAddsToAWave(t *testing.T) {
+	wave := func(n, of int, ids ...string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindWave, At: start, Wave: n, Waves: 2, Size: 9, Of: of, Desktops: ids}
+	}
+	ended := rollout.Record{Kind: rollout.KindWaveEnded, At: start, Wave: 1}
+	for name, c := range map[string]struct {
+		records []rollout.Record
+		want    []string
+		of      int
+	}{
+		"in two records":                           {[]rollout.Record{wave(1, 3, "a", "b"), wave(1, 3, "c")}, []string{"a", "b", "c"}, 3},
+		"the rest has left the fleet":              {[]rollout.Record{wave(1, 3, "a", "b"), wave(1, 2)}, []string{"a", "b"}, 2},
+		"in another order":                         {[]rollout.Record{wave(1, 2, "a", "b"), wave(1, 2, "c", "a")}, []string{"a", "b"}, 2},
+		"by another instance":                      {[]rollout.Record{wave(1, 0, "a", "b"), wave(1, 0, "a", "c")}, []string{"a", "b"}, 0},
+		"the canary takes in more":                 {[]rollout.Record{wave(1, 0, "a"), wave(1, 2, "b")}, []string{"a", "b"}, 2},
+		"the canary is over, and takes in no more": {[]rollout.Record{wave(1, 0, "a"), ended, wave(1, 2, "b")}, []string{"a"}, 0},
+	} {
+		s := fold(append([]rollout.Record{{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1"}}}, c.records...))
+		if w := s.Wave(); !reflect.DeepEqual(w.Desktops, c.want) || w.Of != c.of || !reflect.DeepEqual(s.Order, c.want) {
+			t.Errorf("%s: got %v of %d, and %v in all", name, w.Desktops, w.Of, s.Order)
+		}
+	}
+}

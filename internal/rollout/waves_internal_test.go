@@ -17,22 +17,35 @@ func TestWhoBelongsToARollout(t *testing.T) {
 	release := Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	own := release
 	own.ImageID = "m-mid" // on which it is a member
+	newer := fleet.Fleet{Name: "newer", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-next"}}}
+	everybody := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default()}
+	next, nextBack := release, release
+	next.ImageID = "m-next"
 	back := release
 	back.ID, back.Undoes, back.to = "v1/office/rollback", "v1/office", map[string]string{"ecd-1": "m-old", "ecd-2": "m-home"}
+	nextBack = back
+	nextBack.ImageID = "m-next"
 	for _, c := range []struct {
 		name      string
 		w         Operation
 		id, image string
 		want      bool
+		fleets    fleet.Fleets
 	}{
-		{"of the fleet", release, "ecd-1", "m-old", true}, {"on the new image", release, "ecd-1", "m-new", false}, {"of another fleet", release, "ecd-1", "m-home", false},
-		{"on the new image, which the fleet has", own, "ecd-1", "m-mid", true},
-		{"goes back", back, "ecd-1", "m-new", true}, {"is back", back, "ecd-1", "m-old", true}, {"is somewhere else by now", back, "ecd-1", "m-mid", true},
-		{"has left", back, "ecd-1", "m-home", false}, {"on no fleet's image", back, "ecd-1", "m-x", false},
-		{"would go to another fleet", back, "ecd-2", "m-new", false}, {"was not changed", back, "ecd-3", "m-new", false},
+		{"of the fleet", release, "ecd-1", "m-old", true, nil}, {"on the new image", release, "ecd-1", "m-new", false, nil}, {"of another fleet", release, "ecd-1", "m-home", false, nil},
+		{"on the new image, which the fleet has", own, "ecd-1", "m-mid", true, nil},
+		{"goes back", back, "ecd-1", "m-new", true, nil}, {"is back", back, "ecd-1", "m-old", true, nil}, {"is somewhere else by now", back, "ecd-1", "m-mid", true, nil},
+		{"has left", back, "ecd-1", "m-home", false, nil}, {"on no fleet's image", back, "ecd-1", "m-x", false, nil},
+		{"would go to another fleet", back, "ecd-2", "m-new", false, nil}, {"was not changed", back, "ecd-3", "m-new", false, nil},
+		{"the new image is that of another fleet", next, "ecd-1", "m-next", false, fleet.Fleets{newer, everybody}},
+		{"goes back from another fleet's image", nextBack, "ecd-1", "m-next", true, fleet.Fleets{newer, byImage}},
+		{"goes back, and the fleet has the new image alone", back, "ecd-1", "m-new", true, fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Select: desktop.Selector{ImageIDs: []string{"m-new"}}}}},
 	} {
 		v := viewOf(&c.w)
 		v.r.Fleets = fleet.Fleets{other, byImage}
+		if c.fleets != nil {
+			v.r.Fleets = c.fleets
+		}
 		if got := v.member(desktop.Desktop{ID: c.id, RegionID: "cn-hangzhou", ImageID: c.image}); got != c.want {
 			t.Errorf("%s: got %t", c.name, got)
 		}
