@@ -33,7 +33,7 @@ func life(r *rand.Rand) *rollout.State {
 		case rollout.Pending:
 			choices = []rollout.Record{
 				{Kind: rollout.KindBegun, At: at, Call: fmt.Sprint("c", n), Desktops: []string{id}, From: []string{"m-old"}},
-				outcome(rollout.KindSettled, events.StatusDeferred, events.CodeStatusWait), outcome(rollout.KindSettled, events.StatusRefused, events.CodeDesktopNotReady),
+				outcome(rollout.KindSettled, events.StatusDeferred, events.CodeStatusWait), outcome(rollout.KindSettled, events.StatusDeferred, events.CodeSessionWait), outcome(rollout.KindSettled, events.StatusRefused, events.CodeDesktopNotReady),
 				mark(rollout.KindHolding), mark(rollout.KindStopping),
 				{Kind: rollout.KindAsking, At: at, Call: fmt.Sprint("a", n), Desktops: []string{id}}, mark(rollout.KindUnasked), mark(rollout.KindOnHold),
 			}
@@ -211,15 +211,15 @@ func TestATickCarriesWhatIsNotPublished(t *testing.T) {
 	}
 	s := fold([]rollout.Record{
 		{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "w", Desktops: ids, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
-		outcome("ecd-2", events.StatusDeferred, events.CodeStatusWait),
-		{Kind: rollout.KindPublished, At: start, Outcomes: []rollout.Group{{Status: events.StatusDeferred, N: 1, Desktops: ids[1:]}}},
 		{Kind: rollout.KindBegun, At: start, Call: "c", Desktops: ids[1:], From: []string{"m-old"}},
-		{Kind: rollout.KindEnded, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusAccepted, Code: events.CodeSuccess, Desktops: ids[1:]}}},
+		{Kind: rollout.KindEnded, At: start, Call: "c", Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Desktops: ids[1:]}}},
+		{Kind: rollout.KindPublished, At: start, Outcomes: []rollout.Group{{Status: events.StatusDeferred, N: 1, Desktops: ids[1:]}}},
+		{Kind: rollout.KindNotBegun, At: start, Desktops: ids[1:]},
 		outcome("ecd-1", events.StatusDeferred, events.CodeStatusWait),
 	})
 	again := fold(s.Compact(ids))
 	for _, s := range []*rollout.State{s, again} {
-		s.Apply(outcome("ecd-1", events.StatusDeferred, events.CodeThrottled), outcome("ecd-2", events.StatusFailed, events.CodeRebuildFailed))
+		s.Apply(outcome("ecd-1", events.StatusDeferred, events.CodeThrottled), outcome("ecd-2", events.StatusDeferred, events.CodeStatusWait))
 	}
 	for _, id := range ids {
 		if got, want := again.Desktops[id].Unpublished, s.Desktops[id].Unpublished; !reflect.DeepEqual(told(got), told(want)) {

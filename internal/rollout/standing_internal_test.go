@@ -435,7 +435,7 @@ func TestWhenConsentsExpire(t *testing.T) {
 	for _, c := range []struct {
 		opened, notBefore time.Duration // ago
 		want              bool
-	}{{waitLimit, waitLimit, true}, {waitLimit + 1, waitLimit + 1, false}, {waitLimit + 1, waitLimit, true}, {0, 0, true}} {
+	}{{waitLimit - 1, waitLimit - 1, true}, {waitLimit + 1, waitLimit + 1, false}, {waitLimit + 1, waitLimit - 1, true}, {0, 0, true}} {
 		s := NewState()
 		s.Operation, s.OpenedAt = &Operation{ID: "r1", NotBefore: noon.Add(-c.notBefore), Consents: []string{events.ConsentReset}}, noon.Add(-c.opened)
 		if s.Expire(noon); (len(s.Operation.Consents) > 0) != c.want {
@@ -522,5 +522,13 @@ func TestAPlanIsTheOutcomeOfADryRun(t *testing.T) {
 		"ecd-3 skipped AlreadyOnImage it is on it", "ecd-4 refused DesktopNotFound it is not there",
 	}; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A plan says nothing of notices and questions where there is no fleet.
+func TestAPlanWithoutAFleetTellsOfNoNotice(t *testing.T) {
+	now := &desktop.Desktop{ID: "ecd-1", OS: desktop.Windows}
+	if a, b := foretold(now, nil), foreasked(now, nil); a != "" || b != "" {
+		t.Errorf("got %q and %q", a, b)
 	}
 }
