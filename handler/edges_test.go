@@ -50,7 +50,7 @@ func TestAReportNamesTheCallsOfItsInvocationAlone(t *testing.T) {
 func TestWhatTicksCarryFitsThem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		payload := strings.ReplaceAll(requestFor(300), `"ecd-`, `"ecd-`+strings.Repeat("0", 50))
+		payload := strings.ReplaceAll(requestFor(300), `"ecd-`, `"ecd-`+strings.Repeat("0", 56))
 		b.handle(nil, time.Minute, payload)
 		all := ""
 		for _, q := range b.queue.sent {
@@ -60,7 +60,7 @@ func TestWhatTicksCarryFitsThem(t *testing.T) {
 			all += q.body
 		}
 		for i := range 300 {
-			if !strings.Contains(all, fmt.Sprintf("ecd-%050d%04d", 0, i)) {
+			if !strings.Contains(all, fmt.Sprintf("ecd-%056d%04d", 0, i)) {
 				t.Fatalf("%d ticks, and none carries desktop %d", len(b.queue.sent), i)
 			}
 		}

@@ -73,6 +73,9 @@ func (b *brokenList) Some(ctx context.Context, prefix, after string, limit int) 
 		b.broken = nil
 		return nil, err
 	}
+	if limit < 1 {
+		return nil, errors.New("a list of none was asked for")
+	}
 	return b.Store.Some(ctx, prefix, after, limit)
 }
 
@@ -95,6 +98,14 @@ func TestASweepComesPastEachOpenRequest(t *testing.T) {
 		if want := slices.Concat(keys[i+1:], keys[:i+1]); err != nil || !slices.Equal(got, want) {
 			t.Errorf("from %s: got %v, %v; want %v", from, got, err, want)
 		}
+	}
+	for i := range sweepMost {
+		if _, err := store.Append(t.Context(), journal.OpenKey("x"+strings.Repeat("x", i)), 0, []byte("{}\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := x.some(""); err != nil || len(got) != sweepMost {
+		t.Errorf("got %d entries of more than enough, %v", len(got), err)
 	}
 	store.broken = errors.New("out of order")
 	if got, err := x.some(""); err == nil {
@@ -168,4 +179,31 @@ func TestACheckIsNotedForTheAttemptThatItChecks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Reading the rest took minutes: somebody may have connected to a desktop since it was read.
+func TestADesktopThatWasReadLongAgoIsNotKeptFromItsUser(t *testing.T) {
+	js := jobsOf(t)
+	j, _ := js.add(kindRequest, "r1")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	all := []string{"old", "new"}
+	if err := j.journal.Update(t.Context(), func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "r1", Desktops: all}}}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	now := js.business()
+	rd := &reader{invocation: js.invocation, places: map[desktop.Place]*rollout.Facts{}}
+	known := rd.place(desktop.Place{}).Desktops
+	known["old"], known["new"] = rollout.Read(now.Add(-2*factsAge), &desktop.Desktop{}), rollout.Read(now, &desktop.Desktop{})
+	a := &acting{preparer: &preparer{invocation: js.invocation, facts: rd, accounts: &accounts{}}, job: j, call: "c1"}
+	d := rollout.Decision{Hold: slices.Clone(all), Stop: slices.Clone(all), Release: slices.Clone(all)}
+	if err := a.announce(&d, decision{at: now, basis: j.journal.Look(func(*rollout.State) {})}); err != nil {
+		t.Fatal(err)
+	}
+	if only := []string{"new"}; !slices.Equal(d.Hold, only) || !slices.Equal(d.Stop, only) || !slices.Equal(d.Release, all) {
+		t.Errorf("got %v to be put into maintenance mode, %v to be stopped, %v to be taken out; want %v, %v, %v", d.Hold, d.Stop, d.Release, only, only, all)
+	}
 }
