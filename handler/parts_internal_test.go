@@ -207,3 +207,32 @@ func TestADesktopThatWasReadLongAgoIsNotKeptFromItsUser(t *testing.T) {
 		t.Errorf("got %v to be put into maintenance mode, %v to be stopped, %v to be taken out; want %v, %v, %v", d.Hold, d.Stop, d.Release, only, only, all)
 	}
 }
+
+// That the role of an account cannot be assumed just now is no denial of it.
+func TestOnlyADenialStopsAnAccount(t *testing.T) {
+	js := jobsOf(t)
+	for delivery, want := range map[desktop.Delivery]bool{desktop.Forbidden: true, desktop.NotSent: false} {
+		perms := newPermissions(js.log)
+		a := &acting{preparer: &preparer{invocation: js.invocation, perms: perms}, job: &job{id: "r1"}}
+		failed := &desktop.CallError{Call: callAssume, Delivery: delivery}
+		if done := a.attempt("start", []string{"ecd-1"}, func([]string) error { return failed }); done != nil || a.job.unable["ecd-1"] == nil || (perms.stopped("") != nil) != want {
+			t.Errorf("%v: got %v done, %v; stopped: %v, want %t", delivery, done, a.job.unable, perms.stopped(""), want)
+		}
+	}
+}
+
+// Whatever a decision says, an open request stays among the open requests.
+func TestAnOpenRequestStaysEntered(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	b.hasQueue = true
+	b.write(rollout.Record{Kind: rollout.KindTick, N: 1, Until: b.business(), Indexed: true})
+	x := &openIndex{invocation: b.invocation, store: b.store}
+	if !x.write(b.job) {
+		t.Fatal("it cannot be entered")
+	}
+	sc := &scheduler{invocation: b.invocation, index: x, counts: newTally(), again: b.again, out: b.outbox}
+	sc.schedule([]*job{b.job})
+	if id, err := x.read(journal.OpenKey("r1")); id != "r1" || err != nil {
+		t.Errorf("got %q, %v: it was removed", id, err)
+	}
+}
