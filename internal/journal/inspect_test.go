@@ -1,11 +1,15 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
 
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/oss"
@@ -37,6 +41,30 @@ func TestInspectTellsHowABucketIsSetUp(t *testing.T) {
 	}
 }
 
+// What Object Storage leaves out is not there.
+func TestInspectReadsAnswersThatLeaveThingsOut(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/xml")
+		text := `<BucketInfo><Bucket><Name>b</Name><Location>oss-cn-hangzhou</Location></Bucket></BucketInfo>`
+		switch query := r.URL.Query(); {
+		case query.Has("worm"):
+			text = `<WormConfiguration></WormConfiguration>`
+		case query.Has("lifecycle"):
+			text = `<LifecycleConfiguration><Rule><Prefix>a/</Prefix><Status>Enabled</Status></Rule>` +
+				`<Rule><Prefix>b/</Prefix><Status>Enabled</Status><Expiration><CreatedBeforeDate>2020-01-01T00:00:00Z</CreatedBeforeDate></Expiration></Rule></LifecycleConfiguration>`
+		}
+		_, _ = w.Write([]byte(text))
+	}))
+	defer server.Close()
+	o := newCloud(t).options()
+	o.OSSEndpoint = server.URL
+	b, exists, err := journal.Inspect(t.Context(), "oss://"+bucket, o)
+	want := journal.Bucket{Name: bucket, Region: "cn-hangzhou", Rules: []journal.Rule{{Prefix: "a/", Enabled: true}, {Prefix: "b/", Enabled: true}}}
+	if err != nil || !exists || !reflect.DeepEqual(b, want) {
+		t.Errorf("got %+v, %t, %v, want %+v", b, exists, err, want)
+	}
+}
+
 func TestInspectSaysWhatItCouldNotRead(t *testing.T) {
 	c := newCloud(t)
 	if _, exists, err := journal.Inspect(t.Context(), "oss://another-bucket", c.options()); exists || err != nil {
@@ -47,6 +75,17 @@ func TestInspectSaysWhatItCouldNotRead(t *testing.T) {
 	}
 	if _, exists, err := journal.Inspect(t.Context(), "s3://x", c.options()); exists || err == nil {
 		t.Errorf("a URL of something else: got %t, %v", exists, err)
+	}
+	c = newCloud(t) // it was removed while we look
+	c.faults.Add(fault.Rule{Operation: "GetBucketWorm", Kind: fault.Error, Code: "NoSuchBucket", Status: 404})
+	if _, exists, err := journal.Inspect(t.Context(), "oss://"+bucket, c.options()); !exists || err == nil {
+		t.Errorf("it is removed while we look: got %t, %v", exists, err)
+	}
+	c = newCloud(t)
+	o := c.options()
+	o.Keys = func(context.Context) (credentials.Keys, error) { return credentials.Keys{}, credentials.ErrNone }
+	if _, exists, err := journal.Inspect(t.Context(), "oss://"+bucket, o); exists || err == nil {
+		t.Errorf("an error without a code: got %t, %v", exists, err)
 	}
 	for _, operation := range []string{"GetBucketInfo", "GetBucketWorm", "GetBucketLifecycle"} {
 		c := newCloud(t)
