@@ -109,7 +109,7 @@ func TestARequestOfAnEarlierBuildKeepsItsIDWhenRequestsAreKeptApart(t *testing.T
 		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: old, Doors: handler.Doors{Apart: true}, Rules: b.rules,
 			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		b.must(err)
-		b.must(b.ask(h, time.Minute, requestFor(1)))
+		b.must(b.ask(h, time.Minute, `{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":"1","source":"/ops","data":`+requestFor(1)+`}`))
 		if b.ecd.calls["ecd-0000"] != 1 {
 			t.Errorf("calls: %v, want one", b.ecd.calls)
 		}
