@@ -19,11 +19,11 @@ func TestWhoBelongsToARollout(t *testing.T) {
 	own.ImageID = "m-mid" // on which it is a member
 	newer := fleet.Fleet{Name: "newer", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-next"}}}
 	everybody := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default()}
-	next, nextBack := release, release
+	next := release
 	next.ImageID = "m-next"
 	back := release
 	back.ID, back.Undoes, back.to = "v1/office/rollback", "v1/office", map[string]string{"ecd-1": "m-old", "ecd-2": "m-home"}
-	nextBack = back
+	nextBack := back
 	nextBack.ImageID = "m-next"
 	for _, c := range []struct {
 		name      string
