@@ -180,6 +180,37 @@ func TestACallIsAsOldAsTheFirstOfItsDesktopsThatWasRead(t *testing.T) {
 	}
 }
 
+// Seed 500368110 of the simulation: a decision rested on what was read nine minutes
+// ago, and another request of the invocation had the desktop read once more since. Its
+// new age let the old decision pass, and a desktop was begun while it was rebuilt.
+func TestADesktopThatWasReadAgainSinceTheDecisionIsDecidedAboutAgain(t *testing.T) {
+	for decided, want := range map[time.Duration]bool{30 * time.Second: false, 10 * time.Second: true, 5 * time.Second: true} {
+		b := newCallsBench(t)
+		j := b.job("r1", "ecd-1")
+		j.decision.at = b.now.Add(-decided)
+		b.read("ecd-1", 10*time.Second)
+		batch := plan.Make(wishes(b.owners)).Batches[0]
+		b.claim(&batch, "c1")
+		if got := len(batch.IDs) == 1; got != want || b.grewOld[""] == want {
+			t.Errorf("decided %s ago, read 10s ago: is begun %t, is read again %t, want %t and %t", decided, got, b.grewOld[""], want, !want)
+		}
+	}
+}
+
+// Nor is such a desktop put into maintenance mode, or stopped.
+func TestADesktopThatWasReadAgainSinceTheDecisionIsNotTakenFromItsUsers(t *testing.T) {
+	b := newCallsBench(t)
+	b.read("ecd-1", 10*time.Second)
+	for decided, want := range map[time.Duration]int{30 * time.Second: 0, 10 * time.Second: 1} {
+		d := rollout.Decision{Hold: []string{"ecd-1"}, Stop: []string{"ecd-1"}}
+		a := acting{preparer: b.run.preparer, at: here}
+		a.leaveOld(&d, b.now.Add(-decided))
+		if len(d.Hold) != want || len(d.Stop) != want {
+			t.Errorf("decided %s ago: holds %v and stops %v, want %d", decided, d.Hold, d.Stop, want)
+		}
+	}
+}
+
 // What others wrote meanwhile has a decision made anew, and facts may be missing for it:
 // then nothing is begun by it, also not the desktops that are known.
 func TestNothingIsBegunByADecisionMadeAnewThatLacksFacts(t *testing.T) {

@@ -176,7 +176,7 @@ func (a *acting) announce(d *rollout.Decision, made decision) error {
 		if aged = a.old(made.at); aged {
 			return nil
 		}
-		a.leaveOld(d)
+		a.leaveOld(d, made.at)
 		kinds := []struct {
 			kind rollout.Kind
 			ids  []string
@@ -204,10 +204,14 @@ func (a *acting) announce(d *rollout.Decision, made decision) error {
 }
 
 // leaveOld takes out of a decision the desktops that are to be put into maintenance mode,
-// or stopped, and were read too long ago: somebody may use them by now.
-func (a *acting) leaveOld(d *rollout.Decision) {
+// or stopped, and were read too long ago, or once more since it was made: somebody may
+// use them by now.
+func (a *acting) leaveOld(d *rollout.Decision, made time.Time) {
 	a.facts.use(a.at, nil, func(facts *rollout.Facts) {
-		old := func(id string) bool { return a.old(facts.Desktops[id].ReadAt) }
+		old := func(id string) bool {
+			read := facts.Desktops[id].ReadAt
+			return a.old(read) || read.After(made)
+		}
 		d.Hold, d.Stop = slices.DeleteFunc(d.Hold, old), slices.DeleteFunc(d.Stop, old)
 	})
 }

@@ -357,7 +357,7 @@ func (c *calls) mayClaim(j *job, account string, x *rollout.Desktop, fact rollou
 	if x == nil || x.Phase != rollout.Pending || fact.Value == nil || j.decision.raced && !slices.Contains(j.decision.Begin, x.ID) {
 		return false
 	}
-	if c.old(fact.ReadAt) || c.old(j.decision.at) {
+	if c.old(fact.ReadAt) || c.old(j.decision.at) || fact.ReadAt.After(j.decision.at) { // the last: read anew for another job since
 		c.aged(account)
 		return false
 	}

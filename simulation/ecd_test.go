@@ -199,7 +199,10 @@ func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop
 		}
 		d := newDice(e.s.Seed, id, int(now.Sub(e.t0)/time.Millisecond))
 		s := m.show(now, &d)
-		i.shown[id], m.looked = s, now
+		i.shown[id] = s
+		if !e.s.Records {
+			m.looks = append(m.looks, look{i, now})
+		}
 		if !s.gone {
 			out = append(out, s.is)
 		}

@@ -24,14 +24,29 @@ type machine struct {
 	rebuilt    int
 	fails      int       // checks that still fail
 	checked    time.Time // when it passed a check last
-	looked     time.Time // when ECD showed it last
-	hidden     time.Time // when somebody else rebuilt it last, if nobody had looked since the rebuild before
+	looks      []look    // who was shown it, where ECD has no records
+	outside    time.Time // when somebody else rebuilt it last
 
 	past   []shot
 	future []change
 	record []entry
 	ran    map[string]ranCheck
 	desk   desk
+}
+
+// A look is when an invocation was shown a desktop.
+type look struct {
+	by *invocation
+	at time.Time
+}
+
+// takenBackUnseen says that somebody else has rebuilt the desktop since then, and that
+// nobody had looked at it for this operation in between.
+func (m *machine) takenBackUnseen(operation string, since time.Time) bool {
+	return m.outside.After(since) && !slices.ContainsFunc(m.looks, func(l look) bool {
+		return l.at.After(since) && l.at.Before(m.outside) &&
+			slices.ContainsFunc(l.by.messages, func(msg *message) bool { return msg.work() == operation })
+	})
 }
 
 // A shot is a desktop at some time.
@@ -216,10 +231,7 @@ func (w *world) occur(e eventPlan) {
 		if m.gone || !idle {
 			return
 		}
-		m.hidden = time.Time{}
-		if m.looked.Before(m.since) {
-			m.hidden = now
-		}
+		m.outside = now
 		m.rebuild(now, e.Arg, "", 0)
 	case "starting":
 		if !idle {
