@@ -54,11 +54,7 @@ func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
 		j.message = m.Message
 	}
 	w.Via = e.Via // that of the message by which it was entered
-	if err := fs.jobs.begin(j, w, ""); err != nil {
-		fs.jobs.drop(j)
-		return err
-	}
-	return nil
+	return fs.jobs.begin(j, w, "")
 }
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
@@ -150,7 +146,7 @@ func (fs *fleets) first(log rollout.FleetLog, w rollout.Operation) (first bool, 
 			return false, nil
 		}
 		err = fs.jobs.peek(kindRollout, last.ID, func(s *rollout.State) {
-			first = len(s.Waves) < 2 && !(s.Closed && s.Planned == 1)
+			first = len(s.Waves) < 2
 		})
 		return first, err
 	}
