@@ -53,7 +53,7 @@ func (a *admission) freeze(m envelope.Message) error {
 	case code == "":
 		a.log.Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
 	}
-	return a.fleets.wakeLatest() // those that go on now, or say why not
+	return a.fleets.wakeLatest(events.TickAnyway) // those that go on now, or say why not
 }
 
 func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {

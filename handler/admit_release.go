@@ -251,7 +251,8 @@ type asked struct {
 	image bool
 }
 
-// openRollouts opens rollouts, or shows what they would do.
+// openRollouts opens rollouts, or shows what they would do. Of several at once it decides
+// the order alone, and leaves each to an invocation of its own.
 func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun bool, digest string) error {
 	if !a.hasJournal && !dryRun {
 		a.refuse.message(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
@@ -263,10 +264,16 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 		}
 	}
 	for _, w := range operations {
-		switch err := a.fleets.openRollout(m, w, digest); {
+		e, err := a.fleets.enrol(m, w, digest)
+		switch {
 		case errors.Is(err, errPlanRefused): // one plan stands for all of them
 			return nil
-		case err != nil:
+		case err == nil && e != nil && a.fleets.apart(len(operations)) && a.asOf().Sub(e.At) <= reopen:
+			err = a.sched.at(kindRollout, e.ID, tickIfIdle)
+		case err == nil && e != nil:
+			err = a.fleets.openRollout(m.Message, *e)
+		}
+		if err != nil {
 			return err
 		}
 	}

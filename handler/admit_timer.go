@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,7 +22,7 @@ func (a *admission) sweep() error {
 		return nil
 	}
 	a.swept = true
-	return errors.Join(a.fleets.wakeLatest(), a.sweepRequests())
+	return errors.Join(a.fleets.wakeLatest(tickIfIdle), a.sweepRequests())
 }
 
 const (
@@ -95,9 +94,5 @@ func (a *admission) wakeRequest(id string) error {
 		}
 		return nil
 	}
-	body, err := events.Tick{Kind: kindRequest, ID: id, N: events.TickAnyway}.Event(a.in.Source, a.asOf()).Marshal()
-	if err != nil {
-		return err
-	}
-	return a.sched.send(kindRequest, body, time.Second)
+	return a.sched.at(kindRequest, id, events.TickAnyway)
 }

@@ -6,9 +6,13 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/envelope"
 	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -24,37 +28,40 @@ type fleets struct {
 	counts   *tally
 }
 
-// openRollout puts a rollout behind the others of its fleet and makes a job of
-// it. The order in the fleet's log is the order of the releases, in whatever order
-// their messages were delivered. errPlanRefused: the message was refused, with the plan
-// of all rollouts that it asks for.
-func (fs *fleets) openRollout(m asked, w rollout.Operation, plan string) error {
+// enrol puts a rollout behind the others of its fleet, and returns its entry; nil: the
+// message was refused for it. The order in the fleet's log is the order of the releases,
+// in whatever order their messages were delivered. errPlanRefused: the message was
+// refused, with the plan of all rollouts that it asks for.
+func (fs *fleets) enrol(m asked, w rollout.Operation, plan string) (*rollout.Entry, error) {
 	w.Via = fs.via(m.Message)
 	e, refusal, err := fs.enter(w, entering{fs.identity(m.Message), m.image, plan})
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case refusal != nil && m.image && refusal.Code == events.CodeImageReleasedBefore:
 		fs.counts.ignored() // most events tell of what was released by a message as well
-		return nil
+		return nil, nil
 	case refusal != nil:
 		fs.refuse.message(m.Message, refusal.Code, refusal.Message)
 		if refusal.Code == events.CodePlanChanged {
-			return errPlanRefused
+			return nil, errPlanRefused
 		}
-		return nil
+		return nil, nil
 	case !e.Same(w):
 		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf(
 			"release %s was published before with another image; give every release an id of its own", w.ReleaseID))
-		return nil
+		return nil, nil
 	}
-	w.First = e.First
-	j, fresh := fs.jobs.add(kindRollout, w.ID)
+	return &e, nil
+}
+
+// openRollout makes a job of a rollout that a message has entered.
+func (fs *fleets) openRollout(m envelope.Message, e rollout.Entry) error {
+	j, fresh := fs.jobs.add(kindRollout, e.ID)
 	if fresh {
-		j.message = m.Message
+		j.message = m
 	}
-	w.Via = e.Via // that of the message by which it was entered
-	return fs.jobs.begin(j, w, "")
+	return fs.jobs.begin(j, e.Operation, "")
 }
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
@@ -170,17 +177,68 @@ func (fs *fleets) ended(e rollout.Entry) (ended bool, err error) {
 // expired, and what is long over must not begin again.
 const reopen = 24 * time.Hour
 
-func (fs *fleets) wakeLatest() error {
-	for _, f := range fs.rules.Fleets {
-		log, err := fs.jobs.fleetLog(f.Name)
-		if err != nil {
-			return err
+// apart says whether so many rollouts are each left to an invocation of its own, which a
+// tick brings about. One alone is looked at here and now; without a queue, all are.
+func (fs *fleets) apart(rollouts int) bool { return fs.hasQueue && rollouts > 1 }
+
+// wakeLatest has the latest rollout of each fleet looked at, unless all is done for it. n
+// is the number of the ticks that are sent for that.
+func (fs *fleets) wakeLatest(n int) error {
+	latest, failed := fs.latest()
+	for _, e := range latest {
+		if !fs.apart(len(fs.rules.Fleets)) {
+			fs.wake(e)
+			continue
 		}
-		if last := log.Latest(); last != nil {
-			fs.wake(*last)
+		failed = errors.Join(failed, fs.sched.at(kindRollout, e.ID, n))
+	}
+	return failed
+}
+
+// latest returns the latest rollout of each fleet, but those that have ended and of which
+// all is told. Of fleets that it could not read it returns why.
+func (fs *fleets) latest() (list []rollout.Entry, _ error) {
+	found, faults := make([]*rollout.Entry, len(fs.rules.Fleets)), make([]error, len(fs.rules.Fleets))
+	var group errgroup.Group
+	group.SetLimit(sweepWorkers)
+	for i, f := range fs.rules.Fleets {
+		group.Go(func() error {
+			faults[i] = contain(func() (err error) {
+				found[i], err = fs.latestOf(f.Name)
+				return err
+			})
+			return nil
+		})
+	}
+	_ = group.Wait()
+	for _, e := range found {
+		if e != nil {
+			list = append(list, *e)
 		}
 	}
-	return nil
+	return list, errors.Join(faults...)
+}
+
+// endBytes is how much of the end of a journal is read to see whether its rollout has
+// ended: some times the record that says so.
+const endBytes = 16 << 10
+
+// latestOf returns the latest rollout of a fleet, or nil if there is none or nothing is
+// left to do for it.
+func (fs *fleets) latestOf(fleet string) (*rollout.Entry, error) {
+	log, err := fs.jobs.fleetLog(fleet)
+	last := log.Latest()
+	if err != nil || last == nil || !fs.apart(len(fs.rules.Fleets)) {
+		return last, err
+	}
+	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, last.ID), endBytes)
+	if err != nil {
+		return nil, fmt.Errorf("looking at the end of rollout %s: %w", last.ID, err)
+	}
+	if rollout.EndingIn(lines) != nil {
+		return nil, nil
+	}
+	return last, nil
 }
 
 // wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names

@@ -193,6 +193,23 @@ func (sc *scheduler) tickFor(kind, id string) (rollout.Record, error) {
 	return rec, nil
 }
 
+// tickIfIdle is the number of a tick for an operation that need not be looked at if a
+// tick for it is on its way already: the first one of its chain has the number 1.
+const tickIfIdle = 0
+
+// at puts a tick for an operation on the queue that comes at once. It belongs to no chain
+// of ticks, and nothing is written down of it.
+func (sc *scheduler) at(kind, id string, n int) error {
+	body, err := events.Tick{Kind: kind, ID: id, N: n}.Event(sc.in.Source, sc.asOf()).Marshal()
+	if err == nil {
+		err = sc.send(kind, body, time.Second)
+	}
+	if err != nil {
+		return fmt.Errorf("putting a tick for %s on the queue: %w", id, err)
+	}
+	return nil
+}
+
 // afterUs is how long it takes until this invocation must have ended.
 func (sc *scheduler) afterUs() time.Duration {
 	if sc.deadline.IsZero() {

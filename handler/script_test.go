@@ -242,6 +242,8 @@ func (s *stage) command(word, rest string) {
 		for s.queued(); rest != "" && len(s.queue) > 0 && !s.next().due.After(start.Add(s.duration(rest))); {
 			s.queued()
 		}
+	case "together": // all that comes within a second does so in one delivery
+		s.together()
 	case "ask": // a message through a door: DOOR TYPE ID DATA
 		s.deliver(s.asked(rest))
 	default:
@@ -382,6 +384,18 @@ func (s *stage) queued() {
 		door = "queues/" + m.queue
 	}
 	s.deliver(s.wrapped(door, "bare", fmt.Sprintf("q%d", s.n), m.body))
+}
+
+// together waits for a second, and delivers all that is due in one payload.
+func (s *stage) together() {
+	time.Sleep(time.Second) //nolint:forbidigo // time of the bubble, which takes none
+	s.say("it is " + s.since(time.Now()))
+	var bodies []string
+	for len(s.queue) > 0 && !s.next().due.After(time.Now()) {
+		bodies = append(bodies, s.queue[0].body)
+		s.queue = s.queue[1:]
+	}
+	s.deliver("[" + strings.Join(bodies, ",") + "]")
 }
 
 // next returns what is due next.
