@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 )
 
@@ -31,5 +33,32 @@ func TestTheLogShowsNothingUnescaped(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.ID != want {
 			t.Errorf("got %q (%v), want %q", entry.ID, err, want)
 		}
+	}
+}
+
+func TestTheLogIsTheSameWithAndWithoutLookingForWhatToEscape(t *testing.T) {
+	var out bytes.Buffer
+	r := slog.NewRecord(time.Unix(1, 0), slog.LevelInfo, "outcome", 0)
+	r.AddAttrs(slog.String("id", `<a> "x" \ 重建`), slog.Int("attempt", 1), slog.Duration("took", time.Second), slog.Bool("dry", true), slog.Time("at", time.Unix(2, 3)))
+	log := newLogger(&out, slog.LevelInfo).With("build", "b").WithGroup("of").With("n", 1).Handler().(logHandler)
+	for _, h := range []slog.Handler{log.plain, log.escaping, log} {
+		if err := h.Handle(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines := strings.Split(out.String(), "\n"); lines[0] == "" || lines[0] != lines[1] || lines[0] != lines[2] {
+		t.Errorf("got different lines:\n%s", out.String())
+	}
+}
+
+// BenchmarkLog writes the line of an outcome.
+func BenchmarkLog(b *testing.B) {
+	log := newLogger(io.Discard, slog.LevelInfo).With("build", "b").With("invocation", "1-dc7541a7-011fa48a-853c69154d474f10")
+	b.ReportAllocs()
+	for b.Loop() {
+		log.LogAttrs(b.Context(), slog.LevelInfo, "outcome", slog.String("request_id", "win11-2026.11.3-hz-0007"), slog.String("region_id", "cn-hangzhou"),
+			slog.String("desktop_id", "ecd-gx2x1dhsmucyy0001"), slog.String("status", "accepted"), slog.String("code", "Success"),
+			slog.String("image_id", "m-84mztzatmlnys0001"), slog.String("previous_image_id", "m-84mztzatmlnys0000"),
+			slog.String("ecd_request_id", "1CBAFFAB-B697-4049-A9B1-67E1FC5F0000"), slog.Int("attempt", 1), slog.String("fleet", ""))
 	}
 }

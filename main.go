@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -23,7 +22,6 @@ import (
 	"github.com/regild/regild/internal/config"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/ecd"
-	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
@@ -69,18 +67,6 @@ func newFunction(lookup func(string) (string, bool)) *function {
 		f.fault = err
 	}
 	return f
-}
-
-// newLogger writes lines of JSON. Text from outside (ids, messages, what ECD
-// said) stands in them escaped: JSON by itself lets through what a terminal, on
-// which logs are looked at, takes for commands.
-func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindString {
-			a.Value = slog.StringValue(escape.Log(a.Value.String()))
-		}
-		return a
-	}}))
 }
 
 // A ConfigError says that the function is set up wrongly. FC shows its name.
