@@ -109,14 +109,15 @@ func TestTheSchemaOfTheJournalIsCurrent(t *testing.T) {
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	schema["$id"] = "https://github.com/regild/regild/" + journalSchema
 	schema["title"] = "regild: a line of a journal"
-	schema["description"] = "Which fields a record has follows from its kind. Kinds that are not listed are of a later build: keep them and ignore them. A version (v) above 1 must not be read."
-	schema["properties"].(map[string]any)["v"] = map[string]any{"const": rollout.Version, "description": "the version of the record"}
+	schema["description"] = "Which fields a record has follows from its kind. Kinds that are not listed are of a later build: keep them and ignore them. A version (v) that is not theirs must not be read."
+	schema["properties"].(map[string]any)["v"] = map[string]any{"enum": []int{rollout.Version, rollout.KindBack.Version()}, "description": "the version of the record"}
 	var rules []any
 	for _, k := range rollout.Kinds() {
 		required, optional := k.Fields()
 		rules = append(rules, map[string]any{
-			"if":   map[string]any{"properties": map[string]any{"kind": map[string]any{"const": k}}},
-			"then": map[string]any{"required": required, "propertyNames": map[string]any{"enum": append(required, optional...)}},
+			"if": map[string]any{"properties": map[string]any{"kind": map[string]any{"const": k}}},
+			"then": map[string]any{"required": required, "propertyNames": map[string]any{"enum": append(required, optional...)},
+				"properties": map[string]any{"v": map[string]any{"const": k.Version()}}},
 		})
 	}
 	schema["allOf"] = rules

@@ -200,8 +200,12 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 	bounds := table("| what | at most | why |",
 		[]string{"desktops in a request", thousands(events.MaxDesktops), "it has to fit a message of " + kib(events.MaxBytes)},
 		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/total.go", "maxIDs")) + "; a larger wave takes several"},
-		[]string{"desktops in a rollback", thousands(number(t, "handler/fleets.go", "maxBack")), "they stand in one line of the journal of " + mib(journal.MaxLine)},
-		[]string{"a journal", mib(journal.MaxLog), "it is read into memory"},
+		[]string{"desktops in a rollout", capacities(), "its journal must hold all that may have to be written; asked before the first wave (`FleetTooLarge`)"},
+		[]string{"desktops in a rollback", "as many", "asked before it is entered"},
+		[]string{"desktops in a rollback of which no journal tells", thousands(number(t, "handler/fleets.go", "maxByRecords")), "ECD is asked about one after the other"},
+		[]string{"desktops, or tags of desktops, in a listing of ECD", thousands(number(t, "internal/ecd/client.go", "maxPages")*number(t, "internal/ecd/client.go", "pageSize")) + ", " +
+			thousands(number(t, "internal/ecd/client.go", "maxPages")*number(t, "internal/ecd/select.go", "maxTagIDs")), "page follows on page, within an invocation (`FleetTooLarge`)"},
+		[]string{"a journal", mib(journal.MaxLog), "it is read into memory; what is left is kept for what was begun (`JournalFull`)"},
 		[]string{"regions in a release", fmt.Sprint(number(t, "events/release.go", "maxRegions")), "ECD has fewer than 30"},
 		[]string{"waves in a strategy", fmt.Sprint(fleet.MaxWaves), ""},
 		[]string{"windows, blackouts in a strategy", fmt.Sprintf("%d, %d", fleet.MaxWindows, fleet.MaxBlackouts), ""},
@@ -214,8 +218,12 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 	inChinese(t, "docs/zh/rollouts.md", "bounds", bounds, "| what | at most | why |", "| 对象 | 上限 | 原因 |",
 		"desktops in a request", "一个请求中的云电脑", "it has to fit a message of ", "必须放得进一条消息：",
 		"desktops in a wave | the fleet", "一个批次中的云电脑 | 整个分组", "a record of the journal holds ", "日志的一条记录最多 ", "; a larger wave takes several", " 台；更大的批次占多条",
-		"desktops in a rollback", "一次回滚中的云电脑", "they stand in one line of the journal of ", "它们在日志的一行中，该行最大 ",
-		"a journal | ", "一个日志 | ", "it is read into memory", "会读入内存", "regions in a release", "一次发布中的地域", "ECD has fewer than 30", "ECD 的地域少于 30 个",
+		"desktops in a rollback of which no journal tells", "没有日志可查的回滚中的云电脑", "ECD is asked about one after the other", "逐台向 ECD 查询",
+		"desktops in a rollback | as many", "一次回滚中的云电脑 | 同上", "asked before it is entered", "在登记之前检查",
+		"desktops in a rollout", "一次发布过程中的云电脑", "about ", "约 ", " by the defaults, ", "（默认设置），", " with all that can be done besides", "（启用全部附加操作）",
+		"its journal must hold all that may have to be written; asked before the first wave", "其日志必须容得下所有可能要写的内容；在第一批之前检查",
+		"desktops, or tags of desktops, in a listing of ECD", "ECD 一次列出的云电脑，或云电脑的标签", "page follows on page, within an invocation", "逐页读取，须在一次调用之内",
+		"a journal | ", "一个日志 | ", "it is read into memory; what is left is kept for what was begun", "会读入内存；余下的空间留给已开始的重建", "regions in a release", "一次发布中的地域", "ECD has fewer than 30", "ECD 的地域少于 30 个",
 		"waves in a strategy", "一个策略中的批次", "windows, blackouts in a strategy", "一个策略中的时间窗口、禁止时段",
 		"accounts in `fleets.yaml`, beside the function's own", "`fleets.yaml` 中的账号，不含函数自己的", "each has a client", "每个账号有一个客户端",
 		"fleets in `fleets.yaml`, which is", "`fleets.yaml` 中的分组，及文件大小", "it is read at each start", "每次启动时读取",
@@ -267,18 +275,30 @@ func number(t *testing.T, path, name string) int {
 	return 0
 }
 
+// capacities says how many desktops a rollout takes, by ids of 21 bytes as ECD gives them
+// today.
+func capacities() string {
+	plain, all := fleet.Default(), fleet.Default()
+	all.Notice.Lead, all.Before.Command, all.Snapshot, all.Maintenance, all.StopFirst, all.Check.Command = 1, "x", fleet.SnapshotData, true, true, "x"
+	about := func(s *fleet.Strategy) string {
+		return thousands(rollout.Capacity(s, 21, journal.MaxLog) / 1000 * 1000)
+	}
+	return "about " + about(&plain) + " by the defaults, " + about(&all) + " with all that can be done besides"
+}
+
 func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
-	ids := make([]string, number(t, "handler/fleets.go", "maxBack"))
+	ids := make([]string, number(t, "internal/rollout/operation.go", "maxBack"))
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ecd-%060d", i) // as long as an id may be
 	}
 	w := rollout.Operation{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
-	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, Operation: &w}})
+	records := rollout.Opening(w, w.ImageMade)
+	lines, err := rollout.Encode(records)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(lines) > journal.MaxLine {
-		t.Errorf("a rollback of %d desktops takes %d bytes, a line at most %d", len(ids), len(lines), journal.MaxLine)
+	if len(records) != 1 || len(lines) > journal.MaxLine {
+		t.Errorf("a rollback of %d desktops takes %d records and %d bytes, a line at most %d", len(ids), len(records), len(lines), journal.MaxLine)
 	}
 }
 

@@ -48,6 +48,8 @@ const (
 	CodeOutsideFleet         = "OutsideFleet"
 	CodeFleetUnknown         = "FleetUnknown"
 	CodeFleetEmpty           = "FleetEmpty"
+	CodeFleetTooLarge        = "FleetTooLarge"
+	CodeJournalFull          = "JournalFull"
 	CodeNoFleetFollows       = "NoFleetFollows"
 	CodeDowngrade            = "Downgrade"
 	CodeImageReleasedBefore  = "ImageReleasedBefore"
@@ -142,6 +144,8 @@ var Codes = []Code{
 	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
 	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},
 	{CodeFleetEmpty, StatusRefused, "The fleet has no desktop."},
+	{CodeFleetTooLarge, StatusRefused, "The fleet has more desktops than ECD lists or than the journal of one rollout holds; nothing more is begun."},
+	{CodeJournalFull, StatusRefused, "The journal has room for what was begun and for nothing more."},
 	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},
 	{CodeDowngrade, StatusRefused, "The image is older than the desktop's own; it needs the consent downgrade."},
 	{CodeImageReleasedBefore, StatusRefused, "Another rollout is bringing the image to the fleet already."},

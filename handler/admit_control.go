@@ -55,7 +55,7 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 		if s.Operation == nil {
 			code = events.CodeRolloutUnknown
 		}
-		if refusal = rollout.Allow(s, c.Action, c.Wave); refusal != nil || c.DryRun {
+		if refusal = a.allow(s, c); refusal != nil || c.DryRun {
 			return nil
 		}
 		j.message = envelope.Message{} // it is in the journal: if the job fails now, a tick goes on with it
@@ -70,13 +70,25 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	return err
 }
 
+// allow says why a control message cannot be followed now, or nil. What is left of a
+// journal that is nearly full is for the end of what was begun.
+func (a *admission) allow(s *rollout.State, c events.Control) error {
+	if err := rollout.Allow(s, c.Action, c.Wave); err != nil {
+		return err
+	}
+	if c.Action != events.ActionAbort && s.Crammed(a.rules.JournalLimit) {
+		return errors.New("its journal is nearly full; it can be aborted or taken back")
+	}
+	return nil
+}
+
 // lookedAfter sees to it that a tick is on the queue before an order is in the journal: a
 // rollout that stands still has none, and after a crash right behind the record only the
 // message could wake it, which may not be delivered again.
 func (a *admission) lookedAfter(m envelope.Message, c events.Control, j *job) error {
 	follows := false
 	j.journal.Look(func(s *rollout.State) {
-		follows = !c.DryRun && !s.Controls[a.identity(m)] && rollout.Allow(s, c.Action, c.Wave) == nil
+		follows = !c.DryRun && !s.Controls[a.identity(m)] && a.allow(s, c) == nil
 	})
 	if !follows {
 		return nil
@@ -180,14 +192,12 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollo
 func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Operation, origin rollout.Entry) error {
 	var err error
 	if w.Back, err = a.fleets.undo(j, origin.Operation); err != nil {
-		return err
+		if _, is := errors.AsType[*tooManyError](err); !is {
+			return err
+		}
 	}
-	now, most := count(w.Back), 0
-	j.journal.Look(func(s *rollout.State) { most = max(now, len(s.Desktops)) }) // more may be begun until it is superseded
-	if now == 0 || most > maxBack {
-		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf(
-			"rollback is not possible for rollout %s: it has %d desktops and is known to have changed %d of them; a rollback takes 1 to %d",
-			c.RolloutID, most, now, maxBack))
+	if why := a.cannotGoBack(j, w, err); why != "" {
+		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
 	}
 	if c.DryRun || c.PlanDigest != "" {
@@ -207,6 +217,24 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		a.fleets.wake(e)
 	}
 	return nil
+}
+
+// cannotGoBack says why a rollback of the desktops that are known to have changed cannot
+// be opened, or "".
+func (a *admission) cannotGoBack(j *job, w rollout.Operation, err error) string {
+	ids := all(w.Back)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(ids) == 0:
+		return "it is not known to have changed any desktop"
+	}
+	j.journal.Look(func(s *rollout.State) { // more may be begun until it is superseded
+		if len(s.Order) > len(ids) {
+			ids = slices.Clone(s.Order)
+		}
+	})
+	return rollout.BackTooLarge(w, a.rules, ids)
 }
 
 // mayRollBack says why the job's rollout, which its fleet's log names as origin,

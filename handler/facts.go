@@ -239,6 +239,9 @@ func (l *look) unread(err error) rollout.Unread {
 		u.Message = "reading it shows a bug of regild: " + bug.Value
 		l.log.Error("a step made us panic", "step", "reading facts", "error", bug.Value)
 	}
+	if many, ok := errors.AsType[*tooManyError](err); ok {
+		return rollout.Unread{Code: events.CodeFleetTooLarge, Message: many.why, Refused: true}
+	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	u.Refused = ok && e.Delivery == desktop.Refused
 	switch {
@@ -317,16 +320,17 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 		return nil, errors.New("the fleet is not declared")
 	}
 	list, err := l.ECD.Select(ctx, l.at.Region, l.rules.Fleets[i].Select)
-	if err != nil {
-		return nil, err
-	}
 	for i := range list {
 		list[i].AccountID = l.at.Account
 	}
-	if l.rules.Fleets.NeedTags(l.at) {
-		if err := l.addTags(ctx, list); err != nil {
-			return nil, err
-		}
+	if err == nil && l.rules.Fleets.NeedTags(l.at) {
+		err = l.addTags(ctx, list)
+	}
+	if errors.Is(err, desktop.ErrTooMany) {
+		return nil, &tooManyError{fmt.Sprintf("ECD lists more for fleet %s than is read of one listing (%s); select it by office site or policy group, or split it in fleets.yaml", name, err)}
+	}
+	if err != nil {
+		return nil, err
 	}
 	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
 		f, in := l.rules.Fleets.Of(d)

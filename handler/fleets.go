@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -78,6 +79,9 @@ func (fs *fleets) refusePlan(w rollout.Operation, digest, message string) error 
 		}
 		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: w.ID, Digest: digest, Message: message}}
 	})
+	if errors.Is(err, journal.ErrFull) {
+		return nil // then it cannot be entered either
+	}
 	if err == nil && entered { // delivered again, its plan counts as checked
 		err = fmt.Errorf("rollout %s was entered meanwhile", w.ID)
 	}
@@ -124,6 +128,10 @@ func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *even
 		}
 		return []rollout.Record{e.Entered()}
 	})
+	if errors.Is(err, journal.ErrFull) {
+		return e, &events.Reason{Code: events.CodeJournalFull, Message: fmt.Sprintf(
+			"the log of fleet %s takes no more; give the fleet another name in fleets.yaml, which begins another log", w.Fleet)}, nil
+	}
 	return e, refusal, errors.Join(fault, err)
 }
 
@@ -153,7 +161,7 @@ func (fs *fleets) first(log rollout.FleetLog, w rollout.Operation) (first bool, 
 			return false, nil
 		}
 		err = fs.jobs.peek(kindRollout, last.ID, func(s *rollout.State) {
-			first = len(s.Waves) < 2
+			first = len(s.Waves) < 2 && !(s.Closed && s.Planned == 1)
 		})
 		return first, err
 	}
@@ -326,16 +334,23 @@ func (fs *fleets) undo(j *job, w rollout.Operation) (map[string][]string, error)
 	return back, nil
 }
 
-// maxBack bounds the desktops of a rollback, whose images are one record of its
-// journal.
-const maxBack = 50_000
-
-func count(back map[string][]string) (n int) {
-	for _, ids := range back {
-		n += len(ids)
+// all returns the desktops that go back.
+func all(back map[string][]string) (ids []string) {
+	for _, image := range slices.Sorted(maps.Keys(back)) {
+		ids = append(ids, back[image]...)
 	}
-	return n
+	return ids
 }
+
+// maxByRecords bounds the desktops of a rollback for which ECD has to be asked one by
+// one, so that all answers come within an invocation.
+const maxByRecords = 10_000
+
+// A tooManyError says why so many desktops cannot be taken back, however often that is
+// asked for.
+type tooManyError struct{ why string }
+
+func (e *tooManyError) Error() string { return e.why }
 
 // undoByRecords finds out from ECD's own records what a rollout changed whose
 // journal has expired: the members of its fleet that are on its image now, by the
@@ -352,6 +367,10 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 		if d.ImageID == w.ImageID {
 			on = append(on, d.ID)
 		}
+	}
+	if len(on) > maxByRecords {
+		return nil, &tooManyError{fmt.Sprintf("its journal has expired, %d desktops are on its image, and ECD can be asked about %d where each came from; publish the image that is wanted",
+			len(on), maxByRecords)}
 	}
 	fs.facts.look(map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})
 	back := map[string][]string{}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
-	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -68,7 +67,7 @@ func TestAFreezeThatComesAfterTheDecisionIsSeenBeforeTheCall(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				store := &hookedStore{Store: journaltest.Memory()}
+				store := &hookedStore{Store: journal.Memory()}
 				c.record.Until = time.Now().Add(time.Hour)
 				store.begins = func() { store.freeze(t, c.record) }
 				b.handle(store, time.Minute, c.request)
@@ -88,7 +87,7 @@ func TestNothingIsBegunWhileTheLogOfFreezesCannotBeRead(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
-			store := &hookedStore{Store: journaltest.Memory(), broken: !late}
+			store := &hookedStore{Store: journal.Memory(), broken: !late}
 			store.begins = func() { store.broken = true }
 			b.handle(store, time.Minute, requestFor(1))
 			if got := b.ecd.calls["ecd-0000"]; got != 0 {
@@ -121,7 +120,7 @@ func TestAConsentToPassAFreezeCountsOnlyThroughTheDoorsThatTheFleetNames(t *test
 			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(apart, "DOOR", c.door, 1)))
 			b.must(err)
 			b.rules.Declared = true
-			store := &hookedStore{Store: journaltest.Memory()}
+			store := &hookedStore{Store: journal.Memory()}
 			freeze := func() {
 				store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
 			}
@@ -150,7 +149,7 @@ func TestAFreezeOfARegionIsLiftedByWhoMayControlAllItsFleets(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(guarded))
 		b.must(err)
 		b.rules.Declared = true
-		store := &hookedStore{Store: journaltest.Memory()}
+		store := &hookedStore{Store: journal.Memory()}
 		store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
 		for _, c := range []struct {
 			source string
@@ -184,7 +183,7 @@ func (s *countingStore) Read(ctx context.Context, key string, from int64) ([]byt
 func TestAnInvocationReadsTheLogOfFreezesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := &countingStore{Store: journaltest.Memory()}
+		store := &countingStore{Store: journal.Memory()}
 		hooked := &hookedStore{Store: store}
 		hooked.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{"cn-shanghai"}, Until: time.Now().Add(time.Hour)})
 		h := b.handler(b.ecd, hooked)
@@ -210,7 +209,7 @@ func freezing(id string, until time.Time) string {
 func TestTheLogOfFreezesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := &hookedStore{Store: journaltest.Memory()}
+		store := &hookedStore{Store: journal.Memory()}
 		h := b.handler(b.ecd, store)
 		var flood []string
 		for i := range rollout.MaxFreezes + 5 {

@@ -97,6 +97,9 @@ func New(c Config) (*Handler, error) {
 	}
 	c.Rules.Journal, c.Rules.SignedTicks = c.Journal != nil, len(c.TickKey) > 0
 	c.Rules.Freezes = c.Rules.Journal
+	if c.Rules.Journal && c.Rules.JournalLimit == 0 {
+		c.Rules.JournalLimit = journal.MaxLog
+	}
 	return &Handler{Config: c}, nil
 }
 

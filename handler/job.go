@@ -245,7 +245,7 @@ func (js *jobs) begin(j *job, w rollout.Operation, plan string) error {
 			refused = errPlanRefused
 			return nil
 		}
-		return append([]rollout.Record{{Kind: rollout.KindOpened, At: js.asOf(), Operation: &w}}, first...)
+		return append(rollout.Opening(w, js.asOf()), first...)
 	})
 	if err = cmp.Or(err, refused); err != nil {
 		return err

@@ -43,6 +43,9 @@ type recordList []rollout.Record
 // Apply adds records to the list.
 func (l *recordList) Apply(records ...rollout.Record) { *l = append(*l, records...) }
 
+// Reached is of no use to it.
+func (l *recordList) Reached(int64) {}
+
 // A listView is the view of such a log: of a fleet's rollouts, and of freezes.
 type listView = view[*recordList]
 

@@ -1,7 +1,7 @@
 package handler
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/rollout"
@@ -79,8 +79,8 @@ func (un *undoer) prepareRollback(j *job) (back *rollout.Operation, err error) {
 			return nil // an operator has acted
 		}
 		w, why := s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet))
-		if why == nil && count(w.Back) > maxBack {
-			why = fmt.Errorf("it has changed %d desktops, and a rollback takes %d at most", count(w.Back), maxBack)
+		if text := rollout.BackTooLarge(w, un.rules, all(w.Back)); why == nil && text != "" {
+			why = errors.New(text)
 		}
 		if why != nil {
 			return []rollout.Record{un.stays(why.Error())}

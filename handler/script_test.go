@@ -28,7 +28,6 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
-	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -115,7 +114,7 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{},
 		desktops: map[string]desktop.Desktop{}, images: map[string]desktop.Image{}, changes: map[string][]desktop.Change{}, snaps: map[string][]desktop.Snapshot{},
 		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
-	s.store = &scriptStore{Store: journaltest.Memory(), stage: s, expired: map[string]bool{}}
+	s.store = &scriptStore{Store: journal.Memory(), stage: s, expired: map[string]bool{}}
 	s.config = handler.Config{ECD: s, Snapshots: s, Saver: s, Notifier: s, Census: s, Alarms: s, Topic: s, Queue: scriptQueue{s, "q"}, Journal: s.store,
 		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1,
 		Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(s.skew) }}
@@ -171,6 +170,14 @@ func (s *stage) command(word, rest string) {
 		s.h = nil
 	case "without":
 		s.without(rest)
+	case "room": // how many bytes a journal takes
+		n, err := strconv.ParseInt(rest, 10, 64)
+		if err != nil {
+			s.Fatal(err)
+		}
+		s.config.Rules.JournalLimit, s.h = n, nil
+	case "full": // a log takes no more
+		s.store.full = append(s.store.full, rest)
 	case "doors":
 		s.h = nil
 		for _, w := range words {
@@ -189,6 +196,11 @@ func (s *stage) command(word, rest string) {
 		s.skew = s.duration(rest)
 	case "desktop":
 		s.desktop(words[0], words[1:])
+	case "desktops": // so many, in this status and on this image
+		n, _ := strconv.Atoi(words[0])
+		for i := range n {
+			s.desktop(fmt.Sprintf("ecd-%06d", i), words[1:])
+		}
 	case "image":
 		if words[1] == "gone" {
 			delete(s.images, words[0])
@@ -338,6 +350,8 @@ func (s *stage) fail(words []string) {
 		e.Delivery, e.Credentials = desktop.Forbidden, true
 	case "unlisted":
 		e.Unlisted = true
+	case "too-many":
+		e.Err = desktop.ErrTooMany
 	}
 	s.faults[words[0]] = slices.Repeat([]*desktop.CallError{&e}, n)
 }
@@ -518,6 +532,7 @@ type scriptStore struct {
 	stage   *stage
 	lines   map[string][]string
 	expired map[string]bool // keys of which nothing is left
+	full    []string        // keys that take no more
 }
 
 func (st *scriptStore) key(key string) string {
@@ -537,6 +552,9 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 	}
 	if err := st.stage.meets(fault); err != nil {
 		return 0, err
+	}
+	if limit := s.config.Rules.JournalLimit; slices.Contains(st.full, key) || limit > 0 && at+int64(len(lines)) > limit {
+		return 0, journal.ErrFull
 	}
 	end, err := st.Store.Append(ctx, st.key(key), at, lines)
 	if err == nil {

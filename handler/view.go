@@ -36,6 +36,7 @@ type view[S folded] struct {
 // A folded is a state that records change.
 type folded interface {
 	Apply(records ...rollout.Record)
+	Reached(length int64) // of the log, in bytes
 }
 
 // A version is that of a view; see there.
@@ -246,7 +247,7 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 		v.state.Apply(records...)
 		v.version++
 	}
-	v.length = length
+	v.reached(length)
 	return nil
 }
 
@@ -273,10 +274,16 @@ func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
 		v.state.Apply(records[:n]...)
-		v.length = length
+		v.reached(length)
 		records = records[n:]
 	}
 	return nil
+}
+
+// reached notes how long the log is. The lock is held.
+func (v *view[S]) reached(length int64) {
+	v.length = length
+	v.state.Reached(length)
 }
 
 // appendUnlocked has the store append, and does not hold the lock meanwhile.

@@ -41,6 +41,9 @@ func (f Delivery) String() string {
 	return "unknown"
 }
 
+// ErrTooMany says that a service lists more than is read: to ask again is of no use.
+var ErrTooMany = errors.New("more than is read of one listing")
+
 // A CallError is how an adapter reports a call to the cloud that failed. Its
 // text holds neither credentials nor signed URLs.
 type CallError struct {

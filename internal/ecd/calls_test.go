@@ -2,6 +2,7 @@ package ecd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -317,7 +318,7 @@ func TestPagesWithoutEndAreAnError(t *testing.T) {
 		t.Errorf("a page that names itself: got %v, want an error", err)
 	}
 	many := serve(t, paged(maxChangePages+1))
-	if _, err := client(t, many).Changes(t.Context(), region, "ecd-1"); err == nil || !strings.Contains(err.Error(), "more than 50 pages") {
+	if _, err := client(t, many).Changes(t.Context(), region, "ecd-1"); !errors.Is(err, desktop.ErrTooMany) || !strings.Contains(err.Error(), "more than 50 pages") {
 		t.Errorf("too many pages: got %v, want an error", err)
 	}
 }

@@ -262,5 +262,5 @@ func pages(api string, limit int, next func(token *string) (string, error)) erro
 		}
 		token = &follower
 	}
-	return &desktop.CallError{Call: api, Message: fmt.Sprintf("more than %d pages", limit)}
+	return &desktop.CallError{Call: api, Message: fmt.Sprintf("more than %d pages", limit), Err: desktop.ErrTooMany}
 }

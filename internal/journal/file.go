@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -37,7 +36,7 @@ func newFile(dir string, timeout time.Duration) *file {
 }
 
 func (f *file) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	if err := CheckRead(key, from); err != nil {
+	if err := checkRead(key, from); err != nil {
 		return nil, 0, err
 	}
 	log, err := f.open(ctx, key, os.O_RDONLY, syscall.LOCK_SH)
@@ -90,7 +89,7 @@ func readFrom(log *os.File, key string, from int64) (data []byte, n int, err err
 }
 
 func (f *file) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	if err := CheckAppend(key, at, lines); err != nil {
+	if err := checkAppend(key, at, lines); err != nil {
 		return 0, err
 	}
 	mode := os.O_RDWR
@@ -197,12 +196,15 @@ func (f *file) open(ctx context.Context, key string, mode, lock int) (*os.File, 
 			_ = log.Close()
 			return nil, err
 		}
-		mine, _ := log.Stat() // what cannot be looked at is not the same file
-		named, _ := root.Lstat(filepath.FromSlash(key))
-		if os.SameFile(mine, named) {
+		mine, err := log.Stat()
+		named, err2 := root.Lstat(filepath.FromSlash(key))
+		if err == nil && err2 == nil && os.SameFile(mine, named) {
 			return log, nil
 		}
 		_ = log.Close()
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 	}
 }
 
@@ -289,7 +291,7 @@ func (f *file) entries(ctx context.Context, prefix string) ([]Entry, error) {
 			return err
 		}
 		key := filepath.ToSlash(rel)
-		if !d.Type().IsRegular() || !strings.HasPrefix(key, prefix) || checkKey(key) != nil {
+		if d.IsDir() || !d.Type().IsRegular() || !strings.HasPrefix(key, prefix) || checkKey(key) != nil {
 			return nil
 		}
 		info, err := d.Info()
@@ -309,16 +311,11 @@ func (f *file) entries(ctx context.Context, prefix string) ([]Entry, error) {
 
 func (f *file) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	keys, err := f.Keys(ctx, prefix)
-	at, found := slices.BinarySearch(keys, after)
-	if found {
-		at++
-	}
-	keys = keys[at:]
-	return keys[:min(len(keys), limit, MaxSome)], err
+	return behind(keys, after, limit), err
 }
 
 func (f *file) Forget(ctx context.Context, key string) error {
-	if err := CheckForget(key); err != nil {
+	if err := checkForget(key); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

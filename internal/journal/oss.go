@@ -76,9 +76,13 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 		WithEndpoint(endpoint.String()).
 		WithUsePathStyle(pathStyle(endpoint)).
 		WithCredentialsProvider(keys).
-		WithRetryMaxAttempts(1).                                                  // so the SDK does not correct a wrong clock either: that should be heard of
+		WithRetryMaxAttempts(1).
 		WithHttpClient(&http.Client{Transport: wire, CheckRedirect: noRedirects}) // by way of the proxy, as the other clients
-	b := &bucket{client: oss.NewClient(cfg), wire: wire, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
+	client := oss.NewClient(cfg, func(opts *oss.Options) {
+		// A clock that is wrong should be heard of, not corrected.
+		opts.FeatureFlags &^= oss.FeatureCorrectClockSkew
+	})
+	b := &bucket{client: client, wire: wire, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
 	if p := prefixOf(u); p != "" {
 		b.prefix = p + "/"
 	}
@@ -89,7 +93,7 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 func (b *bucket) renew() { b.wire.Renew() }
 
 func (b *bucket) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	if err := CheckRead(key, from); err != nil {
+	if err := checkRead(key, from); err != nil {
 		return nil, 0, err
 	}
 	data, err := b.read(ctx, key, from)
@@ -193,7 +197,7 @@ func cutRange(data []byte, from int64, status int, contentRange string) ([]byte,
 }
 
 func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	if err := CheckAppend(key, at, lines); err != nil {
+	if err := checkAppend(key, at, lines); err != nil {
 		return 0, err
 	}
 	unsure := false // an attempt may have been carried out
@@ -253,9 +257,7 @@ func (b *bucket) settle(ctx context.Context, key string, at int64, lines []byte,
 	}
 	n, err := complete(data)
 	switch {
-	case err != nil:
-		return 0, fmt.Errorf("appending to journal %s at %d: %w", key, at, err)
-	case n == 0 && len(data) > 0:
+	case err == nil && n == 0 && len(data) > 0:
 		return 0, fmt.Errorf("appending to journal %s: %w: it ends in an incomplete line at %d", key, ErrDamaged, at)
 	case len(data) > 0, taken:
 		// Somebody else has the position, so this append can never be carried out.
@@ -334,7 +336,7 @@ func (b *bucket) ours(page *oss.ListObjectsV2Result) (found []Entry) {
 }
 
 func (b *bucket) Forget(ctx context.Context, key string) error {
-	if err := CheckForget(key); err != nil {
+	if err := checkForget(key); err != nil {
 		return err
 	}
 	err := b.again(ctx, func(ctx context.Context) error {

@@ -93,18 +93,18 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		if err != nil {
 			return "", pace.SendFault(api, keys, err)
 		}
-		id := pace.Message(answer.Header.Get(requestID), keys)
+		requestID := pace.Message(answer.Header.Get("X-Mns-Request-Id"), keys)
 		done, err := read(answer)
 		switch {
 		case err != nil:
-			return id, &desktop.CallError{
-				Call: api, Delivery: desktop.Unknown, RequestID: id, Err: err,
+			return requestID, &desktop.CallError{
+				Call: api, Delivery: desktop.Unknown, RequestID: requestID, Err: err,
 				Message: pace.Message("unreadable answer: "+err.Error(), keys),
 			}
 		case !done:
-			return id, judge(api, id, keys, answer)
+			return requestID, judge(api, requestID, keys, answer)
 		}
-		return id, nil
+		return requestID, nil
 	})
 }
 

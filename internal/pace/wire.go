@@ -15,8 +15,8 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-// MaxAnswer bounds the body of an answer. A page of 100 desktops has 60 KB.
-const MaxAnswer = 8 << 20
+// maxAnswer bounds the body of an answer. A page of 100 desktops has 60 KB.
+const maxAnswer = 8 << 20
 
 // A Wire sends HTTP requests that other people's SDKs have built and signed:
 // each exactly once, without following redirects, and with the answer's body
@@ -66,7 +66,10 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 		WroteHeaders: func() { written.Store(true) },
 	})))
 	if err != nil {
-		err = causeIn(ctx, err)
+		// The transport hides a deadline behind its own words.
+		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
 		if written.Load() {
 			return Answer{}, &SendError{desktop.Unknown, err}
 		}
@@ -77,29 +80,20 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)}
 	}
-	if len(body) > MaxAnswer {
-		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, MaxAnswer)}
+	if len(body) > maxAnswer {
+		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, maxAnswer)}
 	}
 	return Answer{res.StatusCode, res.Header, body}, nil
 }
 
-// causeIn names the end of the context where that is why something failed: transports
-// hide a deadline behind their own words.
-func causeIn(ctx context.Context, err error) error {
-	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	return err
-}
-
 // wholeBody reads a body, up to one byte more than an answer may have.
 func wholeBody(res *http.Response) ([]byte, error) {
-	if n := res.ContentLength; n >= 0 && n <= MaxAnswer {
+	if n := res.ContentLength; n >= 0 && n <= maxAnswer {
 		body := make([]byte, n)
 		_, err := io.ReadFull(res.Body, body)
 		return body, err
 	}
-	return io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
+	return io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 }
 
 // A Seam stands where an SDK expects its HTTP client (Call): it sends one request by

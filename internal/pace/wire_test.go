@@ -1,7 +1,6 @@
 package pace
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -25,33 +24,6 @@ func post(t *testing.T, ctx context.Context, url string) *http.Request {
 	return req
 }
 
-// ways are the two ways in which a request is sent. What is promised holds for both.
-var ways = map[string]func(w *Wire, req *http.Request) (Answer, error){
-	"by net/http": (*Wire).Send,
-	"over a line": func(w *Wire, req *http.Request) (Answer, error) {
-		line := w.Line(req.URL)
-		defer line.Close()
-		return overLine(line, req)
-	},
-}
-
-// overLine sends a request over a line.
-func overLine(line *Line, req *http.Request) (a Answer, err error) {
-	err = line.Send(req.Context(), func(out *bufio.Writer) error { return req.Write(out) }, func(in *bufio.Reader) (bool, error) {
-		res, err := http.ReadResponse(in, req)
-		if err != nil {
-			return false, err
-		}
-		defer func() { _ = res.Body.Close() }()
-		a.Status = res.StatusCode
-		if a.Body, err = wholeBody(res); len(a.Body) > MaxAnswer {
-			err = errors.New("too long")
-		}
-		return !res.Close, err
-	})
-	return a, err
-}
-
 func hangUp(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
@@ -69,35 +41,33 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 		"no answer in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"endless answer": func(w http.ResponseWriter, _ *http.Request) {
 			block := bytes.Repeat([]byte{' '}, 1<<20)
-			for range MaxAnswer/len(block) + 1 {
+			for range maxAnswer/len(block) + 1 {
 				_, _ = w.Write(block)
 			}
 		},
 	} {
-		for way, send := range ways {
-			t.Run(name+" "+way, func(t *testing.T) {
-				var served atomic.Int32
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					served.Add(1)
-					serve(w, r)
-				}))
-				defer server.Close()
-				timeout := 5 * time.Second
-				if name == "no answer in time" {
-					timeout = 100 * time.Millisecond
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), timeout)
-				defer cancel()
-				_, err := send(NewWire(1), post(t, ctx, server.URL))
-				e, ok := errors.AsType[*SendError](err)
-				if !ok || e.Delivery != desktop.Unknown {
-					t.Errorf("error: got %v, want an unknown fate", err)
-				}
-				if served.Load() != 1 {
-					t.Errorf("requests served: got %d, want 1", served.Load())
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			var served atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				serve(w, r)
+			}))
+			defer server.Close()
+			timeout := 5 * time.Second
+			if name == "no answer in time" {
+				timeout = 100 * time.Millisecond
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), timeout)
+			defer cancel()
+			_, err := NewWire(1).Send(post(t, ctx, server.URL))
+			e, ok := errors.AsType[*SendError](err)
+			if !ok || e.Delivery != desktop.Unknown {
+				t.Errorf("error: got %v, want an unknown fate", err)
+			}
+			if served.Load() != 1 {
+				t.Errorf("requests served: got %d, want 1", served.Load())
+			}
+		})
 	}
 }
 
@@ -129,22 +99,20 @@ func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
 		"impossible URL":       {ctx: t.Context(), url: "gopher://x"},
 		"name that is unknown": {ctx: t.Context(), url: "http://ecd.nowhere.invalid", dial: noSuchHost},
 	} {
-		for way, send := range ways {
-			t.Run(name+" "+way, func(t *testing.T) {
-				w := NewWire(1)
-				if c.dial != nil {
-					w.connections.dial = c.dial
-				}
-				_, err := send(w, post(t, c.ctx, c.url))
-				e, ok := errors.AsType[*SendError](err)
-				if !ok || e.Delivery != desktop.NotSent {
-					t.Errorf("error: got %v, want one that says not sent", err)
-				}
-				if c.want != nil && !errors.Is(err, c.want) {
-					t.Errorf("cause: got %v, want %v", err, c.want)
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			w := NewWire(1)
+			if c.dial != nil {
+				w.connections.dial = c.dial
+			}
+			_, err := w.Send(post(t, c.ctx, c.url))
+			e, ok := errors.AsType[*SendError](err)
+			if !ok || e.Delivery != desktop.NotSent {
+				t.Errorf("error: got %v, want one that says not sent", err)
+			}
+			if c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("cause: got %v, want %v", err, c.want)
+			}
+		})
 	}
 }
 

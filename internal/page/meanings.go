@@ -51,6 +51,8 @@ var meanings = map[string]string{
 	"OutsideFleet":         "桌面不在任何允许请求的机群中。",
 	"FleetUnknown":         "没有声明该名称的机群。",
 	"FleetEmpty":           "机群中没有桌面。",
+	"FleetTooLarge":        "机群的桌面多于 ECD 能列出或一次推送的日志能容纳的数量；不再开始新的重建。",
+	"JournalFull":          "日志只够记录已开始的重建，容不下更多。",
 	"NoFleetFollows":       "没有机群跟随该镜像。",
 	"Downgrade":            "镜像比桌面当前的更旧；需要同意项 downgrade。",
 	"DiskTooSmall":         "镜像的系统盘大于桌面的系统盘。",

@@ -43,10 +43,11 @@ import (
 type Rules struct {
 	Regions        []string // allow-list of the function's own account
 	Fleets         fleet.Fleets
-	Declared       bool // a fleets.yaml is there, even if it is empty
-	Journal        bool // the journal is durable
-	Freezes        bool // and knows of freezes, which hold everything back
-	SignedTicks    bool // without a journal: what ticks carry is signed, and so believed
+	Declared       bool  // a fleets.yaml is there, even if it is empty
+	Journal        bool  // the journal is durable
+	JournalLimit   int64 // bytes that a journal takes at most; 0: no bound
+	Freezes        bool  // and knows of freezes, which hold everything back
+	SignedTicks    bool  // without a journal: what ticks carry is signed, and so believed
 	RebuildTimeout time.Duration
 }
 
@@ -115,9 +116,11 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 		v.rollout(t)
 		return t.decision()
 	}
-	for _, id := range s.Order {
-		x := s.Desktops[id]
-		t.add(x, v.desktop(x))
+	if !v.refuseRest(t) {
+		for _, id := range s.Order {
+			x := s.Desktops[id]
+			t.add(x, v.desktop(x))
+		}
 	}
 	return t.decision()
 }

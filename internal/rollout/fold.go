@@ -24,7 +24,8 @@ func (s *State) Apply(records ...Record) {
 // know are ignored, and nothing means anything before the operation was opened.
 func (s *State) apply(r *Record) {
 	rule := forms[r.Kind].fold
-	if rule != nil && ((s.Operation == nil) == (r.Kind == KindOpened) || r.Kind == KindUnplanned) {
+	opens := r.Kind == KindOpened || r.Kind == KindBack
+	if rule != nil && ((s.Operation == nil) == opens || r.Kind == KindUnplanned) {
 		rule(s, r)
 	}
 }
@@ -90,7 +91,8 @@ func (s *State) takeOn(r *Record) {
 		return
 	}
 	s.Operation, s.OpenedAt = r.Operation, r.At
-	s.Operation.index()
+	s.Operation.index(s.back)
+	s.back = nil
 	if s.Operation.Request() {
 		s.Waves = []Wave{{N: 1, Desktops: r.Operation.Desktops, BegunAt: r.At}}
 		for _, id := range r.Operation.Desktops {
@@ -99,6 +101,17 @@ func (s *State) takeOn(r *Record) {
 		return
 	}
 	s.emit(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
+}
+
+// takeBack notes which desktops go back to an image. It may be written twice, when an
+// invocation was ended before the rollback was opened.
+func (s *State) takeBack(r *Record) {
+	if s.back == nil {
+		s.back = map[string]string{}
+	}
+	for _, id := range r.Desktops {
+		s.back[id] = r.Name
+	}
 }
 
 func (s *State) add(id string, wave int) {

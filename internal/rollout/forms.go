@@ -36,6 +36,7 @@ var (
 // forms has every kind of record.
 var forms = map[Kind]form{
 	KindOpened:     {"work message?", (*State).takeOn},
+	KindBack:       {"name desktops", (*State).takeBack},
 	KindUnplanned:  {"name digest message?", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
 	KindWaveEnded:  {"wave", (*State).endWave},

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +39,7 @@ type Operation struct {
 	First bool `json:"first,omitempty"`
 	// Of a rollback: the rollout that it undoes, and the desktops that go back to
 	// each image. ImageID is then the image that they leave.
+	// Those of a rollback of more than 50,000 desktops stand in records of their own.
 	Undoes string              `json:"undoes,omitempty"`
 	Back   map[string][]string `json:"back,omitempty"`
 	// AnyTime lets a rollback begin outside of the fleet's windows.
@@ -91,9 +94,32 @@ func (w Operation) SpecOf(id string) desktop.Spec {
 	return s
 }
 
-// index makes Back quick to ask.
-func (w *Operation) index() {
+// maxBack is how many desktops that go back stand in the record by which a rollback is
+// opened; for more there are records before it, of maxIDs each.
+const maxBack = 50_000
+
+// Opening returns the records by which an operation is opened. All of them are read
+// before the last one counts.
+func Opening(w Operation, at time.Time) (out []Record) {
+	n := 0
+	for _, ids := range w.Back {
+		n += len(ids)
+	}
+	if n > maxBack {
+		for _, image := range slices.Sorted(maps.Keys(w.Back)) {
+			for ids := range slices.Chunk(w.Back[image], maxIDs) {
+				out = append(out, Record{Kind: KindBack, At: at, Name: image, Desktops: ids})
+			}
+		}
+		w.Back = nil
+	}
+	return append(out, Record{Kind: KindOpened, At: at, Operation: &w})
+}
+
+// index makes Back, and more that stands in other records, quick to ask.
+func (w *Operation) index(more map[string]string) {
 	w.to = map[string]string{}
+	maps.Copy(w.to, more)
 	for image, ids := range w.Back {
 		for _, id := range ids {
 			w.to[id] = image

@@ -37,7 +37,7 @@ func Preview(w Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, 
 	}
 	gates, more := v.gates()
 	t.join(more)
-	p.Gates = gates
+	p.Gates = append(gates, v.roomGate(p.Waves, t.unread)...)
 	rebuilds := 0
 	for _, wave := range p.Waves {
 		rebuilds += rebuiltIn(wave)

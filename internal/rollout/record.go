@@ -14,12 +14,22 @@ import (
 // because what it does not understand there may forbid a rebuild.
 const Version = 1
 
+// Version returns the version of the records of a kind. A kind that a build which does
+// not know it must not ignore has a later one.
+func (k Kind) Version() int {
+	if k == KindBack {
+		return 2
+	}
+	return Version
+}
+
 // A Kind says what a record tells.
 type Kind string
 
 // The kinds of records.
 const (
 	KindOpened     Kind = "opened"     // the operation was taken on
+	KindBack       Kind = "back"       // before a large rollback is opened: these go back to the image that is named
 	KindUnplanned  Kind = "unplanned"  // it was asked for with a plan that it no longer had, and refused
 	KindWave       Kind = "wave"       // a wave began, with these desktops
 	KindWaveEnded  Kind = "wave-ended" // all desktops of a wave have ended and passed their check
@@ -73,7 +83,7 @@ const (
 // A Record is one line of a journal. Which fields it has follows from its kind: see
 // forms.
 type Record struct {
-	V    int       `json:"v"`            // the version of the record: 1
+	V    int       `json:"v"`            // the version of the record: 1; of back 2
 	Kind Kind      `json:"kind"`         // what it tells
 	At   time.Time `json:"at"`           // when that was so
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
@@ -87,7 +97,7 @@ type Record struct {
 	Outcomes  []Group        `json:"outcomes,omitempty"`     // what became of desktops, or which outcomes were published
 	Events    []string       `json:"news,omitempty"`         // ids of the events of the rollout that were published
 	Wave      int            `json:"wave,omitempty"`         // the number of the wave, from 1
-	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze, or of what was refused
+	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze, of what was refused, or of the image to go back to
 	Size      int            `json:"size,omitempty"`         // how many desktops the fleet had when the wave began
 	Waves     int            `json:"waves,omitempty"`        // how many waves there are to be
 	Of        int            `json:"of,omitempty"`           // how many desktops the wave has in all, if that takes several records
@@ -126,7 +136,7 @@ func Encode(records []Record) ([]byte, error) {
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	for i := range records {
-		records[i].V = Version
+		records[i].V = records[i].Kind.Version()
 		if err := enc.Encode(&records[i]); err != nil {
 			return nil, fmt.Errorf("encoding journal record %s: %w", records[i].Kind, err)
 		}
@@ -153,8 +163,8 @@ func Decode(lines []byte) ([]Record, error) {
 		if err := json.Unmarshal(line, r); err != nil {
 			return nil, fmt.Errorf("decoding journal line %d: %w", n, err)
 		}
-		if r.V < 1 || r.V > Version {
-			return nil, fmt.Errorf("decoding journal line %d: version %d is not known to this build, which knows up to %d", n, r.V, Version)
+		if latest := r.Kind.Version(); r.V < 1 || r.V > latest {
+			return nil, fmt.Errorf("decoding journal line %d: version %d is not known to this build, which knows up to %d", n, r.V, latest)
 		}
 	}
 	return out, nil

@@ -81,6 +81,9 @@ type State struct {
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time
 	Indexed bool // it is in the index of open operations
+	// Length is how many bytes the journal has, as it was read or written last; 0: that is
+	// not known. No record says it.
+	Length int64
 
 	Closed   bool
 	ClosedAt time.Time
@@ -98,6 +101,7 @@ type State struct {
 	// late.
 	PlansRefused map[string]bool
 
+	back    map[string]string // where desktops go back to, before the rollback is opened
 	records int
 }
 
@@ -105,6 +109,9 @@ type State struct {
 func NewState() *State {
 	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}}
 }
+
+// Reached notes that the journal has so many bytes.
+func (s *State) Reached(length int64) { s.Length = length }
 
 // Open says whether there is an operation and it is not closed.
 func (s *State) Open() bool { return s.Operation != nil && !s.Closed }

@@ -36,7 +36,7 @@ func (v *view) rollout(t *total) {
 			v.standDown(t)
 			return
 		}
-		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing)
+		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing, v.full)
 		if t.join(s); !stops {
 			v.advance(t, f, busy)
 		}
@@ -308,7 +308,7 @@ func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
 	if w != nil {
 		n = w.N + 1
 	}
-	size := len(rest) + len(v.s.Desktops)
+	comes, size := rest, len(rest)+len(v.s.Desktops) // all that comes must find room, not this wave alone
 	ends := f.Strategy.WaveEnds(size, f.Strategy.Canary.Size(size, tagged))
 	planned := max(len(ends), n)
 	for ; n < planned; n++ {
@@ -322,6 +322,10 @@ func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
 			t.join(s)
 			return
 		}
+	}
+	if why := v.tooLarge(comes); why != "" {
+		t.join(v.halt(events.CodeFleetTooLarge, "%s", why))
+		return
 	}
 	t.join(v.begin(Record{Kind: KindWave, Wave: n, Waves: planned, Name: waveName(n, planned), Size: size}, 0, rest))
 }
@@ -362,7 +366,10 @@ func (v *view) remaining(f *fleet.Fleet) (ids []string, tagged int, s step, ok b
 	if !ok {
 		return nil, 0, s, false
 	}
-	if members.Err != nil {
+	switch {
+	case members.Err != nil && members.Err.Code == events.CodeFleetTooLarge: // to ask again changes nothing, and costs as much
+		return nil, 0, v.halt(members.Err.Code, "%s", members.Err.Message), false
+	case members.Err != nil:
 		return nil, 0, v.standUnread(members.Err), false
 	}
 	ids, tagged = v.turns(f, members.Value)
@@ -451,8 +458,9 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 }
 
 // askAhead is how many desktops beyond what there are places for are read at once
-// while looking for some that may be begun.
-const askAhead = 100
+// while looking for some that may be begun: in a large fleet more, since a decision is
+// given its facts some 250 times and no more.
+func (v *view) askAhead() int { return max(100, len(v.s.Order)/200) }
 
 // beginWithinWindow begins desktops of the waves so far, as far as the window
 // is open and there are places.
@@ -483,7 +491,7 @@ func (v *view) beginWithinWindow(t *total, f *fleet.Fleet, busy int) {
 // beginSome decides about pending desktops one after the other until no place is
 // free. A desktop that we prepared has its place already.
 func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
-	most := max(places, 0) + askAhead
+	most := max(places, 0) + v.askAhead()
 	for _, id := range v.s.Order {
 		x := v.s.Desktops[id]
 		if x.Phase != Pending {
