@@ -216,6 +216,17 @@ func textIn(body []byte, key string) string {
 	return string(text)
 }
 
+// textsIn returns the texts behind the first key, up to the next bracket.
+func textsIn(body []byte, key string) (out []string) {
+	_, list, _ := bytes.Cut(body, []byte(key))
+	list, _, _ = bytes.Cut(list, []byte("]"))
+	for len(list) > 1 {
+		text, rest, _ := bytes.Cut(list[1:], []byte(`"`))
+		out, list = append(out, string(text)), bytes.TrimPrefix(rest, []byte(","))
+	}
+	return out
+}
+
 // numberIn returns the number behind the first key, or 0.
 func numberIn(body []byte, key string) (n int) {
 	_, text, _ := bytes.Cut(body, []byte(key))

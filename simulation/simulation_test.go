@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,7 +25,31 @@ func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(800) // a schedule lives for a millisecond: collect seldom, in memory that stays in the cache
 	debug.SetMemoryLimit(256 << 20)
+	runtime.MemProfileRate = 0 // each sample walks a stack
+	startLarge()
 	os.Exit(m.Run())
+}
+
+// startLarge has goroutines begin with stacks as large as the calls of the function
+// need: to copy a stack each time that it doubles takes a tenth of all the time. The
+// runtime begins them with what those that it finds at a collection use on average;
+// so some wait for ever, each with that much on its stack.
+func startLarge() {
+	var waiting sync.WaitGroup
+	for range 100 {
+		waiting.Add(1)
+		go func() { useStack(&waiting) }()
+	}
+	waiting.Wait()
+	runtime.GC()
+}
+
+//go:noinline
+func useStack(waiting *sync.WaitGroup) {
+	var room [24 << 10]byte
+	waiting.Done()
+	<-make(chan struct{})
+	runtime.KeepAlive(&room)
 }
 
 // simulate runs one schedule to its end.

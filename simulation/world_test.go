@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -338,7 +337,6 @@ func (w *world) invoke() bool {
 	w.note(i.id, "invoked", on.name+" with "+describe(taken))
 	var lost *time.Timer
 	go func() {
-		grow()
 		_, err := on.handler.Handle(ctx, handler.Invocation{RequestID: i.id, Source: "acs:fc:cn-hangzhou:1:functions/simulation"}, payload(taken))
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -432,15 +430,6 @@ func (w *world) instance() *instance {
 	i.handler = h
 	w.instances = append(w.instances, i)
 	return i
-}
-
-// grow has the stack of a goroutine grow to what an invocation needs, at once: to
-// copy it again each time that it doubles takes a tenth of all the time.
-//
-//go:noinline
-func grow() {
-	var room [12 << 10]byte
-	runtime.KeepAlive(&room)
 }
 
 var discard = slog.New(slog.DiscardHandler)
