@@ -160,11 +160,11 @@ func (w *world) forbidden(k *wipe, of *work, images map[string]ecd.Image) string
 	case spec.ImageID != k.ImageID && !spec.Reset() || spec.Reset() != k.Reset:
 		return "the work wants " + spec.ImageID
 	}
-	f, in := w.fleetOf(x)
+	f := w.fleetOf(x)
 	consents := slices.Clone(s.Operation.Consents)
 	if w.yaml != "" {
 		switch {
-		case !in, s.Operation.Request() && !f.Requests, !s.Operation.Request() && f.Name != s.Operation.Fleet:
+		case f == nil, s.Operation.Request() && !f.Requests, !s.Operation.Request() && f.Name != s.Operation.Fleet:
 			return "it is outside the fleet"
 		}
 		if !s.Operation.Request() {
@@ -174,11 +174,11 @@ func (w *world) forbidden(k *wipe, of *work, images map[string]ecd.Image) string
 	if fault := unfit(k, x, images, consents, s.Operation.Undoes != ""); fault != "" {
 		return fault
 	}
-	if fault := w.inUse(k, of, f, in, consents, caller); fault != "" {
+	if fault := w.inUse(k, of, f, consents, caller); fault != "" {
 		return fault
 	}
-	if in {
-		return w.gates(of, f, caller)
+	if f != nil {
+		return w.gates(of, *f, caller)
 	}
 	return ""
 }
@@ -222,12 +222,12 @@ func unfit(k *wipe, x *ecd.Desktop, images map[string]ecd.Image, consents []stri
 // inUse says whether people lost their work without consent. Somebody who came
 // after the invocation had begun may have come after the facts were read, which
 // only maintenance mode prevents.
-func (w *world) inUse(k *wipe, of *work, f fleet.Fleet, in bool, consents []string, caller *invocation) string {
+func (w *world) inUse(k *wipe, of *work, f *fleet.Fleet, consents []string, caller *invocation) string {
 	if len(k.Users) == 0 || slices.Contains(consents, events.ConsentSessions) {
 		return ""
 	}
 	held := false
-	if in {
+	if f != nil {
 		s := f.Strategy
 		waves := slices.Collect(func(yield func(time.Time) bool) {
 			for _, v := range of.state.Waves {
@@ -295,6 +295,6 @@ func (w *world) declared(id string) *ecd.Desktop {
 	return nil
 }
 
-func (w *world) fleetOf(x *ecd.Desktop) (fleet.Fleet, bool) {
+func (w *world) fleetOf(x *ecd.Desktop) *fleet.Fleet {
 	return w.fleets.Of(desktop.Desktop{ID: x.ID, AccountID: w.account, RegionID: x.RegionID, Tags: x.Tags, OfficeSiteID: x.OfficeSiteID, ImageID: x.ImageID})
 }

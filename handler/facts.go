@@ -333,8 +333,8 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 		return nil, err
 	}
 	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
-		f, in := l.rules.Fleets.Of(d)
-		return !in || f.Name != name
+		f := l.rules.Fleets.Of(d)
+		return f == nil || f.Name != name
 	}), nil
 }
 

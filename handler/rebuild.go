@@ -565,8 +565,8 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string, facts *rollout.Fac
 	if with.Tags == nil {
 		with.Tags = facts.Tags[id].Value
 	}
-	if f, in := rb.rules.Fleets.Of(with); in {
-		return f.Name, w.PassesFreezes(&f)
+	if f := rb.rules.Fleets.Of(with); f != nil {
+		return f.Name, w.PassesFreezes(f)
 	}
 	return w.Fleet, w.PassesFreezes(nil)
 }

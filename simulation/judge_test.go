@@ -859,8 +859,8 @@ func (w *world) member(m *machine, name string) bool {
 	if len(w.fleets) == 0 {
 		return false
 	}
-	f, in := w.fleets[len(w.fleets)-1].Of(m.now)
-	return in && f.Name == name
+	f := w.fleets[len(w.fleets)-1].Of(m.now)
+	return f != nil && f.Name == name
 }
 
 var _ = journal.Key

@@ -160,11 +160,7 @@ func (w *world) fleetFor(k *work, id string, epoch int) *fleet.Fleet {
 	if epoch < 0 || m == nil {
 		return nil
 	}
-	f, in := w.fleets[epoch].Of(m.now)
-	if !in {
-		return nil
-	}
-	return w.fleetOf(f.Name, epoch)
+	return w.fleets[epoch].Of(m.now)
 }
 
 // heeded holds a rebuild, or what makes a desktop ready for one, against what its

@@ -544,7 +544,7 @@ func fromMonday(days []time.Weekday) []time.Weekday {
 func selected(fleets fleet.Fleets, name string, all []desktop.Desktop) []desktop.Desktop {
 	var out []desktop.Desktop
 	for _, d := range all {
-		if f, in := fleets.Of(d); in && f.Name == name {
+		if f := fleets.Of(d); f != nil && f.Name == name {
 			out = append(out, d)
 		}
 	}

@@ -127,7 +127,7 @@ func (p *Patient) count(ctx context.Context, ecd Desktops, at desktop.Place) (*c
 func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, string)) {
 	size, tagged := 0, 0
 	for _, d := range c.desktops {
-		if owner, ok := p.Fleets.Of(d); ok && owner.Name == f.Name {
+		if owner := p.Fleets.Of(d); owner != nil && owner.Name == f.Name {
 			size++
 			if f.Strategy.Canary.Chosen(d) {
 				tagged++

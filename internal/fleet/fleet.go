@@ -139,22 +139,24 @@ func (f Fleet) Follows(imageName string) bool {
 }
 
 // Of returns the fleet that d belongs to: the first one in the file that
-// contains it, whatever images the fleets follow. It reports false when there
+// contains it, whatever images the fleets follow. It returns nil when there
 // is none, and also when it cannot know: when a fleet that would be asked
-// decides by tags and the tags of d were not read (nil). See NeedTags.
-func (fs Fleets) Of(d desktop.Desktop) (Fleet, bool) {
-	for _, f := range fs {
+// decides by tags and the tags of d were not read (nil). See NeedTags. The caller
+// must not change it.
+func (fs Fleets) Of(d desktop.Desktop) *Fleet {
+	for i := range fs {
+		f := &fs[i]
 		if f.Place() != d.Place() {
 			continue
 		}
 		if d.Tags == nil && f.byTags() {
-			return Fleet{}, false
+			return nil
 		}
 		if f.Contains(d) {
-			return f, true
+			return f
 		}
 	}
-	return Fleet{}, false
+	return nil
 }
 
 // Contains says whether d is in the fleet's account and region, is meant by its selector
@@ -162,7 +164,7 @@ func (fs Fleets) Of(d desktop.Desktop) (Fleet, bool) {
 //
 // A fleet that selects by current image loses a desktop the moment it is
 // rebuilt: a rollout must remember whom it began.
-func (f Fleet) Contains(d desktop.Desktop) bool {
+func (f *Fleet) Contains(d desktop.Desktop) bool {
 	return d.Place() == f.Place() && f.Select.Matches(d) && !f.Exclude.Matches(d)
 }
 
@@ -175,4 +177,4 @@ func (fs Fleets) NeedTags(at desktop.Place) bool {
 	})
 }
 
-func (f Fleet) byTags() bool { return len(f.Select.Tags) > 0 || len(f.Exclude.Tags) > 0 }
+func (f *Fleet) byTags() bool { return len(f.Select.Tags) > 0 || len(f.Exclude.Tags) > 0 }

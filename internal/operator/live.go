@@ -194,8 +194,8 @@ func Members(ctx context.Context, e ECD, fleets fleet.Fleets, name string) ([]de
 		}
 	}
 	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
-		of, in := fleets.Of(d)
-		return !in || of.Name != name
+		of := fleets.Of(d)
+		return of == nil || of.Name != name
 	}), nil
 }
 

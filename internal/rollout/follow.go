@@ -364,7 +364,7 @@ func (v *view) strategy(now *desktop.Desktop) *fleet.Strategy {
 		return nil
 	}
 	if now != nil {
-		if f, in := v.r.Fleets.Of(*now); in {
+		if f := v.r.Fleets.Of(*now); f != nil {
 			return &f.Strategy
 		}
 	}

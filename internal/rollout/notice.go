@@ -190,7 +190,7 @@ func (v *view) text(c candidate, due time.Time) string {
 	if said.Image == "" {
 		said.Image = w.SpecOf(c.ID).ImageID
 	}
-	if f, in := v.r.Fleets.Of(*c.now); said.Fleet == "" && in {
+	if f := v.r.Fleets.Of(*c.now); said.Fleet == "" && f != nil {
 		said.Fleet = f.Name
 	}
 	if said.Release == "" {

@@ -175,11 +175,7 @@ func (v *view) fleetOf(now desktop.Desktop) *fleet.Fleet {
 		}
 		return nil
 	}
-	if f, in := v.r.Fleets.Of(now); in {
-		found := f // a copy of its own, so that none is made for the others
-		return &found
-	}
-	return nil
+	return v.r.Fleets.Of(now)
 }
 
 // kept says which snapshots a fleet keeps. A word that this build does not know

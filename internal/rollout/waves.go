@@ -398,12 +398,12 @@ func (v *view) turns(f *fleet.Fleet, members []desktop.Desktop) (ids []string, t
 // rollout itself took out, because the fleet chooses by image, still is for the
 // rollback.
 func (v *view) member(x desktop.Desktop) bool {
-	f, in := v.r.Fleets.Of(x)
-	if (!in || f.Name != v.s.Operation.Fleet) && v.s.Operation.Undoes != "" && x.ImageID == v.s.Operation.ImageID {
+	f := v.r.Fleets.Of(x)
+	if (f == nil || f.Name != v.s.Operation.Fleet) && v.s.Operation.Undoes != "" && x.ImageID == v.s.Operation.ImageID {
 		x.ImageID = v.s.Operation.to[x.ID]
-		f, in = v.r.Fleets.Of(x)
+		f = v.r.Fleets.Of(x)
 	}
-	return in && f.Name == v.s.Operation.Fleet
+	return f != nil && f.Name == v.s.Operation.Fleet
 }
 
 // end closes a rollout of which nothing remains to be done.
