@@ -202,11 +202,10 @@ func TestADesktopThatWasReadAgainSinceTheDecisionIsNotTakenFromItsUsers(t *testi
 	b := newCallsBench(t)
 	b.read("ecd-1", 10*time.Second)
 	for decided, want := range map[time.Duration]int{30 * time.Second: 0, 10 * time.Second: 1} {
-		d := rollout.Decision{Hold: []string{"ecd-1"}, Stop: []string{"ecd-1"}}
 		a := acting{preparer: b.run.preparer, at: here}
-		a.leaveOld(&d, b.now.Add(-decided))
-		if len(d.Hold) != want || len(d.Stop) != want {
-			t.Errorf("decided %s ago: holds %v and stops %v, want %d", decided, d.Hold, d.Stop, want)
+		got := a.withoutOld([]rollout.Act{{What: rollout.Hold, Desktops: []string{"ecd-1"}}, {What: rollout.Stop, Desktops: []string{"ecd-1"}}}, b.now.Add(-decided))
+		if len(got) != 2*want {
+			t.Errorf("decided %s ago: does %+v, want each of them %d times", decided, got, want)
 		}
 	}
 }
@@ -272,7 +271,7 @@ func TestAJobEndsWhoseJournalTakesNoOutcome(t *testing.T) {
 			b.run.conclude([]*job{j})
 		},
 		"saved": func(b *callsBench, j *job) {
-			b.saving(j).save([]rollout.Saving{{DesktopID: "ecd-1", Name: "n", Round: 1}})
+			b.saving(j).save(rollout.Act{What: rollout.Save, N: 1, Desktops: []string{"ecd-1"}}, "c1")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -40,7 +40,7 @@ func (co *concluder) concludeOne(j *job) error {
 	switch {
 	case !d.Need.Empty():
 		d.Next = earlier(d.Next, co.asOf().Add(30*time.Second))
-	case len(d.Begin) > 0 || d.Acts():
+	case len(d.Begin) > 0 || len(d.Acts) > 0:
 		d.Next = co.asOf() // time ran short
 	default:
 		ctx, cancel := co.last()

@@ -66,12 +66,12 @@ func (rd *reader) forget(at desktop.Place, ids ...string) {
 }
 
 // forgetSnapshots drops what is known of the snapshots of desktops.
-func (rd *reader) forgetSnapshots(at desktop.Place, list []rollout.Saving) {
+func (rd *reader) forgetSnapshots(at desktop.Place, ids []string) {
 	facts := rd.place(at)
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	for _, x := range list {
-		delete(facts.Snapshots, x.DesktopID)
+	for _, id := range ids {
+		delete(facts.Snapshots, id)
 	}
 }
 

@@ -69,28 +69,22 @@ type decision struct {
 }
 
 // able takes out of a decision what was tried in this invocation and failed, so that
-// it does not hold up other desktops.
+// it does not hold up other desktops, and what is too much for one step.
 func (j *job) able(d rollout.Decision) rollout.Decision {
-	tried := func(id string) bool { return j.unable[id] != nil }
-	for _, ids := range []*[]string{&d.Hold, &d.Release, &d.Stop, &d.Start, &d.Command.Desktops} {
-		*ids = slices.DeleteFunc(*ids, tried)
-	}
-	ask := d.Ask
-	d.Ask = nil
-	for _, c := range ask {
-		if c.Desktops = slices.DeleteFunc(c.Desktops, tried); len(c.Desktops) > 0 {
-			d.Ask = append(d.Ask, c)
+	var acts []rollout.Act
+	calls := map[rollout.What]int{}
+	for _, a := range d.Acts {
+		a.Desktops = slices.DeleteFunc(a.Desktops, func(id string) bool { return j.unable[id] != nil })
+		if a.What == rollout.Save { // of each desktop by itself
+			calls[a.What] += len(a.Desktops)
+		} else {
+			calls[a.What]++
+		}
+		if len(a.Desktops) > 0 && calls[a.What] <= maxCalls {
+			acts = append(acts, a)
 		}
 	}
-	d.Save = slices.DeleteFunc(slices.Clone(d.Save), func(x rollout.Saving) bool { return tried(x.DesktopID) })
-	d.Save = d.Save[:min(len(d.Save), maxNotices)] // so that all of them fit into the time of a call
-	tell := d.Tell[:min(len(d.Tell), maxNotices)]
-	d.Tell = nil
-	for _, t := range tell {
-		if t.Desktops = slices.DeleteFunc(t.Desktops, tried); len(t.Desktops) > 0 {
-			d.Tell = append(d.Tell, t)
-		}
-	}
+	d.Acts = acts
 	return d
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -171,7 +172,7 @@ func TestACheckIsNotedForTheAttemptThatItChecks(t *testing.T) {
 	for _, id := range all {
 		a.checked[id] = "c1"
 	}
-	a.check(rollout.Command{Desktops: all})
+	a.do(rollout.Act{What: rollout.Check, Desktops: all}, "c3")
 	j.journal.Look(func(s *rollout.State) {
 		for id, want := range map[string]string{"same": "t-1", "through": "", "anew": "", "checked": "t-0"} {
 			if got := s.Desktops[id].Check; got != want {
@@ -199,12 +200,18 @@ func TestADesktopThatWasReadLongAgoIsNotKeptFromItsUser(t *testing.T) {
 	known := rd.place(desktop.Place{}).Desktops
 	known["old"], known["new"] = rollout.Read(now.Add(-2*factsAge), &desktop.Desktop{}), rollout.Read(now, &desktop.Desktop{})
 	a := &acting{preparer: &preparer{invocation: js.invocation, facts: rd, accounts: &accounts{}}, job: j, call: "c1"}
-	d := rollout.Decision{Hold: slices.Clone(all), Stop: slices.Clone(all), Release: slices.Clone(all)}
-	if err := a.announce(&d, decision{at: now, basis: j.journal.Look(func(*rollout.State) {})}); err != nil {
+	only := []string{"new"}
+	want := []rollout.Act{{What: rollout.Hold, Desktops: only}, {What: rollout.Stop, Desktops: only}, {What: rollout.Release, Desktops: all}}
+	var acts []rollout.Act
+	for _, x := range want {
+		acts = append(acts, rollout.Act{What: x.What, Desktops: all})
+	}
+	got, err := a.announce(acts, decision{at: now, basis: j.journal.Look(func(*rollout.State) {})})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if only := []string{"new"}; !slices.Equal(d.Hold, only) || !slices.Equal(d.Stop, only) || !slices.Equal(d.Release, all) {
-		t.Errorf("got %v to be put into maintenance mode, %v to be stopped, %v to be taken out; want %v, %v, %v", d.Hold, d.Stop, d.Release, only, only, all)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got to do %+v, want %+v", got, want)
 	}
 }
 
@@ -213,9 +220,8 @@ func TestOnlyADenialStopsAnAccount(t *testing.T) {
 	js := jobsOf(t)
 	for delivery, want := range map[desktop.Delivery]bool{desktop.Forbidden: true, desktop.NotSent: false} {
 		perms := newPermissions(js.log)
-		a := &acting{preparer: &preparer{invocation: js.invocation, perms: perms}, job: &job{id: "r1"}}
-		failed := &desktop.CallError{Call: callAssume, Delivery: delivery}
-		if done := a.attempt("start", []string{"ecd-1"}, func([]string) error { return failed }); done != nil || a.job.unable["ecd-1"] == nil || (perms.stopped("") != nil) != want {
+		a := &acting{preparer: &preparer{invocation: js.invocation, perms: perms}, job: &job{id: "r1"}, fault: &desktop.CallError{Call: callAssume, Delivery: delivery}}
+		if done, _ := a.attempt(rollout.Act{What: rollout.Start}, []string{"ecd-1"}); done != nil || a.job.unable["ecd-1"] == nil || (perms.stopped("") != nil) != want {
 			t.Errorf("%v: got %v done, %v; stopped: %v, want %t", delivery, done, a.job.unable, perms.stopped(""), want)
 		}
 	}

@@ -65,13 +65,13 @@ func (pr *preparer) prepare(jobs []*job) (further bool) {
 // a rebuild, and says whether the job must be decided about anew.
 func (pr *preparer) prepareOne(j *job, found decision) bool {
 	d := j.able(found.Decision)
-	if len(d.Begin) > 0 || len(d.Records) > 0 || d.Acts() {
+	if len(d.Begin) > 0 || len(d.Records) > 0 || len(d.Acts) > 0 {
 		if err := pr.sched.watchdog(j); err != nil {
 			pr.recovery.fail(j, err)
 			return false
 		}
 	}
-	if d.Acts() {
+	if len(d.Acts) > 0 {
 		pr.sched.index.settled(j) // before anything is done to a desktop
 	}
 	if len(d.Unrestored) > 0 {
@@ -97,7 +97,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	if outcomes == 0 { // else the events come behind the outcomes that they follow from
 		pr.out.emitEvents(j)
 	}
-	if d.Acts() {
+	if len(d.Acts) > 0 {
 		return pr.act(j, d, found)
 	}
 	return slices.ContainsFunc(d.Records, leadsOn)
@@ -120,31 +120,20 @@ func leadsOn(rec rollout.Record) bool {
 // have closed, or somebody have connected, since. The record of a call's end counts only
 // if no other call was announced since. It returns whether to decide again.
 func (pr *preparer) act(j *job, d rollout.Decision, made decision) bool {
-	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Act
+	ctx, cancel := context.WithDeadline(pr.ctx, time.Now().Add(rollout.CallLimit)) // others rely on it: see rollout.Call
 	defer cancel()
 	a := &acting{preparer: pr, within: ctx, job: j, call: rand.Text(), checked: map[string]string{}}
-	if err := a.announce(&d, made); errors.Is(err, errOvertaken) {
+	acts, err := a.announce(d.Acts, made)
+	if errors.Is(err, errOvertaken) {
 		return true
-	} else if err != nil {
+	}
+	if err != nil {
 		pr.recovery.fail(j, err)
 		return false
 	}
-	maintain := func(on bool) func([]string) error {
-		return func(ids []string) error { return a.ECD.Maintain(ctx, a.at.Region, ids, on) }
+	for i, x := range acts {
+		a.do(x, a.part(i))
 	}
-	done := func(kind rollout.Kind, ids []string) {
-		a.record(func(*rollout.State) rollout.Record { return rollout.Record{Kind: kind, Call: a.call, Desktops: ids} })
-	}
-	done(rollout.KindHeld, a.attempt("maintenance on", d.Hold, maintain(true)))
-	a.putOff(d.Hold)
-	a.attempt("stop", d.Stop, func(ids []string) error { return a.ECD.Stop(ctx, a.at.Region, ids) })
-	done(rollout.KindReleased, a.attempt("maintenance off", d.Release, maintain(false)))
-	done(rollout.KindStarted, a.attempt("start", d.Start, func(ids []string) error { return a.ECD.Start(ctx, a.at.Region, ids) }))
-	a.check(d.Command)
-	a.notify(d.Tell)
-	a.ask(d.Ask)
-	a.save(d.Save)
-	pr.facts.forget(a.at, slices.Concat(d.Hold, d.Stop, d.Release, d.Start)...) // what was read of them was so before
 	return j.failure() == nil
 }
 
@@ -161,74 +150,114 @@ type acting struct {
 	checked map[string]string // the call in which each desktop was that is to be checked
 }
 
-// announce writes down what is about to be done to desktops, and takes out of it those
+// announce writes down what is about to be done to desktops, and returns it without those
 // that are to be kept from their users and were read too long ago. It writes nothing and
 // returns errOvertaken if others have written since the decision was made, or if that
 // has grown old.
-func (a *acting) announce(d *rollout.Decision, made decision) error {
+func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act, err error) {
 	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
-		return err
+		return nil, err
 	}
 	aged := false
-	err := a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
+	err = a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
 		a.at = s.Operation.Place()
 		a.Services, a.fault = a.accounts.of(a.at.Account)
 		if aged = a.old(made.at); aged {
 			return nil
 		}
-		a.leaveOld(d, made.at)
-		kinds := []struct {
-			kind rollout.Kind
-			ids  []string
-		}{{rollout.KindHolding, d.Hold}, {rollout.KindStopping, d.Stop}, {rollout.KindReleasing, d.Release}, {rollout.KindStarting, d.Start}}
-		for _, id := range d.Command.Desktops {
-			a.checked[id] = s.Desktops[id].Call
-		}
-		for _, k := range kinds {
-			if len(k.ids) > 0 {
-				out = append(out, rollout.Record{Kind: k.kind, Call: a.call, Desktops: k.ids})
+		able = a.withoutOld(acts, made.at)
+		for i, x := range able {
+			if rec, announced := x.Begins(a.part(i)); announced {
+				out = append(out, rec)
+			}
+			if x.What == rollout.Check {
+				for _, id := range x.Desktops {
+					a.checked[id] = s.Desktops[id].Call
+				}
 			}
 		}
-		for i, t := range d.Tell {
-			out = append(out, rollout.Record{Kind: rollout.KindNotifying, Call: a.part(i), Until: t.Due, N: t.N(), Desktops: t.Desktops})
-		}
-		for i, c := range d.Ask {
-			out = append(out, rollout.Record{Kind: rollout.KindAsking, Call: a.part(i), Desktops: c.Desktops})
-		}
-		return append(out, announcedSaves(d.Save, a.call)...)
+		return out
 	})
 	if err == nil && aged {
-		return errOvertaken
+		err = errOvertaken
 	}
-	return err
+	return able, err
 }
 
-// leaveOld takes out of a decision the desktops that are to be put into maintenance mode,
-// or stopped, and were read too long ago, or once more since it was made: somebody may
-// use them by now.
-func (a *acting) leaveOld(d *rollout.Decision, made time.Time) {
+// withoutOld takes out of acts the desktops that are to be put into maintenance mode,
+// or stopped, and were read too long ago, or once more since that was decided: somebody
+// may use them by now.
+func (a *acting) withoutOld(acts []rollout.Act, decided time.Time) (out []rollout.Act) {
 	a.facts.use(a.at, nil, func(facts *rollout.Facts) {
-		old := func(id string) bool {
-			read := facts.Desktops[id].ReadAt
-			return a.old(read) || read.After(made)
+		for _, x := range acts {
+			if x.What == rollout.Hold || x.What == rollout.Stop {
+				x.Desktops = slices.DeleteFunc(slices.Clone(x.Desktops), func(id string) bool {
+					read := facts.Desktops[id].ReadAt
+					return a.old(read) || read.After(decided)
+				})
+			}
+			if len(x.Desktops) > 0 {
+				out = append(out, x)
+			}
 		}
-		d.Hold, d.Stop = slices.DeleteFunc(d.Hold, old), slices.DeleteFunc(d.Stop, old)
 	})
+	return out
 }
 
-// part names one of several calls of a kind, so that its end is not taken for that of
-// another.
+// part names one of several calls, so that its end is not taken for that of another.
 func (a *acting) part(i int) string { return a.call + "/" + strconv.Itoa(i) }
 
-// check runs the check command on desktops and writes down its id for those that are
-// still in the attempt that it is to check.
-func (a *acting) check(c rollout.Command) {
-	ran, invoked := a.start(checking, c.Desktops, func(ids []string) ([]string, error) {
-		return a.ECD.Run(a.within, a.at.Region, ids, c.Text, c.Kind, c.Timeout)
-	})
+// do does an act, and writes down how its call ended.
+func (a *acting) do(x rollout.Act, call string) {
+	if x.What == rollout.Save {
+		a.save(x, call)
+		return
+	}
+	done, invoked := a.attempt(x, x.Desktops)
+	end := rollout.Record{Kind: x.Ends(), Call: call, Invoke: strings.Join(invoked, ","), Desktops: done}
+	switch x.What {
+	case rollout.Check:
+		a.noteCheck(end)
+		return
+	case rollout.Stop: // the desktop shows it
+	default:
+		a.record(func(*rollout.State) rollout.Record { return end })
+	}
+	switch x.What {
+	case rollout.Tell, rollout.Ask:
+		a.noteFailures(x, end)
+		return
+	case rollout.Hold:
+		a.putOff(x.Desktops)
+	}
+	a.facts.forget(a.at, x.Desktops...) // what was read of them was so before
+}
+
+// make makes one call for an act, and returns the ids to ask for its results, if it ends
+// later.
+func (a *acting) make(x rollout.Act, ids []string) (invoked []string, err error) {
+	switch x.What {
+	case rollout.Hold, rollout.Release:
+		return nil, a.ECD.Maintain(a.within, a.at.Region, ids, x.What == rollout.Hold)
+	case rollout.Stop:
+		return nil, a.ECD.Stop(a.within, a.at.Region, ids)
+	case rollout.Start:
+		return nil, a.ECD.Start(a.within, a.at.Region, ids)
+	case rollout.Tell:
+		if a.Notifier == nil {
+			return nil, errors.New("nobody can be told here")
+		}
+		return a.Notifier.Tell(a.within, a.at.Region, ids, x.User, x.Text)
+	}
+	return a.ECD.Run(a.within, a.at.Region, ids, x.Text, x.Kind, x.Timeout)
+}
+
+// noteCheck writes down the id of a check for those desktops that are still in the attempt
+// that it is to check.
+func (a *acting) noteCheck(end rollout.Record) {
 	a.record(func(s *rollout.State) rollout.Record {
-		rec := rollout.Record{Kind: rollout.KindChecking, Call: invoked}
-		for _, id := range ran {
+		rec := rollout.Record{Kind: end.Kind, Call: end.Invoke}
+		for _, id := range end.Desktops {
 			if x := s.Desktops[id]; x.Phase == rollout.Accepted && x.Call == a.checked[id] && x.Check == "" {
 				rec.Desktops = append(rec.Desktops, id)
 			}
@@ -237,59 +266,20 @@ func (a *acting) check(c rollout.Command) {
 	})
 }
 
-// ask runs the command that asks desktops whether they may be rebuilt.
-func (a *acting) ask(ask []rollout.Command) {
-	for i, c := range ask {
-		a.startNoted(rollout.KindAsked, asking, a.part(i), c.Desktops, func(ids []string) ([]string, error) {
-			return a.ECD.Run(a.within, a.at.Region, ids, c.Text, c.Kind, c.Timeout)
-		})
-	}
-}
-
-// notify has notices shown.
-func (a *acting) notify(tell []rollout.Notification) {
-	for i, t := range tell {
-		a.startNoted(rollout.KindSent, telling, a.part(i), t.Desktops, func(ids []string) ([]string, error) {
-			if a.Notifier == nil {
-				return nil, errors.New("nobody can be told here")
-			}
-			return a.Notifier.Tell(a.within, a.at.Region, ids, t.User, t.Text)
-		})
-	}
-}
-
-// startNoted starts something on desktops that ends later, and writes down what to ask
-// for its results, or why it was not started.
-func (a *acting) startNoted(kind rollout.Kind, what, call string, ids []string, start func([]string) ([]string, error)) {
-	sent, invoked := a.start(what, ids, start)
-	a.record(func(*rollout.State) rollout.Record {
-		return rollout.Record{Kind: kind, Call: call, Invoke: invoked, Desktops: sent}
-	})
+// noteFailures writes down why users could not be told, or desktops not be asked.
+func (a *acting) noteFailures(x rollout.Act, end rollout.Record) {
 	byReason := map[string][]string{}
-	for _, id := range ids {
+	for _, id := range x.Desktops {
 		if err := a.job.unable[id]; err != nil {
 			byReason[err.Error()] = append(byReason[err.Error()], id)
 		}
 	}
 	for _, why := range slices.Sorted(maps.Keys(byReason)) {
 		a.record(func(*rollout.State) rollout.Record {
-			return rollout.Record{Kind: kind, Call: call, Desktops: byReason[why],
+			return rollout.Record{Kind: end.Kind, Call: end.Call, Desktops: byReason[why],
 				Reason: &events.Reason{Code: events.CodeCallFailed, Message: rollout.Cut(why)}}
 		})
 	}
-}
-
-// start is attempt for what ends later. It also returns the ids to ask for its results.
-func (a *acting) start(what string, ids []string, start func([]string) ([]string, error)) (sent []string, invoked string) {
-	var all []string
-	sent = a.attempt(what, ids, func(ids []string) error {
-		more, err := start(ids)
-		if err == nil {
-			all = append(all, more...)
-		}
-		return err
-	})
-	return sent, strings.Join(all, ",")
 }
 
 // holdPause is after how long it is tried again to put a desktop into maintenance mode.
@@ -347,57 +337,56 @@ func (a *acting) record(f func(*rollout.State) rollout.Record) {
 	}
 }
 
-// attempt calls ECD for desktops, and returns those for which that worked. ECD
-// refuses all of a call for the sake of one desktop (one that was released, or
-// is in another status than it was shown in), so a call that it refused is taken
-// apart; see mayTakeApart. A failure is logged; the journal says what is still to be
-// done, and the next tick tries again.
-func (a *acting) attempt(what string, ids []string, do func([]string) error) []string {
+// attempt calls ECD for desktops, and returns those for which that worked, and what to
+// ask for its results. ECD refuses all of a call for the sake of one desktop (one that
+// was released, or is in another status than it was shown in), so a call that it refused
+// is taken apart; see mayTakeApart. A failure is logged; the journal says what is still
+// to be done, and the next tick tries again.
+func (a *acting) attempt(x rollout.Act, ids []string) (done, invoked []string) {
 	j := a.job
 	if len(ids) == 0 || j.failure() != nil {
-		return nil
+		return nil, nil
 	}
 	err := a.fault
 	if err == nil {
-		err = do(ids)
+		invoked, err = a.make(x, ids)
 	}
 	if err == nil {
-		return ids
+		return ids, invoked
 	}
 	e, answered := errors.AsType[*desktop.CallError](err)
-	if answered && len(ids) > 1 && mayTakeApart(e, what, ids) {
+	if answered && len(ids) > 1 && mayTakeApart(e, x.What, ids) {
 		half := len(ids) / 2
-		return append(slices.Clip(a.attempt(what, ids[:half], do)), a.attempt(what, ids[half:], do)...)
+		first, of1 := a.attempt(x, ids[:half])
+		second, of2 := a.attempt(x, ids[half:])
+		return slices.Concat(first, second), slices.Concat(of1, of2)
 	}
 	if answered && e.Delivery == desktop.Forbidden {
 		a.perms.deny(a.at.Account, e, err)
 	}
-	inAccount(a.log, a.at.Account).Warn("desktops could not be made ready", "job", j.id, "what", what, "desktops", len(ids), "error", err.Error())
+	inAccount(a.log, a.at.Account).Warn("desktops could not be made ready", "job", j.id, "what", actNames[x.What], "desktops", len(ids), "error", err.Error())
 	if j.unable == nil {
 		j.unable = map[string]error{}
 	}
 	for _, id := range ids {
 		j.unable[id] = err
 	}
-	return nil
+	return nil, nil
 }
 
-// What the calls are called in the log that are not repeated without need: checks,
-// notices, and asking desktops. A person may see each.
-const (
-	checking = "checking"
-	telling  = "telling"
-	asking   = "asking"
-)
+// actNames are what acts are called in the log.
+var actNames = map[rollout.What]string{rollout.Hold: "maintenance on", rollout.Stop: "stop", rollout.Release: "maintenance off", rollout.Start: "start",
+	rollout.Check: "checking", rollout.Tell: "telling", rollout.Ask: "asking"}
 
-// maxNotices is how many notices are announced and sent in one step, so that all of it
-// fits into the time of a call. The rest is sent in the next.
-const maxNotices = 20
+// maxCalls is how many calls of one sort are announced and made in one step, so that all
+// of it fits into the time of a call. The rest is done in the next.
+const maxCalls = 20
 
 // mayTakeApart says whether a call that makes desktops ready, or checks them, is
 // made again in halves. One that does no harm when it is repeated may be, also
 // for a code that no page lists: one desktop must not keep all the others in
-// maintenance mode.
-func mayTakeApart(e *desktop.CallError, what string, ids []string) bool {
-	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what != checking && what != telling && what != asking
+// maintenance mode. Checks, notices and questions are not repeated without need: a
+// person may see each.
+func mayTakeApart(e *desktop.CallError, what rollout.What, ids []string) bool {
+	return e.Delivery == desktop.Refused || aboutOne(e, ids) || e.Unlisted && what < rollout.Check
 }

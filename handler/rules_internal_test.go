@@ -3,6 +3,7 @@ package handler
 import (
 	"errors"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -127,18 +128,20 @@ func TestWhenSendersAreKeptApart(t *testing.T) {
 // call is made about nobody.
 func TestWhatWasTriedIsNotTriedAgain(t *testing.T) {
 	j := &job{unable: map[string]error{"a": errors.New("no")}}
-	ab := func() []string { return []string{"a", "b"} }
-	d := j.able(rollout.Decision{Hold: ab(), Release: ab(), Stop: ab(), Start: ab(), Command: rollout.Command{Desktops: ab()},
-		Ask:  []rollout.Command{{Text: "1", Desktops: []string{"a"}}, {Text: "2", Desktops: ab()}},
-		Save: []rollout.Saving{{DesktopID: "a"}, {DesktopID: "b"}},
-		Tell: []rollout.Notification{{Text: "1", Desktops: []string{"a"}}, {Text: "2", Desktops: ab()}}})
-	for i, got := range [][]string{d.Hold, d.Release, d.Stop, d.Start, d.Command.Desktops} {
-		if !slices.Equal(got, []string{"b"}) {
-			t.Errorf("list %d: got %v", i, got)
+	var acts, want []rollout.Act
+	for what := rollout.Hold; what <= rollout.Save; what++ {
+		acts = append(acts, rollout.Act{What: what, Text: "1", Desktops: []string{"a"}})
+		for i := range maxCalls {
+			x := rollout.Act{What: what, N: i, Text: "2", Desktops: []string{"b"}}
+			if i < maxCalls-1 || what == rollout.Save { // the first counts, though nothing of it is left
+				want = append(want, x)
+			}
+			x.Desktops = []string{"a", "b"}
+			acts = append(acts, x)
 		}
 	}
-	if len(d.Ask) != 1 || len(d.Ask[0].Desktops) != 1 || len(d.Save) != 1 || d.Save[0].DesktopID != "b" || len(d.Tell) != 1 || len(d.Tell[0].Desktops) != 1 {
-		t.Errorf("got %+v %+v %+v", d.Ask, d.Save, d.Tell)
+	if got := j.able(rollout.Decision{Acts: acts}).Acts; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
@@ -230,14 +233,14 @@ func TestWhatADenialStopsAndWhatIsTakenApart(t *testing.T) {
 	}
 	for _, c := range []struct {
 		e    desktop.CallError
-		what string
+		what rollout.What
 		want bool
 	}{
-		{desktop.CallError{Delivery: desktop.Refused}, asking, true}, {desktop.CallError{Delivery: desktop.Unknown}, "stop", false}, {desktop.CallError{Delivery: desktop.Forbidden, Message: "ecd-1"}, asking, true},
-		{desktop.CallError{Unlisted: true}, "stop", true}, {desktop.CallError{Unlisted: true}, asking, false}, {desktop.CallError{Unlisted: true}, telling, false}, {desktop.CallError{Unlisted: true}, checking, false},
+		{desktop.CallError{Delivery: desktop.Refused}, rollout.Ask, true}, {desktop.CallError{Delivery: desktop.Unknown}, rollout.Stop, false}, {desktop.CallError{Delivery: desktop.Forbidden, Message: "ecd-1"}, rollout.Ask, true},
+		{desktop.CallError{Unlisted: true}, rollout.Stop, true}, {desktop.CallError{Unlisted: true}, rollout.Ask, false}, {desktop.CallError{Unlisted: true}, rollout.Tell, false}, {desktop.CallError{Unlisted: true}, rollout.Check, false},
 	} {
 		if got := mayTakeApart(&c.e, c.what, []string{"ecd-1", "ecd-2"}); got != c.want {
-			t.Errorf("%+v, %s: got %t", c.e, c.what, got)
+			t.Errorf("%+v, %d: got %t", c.e, c.what, got)
 		}
 	}
 }

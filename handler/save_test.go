@@ -23,7 +23,7 @@ func (panickingSaver) CreateSnapshot(context.Context, string, string, string) (s
 // it everything else that it works on.
 func TestAPanicWhileASnapshotIsAskedForIsThatOfItsDesktopAlone(t *testing.T) {
 	a := &acting{Services: Services{Saver: panickingSaver{}}, within: t.Context()}
-	id, err := a.snapshot(rollout.Saving{DesktopID: "ecd-1", Name: "n", Round: 1})
+	id, err := a.snapshot("ecd-1", "n")
 	if id != "" || err == nil || saveReason(err).Code != events.CodeOutcomeUnknown {
 		t.Errorf("got %q, %v, want that nothing is known of the call", id, err)
 	}
@@ -64,17 +64,17 @@ func TestSnapshotsAreAskedForOfAllDesktopsUnlessTheJobHasFailed(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newCallsBench(t)
 			j := b.job("r1", "ecd-1")
-			var list []rollout.Saving
+			all := rollout.Act{What: rollout.Save, N: 1}
 			for i := range 3 * saveWorkers {
-				list = append(list, rollout.Saving{DesktopID: fmt.Sprint("ecd-", i), Name: "n", Round: 1})
+				all.Desktops = append(all.Desktops, fmt.Sprint("ecd-", i))
 			}
 			if failed {
 				j.fail(errors.New("something else"))
 			}
 			a, saver := b.saving(j), &countingSaver{}
 			a.Saver = saver
-			a.save(list)
-			want := len(list)
+			a.save(all, "c1")
+			want := len(all.Desktops)
 			if failed {
 				want = 0
 			}

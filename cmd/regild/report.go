@@ -144,7 +144,7 @@ func snapshotOf(s *rollout.Saved) *reportSnapshot {
 	if s == nil || s.Done.IsZero() {
 		return nil
 	}
-	return &reportSnapshot{s.ID, s.GiB, s.Done.UTC()}
+	return &reportSnapshot{s.Got, s.GiB, s.Done.UTC()}
 }
 
 // lengths are how long rebuilds took, from acceptance until they were seen to

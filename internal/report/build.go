@@ -241,7 +241,7 @@ func (b *Builder) desktop(d *rollout.Desktop) Desktop {
 	out := Desktop{ID: d.ID, Wave: d.Wave, Stand: StandOf(d), Code: d.Last.Code, Message: d.Last.Message, From: d.From,
 		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt}
 	if x := d.Saved; x != nil && !x.Done.IsZero() {
-		out.Snapshot = &Snapshot{ID: x.ID, GiB: x.GiB, Seen: x.Done}
+		out.Snapshot = &Snapshot{ID: x.Got, GiB: x.GiB, Seen: x.Done}
 	}
 	l := b.lives[d.ID]
 	if l != nil {

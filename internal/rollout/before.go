@@ -3,7 +3,6 @@ package rollout
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,24 +11,18 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// An Ask is what the journal knows of asking a desktop whether it may be rebuilt.
-type Ask struct {
-	Call    string    // in which it was asked last; "" when that is answered by not now
-	At      time.Time // when that was announced
-	Sent    time.Time // when the call ended; zero: its end is not written down
-	Invoke  string    // what to ask for its answer; "" when the call was not made
-	Why     string    // why it was not made
+// An Asking is what the journal knows of asking a desktop whether it may be rebuilt.
+type Asking struct {
+	Call              // in which it was asked last; none when that is answered by not now
 	Since   time.Time // since when it says not now, or cannot be asked
 	Later   int       // how often it said not now
 	Cleared time.Time // when it last said that it may be rebuilt
 	Hold    time.Time // since when a tag holds it back
 
-	// Of the last notice, which says that not now is not heeded any more.
-	Last     time.Time // when it was announced
-	LastSent time.Time // when the call ended; zero: its end is not written down
-	LastCall string
-	// LastUnable is since when they could not be told; zero: they could, or it was not
-	// tried.
+	// Last is the call of the last notice, which says that not now is not heeded any
+	// more, and LastUnable since when they could not be told that; zero: they could, or
+	// it was not tried.
+	Last       Call
 	LastUnable time.Time
 }
 
@@ -101,7 +94,7 @@ func (v *view) cleared(c candidate) (step, bool) {
 	b := c.strategy.Before
 	over := !a.Since.IsZero() && c.fact.Since(a.Since) >= b.Deadline
 	switch {
-	case !a.Last.IsZero():
+	case !a.Last.At.IsZero():
 		return v.overruled(c)
 	case !a.Cleared.IsZero() && c.fact.Since(a.Cleared) < clearHolds:
 		return step{}, false
@@ -119,9 +112,9 @@ func (v *view) cleared(c candidate) (step, bool) {
 }
 
 // asks returns what is known of asking the desktop.
-func (x *Desktop) asks() Ask {
+func (x *Desktop) asks() Asking {
 	if x.Ask == nil {
-		return Ask{}
+		return Asking{}
 	}
 	return *x.Ask
 }
@@ -130,15 +123,15 @@ func (x *Desktop) asks() Ask {
 func (v *view) asked(c candidate) (step, bool) {
 	a := c.asks()
 	switch {
-	case a.Call == "", !a.Cleared.IsZero():
+	case a.CallID == "", !a.Cleared.IsZero():
 		return v.ask(c), true
-	case a.Sent.IsZero() && !v.now.due(a.At.Add(lease)): // another instance may be doing it
-		return inPlace(unfinished(a.At.Add(lease))), true
-	case a.Sent.IsZero(): // its answer will never be known
+	case !v.now.due(a.over()): // another instance may be doing it
+		return inPlace(unfinished(a.over())), true
+	case a.End.IsZero(): // its answer will never be known
 		return v.ask(c), true
-	case a.Invoke == "" && c.fact.Since(a.At) >= askAgain:
+	case a.Got == "" && c.fact.Since(a.At) >= askAgain:
 		return v.ask(c), true
-	case a.Invoke == "":
+	case a.Got == "":
 		return v.cannotAsk(c, a.Why), true
 	}
 	return v.answered(c, a)
@@ -153,23 +146,13 @@ func inPlace(s step) step {
 
 // ask has the command run on the desktop.
 func (v *view) ask(c candidate) step {
-	s := inPlace(v.soon())
-	s.ask = &c.strategy.Before
-	return s
-}
-
-// ask adds a desktop to those that are asked by the same command.
-func (t *total) ask(x *Desktop, b *fleet.Before) {
-	i := slices.IndexFunc(t.out.Ask, func(c Command) bool { return c.Text == b.Command && c.Kind == b.Kind && c.Timeout == b.Timeout })
-	if i < 0 {
-		i, t.out.Ask = len(t.out.Ask), append(t.out.Ask, Command{Text: b.Command, Kind: b.Kind, Timeout: b.Timeout})
-	}
-	t.out.Ask[i].Desktops = append(t.out.Ask[i].Desktops, x.ID)
+	b := c.strategy.Before
+	return inPlace(v.soon(Act{What: Ask, Text: b.Command, Kind: b.Kind, Timeout: b.Timeout}))
 }
 
 // answered looks at what the command said.
-func (v *view) answered(c candidate, a Ask) (step, bool) {
-	results, s, ok := find(v, ofChecks, a.Invoke, a.Sent.Add(resultTakes))
+func (v *view) answered(c candidate, a Asking) (step, bool) {
+	results, s, ok := find(v, ofChecks, a.Got, a.End.Add(resultTakes))
 	if !ok {
 		return inPlace(s), true
 	}
@@ -186,7 +169,7 @@ func (v *view) answered(c candidate, a Ask) (step, bool) {
 	case got.Done:
 		return v.settle(events.StatusRefused, events.CodeBeforeFailed,
 			"the command before the rebuild ended on desktop %s with %s and exit code %d%s; nothing was touched", c.ID, got.Status, got.ExitCode, said(got.Output)), true
-	case results.Since(a.Sent) >= b.Timeout+askMore:
+	case results.Since(a.End) >= b.Timeout+askMore:
 		return v.settle(events.StatusRefused, events.CodeBeforeFailed, "the command before the rebuild did not end on desktop %s; nothing was touched", c.ID), true
 	}
 	return inPlace(v.soon()), true
@@ -212,13 +195,13 @@ func said(output string) string {
 // were told so. One that is not Running has no users to tell.
 func (v *view) overruled(c candidate) (step, bool) {
 	a := c.asks()
-	switch {
-	case !a.LastSent.IsZero() && v.now.due(a.LastSent.Add(lastLead)):
+	switch told := !a.Last.End.IsZero() && a.Last.Code == ""; {
+	case told && v.now.due(a.Last.End.Add(lastLead)):
 		return step{}, false
-	case !a.LastSent.IsZero():
-		return inPlace(unfinished(a.LastSent.Add(lastLead))), true
-	case !v.now.due(a.Last.Add(lease)): // another instance may be doing it
-		return inPlace(unfinished(a.Last.Add(lease))), true
+	case told:
+		return inPlace(unfinished(a.Last.End.Add(lastLead))), true
+	case !v.now.due(a.Last.At.Add(lease)): // another instance may be doing it
+		return inPlace(unfinished(a.Last.At.Add(lease))), true
 	case c.now.Status != desktop.Running:
 		return step{}, false
 	case !a.LastUnable.IsZero():
@@ -234,13 +217,13 @@ func (v *view) cannotOverrule(c candidate) (step, bool) {
 	limit, after := untoldFor(c.strategy)
 	const why = "desktop %s said not now, and its users could not be told that it is not heeded any more"
 	switch over := c.fact.Since(a.LastUnable) >= limit; {
-	case over && after == fleet.Force && !v.now.due(a.Last.Add(lastLead)): // some of them may have seen it
-		return inPlace(unfinished(a.Last.Add(lastLead))), true
+	case over && after == fleet.Force && !v.now.due(a.Last.At.Add(lastLead)): // some of them may have seen it
+		return inPlace(unfinished(a.Last.At.Add(lastLead))), true
 	case over && after == fleet.Force:
 		return step{}, false
 	case over:
 		return v.settle(events.StatusSkipped, events.CodeNoticeNotGiven, why+", for %s", c.ID, limit), true
-	case v.now.due(a.Last.Add(askAgain)):
+	case v.now.due(a.Last.At.Add(askAgain)):
 		return v.lastNotice(c), true
 	}
 	return v.postpone(c.Desktop, events.CodeNoticeNotGiven, why+"; it is tried for %s", c.ID, limit), true
@@ -248,7 +231,7 @@ func (v *view) cannotOverrule(c candidate) (step, bool) {
 
 // lastNotice tells the users that not now is not heeded any more.
 func (v *view) lastNotice(c candidate) step {
-	return inPlace(v.notify(notification{candidate: c, due: v.now.in(lastLead), last: true}))
+	return inPlace(v.notify(notification{candidate: c, n: lastNotice, due: v.now.in(lastLead)}))
 }
 
 // cannotAsk keeps a desktop waiting that cannot be asked.
@@ -262,24 +245,19 @@ func (v *view) cannotAsk(c candidate, why string) (s step) {
 // ask folds what a desktop was asked, and what it said.
 func (d *Desktop) ask(r *Record) {
 	if d.Ask == nil {
-		d.Ask = &Ask{}
+		d.Ask = &Asking{}
 	}
 	a := d.Ask
 	switch r.Kind {
 	case KindAsking:
-		a.Call, a.At, a.Sent, a.Invoke, a.Why, a.Cleared = r.Call, r.At, zero, "", "", zero
+		a.Call, a.Cleared = callOf(r), zero
 	case KindAsked:
-		if a.Call == r.Call {
-			a.Sent, a.Invoke, a.Why = r.At, r.Invoke, ""
-			if r.Reason != nil {
-				a.Why = r.Reason.Message
-			}
-		}
+		a.ended(r)
 	case KindCleared:
 		a.Cleared, a.Since = r.At, zero
 	case KindNotNow:
 		a.Later++
-		a.Call, a.Invoke, a.Sent = "", "", zero
+		a.Call = Call{}
 		a.since(r.At)
 	case KindUnasked:
 		a.since(r.At)
@@ -288,22 +266,22 @@ func (d *Desktop) ask(r *Record) {
 			a.Hold = r.At
 		}
 	case KindNotifying:
-		a.Last, a.LastSent, a.LastCall = r.At, zero, r.Call
+		a.Last = callOf(r)
 	}
 }
 
 // lastEnded folds what became of the call that tells the users that not now is not
 // heeded any more.
-func (a *Ask) lastEnded(r *Record) {
+func (a *Asking) lastEnded(r *Record) {
 	switch {
 	case r.Reason == nil:
-		a.LastSent, a.LastUnable = r.At, zero
+		a.LastUnable = zero
 	case a.LastUnable.IsZero():
 		a.LastUnable = r.At
 	}
 }
 
-func (a *Ask) since(at time.Time) {
+func (a *Asking) since(at time.Time) {
 	if a.Since.IsZero() {
 		a.Since = at
 	}
@@ -326,12 +304,7 @@ func (c *compaction) ask(d *Desktop) {
 	for range a.Later {
 		c.add(partFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: id})
 	}
-	if a.Call != "" {
-		c.add(partFinal, Record{Kind: KindAsking, At: a.At, Call: a.Call, Desktops: id})
-		if !a.Sent.IsZero() {
-			c.add(partFinal, Record{Kind: KindAsked, At: a.Sent, Call: a.Call, Invoke: a.Invoke, Desktops: id})
-		}
-	}
+	c.call(d, a.Call, Record{Kind: KindAsking})
 	if !a.Cleared.IsZero() {
 		c.add(partFinal, Record{Kind: KindCleared, At: a.Cleared, Desktops: id})
 		since() // it could not be asked once more
@@ -339,15 +312,11 @@ func (c *compaction) ask(d *Desktop) {
 	if !a.Hold.IsZero() {
 		c.add(partFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
 	}
-	if !a.Last.IsZero() {
-		c.add(partFinal, Record{Kind: KindNotifying, At: a.Last, N: lastNotice, Call: a.LastCall, Desktops: id})
-		if !a.LastSent.IsZero() {
-			c.add(partFinal, Record{Kind: KindSent, At: a.LastSent, Call: a.LastCall, Desktops: id})
-		}
-		if !a.LastUnable.IsZero() {
-			c.add(partFinal, Record{Kind: KindSent, At: a.LastUnable, Call: a.LastCall, Desktops: id, Reason: &events.Reason{Code: events.CodeCallFailed}})
-		}
+	last := Record{Kind: KindNotifying, N: lastNotice}
+	if !a.LastUnable.IsZero() && a.LastUnable.Before(a.Last.At) { // tells since when
+		c.call(d, Call{CallID: a.Last.CallID, At: a.LastUnable, End: a.LastUnable, Code: events.CodeCallFailed}, last)
 	}
+	c.call(d, a.Last, last)
 }
 
 // foreasked says in a plan who is asked before the rebuild.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		v.s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}}
 		v.f.Checks["t-1"] = Read(noon.Add(c.after), map[string]desktop.Invocation{"ecd-1": c.got})
 		s, waits := v.answered(candidate{Desktop: &Desktop{ID: "ecd-1"}, now: &desktop.Desktop{Status: desktop.Running}, strategy: asking()},
-			Ask{Call: "c", At: noon, Sent: noon, Invoke: "t-1", Later: c.later})
+			Asking{Call: Call{CallID: "c", At: noon, End: noon, Got: "t-1"}, Later: c.later})
 		got := "waits"
 		switch {
 		case s.outcome != nil:
@@ -81,7 +82,7 @@ func TestWhoCannotBeOverruled(t *testing.T) {
 	} {
 		v := &view{s: NewState(), f: NewFacts(), now: clock{noon}}
 		v.s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}}
-		x := &Desktop{ID: "ecd-1", Ask: &Ask{Last: noon.Add(-c.last), LastCall: "c", LastUnable: noon.Add(-c.unable)}}
+		x := &Desktop{ID: "ecd-1", Ask: &Asking{Last: Call{CallID: "c", At: noon.Add(-c.last)}, LastUnable: noon.Add(-c.unable)}}
 		s, done := v.cannotOverrule(candidate{Desktop: x, now: &desktop.Desktop{Status: desktop.Running}, strategy: c.s, fact: Fact[*desktop.Desktop]{ReadAt: noon}})
 		got := "waits"
 		switch {
@@ -106,14 +107,14 @@ func TestATagHoldsADesktopBackThatWasAsked(t *testing.T) {
 	s.Holds = fleet.Holds{Tag: "hold", AtMost: time.Hour}
 	for _, c := range []struct {
 		name string
-		ask  *Ask
+		ask  *Asking
 		tag  string
 		held bool
 	}{
-		{"not asked", nil, "2026-11-23T12:30:00Z", true}, {"asked before", &Ask{Later: 1}, "2026-11-23T12:30:00Z", true},
-		{"asked, and held for less than that", &Ask{Hold: noon.Add(-time.Hour + 1)}, "2026-11-23T12:30:00Z", true},
-		{"held for as long as may be", &Ask{Hold: noon.Add(-time.Hour)}, "2026-11-23T12:30:00Z", false},
-		{"until now", &Ask{Later: 1}, "2026-11-23T12:00:00Z", false}, {"no time", &Ask{Later: 1}, "always", true}, {"no tag", nil, "", false},
+		{"not asked", nil, "2026-11-23T12:30:00Z", true}, {"asked before", &Asking{Later: 1}, "2026-11-23T12:30:00Z", true},
+		{"asked, and held for less than that", &Asking{Hold: noon.Add(-time.Hour + 1)}, "2026-11-23T12:30:00Z", true},
+		{"held for as long as may be", &Asking{Hold: noon.Add(-time.Hour)}, "2026-11-23T12:30:00Z", false},
+		{"until now", &Asking{Later: 1}, "2026-11-23T12:00:00Z", false}, {"no time", &Asking{Later: 1}, "always", true}, {"no tag", nil, "", false},
 	} {
 		v := &view{s: NewState(), f: NewFacts(), now: clock{noon}}
 		v.s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}}
@@ -136,16 +137,16 @@ func TestHowLongAnAnswerHolds(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		s    *fleet.Strategy
-		ask  Ask
+		ask  Asking
 		want string
 	}{
-		{"said yes just now", asking(), Ask{Call: "c", Cleared: noon.Add(-15*time.Minute + 1)}, "goes"},
-		{"said yes a while ago", asking(), Ask{Call: "c", Cleared: noon.Add(-15 * time.Minute)}, "asked"},
-		{"not asked yet", asking(), Ask{}, "asked"}, {"not asked yet, and forced", force, Ask{}, "asked"},
-		{"cannot be asked for nearly two hours", asking(), Ask{Since: noon.Add(-2*time.Hour + 1)}, "asked"},
-		{"cannot be asked for two hours", asking(), Ask{Since: noon.Add(-2 * time.Hour)}, events.CodeNotAsked},
-		{"says not now for two hours", asking(), Ask{Since: noon.Add(-2 * time.Hour), Later: 1}, events.CodeNotNow},
-		{"says not now for two hours, and is forced", force, Ask{Since: noon.Add(-2 * time.Hour), Later: 1}, "told"},
+		{"said yes just now", asking(), Asking{Call: Call{CallID: "c"}, Cleared: noon.Add(-15*time.Minute + 1)}, "goes"},
+		{"said yes a while ago", asking(), Asking{Call: Call{CallID: "c"}, Cleared: noon.Add(-15 * time.Minute)}, "asked"},
+		{"not asked yet", asking(), Asking{}, "asked"}, {"not asked yet, and forced", force, Asking{}, "asked"},
+		{"cannot be asked for nearly two hours", asking(), Asking{Since: noon.Add(-2*time.Hour + 1)}, "asked"},
+		{"cannot be asked for two hours", asking(), Asking{Since: noon.Add(-2 * time.Hour)}, events.CodeNotAsked},
+		{"says not now for two hours", asking(), Asking{Since: noon.Add(-2 * time.Hour), Later: 1}, events.CodeNotNow},
+		{"says not now for two hours, and is forced", force, Asking{Since: noon.Add(-2 * time.Hour), Later: 1}, "told"},
 	} {
 		v := &view{s: NewState(), f: NewFacts(), now: clock{noon}}
 		v.s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}}
@@ -156,7 +157,7 @@ func TestHowLongAnAnswerHolds(t *testing.T) {
 			got = "goes"
 		case s.outcome != nil:
 			got = s.outcome.Code
-		case s.ask != nil:
+		case slices.ContainsFunc(s.acts, func(a Act) bool { return a.What == Ask }):
 			got = "asked"
 		case s.notify != nil:
 			got = "told"

@@ -37,10 +37,10 @@ func life(r *rand.Rand) *rollout.State {
 				mark(rollout.KindHolding), mark(rollout.KindStopping),
 				{Kind: rollout.KindAsking, At: at, Call: fmt.Sprint("a", n), Desktops: []string{id}}, mark(rollout.KindUnasked), mark(rollout.KindOnHold),
 			}
-			if a := d.Ask; a != nil && a.Invoke != "" {
+			if a := d.Ask; a != nil && a.Got != "" {
 				choices = append(choices, mark(rollout.KindCleared), mark(rollout.KindNotNow))
-			} else if a != nil && a.Call != "" {
-				choices = append(choices, rollout.Record{Kind: rollout.KindAsked, At: at, Call: a.Call, Invoke: "t-" + a.Call, Desktops: []string{id}})
+			} else if a != nil && a.CallID != "" {
+				choices = append(choices, rollout.Record{Kind: rollout.KindAsked, At: at, Call: a.CallID, Invoke: "t-" + a.CallID, Desktops: []string{id}})
 			}
 		case rollout.Begun:
 			if d.CallEnded.IsZero() {
@@ -75,11 +75,7 @@ func vital(d *rollout.Desktop) string {
 	case rollout.Pending:
 		v += fmt.Sprintf(" waits for %q since %s until %s", d.WaitCode, d.WaitSince, d.RestsUntil) + fmt.Sprint(d.Waits)
 		if d.Ask != nil {
-			a := *d.Ask
-			if a.Call == "" { // answered
-				a.At = time.Time{}
-			}
-			v += fmt.Sprintf(" asked %+v", a)
+			v += fmt.Sprintf(" asked %+v", *d.Ask)
 		}
 	case rollout.Begun:
 		v += fmt.Sprintf(" begun %s in %s ended %s", d.BegunAt, d.Call, d.CallEnded)

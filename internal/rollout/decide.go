@@ -72,12 +72,8 @@ func (r Rules) Allows(p desktop.Place) bool {
 type Decision struct {
 	Need    Need
 	Records []Record // what follows from the facts; to be written down at once
-	// What is to be done to desktops, each after its record.
-	Hold, Release, Stop, Start []string
-	Command                    Command
-	Tell                       []Notification
-	Ask                        []Command
-	Save                       []Saving
+	// Acts are what is to be done to desktops besides rebuilding them, in order.
+	Acts []Act
 	// Unrestored are desktops that are in maintenance mode, or stopped, because of us, and
 	// that could not be restored for so long that an operator has to do it.
 	Unrestored []string
@@ -87,18 +83,6 @@ type Decision struct {
 	Begin []string
 	// Next is when to decide again at the latest; zero when nothing remains to be done.
 	Next time.Time
-}
-
-// Acts says whether something besides Begin is to be done to desktops.
-func (d Decision) Acts() bool {
-	return len(d.Save)+len(d.Hold)+len(d.Release)+len(d.Stop)+len(d.Start)+len(d.Command.Desktops)+len(d.Tell)+len(d.Ask) > 0
-}
-
-// A Command is a check to be run on desktops.
-type Command struct {
-	Desktops   []string
-	Text, Kind string
-	Timeout    time.Duration
 }
 
 // Decide says what may be done about the operation now. It is pure, and asks for

@@ -49,9 +49,9 @@ type Desktop struct {
 	WaitFirst  time.Time // since when, for whatever reason
 	Denied     int       // how often ECD said that the status does not allow it
 
-	Maintenance *Act      // what we did last about maintenance mode
+	Maintenance *Call     // what we did last about maintenance mode
 	StoppedAt   time.Time // when we stopped it last
-	Power       *Act      // what we did last about that
+	Power       *Call     // what we did last about that
 	ActedAt     time.Time // when we last did something to it besides rebuilding it
 
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
@@ -61,7 +61,7 @@ type Desktop struct {
 	CheckedAt time.Time // when
 
 	Notice *Notice // what its users were told; nil: nothing
-	Ask    *Ask    // what it was asked; nil: nothing
+	Ask    *Asking // what it was asked; nil: nothing
 	Saved  *Saved  // of its data disk, before a rebuild that erases it; nil: nothing
 
 	Last   Result // its last outcome
@@ -74,38 +74,6 @@ type Desktop struct {
 type Wait struct {
 	Code  string
 	Since time.Time
-}
-
-// An Act is the last call for a desktop that was announced in one respect: for
-// maintenance mode, or for power.
-type Act struct {
-	Kind     Kind
-	Call     string    // tells its end from that of another
-	At       time.Time // when it was announced, right before the call
-	UnderWay bool      // its end is not written down: it may be under way, and its fate is unknown
-}
-
-// over returns when an act is certainly over, unless it is of the given kind. Zero:
-// none is under way.
-func (a *Act) over(other Kind) time.Time {
-	if a == nil || !a.UnderWay || a.Kind == other {
-		return zero
-	}
-	return a.At.Add(lease)
-}
-
-// ended notes the end of a call, and says whether it is the last that was begun:
-// what was begun after it may have undone what it did. Records of earlier builds
-// name no call.
-func (a *Act) ended(call string) bool {
-	if a == nil || call == "" {
-		return true
-	}
-	if a.Call != call {
-		return false
-	}
-	a.UnderWay = false
-	return true
 }
 
 // asked returns when the fate of its last call may begin to be asked for: when

@@ -202,35 +202,6 @@ func (d *Desktop) mark(r *Record) {
 	}
 }
 
-// act notes what we do to a desktop besides rebuilding it. Each call is announced
-// before it is made; its end counts if nothing else was announced since.
-func (d *Desktop) act(r *Record) {
-	now := &Act{Kind: r.Kind, Call: r.Call, At: r.At, UnderWay: true}
-	d.ActedAt = later(d.ActedAt, r.At)
-	switch r.Kind {
-	case KindHolding:
-		d.Held, d.Entered, d.Maintenance = true, false, now
-	case KindHeld:
-		if d.Maintenance.ended(r.Call) {
-			d.Held, d.Entered = true, true
-		}
-	case KindReleasing:
-		d.Entered, d.Maintenance = false, now
-	case KindReleased:
-		if d.Maintenance.ended(r.Call) {
-			d.Held, d.Entered = false, false
-		}
-	case KindStopping:
-		d.Stopped, d.StoppedAt, d.Power = true, r.At, now
-	case KindStarting:
-		d.Power = now
-	case KindStarted:
-		if d.Power.ended(r.Call) {
-			d.Stopped = false
-		}
-	}
-}
-
 // outcome gives one desktop an outcome and moves it to the phase that follows.
 func (s *State) outcome(r *Record, g Group, id string) {
 	d := s.Desktops[id]

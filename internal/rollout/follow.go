@@ -325,9 +325,7 @@ func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) ste
 	case fact.Value.Status != desktop.Running:
 		return unfinished(v.now.in(time.Minute))
 	}
-	s := v.soon()
-	s.check = &c
-	return s
+	return v.soon(Act{What: Check, Text: c.Command, Kind: c.Kind, Timeout: c.Timeout})
 }
 
 // checked looks at the result of the command that was run.

@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -13,24 +12,10 @@ import (
 // A Notice is what the journal knows of telling the users of a desktop that it is to
 // be rebuilt.
 type Notice struct {
-	Call   string    // the last call that told them
-	At     time.Time // when that was announced
-	Sent   time.Time // when the call ended; zero: its end is not written down
-	Invoke string    // what to ask for its result; "" when the call was not made
-	Why    string    // why it was not made
+	Call             // the last that told them
 	Due    time.Time // the time that the notice names
 	Shown  time.Time // when the first notice was seen to have been shown; zero: it was not
 	Unable time.Time // since when they cannot be told
-}
-
-// A Notification is one text to show on desktops.
-type Notification struct {
-	Desktops []string
-	Text     string
-	User     string    // in whose session; "": in all
-	Due      time.Time // the time that the text names
-	Reminder bool      // of a time that was named before
-	Last     bool      // the last: not now is not heeded any more
 }
 
 // The sorts of notice, as records number them.
@@ -39,17 +24,6 @@ const (
 	reminder    = 2
 	lastNotice  = 3
 )
-
-// N returns the number of the sort of notice.
-func (t Notification) N() int {
-	switch {
-	case t.Last:
-		return lastNotice
-	case t.Reminder:
-		return reminder
-	}
-	return firstNotice
-}
 
 // Limits of notices.
 const (
@@ -78,9 +52,8 @@ const (
 // its call and which time it names.
 type notification struct {
 	candidate
-	due      time.Time // the time to name; zero: the next at which there is a place
-	reminder bool
-	last     bool // that not now is not heeded any more
+	n   int       // which sort it is
+	due time.Time // the time to name; zero: the next at which there is a place
 }
 
 // notify tells the users of a desktop.
@@ -108,12 +81,12 @@ func (v *view) noticed(c candidate) (step, bool) {
 	case c.now.OS == desktop.Linux:
 		return v.cannotTell(c, "ECD runs commands on Windows only, and nothing else is confirmed to reach the people at a Linux desktop")
 	case n == nil, !n.Shown.IsZero():
-		return v.notify(notification{candidate: c}), true
-	case n.Sent.IsZero() && !v.now.due(n.At.Add(lease)): // another instance may be doing it
-		return unfinished(n.At.Add(lease)), true
-	case n.Sent.IsZero(): // it is not known whether they were told
-		return v.notify(notification{candidate: c}), true
-	case n.Invoke == "":
+		return v.notify(notification{candidate: c, n: firstNotice}), true
+	case !v.now.due(n.over()): // another instance may be doing it
+		return unfinished(n.over()), true
+	case n.End.IsZero(): // it is not known whether they were told
+		return v.notify(notification{candidate: c, n: firstNotice}), true
+	case n.Got == "":
 		return v.cannotTell(c, n.Why)
 	}
 	return v.shown(c)
@@ -154,33 +127,21 @@ func (v *view) expired(n *Notice, s *fleet.Strategy) bool {
 	return v.now.due(limit)
 }
 
-// notify has a text shown on the desktop. Desktops that get the same text share a
-// call. It is shown in the session of one user if that is the only user of each.
-func (t *total) notify(x *Desktop, n *notification) {
-	told, user := Notification{Due: n.due, Reminder: n.reminder, Last: n.last}, ""
-	if n.last {
-		told.Text = lastNoticeText
-	} else {
-		if told.Due.IsZero() {
-			told.Due = t.named(n.strategy)
-		}
-		told.Text = t.v.text(n.candidate, told.Due)
-		if users := n.now.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Unable.IsZero()) {
-			user = users[0]
-		}
+// notice has a text shown on the desktop, in the session of its user if that is the only
+// one.
+func (t *total) notice(x *Desktop, n *notification) Act {
+	a := Act{What: Tell, N: n.n, Due: n.due, Text: lastNoticeText}
+	if n.n == lastNotice {
+		return a
 	}
-	i := slices.IndexFunc(t.out.Tell, func(o Notification) bool {
-		return o.Text == told.Text && o.Due.Equal(told.Due) && o.Reminder == told.Reminder && o.Last == told.Last && len(o.Desktops) < maxTold
-	})
-	if i < 0 {
-		told.User = user
-		i, t.out.Tell = len(t.out.Tell), append(t.out.Tell, told)
+	if a.Due.IsZero() {
+		a.Due = t.named(n.strategy)
 	}
-	call := &t.out.Tell[i]
-	call.Desktops = append(call.Desktops, x.ID)
-	if call.User != user {
-		call.User = ""
+	a.Text = t.v.text(n.candidate, a.Due)
+	if users := n.now.Users; len(users) == 1 && (x.Notice == nil || x.Notice.Unable.IsZero()) {
+		a.User = users[0]
 	}
+	return a
 }
 
 // text returns what the users of a desktop are told.
@@ -199,14 +160,10 @@ func (v *view) text(c candidate, due time.Time) string {
 	return c.strategy.Say(said)
 }
 
-// maxTold is how many desktops are told in one call. Source: RunCommand,
-// "DesktopId".
-const maxTold = 50
-
 // shown looks at the result of the command that was to show the first notice.
 func (v *view) shown(c candidate) (step, bool) {
 	n := c.Notice
-	results, s, ok := find(v, ofChecks, n.Invoke, n.Sent.Add(resultTakes))
+	results, s, ok := find(v, ofChecks, n.Got, n.End.Add(resultTakes))
 	if !ok {
 		return s, true
 	}
@@ -216,7 +173,7 @@ func (v *view) shown(c candidate) (step, bool) {
 		return marks(KindNotified, results.ReadAt).with(v.awaitDue(c, later(n.Due, results.ReadAt.Add(c.strategy.Notice.Lead)))), true
 	case got.Done:
 		return v.cannotTell(c, fmt.Sprintf("the command that shows it ended with %s and exit code %d: %s", got.Status, got.ExitCode, got.Output))
-	case results.Since(n.Sent) >= noticeLimit:
+	case results.Since(n.End) >= noticeLimit:
 		return v.cannotTell(c, fmt.Sprintf("the command that shows it is not known to have ended after %s", noticeLimit))
 	}
 	return v.soon(), true
@@ -258,8 +215,8 @@ func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 		return s, false
 	case over:
 		return s.with(v.settle(events.StatusSkipped, events.CodeNoticeNotGiven, "nobody at desktop %s could be told for %s: %s", c.ID, limit, why)), true
-	case n != nil && n.Call != "" && c.now.OS != desktop.Linux && c.fact.Since(n.At) >= tellAgain:
-		return s.with(v.notify(notification{candidate: c})), true
+	case n != nil && n.CallID != "" && c.now.OS != desktop.Linux && c.fact.Since(n.At) >= tellAgain:
+		return s.with(v.notify(notification{candidate: c, n: firstNotice})), true
 	}
 	return s.with(v.postpone(c.Desktop, events.CodeNoticeNotGiven,
 		"nobody at desktop %s could be told; if that stays so for %s, it is %s: %s", c.ID, limit, then, why)), true
@@ -278,7 +235,7 @@ func (v *view) lead(c candidate) (step, bool) {
 		next = zero
 	case next.IsZero() || !v.now.due(next):
 	case c.now.Status == desktop.Running:
-		return v.notify(notification{candidate: c, due: n.Due, reminder: true}), true
+		return v.notify(notification{candidate: c, n: reminder, due: n.Due}), true
 	default: // if it is started before its time, its users are reminded then
 		next = v.now.in(remindAgain)
 	}
@@ -310,7 +267,7 @@ func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
 	}
 	fact, s, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if ok && fact.Value != nil && fact.Value.Status == desktop.Running && fact.Value.OS != desktop.Linux {
-		s = v.notify(notification{candidate: candidate{Desktop: x, fact: fact, now: fact.Value, strategy: strategy}, due: n.Due, reminder: true})
+		s = v.notify(notification{candidate: candidate{Desktop: x, fact: fact, now: fact.Value, strategy: strategy}, n: reminder, due: n.Due})
 	}
 	return s
 }
@@ -337,7 +294,7 @@ func (d *Desktop) notice(r *Record) {
 		d.ask(r)
 		return
 	}
-	if r.Kind == KindSent && d.Ask != nil && d.Ask.LastCall == r.Call {
+	if r.Kind == KindSent && d.Ask != nil && d.Ask.Last.ended(r) {
 		d.Ask.lastEnded(r)
 		return
 	}
@@ -347,20 +304,15 @@ func (d *Desktop) notice(r *Record) {
 	n := d.Notice
 	switch r.Kind {
 	case KindNotifying:
-		if n.Call, n.At, n.Due = r.Call, r.At, r.Until; r.N == reminder {
+		if n.CallID, n.At, n.Due = r.Call, r.At, r.Until; r.N == reminder {
 			return
 		}
 		if !n.Shown.IsZero() {
 			n.Unable = zero
 		}
-		n.Sent, n.Invoke, n.Why, n.Shown = zero, "", "", zero
+		n.Call, n.Shown = callOf(r), zero
 	case KindSent:
-		if n.Call == r.Call {
-			n.Sent, n.Invoke, n.Why = r.At, r.Invoke, ""
-			if r.Reason != nil {
-				n.Why = r.Reason.Message
-			}
-		}
+		n.ended(r)
 	case KindNotified:
 		n.Shown, n.Unable = r.At, zero
 	case KindUnnotified:
@@ -376,12 +328,7 @@ func (c *compaction) notice(d *Desktop) {
 	if n == nil {
 		return
 	}
-	if n.Call != "" {
-		c.add(partFinal, Record{Kind: KindNotifying, At: n.At, Call: n.Call, Until: n.Due, N: firstNotice, Desktops: id})
-	}
-	if !n.Sent.IsZero() {
-		c.add(partFinal, Record{Kind: KindSent, At: n.Sent, Call: n.Call, Invoke: n.Invoke, Desktops: id})
-	}
+	c.call(d, n.Call, Record{Kind: KindNotifying, Until: n.Due, N: firstNotice})
 	if !n.Shown.IsZero() {
 		c.add(partFinal, Record{Kind: KindNotified, At: n.Shown, Desktops: id})
 	}

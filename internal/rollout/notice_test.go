@@ -70,7 +70,7 @@ func TestNobodyIsRebuiltBeforeNoticeAndLead(t *testing.T) {
 		switch {
 		case len(d.Begin) > 0:
 			got = begins
-		case len(d.Tell) > 0:
+		case len(of(d, rollout.Tell)) > 0:
 			got = tells
 		}
 		if got != c.want {
@@ -89,12 +89,12 @@ func TestADesktopThatIsShutDownIsNotLookedAtAllTheTimeForAReminder(t *testing.T)
 		rollout.Record{Kind: rollout.KindNotified, At: at(1), Desktops: ids})
 	for _, minute := range []float64{92, 100, 119} {
 		d := rollout.Decide(s, noticeRules(), readAt(at(minute), pc(desktop.Stopped, "m-old")), at(minute))
-		if len(d.Tell) > 0 || d.Next.Before(at(minute).Add(time.Minute)) || d.Next.After(at(minute).Add(10*time.Minute)) {
-			t.Errorf("minute %v: tells %v, and looks again %s later", minute, d.Tell, d.Next.Sub(at(minute)))
+		if len(of(d, rollout.Tell)) > 0 || d.Next.Before(at(minute).Add(time.Minute)) || d.Next.After(at(minute).Add(10*time.Minute)) {
+			t.Errorf("minute %v: tells %v, and looks again %s later", minute, of(d, rollout.Tell), d.Next.Sub(at(minute)))
 		}
 	}
-	if d := rollout.Decide(s, noticeRules(), readAt(at(100), pc(desktop.Running, "m-old")), at(100)); len(d.Tell) != 1 || !d.Tell[0].Reminder {
-		t.Errorf("it was started, and its users are told %+v, want a reminder", d.Tell)
+	if d := rollout.Decide(s, noticeRules(), readAt(at(100), pc(desktop.Running, "m-old")), at(100)); len(of(d, rollout.Tell)) != 1 || of(d, rollout.Tell)[0].N != 2 {
+		t.Errorf("it was started, and its users are told %+v, want a reminder", of(d, rollout.Tell))
 	}
 }
 
@@ -124,8 +124,8 @@ func TestWhoeverForcesWaitsForTheTimeThatWasNamedLast(t *testing.T) {
 		for minute, want := range map[float64]int{61: 0, 152: 0, 153: 1} {
 			f := readAt(at(minute), pc(desktop.Running, "m-old"))
 			f.Checks["t-1"] = rollout.Read(at(minute), map[string]desktop.Invocation{"ecd-1": c.ran})
-			if d := rollout.Decide(s, rules, f, at(minute)); len(d.Begin) != want || len(d.Tell) > 0 || want == 0 && !d.Next.Equal(at(153)) {
-				t.Errorf("%s, minute %v: begins %v, tells %v, and looks again at %s; want %d to begin, or a look at %s", c.name, minute, d.Begin, d.Tell, d.Next, want, at(153))
+			if d := rollout.Decide(s, rules, f, at(minute)); len(d.Begin) != want || len(of(d, rollout.Tell)) > 0 || want == 0 && !d.Next.Equal(at(153)) {
+				t.Errorf("%s, minute %v: begins %v, tells %v, and looks again at %s; want %d to begin, or a look at %s", c.name, minute, d.Begin, of(d, rollout.Tell), d.Next, want, at(153))
 			}
 		}
 	}
@@ -162,12 +162,9 @@ func TestNoticeHoldsWhateverIsLostOnTheWay(t *testing.T) {
 				d.Records[i].At = now
 			}
 			s.Apply(d.Records...)
-			for _, tell := range d.Tell {
-				call, kind := string(rune('a'+n%26)), 1
-				if tell.Reminder {
-					kind = 2
-				}
-				s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: now, Call: call, Until: tell.Due, N: kind, Desktops: tell.Desktops})
+			for _, tell := range of(d, rollout.Tell) {
+				call := string(rune('a' + n%26))
+				s.Apply(rollout.Record{Kind: rollout.KindNotifying, At: now, Call: call, Until: tell.Due, N: tell.N, Desktops: tell.Desktops})
 				if rng.IntN(4) == 0 {
 					continue // killed before the call
 				}

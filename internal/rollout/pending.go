@@ -347,12 +347,12 @@ func (v *view) start(c candidate) step {
 	if done {
 		return s
 	}
-	next := v.soon()
+	var next step
 	switch stopFirst := c.strategy != nil && c.strategy.StopFirst && c.now.Status == desktop.Running; {
 	case c.strategy != nil && c.strategy.Maintenance && !c.Entered:
-		next.do = doHold
+		next = v.soon(Act{What: Hold})
 	case stopFirst && c.fact.Since(c.StoppedAt) >= stopAgain:
-		next.do = doStop
+		next = v.soon(Act{What: Stop})
 	case stopFirst:
 		next = v.wait(c, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", c.ID)})
 	default:
@@ -361,7 +361,8 @@ func (v *view) start(c candidate) step {
 		} else {
 			s = s.with(saved)
 		}
-		next.do = doBegin
+		next = v.soon()
+		next.begin = true
 	}
 	return s.with(next)
 }
@@ -369,7 +370,10 @@ func (v *view) start(c candidate) step {
 // obstructed deals with a desktop that another rollout is rebuilding, for which
 // calls are refused again and again, or for which one of ours is under way.
 func (v *view) obstructed(c candidate) (step, bool) {
-	over := later(c.Maintenance.over(""), c.Power.over(KindStopping))
+	over := c.Maintenance.over()
+	if c.Power != nil && c.Power.Kind == KindStarting { // the end of a stop is seen, and not written down
+		over = later(over, c.Power.over())
+	}
 	switch limit := passing[c.WaitCode]; {
 	case v.f.Busy[c.ID] != "":
 		return v.postpone(c.Desktop, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", c.ID, v.f.Busy[c.ID]), true

@@ -62,18 +62,18 @@ func (v *view) restore(x *Desktop) (step, progress) {
 
 // release takes a desktop out of maintenance mode.
 func (v *view) release(x *Desktop, gone bool) (step, progress) {
-	switch over := x.Maintenance.over(""); {
+	switch over := x.Maintenance.over(); {
 	case gone:
 		return marks(KindReleased, v.now.t), acting
 	case !v.now.due(over):
 		return look(over), waits
 	}
-	return step{do: doRelease}, acting
+	return step{acts: []Act{{What: Release}}}, acting
 }
 
 // startAgain starts a desktop that we stopped.
 func (v *view) startAgain(x *Desktop, fact Fact[*desktop.Desktop], gone bool) (step, progress) {
-	switch over := x.Power.over(""); {
+	switch over := x.Power.over(); {
 	case gone, fact.Value.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
 		return marks(KindStarted, v.now.t), acting
 	case fact.Value.Status != desktop.Stopped:
@@ -81,5 +81,5 @@ func (v *view) startAgain(x *Desktop, fact Fact[*desktop.Desktop], gone bool) (s
 	case !v.now.due(over):
 		return look(over), waits
 	}
-	return step{do: doStart}, acting
+	return step{acts: []Act{{What: Start}}}, acting
 }

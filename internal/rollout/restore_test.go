@@ -38,8 +38,8 @@ func TestWhomWeStoppedIsStartedOnceItIsStopped(t *testing.T) {
 			f.Desktops["ecd-1"] = just(c.now)
 			d := decide(s, rules, f, at.Add(c.after))
 			started := slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindStarted })
-			if (len(d.Start) > 0) != c.start || started != c.settle || d.Next.IsZero() {
-				t.Errorf("got to start %v, noted as started %t, again at %s; want to start %t, noted %t, and to look again", d.Start, started, d.Next, c.start, c.settle)
+			if (len(of(d, rollout.Start)) > 0) != c.start || started != c.settle || d.Next.IsZero() {
+				t.Errorf("got to start %v, noted as started %t, again at %s; want to start %t, noted %t, and to look again", of(d, rollout.Start), started, d.Next, c.start, c.settle)
 			}
 		})
 	}

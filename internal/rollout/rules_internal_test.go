@@ -38,13 +38,13 @@ func TestOneCallTellsManyDesktopsAndNamesAUserOnlyIfAllAreHis(t *testing.T) {
 	v.s.Operation = &Operation{ID: "r1", Desktops: []string{"a"}}
 	strategy := fleet.Default()
 	strategy.Notice.Text = "soon"
-	tell := func(users ...[]string) []Notification {
+	tell := func(users ...[]string) []Act {
 		total := newTotal(v)
 		for i, u := range users {
 			x := &Desktop{ID: fmt.Sprintf("ecd-%d", i)}
-			total.notify(x, &notification{candidate: candidate{Desktop: x, now: &desktop.Desktop{Users: u}, strategy: &strategy}, due: noon.Add(time.Hour)})
+			total.act(x.ID, total.notice(x, &notification{candidate: candidate{Desktop: x, now: &desktop.Desktop{Users: u}, strategy: &strategy}, n: firstNotice, due: noon.Add(time.Hour)}))
 		}
-		return total.out.Tell
+		return total.out.Acts
 	}
 	for _, c := range []struct {
 		users [][]string
@@ -57,8 +57,8 @@ func TestOneCallTellsManyDesktopsAndNamesAUserOnlyIfAllAreHis(t *testing.T) {
 			t.Errorf("%v: got %+v, want one call for %q", c.users, got, c.want)
 		}
 	}
-	if got := tell(slices.Repeat([][]string{{"ann"}}, maxTold+1)...); len(got) != 2 || len(got[0].Desktops) != maxTold {
-		t.Errorf("got %d calls, the first for %d, want two, and %d", len(got), len(got[0].Desktops), maxTold)
+	if got := tell(slices.Repeat([][]string{{"ann"}}, acts[Tell].share+1)...); len(got) != 2 || len(got[0].Desktops) != acts[Tell].share {
+		t.Errorf("got %d calls, the first for %d, want two, and %d", len(got), len(got[0].Desktops), acts[Tell].share)
 	}
 }
 
@@ -310,13 +310,13 @@ func TestWhichDesktopsOfAWaveWereRebuilt(t *testing.T) {
 
 // Which steps of a desktop count when several are joined.
 func TestStepsAreJoined(t *testing.T) {
-	a := step{unread: &Unread{}, unrestored: true, givenUp: true, takesPlace: true, goBack: true, unfinished: true, save: 2, do: doHold}
+	a := step{unread: &Unread{}, unrestored: true, givenUp: true, takesPlace: true, goBack: true, unfinished: true, begin: true, acts: []Act{{What: Save, N: 2}}}
 	for name, got := range map[string]step{"first": a.with(step{}), "second": step{}.with(a), "both": a.with(a)} {
-		if got.unread != a.unread || !got.unrestored || !got.givenUp || !got.takesPlace || !got.goBack || !got.unfinished || got.save != 2 || got.do != doHold {
+		if got.unread != a.unread || !got.unrestored || !got.givenUp || !got.takesPlace || !got.goBack || !got.unfinished || !got.begin || len(got.acts) == 0 {
 			t.Errorf("%s: got %+v", name, got)
 		}
 	}
-	if (step{}).inPlace() || !(step{save: 1}).inPlace() || !(step{takesPlace: true}).inPlace() || !(step{do: doStop}).inPlace() || (step{do: doStart}).inPlace() {
+	if (step{}).inPlace() || !(step{acts: []Act{{What: Save}}}).inPlace() || !(step{takesPlace: true}).inPlace() || !(step{acts: []Act{{What: Stop}}}).inPlace() || (step{acts: []Act{{What: Start}}}).inPlace() {
 		t.Error("which steps take a place")
 	}
 }

@@ -363,7 +363,7 @@ func (p *player) step() {
 		p.apply(d.Records...)
 		p.act(d)
 		p.publish()
-		if len(d.Records) > 0 || d.Acts() || len(d.Begin) > 0 {
+		if len(d.Records) > 0 || len(d.Acts) > 0 || len(d.Begin) > 0 {
 			continue
 		}
 		if d.Back {
@@ -392,39 +392,43 @@ func (p *player) act(d rollout.Decision) {
 			p.apply(r)
 		}
 	}
-	for _, a := range []struct {
-		ids         []string
-		begun, done rollout.Kind
-	}{{d.Hold, rollout.KindHolding, rollout.KindHeld}, {d.Stop, rollout.KindStopping, ""}, {d.Release, rollout.KindReleasing, rollout.KindReleased}, {d.Start, rollout.KindStarting, rollout.KindStarted}} {
-		if len(a.ids) == 0 {
+	for _, a := range d.Acts {
+		done := rollout.Record{Kind: a.Ends(), Desktops: a.Desktops}
+		switch a.What {
+		case rollout.Check:
+			p.sayf("checks %s: %s (%s, %s)", a.Desktops, a.Text, a.Kind, a.Timeout)
+			done.Call = "t-" + call
+			p.apply(done)
+			continue
+		case rollout.Tell:
+			p.sayf("tells %s in the session of %q: %s", a.Desktops, a.User, a.Text)
+			done.Invoke = "t-" + call
+		case rollout.Ask:
+			p.sayf("asks %s: %s (%s, %s)", a.Desktops, a.Text, a.Kind, a.Timeout)
+			done.Invoke = "t-" + call
+		case rollout.Save:
+			p.save(call, a, end)
 			continue
 		}
-		p.apply(rollout.Record{Kind: a.begun, Call: call, Desktops: a.ids})
-		if a.done != "" {
-			end(rollout.Record{Kind: a.done, Desktops: a.ids})
+		begins, _ := a.Begins(call)
+		p.apply(begins)
+		if done.Kind != "" {
+			end(done)
 		}
-	}
-	if c := d.Command; len(c.Desktops) > 0 {
-		p.sayf("checks %s: %s (%s, %s)", c.Desktops, c.Text, c.Kind, c.Timeout)
-		p.apply(rollout.Record{Kind: rollout.KindChecking, Call: "t-" + call, Desktops: c.Desktops})
-	}
-	for _, n := range d.Tell {
-		p.sayf("tells %s in the session of %q: %s", n.Desktops, n.User, n.Text)
-		p.apply(rollout.Record{Kind: rollout.KindNotifying, Call: call, Until: n.Due, N: n.N(), Desktops: n.Desktops})
-		end(rollout.Record{Kind: rollout.KindSent, Invoke: "t-" + call, Desktops: n.Desktops})
-	}
-	for _, c := range d.Ask {
-		p.sayf("asks %s: %s (%s, %s)", c.Desktops, c.Text, c.Kind, c.Timeout)
-		p.apply(rollout.Record{Kind: rollout.KindAsking, Call: call, Desktops: c.Desktops})
-		end(rollout.Record{Kind: rollout.KindAsked, Invoke: "t-" + call, Desktops: c.Desktops})
-	}
-	for _, x := range d.Save {
-		p.sayf("saves %s as %s", x.DesktopID, x.Name)
-		p.apply(rollout.Record{Kind: rollout.KindSaving, Call: call, N: x.Round, Desktops: []string{x.DesktopID}})
-		end(rollout.Record{Kind: rollout.KindSaved, Snapshot: "s-" + call, Desktops: []string{x.DesktopID}})
 	}
 	if len(d.Begin) > 0 {
 		p.begin(call, d.Begin)
+	}
+}
+
+// save makes a snapshot of each desktop, by a call of its own.
+func (p *player) save(call string, a rollout.Act, end func(rollout.Record)) {
+	for _, id := range a.Desktops {
+		p.sayf("saves %s as %s", id, rollout.SnapshotName(p.s.Operation.ID, id, a.N))
+		a.Desktops = []string{id}
+		begins, _ := a.Begins(call)
+		p.apply(begins)
+		end(rollout.Record{Kind: a.Ends(), Snapshot: "s-" + call, Desktops: a.Desktops})
 	}
 }
 
@@ -501,4 +505,17 @@ func (p *player) plan() {
 		p.sayf("%v calls, %s", plan.Calls, time.Duration(plan.ExpectedSeconds)*time.Second)
 		return
 	}
+}
+
+// of returns what is to be done of one sort.
+func of(d rollout.Decision, what rollout.What) []rollout.Act {
+	return slices.DeleteFunc(slices.Clone(d.Acts), func(a rollout.Act) bool { return a.What != what })
+}
+
+// whom returns the desktops to which that is to be done.
+func whom(d rollout.Decision, what rollout.What) (ids []string) {
+	for _, a := range of(d, what) {
+		ids = append(ids, a.Desktops...)
+	}
+	return ids
 }

@@ -257,7 +257,7 @@ func TestADesktopThatFailedItsCheckIsCheckedAgainByARetry(t *testing.T) {
 		t.Fatalf("after the retry it is %q %q, want accepted Reconciled", status, code)
 	}
 	s.Apply(decide(s, rules, f, at(13)).Records...) // arrived
-	if d = decide(s, rules, f, at(14)); !slices.Equal(d.Command.Desktops, []string{"ecd-1"}) {
+	if d = decide(s, rules, f, at(14)); !slices.Equal(whom(d, rollout.Check), []string{"ecd-1"}) {
 		t.Errorf("the check is not run again: %+v", d)
 	}
 }
@@ -300,7 +300,7 @@ func TestADesktopIsNotTakenAsProvenWhileItsFleetIsNotDeclared(t *testing.T) {
 	if got := s.Desktops["ecd-1"].Phase; got != rollout.Accepted {
 		t.Fatalf("without its fleet the desktop is in phase %d, want it followed", got)
 	}
-	if d := decide(s, rules, f, at(20)); !slices.Equal(d.Command.Desktops, []string{"ecd-1"}) {
+	if d := decide(s, rules, f, at(20)); !slices.Equal(whom(d, rollout.Check), []string{"ecd-1"}) {
 		t.Errorf("once the fleet is back the check is not run: %+v", d)
 	}
 	if status, code := statusOf(decide(s, without, f, at(60*30))); status != events.StatusFailed || code != events.CodeCheckFailed {
@@ -371,10 +371,10 @@ func TestADesktopThatMayHaveLeftMaintenanceModeIsPutInAgainBeforeItIsRebuilt(t *
 	s.Apply(rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}},
 		act(rollout.KindHolding, "a", at(0)), act(rollout.KindHeld, "a", at(0)), act(rollout.KindReleasing, "b", at(1)))
 	f := seen(pc(desktop.Running, "m-old"))
-	if d := decide(s, rules, f, at(1.5)); len(d.Hold)+len(d.Begin) > 0 {
+	if d := decide(s, rules, f, at(1.5)); len(of(d, rollout.Hold))+len(d.Begin) > 0 {
 		t.Errorf("while it may be on its way out it is put in, or rebuilt: %+v", d)
 	}
-	if d := decide(s, rules, f, at(3)); !slices.Equal(d.Hold, []string{"ecd-1"}) || len(d.Begin) > 0 {
+	if d := decide(s, rules, f, at(3)); !slices.Equal(whom(d, rollout.Hold), []string{"ecd-1"}) || len(d.Begin) > 0 {
 		t.Errorf("once that is over it is not put in again before it is rebuilt: %+v", d)
 	}
 }

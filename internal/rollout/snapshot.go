@@ -16,15 +16,10 @@ import (
 // A Saved is what the journal knows of saving a desktop's data disk as a snapshot,
 // before a rebuild that erases the disk.
 type Saved struct {
+	Call            // in which it was asked for last; none: it was found, though nobody knows of one
 	Round int       // of the snapshot: 1, and one more whenever the one before was too old
-	Call  string    // in which it was asked for last; "": it was found, though nobody knows of a call
-	At    time.Time // when that was announced
 	First time.Time // when the first call of the round was announced
-	Ended time.Time // when the call ended; zero: that is not written down
 	Tries int       // calls of the round that may have been carried out
-	ID    string    // of the snapshot; "": not known
-	Code  string    // why the call failed
-	Why   string
 	Again bool      // the call certainly was not carried out, and may be made again
 	No    bool      // ECD has refused it
 	Gone  time.Time // when ECD first did not list it after a call of unknown fate
@@ -47,10 +42,10 @@ const (
 	maxSaves = 3
 )
 
-// snapshotName names the snapshot of a desktop under an operation: the same name is
+// SnapshotName names the snapshot of a desktop under an operation: the same name is
 // the same snapshot, whatever became of the call. Source: CreateSnapshot,
 // "SnapshotName": a letter, then letters, digits, underscores and hyphens.
-func snapshotName(operation, id string, round int) string {
+func SnapshotName(operation, id string, round int) string {
 	sum := sha256.Sum256([]byte(operation + "\n" + id))
 	return "regild-" + hex.EncodeToString(sum[:12]) + "-" + strconv.Itoa(max(round, 1))
 }
@@ -94,19 +89,17 @@ func nextSave(s *Saved, name string, list *Fact[[]desktop.Snapshot], now clock) 
 	if s == nil {
 		s = &Saved{}
 	}
-	since := s.Ended
-	if s.Call != "" && since.IsZero() {
-		if since = s.At.Add(lease); !now.due(since) { // another instance may be calling
-			return saving{step: saveWait, until: since}
-		}
+	if !now.due(s.over()) { // another instance may be calling
+		return saving{step: saveWait, until: s.over()}
 	}
 	if !s.Done.IsZero() && now.due(s.Done.Add(saveHolds)) {
 		return saving{step: saveStale}
 	}
+	since := later(s.End, s.over())
 	if list == nil || list.ReadAt.Before(since) {
 		return saving{step: saveRead, since: since}
 	}
-	if found := findSnapshot(list.Value, s.ID, name); found != nil {
+	if found := findSnapshot(list.Value, s.Got, name); found != nil {
 		return listed(s, found, list.ReadAt, now)
 	}
 	return unlisted(s, list.ReadAt, since, now)
@@ -158,7 +151,7 @@ func unlisted(s *Saved, readAt, since time.Time, now clock) saving {
 	switch {
 	case !s.Done.IsZero():
 		return vanished(s, readAt)
-	case s.Call == "":
+	case s.CallID == "":
 		return saving{step: saveMake}
 	case s.No:
 		return saving{step: saveFails, why: s.Why}
@@ -172,8 +165,8 @@ func unlisted(s *Saved, readAt, since time.Time, now clock) saving {
 		return saving{step: saveWait, until: readAt.Add(Settling), gone: readAt.Sub(since) >= 0, why: "ECD does not list the snapshot of its data disk yet"}
 	case readAt.Sub(s.Gone) < Settling:
 		return saving{step: saveWait, until: s.Gone.Add(Settling), why: "ECD does not list the snapshot of its data disk yet"}
-	case s.ID != "":
-		return saving{step: saveFails, why: fmt.Sprintf("ECD does not list snapshot %s, which it said was begun", s.ID)}
+	case s.Got != "":
+		return saving{step: saveFails, why: fmt.Sprintf("ECD does not list snapshot %s, which it said was begun", s.Got)}
 	case s.Tries >= maxSaves:
 		return saving{step: saveFails, why: fmt.Sprintf("ECD lists no snapshot after %d calls", s.Tries)}
 	}
@@ -200,7 +193,7 @@ func stillListed(list []desktop.Snapshot, id string) bool {
 // own says whether this operation made a snapshot of the desktop.
 func (v *view) own(x *Desktop, s desktop.Snapshot) bool {
 	for round := 1; round <= x.Saved.round(); round++ {
-		if s.Name == snapshotName(v.s.Operation.ID, x.ID, round) {
+		if s.Name == SnapshotName(v.s.Operation.ID, x.ID, round) {
 			return true
 		}
 	}
@@ -245,7 +238,7 @@ func (v *view) saved(c candidate) (step, bool) {
 	if f, asked := v.f.Snapshots[c.ID]; asked && f.Err == nil && !f.ReadAt.Before(c.eventful()) {
 		list = &f
 	}
-	next := nextSave(c.Saved, snapshotName(v.s.Operation.ID, c.ID, c.Saved.round()), list, v.now)
+	next := nextSave(c.Saved, SnapshotName(v.s.Operation.ID, c.ID, c.Saved.round()), list, v.now)
 	s, done := v.save(c, next, list)
 	s.takesPlace = done && !v.saving(c.Desktop) && (s.outcome == nil || !s.outcome.final()) // else it has its place
 	return s, done
@@ -258,11 +251,11 @@ func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (s
 		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, later(next.since, c.eventful()))
 		return s, true
 	case saveMake, saveStale:
-		s := v.soon()
-		if s.save = c.Saved.round(); next.step == saveStale {
-			s.save++
+		round := c.Saved.round()
+		if next.step == saveStale {
+			round++
 		}
-		return s, true
+		return v.soon(Act{What: Save, N: round}), true
 	case saveFails:
 		return v.settle(events.StatusRefused, events.CodeSnapshotFailed,
 			"the data disk of desktop %s could not be saved as a snapshot: %s; nothing was touched", c.ID, next.why), true
@@ -301,16 +294,16 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 		return more
 	case fact.Err != nil:
 		return v.unreadable(x, fact.Err, fact.ReadAt)
-	case stillListed(fact.Value, x.Saved.ID):
+	case stillListed(fact.Value, x.Saved.Got):
 		return s
 	case !x.Saved.Gone.After(x.AcceptedAt):
 		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
 	case v.losesSnapshots():
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message,
-			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.ID)))
+			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.Got)))
 	}
 	return v.settle(events.StatusFailed, events.CodeSnapshotFailed,
-		"desktop %s was rebuilt, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.ID)
+		"desktop %s was rebuilt, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.Got)
 }
 
 // losesSnapshots says whether the operation, or its fleet for it, consents to losing
@@ -321,13 +314,6 @@ func (v *view) losesSnapshots() bool {
 		consents = slices.Concat(consents, v.consents(f))
 	}
 	return slices.Contains(consents, events.ConsentSnapshots)
-}
-
-// A Saving is a snapshot that is to be made of a desktop's data disk.
-type Saving struct {
-	DesktopID string
-	Name      string
-	Round     int // which of the desktop's it is, from 1
 }
 
 // round returns which snapshot of the desktop is looked at, from 1.
@@ -342,7 +328,7 @@ func (s *Saved) round() int {
 // takes one of the places at once for as long as it may take.
 func (v *view) saving(x *Desktop) bool {
 	s := x.Saved
-	return s != nil && s.Call != "" && s.Done.IsZero() && !s.Again && !s.No && !v.now.due(s.At.Add(saveLimit))
+	return s != nil && s.CallID != "" && s.Done.IsZero() && !s.Again && !s.No && !v.now.due(s.At.Add(saveLimit))
 }
 
 // id returns the id of a snapshot that is complete, or "".
@@ -350,7 +336,7 @@ func (s *Saved) id() string {
 	if s == nil || s.Done.IsZero() {
 		return ""
 	}
-	return s.ID
+	return s.Got
 }
 
 // Codes of a KindSaved record by which the call certainly was not carried out.
@@ -373,7 +359,7 @@ func (d *Desktop) save(r *Record) {
 		if s.First.IsZero() {
 			s.First = r.At
 		}
-		s.Call, s.At, s.Ended, s.Gone, s.ID, s.Code, s.Why, s.Again, s.No = r.Call, r.At, zero, zero, "", "", "", false, false
+		s.Call, s.Gone, s.Again, s.No = callOf(r), zero, false, false
 		s.Tries++
 	case KindSaved:
 		s.saved(r)
@@ -382,23 +368,20 @@ func (d *Desktop) save(r *Record) {
 			s.Gone = r.At
 		}
 	case KindSafe:
-		s.ID, s.GiB, s.Done, s.Gone = r.Snapshot, r.GiB, r.At, zero
+		s.Got, s.GiB, s.Done, s.Gone = r.Snapshot, r.GiB, r.At, zero
 	}
 }
 
 // saved folds the end of a call.
 func (s *Saved) saved(r *Record) {
-	if s.Call != r.Call {
+	was := s.Call
+	if !s.ended(r) {
 		return
 	}
-	s.Ended = r.At
-	if !s.Done.IsZero() {
-		return // it was found, and what is known of the call does not matter any more
-	}
-	if s.ID = r.Snapshot; r.Reason == nil {
+	if !s.Done.IsZero() { // it was found, and what is known of the call does not matter any more
+		s.Got, s.Code, s.Why = was.Got, was.Code, was.Why
 		return
 	}
-	s.Code, s.Why = r.Reason.Code, r.Reason.Message
 	s.No = s.Code == saveIsRefused
 	if s.Again = slices.Contains(saveMayBeRepeated, s.Code); s.Again {
 		s.Tries--
@@ -411,28 +394,20 @@ func (c *compaction) save(d *Desktop) {
 	if s == nil {
 		return
 	}
-	if s.Call != "" {
-		if s.First.Before(s.At) { // tells when it was, and is no try
-			c.add(partFinal, Record{Kind: KindSaving, At: s.First, Call: s.Call, N: s.Round, Desktops: id})
-			c.add(partFinal, Record{Kind: KindSaved, At: s.First, Call: s.Call, Desktops: id, Reason: &events.Reason{Code: saveMayBeRepeated[0]}})
-		}
-		tries := s.Tries
-		if s.Again { // the last was none
-			tries++
-		}
-		for range max(tries, 1) {
-			c.add(partFinal, Record{Kind: KindSaving, At: s.At, Call: s.Call, N: s.Round, Desktops: id})
-		}
-		if !s.Ended.IsZero() {
-			r := Record{Kind: KindSaved, At: s.Ended, Call: s.Call, Snapshot: s.ID, Desktops: id}
-			if s.Code != "" {
-				r.Reason = &events.Reason{Code: s.Code, Message: s.Why}
-			}
-			c.add(partFinal, r)
-		}
+	begins := Record{Kind: KindSaving, N: s.Round}
+	if s.First.Before(s.At) { // tells when it was, and is no try
+		c.call(d, Call{CallID: s.CallID, At: s.First, End: s.First, Code: saveMayBeRepeated[0]}, begins)
 	}
+	tries := s.Tries
+	if s.Again { // the last was none
+		tries++
+	}
+	for range tries - 1 {
+		c.call(d, Call{CallID: s.CallID, At: s.At}, begins)
+	}
+	c.call(d, s.Call, begins)
 	if !s.Done.IsZero() {
-		c.add(partFinal, Record{Kind: KindSafe, At: s.Done, N: s.Round, Snapshot: s.ID, GiB: s.GiB, Desktops: id})
+		c.add(partFinal, Record{Kind: KindSafe, At: s.Done, N: s.Round, Snapshot: s.Got, GiB: s.GiB, Desktops: id})
 	}
 	if !s.Gone.IsZero() {
 		c.add(partFinal, Record{Kind: KindUnsaved, At: s.Gone, Desktops: id})

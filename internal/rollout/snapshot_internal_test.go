@@ -39,8 +39,8 @@ func TestASnapshotsNameIsItsOwnAndOneThatECDTakes(t *testing.T) {
 	for _, op := range []string{"r1/office", "r2/office", "长/办公室", "a\nb"} {
 		for _, id := range []string{"ecd-1", "ecd-2", "b"} {
 			for round := 1; round < 3; round++ {
-				name := snapshotName(op, id, round)
-				if !form.MatchString(name) || seen[name] || name != snapshotName(op, id, round) {
+				name := SnapshotName(op, id, round)
+				if !form.MatchString(name) || seen[name] || name != SnapshotName(op, id, round) {
 					t.Errorf("%q", name)
 				}
 				seen[name] = true
@@ -51,11 +51,11 @@ func TestASnapshotsNameIsItsOwnAndOneThatECDTakes(t *testing.T) {
 
 func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 	const name = "regild-x-1"
-	called := Saved{Round: 1, Call: "c", At: noon, First: noon, Tries: 1}
+	called := Saved{Round: 1, Call: Call{CallID: "c", At: noon}, First: noon, Tries: 1}
 	ended := called
-	ended.Ended = noon.Add(10 * time.Second)
+	ended.End = noon.Add(10 * time.Second)
 	known := ended
-	known.ID = "s-1"
+	known.Got = "s-1"
 	refused, again := ended, ended
 	refused.No, refused.Why = true, "ECD has no room"
 	again.Again, again.Why = true, "slow down"
@@ -148,7 +148,7 @@ func TestALateEndOfACallDoesNotUndoASnapshot(t *testing.T) {
 	} {
 		d.save(&r)
 	}
-	if d.Saved.id() != "s-1" || d.Saved.Ended.IsZero() {
+	if d.Saved.id() != "s-1" || d.Saved.End.IsZero() {
 		t.Errorf("got %+v, want the snapshot s-1, and the call ended", d.Saved)
 	}
 }
@@ -168,7 +168,7 @@ func TestAFleetThatConsentsToLosingSnapshotsDoesNotFailForIt(t *testing.T) {
 	} {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1/office", Fleet: "office", Undoes: c.undoes}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
 		f := NewFacts()
 		f.Snapshots["ecd-1"] = Read(noon.Add(time.Hour), []desktop.Snapshot{})
 		v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}, r: Rules{Fleets: fleet.Fleets{{Name: "office", Rebuild: fleet.Rebuild{Consent: c.consent}}}}}
@@ -186,7 +186,7 @@ func TestADesktopThatMovedOnCompletesOnlyIfItsSnapshotIsStillThere(t *testing.T)
 		s := NewState()
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new", OperateType: "replace"}}
 		x := &Desktop{ID: "ecd-1", Phase: Accepted, BegunAt: noon.Add(-time.Minute), AcceptedAt: noon, From: "m-old",
-			Saved: &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Minute), Gone: gone}}
+			Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: gone}}
 		f := NewFacts()
 		f.Desktops["ecd-1"] = Read(now, &desktop.Desktop{ID: "ecd-1", Status: desktop.Running, ImageID: "m-other"})
 		f.Changes["ecd-1"] = Read(now, []desktop.Change{{DesktopID: "ecd-1", From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: noon.Add(time.Minute)}})
@@ -225,7 +225,7 @@ func TestASnapshotIsLookedAtTheLessOftenTheLongerItTakes(t *testing.T) {
 				ImageID: "m-old", OS: "windows", SystemDiskGiB: 80, DataDisks: 1})
 			var shots []desktop.Snapshot
 			if x := s.Desktops["ecd-1"].Saved; x != nil {
-				shots = []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, Created: noon, State: desktop.SnapshotUnderWay}}
+				shots = []desktop.Snapshot{{ID: "s-1", Name: SnapshotName("r1", "ecd-1", 1), DataDisk: true, Created: noon, State: desktop.SnapshotUnderWay}}
 				if now.Sub(noon) >= takes {
 					shots[0].State = desktop.SnapshotDone
 				}
@@ -237,7 +237,7 @@ func TestASnapshotIsLookedAtTheLessOftenTheLongerItTakes(t *testing.T) {
 				t.Fatalf("%s: needs %+v, %+v", takes, d.Need, s.Desktops["ecd-1"].Last)
 			}
 			s.Apply(d.Records...)
-			if len(d.Save) > 0 {
+			if len(d.Acts) > 0 {
 				s.Apply(Record{Kind: KindSaving, At: now, Call: "c", N: 1, Desktops: []string{"ecd-1"}},
 					Record{Kind: KindSaved, At: now, Call: "c", Snapshot: "s-1", Desktops: []string{"ecd-1"}})
 			}
@@ -286,7 +286,7 @@ func TestASnapshotIsMadeOnceWhateverIsLost(t *testing.T) {
 				if s != nil {
 					tries, first = s.Tries, s.First
 				}
-				s = &Saved{Round: 1, Call: "c", At: now, First: first, Tries: tries + 1}
+				s = &Saved{Round: 1, Call: Call{CallID: "c", At: now}, First: first, Tries: tries + 1}
 				arrives, tells := r.IntN(3) > 0, r.IntN(2) > 0
 				if arrives {
 					real = append(real, desktop.Snapshot{ID: "s", Name: name, DataDisk: true, Created: now})
@@ -294,9 +294,9 @@ func TestASnapshotIsMadeOnceWhateverIsLost(t *testing.T) {
 				switch {
 				case !tells: // killed, or the answer was lost
 				case arrives:
-					s.Ended, s.ID = now, "s"
+					s.End, s.Got = now, "s"
 				default:
-					s.Ended, s.Again, s.Tries = now, true, s.Tries-1
+					s.End, s.Again, s.Tries = now, true, s.Tries-1
 				}
 			case saveReady:
 				over = true
@@ -325,11 +325,11 @@ func TestWhichSnapshotsAreOurOwn(t *testing.T) {
 	x := &Desktop{ID: "ecd-1", Saved: &Saved{Round: 2}}
 	v := &view{s: s}
 	for round, want := range map[int]bool{1: true, 2: true, 3: false} {
-		if got := v.own(x, desktop.Snapshot{Name: snapshotName("r1/office", "ecd-1", round)}); got != want {
+		if got := v.own(x, desktop.Snapshot{Name: SnapshotName("r1/office", "ecd-1", round)}); got != want {
 			t.Errorf("the snapshot of round %d is our own: %t, want %t", round, got, want)
 		}
 	}
-	for _, name := range []string{"", "another", snapshotName("r2/office", "ecd-1", 1), snapshotName("r1/office", "ecd-2", 1)} {
+	for _, name := range []string{"", "another", SnapshotName("r2/office", "ecd-1", 1), SnapshotName("r1/office", "ecd-2", 1)} {
 		if v.own(x, desktop.Snapshot{Name: name}) {
 			t.Errorf("snapshot %q is said to be our own", name)
 		}
@@ -370,7 +370,7 @@ func TestWhatCannotBeSavedIsRefused(t *testing.T) {
 // A desktop has a place for as long as its snapshot may be under way, and no longer.
 func TestASnapshotHasAPlaceWhileItIsMade(t *testing.T) {
 	v := &view{s: NewState(), now: clock{noon.Add(time.Hour)}}
-	called := Saved{Round: 1, Call: "c", At: noon}
+	called := Saved{Round: 1, Call: Call{CallID: "c", At: noon}}
 	with := func(f func(*Saved)) *Saved { s := called; f(&s); return &s }
 	for name, c := range map[string]struct {
 		s    *Saved
@@ -378,7 +378,7 @@ func TestASnapshotHasAPlaceWhileItIsMade(t *testing.T) {
 	}{
 		"nothing was asked for":             {nil, false},
 		"it is being made":                  {&called, true},
-		"it was found, and not asked for":   {with(func(s *Saved) { s.Call = "" }), false},
+		"it was found, and not asked for":   {with(func(s *Saved) { s.CallID = "" }), false},
 		"it is complete":                    {with(func(s *Saved) { s.Done = noon }), false},
 		"the call was not carried out":      {with(func(s *Saved) { s.Again = true }), false},
 		"ECD refused it":                    {with(func(s *Saved) { s.No = true }), false},
@@ -395,15 +395,15 @@ func TestASnapshotHasAPlaceWhileItIsMade(t *testing.T) {
 func TestASnapshotThatIsTooOldIsFollowedByTheNext(t *testing.T) {
 	v := &view{s: NewState(), now: clock{noon}}
 	for step, want := range map[saveStep]int{saveMake: 2, saveStale: 3} {
-		if s, done := v.save(candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 2}}}, saving{step: step}, nil); s.save != want || !done {
-			t.Errorf("got round %d, %t, want %d", s.save, done, want)
+		if s, done := v.save(candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 2}}}, saving{step: step}, nil); s.acts[0].N != want || !done {
+			t.Errorf("got round %d, %t, want %d", s.acts[0].N, done, want)
 		}
 	}
-	done := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, ID: "s-1", Done: noon}}}
+	done := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon}}}
 	if s, waits := v.save(done, saving{step: saveReady, found: &desktop.Snapshot{ID: "s-1"}}, nil); waits || len(s.records) > 0 {
 		t.Errorf("it is complete: got %+v, %t, want nothing", s, waits)
 	}
-	missed := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, ID: "s-1", Done: noon, Gone: noon}}}
+	missed := candidate{Desktop: &Desktop{ID: "ecd-1", Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon, Gone: noon}}}
 	f := Read(noon, []desktop.Snapshot{})
 	if s, _ := v.save(missed, saving{step: saveWait, gone: true}, &f); s.marked(KindUnsaved) {
 		t.Error("it is missed for the first time twice")
@@ -415,7 +415,7 @@ func TestSnapshotsAreReadAfterWhatWasDone(t *testing.T) {
 	s := NewState()
 	s.Operation = &Operation{ID: "r1"}
 	f := NewFacts()
-	f.Snapshots["ecd-1"] = Read(noon.Add(-time.Minute), []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-time.Hour)}})
+	f.Snapshots["ecd-1"] = Read(noon.Add(-time.Minute), []desktop.Snapshot{{ID: "s-1", Name: SnapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-time.Hour)}})
 	v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}}
 	c := candidate{Desktop: &Desktop{ID: "ecd-1", ActedAt: noon}, now: &desktop.Desktop{DataDisks: 1}, erases: true}
 	if got, done := v.saved(c); !done || len(got.needs) != 1 {
@@ -430,15 +430,15 @@ func TestSnapshotsAreReadAfterWhatWasDone(t *testing.T) {
 // Whoever waits for its snapshot to be made takes a place; one that has it already, or
 // ends, takes none more.
 func TestASnapshotThatIsAwaitedTakesAPlace(t *testing.T) {
-	list := []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotUnderWay, Created: noon}}
-	failed := []desktop.Snapshot{{ID: "s-1", Name: snapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotFailed, Created: noon}}
+	list := []desktop.Snapshot{{ID: "s-1", Name: SnapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotUnderWay, Created: noon}}
+	failed := []desktop.Snapshot{{ID: "s-1", Name: SnapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotFailed, Created: noon}}
 	for name, c := range map[string]struct {
 		saved *Saved
 		list  []desktop.Snapshot
 		want  bool
 	}{
 		"found":             {nil, list, true},
-		"we asked for it":   {&Saved{Round: 1, Call: "c", At: noon, Ended: noon, First: noon, ID: "s-1"}, list, false},
+		"we asked for it":   {&Saved{Round: 1, Call: Call{CallID: "c", At: noon, End: noon, Got: "s-1"}, First: noon}, list, false},
 		"found, and failed": {nil, failed, false},
 		"to be asked for":   {nil, []desktop.Snapshot{}, true},
 	} {

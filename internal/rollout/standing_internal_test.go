@@ -44,7 +44,7 @@ func TestWhoeverIsPreparedIsRestoredWhileItStandsStill(t *testing.T) {
 	f.After = []string{"pilot"}
 	v.f.Rings["v1/pilot"] = Read(noon, RingBack)
 	total := newTotal(v)
-	if v.rollout(total); !slices.Equal(total.out.Release, []string{"ecd-1"}) && len(total.out.Need.Desktops) == 0 {
+	if v.rollout(total); len(total.out.Acts) == 0 && len(total.out.Need.Desktops) == 0 {
 		t.Errorf("another fleet went back, and nothing is restored: %+v", total.out)
 	}
 }
@@ -151,9 +151,9 @@ func TestHowManyAreOfTheCanary(t *testing.T) {
 func TestWhoIsRemindedWhileTheWindowIsClosed(t *testing.T) {
 	due := noon.Add(time.Hour)
 	told := func() *Notice {
-		return &Notice{At: noon.Add(-3 * time.Hour), Shown: noon.Add(-3 * time.Hour), Due: due}
+		return &Notice{Call: Call{At: noon.Add(-3 * time.Hour)}, Shown: noon.Add(-3 * time.Hour), Due: due}
 	}
-	v, f := officeView(&Desktop{ID: "ecd-1", Notice: told()}, &Desktop{ID: "ecd-2", Phase: Final, Notice: told()}, &Desktop{ID: "ecd-3", Notice: &Notice{At: noon.Add(-3 * time.Hour), Due: due}})
+	v, f := officeView(&Desktop{ID: "ecd-1", Notice: told()}, &Desktop{ID: "ecd-2", Phase: Final, Notice: told()}, &Desktop{ID: "ecd-3", Notice: &Notice{Call: Call{At: noon.Add(-3 * time.Hour)}, Due: due}})
 	f.Strategy.Notice = fleet.Notice{Lead: time.Hour, Remind: []time.Duration{time.Hour}, Text: "soon"}
 	f.Strategy.Windows = []fleet.Window{{From: 13 * 60, To: 15 * 60, Zone: time.UTC}}
 	total := newTotal(v)
@@ -277,7 +277,7 @@ func TestWhatIsAwaitedOfOtherFleetsIsSaidOnceForEachReason(t *testing.T) {
 // A notice that is out takes a place: whoever is told after it is told a later time.
 func TestWhichTimeANoticeNames(t *testing.T) {
 	out := func(id string, due time.Time) *Desktop {
-		return &Desktop{ID: id, Notice: &Notice{Call: "c", Due: due}}
+		return &Desktop{ID: id, Notice: &Notice{Call: Call{CallID: "c"}, Due: due}}
 	}
 	for _, c := range []struct {
 		desktops []*Desktop
@@ -317,7 +317,7 @@ func TestNothingIsShownOnLinux(t *testing.T) {
 	for os, want := range map[string]bool{desktop.Windows: true, desktop.Linux: false} {
 		v, f := officeView()
 		now := &desktop.Desktop{ID: "ecd-1", OS: os}
-		c := candidate{Desktop: &Desktop{ID: "ecd-1", Notice: &Notice{Call: "c", At: noon.Add(-tellAgain), Unable: noon.Add(-tellAgain)}}, fact: Read(noon, now), now: now, strategy: &f.Strategy}
+		c := candidate{Desktop: &Desktop{ID: "ecd-1", Notice: &Notice{Call: Call{CallID: "c", At: noon.Add(-tellAgain)}, Unable: noon.Add(-tellAgain)}}, fact: Read(noon, now), now: now, strategy: &f.Strategy}
 		if s, done := v.cannotTell(c, "it does not work"); !done || (s.notify != nil) != want {
 			t.Errorf("%s: got %t, %+v", os, done, s)
 		}

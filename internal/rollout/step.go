@@ -2,10 +2,10 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/fleet"
 )
 
 // A step is what is decided about one desktop, or about a rollout as a whole. The
@@ -14,12 +14,10 @@ type step struct {
 	needs  []missingFact // what must be known before more can be decided
 	unread *Unread       // why something could not be read; only plans look at it
 
-	outcome *outcome // what becomes of the desktop, if that changes
-	marks   []mark   // what was seen of it, to be written down
-	do      actions
-	check   *fleet.Check  // to be run on it
-	ask     *fleet.Before // to be asked of its users
-	save    int           // which snapshot of its data disk is to be made, from 1; 0: none
+	outcome *outcome      // what becomes of the desktop, if that changes
+	marks   []mark        // what was seen of it, to be written down
+	begin   bool          // its rebuild may be begun
+	acts    []Act         // to be done to it
 	notify  *notification // to be shown to its users
 
 	next       time.Time // when to look again at the latest; zero: need not
@@ -31,17 +29,6 @@ type step struct {
 	records []Record // of the rollout as a whole
 	goBack  bool     // the rollout goes back by itself
 }
-
-// actions are what is to be done to a desktop, each after its record.
-type actions uint8
-
-const (
-	doBegin actions = 1 << iota
-	doHold
-	doRelease
-	doStop
-	doStart
-)
 
 // An outcome is what becomes of a desktop, and when that was decided.
 type outcome struct {
@@ -69,28 +56,18 @@ type missingFact struct {
 
 // with returns both steps as one. A desktop has one outcome: the first.
 func (s step) with(o step) step {
-	s.needs, s.marks, s.records = both(s.needs, o.needs), both(s.marks, o.marks), both(s.records, o.records)
+	s.needs, s.marks, s.records, s.acts = both(s.needs, o.needs), both(s.marks, o.marks), both(s.records, o.records), both(s.acts, o.acts)
 	if s.unread == nil {
 		s.unread = o.unread
 	}
 	if s.outcome == nil {
 		s.outcome = o.outcome
 	}
-	if s.check == nil {
-		s.check = o.check
-	}
-	if s.ask == nil {
-		s.ask = o.ask
-	}
 	if s.notify == nil {
 		s.notify = o.notify
 	}
-	if s.save == 0 {
-		s.save = o.save
-	}
-	s.do |= o.do
 	s.next = soonest(s.next, o.next)
-	s.unfinished, s.unrestored = s.unfinished || o.unfinished, s.unrestored || o.unrestored
+	s.begin, s.unfinished, s.unrestored = s.begin || o.begin, s.unfinished || o.unfinished, s.unrestored || o.unrestored
 	s.givenUp, s.takesPlace, s.goBack = s.givenUp || o.givenUp, s.takesPlace || o.takesPlace, s.goBack || o.goBack
 	return s
 }
@@ -115,7 +92,9 @@ func (s step) marked(k Kind) bool {
 }
 
 // inPlace says whether the desktop takes one of the places at once by this step.
-func (s step) inPlace() bool { return s.takesPlace || s.save > 0 || s.do&(doBegin|doHold|doStop) != 0 }
+func (s step) inPlace() bool {
+	return s.takesPlace || s.begin || slices.ContainsFunc(s.acts, func(a Act) bool { return a.What == Hold || a.What == Stop || a.What == Save })
+}
 
 // inOrder asks rules one after the other until one is done with x, and joins their
 // steps.
@@ -143,8 +122,13 @@ func look(t time.Time) step { return step{next: t} }
 // unfinished leaves a desktop as it is and looks again at t.
 func unfinished(t time.Time) step { return step{unfinished: true, next: t} }
 
-// soon leaves a desktop as it is and looks again in half a minute.
-func (v *view) soon() step { return unfinished(v.now.in(30 * time.Second)) }
+// soon leaves a desktop as it is, but for what is to be done to it, and looks again in
+// half a minute.
+func (v *view) soon(acts ...Act) step {
+	s := unfinished(v.now.in(30 * time.Second))
+	s.acts = acts
+	return s
+}
 
 // lookLater leaves a desktop as it is and looks again the later the longer it takes.
 func (v *view) lookLater(since time.Time) step { return unfinished(v.now.backoff(since)) }

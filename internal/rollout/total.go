@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -46,26 +47,14 @@ func (t *total) add(x *Desktop, s step) {
 	if s.outcome != nil {
 		t.outcome(x, s)
 	}
-	for _, a := range [...]struct {
-		do  actions
-		ids *[]string
-	}{{doBegin, &t.out.Begin}, {doHold, &t.out.Hold}, {doRelease, &t.out.Release}, {doStop, &t.out.Stop}, {doStart, &t.out.Start}} {
-		if s.do&a.do != 0 {
-			*a.ids = append(*a.ids, x.ID)
-		}
+	if s.begin {
+		t.out.Begin = append(t.out.Begin, x.ID)
 	}
-	if s.check != nil {
-		t.out.Command.Text, t.out.Command.Kind, t.out.Command.Timeout = s.check.Command, s.check.Kind, s.check.Timeout
-		t.out.Command.Desktops = append(t.out.Command.Desktops, x.ID)
-	}
-	if s.ask != nil {
-		t.ask(x, s.ask)
-	}
-	if s.save > 0 {
-		t.out.Save = append(t.out.Save, Saving{x.ID, snapshotName(t.v.s.Operation.ID, x.ID, s.save), s.save})
+	for _, a := range s.acts {
+		t.act(x.ID, a)
 	}
 	if s.notify != nil {
-		t.notify(x, s.notify)
+		t.act(x.ID, t.notice(x, s.notify))
 	}
 	if s.unfinished {
 		t.unfinished++
@@ -130,6 +119,7 @@ func (t *total) decision() Decision {
 	// What became of desktops comes before what follows from it, so that a wave
 	// that ends, a halt and a closing count it in.
 	t.out.Records = slices.Concat(t.markRecords(), t.outcomeRecords(), t.out.Records)
+	slices.SortStableFunc(t.out.Acts, func(a, b Act) int { return cmp.Compare(a.What, b.What) })
 	return t.out
 }
 

@@ -609,7 +609,7 @@ func (v *view) anyPending() bool {
 func (v *view) sayWhatWaits(t *total, f *fleet.Fleet, busy int) step {
 	own := busy - len(v.f.Busy)
 	thawed := v.s.Waiting != nil && v.s.Waiting.Code == events.CodeFrozen // and nothing is frozen any more
-	if own > 0 && !thawed || !t.out.Need.Empty() || len(t.out.Begin) > 0 || t.out.Acts() {
+	if own > 0 && !thawed || !t.out.Need.Empty() || len(t.out.Begin) > 0 || len(t.out.Acts) > 0 {
 		return step{}
 	}
 	if own == 0 && busy >= f.Strategy.AtOnce(v.s.Size) && v.anyPending() {

@@ -159,20 +159,20 @@ func TestWhatStandsStill(t *testing.T) {
 func TestWhichNoticesShareACall(t *testing.T) {
 	strategy := fleet.Default()
 	strategy.Notice.Text = "soon"
-	one := notification{due: noon.Add(time.Hour)}
-	later, reminder, last := one, one, one
-	later.due, reminder.reminder, last.last = noon.Add(2*time.Hour), true, true
+	one := notification{n: firstNotice, due: noon.Add(time.Hour)}
+	later, again, last := one, one, one
+	later.due, again.n, last.n = noon.Add(2*time.Hour), reminder, lastNotice
 	for name, c := range map[string]struct {
 		a, b notification
 		want int
-	}{"the same": {one, one, 1}, "another time": {one, later, 2}, "a reminder": {one, reminder, 2}, "the last": {one, last, 2}} {
+	}{"the same": {one, one, 1}, "another time": {one, later, 2}, "a reminder": {one, again, 2}, "the last": {one, last, 2}} {
 		total := newTotal(viewOf(&Operation{ID: "r1", Desktops: []string{"a"}}))
 		for _, n := range []notification{c.a, c.b} {
 			n.candidate = candidate{Desktop: &Desktop{ID: "ecd-1"}, now: &desktop.Desktop{}, strategy: &strategy}
-			total.notify(n.Desktop, &n)
+			total.act(n.ID, total.notice(n.Desktop, &n))
 		}
-		if len(total.out.Tell) != c.want {
-			t.Errorf("%s: got %d calls", name, len(total.out.Tell))
+		if len(total.out.Acts) != c.want {
+			t.Errorf("%s: got %d calls", name, len(total.out.Acts))
 		}
 	}
 }
@@ -195,10 +195,10 @@ func TestWhoIsReminded(t *testing.T) {
 		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
 		v.f.Desktops["ecd-1"] = Read(noon, c.now)
 		due := noon.Add(c.due)
-		s := v.remind(&Desktop{ID: "ecd-1", Notice: &Notice{At: due.Add(-time.Hour), Shown: due.Add(-time.Hour), Due: due}}, &strategy)
+		s := v.remind(&Desktop{ID: "ecd-1", Notice: &Notice{Call: Call{At: due.Add(-time.Hour)}, Shown: due.Add(-time.Hour), Due: due}}, &strategy)
 		got := "nothing"
 		switch {
-		case s.notify != nil && s.notify.reminder:
+		case s.notify != nil && s.notify.n == reminder:
 			got = "told"
 		case s.next.Equal(due.Add(-30 * time.Minute)):
 			got = "waits"
@@ -218,7 +218,7 @@ func TestWhichRoundOfASnapshotCounts(t *testing.T) {
 	} {
 		d.save(&r)
 	}
-	if s := d.Saved; s.Round != 2 || s.Call != "c2" || !s.Done.IsZero() || s.Tries != 1 || !s.First.Equal(noon.Add(7*time.Hour)) || !s.Gone.Equal(noon.Add(8*time.Hour)) {
+	if s := d.Saved; s.Round != 2 || s.CallID != "c2" || !s.Done.IsZero() || s.Tries != 1 || !s.First.Equal(noon.Add(7*time.Hour)) || !s.Gone.Equal(noon.Add(8*time.Hour)) {
 		t.Errorf("got %+v", s)
 	}
 	d.save(&Record{Kind: KindUnsaved, At: noon.Add(9 * time.Hour)})
@@ -236,14 +236,14 @@ func TestWhichRoundOfASnapshotCounts(t *testing.T) {
 // still have it.
 func TestWhoseSnapshotIsLookedAtAgain(t *testing.T) {
 	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}})
-	done := func() *Saved { return &Saved{Round: 1, ID: "s-1", Done: noon.Add(-time.Hour)} }
+	done := func() *Saved { return &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Hour)} }
 	for name, c := range map[string]struct {
 		x      Desktop
 		status events.Status
 		want   bool
 	}{
 		"completed": {Desktop{Saved: done()}, events.StatusCompleted, true}, "failed": {Desktop{Saved: done()}, events.StatusFailed, false},
-		"not saved": {Desktop{}, events.StatusCompleted, false}, "never complete": {Desktop{Saved: &Saved{Round: 1, ID: "s-1"}}, events.StatusCompleted, false},
+		"not saved": {Desktop{}, events.StatusCompleted, false}, "never complete": {Desktop{Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}}}, events.StatusCompleted, false},
 		"doubted": {Desktop{Saved: done(), Doubted: true}, events.StatusCompleted, false},
 	} {
 		c.x.ID = "ecd-1"
