@@ -8,6 +8,7 @@
 package guard
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/regild/regild/events"
@@ -107,7 +108,9 @@ type Verdict struct {
 
 var none = Verdict{Answer: Go}
 
-func refuse(code, message string) Verdict { return Verdict{Refuse, code, message} }
+func refuse(code, format string, args ...any) Verdict {
+	return Verdict{Refuse, code, fmt.Sprintf(format, args...)}
+}
 
 // guards in the order in which they are asked: first what makes all other
 // questions pointless, then what never changes, then what passes with time, so

@@ -17,13 +17,13 @@ func image(q Question) Verdict {
 	}
 	switch {
 	case q.Image == nil:
-		return refuse(events.CodeImageNotFound, fmt.Sprintf("ECD lists no image %s in %s; images are regional", id, q.Place()))
+		return refuse(events.CodeImageNotFound, "ECD lists no image %s in %s; images are regional", id, q.Place())
 	case q.Image.Status == desktop.ImageAvailable:
 		return none
 	case q.Image.Status == desktop.ImageCreating:
 		return Verdict{Wait, events.CodeImageCreating, fmt.Sprintf("image %s is still being created", id)}
 	}
-	return refuse(events.CodeImageNotAvailable, fmt.Sprintf("image %s is %s, not Available", id, word(q.Image.Status)))
+	return refuse(events.CodeImageNotAvailable, "image %s is %s, not Available", id, word(q.Image.Status))
 }
 
 // already skips a desktop that is on the image, or on its way there.
@@ -45,13 +45,13 @@ func gpu(q Question) Verdict {
 		if q.Image.GPUUnknown {
 			what = fmt.Sprintf("image %s is made for desktops with a GPU", q.Image.ID)
 		}
-		return refuse(events.CodeGpuMismatch, fmt.Sprintf("ECD does not say whether %s; what is not known is not rebuilt", what))
+		return refuse(events.CodeGpuMismatch, "ECD does not say whether %s; what is not known is not rebuilt", what)
 	}
 	if q.Image.GPU == q.Desktop.GPU {
 		return none
 	}
 	made := map[bool]string{true: "for desktops with a GPU", false: "for desktops without GPU"}
-	return refuse(events.CodeGpuMismatch, fmt.Sprintf("image %s is %s, desktop %s is not one", q.Image.ID, made[q.Image.GPU], q.ID))
+	return refuse(events.CodeGpuMismatch, "image %s is %s, desktop %s is not one", q.Image.ID, made[q.Image.GPU], q.ID)
 }
 
 // system guards a change of the OS family: outside the mainland (Hong Kong
@@ -65,13 +65,13 @@ func system(q Question) Verdict {
 	change := fmt.Sprintf("from %s to %s", word(was), word(will))
 	if !mainland(q.RegionID) {
 		return refuse(events.CodeOsChangeForbidden,
-			fmt.Sprintf("rebuilding desktop %s %s is forbidden in %s; choose an image of the same OS family", q.ID, change, q.RegionID))
+			"rebuilding desktop %s %s is forbidden in %s; choose an image of the same OS family", q.ID, change, q.RegionID)
 	}
 	if q.Rules.consents(events.ConsentOSChange) {
 		return none
 	}
 	return refuse(events.CodeOsChangeNeedsConsent,
-		fmt.Sprintf("rebuilding desktop %s %s erases its data disk; send the consent os-change if that is meant", q.ID, change))
+		"rebuilding desktop %s %s erases its data disk; send the consent os-change if that is meant", q.ID, change)
 }
 
 func mainland(region string) bool {
@@ -85,9 +85,9 @@ func command(q Question) Verdict {
 	if !q.Rules.Command || q.Image.OS == desktop.Windows {
 		return none
 	}
-	return refuse(events.CodeCheckNeedsWindows, fmt.Sprintf(
+	return refuse(events.CodeCheckNeedsWindows,
 		"image %s for desktop %s is of %s, and the fleet's check.command runs on Windows only; give such desktops a fleet without one",
-		q.Image.ID, q.ID, word(q.Image.OS)))
+		q.Image.ID, q.ID, word(q.Image.OS))
 }
 
 // language refuses a language for an image that takes none: only those of the
@@ -98,11 +98,11 @@ func language(q Question) Verdict {
 	case q.Language == "":
 		return none
 	case q.Image.Type != desktop.SystemImage:
-		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("language %s goes with a system image, and image %s is %s; leave language out",
-			q.Language, q.Image.ID, word(strings.ToLower(q.Image.Type))))
+		return refuse(events.CodeLanguageMismatch, "language %s goes with a system image, and image %s is %s; leave language out",
+			q.Language, q.Image.ID, word(strings.ToLower(q.Image.Type)))
 	case q.Image.OS != desktop.Windows && q.Language != english:
-		return refuse(events.CodeLanguageMismatch, fmt.Sprintf("image %s is of %s, which takes the language %s only, not %s",
-			q.Image.ID, word(q.Image.OS), english, q.Language))
+		return refuse(events.CodeLanguageMismatch, "image %s is of %s, which takes the language %s only, not %s",
+			q.Image.ID, word(q.Image.OS), english, q.Language)
 	}
 	return none
 }
@@ -117,8 +117,7 @@ func protocol(q Question) Verdict {
 		{"session type", q.Image.SessionType, q.Desktop.SessionType},
 	} {
 		if p.image != "" && p.desktop != "" && !strings.EqualFold(p.image, p.desktop) {
-			return refuse(events.CodeProtocolMismatch,
-				fmt.Sprintf("image %s has the %s %s, desktop %s has %s", q.Image.ID, p.what, p.image, q.ID, p.desktop))
+			return refuse(events.CodeProtocolMismatch, "image %s has the %s %s, desktop %s has %s", q.Image.ID, p.what, p.image, q.ID, p.desktop)
 		}
 	}
 	return none
@@ -129,8 +128,8 @@ func disk(q Question) Verdict {
 	if q.Image.SizeGiB > 0 && q.Desktop.SystemDiskGiB >= q.Image.SizeGiB {
 		return none
 	}
-	return refuse(events.CodeDiskTooSmall, fmt.Sprintf("image %s needs a system disk of %s, desktop %s has %s",
-		q.Image.ID, gib(q.Image.SizeGiB), q.ID, gib(q.Desktop.SystemDiskGiB)))
+	return refuse(events.CodeDiskTooSmall, "image %s needs a system disk of %s, desktop %s has %s",
+		q.Image.ID, gib(q.Image.SizeGiB), q.ID, gib(q.Desktop.SystemDiskGiB))
 }
 
 // dataDisk refuses to replace a data disk without consent.
@@ -139,7 +138,7 @@ func dataDisk(q Question) Verdict {
 		return none
 	}
 	return refuse(events.CodeDataDiskNeedsConsent,
-		fmt.Sprintf("operateType %s erases the data disk of desktop %s; leave it out, or send the consent data-disk", q.OperateType, q.ID))
+		"operateType %s erases the data disk of desktop %s; leave it out, or send the consent data-disk", q.OperateType, q.ID)
 }
 
 // snapshots refuses to delete snapshots that the fleet keeps.
@@ -149,10 +148,10 @@ func snapshots(q Question) Verdict {
 	}
 	if q.Snapshots == nil {
 		return refuse(events.CodeSnapshotsNeedConsent,
-			fmt.Sprintf("which snapshots desktop %s has is not known; send the consent snapshots if they may be deleted", q.ID))
+			"which snapshots desktop %s has is not known; send the consent snapshots if they may be deleted", q.ID)
 	}
 	if lost := Losses(q); lost != "" {
-		return refuse(events.CodeSnapshotsNeedConsent, lost+"; send the consent snapshots if that is meant")
+		return refuse(events.CodeSnapshotsNeedConsent, "%s; send the consent snapshots if that is meant", lost)
 	}
 	return none
 }
@@ -205,11 +204,11 @@ func downgrade(q Question) Verdict {
 	const mend = "; send the consent downgrade if that is meant"
 	switch {
 	case q.Current == nil || q.Current.Created.IsZero() || q.Image.Created.IsZero():
-		return refuse(events.CodeDowngrade, fmt.Sprintf("ECD does not say whether image %s is newer than %s, which desktop %s is on%s",
-			q.ImageID, word(q.Desktop.ImageID), q.ID, mend))
+		return refuse(events.CodeDowngrade, "ECD does not say whether image %s is newer than %s, which desktop %s is on%s",
+			q.ImageID, word(q.Desktop.ImageID), q.ID, mend)
 	case q.Image.Created.Before(q.Current.Created):
-		return refuse(events.CodeDowngrade, fmt.Sprintf("image %s (%s) is older than %s (%s), which desktop %s is on%s", q.ImageID,
-			q.Image.Created.UTC().Format("2006-01-02"), q.Current.ID, q.Current.Created.UTC().Format("2006-01-02"), q.ID, mend))
+		return refuse(events.CodeDowngrade, "image %s (%s) is older than %s (%s), which desktop %s is on%s", q.ImageID,
+			q.Image.Created.UTC().Format("2006-01-02"), q.Current.ID, q.Current.Created.UTC().Format("2006-01-02"), q.ID, mend)
 	}
 	return none
 }
@@ -223,10 +222,10 @@ func reset(q Question) Verdict {
 		return none
 	case !q.Rules.consents(events.ConsentReset):
 		return refuse(events.CodeResetNeedsConsent,
-			fmt.Sprintf("without imageId desktop %s would be reset to its own image; send the consent reset if that is meant", q.ID))
+			"without imageId desktop %s would be reset to its own image; send the consent reset if that is meant", q.ID)
 	case !q.Rules.Journal:
 		return refuse(events.CodeResetNeedsJournal,
-			fmt.Sprintf("desktop %s is not reset without a journal, since a second delivery would wipe it again; set REGILD_JOURNAL", q.ID))
+			"desktop %s is not reset without a journal, since a second delivery would wipe it again; set REGILD_JOURNAL", q.ID)
 	}
 	return none
 }

@@ -27,7 +27,7 @@ func status(q Question) Verdict {
 	if q.Rules.Held {
 		return wait(q, "it is "+word(d.Status)+" while in maintenance mode")
 	}
-	return refuse(events.CodeDesktopNotReady, fmt.Sprintf("desktop %s is %s; only Running and Stopped desktops are rebuilt", q.ID, word(d.Status)))
+	return refuse(events.CodeDesktopNotReady, "desktop %s is %s; only Running and Stopped desktops are rebuilt", q.ID, word(d.Status))
 }
 
 func wait(q Question, why string) Verdict {
@@ -45,6 +45,5 @@ func session(q Question) Verdict {
 	case SkipInUse:
 		return Verdict{Skip, events.CodeSessionSkipped, fmt.Sprintf("somebody is using desktop %s; it is left alone this time%s", q.ID, q.Rules.AtWork)}
 	}
-	return refuse(events.CodeSessionActive,
-		fmt.Sprintf("somebody is using desktop %s; send the consent sessions if they may lose their work", q.ID))
+	return refuse(events.CodeSessionActive, "somebody is using desktop %s; send the consent sessions if they may lose their work", q.ID)
 }

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/regild/regild/events"
@@ -13,8 +12,8 @@ func account(q Question) Verdict {
 	if !q.Rules.Undeclared {
 		return none
 	}
-	return refuse(events.CodeAccountNotAllowed, fmt.Sprintf(
-		"no account of fleets.yaml has the id %s; declare it there, or leave accountId out for the function's own account", q.AccountID))
+	return refuse(events.CodeAccountNotAllowed,
+		"no account of fleets.yaml has the id %s; declare it there, or leave accountId out for the function's own account", q.AccountID)
 }
 
 // region refuses what lies outside the allow-list: REGILD_REGIONS, or an account's own.
@@ -23,11 +22,10 @@ func region(q Question) Verdict {
 		return none
 	}
 	if q.AccountID != "" {
-		return refuse(events.CodeRegionNotAllowed, fmt.Sprintf(
-			"region %s is not in the regions of account %s in fleets.yaml; add it there if desktops in it may be rebuilt", q.RegionID, q.AccountID))
+		return refuse(events.CodeRegionNotAllowed,
+			"region %s is not in the regions of account %s in fleets.yaml; add it there if desktops in it may be rebuilt", q.RegionID, q.AccountID)
 	}
-	return refuse(events.CodeRegionNotAllowed,
-		fmt.Sprintf("region %s is not in REGILD_REGIONS; add it there if desktops in it may be rebuilt", q.RegionID))
+	return refuse(events.CodeRegionNotAllowed, "region %s is not in REGILD_REGIONS; add it there if desktops in it may be rebuilt", q.RegionID)
 }
 
 // known refuses a desktop that ECD does not list. ECD is asked region by region
@@ -36,8 +34,7 @@ func known(q Question) Verdict {
 	if q.Desktop != nil {
 		return none
 	}
-	return refuse(events.CodeDesktopNotFound,
-		fmt.Sprintf("ECD lists no desktop %s in %s; check the id and the region", q.ID, q.Place()))
+	return refuse(events.CodeDesktopNotFound, "ECD lists no desktop %s in %s; check the id and the region", q.ID, q.Place())
 }
 
 // fleet refuses a desktop that no fleet lets this request have.
@@ -46,7 +43,7 @@ func fleet(q Question) Verdict {
 		return none
 	}
 	return refuse(events.CodeOutsideFleet,
-		fmt.Sprintf("desktop %s is in no fleet of fleets.yaml that allows this; declare it in one (requests: true for direct requests)", q.ID))
+		"desktop %s is in no fleet of fleets.yaml that allows this; declare it in one (requests: true for direct requests)", q.ID)
 }
 
 // door refuses a request that came on a way on which the fleet hears none.
@@ -54,7 +51,7 @@ func door(q Question) Verdict {
 	if q.Rules.Door == "" {
 		return none
 	}
-	return refuse(events.CodeWrongDoor, fmt.Sprintf("desktop %s: %s", q.ID, q.Rules.Door))
+	return refuse(events.CodeWrongDoor, "desktop %s: %s", q.ID, q.Rules.Door)
 }
 
 // forgetful refuses what would be left in maintenance mode, or stopped.
@@ -62,9 +59,9 @@ func forgetful(q Question) Verdict {
 	if !q.Rules.Forgetful {
 		return none
 	}
-	return refuse(events.CodeNeedsTickKey, fmt.Sprintf(
+	return refuse(events.CodeNeedsTickKey,
 		"desktop %s would first be put into maintenance mode or stopped, and nothing would remember that it has to be given back; "+
-			"set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID))
+			"set REGILD_JOURNAL or REGILD_TICK_KEY", q.ID)
 }
 
 // pooled refuses desktops of a desktop group: their image belongs to the group.
@@ -72,6 +69,5 @@ func pooled(q Question) Verdict {
 	if q.Desktop.GroupID == "" {
 		return none
 	}
-	return refuse(events.CodePooledDesktop,
-		fmt.Sprintf("desktop %s belongs to the desktop group %s; change the group's image instead", q.ID, q.Desktop.GroupID))
+	return refuse(events.CodePooledDesktop, "desktop %s belongs to the desktop group %s; change the group's image instead", q.ID, q.Desktop.GroupID)
 }
