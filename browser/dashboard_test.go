@@ -17,6 +17,7 @@ import (
 	"github.com/regild/regild/internal/dashboard"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	pages "github.com/regild/regild/internal/page"
 	"github.com/regild/regild/internal/report/reporttest"
 	"github.com/regild/regild/internal/rollout"
@@ -50,7 +51,7 @@ func (s *stage) put(kind, id string, records ...rollout.Record) {
 // one under way, one that waits for approval, and requests.
 func serve(t *testing.T, change func(*dashboard.Config)) *stage {
 	t.Helper()
-	s := &stage{t: t, store: journal.Memory(), lengths: map[string]int64{}}
+	s := &stage{t: t, store: journaltest.Memory(), lengths: map[string]int64{}}
 	s.put("rollout", "2026.10.1/office", reporttest.Rollout(reporttest.Options{ID: "2026.10.1/office", Size: 100})...)
 	s.put("rollout", "2026.11.3/office", reporttest.Rollout(reporttest.Options{Size: 400, Until: reporttest.Underway})...)
 	s.put("rollout", "2026.11.3/design", reporttest.Rollout(reporttest.Options{ID: "2026.11.3/design", Until: reporttest.Approval})...)

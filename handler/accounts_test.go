@@ -18,6 +18,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -133,7 +134,7 @@ type accountsBench struct {
 
 func newAccountsBench(t *testing.T) *accountsBench {
 	t.Helper()
-	b := &accountsBench{T: t, own: newAccountECD(), tools: newAccountECD(), lab: newAccountECD(), queue: &outQueue{}, store: journal.Memory(),
+	b := &accountsBench{T: t, own: newAccountECD(), tools: newAccountECD(), lab: newAccountECD(), queue: &outQueue{}, store: journaltest.Memory(),
 		topic: &accountsTopic{told: map[string]events.Outcome{}, when: map[string]time.Time{}}}
 	account := func(name, id string) fleet.Account {
 		return fleet.Account{Name: name, ID: id, Role: "regild-member", Regions: []string{region}}
@@ -583,7 +584,7 @@ func TestAReleaseOfAnUnknownImageSaysWhichAccountCouldNotBeAsked(t *testing.T) {
 func TestAFreezeOfAFleetHoldsNoOtherAccount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		store := &hookedStore{Store: journal.Memory()}
+		store := &hookedStore{Store: journaltest.Memory()}
 		store.begins = func() {
 			store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Fleets: []string{"own"}, At: time.Now(), Until: time.Now().Add(time.Hour)})
 		}

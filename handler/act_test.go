@@ -12,7 +12,7 @@ import (
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 // A timedECD notes how long before each act the desktop was read, and how much time
@@ -81,7 +81,7 @@ func TestNothingIsDoneByADecisionThatHasGrownOld(t *testing.T) {
 				b.must(err)
 				b.rules.Declared = true
 				ecd := &timedECD{slowECD: b.ecd, down: true}
-				store := journal.Memory()
+				store := journaltest.Memory()
 				with := func(topic handler.Topic) *handler.Handler {
 					h, err := handler.New(handler.Config{ECD: ecd, Notifier: ecd, Topic: topic, Queue: b.queue, Journal: store, Rules: b.rules,
 						RebuildConcurrency: 1, PublishConcurrency: 1, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})

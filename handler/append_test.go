@@ -9,6 +9,7 @@ import (
 
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 // secondStore takes a second for an append, and nothing for all else.
@@ -31,7 +32,7 @@ func TestASmallRequestTakesFourAppendsOneAfterTheOther(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
 			began := time.Now()
-			b.handle(secondStore{journal.Memory()}, time.Minute, requestFor(n))
+			b.handle(secondStore{journaltest.Memory()}, time.Minute, requestFor(n))
 			if took := time.Since(began); took != 4*time.Second {
 				t.Errorf("%d desktops: %s of appends, want 4s", n, took)
 			}
@@ -73,7 +74,7 @@ func (e *indexedECD) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answ
 func TestARequestIsInTheIndexBeforeItsFirstCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		ecd := &indexedECD{slowECD: b.ecd, store: &slowIndexStore{Store: journal.Memory()}}
+		ecd := &indexedECD{slowECD: b.ecd, store: &slowIndexStore{Store: journaltest.Memory()}}
 		b.must(b.ask(b.handler(ecd, ecd.store), time.Minute, requestFor(1)))
 		if b.ecd.calls["ecd-0000"] != 1 || ecd.early {
 			t.Errorf("called %v, before the request was in the index: %t", b.ecd.calls, ecd.early)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/plan"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -74,7 +74,7 @@ func newCallsBench(t *testing.T) *callsBench { return newCallsBenchFor(t.Context
 func newCallsBenchFor(ctx context.Context, t *testing.T) *callsBench {
 	t.Helper()
 	b := &callsBench{T: t, ecd: &answeringECD{answers: map[string]error{}}, topic: &testTopic{published: map[string]int{}},
-		store: &watchedStore{Store: journal.Memory()}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
+		store: &watchedStore{Store: journaltest.Memory()}, now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	h, err := New(Config{ECD: b.ecd, Topic: b.topic, Journal: b.store, Now: func() time.Time { return b.now }, Log: slog.New(slog.DiscardHandler), Meter: &Meter{},
 		Rules: rollout.Rules{Regions: []string{region1}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1})
 	if err != nil {

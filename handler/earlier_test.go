@@ -13,13 +13,14 @@ import (
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 // copied returns a journal with those logs of another, changed as an earlier build would
 // have written them.
 func copied(t *testing.T, from journal.Store, changes map[string]func(string) string) journal.Store {
 	t.Helper()
-	to := journal.Memory()
+	to := journaltest.Memory()
 	for key, change := range changes {
 		lines, _, err := from.Read(t.Context(), key, 0)
 		if err == nil && len(lines) > 0 {
@@ -42,7 +43,7 @@ func rolledBack(t *testing.T) (*workbench, *accountECD, journal.Store) {
 	b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
 	b.must(err)
 	b.rules.Declared = true
-	store, ecd := journal.Memory(), newAccountECD()
+	store, ecd := journaltest.Memory(), newAccountECD()
 	h := b.handler(ecd, store)
 	b.must(b.ask(h, time.Minute, release))
 	b.must(b.ask(h, time.Minute, rollsBack))
@@ -102,7 +103,7 @@ func TestARollbackOfAnEarlierBuildIsOpenedWithoutAnOrder(t *testing.T) {
 func TestARequestOfAnEarlierBuildKeepsItsIDWhenRequestsAreKeptApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := journal.Memory()
+		store := journaltest.Memory()
 		b.handle(store, time.Minute, requestFor(1))
 		via := regexp.MustCompile(`,"via":\{[^}]*\}`)
 		old := copied(t, store, map[string]func(string) string{"request/r1.jsonl": func(s string) string { return via.ReplaceAllString(s, "") }})
@@ -125,7 +126,7 @@ func TestARequestOfAnEarlierBuildKeepsItsIDWhenRequestsAreKeptApart(t *testing.T
 func TestASweepLeavesWhatIsNoEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := journal.Memory()
+		store := journaltest.Memory()
 		_, err := store.Append(t.Context(), journal.OpenKey("a"), 0, []byte(`{"id":"b"}`+"\n"))
 		b.must(err)
 		b.handle(store, time.Minute, `{"triggerTime":"x","triggerName":"t"}`)

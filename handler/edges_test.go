@@ -15,6 +15,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 // countedECD counts what is asked.
@@ -33,7 +34,7 @@ func TestAReportNamesTheCallsOfItsInvocationAlone(t *testing.T) {
 		b := newWorkbench(t)
 		meter := &handler.Meter{}
 		meter.Count("ListObjects") // before
-		h, err := handler.New(handler.Config{ECD: countedECD{b.ecd, meter}, Topic: b.topic, Queue: b.queue, Journal: journal.Memory(), Rules: b.rules,
+		h, err := handler.New(handler.Config{ECD: countedECD{b.ecd, meter}, Topic: b.topic, Queue: b.queue, Journal: journaltest.Memory(), Rules: b.rules,
 			RebuildConcurrency: 1, PublishConcurrency: 1, Meter: meter, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		b.must(err)
 		for _, want := range []map[string]int{{"DescribeDesktops": 1}, {}} {
@@ -96,7 +97,7 @@ func (downQueue) Send(context.Context, []byte, time.Duration) error {
 func TestNothingIsEnteredBehindAnInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := &slowIndex{Store: journal.Memory(), fails: true}
+		store := &slowIndex{Store: journaltest.Memory(), fails: true}
 		b.handle(store, time.Minute, requestFor(1))
 		store.fails = false
 		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: downQueue{}, Journal: store, Rules: b.rules,
@@ -134,7 +135,7 @@ func TestARequestIsEnteredBeforeAnythingIsDoneToADesktop(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
 		b.must(err)
 		b.rules.Declared = true
-		store := &slowIndex{Store: journal.Memory()}
+		store := &slowIndex{Store: journaltest.Memory()}
 		ecd := &enteredECD{slowECD: b.ecd, store: store}
 		b.must(b.ask(b.handler(ecd, store), time.Minute, requestFor(1)))
 		if ecd.held == 0 || ecd.early {

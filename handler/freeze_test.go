@@ -13,6 +13,7 @@ import (
 
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -67,7 +68,7 @@ func TestAFreezeThatComesAfterTheDecisionIsSeenBeforeTheCall(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				store := &hookedStore{Store: journal.Memory()}
+				store := &hookedStore{Store: journaltest.Memory()}
 				c.record.Until = time.Now().Add(time.Hour)
 				store.begins = func() { store.freeze(t, c.record) }
 				b.handle(store, time.Minute, c.request)
@@ -87,7 +88,7 @@ func TestNothingIsBegunWhileTheLogOfFreezesCannotBeRead(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
-			store := &hookedStore{Store: journal.Memory(), broken: !late}
+			store := &hookedStore{Store: journaltest.Memory(), broken: !late}
 			store.begins = func() { store.broken = true }
 			b.handle(store, time.Minute, requestFor(1))
 			if got := b.ecd.calls["ecd-0000"]; got != 0 {
@@ -120,7 +121,7 @@ func TestAConsentToPassAFreezeCountsOnlyThroughTheDoorsThatTheFleetNames(t *test
 			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(apart, "DOOR", c.door, 1)))
 			b.must(err)
 			b.rules.Declared = true
-			store := &hookedStore{Store: journal.Memory()}
+			store := &hookedStore{Store: journaltest.Memory()}
 			freeze := func() {
 				store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
 			}
@@ -149,7 +150,7 @@ func TestAFreezeOfARegionIsLiftedByWhoMayControlAllItsFleets(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(guarded))
 		b.must(err)
 		b.rules.Declared = true
-		store := &hookedStore{Store: journal.Memory()}
+		store := &hookedStore{Store: journaltest.Memory()}
 		store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
 		for _, c := range []struct {
 			source string
@@ -183,7 +184,7 @@ func (s *countingStore) Read(ctx context.Context, key string, from int64) ([]byt
 func TestAnInvocationReadsTheLogOfFreezesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := &countingStore{Store: journal.Memory()}
+		store := &countingStore{Store: journaltest.Memory()}
 		hooked := &hookedStore{Store: store}
 		hooked.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{"cn-shanghai"}, Until: time.Now().Add(time.Hour)})
 		h := b.handler(b.ecd, hooked)
@@ -209,7 +210,7 @@ func freezing(id string, until time.Time) string {
 func TestTheLogOfFreezesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := &hookedStore{Store: journal.Memory()}
+		store := &hookedStore{Store: journaltest.Memory()}
 		h := b.handler(b.ecd, store)
 		var flood []string
 		for i := range rollout.MaxFreezes + 5 {

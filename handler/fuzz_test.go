@@ -16,6 +16,7 @@ import (
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -76,7 +77,7 @@ func FuzzWhateverIsDelivered(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte, remembers bool) {
 		var store journal.Store
 		if remembers {
-			store = journal.Memory()
+			store = journaltest.Memory()
 		}
 		topic := &scribe{}
 		h, err := handler.New(handler.Config{ECD: emptyECD{}, Topic: topic, Queue: &outQueue{}, Journal: store,

@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 func jobsOf(t *testing.T) *jobs {
 	t.Helper()
-	i := newInvocation(t.Context(), Config{Journal: journal.Memory(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}, Invocation{RequestID: "i1"})
+	i := newInvocation(t.Context(), Config{Journal: journaltest.Memory(), Now: time.Now, Log: slog.New(slog.DiscardHandler)}, Invocation{RequestID: "i1"})
 	t.Cleanup(i.cancel)
-	return &jobs{invocation: i, store: journal.Memory(), cache: &cache{}, byName: map[string]*job{}}
+	return &jobs{invocation: i, store: journaltest.Memory(), cache: &cache{}, byName: map[string]*job{}}
 }
 
 func TestAnOperationIsOneJobHoweverManyMessagesNameIt(t *testing.T) {

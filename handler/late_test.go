@@ -13,6 +13,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -104,7 +105,7 @@ func (e *movedECD) Desktops(ctx context.Context, region string, ids []string) ([
 func TestWhatOpensARequestTooLateFindsThatItsPlanWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		ecd, store := &movedECD{slowECD: b.ecd}, &lateStore{Store: journal.Memory()}
+		ecd, store := &movedECD{slowECD: b.ecd}, &lateStore{Store: journaltest.Memory()}
 		b.must(b.ask(b.handler(ecd, store), time.Minute, plannedRequest(`,"dryRun":true`)))
 		payload := plannedRequest(fmt.Sprintf(`,"planDigest":%q`, b.planned()))
 		store.words = `"opened"`
@@ -125,7 +126,7 @@ func TestAPlanThatWasRefusedIsRefusedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
 		ecd := &movedECD{slowECD: b.ecd}
-		h := b.handler(ecd, journal.Memory())
+		h := b.handler(ecd, journaltest.Memory())
 		b.must(b.ask(h, time.Minute, plannedRequest(`,"dryRun":true`)))
 		payload := plannedRequest(fmt.Sprintf(`,"planDigest":%q`, b.planned()))
 		for _, moved := range []bool{true, false} { // and then the plan is the old one again
@@ -156,7 +157,7 @@ func (unreadableECD) Desktops(context.Context, string, []string) ([]desktop.Desk
 func TestNobodyAgreesToAPlanOfWhichNothingWasRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := journal.Memory()
+		store := journaltest.Memory()
 		h := b.handler(unreadableECD{b.ecd}, store)
 		b.must(b.ask(h, time.Minute, plannedRequest(`,"dryRun":true`)))
 		if err := b.ask(h, time.Minute, plannedRequest(fmt.Sprintf(`,"planDigest":%q`, b.planned()))); err == nil {
@@ -191,7 +192,7 @@ func TestATickForARolloutIsOnTheQueueBeforeItIsEntered(t *testing.T) {
 		}
 		b.rules.Declared = true
 		first := map[string]int{} // ticks that were on the queue before the first append
-		store := &lateStore{Store: journal.Memory(), words: `"opened"`}
+		store := &lateStore{Store: journaltest.Memory(), words: `"opened"`}
 		store.seen = func(key string) {
 			if _, seen := first[key]; !seen {
 				first[key] = len(b.queue.sent)
@@ -218,7 +219,7 @@ func TestARolloutIsNotEnteredWhosePlanIsRefusedMeanwhile(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
 		b.must(err)
 		b.rules.Declared = true
-		store := &lateStore{Store: journal.Memory()}
+		store := &lateStore{Store: journaltest.Memory()}
 		h := b.handler(listedECD{b.ecd}, store)
 		b.must(b.ask(h, time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))
 		digest := b.planned()
@@ -258,7 +259,7 @@ func TestADeliveryOfWhatAnotherRefusedDoesNotGoOn(t *testing.T) {
 				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(c.fleets))
 				b.must(err)
 				b.rules.Declared = true
-				inner := journal.Memory()
+				inner := journaltest.Memory()
 				ecd := &movedECD{slowECD: b.ecd}
 				b.must(b.ask(b.handler(selectedECD{ecd}, inner), time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))
 				planned := strings.Replace(release, `"releaseId"`, fmt.Sprintf(`"planDigest":%q,"releaseId"`, b.planned()), 1)
@@ -321,7 +322,7 @@ func (e listedECD) Select(ctx context.Context, region string, _ desktop.Selector
 func TestTicksDoNotMultiplyWithDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := journal.Memory()
+		store := journaltest.Memory()
 		b.handle(store, time.Minute, requestFor(1))
 		n := len(b.queue.sent)
 		for range 5 {
@@ -361,7 +362,7 @@ func TestEachMessageIsPutBackOfAJobThatCannotGoOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				b.handle(&unreadStore{journal.Memory(), 1}, time.Minute, "["+strings.Join(messages, ",")+"]")
+				b.handle(&unreadStore{journaltest.Memory(), 1}, time.Minute, "["+strings.Join(messages, ",")+"]")
 				for message, part := range map[string]string{tickForR1: `"regild.tick.v1"`, requestFor(1): `["ecd-0000"]`, requestFor(2): `"ecd-0001"]`} {
 					back := slices.ContainsFunc(b.queue.sent, func(q queued) bool { return strings.Contains(q.body, part) })
 					if came := slices.Contains(messages, message); back != came {
@@ -377,7 +378,7 @@ func TestEachMessageIsPutBackOfAJobThatCannotGoOn(t *testing.T) {
 func TestTicksThatComeTogetherArePutBackAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		b.handle(&unreadStore{journal.Memory(), 1}, time.Minute, "["+tickForR1+","+strings.Replace(tickForR1, `"n":1`, `"n":2`, 1)+"]")
+		b.handle(&unreadStore{journaltest.Memory(), 1}, time.Minute, "["+tickForR1+","+strings.Replace(tickForR1, `"n":1`, `"n":2`, 1)+"]")
 		if len(b.queue.sent) != 1 {
 			t.Errorf("put back is %v, want one tick", b.queue.sent)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -170,7 +171,7 @@ func TestALongInvocationDoesNotSettleAFateByWhatItReadBeforeTheCall(t *testing.T
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
 		b.ecd.takes, b.ecd.loses = 20*time.Second, "ecd-0000"
-		b.handle(journal.Memory(), 15*time.Minute, requestFor(800))
+		b.handle(journaltest.Memory(), 15*time.Minute, requestFor(800))
 		for id, n := range b.ecd.calls {
 			if n > 1 {
 				t.Fatalf("%s was called %d times", id, n)
@@ -185,7 +186,7 @@ func TestOutcomesAreToldThoughTheTopicIsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
 		b.topic.takes = 10 * time.Second
-		store := journal.Memory()
+		store := journaltest.Memory()
 		b.handle(store, time.Minute, requestFor(30))
 		for len(b.topic.told) < 30 {
 			before := len(b.topic.told)
@@ -208,7 +209,7 @@ func TestOutcomesAreToldThoughTheTopicIsSlow(t *testing.T) {
 func TestATickIsFollowedByAnotherThoughTheClockIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := journal.Memory()
+		store := journaltest.Memory()
 		b.handle(store, 280*time.Second, requestFor(1))
 		tick, n := b.queue.last(), len(b.queue.sent)
 		time.Sleep(tick.delay) //nolint:forbidigo // time of the bubble, which takes none

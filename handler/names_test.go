@@ -12,7 +12,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/fleet"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -26,7 +26,7 @@ func TestARequestDoesNotTakeTheNameOfARollout(t *testing.T) {
 			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1)))
 			b.must(err)
 			b.rules.Declared = true
-			b.handle(journal.Memory(), time.Minute, strings.Replace(requestFor(1), `"r1"`, fmt.Sprintf("%q", id), 1))
+			b.handle(journaltest.Memory(), time.Minute, strings.Replace(requestFor(1), `"r1"`, fmt.Sprintf("%q", id), 1))
 			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
 				t.Errorf("the request %s was carried out: %v, want %v; told %v", id, got, taken, b.topic.told)
 			}
@@ -38,7 +38,7 @@ func TestARequestDoesNotTakeTheNameOfARollout(t *testing.T) {
 func TestARequestThatTheJournalKnowsKeepsItsName(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store, payload := journal.Memory(), strings.Replace(requestFor(1), "r1", "v1/office", 1)
+		store, payload := journaltest.Memory(), strings.Replace(requestFor(1), "r1", "v1/office", 1)
 		b.handle(store, time.Minute, payload) // there is no such fleet yet
 		var err error
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
@@ -59,7 +59,7 @@ func TestNoWayLeadsToAnIdThatLooksLikeAnother(t *testing.T) {
 			b := newWorkbench(t)
 			nameless := strings.Replace(requestFor(1), `"requestId":"r1",`, "", 1)
 			event := fmt.Sprintf(`{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":%q,"source":"/portal","data":%s}`, id, nameless)
-			b.handle(journal.Memory(), time.Minute, event)
+			b.handle(journaltest.Memory(), time.Minute, event)
 			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
 				t.Errorf("a request that its message %q gives a name was carried out: %v, want %v; told %v", id, got, taken, b.topic.told)
 			}
@@ -141,7 +141,7 @@ func TestARefusalDoesNotSpeakForAnotherSendersRequest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: journal.Memory(), Rules: b.rules,
+				h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: journaltest.Memory(), Rules: b.rules,
 					Doors:              handler.Doors{Control: "queues/control", Release: "queues/releases", Request: "queues/requests"},
 					RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 				b.must(err)

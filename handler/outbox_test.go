@@ -14,7 +14,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -60,7 +60,7 @@ type outboxBench struct {
 // newOutboxBench makes a job that has refused n desktops, and published nothing yet.
 func newOutboxBench(t *testing.T, n, concurrency int, takes func(ctx context.Context, id string) error) *outboxBench {
 	t.Helper()
-	b := &outboxBench{T: t, topic: &testTopic{takes: takes, published: map[string]int{}}, store: &watchedStore{Store: journal.Memory()}}
+	b := &outboxBench{T: t, topic: &testTopic{takes: takes, published: map[string]int{}}, store: &watchedStore{Store: journaltest.Memory()}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	i := newInvocation(ctx, Config{Journal: b.store, Now: time.Now, Log: slog.New(slog.DiscardHandler)}, Invocation{RequestID: "i1", Source: "test"})

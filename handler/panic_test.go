@@ -16,6 +16,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -41,7 +42,7 @@ func TestAPanicWhileFactsAreReadIsAFactThatIsNotKnown(t *testing.T) {
 		b := newWorkbench(t)
 		bad := strings.Replace(requestFor(1), "r1", "bad", 1)
 		bad = strings.Replace(bad, "ecd-0000", "ecd-broken", 1)
-		h := b.handler(panickingECD{b.ecd, "ecd-broken"}, journal.Memory())
+		h := b.handler(panickingECD{b.ecd, "ecd-broken"}, journaltest.Memory())
 		if err := b.ask(h, time.Minute, bad); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +69,7 @@ func TestAPanicWhileADesktopIsPreparedEndsOneRequest(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
 		b.must(err)
 		b.rules.Declared = true
-		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journal.Memory()), time.Minute, requestFor(1)))
+		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journaltest.Memory()), time.Minute, requestFor(1)))
 		if b.ecd.calls["ecd-0000"] != 0 {
 			t.Errorf("calls: %v, want none", b.ecd.calls)
 		}
@@ -99,7 +100,7 @@ func (s panickingStore) Append(ctx context.Context, key string, at int64, lines 
 func TestAPanicOfTheJournalEndsOneRequestAndHangsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		store := panickingStore{journal.Memory(), journal.Key("request", "bad")}
+		store := panickingStore{journaltest.Memory(), journal.Key("request", "bad")}
 		bad := strings.Replace(requestFor(1), "r1", "bad", 1)
 		bad = strings.Replace(bad, "ecd-0000", "ecd-0009", 1)
 		b.handle(store, time.Minute, "["+bad+","+requestFor(1)+"]")
@@ -143,7 +144,7 @@ func TestAReleaseThatMadeUsPanicIsRefused(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
 		b.must(err)
 		b.rules.Declared = true
-		b.must(b.ask(b.handler(panickingECD{b.ecd, "m-new"}, journal.Memory()), time.Minute, release))
+		b.must(b.ask(b.handler(panickingECD{b.ecd, "m-new"}, journaltest.Memory()), time.Minute, release))
 		if !b.topic.refused() {
 			t.Errorf("told: %v, want a refusal", b.topic.told)
 		}
@@ -164,7 +165,7 @@ func (s begunStore) Append(ctx context.Context, key string, at int64, lines []by
 func TestAPanicLeavesATickForWhatTheJournalKnows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: begunStore{journal.Memory()}, Doors: handler.Doors{Apart: true},
+		h, err := handler.New(handler.Config{ECD: b.ecd, Topic: b.topic, Queue: b.queue, Journal: begunStore{journaltest.Memory()}, Doors: handler.Doors{Apart: true},
 			Rules: b.rules, RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 		b.must(err)
 		b.must(b.ask(h, time.Minute, requestFor(1)))
@@ -185,7 +186,7 @@ func TestARolloutsJournalKeepsAHundredRefusals(t *testing.T) {
 		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
 		b.must(err)
 		b.rules.Declared = true
-		store := journal.Memory()
+		store := journaltest.Memory()
 		h := b.handler(b.ecd, store)
 		b.must(b.ask(h, time.Minute, release))
 		orders := make([]string, 101)

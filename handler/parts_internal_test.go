@@ -15,6 +15,7 @@ import (
 	"github.com/regild/regild/internal/envelope"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -83,7 +84,7 @@ func (b *brokenList) Some(ctx context.Context, prefix, after string, limit int) 
 // A sweep comes past each open request, the one that it begins behind included, and reads
 // none of an entry that names another.
 func TestASweepComesPastEachOpenRequest(t *testing.T) {
-	store := &brokenList{Store: journal.Memory()}
+	store := &brokenList{Store: journaltest.Memory()}
 	x := &openIndex{invocation: &invocation{ctx: t.Context(), log: slog.New(slog.DiscardHandler)}, store: store}
 	var keys []string
 	for _, id := range []string{"r1", "r2", "r3"} {

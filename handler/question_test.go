@@ -11,7 +11,7 @@ import (
 
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
-	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 )
 
 // A pickyECD refuses to be asked about some ids, and with them about all others of the
@@ -57,7 +57,7 @@ func TestAnIdThatECDDoesNotTakeHarmsNoOtherRequest(t *testing.T) {
 		b := newWorkbench(t)
 		ecd := &pickyECD{slowECD: b.ecd, bad: "ecd-bad"}
 		bad := `{"requestId":"r2","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":["ecd-bad1","ecd-bad2"]}`
-		b.must(b.ask(b.handler(ecd, journal.Memory()), 10*time.Minute, "["+bad+","+requestFor(30)+"]"))
+		b.must(b.ask(b.handler(ecd, journaltest.Memory()), 10*time.Minute, "["+bad+","+requestFor(30)+"]"))
 		for i := range 30 {
 			if id := fmt.Sprintf("ecd-%04d", i); b.ecd.calls[id] != 1 {
 				t.Fatalf("%s was called %d times, want once: %v", id, b.ecd.calls[id], b.ecd.calls)
@@ -74,7 +74,7 @@ func TestAFloodOfIdsThatECDDoesNotTakeCostsABoundedNumberOfReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
 		ecd := &pickyECD{slowECD: b.ecd, bad: "ecd-"}
-		b.must(b.ask(b.handler(ecd, journal.Memory()), 10*time.Minute, requestFor(2000)))
+		b.must(b.ask(b.handler(ecd, journaltest.Memory()), 10*time.Minute, requestFor(2000)))
 		if ecd.reads > 20+2*100+5 {
 			t.Errorf("%d reads were made, want 20 pages, 100 of them in halves, and the image", ecd.reads)
 		}
@@ -97,7 +97,7 @@ func TestAQuestionThatECDRefusesIsAnsweredAndDoesNotComeAgain(t *testing.T) {
 				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1)))
 				b.must(err)
 				b.rules.Declared = true
-				if err := b.ask(b.handler(&pickyECD{slowECD: b.ecd, bad: c.bad}, journal.Memory()), time.Minute, c.payload); err != nil {
+				if err := b.ask(b.handler(&pickyECD{slowECD: b.ecd, bad: c.bad}, journaltest.Memory()), time.Minute, c.payload); err != nil {
 					t.Errorf("it is to be delivered again: %v", err)
 				}
 				if b.count("refused") == 0 || len(b.ecd.calls) > 0 {

@@ -28,6 +28,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -114,7 +115,7 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{},
 		desktops: map[string]desktop.Desktop{}, images: map[string]desktop.Image{}, changes: map[string][]desktop.Change{}, snaps: map[string][]desktop.Snapshot{},
 		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
-	s.store = &scriptStore{Store: journal.Memory(), stage: s, expired: map[string]bool{}}
+	s.store = &scriptStore{Store: journaltest.Memory(), stage: s, expired: map[string]bool{}}
 	s.config = handler.Config{ECD: s, Snapshots: s, Saver: s, Notifier: s, Census: s, Alarms: s, Topic: s, Queue: scriptQueue{s, "q"}, Journal: s.store,
 		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1,
 		Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(s.skew) }}

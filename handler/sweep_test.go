@@ -9,6 +9,7 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -27,7 +28,7 @@ func (s *listedStore) Some(ctx context.Context, prefix, from string, most int) (
 // payload do so once.
 func TestAnInvocationSweepsOnceHoweverManyTimersItIsGiven(t *testing.T) {
 	lists := func(payload string) int {
-		store := &listedStore{Store: journal.Memory()}
+		store := &listedStore{Store: journaltest.Memory()}
 		h, err := handler.New(handler.Config{ECD: emptyECD{}, Topic: &scribe{}, Queue: &outQueue{}, Journal: store,
 			Rules:              rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute},
 			RebuildConcurrency: 1, PublishConcurrency: 1, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})

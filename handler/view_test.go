@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -77,7 +78,7 @@ func wantNames(t *testing.T, what string, v *listView, want ...string) {
 }
 
 func TestAnUpdateIsAskedAgainWhenOthersHaveWritten(t *testing.T) {
-	store := journal.Memory()
+	store := journaltest.Memory()
 	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
 	write(t, other, "first")
 	var seen [][]string
@@ -101,7 +102,7 @@ func TestAnUpdateIsAskedAgainWhenOthersHaveWritten(t *testing.T) {
 }
 
 func TestAnUpdateThatReturnsNothingWritesNothing(t *testing.T) {
-	store := &watchedStore{Store: journal.Memory()}
+	store := &watchedStore{Store: journaltest.Memory()}
 	v := viewOf(t, store, "mine")
 	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return nil }); err != nil || store.appends != 0 {
 		t.Errorf("got %d appends and %v, want none", store.appends, err)
@@ -110,7 +111,7 @@ func TestAnUpdateThatReturnsNothingWritesNothing(t *testing.T) {
 
 func TestWhatFollowsFromADecisionIsNotWrittenOnceOthersHaveWritten(t *testing.T) {
 	for _, noticed := range []bool{true, false} { // before the append, or because it loses
-		store := journal.Memory()
+		store := journaltest.Memory()
 		mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
 		basis := mine.Look(func(*recordList) {})
 		write(t, other, "other's")
@@ -132,7 +133,7 @@ func TestWhatFollowsFromADecisionIsNotWrittenOnceOthersHaveWritten(t *testing.T)
 }
 
 func TestADecisionIsMadeAnewBeforeItsRecordsAreWritten(t *testing.T) {
-	store := journal.Memory()
+	store := journaltest.Memory()
 	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
 	decision := "at first"
 	basis := mine.Look(func(*recordList) {})
@@ -157,7 +158,7 @@ func TestADecisionIsMadeAnewBeforeItsRecordsAreWritten(t *testing.T) {
 func TestWritersThatComeTogetherShareAnAppend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		store := &watchedStore{Store: journal.Memory(), before: func(_ context.Context, n int) error {
+		store := &watchedStore{Store: journaltest.Memory(), before: func(_ context.Context, n int) error {
 			if n == 1 {
 				<-goOn
 			}
@@ -182,7 +183,7 @@ func TestWritersThatComeTogetherShareAnAppend(t *testing.T) {
 func TestWritersOfOneGroupDoNotHarmEachOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		store := &watchedStore{Store: journal.Memory(), before: func(ctx context.Context, n int) error {
+		store := &watchedStore{Store: journaltest.Memory(), before: func(ctx context.Context, n int) error {
 			if n == 1 {
 				<-goOn
 			}
@@ -227,7 +228,7 @@ func TestWritersOfOneGroupDoNotHarmEachOther(t *testing.T) {
 }
 
 func TestAnUpdateGivesUpWhenOthersAreFasterEachTime(t *testing.T) {
-	store := &watchedStore{Store: journal.Memory(), before: func(context.Context, int) error { return journal.ErrMoved }}
+	store := &watchedStore{Store: journaltest.Memory(), before: func(context.Context, int) error { return journal.ErrMoved }}
 	v := viewOf(t, store, "mine")
 	err := v.Update(t.Context(), func(*recordList) []rollout.Record { return note("mine") })
 	if !errors.Is(err, journal.ErrMoved) || store.appends != maxRaces {
@@ -236,7 +237,7 @@ func TestAnUpdateGivesUpWhenOthersAreFasterEachTime(t *testing.T) {
 }
 
 func TestRecordsThatOneAppendDoesNotTakeAreWrittenInPieces(t *testing.T) {
-	store := &watchedStore{Store: journal.Memory()}
+	store := &watchedStore{Store: journaltest.Memory()}
 	v := viewOf(t, store, "mine")
 	many := make([]rollout.Record, 5)
 	for i := range many {
@@ -257,7 +258,7 @@ func TestRecordsThatOneAppendDoesNotTakeAreWrittenInPieces(t *testing.T) {
 
 // What no store takes is an error, and is not tried for ever; what comes before it is written.
 func TestARecordThatNoAppendTakesIsAnError(t *testing.T) {
-	store := &watchedStore{Store: journal.Memory()}
+	store := &watchedStore{Store: journaltest.Memory()}
 	v := viewOf(t, store, "mine")
 	large := append(note("small"), note(strings.Repeat("x", journal.MaxAppend))...)
 	if err := v.Update(t.Context(), func(*recordList) []rollout.Record { return large }); err == nil || store.appends > 2 {
@@ -275,7 +276,7 @@ func (deafStore) Read(context.Context, string, int64) ([]byte, int64, error) {
 
 // Who goes by what others wrote is told when that cannot be read, and nothing is written then.
 func TestWhatCannotBeReadAgainIsAnError(t *testing.T) {
-	store := journal.Memory()
+	store := journaltest.Memory()
 	v := viewOf(t, store, "mine")
 	v.store = deafStore{store}
 	if err := v.Refresh(t.Context()); err == nil {
@@ -300,7 +301,7 @@ func (s *panicStore) Append(ctx context.Context, key string, at int64, lines []b
 // After a panic in the middle of writing the state may be half of one: nothing more is
 // written by it, and the instance does not keep it.
 func TestNothingIsWrittenByAStateInWhichAPanicCame(t *testing.T) {
-	store := &panicStore{Store: journal.Memory()}
+	store := &panicStore{Store: journaltest.Memory()}
 	v := viewOf(t, store, "mine")
 	for range 2 {
 		err := v.Update(t.Context(), func(*recordList) []rollout.Record { return note("mine") })
@@ -312,10 +313,10 @@ func TestNothingIsWrittenByAStateInWhichAPanicCame(t *testing.T) {
 }
 
 func TestALogThatExpiredSinceItWasReadIsReadAnew(t *testing.T) {
-	old := viewOf(t, journal.Memory(), "mine")
+	old := viewOf(t, journaltest.Memory(), "mine")
 	write(t, old, "long ago")
 	before := old.known()
-	store := journal.Memory()
+	store := journaltest.Memory()
 	v, err := openView(t.Context(), logOf{store, testKey, "mine", time.Now}, &before, newRecordList)
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +329,7 @@ func TestALogThatExpiredSinceItWasReadIsReadAnew(t *testing.T) {
 func TestACacheKeepsTheLatestAndBoundsWhatItKeeps(t *testing.T) {
 	var c cache
 	for i := range maxCached + 1 {
-		v, err := openView(t.Context(), logOf{journal.Memory(), journal.Key(kindRequest, fmt.Sprint("r", i)), "mine", time.Now}, nil, rollout.NewState)
+		v, err := openView(t.Context(), logOf{journaltest.Memory(), journal.Key(kindRequest, fmt.Sprint("r", i)), "mine", time.Now}, nil, rollout.NewState)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -122,7 +123,7 @@ type invocationKey struct{}
 func of(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*invocation) }
 
 func newWorld(s *schedule, known map[string]bool) *world {
-	w := &world{s: s, t0: time.Now(), store: journal.Memory(), known: known, seen: map[string]int{}, budget: s.Budget, wake: make(chan struct{}, 1),
+	w := &world{s: s, t0: time.Now(), store: journaltest.Memory(), known: known, seen: map[string]int{}, budget: s.Budget, wake: make(chan struct{}, 1),
 		machines: map[string]*machine{}, images: map[string]*imageNow{}, works: map[string]*work{}, byKey: map[string]*work{},
 		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
 	w.rings = map[string]ringNow{}

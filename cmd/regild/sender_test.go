@@ -7,6 +7,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -41,7 +42,7 @@ func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
 		"ours, kept apart":      {request(rollout.Apart("t1", x.door, "regild"), &events.Via{Door: x.door, Source: "regild", RequestID: "t1"}), "t1@bf42a9fce617348b"},
 		"another's, kept apart": {request(rollout.Apart("t1", "queues/helpdesk", "regild"), &events.Via{Door: "queues/helpdesk", Source: "regild"}), ""},
 	} {
-		store := journal.Memory()
+		store := journaltest.Memory()
 		keep(t, store, operator.Request, tt.has)
 		s, err := x.opened(t.Context(), store, "t1")
 		got := ""
@@ -57,7 +58,7 @@ func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
 // Which rollouts a release has is known by its fleets. Where they are not known, some
 // looks in a row must find the same ones: a late one would not be waited for.
 func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
-	store := journal.Memory()
+	store := journaltest.Memory()
 	var told strings.Builder
 	x := &sender{seat: &seat{w: world{err: &told}}, message: sendFlags{release: "r1"}, pacing: pacing{interval: leastInterval}}
 	known, guessed := x.rolloutsOf(store, []string{"office", "lab"}), x.rolloutsOf(store, nil)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/report/reporttest"
 	"github.com/regild/regild/internal/rollout"
@@ -42,7 +43,7 @@ func put(t *testing.T, s journal.Store, kind, id string, records ...rollout.Reco
 // filled is a journal with a fleet of two rollouts, and two requests.
 func filled(t *testing.T) journal.Store {
 	t.Helper()
-	s := journal.Memory()
+	s := journaltest.Memory()
 	put(t, s, kindRollout, "2026.10.1/office", reporttest.Rollout(reporttest.Options{ID: "2026.10.1/office"})...)
 	put(t, s, kindRollout, "2026.11.3/office", reporttest.Rollout(reporttest.Options{Until: reporttest.Underway})...)
 	put(t, s, kindFleet, "office", reporttest.Fleet("office", "2026.10.1/office", "2026.11.3/office")...)
@@ -112,14 +113,14 @@ func TestADashboardThatOthersCanReachNeedsAToken(t *testing.T) {
 		config   Config
 		want     string
 	}{
-		"off loopback without":        {false, Config{Journal: journal.Memory()}, "needs a token"},
-		"off loopback with":           {false, Config{Journal: journal.Memory(), Token: goodToken}, ""},
-		"a short one":                 {false, Config{Journal: journal.Memory(), Token: "secret"}, "take 20 or more"},
-		"on loopback without":         {true, Config{Journal: journal.Memory()}, ""},
-		"on loopback, with controls":  {true, Config{Journal: journal.Memory(), Control: control}, "needs a token"},
-		"controls with a token":       {true, Config{Journal: journal.Memory(), Control: control, Token: goodToken}, ""},
+		"off loopback without":        {false, Config{Journal: journaltest.Memory()}, "needs a token"},
+		"off loopback with":           {false, Config{Journal: journaltest.Memory(), Token: goodToken}, ""},
+		"a short one":                 {false, Config{Journal: journaltest.Memory(), Token: "secret"}, "take 20 or more"},
+		"on loopback without":         {true, Config{Journal: journaltest.Memory()}, ""},
+		"on loopback, with controls":  {true, Config{Journal: journaltest.Memory(), Control: control}, "needs a token"},
+		"controls with a token":       {true, Config{Journal: journaltest.Memory(), Control: control, Token: goodToken}, ""},
 		"no journal":                  {true, Config{}, "no journal"},
-		"a look every microsecond":    {true, Config{Journal: journal.Memory(), Every: time.Microsecond}, "too often"},
+		"a look every microsecond":    {true, Config{Journal: journaltest.Memory(), Every: time.Microsecond}, "too often"},
 		"everything wrong is told":    {false, Config{}, "no journal"},
 		"everything wrong, the other": {false, Config{}, "needs a token"},
 	} {

@@ -33,7 +33,7 @@ func TestAppendsAreTakenUpToTheirBounds(t *testing.T) {
 		"at a negative place":   {-1, []byte("a\n"), true},
 		"a line that is longer": {0, append([]byte("x"), line...), true},
 	} {
-		if err := checkAppend(Key("request", "a"), l.at, l.lines); (err != nil) != l.fails {
+		if err := CheckAppend(Key("request", "a"), l.at, l.lines); (err != nil) != l.fails {
 			t.Errorf("%s: got %v, want an error: %t", name, err, l.fails)
 		}
 	}
@@ -82,20 +82,6 @@ func TestARegionIsReadFromALocation(t *testing.T) {
 		if got := regionOf(location); got != want {
 			t.Errorf("%q: got %q, want %q", location, got, want)
 		}
-	}
-}
-
-func TestMemoryCountsWhatItHolds(t *testing.T) {
-	s := Memory().(*memory)
-	s.maxLogs, s.maxBytes = 10, 4
-	a, b := Key("open", "a"), Key("open", "b")
-	mustAppend(t, s, a, 0, "a\n")
-	mustAppend(t, s, b, 0, "b\n")
-	if keys, err := s.Keys(t.Context(), ""); err != nil || len(keys) != 2 {
-		t.Errorf("with as many bytes as may be: got %q, %v, want both", keys, err)
-	}
-	if err := s.Forget(t.Context(), a); err != nil || s.bytes != 2 {
-		t.Errorf("after one is deleted: %d bytes, %v, want 2", s.bytes, err)
 	}
 }
 
@@ -188,4 +174,13 @@ func TestNothingIsListedOrDeletedWithoutTime(t *testing.T) {
 	if err := s.Forget(ctx, Key("open", "a")); err == nil {
 		t.Error("it is deleted, want that the time is up")
 	}
+}
+
+func mustAppend(t *testing.T, s Store, key string, at int64, lines string) int64 {
+	t.Helper()
+	length, err := s.Append(t.Context(), key, at, []byte(lines))
+	if err != nil {
+		t.Fatalf("appending to %s at %d: %v", key, at, err)
+	}
+	return length
 }

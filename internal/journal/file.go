@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,7 +37,7 @@ func newFile(dir string, timeout time.Duration) *file {
 }
 
 func (f *file) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	if err := checkRead(key, from); err != nil {
+	if err := CheckRead(key, from); err != nil {
 		return nil, 0, err
 	}
 	log, err := f.open(ctx, key, os.O_RDONLY, syscall.LOCK_SH)
@@ -89,7 +90,7 @@ func readFrom(log *os.File, key string, from int64) (data []byte, n int, err err
 }
 
 func (f *file) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	if err := checkAppend(key, at, lines); err != nil {
+	if err := CheckAppend(key, at, lines); err != nil {
 		return 0, err
 	}
 	mode := os.O_RDWR
@@ -311,11 +312,16 @@ func (f *file) entries(ctx context.Context, prefix string) ([]Entry, error) {
 
 func (f *file) Some(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	keys, err := f.Keys(ctx, prefix)
-	return behind(keys, after, limit), err
+	at, found := slices.BinarySearch(keys, after)
+	if found {
+		at++
+	}
+	keys = keys[at:]
+	return keys[:min(len(keys), limit, MaxSome)], err
 }
 
 func (f *file) Forget(ctx context.Context, key string) error {
-	if err := checkForget(key); err != nil {
+	if err := CheckForget(key); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {

@@ -11,15 +11,15 @@
 //	...fold the lines, decide...
 //	length, err = store.Append(ctx, key, length, record) // only if still so
 //
-// There are three stores: Object Storage Service (OSS) for production, a
-// directory for one machine or a mounted file system, and memory, which forgets.
-// All pass the suite in journaltest. In each of them an append is atomic: all
-// of its lines are there or none is, also after a crash.
+// There are two stores: Object Storage Service (OSS) for production, and a
+// directory for one machine or a mounted file system. Both pass the suite in
+// journaltest, as does the memory that tests use. In each of them an append is
+// atomic: all of its lines are there or none is, also after a crash.
 //
 // The files: journal.go has the contract, key.go names logs, lines.go cuts and
-// checks lines, open.go chooses the store; oss.go, file.go and memory.go are
-// the stores; entries.go and tail.go are for those who read many logs. The OSS SDK
-// does not leave the package.
+// checks lines, open.go chooses the store; oss.go and file.go are the stores;
+// entries.go and tail.go are for those who read many logs. The OSS SDK does not
+// leave the package.
 package journal
 
 import (
@@ -31,7 +31,7 @@ import (
 
 // Store keeps append-only logs of lines, one per key. Keys are made by Key;
 // others are refused. All methods may be called at once, from several
-// goroutines and, but for Memory, from several processes.
+// goroutines and several processes.
 //
 // Every method gives up when ctx ends. An error that comes from OSS holds a
 // *desktop.CallError, so desktop.DeliveryOf tells whether the credentials were
@@ -79,8 +79,8 @@ type Store interface {
 // does no harm.
 const OpenPrefix = "open/"
 
-// checkForget is what every store asks before it deletes.
-func checkForget(key string) error {
+// CheckForget is what every store asks before it deletes.
+func CheckForget(key string) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ var (
 	ErrFull = errors.New("the log is full")
 )
 
-// checkRead is what every store asks before it reads.
-func checkRead(key string, from int64) error {
+// CheckRead is what every store asks before it reads.
+func CheckRead(key string, from int64) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
@@ -126,8 +126,8 @@ func checkRead(key string, from int64) error {
 	return nil
 }
 
-// checkAppend is what every store asks before it writes.
-func checkAppend(key string, at int64, lines []byte) error {
+// CheckAppend is what every store asks before it writes.
+func CheckAppend(key string, at int64, lines []byte) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}

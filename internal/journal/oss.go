@@ -93,7 +93,7 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 func (b *bucket) renew() { b.wire.Renew() }
 
 func (b *bucket) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	if err := checkRead(key, from); err != nil {
+	if err := CheckRead(key, from); err != nil {
 		return nil, 0, err
 	}
 	data, err := b.read(ctx, key, from)
@@ -197,7 +197,7 @@ func cutRange(data []byte, from int64, status int, contentRange string) ([]byte,
 }
 
 func (b *bucket) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	if err := checkAppend(key, at, lines); err != nil {
+	if err := CheckAppend(key, at, lines); err != nil {
 		return 0, err
 	}
 	unsure := false // an attempt may have been carried out
@@ -336,7 +336,7 @@ func (b *bucket) ours(page *oss.ListObjectsV2Result) (found []Entry) {
 }
 
 func (b *bucket) Forget(ctx context.Context, key string) error {
-	if err := checkForget(key); err != nil {
+	if err := CheckForget(key); err != nil {
 		return err
 	}
 	err := b.again(ctx, func(ctx context.Context) error {

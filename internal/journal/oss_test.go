@@ -13,6 +13,7 @@ import (
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/localcloud/fault"
 	"github.com/regild/regild/internal/localcloud/oss"
 )
@@ -350,7 +351,7 @@ func TestARenewedStoreUsesNoConnectionFromBefore(t *testing.T) {
 	if clients[0] != clients[1] || clients[1] == clients[2] {
 		t.Errorf("connections of three appends, the last after a renewal: got %q", clients)
 	}
-	journal.Renew(journal.Memory()) // which has none
+	journal.Renew(journaltest.Memory()) // which has none
 }
 
 func TestReadingOnAsksOnlyForWhatIsNew(t *testing.T) {

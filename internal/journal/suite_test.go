@@ -17,7 +17,7 @@ import (
 
 func TestMemoryKeepsTheContract(t *testing.T) {
 	journaltest.Run(t, func(t *testing.T) journaltest.Harness {
-		s := journal.Memory()
+		s := journaltest.Memory()
 		return journaltest.Harness{Open: func(*testing.T) journal.Store { return s }}
 	})
 }
@@ -113,7 +113,7 @@ func (c *cloud) harness() journaltest.Harness {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	b.Run("memory", func(b *testing.B) { journaltest.Benchmark(b, journal.Memory()) })
+	b.Run("memory", func(b *testing.B) { journaltest.Benchmark(b, journaltest.Memory()) })
 	b.Run("file", func(b *testing.B) { journaltest.Benchmark(b, openDir(b, b.TempDir())) })
 	b.Run("oss", func(b *testing.B) { journaltest.Benchmark(b, newCloud(b).open(b)) })
 }
@@ -136,7 +136,7 @@ func TestAListingTellsSizeAndTime(t *testing.T) {
 			}
 		}
 	}
-	if got, err := journal.Entries(t.Context(), journal.Memory(), ""); err != nil || len(got) != 0 {
+	if got, err := journal.Entries(t.Context(), journaltest.Memory(), ""); err != nil || len(got) != 0 {
 		t.Errorf("memory: got %+v, %v", got, err)
 	}
 }

@@ -18,17 +18,20 @@ import (
 // last in a long log, and costs one call. A line of which only a part lies within
 // n bytes is left out. A store that cannot read a part reads the whole.
 func Tail(ctx context.Context, s Store, key string, n int64) ([]byte, error) {
-	if err := checkRead(key, n); err != nil {
+	if err := CheckRead(key, n); err != nil {
 		return nil, err
 	}
 	t, ok := s.(interface {
 		tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error)
 	})
-	if !ok {
-		lines, _, err := s.Read(ctx, key, 0)
-		return lines, err
+	var data []byte
+	var err error
+	whole := true
+	if ok {
+		data, whole, err = t.tail(ctx, key, n)
+	} else if data, _, err = s.Read(ctx, key, 0); int64(len(data)) > n {
+		data, whole = data[int64(len(data))-n:], false
 	}
-	data, whole, err := t.tail(ctx, key, n)
 	if err != nil {
 		return nil, err
 	}
@@ -65,18 +68,6 @@ func (f *file) tail(ctx context.Context, key string, n int64) (data []byte, whol
 		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
 	}
 	return data, from == 0, nil
-}
-
-// tail returns the last n bytes of a log, and whether they are all of it.
-func (m *memory) tail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, false, fmt.Errorf("reading the end of journal %s: %w", key, err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	data = m.data(key)
-	from := max(0, int64(len(data))-n)
-	return bytes.Clone(data[from:]), from == 0, nil
 }
 
 // tail returns the last n bytes of an object, and whether they are all of it.

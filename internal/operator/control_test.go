@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -107,7 +108,7 @@ func TestHowAWorkStandsAndEnds(t *testing.T) {
 // stored returns a store with the journal of a work.
 func stored(t *testing.T, kind, id string, records ...rollout.Record) journal.Store {
 	t.Helper()
-	s := journal.Memory()
+	s := journaltest.Memory()
 	put(t, s, kind, id, records...)
 	return s
 }
@@ -184,7 +185,7 @@ func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
 }
 
 func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	long := strings.Repeat("long", 60)
 	for _, x := range []string{"r1/office", "r1/lab", "r1/office/rollback", "r10/office", "r1/a/office", long + "/office"} {
 		w := rollout.Operation{ID: x, Fleet: "office"}
@@ -198,7 +199,7 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 }
 
 func TestAListingHasWhatWasAskedFor(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	for n := range 30 {
 		w := rollout.Operation{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
 		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Operation: &w}}
@@ -227,7 +228,7 @@ func TestAListingHasWhatWasAskedFor(t *testing.T) {
 			t.Errorf("%+v: not the latest first", tt.q)
 		}
 	}
-	if l, err := List(t.Context(), journal.Memory(), Query{Kinds: both}); err != nil || !l.Empty {
+	if l, err := List(t.Context(), journaltest.Memory(), Query{Kinds: both}); err != nil || !l.Empty {
 		t.Errorf("an empty journal: got %+v, %v", l, err)
 	}
 	put(t, s, Request, "broken", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "broken"}})
@@ -295,7 +296,7 @@ func TestEndedIsSeenWithoutDecodingOnlyWhereItIsTrue(t *testing.T) {
 
 // A build that writes more than this one knows must not break who reads it.
 func TestFieldsThatAreNotKnownAreOverlooked(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	line := `{"v":1,"kind":"opened","at":"2026-11-23T11:00:00Z","new":{"a":[1]},"work":{"id":"t1","regionId":"cn-hangzhou","desktops":["a"],"newer":true}}` + "\n" +
 		`{"v":1,"kind":"never-heard-of","at":"2026-11-23T11:00:00Z"}` + "\n"
 	if _, err := s.Append(t.Context(), journal.Key(Request, "t1"), 0, []byte(line)); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/report/reporttest"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -91,7 +92,7 @@ func (p *pages) Read(ctx context.Context, key string, from int64) ([]byte, int64
 }
 
 func TestTheIndexIsReadInPagesAndNoFurtherThanTheLimit(t *testing.T) {
-	s := &pages{Store: journal.Memory()}
+	s := &pages{Store: journaltest.Memory()}
 	for n := range 2300 {
 		if _, err := s.Append(t.Context(), journal.OpenKey(fmt.Sprint("r", n)), 0, []byte("{}\n")); err != nil {
 			t.Fatal(err)
@@ -173,7 +174,7 @@ func TestALongJournalIsSummedUpByItsEnd(t *testing.T) {
 // A person names a request by the id that they sent it under, wherever it came
 // through.
 func TestARequestThatIsKeptApartIsFoundByItsOwnID(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	open := func(id string) {
 		put(t, s, Request, id, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: id, Desktops: []string{"a"}}})
 	}
@@ -204,7 +205,7 @@ func TestARequestThatIsKeptApartIsFoundByItsOwnID(t *testing.T) {
 }
 
 func TestAListingOfAFleetHasOnlyThat(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	long := strings.Repeat("R", 200)
 	for _, id := range []string{"r1/office", "r2/office", "r2/office/rollback", "r1/lab", long + "/office", long + "/lab"} {
 		_, fleet, _ := rollout.SplitID(id)
@@ -219,7 +220,7 @@ func TestAListingOfAFleetHasOnlyThat(t *testing.T) {
 }
 
 func TestAJournalIsEmptyOnlyIfItHasNothingAtAll(t *testing.T) {
-	s := journal.Memory()
+	s := journaltest.Memory()
 	for _, want := range []bool{true, false} {
 		l, err := List(t.Context(), s, Query{Kinds: []string{Rollout}})
 		if err != nil || l.Empty != want {
