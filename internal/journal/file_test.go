@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/internal/journal"
@@ -212,6 +213,14 @@ func TestALockThatOthersKeepIsWaitedForOnlySoLong(t *testing.T) {
 }
 
 func TestALogRemovedWhileAnAppendWaitsIsNotWrittenToAfterwards(t *testing.T) {
+	for _, anew := range []bool{false, true} {
+		t.Run(fmt.Sprintf("made anew: %t", anew), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { removedWhileAnAppendWaits(t, anew) })
+		})
+	}
+}
+
+func removedWhileAnAppendWaits(t *testing.T, anew bool) {
 	dir := t.TempDir()
 	s := openDir(t, dir)
 	mustAppend(t, s, 0, "first\n")
@@ -222,20 +231,53 @@ func TestALogRemovedWhileAnAppendWaitsIsNotWrittenToAfterwards(t *testing.T) {
 	if err := syscall.Flock(int(other.Fd()), syscall.LOCK_EX); err != nil {
 		t.Fatal(err)
 	}
-	result := make(chan error)
+	result := make(chan error, 1)
 	go func() {
-		_, err := s.Append(context.Background(), key, 6, []byte("x\n"))
+		_, err := s.Append(t.Context(), key, 6, []byte("x\n"))
 		result <- err
 	}()
-	// Whether the append waits already or comes later, it must find the log gone.
+	synctest.Wait() // it has opened the file, and waits for the lock
 	if err := os.Remove(filepath.Join(dir, key)); err != nil {
 		t.Fatal(err)
+	}
+	if anew {
+		mustAppend(t, openDir(t, dir), 0, "first, and more\n")
 	}
 	if err := other.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-result; !errors.Is(err, journal.ErrMoved) {
 		t.Errorf("got %v, want ErrMoved", err)
+	}
+}
+
+// An asked is a context that calls do when it is asked for the n-th time whether it has
+// ended.
+type asked struct {
+	context.Context //nolint:containedctx // it is one
+	n               int
+	do              func()
+}
+
+func (a *asked) Err() error {
+	if a.n--; a.n == 0 {
+		a.do()
+	}
+	return a.Context.Err()
+}
+
+func TestALogRemovedWhileOthersAreListedIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	s := openDir(t, dir)
+	for _, id := range []string{"a", "b"} {
+		if _, err := s.Append(t.Context(), journal.Key("request", id), 0, []byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// It asks at the directory, reads the names in it, and asks at each.
+	ctx := &asked{t.Context(), 2, func() { _ = os.Remove(filepath.Join(dir, journal.Key("request", "b"))) }}
+	if keys, err := s.Keys(ctx, "request/"); err != nil || len(keys) != 1 || keys[0] != journal.Key("request", "a") {
+		t.Errorf("got %q, %v, want a alone", keys, err)
 	}
 }
 

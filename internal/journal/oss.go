@@ -76,13 +76,9 @@ func newOSS(u *url.URL, o Options) (Store, error) {
 		WithEndpoint(endpoint.String()).
 		WithUsePathStyle(pathStyle(endpoint)).
 		WithCredentialsProvider(keys).
-		WithRetryMaxAttempts(1).
+		WithRetryMaxAttempts(1).                                                  // so the SDK does not correct a wrong clock either: that should be heard of
 		WithHttpClient(&http.Client{Transport: wire, CheckRedirect: noRedirects}) // by way of the proxy, as the other clients
-	client := oss.NewClient(cfg, func(opts *oss.Options) {
-		// A clock that is wrong should be heard of, not corrected.
-		opts.FeatureFlags &^= oss.FeatureCorrectClockSkew
-	})
-	b := &bucket{client: client, wire: wire, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
+	b := &bucket{client: oss.NewClient(cfg), wire: wire, name: u.Host, timeout: o.Timeout, backoff: o.Backoff, keys: o.Keys}
 	if p := prefixOf(u); p != "" {
 		b.prefix = p + "/"
 	}
@@ -257,7 +253,9 @@ func (b *bucket) settle(ctx context.Context, key string, at int64, lines []byte,
 	}
 	n, err := complete(data)
 	switch {
-	case err == nil && n == 0 && len(data) > 0:
+	case err != nil:
+		return 0, fmt.Errorf("appending to journal %s at %d: %w", key, at, err)
+	case n == 0 && len(data) > 0:
 		return 0, fmt.Errorf("appending to journal %s: %w: it ends in an incomplete line at %d", key, ErrDamaged, at)
 	case len(data) > 0, taken:
 		// Somebody else has the position, so this append can never be carried out.
