@@ -2,7 +2,7 @@
 // Message Queue, API 2015-06-06) and its SDK: it publishes outcomes to a topic
 // and sends messages to a queue.
 //
-// The SDK signs each request; pace.Wire sends it, and the answer is read here.
+// The SDK signs each request; a pace.Line sends it, and the answer is read here.
 // Left to itself the SDK sends a message up to five times when a connection
 // breaks, knows no context and no deadline under a second, fails when all its
 // connections are busy, sleeps for seconds under load, and panics on a bad
@@ -121,7 +121,14 @@ func New(cfg Config) (*Client, error) {
 // Renew has every call from now on use a connection that was made from now on.
 // It is for the start of an invocation: Function Compute may have frozen the
 // instance since, and its connections may be dead without a word.
-func (c *Client) Renew() { c.wire.Renew() }
+func (c *Client) Renew() {
+	c.wire.Renew()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.signers {
+		s.line.Close()
+	}
+}
 
 // An endpoint is where MNS is: the URL the SDK signs for, and the host that is
 // really called.

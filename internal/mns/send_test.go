@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,28 @@ func TestAPublicationIsOneSignedRequest(t *testing.T) {
 		if got := r.header.Get(name); got == "" || !strings.HasPrefix(got, prefix) {
 			t.Errorf("%s: got %q, want %q…", name, got, prefix)
 		}
+	}
+}
+
+func TestBehindAProxyTheSameIsSent(t *testing.T) {
+	s := serve(t, say(201, taken))
+	c := client(t, s.URL)
+	for _, viaProxy := range []bool{false, true} {
+		if viaProxy {
+			c.signers[0].line = nil
+		}
+		if id, err := c.Publish(t.Context(), "outcomes", []byte(`{}`), "accepted"); err != nil || id != "6AB500C1D1F37F8A9C3E00000000000A" {
+			t.Fatalf("got %q %v", id, err)
+		}
+	}
+	direct, proxied := s.requests[0], s.requests[1]
+	for _, h := range []http.Header{direct.header, proxied.header} { // what net/http adds, and what may have changed in between
+		for _, name := range []string{"Accept-Encoding", "Date", "Authorization"} {
+			h.Del(name)
+		}
+	}
+	if !reflect.DeepEqual(direct, proxied) {
+		t.Errorf("got %+v, want %+v", proxied, direct)
 	}
 }
 

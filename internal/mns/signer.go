@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 	aliyun "github.com/aliyun/credentials-go/credentials"
@@ -24,6 +26,7 @@ type signer struct {
 
 	sdk  sdk.MNSClient
 	wire *pace.Wire
+	line *pace.Line // nil: a proxy stands in between, and the wire has to do
 	host string
 
 	// of the call under way
@@ -37,7 +40,8 @@ func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
 			err = fmt.Errorf("mns: the SDK refuses endpoint %s: %v", at.url, p)
 		}
 	}()
-	l = &signer{wire: wire, host: at.host}
+	scheme, _, _ := strings.Cut(at.url, ":")
+	l = &signer{wire: wire, host: at.host, line: wire.Line(&url.URL{Scheme: scheme, Host: at.host})}
 	l.sdk = sdk.NewAliMNSClientWithConfig(sdk.AliMNSClientConfig{EndPoint: at.url, Credential: l})
 	l.sdk.SetTransport(l)
 	return l, nil
@@ -85,9 +89,12 @@ func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res
 }
 
 // exchange sends a signed request once, to the host that is really meant. body is what
-// was signed: the request's own copy of it may be used for another one while ours is
-// still being written.
+// was signed: the request's own copy of it may be used for another one while the wire is
+// still writing.
 func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request, body []byte) (pace.Answer, error) {
+	if l.line != nil {
+		return l.line.Send(ctx, signed.Write)
+	}
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
 	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(body))

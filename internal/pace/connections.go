@@ -2,6 +2,8 @@ package pace
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"sync"
@@ -32,12 +34,14 @@ const (
 //
 // It may be used from several goroutines.
 type Connections struct {
-	idle int
-	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	idle  int
+	dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	roots *x509.CertPool // whom TLS trusts; nil: whom the system does
 
-	mu        sync.Mutex
-	transport *http.Transport
-	last      time.Time // of the last request, with both clocks' readings
+	mu         sync.Mutex
+	transport  *http.Transport
+	generation int       // counts the renewals
+	last       time.Time // of the last request, with both clocks' readings
 }
 
 var _ http.RoundTripper = (*Connections)(nil)
@@ -61,6 +65,7 @@ func (c *Connections) fresh() *http.Transport {
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return c.dial(ctx, network, address)
 		},
+		TLSClientConfig:     &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: connectTimeout,
 		MaxIdleConns:        2 * c.idle,
 		MaxIdleConnsPerHost: c.idle,
@@ -83,22 +88,25 @@ func (c *Connections) Renew() {
 func (c *Connections) renew() {
 	c.transport.CloseIdleConnections()
 	c.transport = c.fresh()
+	c.generation++
 }
 
 // RoundTrip sends a request as http.Transport does.
 func (c *Connections) RoundTrip(r *http.Request) (*http.Response, error) {
-	return c.at(time.Now()).RoundTrip(r)
+	transport, _ := c.at(time.Now())
+	return transport.RoundTrip(r)
 }
 
-// at returns the transport for a request at a moment.
-func (c *Connections) at(now time.Time) *http.Transport {
+// at returns the transport for a request at a moment, and the generation that a
+// connection for it must be of.
+func (c *Connections) at(now time.Time) (*http.Transport, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.last.IsZero() && stale(now.Round(0).Sub(c.last.Round(0)), now.Sub(c.last)) {
 		c.renew()
 	}
 	c.last = now
-	return c.transport
+	return c.transport, c.generation
 }
 
 // stale says whether connections last used that long ago, by the wall clock and

@@ -66,22 +66,37 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 		WroteHeaders: func() { written.Store(true) },
 	})))
 	if err != nil {
-		// The transport hides a deadline behind its own words.
-		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
-		}
+		err = causeIn(ctx, err)
 		if written.Load() {
 			return Answer{}, &SendError{desktop.Unknown, err}
 		}
 		return Answer{}, &SendError{desktop.NotSent, err}
 	}
 	defer func() { _ = res.Body.Close() }()
+	answer, err := answerOf(res)
+	if err != nil {
+		return Answer{}, &SendError{desktop.Unknown, err}
+	}
+	return answer, nil
+}
+
+// causeIn names the end of the context where that is why something failed: transports
+// hide a deadline behind their own words.
+func causeIn(ctx context.Context, err error) error {
+	if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return err
+}
+
+// answerOf reads the body of an answer.
+func answerOf(res *http.Response) (Answer, error) {
 	body, err := wholeBody(res)
 	if err != nil {
-		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)}
+		return Answer{}, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)
 	}
 	if len(body) > maxAnswer {
-		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, maxAnswer)}
+		return Answer{}, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, maxAnswer)
 	}
 	return Answer{res.StatusCode, res.Header, body}, nil
 }

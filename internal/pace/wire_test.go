@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -22,6 +23,16 @@ func post(t *testing.T, ctx context.Context, url string) *http.Request {
 		t.Fatal(err)
 	}
 	return req
+}
+
+// ways are the two ways in which a request is sent. What is promised holds for both.
+var ways = map[string]func(w *Wire, req *http.Request) (Answer, error){
+	"by net/http": (*Wire).Send,
+	"over a line": func(w *Wire, req *http.Request) (Answer, error) {
+		line := w.Line(req.URL)
+		defer line.Close()
+		return line.Send(req.Context(), func(out *bufio.Writer) error { return req.Write(out) })
+	},
 }
 
 func hangUp(w http.ResponseWriter) {
@@ -46,28 +57,30 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			var served atomic.Int32
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				served.Add(1)
-				serve(w, r)
-			}))
-			defer server.Close()
-			timeout := 5 * time.Second
-			if name == "no answer in time" {
-				timeout = 100 * time.Millisecond
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), timeout)
-			defer cancel()
-			_, err := NewWire(1).Send(post(t, ctx, server.URL))
-			e, ok := errors.AsType[*SendError](err)
-			if !ok || e.Delivery != desktop.Unknown {
-				t.Errorf("error: got %v, want an unknown fate", err)
-			}
-			if served.Load() != 1 {
-				t.Errorf("requests served: got %d, want 1", served.Load())
-			}
-		})
+		for way, send := range ways {
+			t.Run(name+" "+way, func(t *testing.T) {
+				var served atomic.Int32
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					served.Add(1)
+					serve(w, r)
+				}))
+				defer server.Close()
+				timeout := 5 * time.Second
+				if name == "no answer in time" {
+					timeout = 100 * time.Millisecond
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				defer cancel()
+				_, err := send(NewWire(1), post(t, ctx, server.URL))
+				e, ok := errors.AsType[*SendError](err)
+				if !ok || e.Delivery != desktop.Unknown {
+					t.Errorf("error: got %v, want an unknown fate", err)
+				}
+				if served.Load() != 1 {
+					t.Errorf("requests served: got %d, want 1", served.Load())
+				}
+			})
+		}
 	}
 }
 
@@ -99,20 +112,22 @@ func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
 		"impossible URL":       {ctx: t.Context(), url: "gopher://x"},
 		"name that is unknown": {ctx: t.Context(), url: "http://ecd.nowhere.invalid", dial: noSuchHost},
 	} {
-		t.Run(name, func(t *testing.T) {
-			w := NewWire(1)
-			if c.dial != nil {
-				w.connections.dial = c.dial
-			}
-			_, err := w.Send(post(t, c.ctx, c.url))
-			e, ok := errors.AsType[*SendError](err)
-			if !ok || e.Delivery != desktop.NotSent {
-				t.Errorf("error: got %v, want one that says not sent", err)
-			}
-			if c.want != nil && !errors.Is(err, c.want) {
-				t.Errorf("cause: got %v, want %v", err, c.want)
-			}
-		})
+		for way, send := range ways {
+			t.Run(name+" "+way, func(t *testing.T) {
+				w := NewWire(1)
+				if c.dial != nil {
+					w.connections.dial = c.dial
+				}
+				_, err := send(w, post(t, c.ctx, c.url))
+				e, ok := errors.AsType[*SendError](err)
+				if !ok || e.Delivery != desktop.NotSent {
+					t.Errorf("error: got %v, want one that says not sent", err)
+				}
+				if c.want != nil && !errors.Is(err, c.want) {
+					t.Errorf("cause: got %v, want %v", err, c.want)
+				}
+			})
+		}
 	}
 }
 

@@ -1,0 +1,155 @@
+package pace
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// probeAfter is how long a Line may be unused before its connection is asked whether
+// the service has closed it. The question costs a millisecond.
+const probeAfter = time.Second
+
+// A Line sends requests over one connection, one after the other, and needs no
+// goroutine for it: each of its requests costs half the processor time of one that
+// net/http sends. It is for many small requests. It must not be used by several
+// goroutines at once.
+type Line struct {
+	connections *Connections
+	target      *url.URL
+
+	conn       *tracked // nil: none
+	in         *bufio.Reader
+	out        *bufio.Writer
+	generation int       // of the connections, when this one was dialled
+	used       time.Time // last
+}
+
+// tracked is a connection that knows whether anything was written to it.
+type tracked struct {
+	net.Conn
+	wrote bool
+}
+
+func (t *tracked) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	t.wrote = t.wrote || n > 0
+	return n, err
+}
+
+// Line returns a Line to the host of a URL, or nil if a proxy stands in between: then
+// only Send will do.
+func (w *Wire) Line(target *url.URL) *Line {
+	if proxy, err := http.ProxyFromEnvironment(&http.Request{URL: target}); proxy != nil || err != nil {
+		return nil
+	}
+	return &Line{connections: w.connections, target: target}
+}
+
+// Send has a whole request written, once, and reads the whole answer. Every error is a
+// *SendError, as those of Wire.Send.
+func (l *Line) Send(ctx context.Context, write func(*bufio.Writer) error) (Answer, error) {
+	if err := l.connect(ctx); err != nil {
+		return Answer{}, &SendError{desktop.NotSent, causeIn(ctx, err)}
+	}
+	conn := l.conn
+	conn.wrote = false
+	interrupt := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	answer, keep, err := l.exchange(write)
+	delivery := desktop.Unknown
+	if !conn.wrote {
+		delivery = desktop.NotSent
+	}
+	l.used = time.Now()
+	if !interrupt() || !keep || err != nil {
+		l.Close()
+	}
+	if err != nil {
+		return Answer{}, &SendError{delivery, causeIn(ctx, err)}
+	}
+	return answer, nil
+}
+
+// exchange writes a request and reads its answer. keep: the connection may be used again.
+func (l *Line) exchange(write func(*bufio.Writer) error) (_ Answer, keep bool, _ error) {
+	if err := errors.Join(write(l.out), l.out.Flush()); err != nil {
+		return Answer{}, false, err
+	}
+	res, err := http.ReadResponse(l.in, nil)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := answerOf(res)
+	return answer, !res.Close && res.StatusCode >= http.StatusOK && l.in.Buffered() == 0, err
+}
+
+// connect makes sure that there is a connection which may be used.
+func (l *Line) connect(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	now := time.Now()
+	_, generation := l.connections.at(now)
+	if l.conn != nil && (l.generation != generation || l.dead(now.Sub(l.used))) {
+		l.Close()
+	}
+	if l.conn != nil {
+		return nil
+	}
+	conn, err := l.dial(ctx)
+	if err != nil {
+		return err
+	}
+	l.conn, l.generation = &tracked{Conn: conn}, generation
+	l.in, l.out = bufio.NewReader(l.conn), bufio.NewWriter(l.conn)
+	return nil
+}
+
+// dead says whether a connection that was not used for so long is not to be used again.
+// The service never speaks first: what can be read is an end.
+func (l *Line) dead(unused time.Duration) bool {
+	if unused < probeAfter || unused > idleTimeout {
+		return unused > idleTimeout
+	}
+	_ = l.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := l.in.Peek(1)
+	timeout, ok := errors.AsType[net.Error](err)
+	return !ok || !timeout.Timeout() || l.conn.SetReadDeadline(time.Time{}) != nil
+}
+
+func (l *Line) dial(ctx context.Context) (net.Conn, error) {
+	port := l.target.Port()
+	if port == "" {
+		port = l.target.Scheme // a service's name will do
+	}
+	conn, err := l.connections.dial(ctx, "tcp", net.JoinHostPort(l.target.Hostname(), port))
+	if err != nil || l.target.Scheme == "http" {
+		return conn, err
+	}
+	shaking, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	secure := tls.Client(conn, &tls.Config{ServerName: l.target.Hostname(), RootCAs: l.connections.roots, MinVersion: tls.VersionTLS12})
+	if err := secure.HandshakeContext(shaking); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return secure, nil
+}
+
+// Close closes the connection, if there is one. The next request makes another. A nil
+// Line has none.
+func (l *Line) Close() {
+	if l != nil && l.conn != nil {
+		_ = l.conn.Close()
+		l.conn = nil
+	}
+}
