@@ -9,20 +9,16 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // Redact takes the credentials out of a text that came from outside. Services are
 // known to echo them when a signature does not match, as they are or in the form in
 // which they were sent: escaped for a URL, for JSON, in base64 or in hex.
 func (k Keys) Redact(text string) string {
-	for _, secret := range []string{k.Token, k.Secret, k.ID} {
-		if len(secret) < minSecret || len(text) < len(secret) { // no form is shorter
-			continue
-		}
-		for _, form := range forms(secret) {
-			if strings.Contains(text, form) {
-				text = strings.ReplaceAll(text, form, k.String())
-			}
+	for _, form := range k.forms() {
+		if strings.Contains(text, form) {
+			text = strings.ReplaceAll(text, form, k.String())
 		}
 	}
 	return text
@@ -34,17 +30,36 @@ const minSecret = 4
 // RedactBytes is Redact for bytes, which it leaves where they are if there is nothing to
 // take out.
 func (k Keys) RedactBytes(text []byte) []byte {
-	for _, secret := range []string{k.Token, k.Secret, k.ID} {
-		if len(secret) < minSecret || len(text) < len(secret) {
-			continue
-		}
-		for _, form := range forms(secret) {
-			if bytes.Contains(text, []byte(form)) {
-				return []byte(k.Redact(string(text)))
-			}
+	for _, form := range k.forms() {
+		if bytes.Contains(text, []byte(form)) {
+			return []byte(k.Redact(string(text)))
 		}
 	}
 	return text
+}
+
+// known are the forms of credentials. Those that were asked about last are kept: they
+// are the same for all texts of an account in an invocation.
+type known struct {
+	keys  Keys
+	forms []string
+}
+
+var lately atomic.Pointer[known]
+
+// forms are the ways in which each of the credentials may be written.
+func (k Keys) forms() []string {
+	if last := lately.Load(); last != nil && last.keys == k {
+		return last.forms
+	}
+	var all []string
+	for _, secret := range []string{k.Token, k.Secret, k.ID} {
+		if len(secret) >= minSecret {
+			all = append(all, forms(secret)...)
+		}
+	}
+	lately.Store(&known{k, all})
+	return all
 }
 
 // forms are the ways in which a text may be written. Most texts are the same in many

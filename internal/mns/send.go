@@ -93,18 +93,18 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		if err != nil {
 			return "", pace.SendFault(api, keys, err)
 		}
-		requestID := pace.Message(answer.Header.Get("X-Mns-Request-Id"), keys)
+		id := pace.Message(answer.Header.Get(requestID), keys)
 		done, err := read(answer)
 		switch {
 		case err != nil:
-			return requestID, &desktop.CallError{
-				Call: api, Delivery: desktop.Unknown, RequestID: requestID, Err: err,
+			return id, &desktop.CallError{
+				Call: api, Delivery: desktop.Unknown, RequestID: id, Err: err,
 				Message: pace.Message("unreadable answer: "+err.Error(), keys),
 			}
 		case !done:
-			return requestID, judge(api, requestID, keys, answer)
+			return id, judge(api, id, keys, answer)
 		}
-		return requestID, nil
+		return id, nil
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -219,6 +220,15 @@ func TestABrokenConnectionIsOneSendAnAttempt(t *testing.T) {
 			w.Header().Set("Content-Length", "500")
 			w.WriteHeader(201)
 			_, _ = io.WriteString(w, taken)
+		},
+		"reset in the middle": func(w http.ResponseWriter, _ *http.Request, _ int) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 201 Created\r\nX-Mns-Request-Id: R\r\nContent-Length: 500\r\n\r\n"+taken)
+			_ = conn.(*net.TCPConn).SetLinger(0)
+			_ = conn.Close()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package mns
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -31,7 +32,7 @@ type signer struct {
 
 	// of the call under way
 	keys credentials.Keys
-	send func(signed *fasthttp.Request)
+	send func(signed *fasthttp.Request, res *fasthttp.Response)
 }
 
 func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
@@ -53,9 +54,13 @@ func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Met
 	err = errNothingSent
 	l.keys = keys
 	var request *fasthttp.Request
-	l.send = func(signed *fasthttp.Request) {
+	l.send = func(signed *fasthttp.Request, res *fasthttp.Response) {
 		request = signed
-		answer, err = l.exchange(ctx, signed, body)
+		if l.line != nil {
+			answer, err = l.overLine(ctx, signed, res)
+		} else {
+			answer, err = l.viaProxy(ctx, signed, body)
+		}
 	}
 	defer func() { l.keys, l.send = credentials.Keys{}, nil }()
 	res, refusal := l.sdk.Send(method, nil, body, resource)
@@ -83,18 +88,30 @@ func (l *signer) GetCredential() (*aliyun.CredentialModel, error) {
 // RoundTrip sends what the SDK signed. It never asks for a second attempt, and
 // shows the SDK a success, since the SDK would only lose what became of it.
 func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
-	l.send(signed)
+	l.send(signed, res)
 	res.SetStatusCode(http.StatusCreated)
 	return false, nil
 }
 
-// exchange sends a signed request once, to the host that is really meant. body is what
-// was signed: the request's own copy of it may be used for another one while the wire is
-// still writing.
-func (l *signer) exchange(ctx context.Context, signed *fasthttp.Request, body []byte) (pace.Answer, error) {
-	if l.line != nil {
-		return l.line.Send(ctx, signed.Write)
+// overLine sends a signed request once, to the host that is really meant.
+func (l *signer) overLine(ctx context.Context, signed *fasthttp.Request, res *fasthttp.Response) (pace.Answer, error) {
+	err := l.line.Send(ctx, signed.Write, func(in *bufio.Reader) (bool, error) {
+		err := res.ReadLimitBody(in, pace.MaxAnswer)
+		return !res.ConnectionClose(), err
+	})
+	if err != nil {
+		return pace.Answer{}, err
 	}
+	id := http.Header{requestID: {string(res.Header.Peek(requestID))}} // no more is looked at
+	return pace.Answer{Status: res.StatusCode(), Header: id, Body: bytes.Clone(res.Body())}, nil
+}
+
+// requestID is the header with MNS's id of a request.
+const requestID = "X-Mns-Request-Id"
+
+// viaProxy does the same where a proxy stands in between. body is what was signed: the
+// request's own copy of it may be used for another one while ours is still being written.
+func (l *signer) viaProxy(ctx context.Context, signed *fasthttp.Request, body []byte) (pace.Answer, error) {
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
 	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(body))

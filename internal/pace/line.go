@@ -2,10 +2,12 @@ package pace
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -33,10 +35,20 @@ type Line struct {
 	used       time.Time // last
 }
 
-// tracked is a connection that knows whether anything was written to it.
+// tracked is a connection that knows whether anything was written to it, and how it
+// broke: some libraries take what a reset cut short for a whole answer.
 type tracked struct {
 	net.Conn
-	wrote bool
+	wrote  bool
+	broken error
+}
+
+func (t *tracked) Read(b []byte) (int, error) {
+	n, err := t.Conn.Read(b)
+	if err != nil && err != io.EOF { //nolint:errorlint // a Reader returns it as it is
+		t.broken = err
+	}
+	return n, err
 }
 
 func (t *tracked) Write(b []byte) (int, error) {
@@ -54,42 +66,33 @@ func (w *Wire) Line(target *url.URL) *Line {
 	return &Line{connections: w.connections, target: target}
 }
 
-// Send has a whole request written, once, and reads the whole answer. Every error is a
-// *SendError, as those of Wire.Send.
-func (l *Line) Send(ctx context.Context, write func(*bufio.Writer) error) (Answer, error) {
+// Send has a whole request written, once, and a whole answer read. read says whether the
+// service leaves the connection open, and bounds what it reads by MaxAnswer. Every error
+// is a *SendError, as those of Wire.Send.
+func (l *Line) Send(ctx context.Context, write func(*bufio.Writer) error, read func(*bufio.Reader) (open bool, err error)) error {
 	if err := l.connect(ctx); err != nil {
-		return Answer{}, &SendError{desktop.NotSent, causeIn(ctx, err)}
+		return &SendError{desktop.NotSent, causeIn(ctx, err)}
 	}
 	conn := l.conn
-	conn.wrote = false
+	conn.wrote, conn.broken = false, nil
 	interrupt := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	answer, keep, err := l.exchange(write)
-	delivery := desktop.Unknown
-	if !conn.wrote {
-		delivery = desktop.NotSent
+	open, err := false, errors.Join(write(l.out), l.out.Flush())
+	if err == nil {
+		open, err = read(l.in)
 	}
+	err = cmp.Or(err, conn.broken)
 	l.used = time.Now()
-	if !interrupt() || !keep || err != nil {
+	if !interrupt() || !open || err != nil || l.in.Buffered() > 0 {
 		l.Close()
 	}
-	if err != nil {
-		return Answer{}, &SendError{delivery, causeIn(ctx, err)}
+	switch {
+	case err == nil:
+		return nil
+	case conn.wrote:
+		return &SendError{desktop.Unknown, causeIn(ctx, err)}
+	default:
+		return &SendError{desktop.NotSent, causeIn(ctx, err)}
 	}
-	return answer, nil
-}
-
-// exchange writes a request and reads its answer. keep: the connection may be used again.
-func (l *Line) exchange(write func(*bufio.Writer) error) (_ Answer, keep bool, _ error) {
-	if err := errors.Join(write(l.out), l.out.Flush()); err != nil {
-		return Answer{}, false, err
-	}
-	res, err := http.ReadResponse(l.in, nil)
-	if err != nil {
-		return Answer{}, false, err
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := answerOf(res)
-	return answer, !res.Close && res.StatusCode >= http.StatusOK && l.in.Buffered() == 0, err
 }
 
 // connect makes sure that there is a connection which may be used.

@@ -1,7 +1,6 @@
 package pace
 
 import (
-	"bufio"
 	"context"
 	"crypto/x509"
 	"io"
@@ -23,7 +22,7 @@ func lineTo(t *testing.T, w *Wire, address string) (*Line, func(context.Context)
 	line := w.Line(target)
 	t.Cleanup(line.Close)
 	return line, func(ctx context.Context) (Answer, error) {
-		return line.Send(ctx, func(out *bufio.Writer) error { return post(t, ctx, address).Write(out) })
+		return overLine(line, post(t, ctx, address))
 	}
 }
 

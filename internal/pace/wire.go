@@ -15,8 +15,8 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
-// maxAnswer bounds the body of an answer. A page of 100 desktops has 60 KB.
-const maxAnswer = 8 << 20
+// MaxAnswer bounds the body of an answer. A page of 100 desktops has 60 KB.
+const MaxAnswer = 8 << 20
 
 // A Wire sends HTTP requests that other people's SDKs have built and signed:
 // each exactly once, without following redirects, and with the answer's body
@@ -73,11 +73,14 @@ func (w *Wire) Send(req *http.Request) (Answer, error) {
 		return Answer{}, &SendError{desktop.NotSent, err}
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := answerOf(res)
+	body, err := wholeBody(res)
 	if err != nil {
-		return Answer{}, &SendError{desktop.Unknown, err}
+		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)}
 	}
-	return answer, nil
+	if len(body) > MaxAnswer {
+		return Answer{}, &SendError{desktop.Unknown, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, MaxAnswer)}
+	}
+	return Answer{res.StatusCode, res.Header, body}, nil
 }
 
 // causeIn names the end of the context where that is why something failed: transports
@@ -89,26 +92,14 @@ func causeIn(ctx context.Context, err error) error {
 	return err
 }
 
-// answerOf reads the body of an answer.
-func answerOf(res *http.Response) (Answer, error) {
-	body, err := wholeBody(res)
-	if err != nil {
-		return Answer{}, fmt.Errorf("reading an answer with status %d: %w", res.StatusCode, err)
-	}
-	if len(body) > maxAnswer {
-		return Answer{}, fmt.Errorf("answer with status %d is longer than %d bytes", res.StatusCode, maxAnswer)
-	}
-	return Answer{res.StatusCode, res.Header, body}, nil
-}
-
 // wholeBody reads a body, up to one byte more than an answer may have.
 func wholeBody(res *http.Response) ([]byte, error) {
-	if n := res.ContentLength; n >= 0 && n <= maxAnswer {
+	if n := res.ContentLength; n >= 0 && n <= MaxAnswer {
 		body := make([]byte, n)
 		_, err := io.ReadFull(res.Body, body)
 		return body, err
 	}
-	return io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	return io.ReadAll(io.LimitReader(res.Body, MaxAnswer+1))
 }
 
 // A Seam stands where an SDK expects its HTTP client (Call): it sends one request by

@@ -31,8 +31,25 @@ var ways = map[string]func(w *Wire, req *http.Request) (Answer, error){
 	"over a line": func(w *Wire, req *http.Request) (Answer, error) {
 		line := w.Line(req.URL)
 		defer line.Close()
-		return line.Send(req.Context(), func(out *bufio.Writer) error { return req.Write(out) })
+		return overLine(line, req)
 	},
+}
+
+// overLine sends a request over a line.
+func overLine(line *Line, req *http.Request) (a Answer, err error) {
+	err = line.Send(req.Context(), func(out *bufio.Writer) error { return req.Write(out) }, func(in *bufio.Reader) (bool, error) {
+		res, err := http.ReadResponse(in, req)
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = res.Body.Close() }()
+		a.Status = res.StatusCode
+		if a.Body, err = wholeBody(res); len(a.Body) > MaxAnswer {
+			err = errors.New("too long")
+		}
+		return !res.Close, err
+	})
+	return a, err
 }
 
 func hangUp(w http.ResponseWriter) {
@@ -52,7 +69,7 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 		"no answer in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"endless answer": func(w http.ResponseWriter, _ *http.Request) {
 			block := bytes.Repeat([]byte{' '}, 1<<20)
-			for range maxAnswer/len(block) + 1 {
+			for range MaxAnswer/len(block) + 1 {
 				_, _ = w.Write(block)
 			}
 		},
