@@ -161,7 +161,7 @@ func (fs *fleets) first(log rollout.FleetLog, w rollout.Operation) (first bool, 
 			return false, nil
 		}
 		err = fs.jobs.peek(kindRollout, last.ID, func(s *rollout.State) {
-			first = len(s.Waves) < 2 && !(s.Closed && s.Planned == 1)
+			first = len(s.Waves) < 2
 		})
 		return first, err
 	}
