@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,6 +20,7 @@ import (
 type members struct {
 	byID  map[string]*ecd.Client
 	renew []func() // has the clients make new connections
+	rest  []func(context.Context)
 }
 
 // assumedFor is how long the credentials of a role last, in seconds: what a role allows
@@ -26,7 +28,9 @@ type members struct {
 const assumedFor = 3600
 
 // members makes the clients of the accounts, which call nobody before they are needed.
-func (f *function) members(who identity, now func() time.Time, observe func(pace.Call)) (members, error) {
+func (f *function) members(who identity, now func() time.Time, lease func(account string) func(region string) *pace.Lease,
+	observe func(pace.Call),
+) (members, error) {
 	m := members{byID: map[string]*ecd.Client{}}
 	accounts := f.fleets.Accounts()
 	if len(accounts) == 0 {
@@ -47,12 +51,12 @@ func (f *function) members(who identity, now func() time.Time, observe func(pace
 		role := acs.NewAssumed(sts, fmt.Sprintf("account %s (%s)", a.Name, a.ID),
 			acs.AssumeRole{ARN: a.RoleARN(), ExternalID: a.ExternalID, Session: sessionName(who.name), Policy: ecd.SessionPolicy(), Seconds: assumedFor}, now)
 		c, err := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: a.Regions, Keys: role.Keys, Rejected: role.Reject,
-			Concurrency: f.conf.RebuildConcurrency, Observe: observe})
+			Concurrency: f.conf.RebuildConcurrency, Lease: lease(a.ID), Observe: observe})
 		if err != nil {
 			faults = append(faults, fmt.Errorf("account %s: %w", a.Name, err))
 			continue
 		}
-		m.byID[a.ID], m.renew = c, append(m.renew, c.Renew)
+		m.byID[a.ID], m.renew, m.rest = c, append(m.renew, c.Renew), append(m.rest, c.Rest)
 	}
 	return m, errors.Join(faults...)
 }

@@ -59,7 +59,7 @@ func wiredMembers(t *testing.T, c *localcloud.Cloud, calls *[]string) (fleet.Fle
 	if f.fleets, err = fleet.Parse("fleets.yaml", []byte(accountsFile)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := f.members(identity{"1234567890123456", "cn-hangzhou", "regild"}, c.Clock.Now, made(func(call string) { *calls = append(*calls, call) }))
+	m, err := f.members(identity{"1234567890123456", "cn-hangzhou", "regild"}, c.Clock.Now, f.leases(nil), made(func(call string) { *calls = append(*calls, call) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestTheFunctionsOwnAccountIsNoMember(t *testing.T) {
 	if f.fleets, err = fleet.Parse("fleets.yaml", []byte(accountsFile)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.members(identity{"2000000000000002", "cn-hangzhou", "regild"}, time.Now, nil)
+	_, err = f.members(identity{"2000000000000002", "cn-hangzhou", "regild"}, time.Now, f.leases(nil), nil)
 	if err == nil || !strings.Contains(err.Error(), "account tools (2000000000000002) is the function's own") {
 		t.Errorf("got %v, want that it is told", err)
 	}

@@ -50,7 +50,8 @@ type function struct {
 
 	mu      sync.Mutex // guards what the first invocation makes
 	handler *handler.Handler
-	renew   []func() // has the clients make new connections
+	renew   []func()                // has the clients make new connections
+	rest    []func(context.Context) // has the clients give back what other instances wait for
 }
 
 // newFunction reads the settings. A fault does not end the process: FC would
@@ -100,7 +101,9 @@ func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, 
 	if err != nil {
 		return handler.Report{}, &ConfigError{err}
 	}
-	return h.Handle(credentials.With(ctx, keys), in, payload)
+	ctx = credentials.With(ctx, keys)
+	defer f.giveBack(ctx)
+	return h.Handle(ctx, in, payload)
 }
 
 // wired returns the handler, made by the first invocation that can: account and
@@ -161,16 +164,19 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 	if regions == nil {
 		regions = []string{who.region}
 	}
+	store, err0 := f.journal(who, meter)
+	lease := f.leases(store)
 	desktops, err1 := ecd.New(ecd.Config{Endpoint: f.conf.ECDEndpoint, Regions: regions, Keys: credentials.From, Concurrency: f.conf.RebuildConcurrency,
-		Observe: observe})
+		Lease: lease(who.account), Observe: observe})
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
 		Keys: credentials.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
 	now, err3 := businessClock(f.conf.Clock)
-	members, err4 := f.members(who, now, observe)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	members, err4 := f.members(who, now, lease, observe)
+	if err := errors.Join(err0, err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
 	f.renew = append([]func(){desktops.Renew, messages.Renew}, members.renew...)
+	f.rest = append([]func(context.Context){desktops.Rest}, members.rest...)
 	c := handler.Config{
 		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops, Saver: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
@@ -196,16 +202,21 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 			c.RolloutQueue = queue{messages, name}
 		}
 	}
-	if f.conf.Journal != "" {
-		store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,
-			Internal: f.conf.OSSEndpoint == "", Keys: credentials.From})
-		if err != nil {
-			return nil, err
-		}
-		c.Journal = counted{store, meter}
-		f.renew = append(f.renew, func() { journal.Renew(store) })
+	if store != nil {
+		c.Journal = store
+		f.renew = append(f.renew, func() { journal.Renew(store.Store) })
 	}
 	return handler.New(c)
+}
+
+// journal opens the journal; nil: there is none.
+func (f *function) journal(who identity, meter *handler.Meter) (*counted, error) {
+	if f.conf.Journal == "" {
+		return nil, nil //nolint:nilnil // a function without a journal is set up rightly
+	}
+	store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,
+		Internal: f.conf.OSSEndpoint == "", Keys: credentials.From})
+	return &counted{store, meter}, err
 }
 
 // made tells of each attempt at a call that was made. One for which no credentials were
@@ -244,12 +255,12 @@ type counted struct {
 	meter *handler.Meter
 }
 
-func (c counted) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+func (c *counted) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
 	c.meter.Count("JournalRead")
 	return c.Store.Read(ctx, key, from)
 }
 
-func (c counted) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+func (c *counted) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
 	c.meter.Count("JournalAppend")
 	return c.Store.Append(ctx, key, at, lines)
 }

@@ -40,6 +40,8 @@ const (
 	defaultRebuildTimeout        = 15 * time.Second
 	defaultConcurrency           = 4
 	defaultReadConcurrency       = 8
+	fewChanges                   = 1 // under way at once in a region without its lease
+	fewReads                     = 2
 	rebuildNeeds                 = 5 * time.Second // left of the context's time, for a rebuild to be repeated
 	readNeeds                    = 1 * time.Second
 	readUnknown                  = 2 // repetitions of a read whose answer did not come
@@ -73,6 +75,10 @@ type Config struct {
 	// those that change nothing; 0 means 8. Throttling lowers both for a while, in
 	// that region.
 	Concurrency, ReadConcurrency int
+	// Lease, when set, returns the lease of a region, which is shared with other
+	// instances: without it, one call that changes something and two others may be
+	// under way at once.
+	Lease func(region string) *pace.Lease
 	// Observe, when set, is told of each attempt, from several goroutines.
 	Observe func(Call)
 	// Backoff replaces the bounds of the waits between attempts, 1 to 8 seconds,
@@ -87,8 +93,8 @@ type Client struct {
 	keys     func(context.Context) (credentials.Keys, error)
 	rejected func(credentials.Keys)
 	wire     *pace.Wire
-	pace     func() *callers // makes those of a region
-	reading  int             // calls under way at once in a region that change nothing
+	pace     func(region string) *callers // makes those of a region
+	reading  int                          // calls under way at once in a region that change nothing
 
 	mu      sync.Mutex
 	regions map[string]*callers
@@ -99,6 +105,7 @@ type callers struct {
 	rebuilds pace.Caller // RebuildDesktops
 	changes  pace.Caller // other calls that change something
 	reads    pace.Caller
+	lease    *pace.Lease // nil: the limits are this client's own
 }
 
 // in returns the callers of a region.
@@ -106,7 +113,7 @@ func (c *Client) in(region string) *callers {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.regions[region] == nil {
-		c.regions[region] = c.pace()
+		c.regions[region] = c.pace(region)
 	}
 	return c.regions[region]
 }
@@ -131,17 +138,23 @@ func New(cfg Config) (*Client, error) {
 		return pace.Policy{Steps: cfg.Backoff, Sleep: cfg.Sleep, Need: need, Unknown: unknown}
 	}
 	changing, reading := cmp.Or(cfg.Concurrency, defaultConcurrency), cmp.Or(cfg.ReadConcurrency, defaultReadConcurrency)
-	timeout := cmp.Or(cfg.CallTimeout, defaultCallTimeout)
+	timeout, rebuildTimeout := cmp.Or(cfg.CallTimeout, defaultCallTimeout), cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout)
 	return &Client{
 		at: at, keys: cfg.Keys, rejected: cfg.Rejected,
 		wire: pace.NewWire(changing + reading), reading: reading,
-		pace: func() *callers {
+		pace: func(region string) *callers {
 			change, read := policy(0, 0).Limiter(changing), policy(0, 0).Limiter(reading)
-			return &callers{
-				rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: cmp.Or(cfg.RebuildTimeout, defaultRebuildTimeout), Observe: cfg.Observe},
+			all := &callers{
+				rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: rebuildTimeout, Observe: cfg.Observe},
 				changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
 				reads:    pace.Caller{Limit: read, Policy: policy(readNeeds, readUnknown), Timeout: timeout, Observe: cfg.Observe},
 			}
+			if cfg.Lease != nil {
+				all.lease = cfg.Lease(region)
+				all.lease.Bind(change, fewChanges, max(timeout, rebuildTimeout))
+				all.lease.Bind(read, fewReads, timeout)
+			}
+			return all
 		},
 		regions: map[string]*callers{},
 	}, nil
@@ -151,6 +164,20 @@ func New(cfg Config) (*Client, error) {
 // It is for the start of an invocation: Function Compute may have frozen the
 // instance since, and its connections may be dead without a word.
 func (c *Client) Renew() { c.wire.Renew() }
+
+// Rest gives the leases back that the client has. It is for the end of an invocation, and
+// ends with ctx.
+func (c *Client) Rest(ctx context.Context) {
+	var wg sync.WaitGroup
+	c.mu.Lock()
+	for _, in := range c.regions {
+		if in.lease != nil {
+			wg.Go(func() { in.lease.Give(ctx) })
+		}
+	}
+	c.mu.Unlock()
+	wg.Wait()
+}
 
 // said is what every answer has.
 type said interface{ said() envelope }

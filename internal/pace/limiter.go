@@ -45,6 +45,9 @@ type Limiter struct {
 	// 250 ms, and 4 s.
 	FirstPause, LongestPause time.Duration
 
+	lease *Lease // nil: the bound is this limiter's own
+	few   int    // may be under way without the lease
+
 	mu      sync.Mutex
 	allowed float64 // 1 to Max; 0 until the first use
 	under   int
@@ -56,7 +59,8 @@ type Limiter struct {
 }
 
 type waiter struct {
-	ready chan struct{} // closed when slot is granted
+	ctx   context.Context //nolint:containedctx // of the call that waits
+	ready chan struct{}   // closed when slot is granted
 	slot  Slot
 }
 
@@ -78,7 +82,7 @@ func (l *Limiter) Acquire(ctx context.Context) (Slot, error) {
 		l.mu.Unlock()
 		return Slot{}, ErrNoTime
 	}
-	w := &waiter{ready: make(chan struct{})}
+	w := &waiter{ctx: ctx, ready: make(chan struct{})}
 	l.waiting = append(l.waiting, w)
 	l.grant()
 	l.mu.Unlock()
@@ -158,7 +162,7 @@ func (l *Limiter) slowDown() {
 // grant hands out what is free. While a pause is on, it comes back at its end.
 func (l *Limiter) grant() {
 	l.begin()
-	if len(l.waiting) == 0 || l.under >= int(l.allowed) {
+	if len(l.waiting) == 0 || l.under >= l.bound() {
 		return
 	}
 	if rest := time.Until(l.until); rest > 0 {
@@ -167,7 +171,7 @@ func (l *Limiter) grant() {
 		}
 		return
 	}
-	for len(l.waiting) > 0 && l.under < int(l.allowed) {
+	for len(l.waiting) > 0 && l.under < l.bound() {
 		w := l.waiting[0]
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		l.under++
@@ -176,9 +180,37 @@ func (l *Limiter) grant() {
 	}
 }
 
+// bound is how many calls may be under way at once for whoever waits first: few without
+// the lease, which is then asked for.
+func (l *Limiter) bound() int {
+	allowed := int(l.allowed)
+	if l.lease == nil || allowed <= l.few || l.under < l.few {
+		return allowed
+	}
+	l.lease.want(l.waiting[0].ctx)
+	if !l.lease.held() {
+		return l.few
+	}
+	return allowed
+}
+
 func (l *Limiter) pauseOver() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.timer = nil
 	l.grant()
+}
+
+// again looks again at what may be granted.
+func (l *Limiter) again() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grant()
+}
+
+// inUse says whether a call is under way or waits.
+func (l *Limiter) inUse() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.under > 0 || len(l.waiting) > 0
 }

@@ -1,0 +1,311 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// memoryLog is a Log whose calls take 20 ms.
+type memoryLog struct {
+	mu      sync.Mutex
+	logs    map[string]string
+	appends int
+	fault   func(write bool) (err error, done bool) //nolint:revive // whether the fault comes after the call was carried out
+}
+
+var errMoved = errors.New("moved")
+
+func (m *memoryLog) meet(write bool, do func() error) error {
+	time.Sleep(20 * time.Millisecond)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fault != nil {
+		if err, done := m.fault(write); err != nil {
+			if done {
+				_ = do()
+			}
+			return err
+		}
+	}
+	return do()
+}
+
+func (m *memoryLog) Read(_ context.Context, key string, from int64) (lines []byte, length int64, err error) {
+	err = m.meet(false, func() error {
+		lines, length = []byte(m.logs[key][from:]), int64(len(m.logs[key]))
+		return nil
+	})
+	return lines, length, err
+}
+
+func (m *memoryLog) Append(_ context.Context, key string, at int64, lines []byte) (length int64, err error) {
+	err = m.meet(true, func() error {
+		if int64(len(m.logs[key])) != at {
+			return errMoved
+		}
+		if m.logs == nil {
+			m.logs = map[string]string{}
+		}
+		m.appends++
+		m.logs[key] += string(lines)
+		length = int64(len(m.logs[key]))
+		return nil
+	})
+	return length, err
+}
+
+// an instance has a limiter of 4 calls, of which 1 is its own, and a lease.
+type instance struct {
+	*Limiter
+	lease  *Lease
+	faults []error
+}
+
+func newInstance(log Log, by string) *instance {
+	i := &instance{Limiter: &Limiter{Max: 4}}
+	i.lease = NewLease(log, "1/cn-hangzhou", by, func(place, day string) string { return place + "/" + day }, func(err error) { i.faults = append(i.faults, err) })
+	i.lease.Bind(i.Limiter, 1, 15*time.Second)
+	return i
+}
+
+// usage counts the calls of all instances that are under way.
+type usage struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (u *usage) add(n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.now += n
+	u.most = max(u.most, u.now)
+}
+
+// peak is how many calls were under way at once so far, and at least 1.
+func (u *usage) peak() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return max(u.most, 1)
+}
+
+// call makes n calls of a second each, some at once.
+func (i *instance) call(t *testing.T, u *usage, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			s, err := i.Acquire(t.Context())
+			if err != nil {
+				t.Errorf("Acquire: %v", err)
+				return
+			}
+			u.add(1)
+			time.Sleep(time.Second)
+			u.add(-1)
+			s.Release(nil)
+		})
+	}
+	wg.Wait()
+}
+
+func TestALoneInstanceCallsAsManyAtOnceAsItMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i, u, start := newInstance(&log, "a"), usage{}, time.Now()
+		i.call(t, &u, 400)
+		if took := time.Since(start); u.most != 4 || took != 100*time.Second+40*time.Millisecond {
+			t.Errorf("got %d at once and %s, want 4, and 40 ms beside 100 s", u.most, took)
+		}
+		i.lease.Give(t.Context())
+		if log.appends != 5 { // taken, renewed after 30, 60 and 90 seconds, given back
+			t.Errorf("got %d appends, want 5:\n%v", log.appends, log.logs)
+		}
+	})
+}
+
+func TestACallAloneAsksForNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		for range 3 {
+			i.call(t, &usage{}, 1)
+		}
+		i.lease.Give(t.Context())
+		if log.appends != 0 {
+			t.Errorf("got %d appends, want none", log.appends)
+		}
+	})
+}
+
+func TestOfManyInstancesOneCallsMoreThanOneAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		var u usage
+		var wg sync.WaitGroup
+		start := time.Now()
+		for n := range 10 {
+			i := newInstance(&log, fmt.Sprint(n))
+			wg.Go(func() {
+				i.call(t, &u, 40)
+				i.lease.Give(t.Context())
+			})
+		}
+		wg.Wait()
+		if u.most != 4+9 {
+			t.Errorf("at once: got %d, want the 4 of one instance and 9", u.most)
+		}
+		if took := time.Since(start); took > 40*time.Second {
+			t.Errorf("took %s, want no longer than an instance alone at one at once", took)
+		}
+	})
+}
+
+func TestALeaseThatWasGivenBackIsTakenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		a, b := newInstance(&log, "a"), newInstance(&log, "b")
+		a.call(t, &usage{}, 8)
+		a.lease.Give(t.Context())
+		var u usage
+		b.call(t, &u, 8)
+		if u.most != 4 {
+			t.Errorf("at once: got %d, want 4", u.most)
+		}
+	})
+}
+
+func TestTheLeaseOfAKilledInstanceEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		a, b := newInstance(&log, "a"), newInstance(&log, "b")
+		a.call(t, &usage{}, 8) // and is killed
+		killed := time.Now()
+		var u usage
+		var wg sync.WaitGroup
+		wg.Go(func() { b.call(t, &u, 150) })
+		for u.peak() == 1 {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(killed); took < leaseTerm+leaseSkew-3*time.Second || took > leaseTerm+leaseSkew+leasePoll {
+			t.Errorf("the lease was taken after %s, want about %s", took, leaseTerm+leaseSkew)
+		}
+		wg.Wait()
+		if u.most != 4 {
+			t.Errorf("at once: got %d, want 4", u.most)
+		}
+	})
+}
+
+func TestNothingBeginsThatCouldOutlastTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		i.call(t, &usage{}, 8)
+		log.fault = func(bool) (error, bool) { return errors.New("out"), false }
+		time.Sleep(leaseTerm - 15*time.Second - 4*time.Second) // 15 s is what a call takes at most, and 2 s have passed
+		var u usage
+		i.call(t, &u, 8)
+		if u.most != 4 {
+			t.Errorf("before the end: got %d at once, want 4", u.most)
+		}
+		u = usage{}
+		i.call(t, &u, 8)
+		if u.most != 1 || len(i.faults) == 0 {
+			t.Errorf("near the end: got %d at once and faults %v, want 1 and what could not be read", u.most, i.faults)
+		}
+		log.fault = nil
+		if i.call(t, &u, 12); u.most != 4 {
+			t.Errorf("when the log answers again: got %d at once, want 4", u.most)
+		}
+	})
+}
+
+func TestAnAppendWhoseAnswerWasLostIsKnownByReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		once := true
+		log.fault = func(write bool) (error, bool) {
+			if write && once {
+				once = false
+				return errors.New("lost"), true
+			}
+			return nil, false
+		}
+		i, u := newInstance(&log, "a"), usage{}
+		if i.call(t, &u, 8); u.most != 4 || len(i.faults) > 0 {
+			t.Errorf("got %d at once, faults %v, want 4 and none", u.most, i.faults)
+		}
+	})
+}
+
+// At midnight another log begins, in which nobody has the lease: so nobody has it
+// when midnight comes, by any clock.
+func TestNoLeaseOutlastsTheDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		a, b := newInstance(&log, "a"), newInstance(&log, "b")
+		midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
+		time.Sleep(time.Until(midnight.Add(-50 * time.Second)))
+		a.call(t, &usage{}, 8)
+		a.lease.mu.Lock()
+		until := a.lease.until
+		a.lease.mu.Unlock()
+		if want := midnight.Add(-leaseSkew); !until.Equal(want) {
+			t.Errorf("the lease ends at %s, want %s", until, want)
+		}
+		time.Sleep(time.Until(midnight))
+		var u usage
+		if b.call(t, &u, 8); u.most != 4 || len(log.logs) != 2 {
+			t.Errorf("got %d at once, logs %v, want 4, and one log a day", u.most, log.logs)
+		}
+	})
+}
+
+func TestTheLeaseIsKeptWhileAnotherInvocationCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i, u := newInstance(&log, "a"), usage{}
+		var wg sync.WaitGroup
+		wg.Go(func() { i.call(t, &u, 40) })
+		time.Sleep(3500 * time.Millisecond)
+		i.lease.Give(t.Context())
+		start := time.Now()
+		wg.Wait()
+		if took := time.Since(start); took > 7*time.Second || log.appends != 1 {
+			t.Errorf("the rest took %s and there were %d appends, want 6.5 s and the first", took, log.appends)
+		}
+	})
+}
+
+func TestGivingBackEndsWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		i.lease.turn <- struct{}{} // the log does not answer
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		i.lease.Give(ctx)
+	})
+}
+
+func TestALineThatCannotBeReadIsNobodysLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		day := time.Now().UTC().Format(time.DateOnly)
+		log := memoryLog{logs: map[string]string{"1/cn-hangzhou/" + day: "{\"by\": \"x\"\n"}}
+		i, u := newInstance(&log, "a"), usage{}
+		if i.call(t, &u, 8); u.most != 4 {
+			t.Errorf("at once: got %d, want 4", u.most)
+		}
+		i.lease.Give(t.Context())
+		lines := strings.Split(strings.TrimSpace(log.logs["1/cn-hangzhou/"+day]), "\n")
+		if len(lines) != 3 || strings.Contains(lines[2], "until") {
+			t.Errorf("got lines %q, want what was there, the lease, and that it was given back", lines)
+		}
+	})
+}
