@@ -23,6 +23,7 @@ type bounds struct {
 	reads     int // of the journal
 	appends   int // to the journal
 	objects   int // of the journal that are new
+	lease     int // reads and appends for the lease of the place, and its log
 }
 
 // What a message of each kind can cause at worst is bounded, and the bounds are in
@@ -39,7 +40,7 @@ func TestWhatOneMessageCausesIsBounded(t *testing.T) {
 	for i := range regions {
 		regions[i] = fmt.Sprintf(`"cn-a%d":"m-new"`, i)
 	}
-	const page = 2000/100 + 1
+	const page, leased = 2000/100 + 1, 2 + 2 + 1
 	for name, c := range map[string]struct {
 		payload string
 		most    bounds
@@ -48,9 +49,9 @@ func TestWhatOneMessageCausesIsBounded(t *testing.T) {
 		"10,000 elements":            {"[" + many(10_000, "%d") + "]", bounds{published: 10_000}},
 		"an array that never ends":   {"[" + strings.Repeat("[", 60_000), bounds{published: 1}},
 		"2,000 desktops and a fault": {`{"regionId":"cn-hangzhou","imageId":"no","desktopIds":[` + many(2000, "ecd-%04d") + `]}`, bounds{published: 2000}},
-		"2,000 desktops of nobody":   {`{"requestId":"a","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":[` + many(2000, "ecd-x%04d") + `]}`, bounds{ecd: 2*page + 2, published: 2001, sent: 1, reads: 4, appends: 8, objects: 2}},
-		"2,000 desktops, dry run":    {`{"requestId":"b","regionId":"cn-hangzhou","imageId":"m-new","dryRun":true,"desktopIds":[` + many(2000, "ecd-x%04d") + `]}`, bounds{ecd: 2*page + 2, published: 2000 + 40, reads: 1}},
-		"60 desktops":                {`{"requestId":"c","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":[` + many(60, "ecd-pc%02d") + `]}`, bounds{ecd: 2 + 2 + 60/20 + 1, published: 61, sent: 2, reads: 2 + 60/20 + 1, appends: 16, objects: 2}},
+		"2,000 desktops of nobody":   {`{"requestId":"a","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":[` + many(2000, "ecd-x%04d") + `]}`, bounds{ecd: 2*page + 2, published: 2001, sent: 1, reads: 4, appends: 8, objects: 2, lease: leased}},
+		"2,000 desktops, dry run":    {`{"requestId":"b","regionId":"cn-hangzhou","imageId":"m-new","dryRun":true,"desktopIds":[` + many(2000, "ecd-x%04d") + `]}`, bounds{ecd: 2*page + 2, published: 2000 + 40, reads: 1, lease: leased}},
+		"60 desktops":                {`{"requestId":"c","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":[` + many(60, "ecd-pc%02d") + `]}`, bounds{ecd: 2 + 2 + 60/20 + 1, published: 61, sent: 2, reads: 2 + 60/20 + 1, appends: 16, objects: 2, lease: leased}},
 		"control of nothing":         {`{"specversion":"1.0","type":"regild.rollout.control.v1","id":"1","source":"s","data":{"rolloutId":"r/office","action":"abort","by":"a","reason":"b"}}`, bounds{published: 1, reads: 2}},
 		"rollback of nothing":        {`{"specversion":"1.0","type":"regild.rollout.control.v1","id":"1","source":"s","data":{"rolloutId":"r/office","action":"rollback","by":"a","reason":"b"}}`, bounds{published: 1, reads: 3}},
 		"tick of nothing":            {`{"specversion":"1.0","type":"regild.tick.v1","id":"1","source":"s","data":{"kind":"rollout","id":"r/office","n":1073741824}}`, bounds{reads: 3}},
@@ -60,7 +61,7 @@ func TestWhatOneMessageCausesIsBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, bytes := measure(t, c.payload)
 			if got.ecd > c.most.ecd || got.published > c.most.published || got.sent > c.most.sent || got.reads > c.most.reads ||
-				got.appends > c.most.appends || got.objects > c.most.objects {
+				got.appends > c.most.appends || got.objects > c.most.objects || got.lease > c.most.lease {
 				t.Errorf("%d bytes caused %+v, at most %+v was stated", len(c.payload), got, c.most)
 			}
 			if each := bytes / len(c.payload); each > 100*max(1, c.most.published/2000) && bytes > 16_000 && name != "10,000 elements" {
@@ -109,7 +110,14 @@ func measure(t *testing.T, payload string) (bounds, int) {
 	if err := json.Unmarshal(result.Response, &report); err != nil {
 		t.Fatal(err)
 	}
-	got := bounds{objects: len(cloud.OSS.Keys(localcloud.JournalBucket))}
+	var got bounds
+	for _, key := range cloud.OSS.Keys(localcloud.JournalBucket) {
+		if strings.Contains(key, "/lease/") {
+			got.lease++
+		} else {
+			got.objects++
+		}
+	}
 	for name, n := range report.Calls {
 		switch name {
 		case "PublishMessage":
@@ -120,6 +128,8 @@ func measure(t *testing.T, payload string) (bounds, int) {
 			got.reads += n
 		case "JournalAppend":
 			got.appends += n
+		case "LeaseRead", "LeaseAppend":
+			got.lease += n
 		default:
 			if !strings.HasPrefix(name, "Journal") {
 				got.ecd += n

@@ -16,12 +16,13 @@ func (f *function) leases(store *counted) func(account string) func(region strin
 	if store == nil {
 		return func(string) func(string) *pace.Lease { return nil }
 	}
+	log := &counted{store.Store, store.meter, "Lease"}
 	instance, _ := f.lookup("FC_INSTANCE_ID")
 	by := strings.TrimPrefix(instance+"/"+rand.Text(), "/")
 	warn := func(err error) { f.log.Warn("the lease of a place cannot be had now", "error", err.Error()) }
 	return func(account string) func(string) *pace.Lease {
 		return func(region string) *pace.Lease {
-			return pace.NewLease(store, account+"/"+region, by, leaseKey, warn)
+			return pace.NewLease(log, account+"/"+region, by, leaseKey, warn)
 		}
 	}
 }

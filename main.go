@@ -216,7 +216,7 @@ func (f *function) journal(who identity, meter *handler.Meter) (*counted, error)
 	}
 	store, err := journal.Open(f.conf.Journal, journal.Options{Region: who.region, OSSEndpoint: f.conf.OSSEndpoint,
 		Internal: f.conf.OSSEndpoint == "", Keys: credentials.From})
-	return &counted{store, meter}, err
+	return &counted{store, meter, "Journal"}, err
 }
 
 // made tells of each attempt at a call that was made. One for which no credentials were
@@ -253,14 +253,15 @@ func (q queue) Send(ctx context.Context, body []byte, delay time.Duration) error
 type counted struct {
 	journal.Store
 	meter *handler.Meter
+	what  string // Journal or Lease, which the names of the calls begin with
 }
 
 func (c *counted) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	c.meter.Count("JournalRead")
+	c.meter.Count(c.what + "Read")
 	return c.Store.Read(ctx, key, from)
 }
 
 func (c *counted) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	c.meter.Count("JournalAppend")
+	c.meter.Count(c.what + "Append")
 	return c.Store.Append(ctx, key, at, lines)
 }

@@ -20,6 +20,8 @@ func TestNDesktopsOfOneSpecTakeExactlyOneCallForEachTwenty(t *testing.T) {
 			m := c.measure(c.function(main, withJournal(name)), name, k.n)
 			got := maps.Clone(m.counts.Calls)
 			delete(got, "AppendObject") // writers that meet share one: see the next test
+			delete(got, "AppendObject(lease)")
+			delete(got, "GetObject(lease)")
 			want := map[string]int{
 				"RebuildDesktops": k.rebuild, "DescribeDesktops": k.describe, "DescribeImages": 1, "PublishMessage": k.n,
 				// The journal, and the freezes: once for the decision and before each call.
@@ -46,6 +48,9 @@ func TestTheJournalCostsAtMostTwoAppendsABatchAndAConstant(t *testing.T) {
 		}
 		if m.counts.Calls["AppendObject"] > most {
 			t.Errorf("%d desktops: %d appends, want %d at most", n, m.counts.Calls["AppendObject"], most)
+		}
+		if leased := m.counts.Calls["AppendObject(lease)"] + m.counts.Calls["GetObject(lease)"]; n <= 20 && leased > 0 {
+			t.Errorf("%d desktops: %d calls for the lease of the place, want none for one call at once", n, leased)
 		}
 	}
 }

@@ -68,7 +68,8 @@ const (
 // A Point is one moment of one call.
 type Point struct {
 	Service, Operation string
-	N                  int // how many-th call of this operation, from 1
+	Account, Region    string // ECD only: where the call goes
+	N                  int    // how many-th call of this operation, from 1
 	Phase              Phase
 }
 
@@ -233,9 +234,13 @@ func (in *Injector) Wrap(s Service, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op := s.Operation(r)
 		n, hit, observe := in.meet(s.Name, op, func() string { return s.account(r) }, func(desktop string) bool { return names(r, desktop) })
+		at := Point{Service: s.Name, Operation: op, N: n}
+		if observe != nil && s.Account != nil {
+			at.Account, at.Region = s.Account(r), r.URL.Query().Get("RegionId")
+		}
 		tell := func(p Phase) {
-			if observe != nil {
-				observe(Point{s.Name, op, n, p})
+			if at.Phase = p; observe != nil {
+				observe(at)
 			}
 		}
 		tell(Received)
