@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,46 @@ func BenchmarkWarmRequests(b *testing.B) {
 				took += c.invoke(h, requests(fmt.Sprintf("w%d", names), n)).Duration
 			}
 			b.ReportMetric(float64(took)/float64(limit(n))/float64(b.N), "x-limit")
+		})
+	}
+}
+
+// BenchmarkInstances measures several instances of a function that have a request for
+// 1,000 desktops each, in one region of one account, at the same time.
+func BenchmarkInstances(b *testing.B) {
+	const each = 1000
+	c := newCloud(b)
+	c.delay(Delays{rebuildTakes, publishTakes, appendTakes})
+	main := c.build("main", "github.com/regild/regild")
+	names := 0
+	for _, n := range []int{1, 2, 4, 10} {
+		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
+			var took time.Duration
+			var atOnce int
+			for b.Loop() {
+				names++
+				f := c.function(main, withJournal(fmt.Sprintf("i%d", names)))
+				f.Instances = n
+				h := c.start(f)
+				c.forget()
+				var wg sync.WaitGroup
+				start := time.Now()
+				for i := range n {
+					payload := requests(fmt.Sprintf("i%d-%d", names, i), each)
+					wg.Go(func() { c.invoke(h, payload) })
+				}
+				wg.Wait()
+				took += time.Since(start)
+				counts := c.counts()
+				atOnce = max(atOnce, counts.AtOnce)
+				if c.stop(h); counts.Wiped != n*each || counts.Twice != 0 {
+					b.Fatalf("%d wipes of %d desktops, %d of them twice", counts.Wiped, n*each, counts.Twice)
+				}
+			}
+			b.ReportMetric(float64(took)/float64(limit(each))/float64(b.N), "x-limit")
+			b.ReportMetric(float64(took.Milliseconds())/float64(b.N), "ms")
+			b.ReportMetric(float64(atOnce), "at-once")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

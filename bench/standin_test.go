@@ -50,6 +50,7 @@ type Delays struct{ Rebuild, Publish, Append time.Duration }
 // Counts are what the stand-in saw since it was told to forget.
 type Counts struct {
 	Calls        map[string]int // by API
+	AtOnce       int            // RebuildDesktops calls that were under way at once, at most
 	Wiped        int            // desktops that were asked to be rebuilt, each time counted
 	Twice        int            // of them, those that had been before
 	Tags         map[string]int // outcomes by status
@@ -69,6 +70,8 @@ type standIn struct {
 	mu      sync.Mutex
 	delays  Delays
 	counts  Counts
+
+	rebuilding int // calls under way
 	wiped   map[string]bool
 	objects map[string]*object
 	queue   []Message
@@ -172,8 +175,13 @@ func (s *standIn) ecd(c *fasthttp.RequestCtx) {
 }
 
 func (s *standIn) rebuild(c *fasthttp.RequestCtx, ids [][]byte) {
+	s.mu.Lock()
+	s.rebuilding++
+	s.counts.AtOnce = max(s.counts.AtOnce, s.rebuilding)
+	s.mu.Unlock()
 	s.wait(func(d Delays) time.Duration { return d.Rebuild })
 	s.mu.Lock()
+	s.rebuilding--
 	for _, id := range ids {
 		s.counts.Wiped++
 		if s.wiped[string(id)] {
