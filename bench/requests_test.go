@@ -94,7 +94,7 @@ func BenchmarkInstances(b *testing.B) {
 				var wg sync.WaitGroup
 				start := time.Now()
 				for i := range n {
-					payload := requests(fmt.Sprintf("i%d-%d", names, i), each)
+					payload := requests(fmt.Sprintf("i%dx%d", names, i), each)
 					wg.Go(func() { c.invoke(h, payload) })
 				}
 				wg.Wait()

@@ -70,8 +70,7 @@ type standIn struct {
 	mu      sync.Mutex
 	delays  Delays
 	counts  Counts
-
-	rebuilding int // calls under way
+	now     int // RebuildDesktops calls under way
 	wiped   map[string]bool
 	objects map[string]*object
 	queue   []Message
@@ -176,12 +175,12 @@ func (s *standIn) ecd(c *fasthttp.RequestCtx) {
 
 func (s *standIn) rebuild(c *fasthttp.RequestCtx, ids [][]byte) {
 	s.mu.Lock()
-	s.rebuilding++
-	s.counts.AtOnce = max(s.counts.AtOnce, s.rebuilding)
+	s.now++
+	s.counts.AtOnce = max(s.counts.AtOnce, s.now)
 	s.mu.Unlock()
 	s.wait(func(d Delays) time.Duration { return d.Rebuild })
 	s.mu.Lock()
-	s.rebuilding--
+	s.now--
 	for _, id := range ids {
 		s.counts.Wiped++
 		if s.wiped[string(id)] {
