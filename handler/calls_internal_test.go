@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -24,6 +25,7 @@ type answeringECD struct {
 	answers map[string]error // by the ids of the call; none: success
 	called  []string
 	within  time.Duration // how long the last call might have taken
+	waits   time.Duration // how long it might have waited for its turn
 }
 
 func (e *answeringECD) Rebuild(ctx context.Context, b desktop.Batch) (a desktop.Answer, err error) {
@@ -31,6 +33,9 @@ func (e *answeringECD) Rebuild(ctx context.Context, b desktop.Batch) (a desktop.
 	e.called = append(e.called, ids)
 	if until, limited := ctx.Deadline(); limited {
 		e.within = time.Until(until)
+	}
+	if latest, limited := desktop.LatestBegin(ctx); limited {
+		e.waits = time.Until(latest)
 	}
 	for _, id := range b.IDs {
 		a.Results = append(a.Results, desktop.Result{DesktopID: id, Code: "success"})
@@ -463,6 +468,23 @@ func TestWhatGrewOldBeforeItsTurnIsReadAgain(t *testing.T) {
 	if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || len(b.ecd.called) != 0 || !b.grewOld[""] {
 		t.Errorf("got %+v, called %v, read again %v", got, b.ecd.called, b.grewOld)
 	}
+}
+
+// A call may wait for its turn in the adapter too, as long as what was read of the
+// desktop is not too old. Then it is read again.
+func TestACallWaitsForTheAdaptersTurnUntilTheFactsAreOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCallsBench(t)
+		b.concern = map[placed]concern{}
+		b.ecd.answers["ecd-1"] = &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.NotSent, Err: desktop.ErrTooLate}
+		got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-factsAge/3))
+		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.grewOld[""] {
+			t.Errorf("got %+v, read again %v", got, b.grewOld)
+		}
+		if want := factsAge - factsAge/3; b.ecd.waits != want {
+			t.Errorf("it may wait for %s, want %s", b.ecd.waits, want)
+		}
+	})
 }
 
 // Others may ask ECD what became of a call as soon as CallLimit is over: it must not be

@@ -271,11 +271,17 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
 	}
 	if c.old(readAt) {
-		c.aged(b.AccountID)
-		return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
-			Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
+		return c.tooOld(b)
 	}
-	return c.send(ctx, b, 0)
+	// The adapter may have to wait for its turn as well, and after throttling.
+	return c.send(desktop.BeginBefore(ctx, time.Now().Add(factsAge-c.business().Sub(readAt))), b, 0)
+}
+
+// tooOld is what becomes of desktops that were read too long ago to be begun now.
+func (c *calls) tooOld(b desktop.Batch) []ending {
+	c.aged(b.AccountID)
+	return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
+		Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
 }
 
 // claim writes down for every owner that the desktops are about to be begun,
@@ -454,6 +460,8 @@ func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 		e = &desktop.CallError{Call: "RebuildDesktops", Message: err.Error()}
 	}
 	switch {
+	case errors.Is(err, desktop.ErrTooLate):
+		return c.tooOld(b)
 	case e.Delivery == desktop.Refused, aboutOne(e, b.IDs):
 		return c.takeApart(ctx, b, e, depth)
 	case e.Delivery == desktop.Forbidden:

@@ -34,7 +34,7 @@ type Caller struct {
 // *desktop.CallError when it failed.
 func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(context.Context) (string, error)) error {
 	return Retry(ctx, c.Policy, func(ctx context.Context) error {
-		slot, err := c.Limit.Acquire(ctx)
+		slot, err := c.turn(ctx)
 		if err != nil {
 			return &desktop.CallError{
 				Call: name, Delivery: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime),
@@ -47,6 +47,21 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 		err = c.once(ctx, name, regionID, attempt)
 		return err
 	})
+}
+
+// turn waits for the right to make the call, for as long as it may still begin.
+func (c *Caller) turn(ctx context.Context) (Slot, error) {
+	latest, limited := desktop.LatestBegin(ctx)
+	if !limited {
+		return c.Limit.Acquire(ctx)
+	}
+	wait, cancel := context.WithDeadline(ctx, latest)
+	defer cancel()
+	slot, err := c.Limit.Acquire(wait)
+	if err != nil && ctx.Err() == nil && wait.Err() != nil {
+		err = desktop.ErrTooLate
+	}
+	return slot, err
 }
 
 func (c *Caller) once(ctx context.Context, name, regionID string, attempt func(context.Context) (string, error)) error {

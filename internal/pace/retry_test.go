@@ -116,6 +116,45 @@ func TestACancelledWaitReturnsTheCallsError(t *testing.T) {
 	})
 }
 
+// A call that waits too long for its turn is not sent, nor tried again.
+func TestACallIsNotBegunAfterItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, start := Caller{Limit: &Limiter{Max: 1}}, time.Now()
+		slot := acquire(t, c.Limit)
+		defer slot.Release(nil)
+		ctx := desktop.BeginBefore(t.Context(), start.Add(20*time.Second))
+		err := c.Do(ctx, "DoThis", "cn-hangzhou", func(context.Context) (string, error) {
+			t.Error("it was sent")
+			return "", nil
+		})
+		if !errors.Is(err, desktop.ErrTooLate) || desktop.DeliveryOf(err) != desktop.NotSent || time.Since(start) != 20*time.Second {
+			t.Errorf("got %v after %s, want %v after 20s", err, time.Since(start), desktop.ErrTooLate)
+		}
+		short, cancel := context.WithTimeout(ctx, 0)
+		defer cancel()
+		if err := c.Do(short, "DoThis", "cn-hangzhou", nil); errors.Is(err, desktop.ErrTooLate) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with no time left at all: got %v", err)
+		}
+	})
+}
+
+// One that was throttled is tried again until then.
+func TestAThrottledCallIsTriedAgainUntilItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, start := Caller{Limit: &Limiter{}, Policy: Policy{Rand: func() float64 { return 1 }}}, time.Now()
+		latest, n := start.Add(5*time.Second), 0
+		err := c.Do(desktop.BeginBefore(t.Context(), latest), "DoThis", "cn-hangzhou", func(context.Context) (string, error) {
+			if n++; time.Now().After(latest) {
+				t.Errorf("attempt %d came after %s", n, time.Since(start))
+			}
+			return "", errThrottled
+		})
+		if n != 3 || desktop.DeliveryOf(err) != desktop.NotSent {
+			t.Errorf("got %v after %d attempts, want 3", err, n)
+		}
+	})
+}
+
 func TestACallerTellsItsObserverOfEachAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []Call
