@@ -15,8 +15,10 @@ const (
 	leaseTerm = time.Minute
 	// leaseSkew is what the clocks of two instances may differ by.
 	leaseSkew = 15 * time.Second
-	// leasePoll is the pause between two tries to take a lease.
-	leasePoll = 2 * time.Second
+	// leasePoll is the pause before a lease that another instance has is asked for
+	// again, and leaseRest after the log could not be read or written.
+	leasePoll = 500 * time.Millisecond
+	leaseRest = 5 * time.Second
 	// leaseTimeout bounds one try.
 	leaseTimeout = 5 * time.Second
 )
@@ -107,7 +109,7 @@ func (l *Lease) want(ctx context.Context) {
 	}
 	if pause := l.next.Sub(now); pause > 0 {
 		if l.timer == nil {
-			l.timer = time.AfterFunc(min(pause, leasePoll), l.pauseOver)
+			l.timer = time.AfterFunc(min(pause, leaseRest), l.pauseOver)
 		}
 		return
 	}
@@ -143,10 +145,12 @@ func (l *Lease) ask(ctx context.Context) {
 	until, err := l.take(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next = wall().Add(leasePoll)
 	if err == nil {
-		l.until = until
-	} else if l.warn != nil {
+		l.until, l.next = until, wall().Add(leasePoll)
+		return
+	}
+	l.next = wall().Add(leaseRest)
+	if l.warn != nil {
 		l.warn(err)
 	}
 }
