@@ -16,13 +16,13 @@ type memoryLog struct {
 	mu      sync.Mutex
 	logs    map[string]string
 	appends int
-	fault   func(write bool) (err error, done bool) //nolint:revive // whether the fault comes after the call was carried out
+	fault   func(write bool) (err error, done bool) // done: the call is carried out all the same
 }
 
 var errMoved = errors.New("moved")
 
 func (m *memoryLog) meet(write bool, do func() error) error {
-	time.Sleep(20 * time.Millisecond)
+	<-time.After(20 * time.Millisecond)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fault != nil {
@@ -106,7 +106,7 @@ func (i *instance) call(t *testing.T, u *usage, n int) {
 				return
 			}
 			u.add(1)
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			u.add(-1)
 			s.Release(nil)
 		})
@@ -190,7 +190,7 @@ func TestTheLeaseOfAKilledInstanceEndsByItself(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { b.call(t, &u, 150) })
 		for u.peak() == 1 {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if took := time.Since(killed); took < leaseTerm+leaseSkew-3*time.Second || took > leaseTerm+leaseSkew+leasePoll {
 			t.Errorf("the lease was taken after %s, want about %s", took, leaseTerm+leaseSkew)
@@ -208,7 +208,7 @@ func TestNothingBeginsThatCouldOutlastTheLease(t *testing.T) {
 		i := newInstance(&log, "a")
 		i.call(t, &usage{}, 8)
 		log.fault = func(bool) (error, bool) { return errors.New("out"), false }
-		time.Sleep(leaseTerm - 15*time.Second - 4*time.Second) // 15 s is what a call takes at most, and 2 s have passed
+		<-time.After(leaseTerm - 15*time.Second - 4*time.Second) // 15 s is what a call takes at most, and 2 s have passed
 		var u usage
 		i.call(t, &u, 8)
 		if u.most != 4 {
@@ -251,7 +251,7 @@ func TestNoLeaseOutlastsTheDay(t *testing.T) {
 		var log memoryLog
 		a, b := newInstance(&log, "a"), newInstance(&log, "b")
 		midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
-		time.Sleep(time.Until(midnight.Add(-50 * time.Second)))
+		<-time.After(time.Until(midnight.Add(-50 * time.Second)))
 		a.call(t, &usage{}, 8)
 		a.lease.mu.Lock()
 		until := a.lease.until
@@ -259,7 +259,7 @@ func TestNoLeaseOutlastsTheDay(t *testing.T) {
 		if want := midnight.Add(-leaseSkew); !until.Equal(want) {
 			t.Errorf("the lease ends at %s, want %s", until, want)
 		}
-		time.Sleep(time.Until(midnight))
+		<-time.After(time.Until(midnight))
 		var u usage
 		if b.call(t, &u, 8); u.most != 4 || len(log.logs) != 2 {
 			t.Errorf("got %d at once, logs %v, want 4, and one log a day", u.most, log.logs)
@@ -273,7 +273,7 @@ func TestTheLeaseIsKeptWhileAnotherInvocationCalls(t *testing.T) {
 		i, u := newInstance(&log, "a"), usage{}
 		var wg sync.WaitGroup
 		wg.Go(func() { i.call(t, &u, 40) })
-		time.Sleep(3500 * time.Millisecond)
+		<-time.After(3500 * time.Millisecond)
 		i.lease.Give(t.Context())
 		start := time.Now()
 		wg.Wait()
