@@ -18,14 +18,14 @@ type Report = events.Report
 // tally counts what an invocation did. It may be used from several goroutines.
 type tally struct {
 	mu                sync.Mutex
-	messages, skipped int             // skipped: events that do not concern regild
-	looked            map[placed]bool // desktops that ECD was asked about
-	open              map[string]bool // operations that are unfinished
+	messages, skipped int                               // skipped: events that do not concern regild
+	looked            map[desktop.Place]map[string]bool // desktops that ECD was asked about
+	open              map[string]bool                   // operations that are unfinished
 	outcomes          map[events.Status]int
 }
 
 func newTally() *tally {
-	return &tally{looked: map[placed]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
+	return &tally{looked: map[desktop.Place]map[string]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
 }
 
 func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
@@ -36,8 +36,13 @@ func (t *tally) unfinished(id string) { t.do(func() { t.open[id] = true }) }
 
 func (t *tally) lookedAt(at desktop.Place, ids []string) {
 	t.do(func() {
+		there := t.looked[at]
+		if there == nil {
+			there = map[string]bool{}
+			t.looked[at] = there
+		}
 		for _, id := range ids {
-			t.looked[placed{at, id}] = true
+			there[id] = true
 		}
 	})
 }
@@ -51,7 +56,10 @@ func (t *tally) published(e events.Event) {
 // sum returns the report, how many events were ignored, and what is unfinished.
 func (t *tally) sum(calls map[string]int) (rep Report, skipped int, open []string) {
 	t.do(func() {
-		rep = Report{Messages: t.messages, Desktops: len(t.looked), Outcomes: maps.Clone(t.outcomes), Calls: calls}
+		rep = Report{Messages: t.messages, Outcomes: maps.Clone(t.outcomes), Calls: calls}
+		for _, there := range t.looked {
+			rep.Desktops += len(there)
+		}
 		skipped, open = t.skipped, slices.Sorted(maps.Keys(t.open))
 	})
 	return rep, skipped, open

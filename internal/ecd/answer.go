@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/regild/regild/internal/desktop"
 )
 
 // envelope is what every answer of ECD's has, good or bad. Source: "Common
@@ -47,7 +49,12 @@ type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
-		if plain := b[1 : len(b)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		plain := b[1 : len(b)-1]
+		if word, ok := usual[string(plain)]; ok {
+			*t = word
+			return nil
+		}
+		if bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
 			*t = text(plain) // nearly all are, and a page has thousands
 			return nil
 		}
@@ -58,6 +65,18 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+// usual are words that nearly every desktop and result has: they need no memory each time.
+var usual = func() map[string]text {
+	words := map[string]text{}
+	for _, w := range []text{
+		"", desktop.Running, desktop.Stopped, desktop.Connected, desktop.Disconnected, "NoFlag", "Windows", "Linux", "ASP", "HDX",
+		"SINGLE_SESSION", "SYSTEM", "DATA", "PostPaid", "PrePaid", "success",
+	} {
+		words[string(w)] = w
+	}
+	return words
+}()
 
 // number is an amount; text such as "80" is read, anything else is 0.
 type number float64

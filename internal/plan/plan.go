@@ -5,7 +5,11 @@
 // It is pure: the same wishes in the same order give the same plan.
 package plan
 
-import "github.com/regild/regild/internal/desktop"
+import (
+	"slices"
+
+	"github.com/regild/regild/internal/desktop"
+)
 
 // A Wish is one owner's wish to have one target rebuilt now. Owners are counted
 // by whoever asks for the plan.
@@ -57,29 +61,37 @@ type Conflict struct {
 // the desktops in a batch in the order of the wishes.
 func Make(wishes []Wish) Plan {
 	var p Plan
-	first := make(map[which]Wish, len(wishes))
-	owners := make(map[which][]int, len(wishes))
+	first := make(map[which]int, len(wishes)) // the index of its wish
+	owners := make([][]int, len(wishes))      // of each wish that is the first
 	var kinds []kind
-	ids := make(map[kind][]string)
-	for _, w := range wishes {
+	firsts := make(map[kind][]int)
+	for i, w := range wishes {
 		x := which{w.Place(), w.ID}
 		stands, known := first[x]
 		switch {
 		case !known:
-			first[x] = w
+			stands = i
+			first[x] = i
 			k := kind{w.Spec, company(w.Lost)}
-			if ids[k] == nil {
+			if firsts[k] == nil {
 				kinds = append(kinds, k)
 			}
-			ids[k] = append(ids[k], w.ID)
-		case stands.Spec != w.Spec:
-			p.Conflicts = append(p.Conflicts, Conflict{w, stands})
+			firsts[k] = append(firsts[k], i)
+		case wishes[stands].Spec != w.Spec:
+			p.Conflicts = append(p.Conflicts, Conflict{w, wishes[stands]})
 			continue
 		}
-		owners[x] = append(owners[x], w.Owner)
+		owners[stands] = append(owners[stands], w.Owner)
 	}
 	for _, k := range kinds {
-		p.Batches = append(p.Batches, cut(k, ids[k], owners)...)
+		for some := range slices.Chunk(firsts[k], k.most) {
+			b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: make([]string, 0, len(some))}, Owners: make(map[string][]int, len(some))}
+			for _, i := range some {
+				b.IDs = append(b.IDs, wishes[i].ID)
+				b.Owners[wishes[i].ID] = owners[i]
+			}
+			p.Batches = append(p.Batches, b)
+		}
 	}
 	return p
 }
@@ -94,19 +106,4 @@ type which struct {
 type kind struct {
 	desktop.Spec
 	most int
-}
-
-// cut makes batches out of the targets of one kind.
-func cut(k kind, ids []string, owners map[which][]int) []Batch {
-	var out []Batch
-	for len(ids) > 0 {
-		n := min(len(ids), k.most)
-		b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: ids[:n:n]}, Owners: make(map[string][]int, n)}
-		for _, id := range b.IDs {
-			b.Owners[id] = owners[which{k.Place(), id}]
-		}
-		out = append(out, b)
-		ids = ids[n:]
-	}
-	return out
 }
