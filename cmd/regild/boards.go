@@ -33,7 +33,15 @@ func watchCommand(w world) *cobra.Command {
 	x := &watchFlags{}
 	c := &cobra.Command{
 		Use: "watch [rollout/ID|request/ID]...", Short: "watch rollouts and requests, live",
-		Long: strings.TrimSpace(watchHelp),
+		Long: `
+Draws what regild local draws, from the real journal: each wave of each rollout
+desktop by desktop, why one stands still and until when, and what happened last.
+Times are in the time zone of the settings, which the first line names. Where
+there is no terminal (or with --plain) it writes a line for each thing that
+happens.
+
+Named works are watched until all have ended; without names, whatever is open is
+watched until q or Ctrl-C.`,
 	}
 	x.define(w, c)
 	c.ValidArgsFunction = x.completeOperations(operator.Rollout, operator.Request)
@@ -47,16 +55,6 @@ func watchCommand(w world) *cobra.Command {
 	}
 	return c
 }
-
-const watchHelp = `
-Draws what regild local draws, from the real journal: each wave of each rollout
-desktop by desktop, why one stands still and until when, and what happened last.
-Times are in the time zone of the settings, which the first line names. Where
-there is no terminal (or with --plain) it writes a line for each thing that
-happens.
-
-Named works are watched until all have ended; without names, whatever is open is
-watched until q or Ctrl-C.`
 
 func workWatchCommand(w world, kind string) *cobra.Command {
 	x := &watchFlags{}

@@ -22,7 +22,16 @@ func checkCommand(w world) *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
 		Use: "check [fleets.yaml]", Short: "explain a fleets.yaml, or say what is wrong with it",
-		Long: strings.TrimSpace(checkHelp),
+		Long: `
+Reads a fleets.yaml (by default that of the settings, or the one in this
+directory) as the function would and says what it means: who follows which image,
+how a release goes over a fleet of a given size, and when rebuilds may begin. If
+the file is at fault it names every fault with its line and column, and exits 1.
+It warns of what is wide open.
+
+With --live it asks the real Elastic Desktop Service, which it only reads: how
+many desktops are in each fleet today, on which image they are, who is in no
+fleet, and what the waves of the real size are.`,
 	}
 	s := newSeat(w, c, forECD)
 	c.Flags().IntVar(&f.size, "desktops", 100, "show the waves of a fleet of this `size`")
@@ -42,17 +51,6 @@ type checkFlags struct {
 
 	deploy bool
 }
-
-const checkHelp = `
-Reads a fleets.yaml (by default that of the settings, or the one in this
-directory) as the function would and says what it means: who follows which image,
-how a release goes over a fleet of a given size, and when rebuilds may begin. If
-the file is at fault it names every fault with its line and column, and exits 1.
-It warns of what is wide open.
-
-With --live it asks the real Elastic Desktop Service, which it only reads: how
-many desktops are in each fleet today, on which image they are, who is in no
-fleet, and what the waves of the real size are.`
 
 // A checkDoc is what regild check shows.
 type checkDoc struct {
@@ -538,15 +536,4 @@ func windowText(w fleet.Window) string {
 // fromMonday returns days in the order in which people write them.
 func fromMonday(days []time.Weekday) []time.Weekday {
 	return slices.SortedFunc(slices.Values(days), func(a, b time.Weekday) int { return int(a+6)%7 - int(b+6)%7 })
-}
-
-// selected returns those desktops of a list that belong to a fleet.
-func selected(fleets fleet.Fleets, name string, all []desktop.Desktop) []desktop.Desktop {
-	var out []desktop.Desktop
-	for _, d := range all {
-		if f := fleets.Of(d); f != nil && f.Name == name {
-			out = append(out, d)
-		}
-	}
-	return out
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,17 +15,6 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/dashboard"
 )
-
-const dashboardHelp = `
-Serves pages on this machine that show what the journal knows: every fleet with
-its image and how far it is, what is under way as it happens, history, and the
-report of each rollout and request. It only reads the journal.
-
-With --allow-control it also sends what somebody asks for there (pause, resume,
-approve, abort, retry, rollback) to the queue, after showing what that touches.
-It then wants a token, as it does when it listens on anything but loopback. Give
-one of 20 characters or more in REGILD_DASHBOARD_TOKEN; otherwise it makes one up
-and writes the address with it.`
 
 // tokenVariable holds the token. It is no flag: other users of a machine see
 // command lines.
@@ -46,7 +34,16 @@ func dashboardCommand(w world) *cobra.Command {
 	var f dashboardFlags
 	c := &cobra.Command{
 		Use: "dashboard [journal URL]", Short: "show fleets, rollouts and history in a browser",
-		Long: strings.TrimSpace(dashboardHelp), Args: cobra.MaximumNArgs(1),
+		Long: `
+Serves pages on this machine that show what the journal knows: every fleet with
+its image and how far it is, what is under way as it happens, history, and the
+report of each rollout and request. It only reads the journal.
+
+With --allow-control it also sends what somebody asks for there (pause, resume,
+approve, abort, retry, rollback) to the queue, after showing what that touches.
+It then wants a token, as it does when it listens on anything but loopback. Give
+one of 20 characters or more in REGILD_DASHBOARD_TOKEN; otherwise it makes one up
+and writes the address with it.`, Args: cobra.MaximumNArgs(1),
 	}
 	s := newSeat(w, c, forJournal, forQueue, []string{"fleets"})
 	langFlag(c, &f.lang)

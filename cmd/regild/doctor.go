@@ -31,13 +31,13 @@ func doctorCommand(w world) *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use: "doctor", Short: "look whether the account is set up right, and say what to do", Args: noArgs,
-		Long: strings.TrimSpace(`
+		Long: `
 Looks at a deployed regild and prints a line for each check: good, warning, wrong,
 or unknown, with the right that is missing. It reads, and writes one marked log
 below probe/ in the journal's bucket; --probe also sends a dry run and waits for
 its outcome. Its rights are those of docs/ram/doctor.json. It exits 0 only if
 nothing is wrong and nothing was left unseen. A check that cannot be made says
-why, and the others are made all the same.`),
+why, and the others are made all the same.`,
 	}
 	f.at.define(c.Flags())
 	c.Flags().StringVar(&f.at.name, "name", "", "the `name` that setup was given; by default REGILD_NAME, or regild")
@@ -186,7 +186,7 @@ func triggersOf(path string) []string {
 
 // lookOnly is the session policy with which the operator's command takes a role.
 const lookOnly = `{"Version":"1","Statement":[{"Effect":"Allow","Action":` +
-	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:ListTagResources"],"Resource":"*"}]}`
+	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:DescribeSnapshots","ecd:ListTagResources"],"Resource":"*"}]}`
 
 // openMember takes the role in another account, for 15 minutes, to look and no more.
 func openMember(ctx context.Context, client *acs.Client, at *accountFlags, endpoint string, a fleet.Account) (doctor.Member, error) {

@@ -78,10 +78,10 @@ func (p *pacing) outcomeOf(ctx context.Context, err error, what string) error {
 	return err
 }
 
-// patient reads a journal and overlooks some failures in a row: what is followed
+// patient is a journal that overlooks some failed reads in a row: what is followed
 // for hours outlives a network that is away for a minute.
 type patient struct {
-	operator.Reader
+	journal.Store
 	pacing *pacing
 }
 
@@ -90,20 +90,23 @@ const maxFailures = 20
 
 func (p patient) Read(ctx context.Context, key string, from int64) (lines []byte, length int64, err error) {
 	err = p.again(ctx, func() error {
-		lines, length, err = p.Reader.Read(ctx, key, from)
+		lines, length, err = p.Store.Read(ctx, key, from)
 		return err
 	})
 	return lines, length, err
 }
 
-// Some lists keys, of a reader that can.
 func (p patient) Some(ctx context.Context, prefix, after string, limit int) (keys []string, err error) {
-	store, ok := p.Reader.(journal.Store)
-	if !ok {
-		return nil, nil
-	}
 	err = p.again(ctx, func() error {
-		keys, err = store.Some(ctx, prefix, after, limit)
+		keys, err = p.Store.Some(ctx, prefix, after, limit)
+		return err
+	})
+	return keys, err
+}
+
+func (p patient) Keys(ctx context.Context, prefix string) (keys []string, err error) {
+	err = p.again(ctx, func() error {
+		keys, err = p.Store.Keys(ctx, prefix)
 		return err
 	})
 	return keys, err
@@ -242,7 +245,17 @@ func waitCommand(w world) *cobra.Command {
 	var o output
 	c := &cobra.Command{
 		Use: "wait rollout/ID|request/ID...", Short: "wait until rollouts or requests have come to their end",
-		Long: strings.TrimSpace(waitHelp),
+		Long: `
+Follows rollouts and requests in the journal until they have come to their end,
+and exits with
+
+  0    all completed: every desktop is completed, or skipped as the rules want it
+  3    ended, and some desktop failed or was refused
+  4    halted, aborted or superseded
+  5    timed out: not ended within --timeout, or never begun
+
+One that halted counts as ended: it stands still until somebody says go on. What
+is not in the journal yet is waited for.`,
 		Example: `  regild wait rollout/2026.11.3/office --timeout 12h
   regild wait request/ticket-4711 -o json`,
 	}
@@ -263,18 +276,6 @@ func waitCommand(w world) *cobra.Command {
 	}
 	return c
 }
-
-const waitHelp = `
-Follows rollouts and requests in the journal until they have come to their end,
-and exits with
-
-  0    all completed: every desktop is completed, or skipped as the rules want it
-  3    ended, and some desktop failed or was refused
-  4    halted, aborted or superseded
-  5    timed out: not ended within --timeout, or never begun
-
-One that halted counts as ended: it stands still until somebody says go on. What
-is not in the journal yet is waited for.`
 
 // waitFor follows operations to the end and shows what became of them.
 func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacing, o *output) error {

@@ -26,15 +26,7 @@ func localCommand(w world) *cobra.Command {
 	var f localFlags
 	c := &cobra.Command{
 		Use: "local", Short: "run the function against a cloud on this machine, and watch",
-		Long: strings.TrimSpace(localHelp),
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runLocal(c.Context(), w, &f) },
-	}
-	f.define(c.Flags())
-	return c
-}
-
-const localHelp = `
+		Long: `
 Starts Function Compute, Elastic Desktop Service, Message Service and Object
 Storage on loopback, runs the real function in them, sends it messages and shows
 what becomes of each desktop. Nothing leaves the machine and no account is
@@ -53,7 +45,13 @@ the body of a message (a request), which is put on the request queue. Its cloud 
 some eighty desktops unless --cloud says otherwise, and its fleets are those of
 ./fleets.yaml if there is one.
 
-Time in the cloud runs fast, and faster still while everything waits.`
+Time in the cloud runs fast, and faster still while everything waits.`,
+		Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return runLocal(c.Context(), w, &f) },
+	}
+	f.define(c.Flags())
+	return c
+}
 
 // localFlags are what regild local was asked for.
 type localFlags struct {

@@ -135,10 +135,11 @@ func rootCommand(w world) *cobra.Command {
 	return root
 }
 
-// narrow wraps what is too long in the help of a command and of those under it.
+// narrow trims the help of a command and of those under it, and wraps what is too
+// long in it.
 func narrow(c *cobra.Command) {
 	var out []string
-	for l := range strings.SplitSeq(c.Long, "\n") {
+	for l := range strings.SplitSeq(strings.TrimSpace(c.Long), "\n") {
 		if columnsOf(l) > textWidth && !strings.HasPrefix(l, " ") {
 			out = append(out, wrap(l, textWidth)...)
 			continue

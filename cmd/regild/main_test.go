@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
+	"github.com/regild/regild/internal/operator"
 )
 
 // The whole show, with the real function, on a clock that stands still but for
@@ -186,12 +187,32 @@ func TestFleetsAndPlansAreExplained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := preview(office(t), state, "office", "m-84mztzatmlnys0001", "2026.11.3", start)
+	p, err := preview(t.Context(), office(t), state, operator.Release{ID: "2026.11.3", ImageID: "m-84mztzatmlnys0001", Fleet: "office"}, start)
 	if err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plan", planLines(p))
 	if out, errs, code := runRegild(t, "check", "../../fleets.yaml", "--at", "2026-11-23T20:00:00+08:00"); code != 0 || !strings.Contains(out, "no fault") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// A plan asks for snapshots where the fleet keeps them, and says who is left out.
+func TestAPlanReadsTheSnapshotsThatAFleetKeeps(t *testing.T) {
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	fleets := file("fleets.yaml", `fleets: [{name: office, region: cn-hangzhou, images: [win11], select: all, rebuild: {keepSnapshots: user}}]`)
+	cloud := file("cloud.yaml", `images: [{id: m-old, name: win11, created: 2026-10-01T00:00:00Z}, {id: m-new, name: win11, created: 2026-11-01T00:00:00Z}]
+desktops:
+  - {id: ecd-pc01, regionId: cn-hangzhou, imageId: m-old, snapshots: [{}]}
+  - {id: ecd-pc02, regionId: cn-hangzhou, imageId: m-old}`)
+	out, errs, code := runRegild(t, "plan", "--fleets", fleets, "--cloud", cloud, "--fleet", "office", "--image", "m-new")
+	if code != 0 || !strings.Contains(out, "refuse") || !strings.Contains(out, "SnapshotsNeedConsent") || strings.Count(out, " rebuild ") != 1 {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
-	"github.com/regild/regild/internal/localcloud/ecd"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -29,7 +28,19 @@ func planCommand(w world) *cobra.Command {
 	var f planFlags
 	c := &cobra.Command{
 		Use: "plan --image ID --fleet NAME", Short: "show who would be in which wave of a release",
-		Long: strings.TrimSpace(planHelp),
+		Long: `
+Shows how the release of an image would go over a fleet: the waves, who is in
+each and why somebody is left out, the calls and the time to expect.
+
+With --live it asks the real Elastic Desktop Service who is in the fleet today
+and on which image; it only reads (DescribeDesktops, DescribeImages,
+ListTagResources, and DescribeSnapshots where the fleet keeps some). Otherwise desktops and images are those of a state file, as
+regild local takes it, and nothing is asked of the real cloud. A release with
+dryRun has the function publish the same plan.
+
+With --diff it shows what is other than in the last rollout of the fleet: who
+came, who left, who is in another wave, and for whom another end is to be
+expected.`,
 		Args: noArgs,
 	}
 	s := newSeat(w, c, forJournal, forECD)
@@ -53,20 +64,6 @@ type planFlags struct {
 	live, diff                  bool
 	out                         output
 }
-
-const planHelp = `
-Shows how the release of an image would go over a fleet: the waves, who is in
-each and why somebody is left out, the calls and the time to expect.
-
-With --live it asks the real Elastic Desktop Service who is in the fleet today
-and on which image; it only reads (DescribeDesktops, DescribeImages,
-ListTagResources). Otherwise desktops and images are those of a state file, as
-regild local takes it, and nothing is asked of the real cloud. A release with
-dryRun has the function publish the same plan.
-
-With --diff it shows what is other than in the last rollout of the fleet: who
-came, who left, who is in another wave, and for whom another end is to be
-expected.`
 
 // A planDoc is what regild plan shows.
 type planDoc struct {
@@ -95,7 +92,7 @@ func runPlan(ctx context.Context, s *seat, f *planFlags) error {
 	if f.live {
 		doc.Plan, err = livePlan(ctx, s, conf, fleets, f)
 	} else {
-		doc.Plan, err = statePlan(fleets, f)
+		doc.Plan, err = statePlan(ctx, fleets, f)
 	}
 	if err != nil {
 		return err
@@ -159,7 +156,8 @@ func (s *seat) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Acc
 	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keys, nil }})
 }
 
-func statePlan(fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
+// statePlan plans against the desktops and images of a state file.
+func statePlan(ctx context.Context, fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
 	state := localcloud.Default()
 	if f.cloud != "" {
 		var err error
@@ -171,7 +169,34 @@ func statePlan(fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
 	if !state.Clock.Start.IsZero() {
 		now = state.Clock.Start
 	}
-	return preview(fleets, state, f.name, f.image, f.release, f.at.or(now))
+	return preview(ctx, fleets, state, operator.Release{ID: f.release, ImageID: f.image, Fleet: f.name}, f.at.or(now))
+}
+
+// preview plans a release against the Elastic Desktop Service of a state, whose
+// time stands still.
+func preview(ctx context.Context, fleets fleet.Fleets, state localcloud.State, r operator.Release, now time.Time) (events.Plan, error) {
+	of, err := operator.FleetNamed(fleets, r.Fleet)
+	if err != nil {
+		return events.Plan{}, err
+	}
+	for _, a := range state.Accounts {
+		if a.ID == of.Account.ID {
+			state.State = a.State
+		}
+	}
+	still := 0.0
+	cloud, err := localcloud.Start(ctx, localcloud.Options{Empty: true,
+		State: localcloud.State{State: state.State, Clock: localcloud.Clock{Start: state.Clock.Start, Rate: &still}}})
+	if err != nil {
+		return events.Plan{}, err
+	}
+	defer func() { _ = cloud.Close() }()
+	keys := credentials.Keys(cloud.Keys())
+	client, err := ecdclient.New(ecdclient.Config{Endpoint: cloud.ECDURL, Keys: func(context.Context) (credentials.Keys, error) { return keys, nil }})
+	if err != nil {
+		return events.Plan{}, err
+	}
+	return operator.PlanLive(ctx, client, fleets, r, now)
 }
 
 // lastRollout returns the last rollout of a fleet whose journal is there.
@@ -216,105 +241,6 @@ func diffLines(d operator.Diff) []string {
 			operator.Count(d.Unnamed, "desktop"), d.Against)))
 	}
 	return out
-}
-
-// preview plans a release over a fleet of a state.
-func preview(fleets fleet.Fleets, state localcloud.State, name, image, release string, now time.Time) (events.Plan, error) {
-	f, err := operator.FleetNamed(fleets, name)
-	if err != nil {
-		return events.Plan{}, err
-	}
-	facts, err := factsOf(fleets, state, f)
-	if err != nil {
-		return events.Plan{}, err
-	}
-	if facts.Images[image].Value == nil {
-		return events.Plan{}, fmt.Errorf("the state has no image %s in %s", image, f.Place())
-	}
-	if imageName := facts.Images[image].Value.Name; !f.Follows(imageName) {
-		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, image, imageName, strings.Join(f.Images, ", "))
-	}
-	w := rollout.Operation{ID: release + "/" + f.Name, Fleet: f.Name, ReleaseID: release, ImageName: facts.Images[image].Value.Name,
-		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: image, OperateType: f.Rebuild.OperateType, Language: f.Rebuild.Language,
-			AfterStatus: f.Rebuild.AfterStatus}}
-	p, need, _ := rollout.Preview(w, rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true,
-		RebuildTimeout: 30 * time.Minute}, facts, now)
-	if !need.Empty() {
-		return events.Plan{}, fmt.Errorf("the state leaves open what the plan needs: %+v", need)
-	}
-	return p, nil
-}
-
-// accountState returns the state of an account; "" is the function's own.
-func accountState(state localcloud.State, account string) ecd.State {
-	if account == "" {
-		return state.State
-	}
-	for _, a := range state.Accounts {
-		if a.ID == account {
-			return a.State
-		}
-	}
-	return ecd.State{}
-}
-
-// factsOf reads a state as ECD would tell it of the fleet's account and region.
-func factsOf(fleets fleet.Fleets, state localcloud.State, f fleet.Fleet) (*rollout.Facts, error) {
-	server, err := ecd.New(accountState(state, f.Account.ID), ecd.Options{Keys: []ecd.Keys{{ID: "plan", Secret: "plan"}}})
-	if err != nil {
-		return nil, err
-	}
-	facts, at := rollout.NewFacts(), time.Now()
-	for _, i := range server.Images() {
-		if i.RegionID == "" || i.RegionID == f.Region {
-			facts.Images[i.ID] = rollout.Read(at, &desktop.Image{ID: i.ID, Name: i.Name, RegionID: f.Region, Status: i.Status, Type: i.Type,
-				OS: strings.ToLower(i.OS), GPU: i.GPU, Protocol: i.Protocol, SessionType: i.SessionType,
-				SizeGiB: i.GiB, DataDiskGiB: i.DataGiB, Created: i.Created})
-		}
-	}
-	var all []desktop.Desktop
-	for _, d := range server.Desktops() {
-		x := inOurWords(d)
-		x.AccountID = f.Account.ID
-		if _, known := facts.Images[x.ImageID]; !known {
-			facts.Images[x.ImageID] = rollout.Read[*desktop.Image](at, nil)
-		}
-		facts.Desktops[x.ID] = rollout.Read(at, &x)
-		facts.Snapshots[x.ID] = rollout.Read(at, snapshotsOf(d))
-		all = append(all, x)
-	}
-	facts.Members[f.Name] = rollout.Read(at, selected(fleets, f.Name, all))
-	return facts, nil
-}
-
-func snapshotsOf(d ecd.Desktop) []desktop.Snapshot {
-	var out []desktop.Snapshot
-	for _, s := range d.Snapshots {
-		out = append(out, desktop.Snapshot{ID: s.ID, DesktopID: d.ID, DataDisk: s.Disk == "DATA", Auto: s.Auto, Created: s.Created})
-	}
-	return out
-}
-
-// inOurWords returns a desktop of a state as the function would see it.
-func inOurWords(d ecd.Desktop) desktop.Desktop {
-	x := desktop.Desktop{ID: d.ID, Name: d.Name, RegionID: d.RegionID, Status: d.Status, Connection: d.Connection, Flags: d.Flags,
-		ImageID: d.ImageID, Type: d.Type, OS: strings.ToLower(d.OS), GPU: d.GPU > 0, Protocol: d.Protocol, SessionType: d.SessionType,
-		GroupID: d.GroupID, OfficeSiteID: d.OfficeSiteID, PolicyGroupID: d.PolicyGroupID, EndUsers: d.EndUsers,
-		Tags: d.Tags, CreationTime: d.Created, ExpiredTime: d.Expires}
-	if x.Tags == nil {
-		x.Tags = map[string]string{}
-	}
-	for _, s := range d.Sessions {
-		x.Users = append(x.Users, s.User)
-	}
-	for _, k := range d.Disks {
-		if k.Type == "DATA" {
-			x.DataDisks++
-		} else {
-			x.SystemDiskGiB = k.GiB
-		}
-	}
-	return x
 }
 
 // planLines shows a plan.

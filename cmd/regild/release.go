@@ -20,7 +20,12 @@ func releaseCommand(w world) *cobra.Command {
 	x := &sender{}
 	c := &cobra.Command{
 		Use: "release ID --image-in REGION=IMAGE", Short: "roll an image out over the fleets that follow it",
-		Long: strings.TrimSpace(releaseHelp),
+		Long: `
+Says that a golden image is out: the function rolls it out over every fleet that
+follows it, in waves, as fleets.yaml says. It shows first which fleets those are,
+as far as a fleets.yaml is at hand and ECD (or --image-name) tells the name of
+the image, and asks. With --wait it follows all of the rollouts to their end and
+exits as regild wait does (0, 3, 4 or 5).`,
 		Example: `  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --dry-run
   regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --yes --wait --timeout 12h`,
 	}
@@ -41,13 +46,6 @@ func releaseCommand(w world) *cobra.Command {
 	}
 	return c
 }
-
-const releaseHelp = `
-Says that a golden image is out: the function rolls it out over every fleet that
-follows it, in waves, as fleets.yaml says. It shows first which fleets those are,
-as far as a fleets.yaml is at hand and ECD (or --image-name) tells the name of
-the image, and asks. With --wait it follows all of the rollouts to their end and
-exits as regild wait does (0, 3, 4 or 5).`
 
 // release asks and sends, and waits for the rollouts.
 func (x *sender) release(c *cobra.Command) error {
@@ -153,7 +151,7 @@ func (x *sender) rolloutsOf(store journal.Store, fleets []string) func(context.C
 	var before []string
 	same := 0
 	return func(ctx context.Context) (found, error) {
-		ids, err := operator.OfRelease(ctx, patientStore{store, &x.pacing}, x.message.release)
+		ids, err := operator.OfRelease(ctx, patient{store, &x.pacing}, x.message.release)
 		if err != nil {
 			return found{}, err
 		}
@@ -181,23 +179,3 @@ func (x *sender) rolloutsOf(store journal.Store, fleets []string) func(context.C
 		return has, nil
 	}
 }
-
-// patientStore is a store that overlooks some failed reads in a row.
-type patientStore struct {
-	journal.Store
-	pacing *pacing
-}
-
-func (p patientStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	return patient{p.Store, p.pacing}.Read(ctx, key, from)
-}
-
-func (p patientStore) Keys(ctx context.Context, prefix string) (keys []string, err error) {
-	err = patient{p.Store, p.pacing}.again(ctx, func() error {
-		keys, err = p.Store.Keys(ctx, prefix)
-		return err
-	})
-	return keys, err
-}
-
-var _ journal.Store = patientStore{}

@@ -24,7 +24,12 @@ func reportCommand(w world) *cobra.Command {
 	var html htmlFlags
 	c := &cobra.Command{
 		Use: "report [journal URL] rollout/ID|request/ID", Short: "write down what a rollout did, for the record",
-		Long: strings.TrimSpace(reportHelp),
+		Long: `
+Writes what an auditor asks of a rollout or request: who wanted what and when,
+who said what meanwhile, what became of each desktop and from which image to
+which, how long rebuilds took, and what failed and why. It is made of the
+journal alone and only reads it; with --json it is for programs, with --html it
+is one page for a browser that needs nothing else.`,
 	}
 	s := newSeat(w, c, forJournal)
 	oldEndpoint(c, s)
@@ -40,13 +45,6 @@ func reportCommand(w world) *cobra.Command {
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	return c
 }
-
-const reportHelp = `
-Writes what an auditor asks of a rollout or request: who wanted what and when,
-who said what meanwhile, what became of each desktop and from which image to
-which, how long rebuilds took, and what failed and why. It is made of the
-journal alone and only reads it; with --json it is for programs, with --html it
-is one page for a browser that needs nothing else.`
 
 func runReport(ctx context.Context, s *seat, o output, html *htmlFlags, args []string) error {
 	given, names := journalAndName(args)

@@ -181,7 +181,10 @@ func requestSendCommand(w world) *cobra.Command {
 	x := &sender{}
 	c := &cobra.Command{
 		Use: "send DESKTOP...", Short: "ask for desktops to be rebuilt",
-		Long: strings.TrimSpace(requestSendHelp),
+		Long: `
+Puts a request on the queue that names the desktops, after showing what it asks
+for, and waits until the function has taken it (--no-wait) or until all desktops
+have come to their end (--wait). The region is that of the settings.`,
 		Example: `  regild request send ecd-gx2x1dhsmucyy0001 ecd-gx2x1dhsmucyy0002 --image m-84mztzatmlnys0001
   regild request send --consent reset ecd-gx2x1dhsmucyy0001 --id ticket-4711 --wait`,
 	}
@@ -209,11 +212,6 @@ func requestSendCommand(w world) *cobra.Command {
 	}
 	return c
 }
-
-const requestSendHelp = `
-Puts a request on the queue that names the desktops, after showing what it asks
-for, and waits until the function has taken it (--no-wait) or until all desktops
-have come to their end (--wait). The region is that of the settings.`
 
 // defineRebuild gives a command the options of a rebuild.
 func defineRebuild(c *cobra.Command, m *sendFlags) {

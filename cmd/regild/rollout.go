@@ -45,7 +45,7 @@ RELEASE/FLEET, such as 2026.11.3/office.`)
 // group returns a command that has others and does nothing by itself.
 func group(use, short, long string) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Long: strings.TrimSpace(long),
+		Use: use, Short: short, Long: long,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return usageError{fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])}

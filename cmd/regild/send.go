@@ -23,14 +23,7 @@ func sendCommand(w world) *cobra.Command {
 	var f sendFlags
 	c := &cobra.Command{
 		Use: "send request|release|control|freeze", Short: "write a message to the function, or send it",
-		Long: strings.TrimSpace(sendHelp),
-		RunE: func(c *cobra.Command, args []string) error { return runSend(c.Context(), w, &f, args) },
-	}
-	f.define(c.Flags())
-	return c
-}
-
-const sendHelp = `
+		Long: `
 Writes the message that asks the function for something, as a CloudEvent, after
 holding it against the same rules as the function does:
 
@@ -41,7 +34,12 @@ holding it against the same rules as the function does:
 
 With --queue it is sent to that queue of Message Service, with the credentials of
 ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN; without, it is
-written to standard output, for whatever client you like.`
+written to standard output, for whatever client you like.`,
+		RunE: func(c *cobra.Command, args []string) error { return runSend(c.Context(), w, &f, args) },
+	}
+	f.define(c.Flags())
+	return c
+}
 
 // sendFlags are those of all three kinds of message.
 type sendFlags struct {

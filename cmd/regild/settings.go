@@ -183,7 +183,7 @@ func configCommand(w world) *cobra.Command {
 	var o output
 	c := &cobra.Command{
 		Use: "config", Short: "show the settings in force, and where each comes from",
-		Long: strings.TrimSpace(configHelp),
+		Long: configHelp,
 		Args: noArgs,
 	}
 	var all []string

@@ -29,7 +29,7 @@ func setupCommand(w world) *cobra.Command {
 	var f setupFlags
 	c := &cobra.Command{
 		Use: "setup", Short: "make everything around the function: queues, bucket, logs, alarms, roles", Args: noArgs,
-		Long: strings.TrimSpace(`
+		Long: `
 Hands deploy/ros.yaml to Resource Orchestration Service, shows each resource until
 it is done, and writes the names to regild.env, which make deploy reads. It may be
 run again at any time: it changes what differs, and mends what an earlier run left
@@ -38,7 +38,7 @@ lists what it makes.
 
 --member is for another account whose desktops the function is to serve: with that
 account's credentials, and where regild.env is, it makes the role that the function
-takes there (deploy/ros-member.yaml), and prints what fleets.yaml needs.`),
+takes there (deploy/ros-member.yaml), and prints what fleets.yaml needs.`,
 	}
 	f.at.define(c.Flags())
 	c.Flags().StringVar(&f.at.name, "name", "", "call the function this, and begin all other names with it; by default REGILD_NAME, or regild")

@@ -20,7 +20,13 @@ func statusCommand(w world) *cobra.Command {
 	var q listFlags
 	c := &cobra.Command{
 		Use: "status [journal URL] [request/ID | rollout/ID]", Short: "show what the journal knows of requests and rollouts",
-		Long: strings.TrimSpace(statusHelp),
+		Long: `
+Reads the journal (that of the settings, or oss://bucket/prefix or file:///dir)
+and lists the rollouts and requests in it: which are open, how far they are, and
+why they wait. Named one, it shows that one desktop by desktop.
+
+It only reads. Object Storage is reached with the credentials of
+ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
 	}
 	s := newSeat(w, c, forJournal)
 	q.define(c, "list those that have ended, too")
@@ -42,14 +48,6 @@ func statusCommand(w world) *cobra.Command {
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	return c
 }
-
-const statusHelp = `
-Reads the journal (that of the settings, or oss://bucket/prefix or file:///dir)
-and lists the rollouts and requests in it: which are open, how far they are, and
-why they wait. Named one, it shows that one desktop by desktop.
-
-It only reads. Object Storage is reached with the credentials of
-ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`
 
 // oldEndpoint gives a command the former name of --oss-endpoint.
 func oldEndpoint(c *cobra.Command, s *seat) {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,13 +19,13 @@ func stopCommand(w world) *cobra.Command {
 	at := accountFlags{lenient: true}
 	c := &cobra.Command{
 		Use: "stop", Short: "turn every invocation of the function away, at once", Args: noArgs,
-		Long: strings.TrimSpace(`
+		Long: `
 The kill switch: sets the function's reserved concurrency to 0 by Function
 Compute's own API, so that every invocation is turned away; and that of the
 function which requests have to themselves, where there is one. Rebuilds that ECD has
 accepted go on. What is turned away is offered again, or goes to the dead-letter
 queue: docs/runbook.md, "Stop everything". It needs the right
-fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`),
+fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`,
 	}
 	at.define(c.Flags())
 	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
@@ -39,10 +38,10 @@ func startCommand(w world) *cobra.Command {
 	var at accountFlags
 	c := &cobra.Command{
 		Use: "start", Short: "let invocations of the function in again", Args: noArgs,
-		Long: strings.TrimSpace(`
+		Long: `
 Undoes regild stop: sets the function's reserved concurrency to --concurrency, or
 to what s.yaml says, also of the function which requests have to themselves, where
-there is one. It needs the right fc:PutConcurrencyConfig and nothing else.`),
+there is one. It needs the right fc:PutConcurrencyConfig and nothing else.`,
 	}
 	at.define(c.Flags())
 	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")

@@ -25,7 +25,15 @@ func tailCommand(w world) *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use: "tail", Short: "print outcomes as they come, and take them off their queue",
-		Long: strings.TrimSpace(tailHelp),
+		Long: `
+Prints outcomes, and the news of requests and rollouts, from a queue that is
+subscribed to the result topic, as a table or (-o json) as the CloudEvents
+themselves, one a line.
+
+A message is deleted only after it was printed: what could not be written stays
+on the queue, and whoever is killed in between prints it again. So none is lost,
+and a repetition has the same id. Use a queue of your own: what is printed here,
+others on the same queue do not see.`,
 		Example: `  regild tail --outcomes-queue regild-outcomes
   regild tail -o json | jq 'select(.type == "regild.desktop.outcome.v1").data'`,
 		Args: noArgs,
@@ -66,16 +74,6 @@ func tailCommand(w world) *cobra.Command {
 	}
 	return c
 }
-
-const tailHelp = `
-Prints outcomes, and the news of requests and rollouts, from a queue that is
-subscribed to the result topic, as a table or (-o json) as the CloudEvents
-themselves, one a line.
-
-A message is deleted only after it was printed: what could not be written stays
-on the queue, and whoever is killed in between prints it again. So none is lost,
-and a repetition has the same id. Use a queue of your own: what is printed here,
-others on the same queue do not see.`
 
 // A source is a queue, as tail uses it; *mns.Client is one.
 type source interface {

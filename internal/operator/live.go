@@ -22,6 +22,7 @@ type ECD interface {
 	Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error)
 	Tags(ctx context.Context, region string, ids []string) (map[string]map[string]string, error)
 	Select(ctx context.Context, region string, s desktop.Selector) ([]desktop.Desktop, error)
+	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
 }
 
 // A Release is what a plan is made of.
@@ -105,7 +106,7 @@ func (l *looker) look(ctx context.Context, need rollout.Need) error {
 	for _, part := range []struct {
 		ids  []string
 		read func(context.Context, []string) error
-	}{{need.Desktops, l.readDesktops}, {need.Tags, l.readTags}, {need.Images, l.readImages}} {
+	}{{need.Desktops, l.readDesktops}, {need.Tags, l.readTags}, {need.Images, l.readImages}, {need.Snapshots, l.readSnapshots}} {
 		if len(part.ids) == 0 {
 			continue
 		}
@@ -156,6 +157,17 @@ func (l *looker) readImages(ctx context.Context, ids []string) error {
 	}
 	for i := range list {
 		l.facts.Images[list[i].ID] = rollout.Read(l.now, &list[i])
+	}
+	return nil
+}
+
+func (l *looker) readSnapshots(ctx context.Context, ids []string) error {
+	snapshots, err := l.Snapshots(ctx, l.region, ids)
+	if err != nil {
+		return fmt.Errorf("reading snapshots in %s: %w", l.region, err)
+	}
+	for _, id := range ids {
+		l.facts.Snapshots[id] = rollout.Read(l.now, snapshots[id])
 	}
 	return nil
 }
