@@ -48,7 +48,7 @@ func (p *Patient) member(ctx context.Context, a fleet.Account) (Member, error) {
 
 // checkAccounts looks at each other account that fleets.yaml names: can the role be
 // taken, is it of that account, and may it read desktops there?
-func checkAccounts(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkAccounts(ctx context.Context, p *Patient, say teller) {
 	accounts := p.Fleets.Accounts()
 	switch {
 	case p.FleetsErr != nil:
@@ -74,7 +74,7 @@ func checkAccounts(ctx context.Context, p *Patient, say func(Level, string, stri
 
 // checkMember reads a desktop that there is not, in each region of the account: it
 // takes the right to read them all.
-func checkMember(ctx context.Context, name string, a fleet.Account, m Member, say func(Level, string, string)) {
+func checkMember(ctx context.Context, name string, a fleet.Account, m Member, say teller) {
 	for _, region := range a.Regions {
 		_, err := m.Desktops.Select(ctx, region, desktop.Selector{IDs: []string{probeDesktop}})
 		switch {
@@ -93,7 +93,7 @@ func checkMember(ctx context.Context, name string, a fleet.Account, m Member, sa
 // closed says why a member could not be opened. That the doctor may not take a role
 // is no fault: the role trusts the function's, and setup leaves it so. Then the dry
 // run tells whether the function may.
-func (p *Patient) closed(name string, a fleet.Account, err error, say func(Level, string, string)) {
+func (p *Patient) closed(name string, a fleet.Account, err error, say teller) {
 	switch {
 	case errors.Is(err, errOwnAccount):
 		say(Wrong, name+" is the function's own", "take it out of accounts, and account: out of its fleets, in "+p.FleetsFile)

@@ -17,34 +17,27 @@ const setUp = "run make setup"
 // week is the retention that leaves room for any outage; ticks wait for hours.
 const week = 7 * 24 * time.Hour
 
-func checkQueues(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkQueues(ctx context.Context, p *Patient, say teller) {
 	messages, err := p.mns()
 	if err != nil {
 		trouble(say, "the queues", err)
 		return
 	}
-	ok := true
 	names := p.queues()
 	for _, name := range names {
 		q, there, err := messages.Queue(ctx, name)
 		switch {
 		case err != nil:
 			trouble(say, "queue "+name, err)
-			ok = false
 		case !there:
 			say(Wrong, "there is no queue "+name, p.makes(name))
-			ok = false
 		case q.Retention < week:
 			say(Wrong, fmt.Sprintf("queue %s keeps messages for %s, less than 7 days", name, q.Retention), p.makes(name))
-			ok = false
 		case name != p.DeadLetterQueue && name != p.OutcomesQueue && q.Visibility <= p.timeout():
 			say(Wrong, fmt.Sprintf("queue %s hides a message for %s, and the function may run for %s", name, q.Visibility, p.timeout()), p.makes(name))
-			ok = false
 		}
 	}
-	if ok {
-		say(Good, strings.Join(names, ", ")+" keep messages for 7 days", "")
-	}
+	say(allWell, strings.Join(names, ", ")+" keep messages for 7 days", "")
 }
 
 // queues are the names of all that regild uses, each once.
@@ -83,13 +76,12 @@ func (p *Patient) timeout() time.Duration {
 	return 280 * time.Second
 }
 
-func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkTopics(ctx context.Context, p *Patient, say teller) {
 	messages, err := p.mns()
 	if err != nil {
 		trouble(say, "the topics", err)
 		return
 	}
-	ok := true
 	topics := []string{p.ResultTopic, p.FailureTopic}
 	if slices.Contains(p.Triggers, "topic") {
 		topics = append([]string{p.RequestTopic}, topics...)
@@ -98,35 +90,23 @@ func checkTopics(ctx context.Context, p *Patient, say func(Level, string, string
 		there, err := messages.Topic(ctx, name)
 		switch {
 		case err != nil:
-			ok = false
 			trouble(say, "topic "+name, err)
-			continue
 		case !there:
-			ok = false
 			say(Wrong, "there is no topic "+name, setUp)
-			continue
-		case name == p.RequestTopic:
-			continue
-		}
-		if !p.checkSubscriptions(ctx, messages, name, say) {
-			ok = false
+		case name != p.RequestTopic:
+			p.checkSubscriptions(ctx, messages, name, say)
 		}
 	}
-	if ok {
-		say(Good, "there, with queues behind outcomes and failures", "")
-	}
+	say(allWell, "there, with queues behind outcomes and failures", "")
 }
 
-// checkSubscriptions says what is wrong with the subscriptions of a topic, and
-// reports whether nothing is.
-func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, name string, say func(Level, string, string)) bool {
+// checkSubscriptions says what is wrong with the subscriptions of a topic.
+func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, name string, say teller) {
 	subs, err := messages.Subscriptions(ctx, name)
 	if err != nil {
 		trouble(say, "the subscriptions of topic "+name, err)
-		return false
+		return
 	}
-	ok := true
-	bad := func(text, do string) { ok = false; say(Wrong, text, do) }
 	queues := 0
 	for _, s := range subs {
 		queue, isQueue := strings.CutPrefix(s.Endpoint, "acs:mns:"+p.Region+":"+p.Account+":")
@@ -136,21 +116,20 @@ func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, nam
 		queues++
 		ours := name == p.ResultTopic && queue == p.OutcomesQueue || name == p.FailureTopic && queue == p.DeadLetterQueue
 		if ours && s.Format != "SIMPLIFIED" {
-			bad(fmt.Sprintf("subscription %s of topic %s has format %s; the runbook and the probe read SIMPLIFIED", s.Name, name, s.Format),
+			say(Wrong, fmt.Sprintf("subscription %s of topic %s has format %s; the runbook and the probe read SIMPLIFIED", s.Name, name, s.Format),
 				"delete the subscription and "+setUp)
 		}
 		if ours && s.Tag != "" {
-			bad(fmt.Sprintf("subscription %s of topic %s takes messages with tag %s only", s.Name, name, s.Tag), "delete the subscription and "+setUp)
+			say(Wrong, fmt.Sprintf("subscription %s of topic %s takes messages with tag %s only", s.Name, name, s.Tag), "delete the subscription and "+setUp)
 		}
 	}
 	if queues == 0 {
-		bad(fmt.Sprintf("topic %s has no queue behind it: its messages are gone after a day", name), setUp)
+		say(Wrong, fmt.Sprintf("topic %s has no queue behind it: its messages are gone after a day", name), setUp)
 	}
-	return ok
 }
 
 // noJournal says why there is no journal to look at, and reports whether that is so.
-func (p *Patient) noJournal(say func(Level, string, string), what string) bool {
+func (p *Patient) noJournal(say teller, what string) bool {
 	switch {
 	case p.Journal != "":
 		return false
@@ -162,7 +141,7 @@ func (p *Patient) noJournal(say func(Level, string, string), what string) bool {
 	return true
 }
 
-func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkBucket(ctx context.Context, p *Patient, say teller) {
 	if p.noJournal(say, "the journal's bucket") {
 		return
 	}
@@ -178,23 +157,21 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 		say(Wrong, "there is no bucket "+b.Name, setUp)
 		return
 	}
-	ok := true
-	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
 	if b.Region != p.Region {
-		bad(Wrong, fmt.Sprintf("bucket %s is in %s, the function in %s: the function reaches it by the internal endpoint", b.Name, b.Region, p.Region),
+		say(Wrong, fmt.Sprintf("bucket %s is in %s, the function in %s: the function reaches it by the internal endpoint", b.Name, b.Region, p.Region),
 			"make a bucket in "+p.Region)
 	}
 	if !b.Private {
-		bad(Wrong, "bucket "+b.Name+" is not private: everybody can read which desktops there are", "set its access control to private")
+		say(Wrong, "bucket "+b.Name+" is not private: everybody can read which desktops there are", "set its access control to private")
 	}
 	if !b.Blocked {
-		bad(Warning, "public access to bucket "+b.Name+" is not blocked", "block it in the console, or "+setUp)
+		say(Warning, "public access to bucket "+b.Name+" is not blocked", "block it in the console, or "+setUp)
 	}
 	if b.WORM != "" {
-		bad(Wrong, "bucket "+b.Name+" has a retention policy ("+b.WORM+"): appending is refused under it", "use another bucket: --set JournalBucket=name")
+		say(Wrong, "bucket "+b.Name+" has a retention policy ("+b.WORM+"): appending is refused under it", "use another bucket: --set JournalBucket=name")
 	}
 	if b.Versioning != "" {
-		bad(Warning, "versioning of bucket "+b.Name+" is "+strings.ToLower(b.Versioning)+
+		say(Warning, "versioning of bucket "+b.Name+" is "+strings.ToLower(b.Versioning)+
 			": a journal that is overwritten or deleted by hand ends appending, and old versions pile up", "leave it off, or never touch a journal by hand")
 	}
 	days := 0
@@ -205,18 +182,16 @@ func checkBucket(ctx context.Context, p *Patient, say func(Level, string, string
 	}
 	switch {
 	case days == 0:
-		bad(Warning, "no lifecycle rule deletes old journals of bucket "+b.Name, setUp)
+		say(Warning, "no lifecycle rule deletes old journals of bucket "+b.Name, setUp)
 	case days < 30:
-		bad(Wrong, fmt.Sprintf("journals are deleted after %d days: a request that comes again later is a new one, and a rollout may take longer", days),
+		say(Wrong, fmt.Sprintf("journals are deleted after %d days: a request that comes again later is a new one, and a rollout may take longer", days),
 			"set 180 days, and 30 at least")
 	}
-	if ok {
-		say(Good, fmt.Sprintf("%s in %s, private, journals kept for %d days", b.Name, b.Region, days), "")
-	}
+	say(allWell, fmt.Sprintf("%s in %s, private, journals kept for %d days", b.Name, b.Region, days), "")
 }
 
 // checkJournal tries the two facts that the promise rests on.
-func checkJournal(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkJournal(ctx context.Context, p *Patient, say teller) {
 	if p.noJournal(say, "the journal") {
 		return
 	}
@@ -256,7 +231,7 @@ func checkJournal(ctx context.Context, p *Patient, say func(Level, string, strin
 // indexed are the keys of message that alarms and searches use.
 var indexed = []string{"msg", "status", "code", "type"}
 
-func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkIndex(ctx context.Context, p *Patient, say teller) {
 	if p.LogProject == "" || p.Logstore == "" {
 		say(Unknown, "could not look at the log index: no log project is named",
 			"run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
@@ -290,19 +265,16 @@ func checkIndex(ctx context.Context, p *Patient, say func(Level, string, string)
 	say(Good, "full text and message as JSON", "")
 }
 
-func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkAlarms(ctx context.Context, p *Patient, say teller) {
 	rules, err := p.Cloud.AlarmRules(ctx, p.Function+": ")
-	ok := true
-	warn := func(text, do string) { ok = false; say(Warning, text, do) }
 	switch off := offIn(rules); {
 	case err != nil:
-		ok = false
 		trouble(say, "the alarms of CloudMonitor", err)
 	case len(rules) == 0:
-		warn("nobody is woken when messages pile up: there is no alarm of CloudMonitor",
+		say(Warning, "nobody is woken when messages pile up: there is no alarm of CloudMonitor",
 			"make setup ARGS='--set ContactGroup=name', with a contact group of CloudMonitor")
 	case len(off) > 0:
-		warn("switched off in CloudMonitor: "+few(off), "switch them on in the console")
+		say(Warning, "switched off in CloudMonitor: "+few(off), "switch them on in the console")
 	}
 	if p.LogProject == "" {
 		say(Unknown, "could not look at the alerts on the log: no log project is named",
@@ -313,18 +285,15 @@ func checkAlarms(ctx context.Context, p *Patient, say func(Level, string, string
 	missing := slices.DeleteFunc(slices.Clone(p.Alerts), func(name string) bool { _, there := alerts[name]; return there })
 	switch off := offIn(alerts); {
 	case codeIn(err, "ProjectNotExist"):
-		warn("there are no alerts on the log: there is no project "+p.LogProject, setUp)
+		say(Warning, "there are no alerts on the log: there is no project "+p.LogProject, setUp)
 	case err != nil:
-		ok = false
 		trouble(say, "the alerts of Log Service", err)
 	case len(missing) > 0:
-		warn("missing in Log Service: "+few(missing), setUp)
+		say(Warning, "missing in Log Service: "+few(missing), setUp)
 	case len(off) > 0:
-		warn("switched off in Log Service: "+few(off), "switch them on in the console")
+		say(Warning, "switched off in Log Service: "+few(off), "switch them on in the console")
 	}
-	if ok {
-		say(Good, fmt.Sprintf("%d rules of CloudMonitor, %d alerts of Log Service", len(rules), len(alerts)), "")
-	}
+	say(allWell, fmt.Sprintf("%d rules of CloudMonitor, %d alerts of Log Service", len(rules), len(alerts)), "")
 }
 
 // offIn returns the names of what is not on, sorted.

@@ -35,6 +35,13 @@ const (
 	Unknown Level = "unknown"
 )
 
+// allWell is the level of what a check says when it has seen all there is: it is
+// Good, and left out if the check has said anything else.
+const allWell Level = ""
+
+// A teller takes what a check says: how it is, a text, and what to do.
+type teller func(level Level, text, do string)
+
 // A Finding is one line of the report.
 type Finding struct {
 	Check string `json:"check"`
@@ -51,7 +58,7 @@ type Check struct {
 	Name  string   // one or two words
 	Looks string   // what it looks at and why, a sentence
 	Calls []string // the RAM actions of the calls that it makes
-	run   func(ctx context.Context, p *Patient, say func(Level, string, string))
+	run   func(ctx context.Context, p *Patient, say teller)
 }
 
 // Names are what things are called. RequestQueue, ResultTopic, Journal and the
@@ -155,9 +162,34 @@ func Run(ctx context.Context, p *Patient, tell func(Finding)) {
 			tell(Finding{Check: "the rest", Level: Unknown, Text: "nothing else can be looked at without credentials that are valid", Do: "mend the line above first"})
 			return
 		}
-		c.run(ctx, p, func(l Level, text, do string) {
+		c.run(ctx, p, summing(func(l Level, text, do string) {
 			tell(Finding{Check: c.Name, Level: l, Text: text, Do: do}.withRight(c))
-		})
+		}))
+	}
+}
+
+// summing leaves out an allWell that follows on something else.
+func summing(say teller) teller {
+	said := false
+	return func(l Level, text, do string) {
+		switch {
+		case l != allWell:
+			said = true
+			say(l, text, do)
+		case !said:
+			say(Good, text, do)
+		}
+	}
+}
+
+// ofAccount makes a check only where the account is known: nothing is found without.
+func ofAccount(what string, run func(context.Context, *Patient, teller)) func(context.Context, *Patient, teller) {
+	return func(ctx context.Context, p *Patient, say teller) {
+		if p.Account == "" {
+			trouble(say, what, errNoAccount)
+			return
+		}
+		run(ctx, p, say)
 	}
 }
 
@@ -212,10 +244,6 @@ func (p *Patient) mns() (Messages, error) {
 
 var errNoAccount = errors.New("the account is not known")
 
-func noAccount(say func(Level, string, string), what string) {
-	say(Unknown, "could not look at "+what+": "+errNoAccount.Error(), "mend the line on the account, or give --account")
-}
-
 // deniedMark stands before the call's name in a finding of what may not be read.
 const deniedMark = "\x00"
 
@@ -236,9 +264,9 @@ func (f Finding) withRight(c Check) Finding {
 }
 
 // trouble reports an error of a call: a right that is missing, or anything else.
-func trouble(say func(Level, string, string), what string, err error) {
+func trouble(say teller, what string, err error) {
 	if errors.Is(err, errNoAccount) {
-		noAccount(say, what)
+		say(Unknown, "could not look at "+what+": "+errNoAccount.Error(), "mend the line on the account, or give --account")
 		return
 	}
 	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Delivery == desktop.Forbidden {
@@ -295,11 +323,12 @@ func Checks() []Check {
 		{"function", "runtime, handler, role, timeout and settings of the function, beside regild.env", []string{"fc:GetFunction"}, checkFunction},
 		{"code", "the checksum of the deployed zip beside target/regild.zip", []string{"fc:GetFunction"}, checkCode},
 		{"triggers", "the triggers, those of doors included: is each stream on, does it read the right queue, and does the platform write the outermost " +
-			"layer?", []string{"fc:GetTrigger"}, checkTriggers},
-		{"concurrency", "the kill switch: is the function stopped?", []string{"fc:GetConcurrencyConfig"}, checkConcurrency},
-		{"failures", "where asynchronous invocations go that fail for good", []string{"fc:GetAsyncInvokeConfig"}, checkAsync},
+			"layer?", []string{"fc:GetTrigger"}, ofAccount("the triggers", checkTriggers)},
+		{"concurrency", "the kill switch: is the function stopped?", []string{"fc:GetConcurrencyConfig"}, ofAccount("the concurrency", checkConcurrency)},
+		{"failures", "where asynchronous invocations go that fail for good", []string{"fc:GetAsyncInvokeConfig"},
+			ofAccount("the asynchronous configuration", checkAsync)},
 		{"role", "trust and policies of the function's role: what it calls, under which conditions, and no more; what denies it",
-			[]string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkRole},
+			[]string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, ofAccount("the role", checkRole)},
 		{"topic role", "trust and policies of the role that Message Service takes to invoke the function",
 			[]string{"ram:GetRole", "ram:ListPoliciesForRole", "ram:GetPolicyVersion"}, checkTopicRole},
 		{"linked roles", "the service-linked roles of EventBridge that the triggers need", []string{"eventbridge:CheckServiceLinkedRoleForProduct"}, checkLinked},
@@ -326,7 +355,7 @@ func Checks() []Check {
 	}
 }
 
-func checkAccount(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkAccount(ctx context.Context, p *Patient, say teller) {
 	who, err := p.Cloud.Identity(ctx)
 	switch {
 	case acs.BadKeys(err):
@@ -354,7 +383,7 @@ func checkAccount(ctx context.Context, p *Patient, say func(Level, string, strin
 // 15 seconds that instances' clocks may differ by.
 const maxSkew = 10 * time.Second
 
-func checkClock(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkClock(ctx context.Context, p *Patient, say teller) {
 	at, err := p.Cloud.Time(ctx)
 	skew := p.Now().Sub(at).Round(time.Second).Abs()
 	switch {

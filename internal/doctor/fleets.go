@@ -22,7 +22,7 @@ type census struct {
 	images   []desktop.Image
 }
 
-func checkFleets(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkFleets(ctx context.Context, p *Patient, say teller) {
 	if p.FleetsErr != nil {
 		say(Wrong, "the fleets cannot be read: "+strings.ReplaceAll(p.FleetsErr.Error(), "\n", "; "), "mend "+p.FleetsFile+": regild check says the same")
 		return
@@ -124,7 +124,7 @@ func (p *Patient) count(ctx context.Context, ecd Desktops, at desktop.Place) (*c
 	return &census{all, images}, err
 }
 
-func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, string)) {
+func (p *Patient) checkFleet(f fleet.Fleet, c *census, say teller) {
 	size, tagged := 0, 0
 	for _, d := range c.desktops {
 		if owner := p.Fleets.Of(d); owner != nil && owner.Name == f.Name {
@@ -140,8 +140,8 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 			images = append(images, i.ID+" ("+i.Name+")")
 		}
 	}
-	level := Good
-	warn := func(text, do string) { level = Warning; say(Warning, "fleet "+f.Name+": "+text, do) }
+	say = summing(say)
+	warn := func(text, do string) { say(Warning, "fleet "+f.Name+": "+text, do) }
 	canary := f.Strategy.Canary.Size(size, tagged)
 	switch {
 	case size == 0:
@@ -158,14 +158,12 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say func(Level, string, s
 	for _, text := range f.Warnings() {
 		warn(text, "regild check explains the fleet")
 	}
-	if level == Good {
-		say(Good, fmt.Sprintf("fleet %s: %d desktops, canary of %d, follows %s", f.Name, size, canary, few(images)), "")
-	}
+	say(allWell, fmt.Sprintf("fleet %s: %d desktops, canary of %d, follows %s", f.Name, size, canary, few(images)), "")
 }
 
 // checkAlarmsOf looks whether the alarm rules are there that a fleet's rollouts read
 // between their waves: for one that is not, they stand still.
-func (p *Patient) checkAlarmsOf(ctx context.Context, f fleet.Fleet, say func(Level, string, string)) {
+func (p *Patient) checkAlarmsOf(ctx context.Context, f fleet.Fleet, say teller) {
 	if len(f.Strategy.Check.Alarms) == 0 {
 		return
 	}
@@ -212,7 +210,7 @@ const (
 // the outcome is a refusal: it travels the same way.
 const probeDesktop = "ecd-regilddoctorprobe"
 
-func checkProbe(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkProbe(ctx context.Context, p *Patient, say teller) {
 	messages, err := p.mns()
 	switch {
 	case err != nil:
@@ -237,7 +235,7 @@ func checkProbe(ctx context.Context, p *Patient, say func(Level, string, string)
 
 // probe sends a dry run for one account, the own if it has no id, and judges its
 // outcome.
-func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account, say func(Level, string, string)) {
+func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account, say teller) {
 	id := "doctor-" + p.Token
 	if a.ID != "" {
 		id += "-" + a.ID
@@ -259,7 +257,7 @@ func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account,
 // awaitProbe waits for the outcome of the dry run and judges it. A refusal shows
 // that queue, function, ECD and topic work; a desktop that is put off shows that
 // ECD did not answer.
-func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, a fleet.Account, say func(Level, string, string)) {
+func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, a fleet.Account, say teller) {
 	limit := cmp.Or(p.ProbeLimit, probeLimit)
 	start := p.Now()
 	in, codes := "", probeCodes

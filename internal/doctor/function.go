@@ -14,14 +14,14 @@ import (
 
 const redeploy = "run make deploy"
 
-func checkFunction(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkFunction(ctx context.Context, p *Patient, say teller) {
 	defer func() {
 		if p.function == nil {
 			p.learn(nil)
 		}
 	}()
 	if p.Account == "" {
-		noAccount(say, "the function")
+		trouble(say, "the function", errNoAccount)
 		return
 	}
 	f, err := p.Cloud.Function(ctx, p.Function)
@@ -40,21 +40,17 @@ func checkFunction(ctx context.Context, p *Patient, say func(Level, string, stri
 		say(Wrong, strings.Join(faults, "; "), redeploy)
 		return
 	}
-	ok := true
-	warn := func(text, do string) { ok = false; say(Warning, text, do) }
 	if p.RequestQueue == "" {
-		warn("the function has no request queue: it sends itself no ticks, so that what is not done at once is left to whoever delivers again",
+		say(Warning, "the function has no request queue: it sends itself no ticks, so that what is not done at once is left to whoever delivers again",
 			"set REGILD_REQUEST_QUEUE in regild.env and "+redeploy)
 	}
 	if f.EnvironmentVariables["REGILD_JOURNAL"] == "" {
-		warn("the function has no journal: the promise holds in part only (docs/guarantees.md)", "set REGILD_JOURNAL in regild.env and "+redeploy)
+		say(Warning, "the function has no journal: the promise holds in part only (docs/guarantees.md)", "set REGILD_JOURNAL in regild.env and "+redeploy)
 	}
 	if p.FleetsFile != "" && f.EnvironmentVariables["REGILD_FLEETS"] == "" {
-		warn("the function reads no fleets.yaml, and here there is one: it lets any desktop be asked for", redeploy+", with REGILD_FLEETS as s.yaml has it")
+		say(Warning, "the function reads no fleets.yaml, and here there is one: it lets any desktop be asked for", redeploy+", with REGILD_FLEETS as s.yaml has it")
 	}
-	if ok {
-		say(Good, fmt.Sprintf("%s, go1, role %s, %d s", p.Function, p.Role, f.Timeout), "")
-	}
+	say(allWell, fmt.Sprintf("%s, go1, role %s, %d s", p.Function, p.Role, f.Timeout), "")
 }
 
 // faults returns what of the function is not as s.yaml and regild.env have it.
@@ -85,7 +81,7 @@ func (p *Patient) faults(f acs.Function) []string {
 	return faults
 }
 
-func checkCode(_ context.Context, p *Patient, say func(Level, string, string)) {
+func checkCode(_ context.Context, p *Patient, say teller) {
 	switch {
 	case p.function == nil:
 		say(Unknown, "nothing is known of the function", "mend the line on the function first")
@@ -100,23 +96,16 @@ func checkCode(_ context.Context, p *Patient, say func(Level, string, string)) {
 	}
 }
 
-func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if p.Account == "" {
-		noAccount(say, "the triggers")
-		return
-	}
+func checkTriggers(ctx context.Context, p *Patient, say teller) {
 	var found []string
-	ok := true
-	bad := func(text, do string) { ok = false; say(Wrong, text, do) }
 	for _, name := range p.triggers() {
 		t, err := p.Cloud.Trigger(ctx, p.Function, name)
 		switch {
 		case acs.NotThere(err):
-			bad("there is no trigger "+name, redeploy)
+			say(Wrong, "there is no trigger "+name, redeploy)
 			continue
 		case err != nil:
 			trouble(say, "trigger "+name, err)
-			ok = false
 			continue
 		}
 		c := triggerConfig(t.TriggerConfig)
@@ -124,23 +113,21 @@ func checkTriggers(ctx context.Context, p *Patient, say func(Level, string, stri
 		case c.off() && name == "image":
 			found = append(found, name+" (off)")
 		case c.off():
-			bad(fmt.Sprintf("trigger %s is off, or its stream has not started", name), "wait a minute after a deployment; then enable it in the console, or "+redeploy)
+			say(Wrong, fmt.Sprintf("trigger %s is off, or its stream has not started", name), "wait a minute after a deployment; then enable it in the console, or "+redeploy)
 		default:
 			found = append(found, name)
 		}
 		if name != "image" {
 			t.TriggerName = name
-			p.checkStream(t, c, bad)
+			p.checkStream(t, c, say)
 		}
 	}
-	if ok {
-		say(Good, strings.Join(found, ", "), "")
-	}
+	say(allWell, strings.Join(found, ", "), "")
 }
 
 // checkStream holds a trigger against s.yaml. What its configuration does not
 // have is passed over: which form Function Compute gives it is UNCONFIRMED.
-func (p *Patient) checkStream(t acs.Trigger, c stream, bad func(text, do string)) {
+func (p *Patient) checkStream(t acs.Trigger, c stream, say teller) {
 	name := t.TriggerName
 	reads := map[string]string{"queue": "queues/" + p.RequestQueue, "control": p.ControlDoor, "releases": p.ReleaseDoor,
 		"topic": "topics/" + p.RequestTopic, "control-topic": p.ControlDoor, "releases-topic": p.ReleaseDoor}[name]
@@ -150,16 +137,16 @@ func (p *Patient) checkStream(t acs.Trigger, c stream, bad func(text, do string)
 		_, got, _ = strings.Cut(t.SourceArn, "/topics/")
 	}
 	if got != "" && want != "" && got != want {
-		bad(fmt.Sprintf("trigger %s reads the %s %s instead of %s", name, strings.TrimSuffix(kind, "s"), got, want), redeploy)
+		say(Wrong, fmt.Sprintf("trigger %s reads the %s %s instead of %s", name, strings.TrimSuffix(kind, "s"), got, want), redeploy)
 	}
 	if got := c.Sink.Delivery.EventSchema; got != "" && got != "CloudEvents" {
-		bad(fmt.Sprintf("trigger %s delivers %s: then nothing says which queue a message came from", name, got), redeploy)
+		say(Wrong, fmt.Sprintf("trigger %s delivers %s: then nothing says which queue a message came from", name, got), redeploy)
 	}
 	if got := c.Run.ErrorsTolerance; got != "" && got != "ALL" {
-		bad(fmt.Sprintf("trigger %s has errorsTolerance %s: one batch that fails stops the stream, and with it all work", name, got), redeploy)
+		say(Wrong, fmt.Sprintf("trigger %s has errorsTolerance %s: one batch that fails stops the stream, and with it all work", name, got), redeploy)
 	}
 	if got := c.NotifyContentFormat; got != "" && got != "JSON" {
-		bad(fmt.Sprintf("trigger %s delivers %s: then nothing says which topic a message came from", name, got), "remove the trigger and "+redeploy)
+		say(Wrong, fmt.Sprintf("trigger %s delivers %s: then nothing says which topic a message came from", name, got), "remove the trigger and "+redeploy)
 	}
 }
 
@@ -189,7 +176,7 @@ func (c stream) off() bool {
 }
 
 // checkDoors says what the doors separate.
-func checkDoors(_ context.Context, p *Patient, say func(Level, string, string)) {
+func checkDoors(_ context.Context, p *Patient, say teller) {
 	const set = "set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE to queues of their own in regild.env and " + redeploy
 	doors := map[string]string{"control messages": p.ControlDoor, "releases": p.ReleaseDoor}
 	if p.ControlDoor == "" && p.ReleaseDoor == "" {
@@ -200,37 +187,29 @@ func checkDoors(_ context.Context, p *Patient, say func(Level, string, string)) 
 		say(Good, "none of their own: whoever may send requests may release, roll back and abort too (docs/ram.md, Doors)", "")
 		return
 	}
-	ok := true
-	bad := func(l Level, text, do string) { ok = false; say(l, text, do) }
 	for _, what := range slices.Sorted(maps.Keys(doors)) {
 		switch door := doors[what]; {
 		case door == "":
-			bad(Warning, what+" have no door of their own: they come through the request queue", set)
+			say(Warning, what+" have no door of their own: they come through the request queue", set)
 		case door == "queues/"+p.RequestQueue, door == "topics/"+p.RequestTopic:
-			bad(Wrong, fmt.Sprintf("the door of %s, %s, is the one of requests: then nothing separates them, and requests are refused there", what, door), set)
+			say(Wrong, fmt.Sprintf("the door of %s, %s, is the one of requests: then nothing separates them, and requests are refused there", what, door), set)
 		case door == "topics/"+p.ResultTopic, door == "queues/"+p.OutcomesQueue, door == "queues/"+p.DeadLetterQueue:
-			bad(Wrong, fmt.Sprintf("the door of %s is %s, where regild's own messages go", what, door), set)
+			say(Wrong, fmt.Sprintf("the door of %s is %s, where regild's own messages go", what, door), set)
 		case strings.HasPrefix(door, "topics/"):
-			bad(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors)", what, door),
+			say(Warning, fmt.Sprintf("the door of %s is %s: a topic merges what its sender writes into its own fields (docs/ram.md, Doors)", what, door),
 				"take a queue, and subscribe it to the topic")
 		}
 	}
 	for _, n := range []struct{ setting, door string }{{"REGILD_CONTROL_QUEUE", p.ControlDoor}, {"REGILD_RELEASE_QUEUE", p.ReleaseDoor}} {
 		if _, here := p.Expected[n.setting]; n.door != "" && !here {
-			bad(Warning, "regild.env does not name "+n.setting+", and the function does: commands that are run here send through the wrong door",
+			say(Warning, "regild.env does not name "+n.setting+", and the function does: commands that are run here send through the wrong door",
 				fmt.Sprintf("add %s=%s to regild.env", n.setting, strings.TrimPrefix(n.door, "queues/")))
 		}
 	}
-	if ok {
-		say(Good, fmt.Sprintf("control messages by %s, releases by %s", p.ControlDoor, p.ReleaseDoor), "")
-	}
+	say(allWell, fmt.Sprintf("control messages by %s, releases by %s", p.ControlDoor, p.ReleaseDoor), "")
 }
 
-func checkConcurrency(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if p.Account == "" {
-		noAccount(say, "the concurrency")
-		return
-	}
+func checkConcurrency(ctx context.Context, p *Patient, say teller) {
 	n, set, err := p.Cloud.Concurrency(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -246,11 +225,7 @@ func checkConcurrency(ctx context.Context, p *Patient, say func(Level, string, s
 	}
 }
 
-func checkAsync(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if p.Account == "" {
-		noAccount(say, "the asynchronous configuration")
-		return
-	}
+func checkAsync(ctx context.Context, p *Patient, say teller) {
 	c, err := p.Cloud.AsyncConfig(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -271,7 +246,7 @@ func checkAsync(ctx context.Context, p *Patient, say func(Level, string, string)
 var linkedRoles = []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS",
 	"AliyunServiceRoleForEventBridgeSourceActionTrail"}
 
-func checkLinked(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkLinked(ctx context.Context, p *Patient, say teller) {
 	there := map[string]bool{}
 	for _, role := range linkedRoles {
 		found, err := p.Cloud.ServiceLinkedRole(ctx, role)

@@ -33,11 +33,7 @@ func (g grant) String() string {
 }
 
 // checkRole holds trust and policies of the function's role against docs/ram.
-func checkRole(ctx context.Context, p *Patient, say func(Level, string, string)) {
-	if p.Account == "" {
-		noAccount(say, "the role")
-		return
-	}
+func checkRole(ctx context.Context, p *Patient, say teller) {
 	documents, ok := p.role(ctx, p.Role, "fc.aliyuncs.com", say)
 	if !ok {
 		return
@@ -59,13 +55,13 @@ func checkRole(ctx context.Context, p *Patient, say func(Level, string, string))
 
 // checkTopicRole looks at the role that Message Service takes for the topic
 // trigger. Other triggers of the account may use it, so that it may do more.
-func checkTopicRole(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkTopicRole(ctx context.Context, p *Patient, say teller) {
 	if !slices.ContainsFunc(slices.Concat(p.triggers(), p.requestTriggers()), func(name string) bool { return strings.HasSuffix(name, "topic") }) {
 		say(Good, "there is no topic trigger", "")
 		return
 	}
 	if p.Account == "" {
-		noAccount(say, "the topic trigger's role")
+		trouble(say, "the topic trigger's role", errNoAccount)
 		return
 	}
 	documents, ok := p.role(ctx, p.NotificationRole, "mns.aliyuncs.com", say)
@@ -89,7 +85,7 @@ func checkTopicRole(ctx context.Context, p *Patient, say func(Level, string, str
 
 // role looks at a role's trust and returns its policies by name. It reports
 // false when there is nothing to compare.
-func (p *Patient) role(ctx context.Context, name, service string, say func(Level, string, string)) (map[string]string, bool) {
+func (p *Patient) role(ctx context.Context, name, service string, say teller) (map[string]string, bool) {
 	trust, err := p.Cloud.Role(ctx, name)
 	switch {
 	case acs.NotThere(err):
@@ -202,7 +198,7 @@ func (p *Patient) policy(file string) ([]grant, error) {
 
 // compare says what the role lacks, what it may not have, and what cannot be
 // told; or that all is well.
-func (p *Patient) compare(needs, may, has []grant, say func(Level, string, string)) {
+func (p *Patient) compare(needs, may, has []grant, say teller) {
 	var missing, unsure, denied, more []string
 	for _, n := range needs {
 		switch met, conditional := meets(n, has); {
@@ -228,10 +224,9 @@ func (p *Patient) compare(needs, may, has []grant, say func(Level, string, strin
 			more = append(more, p.beyond(h, may))
 		}
 	}
-	ok := true
+	say = summing(say)
 	tell := func(l Level, what string, list []string, do string) {
 		if len(list) > 0 {
-			ok = false
 			slices.Sort(list)
 			say(l, what+few(slices.Compact(list)), do)
 		}
@@ -240,9 +235,7 @@ func (p *Patient) compare(needs, may, has []grant, say func(Level, string, strin
 	tell(Wrong, "a policy denies what the role needs: ", denied, "take the statement away")
 	tell(Unknown, "conditions that docs/ram does not have, and that the doctor does not judge: ", unsure, "compare them with docs/ram by hand, or "+setUp)
 	tell(Warning, "the role may more than it needs: ", more, "take it away, or "+setUp)
-	if ok {
-		say(Good, "may what it needs, and no more", "")
-	}
+	say(allWell, "may what it needs, and no more", "")
 }
 
 // setUpFor says how the missing rights are given: some are in the stack only if

@@ -12,7 +12,7 @@ import (
 
 // checkShares looks at the function that requests have to themselves, as at the first
 // one: it has to be the same but for its triggers.
-func checkShares(ctx context.Context, p *Patient, say func(Level, string, string)) {
+func checkShares(ctx context.Context, p *Patient, say teller) {
 	switch {
 	case p.Requests == "":
 		say(Good, "requests and doors share the function's instances: a flood of requests can take all of them (docs/ram.md, Shares)", "")
@@ -25,12 +25,10 @@ func checkShares(ctx context.Context, p *Patient, say func(Level, string, string
 			"set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE in regild.env and "+redeploy)
 		return
 	}
-	ok := true
 	heard := func(l Level, text, do string) {
-		if l == Good {
+		if l == Good || l == allWell {
 			return
 		}
-		ok = false
 		if denied, after, cut := strings.Cut(strings.TrimPrefix(text, deniedMark), deniedMark); cut { // keep the mark in front
 			say(l, deniedMark+denied+deniedMark+p.Requests+": "+after, do)
 			return
@@ -38,7 +36,7 @@ func checkShares(ctx context.Context, p *Patient, say func(Level, string, string
 		say(l, p.Requests+": "+text, do)
 	}
 	second := p.second()
-	for _, check := range []func(context.Context, *Patient, func(Level, string, string)){checkFunction, checkCode, checkTriggers, checkConcurrency, checkAsync} {
+	for _, check := range []func(context.Context, *Patient, teller){checkFunction, checkCode, checkTriggers, checkConcurrency, checkAsync} {
 		if check(ctx, second, heard); second.absent {
 			return
 		}
@@ -50,17 +48,13 @@ func checkShares(ctx context.Context, p *Patient, say func(Level, string, string
 		_, err := p.Cloud.Trigger(ctx, p.Function, name)
 		switch {
 		case err == nil:
-			ok = false
 			say(Wrong, fmt.Sprintf("%s still has the trigger %s: requests take its instances as well", p.Function, name),
 				"remove it: deploy/node_modules/.bin/s remove --trigger "+name)
 		case !acs.NotThere(err):
-			ok = false
 			trouble(say, "trigger "+name, err)
 		}
 	}
-	if ok {
-		say(Good, "requests have "+p.Requests+", with instances of its own", "")
-	}
+	say(allWell, "requests have "+p.Requests+", with instances of its own", "")
 }
 
 // second is the patient as the checks of a function see it, for the one of requests.
