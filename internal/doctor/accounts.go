@@ -103,8 +103,9 @@ func (p *Patient) closed(name string, a fleet.Account, err error, say teller) {
 		say(Warning, fmt.Sprintf("%s: the doctor itself may not take role %s; the dry run below shows whether the function may", name, a.RoleARN()),
 			"nothing, unless the dry run comes to nothing; see docs/ram.md, Other accounts")
 	case acs.Denied(err):
-		say(Unknown, fmt.Sprintf("%s: the doctor itself may not take role %s (%s), and so cannot tell whether the function may", name, a.RoleARN(), acs.Code(err)),
-			"make doctor ARGS=--probe, which has the function try")
+		say(Unknown, fmt.Sprintf("%s: not proven: that the function may take role %s, and read desktops there. The role trusts the function; the doctor itself "+
+			"may not take it (%s)", name, a.RoleARN(), acs.Code(err)),
+			"prove it with make doctor ARGS=--probe: the function itself then tries, with a dry run for this account")
 	default:
 		say(Unknown, fmt.Sprintf("%s: role %s could not be taken: %s", name, a.RoleARN(), acs.Sentence(err)),
 			"try again; if it stays so, mend what the sentence names")

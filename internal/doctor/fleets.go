@@ -51,7 +51,8 @@ func checkFleets(ctx context.Context, p *Patient, say teller) {
 		if f.Account.ID != "" {
 			m, err := p.member(ctx, f.Account)
 			if err != nil {
-				say(p.unseen(err), fmt.Sprintf("fleet %s is of account %s, where the doctor could not look", f.Name, f.Account.Name), "see the line on the accounts")
+				say(p.unseen(err), fmt.Sprintf("fleet %s: not proven: that it has desktops and an image to follow. It is of account %s, where the doctor could not look",
+					f.Name, f.Account.Name), "prove it with regild check --live, as somebody whom the role trusts; see the line on the accounts")
 				continue
 			}
 			from = m.Desktops
