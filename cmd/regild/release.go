@@ -29,7 +29,7 @@ exits as regild wait does (0, 3, 4 or 5).`,
 		Example: `  regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --dry-run
   regild release 2026.11.3 --image-in cn-hangzhou=m-84mztzatmlnys0001 --yes --wait --timeout 12h`,
 	}
-	x.define(w, c, []string{"fleets", "ecd-endpoint"})
+	x.definePlan(w, c, []string{"fleets", "ecd-endpoint"})
 	fs, m := c.Flags(), &x.message
 	fs.StringArrayVar(&m.images, "image-in", nil, "`REGION=ID` of the image there; may be given several times")
 	fs.StringVar(&m.name, "image-name", "", "the image's `name`, which fleets follow; by default ECD is asked")
@@ -71,7 +71,7 @@ func (x *sender) release(c *cobra.Command) error {
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
-	if err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
+	if _, err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
 		return err
 	}
 	return x.taken(c.Context(), store, zone, "release "+m.release, x.rolloutsOf(store, following))

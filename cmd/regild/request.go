@@ -27,7 +27,8 @@ delivery from a second wish.`)
 	return c
 }
 
-// A sender sends requests and releases, and waits for what becomes of them.
+// A sender sends requests, releases and controls, and waits for what becomes of
+// them.
 type sender struct {
 	*seat
 	message          sendFlags
@@ -37,18 +38,29 @@ type sender struct {
 	out              output
 }
 
-// define gives the command what all senders have.
-func (x *sender) define(w world, c *cobra.Command, groups ...[]string) {
+// define gives the command what all senders have. taken is what the function has
+// then done, all what has then ended, and wait what --timeout is for.
+func (x *sender) define(w world, c *cobra.Command, taken, all, wait string, groups ...[]string) {
 	x.seat = newSeat(w, c, append([][]string{forJournal, forQueue}, groups...)...)
 	fs := c.Flags()
 	fs.BoolVarP(&x.yes, "yes", "y", false, "do not ask")
-	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has taken it")
-	fs.BoolVar(&x.end, "wait", false, "wait until all has come to its end, as regild wait does")
-	fs.BoolVar(&x.message.dryRun, "dry-run", false, "ask for the plan, which is published, and change nothing")
-	fs.StringVar(&x.message.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
-	x.pacing.define(c, answerWithin, "wait until it is taken this `long`; with --wait for the end, 24h by default")
+	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has "+taken)
+	fs.BoolVar(&x.end, "wait", false, "wait until "+all+" has come to its end, as regild wait does")
+	x.pacing.define(c, answerWithin, wait+" this `long`; with --wait for the end, 24h by default")
 	x.out.define(c)
 	x.message.source = "regild"
+}
+
+// definePlan gives the command what is asked of a plan, besides what all have.
+func (x *sender) definePlan(w world, c *cobra.Command, groups ...[]string) {
+	x.define(w, c, "taken it", "all", "wait until it is taken", groups...)
+	c.Flags().BoolVar(&x.message.dryRun, "dry-run", false, "ask for the plan, which is published, and change nothing")
+	defineDigest(c, &x.message)
+}
+
+// defineDigest gives a command the plan that somebody has seen.
+func defineDigest(c *cobra.Command, m *sendFlags) {
+	c.Flags().StringVar(&m.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
 }
 
 // ready checks the flags and opens what is needed.
@@ -67,29 +79,29 @@ func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.
 	return store, conf, zone, err
 }
 
-// put asks, and puts the message on the queue.
-func (x *sender) put(ctx context.Context, conf operator.Config, kind string, desktops, about []string, question string) error {
+// put asks, puts the message on the queue and returns its id there.
+func (x *sender) put(ctx context.Context, conf operator.Config, kind string, desktops, about []string, question string) (string, error) {
 	e, err := x.message.event(kind, desktops, time.Now())
 	if err != nil {
-		return err
+		return "", err
 	}
 	client, queue, err := x.queueOf(conf, e.Type)
 	if err != nil {
-		return err
+		return "", err
 	}
 	body, err := e.Marshal()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if len(body) > queueLimit {
-		return fmt.Errorf("the message has %d bytes, and a queue takes %d; name fewer desktops in one request", len(body), queueLimit)
+		return "", fmt.Errorf("the message has %d bytes, and a queue takes %d; name fewer desktops in one request", len(body), queueLimit)
 	}
 	if err := confirm(ctx, x.w, x.yes, about, question); err != nil {
-		return err
+		return "", err
 	}
 	id, err := client.Send(ctx, queue, body, 0)
 	if err != nil {
-		return fmt.Errorf("sending to %s: %w", queue, err)
+		return "", fmt.Errorf("sending to %s: %w", queue, err)
 	}
 	if x.noWait || x.message.dryRun {
 		say(x.w.out, "sent to %s as message %s\n", queue, id)
@@ -97,7 +109,16 @@ func (x *sender) put(ctx context.Context, conf operator.Config, kind string, des
 	if x.message.dryRun {
 		say(x.w.out, "the function publishes its plan to the result topic (tag rollout)\n")
 	}
-	return nil
+	return id, nil
+}
+
+// soon is the pacing until the function has answered.
+func (x *sender) soon() pacing {
+	p := x.pacing
+	if x.end {
+		p.timeout = min(p.timeout, answerWithin)
+	}
+	return p
 }
 
 // found is what the journal has of what was asked for.
@@ -112,10 +133,7 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 	if x.noWait || x.message.dryRun {
 		return nil
 	}
-	within := x.pacing
-	if x.end {
-		within.timeout = min(within.timeout, answerWithin)
-	}
+	within := x.soon()
 	waiting, cancel := within.within(ctx)
 	defer cancel()
 	has, err := look(waiting)
@@ -188,7 +206,7 @@ have come to their end (--wait). The region is that of the settings.`,
 		Example: `  regild request send ecd-gx2x1dhsmucyy0001 ecd-gx2x1dhsmucyy0002 --image m-84mztzatmlnys0001
   regild request send --consent reset ecd-gx2x1dhsmucyy0001 --id ticket-4711 --wait`,
 	}
-	x.define(w, c)
+	x.definePlan(w, c)
 	fs, m := c.Flags(), &x.message
 	fs.StringVar(&m.request, "id", "", "the request's `id`, by which repetitions are recognised; by default a new one")
 	fs.StringVar(&m.image, "image", "", "the `id` of the image; without one, back to the current image (needs --consent reset)")
@@ -243,7 +261,7 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
-	if err := x.put(ctx, conf, "request", desktops, about, question); err != nil {
+	if _, err := x.put(ctx, conf, "request", desktops, about, question); err != nil {
 		return err
 	}
 	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) (found, error) {
@@ -265,7 +283,7 @@ func requestRetryCommand(w world) *cobra.Command {
 		Long: `Sends a new request for those desktops of an ended one that failed, with the same image, options and consents. The
 new one has an id of its own, by default ID/retry-N.`,
 	}
-	x.define(w, c)
+	x.definePlan(w, c)
 	c.Flags().StringVar(&x.message.request, "id", "", "the new request's `id`")
 	c.ValidArgsFunction = x.completeOperations(operator.Request)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -233,49 +233,30 @@ func entriesOf(records []rollout.Record) []reportSaid {
 	return out
 }
 
-// A controller is one control command: what is said and how its answer is waited
-// for.
-type controller struct {
-	*seat
-	action           string
-	reason           string
-	wave             int
-	consent          []string
-	digest           string
-	yes, noWait, end bool
-	pacing           pacing
-	out              output
-}
-
 func controlCommand(w world, action, short, long string) *cobra.Command {
-	x := &controller{action: action}
+	x := &sender{}
+	m := &x.message
 	c := &cobra.Command{Use: action + " ID", Short: short, Long: long + "\n\n" + controlHelp}
-	x.seat = newSeat(w, c, forJournal, forQueue, []string{"by"})
+	x.define(w, c, "answered", "the rollout", "wait for the answer", []string{"by"})
+	m.action = action
 	fs := c.Flags()
-	fs.StringVar(&x.reason, "reason", "", "`why`; it is written down and told to subscribers")
-	fs.BoolVarP(&x.yes, "yes", "y", false, "do not ask")
-	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has answered")
-	fs.BoolVar(&x.end, "wait", false, "wait until the rollout has come to its end, as regild wait does")
+	fs.StringVar(&m.reason, "reason", "", "`why`; it is written down and told to subscribers")
 	if action == events.ActionApprove {
-		fs.IntVar(&x.wave, "wave", 0, "the `wave` that is approved; by default the one that waits")
+		fs.IntVar(&m.wave, "wave", 0, "the `wave` that is approved; by default the one that waits")
 	}
 	if action == events.ActionRollback {
-		fs.StringArrayVar(&x.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+
+		fs.StringArrayVar(&m.consent, "consent", nil, "`what` is knowingly destroyed, besides what a rollback always does: "+
 			strings.Join(events.Consents, ", ")+"; may be given several times")
-		fs.StringVar(&x.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
+		defineDigest(c, m)
 	}
-	x.pacing.define(c, answerWithin, "wait for the answer this `long`; with --wait for the end, 24h by default")
-	x.out.define(c)
 	c.ValidArgsFunction = x.completeOperations(operator.Rollout)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(operator.Rollout, args)
 		if err != nil {
 			return err
 		}
-		if x.end && !c.Flags().Changed("timeout") {
-			x.pacing.timeout = endWithin
-		}
-		return x.run(c.Context(), id)
+		m.rollout = id
+		return x.control(c)
 	}
 	return c
 }
@@ -283,58 +264,33 @@ func controlCommand(w world, action, short, long string) *cobra.Command {
 const controlHelp = `It shows first what it will touch and asks; --yes does not ask. The message goes to the request queue; the
 answer is what the journal shows of it.`
 
-func (x *controller) run(ctx context.Context, id string) error {
-	if x.reason == "" {
+// control asks and sends, and waits for the answer.
+func (x *sender) control(c *cobra.Command) error {
+	ctx, m := c.Context(), &x.message
+	if m.reason == "" {
 		return usageError{errors.New("say why: --reason")}
 	}
-	if x.noWait && x.end {
-		return usageError{errors.New("--no-wait and --wait exclude each other")}
-	}
-	if err := x.pacing.check(); err != nil {
-		return err
-	}
-	store, conf, zone, err := x.open("")
+	store, conf, zone, err := x.ready(c)
 	if err != nil {
 		return err
 	}
-	client, queue, err := x.queueOf(conf, events.TypeControl)
+	if m.by, err = x.who(conf); err != nil {
+		return err
+	}
+	touch, before, err := x.touch(ctx, store)
 	if err != nil {
 		return err
 	}
-	by, err := x.who(conf)
-	if err != nil {
-		return err
-	}
-	f := sendFlags{source: "regild", rollout: id, action: x.action, by: by, reason: x.reason, wave: x.wave, consent: x.consent, digest: x.digest}
-	e, err := f.event("control", nil, time.Now())
-	if err != nil {
-		return err
-	}
-	touch, before, err := x.touch(ctx, store, id)
-	if err != nil {
-		return err
-	}
+	what := m.action + " " + m.rollout
 	if touch.Refused != "" {
-		return fmt.Errorf("%s is not possible for rollout %s: %s", x.action, id, touch.Refused)
+		return fmt.Errorf("%s is not possible for rollout %s: %s", m.action, m.rollout, touch.Refused)
 	}
-	about := append([]string{x.action + " " + id + ":"}, indented(touch.Facts)...)
-	if err := confirm(ctx, x.w, x.yes, about, x.action+" "+id+"?"); err != nil {
+	message, err := x.put(ctx, conf, "control", nil, append([]string{what + ":"}, indented(touch.Facts)...), what+"?")
+	if err != nil || x.noWait {
 		return err
 	}
-	body, err := e.Marshal()
-	if err != nil {
-		return err
-	}
-	message, err := client.Send(ctx, queue, body, 0)
-	if err != nil {
-		return fmt.Errorf("sending to %s: %w", queue, err)
-	}
-	if x.noWait {
-		say(x.w.out, "sent to %s as message %s\n", queue, message)
-		return nil
-	}
-	control := operator.Control{Control: events.Control{RolloutID: id, Action: x.action, By: by, Reason: x.reason}, MessageID: message, Before: before}
-	answer, err := x.answer(ctx, store, control)
+	answer, err := x.answer(ctx, store, operator.Control{MessageID: message, Before: before,
+		Control: events.Control{RolloutID: m.rollout, Action: m.action, By: m.by, Reason: m.reason}})
 	if err != nil {
 		return err
 	}
@@ -342,17 +298,18 @@ func (x *controller) run(ctx context.Context, id string) error {
 		kind, id, _ := strings.Cut(answer.Taken, "/")
 		return x.waitIn(ctx, store, zone, []name{{kind, id}}, &x.pacing, &x.out)
 	}
-	return x.out.show(x.w, answer, func() []string { return answerLines(x.action, answer, zone) })
+	return x.out.show(x.w, answer, func() []string { return answerLines(m.action, answer, zone) })
 }
 
 // touch says what the control will touch, and how many controls there were
 // before it.
-func (x *controller) touch(ctx context.Context, store journal.Store, id string) (operator.Touch, int, error) {
+func (x *sender) touch(ctx context.Context, store journal.Store) (operator.Touch, int, error) {
+	id, action := x.message.rollout, x.message.action
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	var expired operator.Touch
 	enrolled := []string{}
-	if _, fleet, ok := rollout.SplitID(id); ok && x.action == events.ActionRollback {
+	if _, fleet, ok := rollout.SplitID(id); ok && action == events.ActionRollback {
 		var err error
 		if enrolled, err = operator.Enrolled(ctx, store, fleet); err != nil {
 			return expired, 0, err
@@ -367,20 +324,16 @@ func (x *controller) touch(ctx context.Context, store journal.Store, id string) 
 	if err != nil {
 		return expired, 0, err
 	}
-	t := operator.TouchOf(state, x.action, x.wave)
-	if t.Refused == "" && x.action == events.ActionRollback {
+	t := operator.TouchOf(state, action, x.message.wave)
+	if t.Refused == "" && action == events.ActionRollback {
 		t.Refused = model.NotLatest(id, enrolled)
 	}
 	return t, operator.Controls(records), nil
 }
 
 // answer waits until the function has taken the control.
-func (x *controller) answer(ctx context.Context, store journal.Store, control operator.Control) (operator.Answer, error) {
-	within := x.pacing
-	within.timeout = min(within.timeout, answerWithin)
-	if !x.end {
-		within.timeout = x.pacing.timeout
-	}
+func (x *sender) answer(ctx context.Context, store journal.Store, control operator.Control) (operator.Answer, error) {
+	within := x.soon()
 	waiting, cancel := within.within(ctx)
 	defer cancel()
 	a, err := control.Answer(waiting, patient{store, &within}, within.wait)
@@ -389,7 +342,7 @@ func (x *controller) answer(ctx context.Context, store journal.Store, control op
 	}
 	what := fmt.Sprintf("message %s was sent, and the function did not answer", control.MessageID)
 	if state, _, readErr := operator.Read(context.WithoutCancel(ctx), store, operator.Rollout, control.RolloutID); readErr == nil {
-		if refusal := rollout.Allow(state, x.action, x.wave); refusal != nil {
+		if refusal := rollout.Allow(state, control.Action, x.message.wave); refusal != nil {
 			what += " (as the rollout stands now it would refuse: " + refusal.Error() + ")"
 		}
 	}
