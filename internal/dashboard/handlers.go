@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,8 +22,6 @@ import (
 	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
-
-type writer = io.Writer
 
 // readLimit bounds how long a page waits for the journal.
 const readLimit = 30 * time.Second
@@ -39,7 +38,7 @@ func (d *Dashboard) asset(kind, content string) http.HandlerFunc {
 }
 
 // write sends a page, whole or not at all.
-func (d *Dashboard) write(w http.ResponseWriter, status int, draw func(page.Options, writer) error) {
+func (d *Dashboard) write(w http.ResponseWriter, status int, draw func(page.Options, io.Writer) error) {
 	var b bytes.Buffer
 	if err := draw(d.options(), &b); err != nil {
 		http.Error(w, "The page could not be drawn.", http.StatusInternalServerError)
@@ -52,7 +51,7 @@ func (d *Dashboard) write(w http.ResponseWriter, status int, draw func(page.Opti
 
 // problem sends a page with one sentence.
 func (d *Dashboard) problem(w http.ResponseWriter, _ *http.Request, status int, sentence string) {
-	d.write(w, status, func(o page.Options, b writer) error { return page.WriteProblem(b, sentence, o) })
+	d.write(w, status, func(o page.Options, b io.Writer) error { return page.WriteProblem(b, sentence, o) })
 }
 
 // maxQuery bounds what is searched for, in bytes.
@@ -67,7 +66,7 @@ func (d *Dashboard) showBoard(w http.ResponseWriter, r *http.Request) {
 	revision := d.hub.revision(boardName)
 	b := board(d.index.now(), d.Fleets, query)
 	b.Journal, b.Controls = d.Name, d.Control != nil
-	d.write(w, http.StatusOK, func(o page.Options, out writer) error {
+	d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error {
 		o.Revision = revision
 		return page.WriteBoard(out, b, o)
 	})
@@ -133,7 +132,7 @@ func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
 	extras := page.Extras{Source: source}
 	if r.URL.Query().Get("file") != "" {
 		w.Header().Set("Content-Disposition", `attachment; filename="`+FileName(rep.ID)+`"`)
-		d.write(w, http.StatusOK, func(o page.Options, out writer) error {
+		d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error {
 			o.Linked = false
 			return page.Report(out, rep, extras, o)
 		})
@@ -146,7 +145,7 @@ func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	d.write(w, http.StatusOK, func(o page.Options, out writer) error {
+	d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error {
 		o.Revision = revision
 		return page.Report(out, rep, extras, o)
 	})
@@ -230,7 +229,7 @@ func (d *Dashboard) ask(w http.ResponseWriter, r *http.Request) {
 
 // question shows the form, filled in as it was.
 func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int, of string, q page.Question) {
-	if !isAction(q.Touch.Action) {
+	if !slices.Contains(events.Actions, q.Touch.Action) {
 		d.problem(w, r, http.StatusBadRequest, "The address names no action. Go back to the report and choose one.")
 		return
 	}
@@ -248,21 +247,12 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 	if q.Touch.Refusal == "" && q.Touch.Action == events.ActionRollback {
 		q.Touch.Refusal = d.notLatest(q.Of)
 	}
-	d.write(w, status, func(o page.Options, out writer) error { return page.WriteQuestion(out, q, o) })
+	d.write(w, status, func(o page.Options, out io.Writer) error { return page.WriteQuestion(out, q, o) })
 }
 
 // notLatest says why a rollout cannot be taken back, as its fleet's log stands.
 func (d *Dashboard) notLatest(of report.Brief) string {
 	return report.NotLatest(of.ID, d.index.rollouts(of.Fleet))
-}
-
-func isAction(s string) bool {
-	for _, a := range events.Actions {
-		if a == s {
-			return true
-		}
-	}
-	return false
 }
 
 // control sends what was asked for.
@@ -310,7 +300,7 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 	}
 	sent := page.Sent{Action: c.Action, Message: id}
 	sent.Of, _ = report.BriefOf(b.State())
-	d.write(w, http.StatusOK, func(o page.Options, out writer) error { return page.WriteSent(out, sent, o) })
+	d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error { return page.WriteSent(out, sent, o) })
 }
 
 // check holds a control against the rules that the function has.

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/report"
@@ -202,36 +205,17 @@ func (x *index) follow(ctx context.Context) error {
 // readAll reads several journals at once, and returns the first error that is
 // not of one journal alone.
 func (x *index) readAll(ctx context.Context, keys []string, read func(context.Context, string) error) error {
-	work := make(chan string)
-	var wg sync.WaitGroup
-	var once sync.Once
-	var fault error
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range min(readers, len(keys)) {
-		wg.Go(func() {
-			for key := range work {
-				if err := read(ctx, key); err != nil {
-					once.Do(func() { fault = err })
-					cancel()
-				}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(readers)
+	for _, key := range keys {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
+			return read(ctx, key)
 		})
 	}
-feed:
-	for _, key := range keys {
-		select {
-		case work <- key:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(work)
-	wg.Wait()
-	if fault == nil && ctx.Err() != nil {
-		fault = ctx.Err()
-	}
-	return fault
+	return group.Wait()
 }
 
 // readFleet reads a fleet's log.
@@ -390,10 +374,7 @@ func (x *index) now() picture {
 	// The newest first; where two came at once, by name, so that a page does not
 	// change by itself.
 	slices.SortFunc(p.works, func(a, b report.Brief) int {
-		if c := b.Opened.Compare(a.Opened); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name(), b.Name())
+		return cmp.Or(b.Opened.Compare(a.Opened), strings.Compare(a.Name(), b.Name()))
 	})
 	return p
 }

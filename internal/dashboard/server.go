@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -139,7 +140,7 @@ func (d *Dashboard) signedIn(next http.Handler) http.Handler {
 		if r.Method == http.MethodGet {
 			to = r.URL.RequestURI()
 		}
-		d.write(w, http.StatusUnauthorized, func(o page.Options, b writer) error { return page.WriteLogin(b, page.Login{Next: inHouse(to)}, o) })
+		d.write(w, http.StatusUnauthorized, func(o page.Options, b io.Writer) error { return page.WriteLogin(b, page.Login{Next: inHouse(to)}, o) })
 	})
 }
 
@@ -166,7 +167,7 @@ func (d *Dashboard) askToken(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return
 	}
-	d.write(w, http.StatusOK, func(o page.Options, b writer) error { return page.WriteLogin(b, page.Login{Next: "/"}, o) })
+	d.write(w, http.StatusOK, func(o page.Options, b io.Writer) error { return page.WriteLogin(b, page.Login{Next: "/"}, o) })
 }
 
 func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
@@ -176,7 +177,7 @@ func (d *Dashboard) login(w http.ResponseWriter, r *http.Request) {
 	}
 	next := inHouse(r.PostForm.Get("next"))
 	if !d.isToken(r.PostForm.Get("token")) {
-		d.write(w, http.StatusUnauthorized, func(o page.Options, b writer) error {
+		d.write(w, http.StatusUnauthorized, func(o page.Options, b io.Writer) error {
 			return page.WriteLogin(b, page.Login{Next: next, Wrong: true}, o)
 		})
 		return

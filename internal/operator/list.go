@@ -2,12 +2,15 @@ package operator
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
@@ -41,12 +44,7 @@ func mayBeOf(key, fleet string) bool {
 	return kind == Rollout && ok && of == fleet
 }
 
-func (q Query) readers() int {
-	if q.Readers > 0 {
-		return q.Readers
-	}
-	return runtime.GOMAXPROCS(0)
-}
+func (q Query) readers() int { return cmp.Or(q.Readers, runtime.GOMAXPROCS(0)) }
 
 // MostRead is how many journals of a kind one listing reads unless it is told
 // otherwise.
@@ -88,10 +86,7 @@ func List(ctx context.Context, store journal.Store, q Query) (Listing, error) {
 		return l, err
 	}
 	slices.SortStableFunc(l.Operations, func(a, b Operation) int {
-		if c := b.Opened.Compare(a.Opened); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Kind+a.ID, b.Kind+b.ID)
+		return cmp.Or(b.Opened.Compare(a.Opened), strings.Compare(a.Kind+a.ID, b.Kind+b.ID))
 	})
 	return l, nil
 }
@@ -108,10 +103,7 @@ func (l *Listing) find(ctx context.Context, store journal.Store, kind string, q 
 		found = slices.DeleteFunc(found, func(e journal.Entry) bool { return !mayBeOf(e.Key, q.Fleet) })
 	}
 	slices.SortStableFunc(found, func(a, b journal.Entry) int { return b.Written.Compare(a.Written) })
-	most := q.Most
-	if most <= 0 {
-		most = MostRead
-	}
+	most := cmp.Or(q.Most, MostRead)
 	if len(found) <= most {
 		return found, nil
 	}
@@ -142,47 +134,33 @@ func (l *Listing) checkEmpty(ctx context.Context, store journal.Store, q Query) 
 
 // read sums up the journals of the keys, some at once.
 func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.Entry, q Query) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var mu sync.Mutex // guards next, l and q.Over
-	next := 0
-	take := func() (journal.Entry, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		if next == len(keys) || ctx.Err() != nil {
-			return journal.Entry{}, false
-		}
-		next++
-		return keys[next-1], true
-	}
-	note := func(e journal.Entry, w Operation, ended bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case ended:
-			l.Ended++
-			if q.Over != nil && e.Size > 0 {
-				q.Over[e.Key] = e.Size
+	var mu sync.Mutex // guards l and q.Over
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(q.readers())
+	for _, e := range keys {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
 			}
-		case w.ID != "":
-			l.Operations = append(l.Operations, w)
-		}
-	}
-	var wg sync.WaitGroup
-	for range min(q.readers(), len(keys)) {
-		wg.Go(func() {
-			for e, some := take(); some; e, some = take() {
-				w, ended, err := brief(ctx, store, e, q.Ended)
-				if err != nil {
-					stop(err)
-					return
+			w, ended, err := brief(ctx, store, e, q.Ended)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case ended:
+				l.Ended++
+				if q.Over != nil && e.Size > 0 {
+					q.Over[e.Key] = e.Size
 				}
-				note(e, w, ended)
+			case w.ID != "":
+				l.Operations = append(l.Operations, w)
 			}
+			return nil
 		})
 	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return group.Wait()
 }
 
 // The end of a journal that is read before the whole of it is, and the size from
