@@ -200,25 +200,9 @@ func lengthsOf(took []int) lengths {
 // said picks out of the records what people said, and what the rollout said of
 // itself besides its waves.
 func said(records []rollout.Record) []reportSaid {
-	out := []reportSaid{}
-	for _, r := range records {
-		x := reportSaid{At: r.At.UTC(), What: string(r.Kind), Who: r.Who}
-		if r.Reason != nil {
-			x.Reason = r.Reason.Message
-		}
-		switch r.Kind {
-		case rollout.KindControl:
-			x.What = r.Action
-		case rollout.KindHalted, rollout.KindSuperseded, rollout.KindWaiting:
-		default:
-			continue
-		}
-		if x.What == string(rollout.KindWaiting) && x.Reason == "" {
-			continue
-		}
-		out = append(out, x)
-	}
-	return out
+	return entriesOf(slices.DeleteFunc(slices.Clone(records), func(r rollout.Record) bool {
+		return !slices.Contains([]rollout.Kind{rollout.KindControl, rollout.KindHalted, rollout.KindSuperseded, rollout.KindWaiting}, r.Kind)
+	}))
 }
 
 // lines writes a report for people.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/report"
 )
 
 // A line is one thing that regild told the world, as one line of a table.
@@ -207,13 +208,9 @@ func eventText(what events.What, r events.Rollout) string {
 // countsText lists the counts that are not zero, in the order of a desktop's life.
 func countsText(c events.Counts) string {
 	var parts []string
-	for _, p := range []struct {
-		n    int
-		word string
-	}{{c.Pending, "pending"}, {c.Waiting, "waiting"}, {c.Running, "running"}, {c.Completed, "completed"},
-		{c.Skipped, "skipped"}, {c.Refused, "refused"}, {c.Failed, "failed"}} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+	for _, s := range []report.Stand{report.Pending, report.Waiting, report.Running, report.Completed, report.Skipped, report.Refused, report.Failed} {
+		if n := s.Of(c); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -274,26 +274,7 @@ func (r *Report) waves(s *rollout.State) {
 		w := &r.Waves[i]
 		w.Size++
 		w.Counts.Fleet++
-		d.Stand.count(&w.Counts)
-	}
-}
-
-func (s Stand) count(c *events.Counts) {
-	switch s {
-	case Completed:
-		c.Completed++
-	case Skipped:
-		c.Skipped++
-	case Refused:
-		c.Refused++
-	case Failed:
-		c.Failed++
-	case Running:
-		c.Running++
-	case Waiting:
-		c.Waiting++
-	default:
-		c.Pending++
+		*d.Stand.in(&w.Counts)++
 	}
 }
 

@@ -160,24 +160,25 @@ func (s Stand) Final() bool {
 }
 
 // Of returns how many desktops stand there.
-func (s Stand) Of(c events.Counts) int {
+func (s Stand) Of(c events.Counts) int { return *s.in(&c) }
+
+// in is the place of the counts where desktops that stand there are counted.
+func (s Stand) in(c *events.Counts) *int {
 	switch s {
 	case Completed:
-		return c.Completed
+		return &c.Completed
 	case Skipped:
-		return c.Skipped
+		return &c.Skipped
 	case Refused:
-		return c.Refused
+		return &c.Refused
 	case Failed:
-		return c.Failed
+		return &c.Failed
 	case Running:
-		return c.Running
+		return &c.Running
 	case Waiting:
-		return c.Waiting
-	case Pending:
-		return c.Pending
+		return &c.Waiting
 	}
-	return 0
+	return &c.Pending
 }
 
 // StandOf says where a desktop stands by its journal.
