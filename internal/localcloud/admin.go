@@ -41,18 +41,13 @@ func (c *Cloud) admin() http.Handler {
 		"POST /admin/images/{id}":           c.patchImage,
 		"POST /admin/alarms":                c.putAlarm,
 		"GET /admin/wipes":                  c.listWipes,
-		"GET /admin/calls":                  c.countCalls,
 		"GET /admin/outcomes":               c.listOutcomes,
-		"GET /admin/messages":               c.listMessages,
 		"POST /admin/send":                  c.send,
-		"POST /admin/publish":               c.publish,
 		"POST /admin/faults":                c.addFaults,
 		"DELETE /admin/faults":              c.clearFaults,
-		"GET /admin/journal":                c.listJournal,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { answer(w, r, ask) })
 	}
-	mux.HandleFunc("GET /admin/journal/{key...}", c.showJournal)
 	return noPages(http.NewCrossOriginProtection().Handler(mux))
 }
 
@@ -245,18 +240,6 @@ func (c *Cloud) listWipes(*http.Request, []byte) (any, error) {
 	return append([]ecd.Wipe{}, c.Wipes()...), nil
 }
 
-func (c *Cloud) countCalls(*http.Request, []byte) (any, error) {
-	counts := map[string]map[string]int{}
-	for key, n := range c.Faults.Calls() {
-		service, operation := key[0], key[1]
-		if counts[service] == nil {
-			counts[service] = map[string]int{}
-		}
-		counts[service][operation] = n
-	}
-	return counts, nil
-}
-
 // text is a message's body: JSON as it is, anything else as a string.
 func text(body []byte) any {
 	if json.Valid(body) {
@@ -279,38 +262,12 @@ func (c *Cloud) listOutcomes(r *http.Request, _ []byte) (any, error) {
 	return all, nil
 }
 
-func (c *Cloud) listMessages(r *http.Request, _ []byte) (any, error) {
-	type message struct {
-		ID       string    `json:"id"`
-		Visible  time.Time `json:"visible"`
-		Received int       `json:"received"`
-		Body     any       `json:"body"`
-	}
-	name := formValue(r, "queue", RequestQueue)
-	pending := c.MNS.Pending(name)
-	if pending == nil {
-		return nil, fmt.Errorf("queue %s: %w", name, errAbsent)
-	}
-	all := []message{}
-	for _, m := range pending {
-		all = append(all, message{m.ID, m.NextVisible, m.DequeueCount, text(m.Body)})
-	}
-	return all, nil
-}
-
 func (c *Cloud) send(r *http.Request, body []byte) (any, error) {
 	delay, err := time.ParseDuration(formValue(r, "delay", "0s"))
 	if err != nil || delay < 0 {
 		return nil, errors.New("delay is not a duration such as 90s")
 	}
-	return sent(c.MNS.Send(formValue(r, "queue", RequestQueue), body, delay))
-}
-
-func (c *Cloud) publish(r *http.Request, body []byte) (any, error) {
-	return sent(c.MNS.Publish(formValue(r, "topic", ResultTopic), body, formValue(r, "tag", "")))
-}
-
-func sent(id string, err error) (any, error) {
+	id, err := c.MNS.Send(formValue(r, "queue", RequestQueue), body, delay)
 	if e, ok := errors.AsType[*mns.Error](err); ok && e.Status == http.StatusNotFound {
 		return nil, fmt.Errorf("%w: %w", err, errAbsent)
 	}
@@ -341,20 +298,6 @@ func (c *Cloud) addFaults(_ *http.Request, body []byte) (any, error) {
 func (c *Cloud) clearFaults(*http.Request, []byte) (any, error) {
 	c.Faults.Clear()
 	return map[string]bool{"cleared": true}, nil
-}
-
-func (c *Cloud) listJournal(*http.Request, []byte) (any, error) {
-	return append([]string{}, c.OSS.Keys(JournalBucket)...), nil
-}
-
-func (c *Cloud) showJournal(w http.ResponseWriter, r *http.Request) {
-	object, ok := c.OSS.Object(JournalBucket, r.PathValue("key"))
-	if !ok {
-		http.Error(w, "no such object in the journal's bucket", http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = w.Write(object)
 }
 
 // formValue reads the URL alone: the body is the message.

@@ -32,15 +32,17 @@
 //	POST /admin/images/{id}            changes the named fields of one
 //	POST /admin/alarms                 puts an alarm rule, in the words of a state file
 //	GET  /admin/wipes                  every rebuild that ECD started, in any account
-//	GET  /admin/calls                  how often each operation was called
 //	GET  /admin/outcomes               ?topic=  what was published, oldest first
-//	GET  /admin/messages               ?queue=  what is on a queue, in any state
 //	POST /admin/send                   ?queue=&delay=  puts the body on a queue
-//	POST /admin/publish                ?topic=&tag=    publishes the body
 //	POST /admin/faults                 adds a rule, or a list of rules
 //	DELETE /admin/faults               removes all rules
-//	GET  /admin/journal                keys of the journal's objects
-//	GET  /admin/journal/{key}          one of them, as it is
+//
+// For whom all of this is: the function and the command call most of it. What of
+// queues, topics, buckets and objects goes further is for the tests that the vendor's
+// own SDKs bring, which run against it (package conformance) and show that an answer
+// here is an answer there. The address above is for people and scripts beside regild
+// local --serve: it does what no API of the vendor's does. Each kind of fault is one
+// that the adapters' tests, chaos and the stories draw from.
 //
 // It is for trying things out and for tests, never for production: whoever can
 // reach the machine's loopback interface can do all of the above.
