@@ -135,7 +135,7 @@ func TestWhatIsSavedAsCSVIsEscapedAsEverywhere(t *testing.T) {
 func TestAReportInChinese(t *testing.T) {
 	x := openReport(t, reporttest.Options{}, pages.Chinese)
 	equal(t, "the language", js[string](x, "document.documentElement.lang"), "zh-CN")
-	equal(t, "the sentence", x.text(".lead")[0], "发布 2026.11.3（win11-office）已在机群 office（cn-hangzhou）推送完毕：已重建 32 台（共 40 台桌面），失败 4 台，拒绝 1 台，跳过 3 台，历时 7 小时 29 分。")
+	equal(t, "the sentence", x.text(".lead")[0], "发布 2026.11.3（win11-office）已在分组 office（cn-hangzhou）推送完毕：已重建 32 台（共 40 台云电脑），失败 4 台，拒绝 1 台，跳过 3 台，历时 7 小时 29 分。")
 	equal(t, "what is shown", x.text("#shown")[0], "第 1–40 行，共 40 行")
 }
 

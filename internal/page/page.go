@@ -13,9 +13,9 @@
 //   - Without JavaScript everything is there but the table of desktops.
 //
 // The files: page.go has the layout, report.go the report, board.go the pages
-// of the dashboard, chart.go the drawings, data.go the table, texts.go and
-// meanings.go the words in both languages; assets has the templates, the style
-// and the script.
+// of the dashboard, chart.go the drawings, data.go the table, texts.go
+// the words in both languages (what codes mean is in events.Codes and docs/zh);
+// assets has the templates, the style and the script.
 package page
 
 import (
