@@ -85,29 +85,41 @@ func (w *watcher) take(p mns.Publication) (line, bool) {
 		return line{}, false
 	}
 	w.seen[e.ID] = true
-	at := e.Time
+	l, ok := line{At: e.Time, Status: "?", Message: "an event of type " + e.Type}, true
 	switch {
 	case e.Type == events.TypeOutcome:
-		return w.outcome(at, e.Data)
+		ok = reading(&l, e.Data, w.outcome)
 	case e.Type == events.TypeRefused:
-		return w.refusal(at, e.Data)
+		ok = reading(&l, e.Data, w.refusal)
 	case e.Type == events.TypeFinished:
-		return w.finished(at, e.Data)
+		ok = reading(&l, e.Data, w.finished)
 	case e.Type == events.RolloutPlan.Type():
-		return w.plan(at, e.Data)
+		ok = reading(&l, e.Data, w.plan)
 	case strings.HasPrefix(e.Type, "regild.rollout."):
-		return w.rollout(at, e.Type, e.Data)
+		ok = reading(&l, e.Data, func(r events.Rollout) line { return w.rollout(e.Type, r) })
+	default:
+		w.alien++
 	}
-	w.alien++
-	return line{At: at, Status: "?", Message: "an event of type " + e.Type}, true
+	if !ok {
+		w.alien++
+	}
+	return l, ok
 }
 
-func (w *watcher) outcome(at time.Time, data []byte) (line, bool) {
-	var o events.Outcome
-	if err := json.Unmarshal(data, &o); err != nil {
-		w.alien++
-		return line{}, false
+// reading makes the line of an event's data, but for the time, and says whether the
+// data could be read.
+func reading[T any](l *line, data []byte, of func(T) line) bool {
+	var v T
+	if json.Unmarshal(data, &v) != nil {
+		return false
 	}
+	at := l.At
+	*l = of(v)
+	l.At = at
+	return true
+}
+
+func (w *watcher) outcome(o events.Outcome) line {
 	w.heardOf(o.RequestID, o.Fleet != "")
 	w.accounts[o.RequestID] = o.AccountID
 	t := target{o.RequestID, o.DesktopID}
@@ -119,68 +131,48 @@ func (w *watcher) outcome(at time.Time, data []byte) (line, bool) {
 		w.finals[t] = append(w.finals[t], o)
 	}
 	w.last[t] = o.Status
-	l := line{At: at, Operation: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
+	l := line{Operation: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
 	if o.Status == events.StatusCompleted && o.Message == "" && o.DurationSeconds > 0 {
 		l.Message = "took " + (time.Duration(o.DurationSeconds) * time.Second).String()
 	}
-	return l, true
+	return l
 }
 
-func (w *watcher) refusal(at time.Time, data []byte) (line, bool) {
-	var r events.Refused
-	if err := json.Unmarshal(data, &r); err != nil {
-		w.alien++
-		return line{}, false
-	}
+func (w *watcher) refusal(r events.Refused) line {
 	w.refused++
-	return line{At: at, Operation: cmp.Or(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}, true
+	return line{Operation: cmp.Or(r.RequestID, r.EventID, r.MessageID), Status: "refused", Code: r.Code, Message: r.Reason}
 }
 
-func (w *watcher) finished(at time.Time, data []byte) (line, bool) {
-	var f events.Finished
-	if err := json.Unmarshal(data, &f); err != nil {
-		w.alien++
-		return line{}, false
-	}
+func (w *watcher) finished(f events.Finished) line {
 	var parts []string
 	for _, s := range events.Statuses {
 		if n := f.Statuses[s]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	return line{At: at, Operation: f.RequestID, Status: "finished", Message: strings.Join(parts, ", ")}, true
+	return line{Operation: f.RequestID, Status: "finished", Message: strings.Join(parts, ", ")}
 }
 
-func (w *watcher) plan(at time.Time, data []byte) (line, bool) {
-	var p events.Plan
-	if err := json.Unmarshal(data, &p); err != nil {
-		w.alien++
-		return line{}, false
-	}
+func (w *watcher) plan(p events.Plan) line {
 	w.news++
-	return line{At: at, Operation: cmp.Or(p.RolloutID, p.RequestID), Status: "plan",
-		Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}, true
+	return line{Operation: cmp.Or(p.RolloutID, p.RequestID), Status: "plan",
+		Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}
 }
 
-func (w *watcher) rollout(at time.Time, kind string, data []byte) (line, bool) {
-	var r events.Rollout
-	if err := json.Unmarshal(data, &r); err != nil {
-		w.alien++
-		return line{}, false
-	}
+func (w *watcher) rollout(kind string, r events.Rollout) line {
 	w.news++
 	what := events.What(strings.TrimSuffix(strings.TrimPrefix(kind, "regild.rollout."), ".v1"))
 	if what != events.RolloutControlRefused {
 		w.heardOf(r.RolloutID, true)
 	}
-	l := line{At: at, Operation: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: eventText(what, r)}
+	l := line{Operation: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: eventText(what, r)}
 	if r.Reason != nil {
 		l.Code = r.Reason.Code
 		if r.Reason.Until != nil {
 			l.Until = *r.Reason.Until
 		}
 	}
-	return l, true
+	return l
 }
 
 // eventText says in words what happened to a rollout.

@@ -63,14 +63,8 @@ func (f Fleet) Place() desktop.Place { return desktop.Place{Account: f.Account.I
 
 // An Exclusion says which desktops are not of the fleet though its selector
 // means them. One match of any kind excludes: an id or a tag or a site and so
-// on. The zero Exclusion excludes nobody.
-type Exclusion struct {
-	IDs            []string
-	Tags           map[string]string // any one of them; value "" matches any value of the key
-	OfficeSiteIDs  []string
-	PolicyGroupIDs []string
-	ImageIDs       []string // the image the desktop is on now
-}
+// on; any one of its tags. The zero Exclusion excludes nobody.
+type Exclusion desktop.Selector
 
 // Matches says whether d is excluded. Tags must have been read into d when e
 // names any: a desktop whose tags were not read (nil) counts as excluded then.

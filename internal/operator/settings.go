@@ -227,26 +227,21 @@ func (c Config) Zone() (*time.Location, error) {
 	return time.LoadLocation(c.TimeZone)
 }
 
-func checkRegion(s string) error {
-	if !pattern.Region.Matches(s) {
-		return fmt.Errorf("%q is no region; write one such as cn-hangzhou", s)
+// matching takes what a pattern does; a fault says what else is none.
+func matching(p *pattern.Pattern, none string) func(string) error {
+	return func(s string) error {
+		if !p.Matches(s) {
+			return fmt.Errorf("%q is no "+none, s)
+		}
+		return nil
 	}
-	return nil
 }
 
-func checkAccount(s string) error {
-	if !pattern.Account.Matches(s) {
-		return fmt.Errorf("%q is no account; write its id, which is a number such as 1234567890123456", s)
-	}
-	return nil
-}
-
-func checkQueue(s string) error {
-	if !pattern.Queue.Matches(s) {
-		return fmt.Errorf("%q is no queue: a name in MNS has up to 120 letters, digits and hyphens", s)
-	}
-	return nil
-}
+var (
+	checkRegion  = matching(pattern.Region, "region; write one such as cn-hangzhou")
+	checkAccount = matching(pattern.Account, "account; write its id, which is a number such as 1234567890123456")
+	checkQueue   = matching(pattern.Queue, "queue: a name in MNS has up to 120 letters, digits and hyphens")
+)
 
 // checkDoor takes a queue as the function's own setting may name it.
 func checkDoor(s string) error { return checkQueue(strings.TrimPrefix(s, "queues/")) }

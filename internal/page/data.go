@@ -57,7 +57,7 @@ const idMark = "\x01"
 func sheetOf(r *report.Report, l Lang, zone *time.Location, now time.Time) (template.JS, error) {
 	s := sheet{Operation: r.ID, Texts: map[string]string{}, Zone: offsets(zone, r.Opened, now), places: map[string]int{}}
 	for key := range texts {
-		if name, ok := strings.CutPrefix(key, "js."); ok {
+		if name, ok := strings.CutPrefix(key, "js."); ok || strings.HasPrefix(key, "stand.") || key == "theme.auto" {
 			s.Texts[name] = l.text(key)
 		}
 	}

@@ -158,7 +158,7 @@ func (l Lang) sentence(r *report.Report, now time.Time) string {
 }
 
 // texts are all texts of the pages: English, Chinese. Those that begin with js.
-// go to the browser.
+// go to the browser, as do those that both use.
 var texts = map[string][2]string{
 	"and":      {", ", "，"},
 	"sentence": {"%s: %s, %s.", "%s：%s，%s。"},
@@ -196,7 +196,6 @@ var texts = map[string][2]string{
 	"skip":           {"Skip to the content", "跳到正文"},
 	"theme":          {"Colours", "配色"},
 	"theme.auto":     {"Colours: as the system", "配色：跟随系统"},
-	"js.theme.auto":  {"Colours: as the system", "配色：跟随系统"},
 	"js.theme.light": {"Colours: light", "配色：浅色"},
 	"js.theme.dark":  {"Colours: dark", "配色：深色"},
 	"print":          {"Print", "打印"},
@@ -214,22 +213,15 @@ var texts = map[string][2]string{
 	"state.waiting":    {"Waiting", "等待中"},
 	"state.running":    {"Under way", "进行中"},
 
-	"stand.completed":    {"completed", "完成"},
-	"stand.skipped":      {"skipped", "跳过"},
-	"stand.refused":      {"refused", "拒绝"},
-	"stand.failed":       {"failed", "失败"},
-	"stand.running":      {"running", "进行中"},
-	"stand.waiting":      {"waiting", "等待"},
-	"stand.pending":      {"not begun", "未开始"},
-	"stand.deferred":     {"deferred", "推迟"},
-	"stand.accepted":     {"accepted", "已受理"},
-	"js.stand.completed": {"completed", "完成"},
-	"js.stand.skipped":   {"skipped", "跳过"},
-	"js.stand.refused":   {"refused", "拒绝"},
-	"js.stand.failed":    {"failed", "失败"},
-	"js.stand.running":   {"running", "进行中"},
-	"js.stand.waiting":   {"waiting", "等待"},
-	"js.stand.pending":   {"not begun", "未开始"},
+	"stand.completed": {"completed", "完成"},
+	"stand.skipped":   {"skipped", "跳过"},
+	"stand.refused":   {"refused", "拒绝"},
+	"stand.failed":    {"failed", "失败"},
+	"stand.running":   {"running", "进行中"},
+	"stand.waiting":   {"waiting", "等待"},
+	"stand.pending":   {"not begun", "未开始"},
+	"stand.deferred":  {"deferred", "推迟"},
+	"stand.accepted":  {"accepted", "已受理"},
 
 	"figure.rebuilt":     {"Rebuilt", "已重建"},
 	"figure.of":          {"of %s (%s)", "共 %s 台（%s）"},
