@@ -76,7 +76,7 @@ type Reason struct {
 	Until   *time.Time `json:"until,omitempty"`
 }
 
-// Event returns the news as a CloudEvent from source, dated at. Key tells
+// Event returns what happened as a CloudEvent from source, dated at. Key tells
 // happenings of one kind apart (the wave, the number of the journal's record);
 // the id is rolloutId/what/key, or rolloutId/what when key is empty, and for a
 // dry run /dryrun behind it.

@@ -89,11 +89,11 @@ type panel struct {
 
 // panelOf shows a journal. The fleets say how large the waves to come will be.
 func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
-	w := s.Operation
-	if w.Request() {
-		return panel{request: true, title: w.ID, bars: []bar{{label: w.ID, cells: cellsOf(s, w.Desktops)}}}
+	o := s.Operation
+	if o.Request() {
+		return panel{request: true, title: o.ID, bars: []bar{{label: o.ID, cells: cellsOf(s, o.Desktops)}}}
 	}
-	p := panel{title: w.ID, detail: detailOf(w)}
+	p := panel{title: o.ID, detail: detailOf(o)}
 	for i := range s.Waves {
 		wave := &s.Waves[i]
 		note := dayTime(wave.BegunAt, zone) + " –"
@@ -107,11 +107,11 @@ func panelOf(s *rollout.State, fleets fleet.Fleets, zone *time.Location) panel {
 	return p
 }
 
-func detailOf(w *rollout.Operation) string {
-	if w.Undoes != "" {
-		return fmt.Sprintf("takes %s back in %s", w.Undoes, w.Place())
+func detailOf(o *rollout.Operation) string {
+	if o.Undoes != "" {
+		return fmt.Sprintf("takes %s back in %s", o.Undoes, o.Place())
 	}
-	return fmt.Sprintf("%s (%s) over fleet %s in %s", cmp.Or(w.ImageName, "image"), w.ImageID, w.Fleet, w.Place())
+	return fmt.Sprintf("%s (%s) over fleet %s in %s", cmp.Or(o.ImageName, "image"), o.ImageID, o.Fleet, o.Place())
 }
 
 func cellsOf(s *rollout.State, ids []string) []cell {

@@ -40,7 +40,7 @@ Times are in the time zone of the settings, which the first line names. Where
 there is no terminal (or with --plain) it writes a line for each thing that
 happens.
 
-Named works are watched until all have ended; without names, whatever is open is
+Named operations are watched until all have ended; without names, whatever is open is
 watched until q or Ctrl-C.`,
 	}
 	x.define(w, c)
@@ -56,7 +56,7 @@ watched until q or Ctrl-C.`,
 	return c
 }
 
-func workWatchCommand(w world, kind string) *cobra.Command {
+func operationWatchCommand(w world, kind string) *cobra.Command {
 	x := &watchFlags{}
 	c := &cobra.Command{
 		Use: "watch ID", Short: "watch a " + kind + ", live",
@@ -133,15 +133,15 @@ func (g *gallery) find(ctx context.Context) error {
 		return err
 	}
 	slices.Reverse(l.Operations)
-	for _, w := range l.Operations {
-		if n := (name{w.Kind, w.ID}); !slices.Contains(g.names, n) {
+	for _, o := range l.Operations {
+		if n := (name{o.Kind, o.ID}); !slices.Contains(g.names, n) {
 			g.follow(n)
 		}
 	}
 	return nil
 }
 
-// findEvery is how often works are looked for that were opened meanwhile, in
+// findEvery is how often operations are looked for that were opened meanwhile, in
 // looks at those that are known.
 const findEvery = 15
 

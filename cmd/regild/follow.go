@@ -194,24 +194,24 @@ func (x *endings) look(ctx context.Context, s *seat, zone *time.Location) (open 
 
 // changeText is what of an operation is worth a line when it changes: how it stands,
 // but not each desktop.
-func changeText(w operator.Operation, zone *time.Location) string {
-	if w.ID == "" {
+func changeText(o operator.Operation, zone *time.Location) string {
+	if o.ID == "" {
 		return ""
 	}
-	if w.Open && w.State == operator.Running {
-		w.Counts.Fleet = 0
-		return fmt.Sprintf("running, wave %d of %d", w.Wave, w.Waves)
+	if o.Open && o.State == operator.Running {
+		o.Counts.Fleet = 0
+		return fmt.Sprintf("running, wave %d of %d", o.Wave, o.Waves)
 	}
-	return inBrief(w, zone)
+	return inBrief(o, zone)
 }
 
-func stillOpen(names []name, works []operator.Operation) string {
+func stillOpen(names []name, operations []operator.Operation) string {
 	var open []string
 	for i, n := range names {
 		switch {
-		case works[i].ID == "":
+		case operations[i].ID == "":
 			open = append(open, n.String()+" did not begin")
-		case operator.EndOf(works[i]) == operator.NotYet:
+		case operator.EndOf(operations[i]) == operator.NotYet:
 			open = append(open, n.String()+" did not end")
 		}
 	}
@@ -220,11 +220,11 @@ func stillOpen(names []name, works []operator.Operation) string {
 
 // verdict says how operations came out, as an exit code and a sentence; nil means that
 // all is completed.
-func verdict(names []name, works []operator.Operation) error {
+func verdict(names []name, operations []operator.Operation) error {
 	code := 0
 	var texts []string
-	for i, w := range works {
-		switch operator.EndOf(w) {
+	for i, o := range operations {
+		switch operator.EndOf(o) {
 		case operator.Stopped:
 			code = exitStopped
 		case operator.WithFailures:
@@ -232,7 +232,7 @@ func verdict(names []name, works []operator.Operation) error {
 		default:
 			continue
 		}
-		texts = append(texts, fmt.Sprintf("%s: %s", names[i], joined(", ", w.State, w.Why, countsText(w.Counts))))
+		texts = append(texts, fmt.Sprintf("%s: %s", names[i], joined(", ", o.State, o.Why, countsText(o.Counts))))
 	}
 	if code == 0 {
 		return nil
@@ -290,18 +290,18 @@ func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacin
 }
 
 func (s *seat) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
-	works, end := toTheEnd(ctx, s, store, names, p, zone)
-	known := works[:0:0]
-	for _, w := range works {
-		if w.ID != "" {
-			known = append(known, w)
+	operations, end := toTheEnd(ctx, s, store, names, p, zone)
+	known := operations[:0:0]
+	for _, x := range operations {
+		if x.ID != "" {
+			known = append(known, x)
 		}
 	}
 	l := operator.Listing{Operations: append([]operator.Operation{}, known...)}
 	if err := o.show(s.w, l, func() []string {
 		var out []string
-		for _, w := range known {
-			out = append(out, shown(w.Kind+"/"+w.ID+"  "+inBrief(w, zone)))
+		for _, x := range known {
+			out = append(out, shown(x.Kind+"/"+x.ID+"  "+inBrief(x, zone)))
 		}
 		return out
 	}); err != nil {

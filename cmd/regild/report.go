@@ -156,9 +156,9 @@ type lengths struct {
 
 // reportOf makes a report of a journal and its records.
 func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
-	w := s.Operation
-	r := reportDocument{ID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
-		Undoes: w.Undoes, By: w.By, Consent: w.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
+	o := s.Operation
+	r := reportDocument{ID: o.ID, ReleaseID: o.ReleaseID, Fleet: o.Fleet, AccountID: o.AccountID, RegionID: o.RegionID, ImageID: o.ImageID, ImageName: o.ImageName,
+		Undoes: o.Undoes, By: o.By, Consent: o.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
 		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
 	for _, wave := range s.Waves {
 		r.Waves = append(r.Waves, reportWave{N: wave.N, Name: wave.Name, Desktops: len(wave.Desktops), Begun: wave.BegunAt.UTC(),
@@ -167,7 +167,7 @@ func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 	var took []int
 	for _, id := range s.Order {
 		d := s.Desktops[id]
-		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: w.SpecOf(id).ImageID,
+		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: o.SpecOf(id).ImageID,
 			Status: string(d.Last.Status), Code: d.Last.Code, Message: d.Last.Message, Attempts: d.Attempt,
 			Accepted: known(d.AcceptedAt), Done: known(d.DoneAt), Snapshot: snapshotOf(d.Saved)})
 		if d.Last.Status == events.StatusCompleted {

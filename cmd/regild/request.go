@@ -23,7 +23,7 @@ func requestCommand(w world) *cobra.Command {
 	c := group("request", "ask for named desktops to be rebuilt, and look at such requests", `
 A request names the desktops that are to be rebuilt. Its id tells a second
 delivery from a second wish.`)
-	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), workWatchCommand(w, operator.Request), requestRetryCommand(w))
+	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), operationWatchCommand(w, operator.Request), requestRetryCommand(w))
 	return c
 }
 
@@ -171,9 +171,9 @@ func (x *sender) opened(ctx context.Context, from operator.Reader, id string) (*
 		if _, err := f.Look(ctx); err != nil {
 			return nil, err
 		}
-		if w := f.State.Operation; w != nil {
-			door, source := w.Came()
-			if w.Via == nil || own != id || door == x.door && source == x.message.source {
+		if o := f.State.Operation; o != nil {
+			door, source := o.Came()
+			if o.Via == nil || own != id || door == x.door && source == x.message.source {
 				return f.State, nil
 			}
 		}
@@ -312,8 +312,8 @@ new one has an id of its own, by default ID/retry-N.`,
 				return err
 			}
 		}
-		w := s.Operation
-		m.of, m.region, m.image, m.operate, m.language, m.after, m.consent = w.AccountID, w.RegionID, w.ImageID, w.OperateType, w.Language, w.AfterStatus, w.Consents
+		o := s.Operation
+		m.of, m.region, m.image, m.operate, m.language, m.after, m.consent = o.AccountID, o.RegionID, o.ImageID, o.OperateType, o.Language, o.AfterStatus, o.Consents
 		var about []string
 		for _, d := range failed {
 			last := s.Desktops[d].Last

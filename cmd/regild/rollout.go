@@ -25,7 +25,7 @@ func rolloutCommand(w world) *cobra.Command {
 	c := group("rollout", "look at rollouts, and tell them what to do", `
 A rollout is one release on its way over one fleet, in waves. Its id is
 RELEASE/FLEET, such as 2026.11.3/office.`)
-	c.AddCommand(rolloutListCommand(w), showCommand(w, operator.Rollout), workWatchCommand(w, operator.Rollout), historyCommand(w))
+	c.AddCommand(rolloutListCommand(w), showCommand(w, operator.Rollout), operationWatchCommand(w, operator.Rollout), historyCommand(w))
 	for _, x := range []struct{ action, short, long string }{
 		{events.ActionPause, "begin nothing new", "Has the rollout begin nothing new until somebody says resume. What was begun is followed to its end."},
 		{events.ActionResume, "go on after a pause or a halt", "Has the rollout go on. After a halt, failures until now do not count any more."},

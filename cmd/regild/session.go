@@ -142,8 +142,8 @@ func (s *session) settled(ctx context.Context) (bool, error) {
 		_, some := s.next()
 		return !some, nil
 	}
-	works, rollouts := s.watch.heard()
-	for _, id := range works {
+	operations, rollouts := s.watch.heard()
+	for _, id := range operations {
 		state, err := s.fold.state(ctx, kindOf(rollouts[id]), id)
 		if err != nil {
 			return false, err

@@ -150,8 +150,8 @@ func (s *session) picture(height int) board {
 	s.mu.Unlock()
 	b := board{now: s.cloud.Clock.Now(), zone: s.zone, rate: s.cloud.Clock.Rate(), base: s.play.rate, real: time.Since(s.began),
 		title: title, newest: s.watch.newest(height), calls: totals(s.cloud.Faults.Calls()), wipes: len(s.cloud.Wipes())}
-	works, rollouts := s.watch.heard()
-	for _, id := range works {
+	operations, rollouts := s.watch.heard()
+	for _, id := range operations {
 		state, err := s.fold.state(context.Background(), kindOf(rollouts[id]), id)
 		switch {
 		case err != nil || state.Operation == nil:

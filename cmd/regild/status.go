@@ -57,7 +57,7 @@ func oldEndpoint(c *cobra.Command, s *seat) {
 	}
 }
 
-// listFlags are those of what lists works.
+// listFlags are those of what lists operations.
 type listFlags struct {
 	all   bool
 	most  int
@@ -226,7 +226,7 @@ func printLines(w world, lines []string) {
 type detail struct {
 	operator.Operation
 	NextLook *time.Time     `json:"nextLook,omitempty"` // when the function looks again, at the latest
-	Untold   int            `json:"untold"`             // outcomes and news that are not published yet
+	Untold   int            `json:"untold"`             // outcomes and events that are not published yet
 	WaveList []reportWave   `json:"waveList"`
 	Desktops []reportTarget `json:"desktops"`
 }
@@ -242,14 +242,14 @@ func documentOf(s *rollout.State) detail {
 
 // detailLines shows one operation.
 func detailLines(s *rollout.State, zone *time.Location) []string {
-	w := s.Operation
+	o := s.Operation
 	var out []string
 	row := func(label, format string, args ...any) {
 		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
-	row(kindOf(!w.Request()), "%s", w.ID)
-	row("image", "%s in %s", imageText(w), w.Place())
-	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(w.By))
+	row(kindOf(!o.Request()), "%s", o.ID)
+	row("image", "%s in %s", imageText(o), o.Place())
+	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(o.By))
 	row("state", "%s", inBrief(operator.OperationOf(s), zone))
 	row("counts", "%s", countsText(s.Counts()))
 	if !s.TickAt.IsZero() && s.Open() {
@@ -260,7 +260,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	}
 	for _, wave := range s.Waves {
 		out = append(out, "")
-		if !w.Request() {
+		if !o.Request() {
 			out = append(out, waveLine(wave, zone))
 		}
 		out = append(out, "  "+pad("desktop", desktopColumn)+" "+pad("phase", 9)+" "+pad("tries", 5)+" "+pad("outcome", 9)+" "+pad("code", codeColumn)+" "+
@@ -277,16 +277,16 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 // exact is how a time is written where it must be exact.
 const exact = "Mon 2 Jan 2006 15:04:05 MST"
 
-func imageText(w *rollout.Operation) string {
+func imageText(o *rollout.Operation) string {
 	switch {
-	case w.Undoes != "":
-		return "back from " + w.ImageID
-	case w.ImageID == "":
+	case o.Undoes != "":
+		return "back from " + o.ImageID
+	case o.ImageID == "":
 		return "reset to the current one"
-	case w.ImageName != "":
-		return w.ImageName + " (" + w.ImageID + ")"
+	case o.ImageName != "":
+		return o.ImageName + " (" + o.ImageID + ")"
 	}
-	return w.ImageID
+	return o.ImageID
 }
 
 func byText(who string) string {

@@ -29,7 +29,7 @@ type summary struct {
 	accepted  int
 	wipes     int
 	refused   int // messages
-	news      int
+	events    int
 	repeated  int
 	calls     map[[2]string]int // by service and operation
 	invoked   int
@@ -50,9 +50,9 @@ func (s *session) summary(ctx context.Context) summary {
 	if s.play.state.Clock.Start.IsZero() {
 		sum.cloudTime = 0
 	}
-	works, rollouts := s.watch.heard()
+	operations, rollouts := s.watch.heard()
 	states := map[string]*rollout.State{}
-	for _, id := range works {
+	for _, id := range operations {
 		state, err := s.fold.state(ctx, kindOf(rollouts[id]), id)
 		if err != nil {
 			sum.faults = append(sum.faults, err)
@@ -78,7 +78,7 @@ func (s *session) summary(ctx context.Context) summary {
 	s.crew.mu.Unlock()
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
-	sum.refused, sum.news, sum.repeated = s.watch.refused, s.watch.news, s.watch.repeated
+	sum.refused, sum.events, sum.repeated = s.watch.refused, s.watch.events, s.watch.repeated
 	sum.judge(s.watch, states, s.cloud.Wipes())
 	return sum
 }
@@ -199,8 +199,8 @@ func (sum *summary) lines(width int, p palette) []string {
 		text, _ := standing(s, sum.zone)
 		row("rollout", "%s, %s: %s", escape.Terminal(s.Operation.ID), operator.Count(len(s.Waves), "wave"), escape.Terminal(text))
 	}
-	if sum.news > 0 {
-		row("told", "%s of rollouts", operator.Count(sum.news, "event"))
+	if sum.events > 0 {
+		row("told", "%s of rollouts", operator.Count(sum.events, "event"))
 	}
 	if sum.repeated > 0 {
 		row("repeated", "%s came more than once, under the same id", operator.Count(sum.repeated, "event"))

@@ -86,7 +86,7 @@ func TestTheSummaryTellsAllThatWasCounted(t *testing.T) {
 	s := stateOf(records())
 	sum := summary{zone: hangzhou, requests: 2, rollouts: []*rollout.State{s}, desktops: 8,
 		statuses: map[events.Status]int{events.StatusCompleted: 6, events.StatusFailed: 1},
-		failures: []events.Outcome{outcome("ecd-b002", events.StatusFailed, 1)}, accepted: 7, wipes: 7, refused: 1, news: 5, repeated: 2,
+		failures: []events.Outcome{outcome("ecd-b002", events.StatusFailed, 1)}, accepted: 7, wipes: 7, refused: 1, events: 5, repeated: 2,
 		calls:   map[[2]string]int{{"ecd", "RebuildDesktops"}: 3, {"ecd", "DescribeDesktops"}: 9, {"mns", "PublishMessage"}: 20},
 		invoked: 12, worked: 1500 * time.Millisecond, failed: 1, cloudTime: 4 * time.Hour, real: 30 * time.Second,
 		unfinished: []string{"2026.11.3/office: paused by ann"}}

@@ -29,11 +29,11 @@ func statusInk(status string) ink {
 // The columns of a table of outcomes, but for the message, which takes what is
 // left.
 const (
-	timeColumn    = 9
-	workColumn    = 18
-	desktopColumn = 23
-	statusColumn  = 13
-	codeColumn    = 20
+	timeColumn      = 9
+	operationColumn = 18
+	desktopColumn   = 23
+	statusColumn    = 13
+	codeColumn      = 20
 )
 
 // A table writes lines in columns.
@@ -57,9 +57,9 @@ func (t table) row(l line) string {
 	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Operation, l.Desktop, l.Status, l.Code, message, statusInk(l.Status))
 }
 
-func (t table) columns(at, work, desktop, status, code, message string, i ink) string {
-	works, desktops, codes := t.widths()
-	fixed := pad(escape.Terminal(at), timeColumn) + " " + pad(escape.Terminal(work), works) + " " + pad(escape.Terminal(desktop), desktops) + " "
+func (t table) columns(at, operation, desktop, status, code, message string, i ink) string {
+	operations, desktops, codes := t.widths()
+	fixed := pad(escape.Terminal(at), timeColumn) + " " + pad(escape.Terminal(operation), operations) + " " + pad(escape.Terminal(desktop), desktops) + " "
 	rest := escape.Terminal(cmp.Or(message, code))
 	if codes > 0 {
 		rest = pad(escape.Terminal(code), codes) + " " + escape.Terminal(message)
@@ -73,10 +73,10 @@ func (t table) columns(at, work, desktop, status, code, message string, i ink) s
 
 // widths are those of the columns that give way on a narrow terminal: the board
 // shows the ids too, and the message says more than the code.
-func (t table) widths() (works, desktops, codes int) {
+func (t table) widths() (operations, desktops, codes int) {
 	switch {
 	case t.width == 0 || t.width >= 110:
-		return workColumn, desktopColumn, codeColumn
+		return operationColumn, desktopColumn, codeColumn
 	case t.width >= 96:
 		return 16, desktopColumn, 18
 	case t.width >= 78:

@@ -26,7 +26,7 @@ func tailCommand(w world) *cobra.Command {
 	c := &cobra.Command{
 		Use: "tail", Short: "print outcomes as they come, and take them off their queue",
 		Long: `
-Prints outcomes, and the news of requests and rollouts, from a queue that is
+Prints outcomes, and the events of requests and rollouts, from a queue that is
 subscribed to the result topic, as a table or (-o json) as the CloudEvents
 themselves, one a line.
 

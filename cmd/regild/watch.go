@@ -35,19 +35,19 @@ type target struct{ Operation, Desktop string }
 type watcher struct {
 	told func(line) // called for each line, one at a time; may be nil
 
-	mu       sync.Mutex
-	seen     map[string]bool // ids of events
-	repeated int             // events that were published more than once
-	lines    []line
-	works    []string // in the order in which they were first heard of
-	rollouts map[string]bool
-	last     map[target]events.Status
-	finals   map[target][]events.Outcome
-	accepted map[target]int
-	accounts map[string]string // of requests and rollouts; "": the function's own
-	refused  int               // messages in which no desktop could be read
-	news     int               // events of rollouts
-	alien    int               // messages that are no event of ours
+	mu         sync.Mutex
+	seen       map[string]bool // ids of events
+	repeated   int             // events that were published more than once
+	lines      []line
+	operations []string // in the order in which they were first heard of
+	rollouts   map[string]bool
+	last       map[target]events.Status
+	finals     map[target][]events.Outcome
+	accepted   map[target]int
+	accounts   map[string]string // of requests and rollouts; "": the function's own
+	refused    int               // messages in which no desktop could be read
+	events     int               // events of rollouts
+	alien      int               // messages that are no event of ours
 }
 
 func newWatcher(told func(line)) *watcher {
@@ -154,13 +154,13 @@ func (w *watcher) finished(f events.Finished) line {
 }
 
 func (w *watcher) plan(p events.Plan) line {
-	w.news++
+	w.events++
 	return line{Operation: cmp.Or(p.RolloutID, p.RequestID), Status: "plan",
 		Message: fmt.Sprintf("page %d of %d, %s", p.Page, p.Pages, p.PlanDigest)}
 }
 
 func (w *watcher) rollout(kind string, r events.Rollout) line {
-	w.news++
+	w.events++
 	what := events.What(strings.TrimSuffix(strings.TrimPrefix(kind, "regild.rollout."), ".v1"))
 	if what != events.RolloutControlRefused {
 		w.heardOf(r.RolloutID, true)
@@ -209,10 +209,10 @@ func countsText(c events.Counts) string {
 }
 
 // heardOf notes a request or rollout.
-func (w *watcher) heardOf(work string, rollout bool) {
-	if _, known := w.rollouts[work]; !known {
-		w.works = append(w.works, work)
-		w.rollouts[work] = rollout
+func (w *watcher) heardOf(id string, rollout bool) {
+	if _, known := w.rollouts[id]; !known {
+		w.operations = append(w.operations, id)
+		w.rollouts[id] = rollout
 	}
 }
 
@@ -221,7 +221,7 @@ func (w *watcher) heardOf(work string, rollout bool) {
 func (w *watcher) heard() ([]string, map[string]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.works), maps.Clone(w.rollouts)
+	return slices.Clone(w.operations), maps.Clone(w.rollouts)
 }
 
 // newest returns the last n lines, oldest first.
@@ -233,12 +233,12 @@ func (w *watcher) newest(n int) []line {
 
 // statuses returns the last status of each desktop of an operation, for where there
 // is no journal to ask.
-func (w *watcher) statuses(work string) map[string]events.Status {
+func (w *watcher) statuses(id string) map[string]events.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[string]events.Status{}
 	for t, s := range w.last {
-		if t.Operation == work {
+		if t.Operation == id {
 			out[t.Desktop] = s
 		}
 	}

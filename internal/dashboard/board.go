@@ -25,21 +25,21 @@ func board(p picture, declared fleet.Fleets, query string) page.Board {
 	b := page.Board{Query: query, Read: p.read, Total: p.total, Left: p.left, Limit: maxJournals, Broken: p.broken, BrokenWhy: p.brokenWhy, Trouble: p.trouble}
 	b.Fleets = fleetsOf(p, declared)
 	words := strings.Fields(strings.ToLower(query))
-	for _, w := range p.works {
+	for _, o := range p.operations {
 		switch {
-		case !w.Closed:
-			b.Open = append(b.Open, w)
-		case matches(w, words):
+		case !o.Closed:
+			b.Open = append(b.Open, o)
+		case matches(o, words):
 			if b.Ended++; len(b.History) < maxListed {
-				b.History = append(b.History, w)
+				b.History = append(b.History, o)
 			}
 		}
 	}
 	b.OpenAll = len(b.Open)
 	slices.SortStableFunc(b.Open, func(a, b report.Brief) int { return cmp.Compare(urgency(a), urgency(b)) })
-	for _, w := range b.Open {
-		if urgency(w) < urgencyNone && len(b.Needs) < maxNeeds {
-			b.Needs = append(b.Needs, w)
+	for _, o := range b.Open {
+		if urgency(o) < urgencyNone && len(b.Needs) < maxNeeds {
+			b.Needs = append(b.Needs, o)
 		}
 	}
 	b.Open = b.Open[:min(len(b.Open), maxListed)]

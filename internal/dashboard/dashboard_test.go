@@ -355,7 +355,7 @@ func TestTheIndexIsWhatAFullReadingSays(t *testing.T) {
 	put(t, s, kindRequest, "ticket-2", rollout.Record{Kind: rollout.KindSettled, At: noon, Outcomes: []rollout.Group{{Status: events.StatusRefused, Code: "X", Desktops: []string{"ecd-gx2x1dhsmucy00001"}}}})
 	put(t, s, kindRollout, "2026.11.3/office", rollout.Record{Kind: rollout.KindHalted, At: noon, Reason: &events.Reason{Code: events.CodeTooManyFailures, Message: "too many"}})
 	d.index.look(t.Context())
-	for _, got := range d.index.now().works {
+	for _, got := range d.index.now().operations {
 		lines, _, err := s.Read(t.Context(), journal.Key(got.Kind(), got.ID), 0)
 		if err != nil {
 			t.Fatal(err)
@@ -368,7 +368,7 @@ func TestTheIndexIsWhatAFullReadingSays(t *testing.T) {
 			t.Errorf("%s: the index has %+v, want %+v", got.Name(), got, want.Brief)
 		}
 	}
-	if w := d.index.now().works; !slices.ContainsFunc(w, func(b report.Brief) bool { return b.State == report.StateHalted }) {
+	if w := d.index.now().operations; !slices.ContainsFunc(w, func(b report.Brief) bool { return b.State == report.StateHalted }) {
 		t.Errorf("no work is halted: %+v", w)
 	}
 }
@@ -398,12 +398,12 @@ func TestWhatIsNotKeptIsReadAnew(t *testing.T) {
 	d.index.kept = maxKept
 	d.index.look(t.Context())
 	key := journal.Key(kindRequest, "ticket-2")
-	if d.index.works[key].state != nil {
+	if d.index.operations[key].state != nil {
 		t.Fatal("the state is kept beyond the limit")
 	}
 	put(t, s, kindRequest, "ticket-2", rollout.Record{Kind: rollout.KindClosed, At: noon})
 	d.index.look(t.Context())
-	if b := d.index.works[key].brief; !b.Closed || b.Counts.Fleet != 5 {
+	if b := d.index.operations[key].brief; !b.Closed || b.Counts.Fleet != 5 {
 		t.Errorf("got %+v, want it closed, with its five desktops", b)
 	}
 	if d.index.kept != maxKept {
@@ -414,7 +414,7 @@ func TestWhatIsNotKeptIsReadAnew(t *testing.T) {
 func TestTheHistoryIsSearchedAndBounded(t *testing.T) {
 	p := picture{}
 	for i := range 300 {
-		p.works = append(p.works, report.Brief{ID: fmt.Sprint("ticket-", i), Closed: true})
+		p.operations = append(p.operations, report.Brief{ID: fmt.Sprint("ticket-", i), Closed: true})
 	}
 	if b := board(p, nil, ""); len(b.History) != maxListed || b.Ended != 300 || b.HistoryMore() != 100 {
 		t.Errorf("got %d of %d listed", len(b.History), b.Ended)

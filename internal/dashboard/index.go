@@ -59,17 +59,17 @@ type index struct {
 	from Journal
 	heed func(names []string) // is told what has changed
 
-	mu      sync.Mutex
-	folding sync.Mutex          // held while a long journal is folded
-	works   map[string]*entry   // by key
-	fleets  map[string][]string // ids of rollouts, oldest first, by fleet
-	lengths map[string]int64    // of the fleets' logs
-	total   int                 // journals to be read for the first time, and those that were
-	read    int
-	left    int
-	trouble string
-	kept    int // desktops in the states of operations
-	looks   int
+	mu         sync.Mutex
+	folding    sync.Mutex          // held while a long journal is folded
+	operations map[string]*entry   // by key
+	fleets     map[string][]string // ids of rollouts, oldest first, by fleet
+	lengths    map[string]int64    // of the fleets' logs
+	total      int                 // journals to be read for the first time, and those that were
+	read       int
+	left       int
+	trouble    string
+	kept       int // desktops in the states of operations
+	looks      int
 }
 
 // An entry is one journal.
@@ -82,7 +82,7 @@ type entry struct {
 }
 
 func newIndex(from Journal, heed func([]string)) *index {
-	return &index{from: from, heed: heed, works: map[string]*entry{}, fleets: map[string][]string{}, lengths: map[string]int64{}}
+	return &index{from: from, heed: heed, operations: map[string]*entry{}, fleets: map[string][]string{}, lengths: map[string]int64{}}
 }
 
 // look reads what is new.
@@ -157,7 +157,7 @@ func (x *index) unread(keys map[string][]string, open []string) (fresh []string,
 		}
 	}
 	for _, key := range slices.Concat(keys[kindRollout], keys[kindRequest]) {
-		if x.works[key] == nil {
+		if x.operations[key] == nil {
 			fresh = append(fresh, key)
 		}
 	}
@@ -170,7 +170,7 @@ func (x *index) unread(keys map[string][]string, open []string) (fresh []string,
 		}
 		return 1
 	})
-	room := max(0, maxJournals-len(x.works))
+	room := max(0, maxJournals-len(x.operations))
 	if len(fresh) > room {
 		left = len(fresh) - room
 		fresh = fresh[:room]
@@ -183,13 +183,13 @@ func (x *index) unread(keys map[string][]string, open []string) (fresh []string,
 func (x *index) follow(ctx context.Context) error {
 	x.mu.Lock()
 	wanted := map[string]bool{}
-	for key, e := range x.works {
+	for key, e := range x.operations {
 		if e.broken != "" || !e.brief.Closed {
 			wanted[key] = true
 		}
 	}
 	for _, ids := range x.fleets {
-		if key := journal.Key(kindRollout, ids[len(ids)-1]); x.works[key] != nil {
+		if key := journal.Key(kindRollout, ids[len(ids)-1]); x.operations[key] != nil {
 			wanted[key] = true
 		}
 	}
@@ -262,7 +262,7 @@ func (x *index) readFleet(ctx context.Context, key string) error {
 func (x *index) readOperation(ctx context.Context, key string, first bool) error {
 	x.mu.Lock()
 	old := entry{}
-	if e := x.works[key]; e != nil {
+	if e := x.operations[key]; e != nil {
 		old = *e
 	}
 	x.mu.Unlock()
@@ -323,7 +323,7 @@ func (x *index) keep(key string, e, old entry, first bool) {
 		e.state, e.size = nil, 0
 	}
 	x.kept += e.size
-	x.works[key] = &e
+	x.operations[key] = &e
 	if first {
 		x.read++
 	}
@@ -339,7 +339,7 @@ func (x *index) rollouts(fleet string) []string {
 
 // A picture is the index at one moment.
 type picture struct {
-	works       []report.Brief
+	operations  []report.Brief
 	latest      map[string]report.Brief // the last rollout of each fleet, where it is known
 	fleets      map[string][]string
 	read, total int
@@ -354,26 +354,26 @@ func (x *index) now() picture {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	p := picture{latest: map[string]report.Brief{}, fleets: map[string][]string{}, read: x.read, total: x.total, left: x.left, trouble: x.trouble,
-		works: make([]report.Brief, 0, len(x.works))}
-	for key, e := range x.works {
+		operations: make([]report.Brief, 0, len(x.operations))}
+	for key, e := range x.operations {
 		if e.broken != "" {
 			if p.broken++; p.brokenWhy == "" || key < p.brokenWhy {
 				p.brokenWhy = key + ": " + e.broken
 			}
 		}
 		if e.brief.ID != "" {
-			p.works = append(p.works, e.brief)
+			p.operations = append(p.operations, e.brief)
 		}
 	}
 	for name, ids := range x.fleets {
 		p.fleets[name] = ids
-		if e := x.works[journal.Key(kindRollout, ids[len(ids)-1])]; e != nil && e.brief.ID != "" {
+		if e := x.operations[journal.Key(kindRollout, ids[len(ids)-1])]; e != nil && e.brief.ID != "" {
 			p.latest[name] = e.brief
 		}
 	}
 	// The newest first; where two came at once, by name, so that a page does not
 	// change by itself.
-	slices.SortFunc(p.works, func(a, b report.Brief) int {
+	slices.SortFunc(p.operations, func(a, b report.Brief) int {
 		return cmp.Or(b.Opened.Compare(a.Opened), strings.Compare(a.Name(), b.Name()))
 	})
 	return p

@@ -4,7 +4,7 @@
 // It reads and changes nothing, but for two marked probes: a log below
 // probe/ in the journal, by which the journal's promise is tried, and, when it is
 // asked for, a request that is a dry run. What it may not look at it says, with
-// the right that is missing: not having looked is no good news.
+// the right that is missing: not to have looked is not to have found all well.
 //
 // Every check was run against the local cloud only, each failing once
 // (cmd/regild/doctor_test.go); Explain says so.

@@ -296,11 +296,11 @@ func OfRelease(ctx context.Context, store journal.Store, release string) ([]stri
 	for _, key := range keys {
 		_, id, ok := journal.SplitKey(key)
 		if !ok {
-			w, _, err := brief(ctx, store, journal.Entry{Key: key}, true)
+			o, _, err := brief(ctx, store, journal.Entry{Key: key}, true)
 			if err != nil {
 				return nil, err
 			}
-			id = w.ID
+			id = o.ID
 		}
 		if of, _, ok := rollout.SplitID(id); ok && of == release && !strings.HasSuffix(id, "/rollback") {
 			ids = append(ids, id)

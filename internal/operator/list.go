@@ -142,7 +142,7 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			w, ended, err := brief(ctx, store, e, q.Ended)
+			o, ended, err := brief(ctx, store, e, q.Ended)
 			if err != nil {
 				return err
 			}
@@ -154,8 +154,8 @@ func (l *Listing) read(ctx context.Context, store journal.Store, keys []journal.
 				if q.Over != nil && e.Size > 0 {
 					q.Over[e.Key] = e.Size
 				}
-			case w.ID != "":
-				l.Operations = append(l.Operations, w)
+			case o.ID != "":
+				l.Operations = append(l.Operations, o)
 			}
 			return nil
 		})
@@ -173,45 +173,45 @@ const (
 // brief sums up one journal, or says that it has ended where such are not asked
 // for. Of a long one it reads the end first, where an ended one says how it came
 // out.
-func brief(ctx context.Context, store journal.Store, e journal.Entry, wanted bool) (w Operation, ended bool, err error) {
+func brief(ctx context.Context, store journal.Store, e journal.Entry, wanted bool) (o Operation, ended bool, err error) {
 	if e.Size > tailFrom {
 		lines, err := journal.Tail(ctx, store, e.Key, tailBytes)
 		if err != nil {
-			return w, false, err
+			return o, false, err
 		}
-		if w, ended, ok := atItsEnd(lines, wanted); ok {
-			return w, ended, nil
+		if o, ended, ok := atItsEnd(lines, wanted); ok {
+			return o, ended, nil
 		}
 	}
 	lines, _, err := store.Read(ctx, e.Key, 0)
 	if err != nil {
-		return w, false, err
+		return o, false, err
 	}
-	if w, ended, ok := atItsEnd(lines, wanted); ok {
-		return w, ended, nil
+	if o, ended, ok := atItsEnd(lines, wanted); ok {
+		return o, ended, nil
 	}
 	s, err := foldBrief(lines)
 	switch {
 	case err != nil:
-		return w, false, fmt.Errorf("reading journal %s: %w", e.Key, err)
+		return o, false, fmt.Errorf("reading journal %s: %w", e.Key, err)
 	case s.Operation == nil: // opened by nobody: not an operation yet
-		return w, false, nil
+		return o, false, nil
 	case s.Closed && !wanted:
-		return w, true, nil
+		return o, true, nil
 	}
 	return OperationOf(s), false, nil
 }
 
 // atItsEnd sums up a journal by its last lines; ok is false where they do not
 // tell.
-func atItsEnd(lines []byte, wanted bool) (w Operation, ended, ok bool) {
+func atItsEnd(lines []byte, wanted bool) (o Operation, ended, ok bool) {
 	if !wanted {
-		return w, true, closed(lines)
+		return o, true, closed(lines)
 	}
 	if e := rollout.EndingIn(lines); e != nil {
 		return endedOperation(e), false, true
 	}
-	return w, false, false
+	return o, false, false
 }
 
 // publishedLine is how a record begins that says what was published, as

@@ -52,13 +52,13 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 	if !f.Follows(images[0].Name) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
-	w := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
+	o := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
 		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType,
 			Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
-	l := &looker{ECD: e, fleets: fleets, account: f.Account.ID, region: f.Region, now: now, facts: rollout.NewFacts()}
+	l := &placeReader{ECD: e, fleets: fleets, account: f.Account.ID, region: f.Region, now: now, facts: rollout.NewFacts()}
 	for range maxLooks {
-		p, need, unread := rollout.Preview(w, rules, l.facts, now)
+		p, need, unread := rollout.Preview(o, rules, l.facts, now)
 		if unread != nil {
 			return events.Plan{}, fmt.Errorf("the plan is not whole: %s: %s", unread.Code, unread.Message)
 		}
@@ -84,8 +84,8 @@ func FleetNamed(fleets fleet.Fleets, name string) (fleet.Fleet, error) {
 	return fleet.Fleet{}, fmt.Errorf("there is no fleet %q; there are %s", name, strings.Join(names, ", "))
 }
 
-// A looker reads facts of one place.
-type looker struct {
+// A placeReader reads facts of one place.
+type placeReader struct {
 	ECD
 	fleets          fleet.Fleets
 	account, region string
@@ -95,7 +95,7 @@ type looker struct {
 
 // look reads what is needed. What cannot be read fails the whole: a plan that
 // leaves something open would be taken for one that does not.
-func (l *looker) look(ctx context.Context, need rollout.Need) error {
+func (l *placeReader) look(ctx context.Context, need rollout.Need) error {
 	for _, name := range need.Members {
 		members, err := Members(ctx, l.ECD, l.fleets, name)
 		if err != nil {
@@ -120,7 +120,7 @@ func (l *looker) look(ctx context.Context, need rollout.Need) error {
 	return nil
 }
 
-func (l *looker) readDesktops(ctx context.Context, ids []string) error {
+func (l *placeReader) readDesktops(ctx context.Context, ids []string) error {
 	list, err := l.Desktops(ctx, l.region, ids)
 	if err != nil {
 		return fmt.Errorf("reading desktops in %s: %w", l.region, err)
@@ -136,7 +136,7 @@ func (l *looker) readDesktops(ctx context.Context, ids []string) error {
 	return nil
 }
 
-func (l *looker) readTags(ctx context.Context, ids []string) error {
+func (l *placeReader) readTags(ctx context.Context, ids []string) error {
 	tags, err := l.Tags(ctx, l.region, ids)
 	if err != nil {
 		return fmt.Errorf("reading tags in %s: %w", l.region, err)
@@ -147,7 +147,7 @@ func (l *looker) readTags(ctx context.Context, ids []string) error {
 	return nil
 }
 
-func (l *looker) readImages(ctx context.Context, ids []string) error {
+func (l *placeReader) readImages(ctx context.Context, ids []string) error {
 	list, err := l.Images(ctx, l.region, ids)
 	if err != nil {
 		return fmt.Errorf("reading images in %s: %w", l.region, err)
@@ -161,7 +161,7 @@ func (l *looker) readImages(ctx context.Context, ids []string) error {
 	return nil
 }
 
-func (l *looker) readSnapshots(ctx context.Context, ids []string) error {
+func (l *placeReader) readSnapshots(ctx context.Context, ids []string) error {
 	snapshots, err := l.Snapshots(ctx, l.region, ids)
 	if err != nil {
 		return fmt.Errorf("reading snapshots in %s: %w", l.region, err)

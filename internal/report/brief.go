@@ -63,9 +63,9 @@ func BriefOf(s *rollout.State) (Brief, bool) {
 	if s.Operation == nil {
 		return Brief{}, false
 	}
-	w := s.Operation
-	b := Brief{ID: w.ID, Fleet: w.Fleet, ReleaseID: w.ReleaseID, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID, ImageName: w.ImageName,
-		Undoes: w.Undoes, By: w.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
+	o := s.Operation
+	b := Brief{ID: o.ID, Fleet: o.Fleet, ReleaseID: o.ReleaseID, AccountID: o.AccountID, RegionID: o.RegionID, ImageID: o.ImageID, ImageName: o.ImageName,
+		Undoes: o.Undoes, By: o.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
 	if wave := s.Wave(); wave != nil {
 		b.Wave = wave.N
 	}

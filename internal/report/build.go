@@ -89,7 +89,7 @@ func (b *Builder) apply(r *rollout.Record) {
 	if r.At.After(b.last) {
 		b.last = r.At
 	}
-	news := len(b.state.UnpublishedEvents)
+	unpublished := len(b.state.UnpublishedEvents)
 	b.hear(r)
 	b.before = b.before[:0]
 	b.each(r, func(d *rollout.Desktop) { b.before = append(b.before, len(d.Unpublished)) })
@@ -103,8 +103,8 @@ func (b *Builder) apply(r *rollout.Record) {
 		}
 		i++
 	})
-	if r.Kind != rollout.KindPublished && news < len(b.state.UnpublishedEvents) {
-		for _, n := range b.state.UnpublishedEvents[news:] {
+	if r.Kind != rollout.KindPublished && unpublished < len(b.state.UnpublishedEvents) {
+		for _, n := range b.state.UnpublishedEvents[unpublished:] {
 			if !n.Finished() {
 				b.happened = append(b.happened, Happening{At: n.At, What: n.What, Wave: n.Wave, Reason: n.Reason, By: n.By, Counts: n.Counts})
 			}
