@@ -10,7 +10,6 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 )
 
@@ -52,7 +51,7 @@ func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), 
 		return nil, nil, usageError{fmt.Errorf("no region: give --region, or set REGILD_REGION, or run where %s is", f.file)}
 	}
 	client, err := acs.New(acs.Config{Region: f.region, AccountID: f.account, Endpoint: f.endpoint,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }})
+		Keys: w.keys})
 	return client, lookup, err
 }
 

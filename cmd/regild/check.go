@@ -286,37 +286,24 @@ func explain(f fleet.Fleet, n, tagged int, now time.Time) []string {
 
 // selects says which desktops a fleet means.
 func selects(f fleet.Fleet) string {
-	parts := []string{}
-	add := func(word string, list []string) {
-		if len(list) > 0 {
-			parts = append(parts, word+" "+few(list))
-		}
-	}
-	add("ids", f.Select.IDs)
-	add("tagged", tagList(f.Select.Tags))
-	add("office sites", f.Select.OfficeSiteIDs)
-	add("policy groups", f.Select.PolicyGroupIDs)
-	add("on image", f.Select.ImageIDs)
-	text := cmp.Or(strings.Join(parts, "; "), "every desktop of the region")
-	parts = nil
-	add("ids", f.Exclude.IDs)
-	add("tagged", tagList(f.Exclude.Tags))
-	add("office sites", f.Exclude.OfficeSiteIDs)
-	add("policy groups", f.Exclude.PolicyGroupIDs)
-	add("on image", f.Exclude.ImageIDs)
-	if len(parts) > 0 {
-		text += "; but not " + strings.Join(parts, " or ")
+	text := cmp.Or(strings.Join(selectors(f.Select), "; "), "every desktop of the region")
+	if excluded := selectors(desktop.Selector(f.Exclude)); len(excluded) > 0 {
+		text += "; but not " + strings.Join(excluded, " or ")
 	}
 	return text
 }
 
-// few names the first of a list.
-func few(list []string) string {
-	const most = 4
-	if len(list) <= most {
-		return strings.Join(list, ", ")
+// selectors are the parts of a selector in words.
+func selectors(s desktop.Selector) (parts []string) {
+	for _, x := range []struct {
+		word string
+		list []string
+	}{{"ids", s.IDs}, {"tagged", tagList(s.Tags)}, {"office sites", s.OfficeSiteIDs}, {"policy groups", s.PolicyGroupIDs}, {"on image", s.ImageIDs}} {
+		if len(x.list) > 0 {
+			parts = append(parts, x.word+" "+operator.First(4, ", ", x.list))
+		}
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	return parts
 }
 
 func tagList(tags map[string]string) []string {

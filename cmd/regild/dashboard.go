@@ -101,8 +101,8 @@ func (f *dashboardFlags) config(s *seat, given string) (dashboard.Config, error)
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every}
-	config.Token, _ = s.w.lookup(tokenVariable)
+	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every,
+		Token: s.w.env(tokenVariable)}
 	if conf.Fleets != "" {
 		if config.Fleets, err = readFleets(conf.Fleets); err != nil {
 			return dashboard.Config{}, err

@@ -122,8 +122,7 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		}
 		return otherwise
 	}
-	keys := func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }
-	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: keys}
+	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: w.keys}
 	name := at.name
 	p := &doctor.Patient{
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
@@ -138,16 +137,16 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 		},
 		Expected: map[string]string{},
 		Messages: func(account string) (doctor.Messages, error) {
-			return mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT", ""), AccountID: account, RegionID: at.region, Keys: keys})
+			return mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT", ""), AccountID: account, RegionID: at.region, Keys: w.keys})
 		},
 		Desktops: func() (doctor.Desktops, error) {
-			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: keys})
+			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: w.keys})
 		},
 		Member: func(ctx context.Context, a fleet.Account) (doctor.Member, error) {
 			return openMember(ctx, client, at, get("REGILD_ECD_ENDPOINT", ""), a)
 		},
 		Alarms: func(region string) (doctor.Alarms, error) {
-			return acs.New(acs.Config{Region: region, AccountID: at.account, Endpoint: at.endpoint, Keys: keys})
+			return acs.New(acs.Config{Region: region, AccountID: at.account, Endpoint: at.endpoint, Keys: w.keys})
 		},
 		Store: func(url string) (journal.Store, error) { return journal.Open(url, options) },
 		Bucket: func(ctx context.Context, url string) (journal.Bucket, bool, error) {

@@ -9,26 +9,27 @@ import (
 	"github.com/regild/regild/internal/journal"
 )
 
-// journalFlags say where a journal is, beside its URL.
-type journalFlags struct{ region, endpoint string }
-
 // openJournal opens the journal that a URL names, with the credentials of the
-// environment, which a directory does not need.
-func openJournal(url string, f journalFlags, lookup func(string) (string, bool)) (journal.Store, error) {
-	store, err := journal.Open(url, journal.Options{
-		Region: f.region, OSSEndpoint: f.endpoint,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(lookup) },
-	})
+// environment, which a directory does not need. region and endpoint are where its
+// bucket is.
+func openJournal(w world, url, region, endpoint string) (journal.Store, error) {
+	store, err := journal.Open(url, journal.Options{Region: region, OSSEndpoint: endpoint, Keys: w.keys})
 	if err != nil && !strings.Contains(url, "://") {
 		return nil, fmt.Errorf("%w (is a file:///dir meant?)", err)
 	}
 	return store, err
 }
 
-// keysOf returns the credentials of the environment.
-func keysOf(lookup func(string) (string, bool)) (credentials.Keys, error) {
-	env := func(name string) string { v, _ := lookup(name); return v }
-	k := credentials.Keys{ID: env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"), Token: env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+// env returns a variable of the environment; "" it is not set.
+func (w world) env(name string) string {
+	v, _ := w.lookup(name)
+	return v
+}
+
+// keys returns the credentials of the environment.
+func (w world) keys(context.Context) (credentials.Keys, error) {
+	k := credentials.Keys{ID: w.env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: w.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+		Token: w.env("ALIBABA_CLOUD_SECURITY_TOKEN")}
 	if !k.Complete() {
 		return credentials.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 	}

@@ -253,7 +253,7 @@ func (p *play) start(ctx context.Context) (*session, error) {
 	if p.journal == "" {
 		s.fold.from = bucket{cloud}
 	} else if p.journal != localcloud.NoJournal {
-		store, err := openJournal(p.journal, journalFlags{region: "cn-hangzhou"}, os.LookupEnv)
+		store, err := openJournal(world{lookup: os.LookupEnv}, p.journal, defaultRegion, "")
 		if err != nil {
 			return nil, errors.Join(err, cloud.Close())
 		}

@@ -134,7 +134,7 @@ func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.F
 
 // desktops returns a client of ECD, as something that only reads.
 func (s *seat) desktops(conf operator.Config) (operator.ECD, error) {
-	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
+	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: s.w.keys})
 }
 
 // desktopsOf is desktops in an account: in another than the function's own, by the role
@@ -143,9 +143,7 @@ func (s *seat) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Acc
 	if a.ID == "" {
 		return s.desktops(conf)
 	}
-	endpoint, _ := s.w.lookup("REGILD_STS_ENDPOINT")
-	sts, err := acs.New(acs.Config{Region: cmp.Or(conf.Region, a.Regions[0]), Endpoint: endpoint,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
+	sts, err := acs.New(acs.Config{Region: cmp.Or(conf.Region, a.Regions[0]), Endpoint: s.w.env("REGILD_STS_ENDPOINT"), Keys: s.w.keys})
 	if err != nil {
 		return nil, err
 	}

@@ -253,7 +253,9 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	}
 	at := desktop.Place{Account: m.of, Region: m.region}
 	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, operator.Count(len(desktops), "desktop"), at, image)}, about...)
-	about = append(about, firstDesktops(desktops)...)
+	if len(desktops) > 0 {
+		about = append(about, "  "+operator.First(10, " ", desktops))
+	}
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
 	}

@@ -364,16 +364,3 @@ func indented(lines []string) []string {
 	}
 	return out
 }
-
-// firstDesktops names the first of many desktops.
-func firstDesktops(ids []string) []string {
-	const most = 10
-	if len(ids) == 0 {
-		return nil
-	}
-	text := "  " + strings.Join(ids[:min(most, len(ids))], " ")
-	if len(ids) > most {
-		text += fmt.Sprintf(" and %d more", len(ids)-most)
-	}
-	return []string{text}
-}

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/mns"
 )
 
@@ -112,8 +111,7 @@ func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 		say(w.out, "%s\n", body)
 		return nil
 	}
-	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }})
+	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region, Keys: w.keys})
 	if err != nil {
 		return fmt.Errorf("%w (give --account and --region; --endpoint reaches another host)", err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/mns"
@@ -102,7 +100,7 @@ func (s *seat) open(given string) (journal.Store, operator.Config, *time.Locatio
 	if err := thereIs(conf.Journal); err != nil {
 		return nil, conf, nil, err
 	}
-	store, err := openJournal(conf.Journal, journalFlags{region: cmp.Or(conf.Region, defaultRegion), endpoint: conf.OSSEndpoint}, s.w.lookup)
+	store, err := openJournal(s.w, conf.Journal, cmp.Or(conf.Region, defaultRegion), conf.OSSEndpoint)
 	return store, conf, zone, err
 }
 
@@ -159,7 +157,7 @@ func (s *seat) queueName(conf operator.Config, eventType string) string {
 // messages returns a client of Message Service.
 func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
 	client, err := mns.New(mns.Config{Endpoint: conf.MNSEndpoint, AccountID: conf.Account, RegionID: conf.Region,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(s.w.lookup) }})
+		Keys: s.w.keys})
 	if err != nil {
 		return nil, fmt.Errorf("%w (set account and region: --account and --region, REGILD_ACCOUNT and REGILD_REGION, or a profile)", err)
 	}
@@ -168,8 +166,7 @@ func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
 
 // who returns who says so: what the settings say, else the user's name.
 func (s *seat) who(conf operator.Config) (string, error) {
-	env := func(name string) string { v, _ := s.w.lookup(name); return v }
-	if by := cmp.Or(conf.By, env("USER"), env("LOGNAME")); by != "" {
+	if by := cmp.Or(conf.By, s.w.env("USER"), s.w.env("LOGNAME")); by != "" {
 		return by, nil
 	}
 	return "", usageError{errors.New("say who says so: --by, REGILD_BY or by in a profile")}

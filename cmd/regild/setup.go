@@ -18,7 +18,6 @@ import (
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/docs/ram"
 	"github.com/regild/regild/internal/acs"
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
@@ -284,9 +283,7 @@ func printPolicy(ctx context.Context, w world, at *accountFlags, names []string,
 
 // hasBucket says whether the bucket exists and is ours.
 func hasBucket(ctx context.Context, w world, region, name string) (bool, error) {
-	endpoint, _ := w.lookup("REGILD_OSS_ENDPOINT")
-	_, exists, err := journal.Inspect(ctx, journal.URLOf(name), journal.Options{Region: region, OSSEndpoint: endpoint,
-		Keys: func(context.Context) (credentials.Keys, error) { return keysOf(w.lookup) }})
+	_, exists, err := journal.Inspect(ctx, journal.URLOf(name), journal.Options{Region: region, OSSEndpoint: w.env("REGILD_OSS_ENDPOINT"), Keys: w.keys})
 	if err != nil && acs.Code(err) == "AccessDenied" {
 		return false, fmt.Errorf("bucket %s belongs to somebody else, or the credentials may not look at it: choose another with --set JournalBucket=name", name)
 	}

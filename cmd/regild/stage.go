@@ -35,10 +35,9 @@ func newStage(w world, plain bool) *stage {
 	if !ok || !isTerminal(file) {
 		return st
 	}
-	kind, _ := w.lookup("TERM")
-	noColour, _ := w.lookup("NO_COLOR")
+	kind := w.env("TERM")
 	st.file = file
-	st.colour = noColour == "" && kind != "dumb"
+	st.colour = w.env("NO_COLOR") == "" && kind != "dumb"
 	st.live = !plain && kind != "dumb"
 	return st
 }

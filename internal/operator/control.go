@@ -83,11 +83,7 @@ func (t *Touch) name(what string, ids []string) {
 	if t.Desktops = append(t.Desktops, ids...); len(ids) == 0 {
 		return
 	}
-	more := ""
-	if len(ids) > firstNamed {
-		more = fmt.Sprintf(" and %d more", len(ids)-firstNamed)
-	}
-	t.tell("%s %s%s", what, strings.Join(ids[:min(firstNamed, len(ids))], " "), more)
+	t.tell("%s %s", what, First(firstNamed, " ", ids))
 }
 
 func (t *Touch) underWay() {
@@ -154,6 +150,14 @@ func waveCounts(s *rollout.State, w *rollout.Wave) string {
 		}
 	}
 	return fmt.Sprintf("%d of %d completed, %d failed", done, len(w.Desktops), failed)
+}
+
+// First names the first of a list, and says how many more there are.
+func First(most int, by string, list []string) string {
+	if len(list) <= most {
+		return strings.Join(list, by)
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], by), len(list)-most)
 }
 
 // Count writes a number of things.

@@ -74,11 +74,11 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 
 // FleetNamed returns a fleet by its name.
 func FleetNamed(fleets fleet.Fleets, name string) (fleet.Fleet, error) {
+	if f, there := fleets.Named(name); there {
+		return f, nil
+	}
 	var names []string
 	for _, f := range fleets {
-		if f.Name == name {
-			return f, nil
-		}
 		names = append(names, f.Name)
 	}
 	return fleet.Fleet{}, fmt.Errorf("there is no fleet %q; there are %s", name, strings.Join(names, ", "))
