@@ -109,7 +109,7 @@ func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
 	var n int
 	var coming time.Time
 	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-slack)) && !coming.After(at.Add(slack)) {
+	if n > j.used && coming.After(now.Add(slack)) && !coming.Before(at.Truncate(time.Second)) && !coming.After(at.Add(slack)) {
 		sc.out.write(j, kept...)
 		return nil
 	}

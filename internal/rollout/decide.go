@@ -97,6 +97,9 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 	v := &view{s: s, r: r, f: f, now: clock{now}}
 	t := newTotal(v)
 	if !s.Operation.Request() {
+		if f := v.fleet(); f != nil {
+			v.rhythm = s.learn(f)
+		}
 		v.rollout(t)
 		return t.decision()
 	}
@@ -115,6 +118,7 @@ type view struct {
 	r        Rules
 	f        *Facts
 	now      clock
+	rhythm   rhythm
 	planning bool // nothing is begun: see snapshots
 }
 

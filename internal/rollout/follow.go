@@ -136,6 +136,9 @@ func (v *view) elsewhere(x *Desktop) bool {
 
 // follow sees an accepted rebuild to its end.
 func (v *view) follow(x *Desktop) step {
+	if s, early := v.tooEarly(x); early {
+		return s
+	}
 	fact, s, ok := v.read(x)
 	if !ok {
 		return s
@@ -187,7 +190,7 @@ func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) step {
 			return s
 		}
 	}
-	return v.lookLater(x.AcceptedAt)
+	return v.lookForArrival(x)
 }
 
 // ready says whether a desktop is in a status in which it can be rebuilt, and in

@@ -44,15 +44,20 @@ func (v *view) rollout(t *total) {
 }
 
 // underWay decides about the desktops that were begun or have ended, and returns
-// how many places at once are taken.
+// how many places at once are taken: who ends by this decision leaves one.
 func (v *view) underWay(t *total) int {
 	busy := len(v.f.Busy)
 	for _, id := range v.s.Order {
 		x := v.s.Desktops[id]
-		if x.Phase != Pending {
-			t.add(x, v.desktop(x))
+		if x.Phase == Pending {
+			if v.hasPlace(x) {
+				busy++
+			}
+			continue
 		}
-		if x.Phase == Begun || x.Phase == Accepted || x.Phase == Pending && v.hasPlace(x) {
+		s := v.desktop(x)
+		t.add(x, s)
+		if ends := s.outcome != nil && s.outcome.final(); x.Phase != Final && !ends {
 			busy++
 		}
 	}
@@ -457,10 +462,10 @@ func Order(f *fleet.Fleet, members []desktop.Desktop) []desktop.Desktop {
 	return out
 }
 
-// askAhead is how many desktops beyond what there are places for are read at once
-// while looking for some that may be begun: in a large fleet more, since a decision is
-// given its facts some 250 times and no more.
-func (v *view) askAhead() int { return max(100, len(v.s.Order)/200) }
+// page is how many desktops are read together: the last page is filled up with those that
+// have their turn next. It is what one call takes, and in a large fleet several calls,
+// since a decision is given its facts some 250 times and no more.
+func (v *view) page() int { return 100 * max(1, (len(v.s.Order)+19_999)/20_000) }
 
 // beginWithinWindow begins desktops of the waves so far, as far as the window
 // is open and there are places.
@@ -491,25 +496,22 @@ func (v *view) beginWithinWindow(t *total, f *fleet.Fleet, busy int) {
 // beginSome decides about pending desktops one after the other until no place is
 // free. A desktop that we prepared has its place already.
 func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
-	most := max(places, 0) + v.askAhead()
+	page := v.page()
 	for _, id := range v.s.Order {
 		x := v.s.Desktops[id]
 		if x.Phase != Pending {
 			continue
 		}
-		if !v.hasPlace(x) && places <= 0 {
+		if !v.hasPlace(x) && places <= 0 && len(t.out.Need.Desktops)%page == 0 {
 			t.add(x, v.remind(x, &f.Strategy).with(step{unfinished: true}))
 			continue
-		}
-		if len(t.out.Need.Desktops) >= most {
-			break
 		}
 		s, done := v.departed(x)
 		if !done {
 			s = v.pending(x)
 		}
 		t.add(x, s)
-		if s.inPlace() && !v.hasPlace(x) {
+		if (s.inPlace() || len(s.needs) > 0) && !v.hasPlace(x) { // what is not known yet may begin
 			places--
 		}
 	}

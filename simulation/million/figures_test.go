@@ -79,6 +79,7 @@ func (w *world) peak(what string) {
 // called counts a call of ECD.
 func (w *world) called(ctx context.Context, api string, account int, region string) {
 	of(ctx).calls++
+	w.trace("  %s", api)
 	w.count("ecd", api)
 	at := desktop.Place{Account: accountID(account), Region: region}
 	w.peak("place " + at.String() + " " + strings.Fields(api)[0])

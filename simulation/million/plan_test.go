@@ -100,7 +100,9 @@ func (p plan) shards() []shard {
 // fleetsFile is fleets.yaml.
 func (p plan) fleetsFile(shards []shard) string {
 	var out strings.Builder
-	out.WriteString("accounts:\n")
+	if p.accounts > 1 {
+		out.WriteString("accounts:\n")
+	}
 	for a := 1; a < p.accounts; a++ {
 		fmt.Fprintf(&out, "- {name: a%02d, id: %q, role: regild-member, regions: [%s]}\n", a, accountID(a), strings.Join(regions[:p.regions], ", "))
 	}

@@ -42,6 +42,7 @@ func (o objects) Append(ctx context.Context, key string, at int64, lines []byte)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.count("oss", "AppendObject")
+	o.trace("  APPEND %.300s", lines)
 	if at != int64(len(o.logs[key])) {
 		return 0, journal.ErrMoved
 	}
@@ -101,6 +102,7 @@ func (q queue) Send(ctx context.Context, body []byte, delay time.Duration) error
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.count("mns", "SendMessage")
+	q.trace("  SEND in %s", delay)
 	q.put(&message{body: body, visible: q.now() + delay})
 	return nil
 }

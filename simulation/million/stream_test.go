@@ -192,6 +192,7 @@ func (w *world) invoke(batch []*message) {
 		w.count("mns", "delivered")
 	}
 	i := &invocation{began: w.now(), messages: len(batch)}
+	w.trace("INVOKE %d %.200s", len(batch), payload(batch))
 	name := fmt.Sprintf("1-6%015x-%012x", i.began, w.counts["fc invocations"]) // as long as the platform's
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, i), timeout)
@@ -209,6 +210,7 @@ func (w *world) invoke(batch []*message) {
 				w.put(m)
 			}
 		}
+		w.trace("END took %s, calls %d, reads %d %s", i.took, i.calls, i.reads, i.failed)
 		w.served(i)
 		w.poke()
 	}()
