@@ -19,7 +19,7 @@ type rhythm struct {
 const (
 	// leastStep is also how much sooner than the shortest rebuild up to now a desktop is
 	// read: the next may be shorter.
-	leastStep = 15 * time.Second
+	leastStep = 16 * time.Second
 	mostStep  = time.Minute
 )
 
@@ -41,7 +41,7 @@ func (s *State) learn(f *fleet.Fleet) rhythm {
 	if n == 0 {
 		return rhythm{}
 	}
-	return rhythm{first: least - leastStep, step: min(max((all/n-least)/2, leastStep), mostStep), stays: f.Strategy.Check.Stable}
+	return rhythm{first: least - leastStep, step: min(max((all/n-least)/2, leastStep), mostStep).Truncate(4 * time.Second), stays: f.Strategy.Check.Stable}
 }
 
 // tooEarly leaves an accepted desktop alone that cannot have arrived yet, or cannot have
@@ -72,5 +72,5 @@ func (v *view) lookForArrival(x *Desktop) step {
 		return v.lookLater(x.AcceptedAt)
 	}
 	late := v.now.t.Sub(x.BegunAt.Add(v.rhythm.first))
-	return unfinished(v.now.in(min(max(late/3, v.rhythm.step), 5*time.Minute)))
+	return unfinished(v.now.in(min(max(late/3, v.rhythm.step), 5*time.Minute).Round(time.Second)))
 }
