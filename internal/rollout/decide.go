@@ -97,9 +97,7 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 	v := &view{s: s, r: r, f: f, now: clock{now}}
 	t := newTotal(v)
 	if !s.Operation.Request() {
-		if f := v.fleet(); f != nil {
-			v.rhythm = s.learn(f)
-		}
+		v.rhythm = s.took.rhythm(v.fleet())
 		v.rollout(t)
 		return t.decision()
 	}

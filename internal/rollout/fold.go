@@ -189,8 +189,6 @@ func (d *Desktop) mark(r *Record) {
 		}
 	case KindSeen:
 		d.Seen, d.SeenAt = true, r.At
-	case KindArrived:
-		d.ArrivedAt = r.At
 	case KindMissing:
 		d.MissingAt = r.At
 	case KindListed:

@@ -23,25 +23,36 @@ const (
 	mostStep  = time.Minute
 )
 
-// learn returns the rhythm of a rollout over the fleet. The wider the times that
-// rebuilds took lie apart, the longer the step: else somebody would always be due.
-// What takes longer than it is expected to teaches nothing, for perhaps only nobody
-// could look.
-func (s *State) learn(f *fleet.Fleet) rhythm {
-	var n, all, least time.Duration
-	for _, x := range s.Desktops {
-		took := x.ArrivedAt.Sub(x.BegunAt)
-		if x.ArrivedAt.IsZero() || x.Doubtful || took > f.Strategy.Expected {
+// took sums up how long rebuilds took, from the call to when somebody saw the end.
+type took struct{ n, all, least time.Duration }
+
+// arrived folds that desktops were seen rebuilt.
+func (s *State) arrived(r *Record) {
+	for _, id := range r.Desktops {
+		d := s.Desktops[id]
+		if d == nil {
 			continue
 		}
-		if n, all = n+1, all+took; least == 0 || took < least {
-			least = took
+		if d.ArrivedAt.IsZero() && !d.Doubtful {
+			d := r.At.Sub(d.BegunAt)
+			if s.took.n == 0 || d < s.took.least {
+				s.took.least = d
+			}
+			s.took.n, s.took.all = s.took.n+1, s.took.all+d
 		}
+		d.ArrivedAt = r.At
 	}
-	if n == 0 {
+}
+
+// rhythm returns that of the fleet's rollout. The wider the times that rebuilds took lie
+// apart, the longer the step: else somebody would always be due. A desktop is looked at
+// when it is expected to have ended at the latest.
+func (t took) rhythm(f *fleet.Fleet) rhythm {
+	if f == nil || t.n == 0 {
 		return rhythm{}
 	}
-	return rhythm{first: least - leastStep, step: min(max((all/n-least)/2, leastStep), mostStep).Truncate(4 * time.Second), stays: f.Strategy.Check.Stable}
+	step := min(max((t.all/t.n-t.least)/2, leastStep), mostStep).Truncate(4 * time.Second)
+	return rhythm{first: min(t.least, f.Strategy.Expected) - leastStep, step: step, stays: f.Strategy.Check.Stable}
 }
 
 // tooEarly leaves an accepted desktop alone that cannot have arrived yet, or cannot have

@@ -103,6 +103,7 @@ type State struct {
 
 	back    map[string]string // where desktops go back to, before the rollback is opened
 	records int
+	took    took
 }
 
 // NewState returns the state of an empty journal.

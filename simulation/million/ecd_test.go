@@ -77,12 +77,19 @@ func (e *ecd) in(region string) *callers {
 	c := e.paces[region]
 	if c == nil {
 		c = &callers{
-			pace.Caller{Limit: &pace.Limiter{Max: 4}, Policy: pace.Policy{Need: 5 * time.Second}, Timeout: 15 * time.Second},
-			pace.Caller{Limit: &pace.Limiter{Max: 8}, Policy: pace.Policy{Need: time.Second, Unknown: 2}, Timeout: 10 * time.Second},
+			pace.Caller{Limit: &pace.Limiter{Max: 4}, Policy: pace.Policy{Need: 5 * time.Second, Rand: e.chance}, Timeout: 15 * time.Second},
+			pace.Caller{Limit: &pace.Limiter{Max: 8}, Policy: pace.Policy{Need: time.Second, Unknown: 2, Rand: e.chance}, Timeout: 10 * time.Second},
 		}
 		e.paces[region] = c
 	}
 	return c
+}
+
+// chance is how long somebody waits before a call is repeated: the same in each run.
+func (w *world) chance() float64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.random.Float64()
 }
 
 // ask makes a call, with its repetitions. do is what ECD does.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type world struct {
 	active      int
 	wake        chan struct{}
 	swept       time.Duration // when the timer comes next
+	random      *rand.Rand
 	figures
 }
 
@@ -68,7 +70,8 @@ func of(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*i
 
 func newWorld(p plan) (*world, error) {
 	w := &world{plan: p, shards: p.shards(), byName: map[string]int{}, t0: time.Now(), logs: map[string][]byte{}, taken: map[string]time.Duration{},
-		wake: make(chan struct{}, 1), swept: sweepEvery, figures: newFigures(), open: p.fleets}
+		wake: make(chan struct{}, 1), swept: sweepEvery, figures: newFigures(), open: p.fleets,
+		random: rand.New(rand.NewPCG(1, 2))}
 	fleets, err := fleet.Parse("fleets.yaml", []byte(p.fleetsFile(w.shards)))
 	if err != nil {
 		return nil, err
@@ -192,7 +195,7 @@ func (w *world) invoke(batch []*message) {
 		w.count("mns", "delivered")
 	}
 	i := &invocation{began: w.now(), messages: len(batch)}
-	w.trace("INVOKE %d %.200s", len(batch), payload(batch))
+	w.trace("INVOKE %d %.2000s", len(batch), payload(batch))
 	name := fmt.Sprintf("1-6%015x-%012x", i.began, w.counts["fc invocations"]) // as long as the platform's
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, i), timeout)
