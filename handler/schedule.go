@@ -20,6 +20,9 @@ const (
 	// already. One that is due sooner than that may have come and be used up: the
 	// clock of the instance that sent it may be ahead of ours.
 	slack = 15 * time.Second
+	// early is how much sooner than wished it may come: before anything is due it only
+	// reads, and another one must follow.
+	early = 4 * time.Second
 	// overdue is after how long a tick that did not come is taken for lost.
 	overdue = 5 * time.Minute
 	// maxTickBody keeps a tick that carries records below what MNS takes.
@@ -109,7 +112,7 @@ func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
 	var n int
 	var coming time.Time
 	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if n > j.used && coming.After(now.Add(slack)) && !coming.Before(at.Truncate(time.Second)) && !coming.After(at.Add(slack)) {
+	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-early)) && !coming.After(at.Add(slack)) {
 		sc.out.write(j, kept...)
 		return nil
 	}

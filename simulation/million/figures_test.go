@@ -21,6 +21,7 @@ type figures struct {
 	refusals     []string
 	mostActive   int
 	healthyEnded time.Duration
+	allEnded     time.Duration
 	longest      invocation // by the time that it took, reads of the journal included
 	most         invocation // by calls of ECD
 	busiest      invocation // by messages
@@ -29,11 +30,12 @@ type figures struct {
 	failures     map[string]int
 	peaks        map[string]*peak
 	waits        []string
+	silent       []string // rollouts that do not say why they wait
 	atMend       *figures
 }
 
 func newFigures() figures {
-	return figures{counts: map[string]int{}, outcomes: map[string]int{}, failures: map[string]int{}, peaks: map[string]*peak{}}
+	return figures{words: []string{"nothing"}, counts: map[string]int{}, outcomes: map[string]int{}, failures: map[string]int{}, peaks: map[string]*peak{}}
 }
 
 func (f *figures) copy() *figures {
@@ -121,6 +123,9 @@ func (w *world) says() {
 		if f.ended > 0 {
 			continue
 		}
+		if !slices.Contains(saysWhy[w.wrong(s)], f.code) {
+			w.silent = append(w.silent, fmt.Sprintf("%s is %s and says %s %s (%s)", s.name, w.wrong(s), f.said, f.code, f.why))
+		}
 		told := map[string]int{}
 		for d := s.first; d < s.first+s.size; d++ {
 			word := "nothing"
@@ -137,6 +142,11 @@ func (w *world) says() {
 	}
 }
 
+// ofLeast is how long a rollout took, as a multiple of what maxUnavailable allows.
+func (w *world) ofLeast(shard int) float64 {
+	return float64(w.followed[shard].ended) / float64(w.least(w.shards[shard], w.rules.Fleets[shard].Strategy))
+}
+
 // report is for people.
 func (w *world) report() string {
 	var out strings.Builder
@@ -144,15 +154,14 @@ func (w *world) report() string {
 	say := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	say("%d desktops, %d fleets, %d accounts, %d regions; up to %d invocations at once; a rebuild takes %s ± %s", w.desktops, w.fleets, w.accounts, w.regions,
 		w.plan.instances, w.takes, w.spread)
-	say("ended: %d of %d rollouts, healthy after %s, all after %s", w.fleets-w.open, w.fleets, w.healthyEnded, w.now())
+	say("ended: %d of %d rollouts, healthy after %s, all after %s", w.fleets-w.open, w.fleets, w.healthyEnded, w.allEnded)
 	worst, least, sum, healthy := 0.0, 0.0, 0.0, 0
 	var end, bound time.Duration
 	for i, s := range w.shards {
 		if !w.healthy(s) {
 			continue
 		}
-		l := w.least(s, w.rules.Fleets[i].Strategy)
-		x := float64(w.followed[i].ended) / float64(l)
+		l, x := w.least(s, w.rules.Fleets[i].Strategy), w.ofLeast(i)
 		if worst, sum, healthy = max(worst, x), sum+x, healthy+1; least == 0 || x < least {
 			least = x
 		}

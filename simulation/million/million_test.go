@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/regild/regild/events"
 )
 
 // One processor, so that of several goroutines that could go on the same one does each
@@ -44,19 +46,87 @@ func span(t *testing.T, name string, otherwise time.Duration) time.Duration {
 	return d
 }
 
-func TestOneReleaseOverManyDesktops(t *testing.T) {
-	p := plan{desktops: number(t, "DESKTOPS", 2000), fleets: number(t, "FLEETS", 10), accounts: number(t, "ACCOUNTS", 5), regions: number(t, "REGIONS", 5),
-		instances: number(t, "INSTANCES", 20), takes: span(t, "TAKES", 6*time.Minute), spread: span(t, "SPREAD", 0),
-		slow: span(t, "SLOW", 20*time.Second), revoked: span(t, "REVOKED", 45*time.Minute), dark: span(t, "DARK", 65*time.Minute), limit: 30 * time.Hour}
+// play plays the release, and says what came of it.
+func play(t *testing.T, p plan) (w *world) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w, err := newWorld(p)
-		if err != nil {
+		var err error
+		if w, err = newWorld(p); err != nil {
 			t.Fatal(err)
 		}
 		w.run()
-		t.Log("\n" + w.report())
-		if len(w.broken) > 0 || w.open > 0 {
-			t.Error("see above")
-		}
 	})
+	if path := os.Getenv("REGILD_MILLION_DUMP"); path != "" {
+		w.dump(path)
+	}
+	return w
+}
+
+// usual is a cloud in which nothing is wrong, and which is the smallest with several of
+// everything.
+func usual() plan {
+	return plan{desktops: 2000, fleets: 10, accounts: 5, regions: 5, instances: 20, takes: 6 * time.Minute, limit: 30 * time.Hour}
+}
+
+// TestOneReleaseOverManyDesktops has one account throttled, the role of another revoked,
+// and a region dark. `make million` plays it over a million desktops.
+func TestOneReleaseOverManyDesktops(t *testing.T) {
+	p := usual()
+	p.desktops, p.fleets, p.accounts, p.regions = number(t, "DESKTOPS", p.desktops), number(t, "FLEETS", p.fleets), number(t, "ACCOUNTS", p.accounts), number(t, "REGIONS", p.regions)
+	p.instances, p.takes, p.spread = number(t, "INSTANCES", p.instances), span(t, "TAKES", p.takes), span(t, "SPREAD", 0)
+	p.slow, p.revoked, p.dark = span(t, "SLOW", 20*time.Second), span(t, "REVOKED", 50*time.Minute), span(t, "DARK", 90*time.Minute)
+	w := play(t, p)
+	t.Log("\n" + w.report())
+	w.holds(t)
+}
+
+// TestWhatAFleetCosts holds the calls, the time and the journal of a fleet with which
+// nothing is wrong.
+func TestWhatAFleetCosts(t *testing.T) {
+	p := usual()
+	p.desktops, p.fleets, p.accounts, p.regions = 5000, 1, 1, 1
+	w := play(t, p)
+	w.holds(t)
+	for what, most := range map[string]int{"ecd RebuildDesktops": 251, "ecd DescribeDesktops": 261, "ecd DescribeDesktops of a fleet": 250, "ecd DescribeImages": 75,
+		"fc invocations": 145, "mns SendMessage": 115} {
+		if got := w.counts[what]; got > most {
+			t.Errorf("%s: %d calls for 5,000 desktops, want at most %d", what, got, most)
+		}
+	}
+	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 216*5000 {
+		t.Errorf("the journal has %d bytes for 5,000 desktops", size)
+	}
+	if t.Failed() {
+		t.Log("\n" + w.report())
+	}
+}
+
+// saysWhy is what a rollout may say with whose account or region something is wrong.
+var saysWhy = map[string][]string{"throttled": {events.CodeThrottled}, "revoked": {events.CodeNotAuthorized}, "dark": {events.CodeFactsUnavailable}}
+
+// holds holds what happened against what must be so at any size.
+func (w *world) holds(t *testing.T) {
+	t.Helper()
+	for _, b := range w.broken {
+		t.Error(b)
+	}
+	if w.open > 0 || w.healthyEnded == 0 {
+		t.Errorf("%d rollouts have not ended, %d of them with which nothing is wrong", w.open, w.openHealthy)
+	}
+	for i, m := range w.machines {
+		if said := w.words[m.last]; m.wipes != 1 || m.finals == 0 || said != "completed Completed" {
+			t.Fatalf("desktop %s is wiped %d times and ended %d times; said of it last is %q", w.ids[i], m.wipes, m.finals, said)
+		}
+	}
+	for i, s := range w.shards {
+		if x := w.ofLeast(i); w.healthy(s) && x > 1.05 {
+			t.Errorf("%s takes %.3f of the least", s.name, x)
+		}
+	}
+	for _, s := range w.silent {
+		t.Error(s)
+	}
+	if w.longest.took > time.Minute {
+		t.Errorf("an invocation takes %s: %+v", w.longest.took, w.longest)
+	}
 }

@@ -113,6 +113,7 @@ func (w *world) run() {
 		next, over := w.step()
 		w.mu.Unlock()
 		if over {
+			w.allEnded = w.now()
 			return
 		}
 		timer := time.NewTimer(next - w.now())
