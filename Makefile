@@ -58,6 +58,12 @@ simulated:
 	@$(MAKE) --no-print-directory simulate SCHEDULES=3000
 .PHONY: simulated
 
+# Play one release over 1,000,000 desktops in 200 fleets of 50 accounts, and print what it cost: DESKTOPS, FLEETS, ACCOUNTS, INSTANCES, SPREAD=2m.
+million:
+	REGILD_MILLION_DESKTOPS='$(or $(DESKTOPS),1000000)' REGILD_MILLION_FLEETS='$(or $(FLEETS),200)' REGILD_MILLION_ACCOUNTS='$(or $(ACCOUNTS),50)' \
+		REGILD_MILLION_INSTANCES='$(INSTANCES)' REGILD_MILLION_SPREAD='$(SPREAD)' $(GO) test -count=1 -timeout=0 -v -run OneRelease ./simulation/million
+.PHONY: million
+
 # Make small bugs one by one and print those that no test notices: PKG=./internal/guard for one package, FLAGS='-results FILE -limit 1h' to go on later
 # where it stopped. Takes hours for all; not part of CI. Simulated has what runs besides a package's own tests.
 SEEDS = 1 21 41 61 81 101 121 141 161 181

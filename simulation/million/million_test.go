@@ -56,9 +56,6 @@ func play(t *testing.T, p plan) (w *world) {
 		}
 		w.run()
 	})
-	if path := os.Getenv("REGILD_MILLION_DUMP"); path != "" {
-		w.dump(path)
-	}
 	return w
 }
 
@@ -126,7 +123,7 @@ func (w *world) holds(t *testing.T) {
 	for _, s := range w.silent {
 		t.Error(s)
 	}
-	if w.longest.took > time.Minute {
+	if w.longest.took > 2*time.Minute {
 		t.Errorf("an invocation takes %s: %+v", w.longest.took, w.longest)
 	}
 }
