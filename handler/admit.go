@@ -30,6 +30,7 @@ type admission struct {
 	again    *redeliveries
 
 	swept bool // lost ticks were looked for; messages are admitted one after another
+	load  int  // desktops of the jobs that were taken on
 }
 
 // open opens the envelopes of a payload. Messages that cannot be understood are
@@ -69,18 +70,20 @@ func unfit(m envelope.Message) string {
 // admit makes jobs of the messages and reads what the journals know of them. A fault
 // of one message does not affect the others.
 func (a *admission) admit(messages []envelope.Message) {
+	a.facts.share(len(messages))
 	a.byTrust(messages)
 	for _, m := range messages {
 		if err := contain(func() error { return a.admitOne(m) }); err != nil {
 			if _, bug := errors.AsType[*PanicError](err); bug {
 				a.log.Error("a message made us panic", "message_id", m.MessageID, "error", err.Error())
 				a.refuse.message(m, events.CodePanicked, err.Error())
-				continue
+			} else {
+				a.again.add(err)
 			}
-			a.again.add(err)
 		}
+		a.bound()
 	}
-	a.fleets.supervise()
+	a.fleets.supervise(func(*rollout.Operation) bool { return true })
 }
 
 // admitOne makes jobs of one message. An error that it returns can be cured by

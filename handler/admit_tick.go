@@ -25,6 +25,10 @@ func (a *admission) tick(m envelope.Message) error {
 	j, fresh := a.jobs.addAs(name, t.Kind, t.ID)
 	if fresh {
 		j.message, j.tick = m, t.N
+		if a.full() { // its journal is not even read
+			a.handOver(j)
+			return nil
+		}
 	}
 	if t.N != events.TickAnyway { // which belongs to no chain of ticks
 		j.used = max(j.used, t.N)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/rollout"
@@ -19,16 +20,20 @@ type decider struct {
 	recovery *recovery
 }
 
-// decide makes the decisions of the jobs that have none.
+// decide makes the decisions of the jobs that have none. They are in one place.
 func (dc *decider) decide(jobs []*job) {
-	dc.facts.forgetBefore(dc.business().Add(-factsAge))
+	if len(jobs) == 0 {
+		return
+	}
+	dc.facts.forgetBefore(jobs[0].place(), dc.business().Add(-factsAge))
 	undecided := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.made })
 	for range maxLooks {
-		dc.decideAt(dc.business().UTC())
+		now := dc.business().UTC()
+		dc.decideAt(now)
 		needs := map[desktop.Place]*rollout.Need{}
 		var next []*job
 		for _, j := range undecided {
-			if err := contain(func() error { return dc.try(j, needs) }); errors.Is(err, errNeed) {
+			if err := contain(func() error { return dc.try(j, now, needs) }); errors.Is(err, errNeed) {
 				next = append(next, j)
 			} else if err != nil {
 				dc.recovery.fail(j, err)
@@ -37,7 +42,7 @@ func (dc *decider) decide(jobs []*job) {
 		if undecided = next; len(undecided) == 0 {
 			return
 		}
-		dc.facts.look(needs)
+		dc.facts.look(dc.facts.shared(), needs)
 	}
 	for _, j := range undecided {
 		dc.recovery.fail(j, fmt.Errorf("deciding about %s: the facts were asked for %d times and still do not suffice", j.id, maxLooks))
@@ -48,9 +53,9 @@ func (dc *decider) decide(jobs []*job) {
 var errNeed = errors.New("more facts are needed")
 
 // try decides about one job, or adds to the needs what it must know first.
-func (dc *decider) try(j *job, needs map[desktop.Place]*rollout.Need) error {
+func (dc *decider) try(j *job, now time.Time, needs map[desktop.Place]*rollout.Need) error {
 	var at desktop.Place
-	d := decision{made: true, at: dc.asOf()}
+	d := decision{made: true, at: now}
 	d.basis = j.journal.Look(func(s *rollout.State) {
 		if s.Operation == nil {
 			return

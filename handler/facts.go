@@ -27,6 +27,7 @@ type reader struct {
 	counts   *tally
 
 	halvings atomic.Int64 // see maxHalvings
+	sharers  atomic.Int64 // messages while they are admitted, and then places
 
 	mu     sync.RWMutex // guards what places holds
 	places map[desktop.Place]*rollout.Facts
@@ -46,13 +47,17 @@ func (rd *reader) use(at desktop.Place, busy map[string]string, f func(*rollout.
 	f(&facts)
 }
 
-// forgetBefore drops what was read before t.
-func (rd *reader) forgetBefore(t time.Time) {
+// share says how many messages or places share the invocation from now on.
+func (rd *reader) share(n int) { rd.sharers.Store(int64(n)) }
+
+func (rd *reader) shared() int { return int(rd.sharers.Load()) }
+
+// forgetBefore drops what was read of a place before t.
+func (rd *reader) forgetBefore(at desktop.Place, t time.Time) {
+	facts := rd.place(at)
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	for _, f := range rd.places {
-		f.DropBefore(t)
-	}
+	facts.DropBefore(t)
 }
 
 // forget drops what is known of desktops, because something was done to them since.
@@ -85,15 +90,12 @@ func (rd *reader) place(at desktop.Place) *rollout.Facts {
 	return rd.places[at]
 }
 
-// look reads what the decisions need to know, for each place, all at once. What
+// look reads what the decisions need to know, for each place, all at once, within the
+// time that there is where so many share the invocation (see patience). What
 // cannot be read is noted as such, and guards count it as a no.
-func (rd *reader) look(needs map[desktop.Place]*rollout.Need) {
+func (rd *reader) look(sharers int, needs map[desktop.Place]*rollout.Need) {
 	rd.rings(needs)
-	accounts := map[string]bool{}
-	for at := range needs {
-		accounts[at.Account] = true
-	}
-	ctx, cancel := rd.patience(len(accounts))
+	ctx, cancel := rd.patience(sharers)
 	defer cancel()
 	var wg sync.WaitGroup
 	for at, need := range needs {
@@ -115,13 +117,15 @@ func (rd *reader) look(needs map[desktop.Place]*rollout.Need) {
 	wg.Wait()
 }
 
-// patienceShare is which share of the invocation's time the accounts have to answer,
-// where there are several: one that is throttled keeps the others waiting so long.
+// patienceShare is which share of the invocation's time what is read at once has, where
+// the invocation is about more than that: so long a place that does not answer holds up
+// the end of it.
 const patienceShare = 4
 
-// patience returns a context for what is read at once of so many accounts.
-func (i *invocation) patience(accounts int) (context.Context, context.CancelFunc) {
-	if accounts < 2 {
+// patience returns a context for what is read at once, where so many share the
+// invocation.
+func (i *invocation) patience(sharers int) (context.Context, context.CancelFunc) {
+	if sharers < 2 {
 		return i.ctx, func() {}
 	}
 	left, _ := i.left()
@@ -427,7 +431,7 @@ func (rd *reader) preview(w rollout.Operation) preview {
 		if need.Empty() {
 			return p
 		}
-		rd.look(map[desktop.Place]*rollout.Need{w.Place(): &need})
+		rd.look(rd.shared(), map[desktop.Place]*rollout.Need{w.Place(): &need})
 	}
 	return preview{events.Plan{AccountID: w.AccountID, RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
 		Message: "the facts do not suffice"}}

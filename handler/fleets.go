@@ -357,7 +357,7 @@ func (e *tooManyError) Error() string { return e.why }
 // image that each came from. It takes a call a desktop.
 func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error) {
 	var members rollout.Fact[[]desktop.Desktop]
-	fs.facts.look(map[desktop.Place]*rollout.Need{w.Place(): {Members: []string{w.Fleet}}})
+	fs.facts.look(1, map[desktop.Place]*rollout.Need{w.Place(): {Members: []string{w.Fleet}}})
 	fs.facts.use(w.Place(), nil, func(f *rollout.Facts) { members = f.Members[w.Fleet] })
 	if members.Err != nil {
 		return nil, errors.New(members.Err.Message)
@@ -372,7 +372,7 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 		return nil, &tooManyError{fmt.Sprintf("its journal has expired, %d desktops are on its image, and ECD can be asked about %d where each came from; publish the image that is wanted",
 			len(on), maxByRecords)}
 	}
-	fs.facts.look(map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})
+	fs.facts.look(1, map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})
 	back := map[string][]string{}
 	for _, id := range on {
 		var changes rollout.Fact[[]desktop.Change]
@@ -392,15 +392,16 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 
 // supervise sees to it that only the latest rollout of a fleet begins anything, and
 // that it knows what earlier ones are still rebuilding. It goes by the fleet's log
-// alone, so the order of messages does not matter.
-func (fs *fleets) supervise() {
+// alone, so the order of messages does not matter. It does so for those rollouts which
+// are wanted.
+func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 	for j := range fs.jobs.each() {
 		if j.kind != kindRollout || j.failure() != nil || j.journal == nil {
 			continue
 		}
 		var w *rollout.Operation
 		j.journal.Look(func(s *rollout.State) { w = s.Operation })
-		if w == nil {
+		if w == nil || !wanted(w) {
 			continue
 		}
 		if err := contain(func() error { return fs.superviseOne(j, w) }); err != nil {
@@ -429,14 +430,19 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 	}
 	busy := map[string]string{}
 	for at--; at >= 0; at-- {
-		before, _ := fs.jobs.add(kindRollout, log[at].ID)
+		before, fresh := fs.jobs.add(kindRollout, log[at].ID)
 		if err := fs.jobs.open(before); err != nil {
 			return err
 		}
 		if err := fs.supersede(before, w.ID); err != nil {
 			return err
 		}
-		if over := addBusy(busy, before); over || fs.asOf().Sub(log[at+1].At) > busyLimit {
+		over := addBusy(busy, before)
+		if fresh && before.over() { // there is nothing to do for it, and it may be large
+			fs.jobs.keepOne(before)
+			fs.jobs.drop(before)
+		}
+		if over || fs.asOf().Sub(log[at+1].At) > busyLimit {
 			break
 		}
 	}

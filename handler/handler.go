@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -115,8 +116,15 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r := h.begin(ctx, in)
 	defer r.end()
 
-	live := r.jobs.live
 	r.admit(r.open(payload)) // messages become jobs: the requests and rollouts that they are about
+	r.inPlaces(r.work)       // those of each place by themselves, all at once
+	r.out.writeRest()        // what was published for jobs that could not go on
+
+	return r.report()
+}
+
+// work takes the jobs of one place through the stages. Live returns those that can go on.
+func (r *run) work(live func() []*job) {
 	for further := true; further; {
 		r.decide(live())               // what may be done now; reads facts and changes nothing
 		further = r.prepare(live()) || // what follows is written down; maintenance, stop, commands, notices
@@ -127,9 +135,30 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	r.conclude(live())            // what has ended is closed
 	r.out.publish(live())         // the outcomes and events that follow from that
 	r.schedule(live())            // a tick for each operation that is unfinished
-	r.out.writeRest()             // what was published for jobs that could not go on
+}
 
-	return r.report()
+// inPlaces calls work for the jobs of each place, for all places at once: none waits for
+// what another one does not answer. A job that comes into a place of which there was
+// none goes on by its tick.
+func (r *run) inPlaces(work func(live func() []*job)) {
+	places := r.jobs.places()
+	r.facts.share(len(places))
+	var wg sync.WaitGroup
+	for i, at := range places {
+		do := func() {
+			err := contain(func() error { work(func() []*job { return r.jobs.inPlace(at) }); return nil })
+			if err != nil {
+				inAccount(r.log, at.Account).Error("a stage made us panic", "region_id", at.Region, "error", err.Error())
+				r.again.add(err)
+			}
+		}
+		if i == len(places)-1 { // of which there is mostly one
+			do()
+		} else {
+			wg.Go(do)
+		}
+	}
+	wg.Wait()
 }
 
 // A run is one invocation under way: its stages, and what they share.
@@ -141,6 +170,7 @@ type run struct {
 	again  *redeliveries
 	index  *openIndex
 	meter  *Meter
+	facts  *reader
 	calls  map[string]int // by name, before this invocation
 
 	*admission
@@ -169,7 +199,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	refuse := &refusals{invocation: i, doors: h.Doors, jobs: jobs, out: out}
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
-	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, meter: h.Meter, calls: h.Meter.Snapshot(),
+	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, facts: facts, meter: h.Meter, calls: h.Meter.Snapshot(),
 		admission: &admission{invocation: i, accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},

@@ -97,7 +97,16 @@ func (i *invocation) business() time.Time { return i.clock() }
 // of the invocation's beginning.
 func (i *invocation) asOf() time.Time { return *i.decided.Load() }
 
-func (i *invocation) decideAt(t time.Time) { i.decided.Store(&t) }
+// decideAt notes the time of a decision. Places are decided about at once: an earlier
+// time does not replace a later one.
+func (i *invocation) decideAt(t time.Time) {
+	for {
+		before := i.decided.Load()
+		if before != nil && before.After(t) || i.decided.CompareAndSwap(before, &t) {
+			return
+		}
+	}
+}
 
 // factsAge is for how long a desktop may be begun by what was read of it, and by a
 // decision: a user may have connected since, or a window closed.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/envelope"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
@@ -34,8 +35,11 @@ type job struct {
 	journal  *stateView
 	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding; it is replaced, not changed
 	decision decision          // what decide found; the stages behind it act on it
+	taken    bool              // on by this invocation: it counts for its bound
 	rounds   int               // how often it took a step since all were decided about
 	unable   map[string]error  // desktops to which something could not be done in this invocation, and why
+
+	opening sync.Mutex // held while its journal is opened
 
 	mu     sync.Mutex
 	failed error // why the job cannot go on in this invocation
@@ -97,6 +101,20 @@ func (j *job) operation() *rollout.Operation {
 	return w
 }
 
+// place returns where the job's desktops are: in no place if nothing is known of it.
+func (j *job) place() (at desktop.Place) {
+	if w := j.operation(); w != nil {
+		at = w.Place()
+	}
+	return at
+}
+
+// over says whether nothing is left to do for the job, or nothing is known of it.
+func (j *job) over() (over bool) {
+	j.journal.Look(func(s *rollout.State) { over = s.Operation == nil || s.Closed && s.Quiet() })
+	return over
+}
+
 // known says whether the job's journal could be read and knows its operation.
 func (j *job) known() bool { return j.journal != nil && j.operation() != nil }
 
@@ -153,6 +171,17 @@ func (js *jobs) all() []*job {
 	return slices.Clone(js.list)
 }
 
+// untaken returns the jobs that came since the last one that was taken on.
+func (js *jobs) untaken() []*job {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	i := len(js.list)
+	for i > 0 && !js.list[i-1].taken {
+		i--
+	}
+	return slices.Clone(js.list[i:])
+}
+
 // each goes through the jobs, and those that are added meanwhile.
 func (js *jobs) each() iter.Seq[*job] {
 	at := func(i int) *job {
@@ -174,12 +203,29 @@ func (js *jobs) each() iter.Seq[*job] {
 
 // live returns the jobs that can go on.
 func (js *jobs) live() []*job {
-	return slices.DeleteFunc(js.all(), func(j *job) bool { return j.failure() != nil || j.journal == nil })
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(js.list), func(j *job) bool { return j.journal == nil || j.failure() != nil })
 }
 
-// reconsider has all jobs decided about anew.
-func (js *jobs) reconsider() {
+// inPlace returns those of a place.
+func (js *jobs) inPlace(at desktop.Place) []*job {
+	return slices.DeleteFunc(js.live(), func(j *job) bool { return j.place() != at })
+}
+
+// places returns where there are jobs that can go on, in the order in which they came.
+func (js *jobs) places() (list []desktop.Place) {
 	for _, j := range js.live() {
+		if at := j.place(); !slices.Contains(list, at) {
+			list = append(list, at)
+		}
+	}
+	return list
+}
+
+// reconsider has jobs decided about anew.
+func reconsider(jobs []*job) {
+	for _, j := range jobs {
 		j.decision, j.rounds = decision{}, 0
 	}
 }
@@ -194,6 +240,8 @@ func (js *jobs) drop(j *job) {
 
 // open reads the job's journal, once.
 func (js *jobs) open(j *job) error {
+	j.opening.Lock() // two rollouts of a fleet may be in two places
+	defer j.opening.Unlock()
 	if j.journal != nil {
 		return nil
 	}
@@ -205,6 +253,8 @@ func (js *jobs) open(j *job) error {
 	if err != nil {
 		return err
 	}
+	js.mu.Lock() // it is on the list, perhaps, which others go through
+	defer js.mu.Unlock()
 	j.journal = l
 	return nil
 }
@@ -274,14 +324,12 @@ func (js *jobs) peek(kind, id string, f func(*rollout.State)) error {
 // keep leaves what the journals hold to the instance's next invocations.
 func (js *jobs) keep() {
 	for _, j := range js.all() {
-		if j.journal != nil {
-			js.keepOne(j)
-		}
+		js.keepOne(j)
 	}
 }
 
 func (js *jobs) keepOne(j *job) {
-	if js.hasJournal {
+	if js.hasJournal && j.journal != nil {
 		js.cache.put(j.journal)
 	}
 }

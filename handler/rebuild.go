@@ -57,7 +57,7 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 		again = again || c.mayNot(account).what == free
 	}
 	if again {
-		rb.jobs.reconsider()
+		reconsider(jobs)
 	}
 	return again
 }

@@ -1,0 +1,73 @@
+package handler
+
+import "github.com/regild/regild/internal/rollout"
+
+// maxDesktops bounds the desktops of the operations that one invocation takes on. All of
+// them are in memory at once: their journals, what ECD says of them, and what is told of
+// them. With 10,000 the whole function takes some 64 MB (docs/benchmarks.md), and their
+// 500 calls, four at once and each of a second, take half of an invocation's time. What
+// is above goes back as ticks, for other instances. An operation alone may have more
+// desktops: it is never taken apart.
+const maxDesktops = 10_000
+
+// unplannedDesktops is what a rollout counts for of which no wave has begun: how many
+// desktops its fleet has is not known yet.
+const unplannedDesktops = maxDesktops / 4
+
+// weight is for how many desktops a job counts: none if nothing is known of it.
+func (j *job) weight() (n int) {
+	if j.journal == nil || j.failure() != nil {
+		return 0
+	}
+	j.journal.Look(func(s *rollout.State) {
+		switch {
+		case s.Operation == nil:
+		case len(s.Desktops) > 0 || s.Operation.Request():
+			n = max(s.Size, len(s.Desktops))
+		case s.Operation.Undoes != "":
+			n = count(s.Operation.Back)
+		default:
+			n = unplannedDesktops
+		}
+	})
+	return n
+}
+
+// full says whether nothing more is taken on. Without a queue or a journal there is
+// nothing that could be sent back instead.
+func (a *admission) full() bool { return a.bounded() && a.load >= maxDesktops }
+
+func (a *admission) bounded() bool { return a.hasQueue && a.hasJournal }
+
+// bound counts what the last message brought, and hands over what is too much beside
+// that which was taken on before.
+func (a *admission) bound() {
+	for _, j := range a.jobs.untaken() {
+		n := j.weight()
+		if a.bounded() && n > 0 && a.load > 0 && a.load+n > maxDesktops {
+			a.handOver(j)
+			continue
+		}
+		j.taken = true
+		a.load += n
+	}
+}
+
+// handOver leaves a job to another invocation: what brought it is confirmed when this one
+// ends, and a tick is on the queue before.
+func (a *admission) handOver(j *job) {
+	a.log.Info("handed over: the invocation has enough without it", "job", j.id)
+	if j.tick >= 0 { // the very tick that came
+		if err := a.sched.at(j.kind, j.id, j.tick); err != nil {
+			a.again.add(err)
+		}
+	} else {
+		if j.kind == kindRequest {
+			a.index.enter(j)
+		}
+		j.decision = decision{made: true, Decision: rollout.Decision{Next: a.asOf()}}
+		a.sched.schedule([]*job{j})
+	}
+	a.jobs.keepOne(j)
+	a.jobs.drop(j)
+}
