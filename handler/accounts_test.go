@@ -338,9 +338,16 @@ func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.h = h
+		began := time.Now()
 		b.send(ask("r-tools", tools, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
 		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
 		b.want("r-tools/ecd-0000/deferred", events.StatusDeferred, events.CodeThrottled, tools)
+		if took := b.topic.when["r-own/ecd-0000/accepted"].Sub(began); took > time.Second {
+			t.Errorf("the own account was told after %s, want that it does not wait for the other", took)
+		}
+		if took := time.Since(began); took > 75*time.Second {
+			t.Errorf("the invocation took %s of its 5 minutes, want a quarter at most", took)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ type admission struct {
 
 	swept bool // lost ticks were looked for; messages are admitted one after another
 	load  int  // desktops of the jobs that were taken on
+	most  int  // and may be
 }
 
 // open opens the envelopes of a payload. Messages that cannot be understood are

@@ -263,21 +263,20 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 			return err
 		}
 	}
+	var failed error // of some fleets, which must not keep the others from beginning
 	for _, w := range operations {
 		e, err := a.fleets.enrol(m, w, digest)
 		switch {
 		case errors.Is(err, errPlanRefused): // one plan stands for all of them
-			return nil
+			return failed
 		case err == nil && e != nil && a.fleets.apart(len(operations)) && a.asOf().Sub(e.At) <= reopen:
 			err = a.sched.at(kindRollout, e.ID, tickIfIdle)
 		case err == nil && e != nil:
 			err = a.fleets.openRollout(m.Message, *e)
 		}
-		if err != nil {
-			return err
-		}
+		failed = errors.Join(failed, err)
 	}
-	return nil
+	return failed
 }
 
 // agreed plans rollouts. It publishes the plan of a dry run, and otherwise says whether

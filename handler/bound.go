@@ -2,20 +2,20 @@ package handler
 
 import "github.com/regild/regild/internal/rollout"
 
-// maxDesktops bounds the desktops of the operations that one invocation takes on. All of
+// MaxDesktops bounds the desktops of the operations that one invocation takes on. All of
 // them are in memory at once: their journals, what ECD says of them, and what is told of
 // them. With 10,000 the whole function takes some 64 MB (docs/benchmarks.md), and their
 // 500 calls, four at once and each of a second, take half of an invocation's time. What
 // is above goes back as ticks, for other instances. An operation alone may have more
 // desktops: it is never taken apart.
-const maxDesktops = 10_000
+const MaxDesktops = 10_000
 
-// unplannedDesktops is what a rollout counts for of which no wave has begun: how many
-// desktops its fleet has is not known yet.
-const unplannedDesktops = maxDesktops / 4
+// unplannedShare is which share of the bound a rollout counts for of which no wave has
+// begun: how many desktops its fleet has is not known yet.
+const unplannedShare = 4
 
 // weight is for how many desktops a job counts: none if nothing is known of it.
-func (j *job) weight() (n int) {
+func (a *admission) weight(j *job) (n int) {
 	if j.journal == nil || j.failure() != nil {
 		return 0
 	}
@@ -27,7 +27,7 @@ func (j *job) weight() (n int) {
 		case s.Operation.Undoes != "":
 			n = count(s.Operation.Back)
 		default:
-			n = unplannedDesktops
+			n = max(1, a.most/unplannedShare)
 		}
 	})
 	return n
@@ -35,7 +35,7 @@ func (j *job) weight() (n int) {
 
 // full says whether nothing more is taken on. Without a queue or a journal there is
 // nothing that could be sent back instead.
-func (a *admission) full() bool { return a.bounded() && a.load >= maxDesktops }
+func (a *admission) full() bool { return a.bounded() && a.load >= a.most }
 
 func (a *admission) bounded() bool { return a.hasQueue && a.hasJournal }
 
@@ -43,8 +43,8 @@ func (a *admission) bounded() bool { return a.hasQueue && a.hasJournal }
 // that which was taken on before.
 func (a *admission) bound() {
 	for _, j := range a.jobs.untaken() {
-		n := j.weight()
-		if a.bounded() && n > 0 && a.load > 0 && a.load+n > maxDesktops {
+		n := a.weight(j)
+		if a.bounded() && n > 0 && a.load > 0 && a.load+n > a.most {
 			a.handOver(j)
 			continue
 		}

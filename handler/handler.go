@@ -19,6 +19,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,9 @@ type Config struct {
 	Doors        Doors
 	RolloutQueue Queue
 	TickKey      []byte // signs ticks that carry records; nil: those are not believed
+
+	// Desktops are how many one invocation takes on; 0: MaxDesktops. For tests.
+	Desktops int
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once in a place; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1
@@ -200,7 +204,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, facts: facts, meter: h.Meter, calls: h.Meter.Snapshot(),
-		admission: &admission{invocation: i, accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
+		admission: &admission{invocation: i, most: cmp.Or(h.Desktops, MaxDesktops), accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
 			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},

@@ -191,6 +191,11 @@ func (s *stage) command(word, rest string) {
 		s.config.TickKey, s.h = []byte(rest), nil
 	case "rollout-queue":
 		s.config.RolloutQueue, s.h = scriptQueue{s, "rollouts"}, nil
+	case "most": // desktops that an invocation takes on
+		s.config.Desktops, _ = strconv.Atoi(rest)
+		s.h = nil
+	case "lost": // what is on the queues never comes
+		s.queue = nil
 	case "limit":
 		s.limit = s.duration(rest)
 	case "skew":

@@ -95,6 +95,9 @@ func basic(seed uint64, name string, d *dice) *schedule {
 	s.Odds = faults(d)
 	apart := newDice(seed, "lossy", 0) // drawn apart: the rest of a seed's schedule stays as it was
 	s.Lossy = apart.one(4)
+	if few := newDice(seed, "few", 0); few.one(4) {
+		s.Most = 1 + few.n(4)
+	}
 	return s
 }
 
@@ -621,6 +624,9 @@ func many(s *schedule, d *dice) {
 		s.control(d.between(0, 4*hour), pick(d, "v1/office", "v1/design", "v1/north"), pick(d, events.Actions...))
 	}
 	s.Sweep = d.one(2)
+	if apart := newDice(s.Seed, "vanish", 0); s.Sweep && apart.one(2) {
+		s.Odds = append([]odd{{"Delivery of v", vanishes, 100, 0, 0}}, s.Odds...)
+	}
 }
 
 // dry are requests and releases that are looked at first, and then asked for as

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -267,7 +268,13 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 // latest rollout of a fleet, or a request that stands in the index of open ones.
 func (w *world) mayVanish(m *message) bool {
 	k := w.works[m.head.Subject]
-	return w.s.Sweep && m.head.Type == events.TypeTick && k != nil && (!k.request() || w.indexed[k.id])
+	switch {
+	case !w.s.Sweep || m.head.Type != events.TypeTick:
+		return false
+	case k == nil: // it is entered, perhaps, and not opened
+		return slices.ContainsFunc(slices.Collect(maps.Values(w.logs)), func(log []enrolment) bool { return log[len(log)-1].id == m.head.Subject })
+	}
+	return !k.request() || w.indexed[k.id]
 }
 
 // take chooses some messages that are due: those that came together, at most

@@ -25,6 +25,7 @@ type schedule struct {
 	NoQueue    bool         `json:",omitempty"`
 	Lossy      bool         `json:",omitempty"` // a delivery that failed may be forgotten, whatever it is but a tick
 	Sweep      bool         `json:",omitempty"` // a timer wakes rollouts
+	Most       int          `json:",omitempty"` // desktops that one invocation takes on; 0: as many as in production
 	Brief      bool         `json:",omitempty"` // ticks that would find nothing to do are not delivered
 	Records    bool         // ECD keeps a record of image changes
 	After      string       `json:",omitempty"` // the status after a rebuild that asks for none

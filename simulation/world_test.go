@@ -416,7 +416,7 @@ func (w *world) instance() *instance {
 		i.skew = w.s.Skew[n%len(w.s.Skew)].d()
 	}
 	c := handler.Config{ECD: &ecd{w}, Notifier: &ecd{w}, Census: &ecd{w}, Snapshots: &ecd{w}, Saver: &ecd{w}, Alarms: &ecd{w}, Member: w.servicesOf, Topic: &topic{w}, Rules: w.rules(epoch),
-		RebuildConcurrency: max(w.s.Rebuilds, 1), PublishConcurrency: max(w.s.Publishers, 1),
+		Desktops: w.s.Most, RebuildConcurrency: max(w.s.Rebuilds, 1), PublishConcurrency: max(w.s.Publishers, 1),
 		Now: func() time.Time { return time.Now().Add(i.skew) }, Log: discard, Meter: &handler.Meter{}}
 	if !w.s.NoQueue {
 		c.Queue = &queue{w}
