@@ -282,7 +282,7 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 // agreed plans rollouts. It publishes the plan of a dry run, and otherwise says whether
 // the plan is the one that is demanded, or was checked before; if not, it refuses them.
 func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool, digest string) (bool, error) {
-	plans, total, incomplete := a.previews(operations)
+	plans, total, incomplete := a.previews(operations, dryRun)
 	if dryRun {
 		for i, p := range plans {
 			a.refuse.publishPlan(p, operations[i])
@@ -309,14 +309,20 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 	return false, nil
 }
 
-// previews plans several rollouts. One planDigest stands for all of them together.
-func (a *admission) previews(operations []rollout.Operation) (_ []events.Plan, total string, incomplete error) {
-	var plans []events.Plan
+// previews plans several rollouts, and keeps the plans if they are wanted: they are as
+// large as the fleets. One planDigest stands for all of them together.
+func (a *admission) previews(operations []rollout.Operation, wanted bool) (plans []events.Plan, total string, incomplete error) {
 	var digests []string
 	for _, w := range operations {
 		p := a.facts.preview(w)
-		plans, digests = append(plans, p.Plan), append(digests, p.PlanDigest)
+		if wanted {
+			plans = append(plans, p.Plan)
+		}
+		digests = append(digests, p.PlanDigest)
 		incomplete = errors.Join(incomplete, p.complete())
+		if a.fleets.apart(len(operations)) { // nothing of it is begun here
+			a.facts.forgetPlace(w.Place())
+		}
 	}
 	total = digests[0]
 	if len(digests) > 1 {

@@ -60,6 +60,13 @@ func (rd *reader) forgetBefore(at desktop.Place, t time.Time) {
 	facts.DropBefore(t)
 }
 
+// forgetPlace drops all that is known of a place, while messages are admitted.
+func (rd *reader) forgetPlace(at desktop.Place) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	delete(rd.places, at)
+}
+
 // forget drops what is known of desktops, because something was done to them since.
 func (rd *reader) forget(at desktop.Place, ids ...string) {
 	facts := rd.place(at)
