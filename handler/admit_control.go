@@ -29,7 +29,11 @@ func (a *admission) control(m envelope.Message) error {
 	if fresh {
 		j.message = m
 	}
-	if err := a.jobs.open(j); err != nil {
+	err = a.jobs.open(j)
+	if err == nil {
+		err = a.fleets.openIfEntered(j)
+	}
+	if err != nil {
 		a.jobs.drop(j)
 		return err
 	}

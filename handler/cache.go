@@ -18,10 +18,11 @@ type cache struct {
 
 type knownState = known[*rollout.State]
 
-// Bounds of the cache: some ten journals of a fleet of 10,000.
+// Bounds of the cache. What it keeps is in memory beside what the next invocation takes
+// on.
 const (
 	maxCached         = 64
-	maxCachedDesktops = 100_000
+	maxCachedDesktops = 2 * MaxDesktops
 )
 
 func (c *cache) take(key string) *knownState {

@@ -135,10 +135,12 @@ func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *even
 	return e, refusal, errors.Join(fault, err)
 }
 
-// mayFollow says why a rollout may not follow those of its fleet's log, or nil.
+// mayFollow says why a rollout may not follow those of its fleet's log, or nil. Whether
+// the latest has ended matters only if that took one back, or brought the same image: its
+// journal may be long.
 func (fs *fleets) mayFollow(log rollout.FleetLog, w rollout.Operation, image bool) (*events.Reason, error) {
 	ended := false
-	if last := log.Latest(); last != nil {
+	if last := log.Latest(); last != nil && (last.Undoes != "" || last.ImageID == w.ImageID) {
 		var err error
 		if ended, err = fs.ended(*last); err != nil {
 			return nil, err
@@ -252,18 +254,34 @@ func (fs *fleets) latestOf(fleet string) (*rollout.Entry, error) {
 // wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names
 // it: the invocation that entered it could not open it.
 func (fs *fleets) wakeEntered(id string) error {
-	_, fleet, ok := rollout.SplitID(id)
-	if !ok {
-		return nil
-	}
-	log, err := fs.jobs.fleetLog(fleet)
-	if err != nil {
-		return err
-	}
-	if e := log.Find(id); e != nil {
+	e, err := fs.entryOf(id)
+	if e != nil {
 		fs.wake(*e)
 	}
-	return nil
+	return err
+}
+
+// entryOf returns the entry of a rollout in its fleet's log, or nil.
+func (fs *fleets) entryOf(id string) (*rollout.Entry, error) {
+	_, fleet, ok := rollout.SplitID(id)
+	if !ok {
+		return nil, nil
+	}
+	log, err := fs.jobs.fleetLog(fleet)
+	return log.Find(id), err
+}
+
+// openIfEntered opens the journal of a rollout that was entered just now: its own
+// invocation is still to come, and what somebody orders of it counts all the same.
+func (fs *fleets) openIfEntered(j *job) error {
+	if j.operation() != nil {
+		return nil
+	}
+	e, err := fs.entryOf(j.id)
+	if e == nil || fs.asOf().Sub(e.At) > reopen {
+		return err
+	}
+	return fs.openEntered(j, *e)
 }
 
 // wake makes a job of a rollout that its fleet's log names, and opens it if it is not
