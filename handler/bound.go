@@ -20,13 +20,7 @@ func (a *admission) weight(j *job) (n int) {
 		return 0
 	}
 	j.journal.Look(func(s *rollout.State) {
-		switch {
-		case s.Operation == nil:
-		case len(s.Desktops) > 0 || s.Operation.Request():
-			n = max(s.Size, len(s.Desktops))
-		case s.Operation.Undoes != "":
-			n = count(s.Operation.Back)
-		default:
+		if n = s.Extent(); n == 0 && s.Operation != nil {
 			n = max(1, a.most/unplannedShare)
 		}
 	})

@@ -117,6 +117,15 @@ func (s *State) Reached(length int64) { s.Length = length }
 // Open says whether there is an operation and it is not closed.
 func (s *State) Open() bool { return s.Operation != nil && !s.Closed }
 
+// Extent is how many desktops the operation is about; 0: that is not known yet.
+func (s *State) Extent() int {
+	n := max(s.Size, len(s.Desktops))
+	if s.Operation != nil {
+		n = max(n, len(s.Operation.to))
+	}
+	return n
+}
+
 // Quiet says whether everything is published.
 func (s *State) Quiet() bool {
 	return len(s.UnpublishedEvents) == 0 && len(s.Fresh()) == 0
