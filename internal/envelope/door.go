@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/regild/regild/internal/pattern"
@@ -93,28 +92,18 @@ func recordID(f fields) string {
 // no object, and for one in which such a field stands twice: a topic merges the
 // sender's attributes into its own fields.
 func named(body []byte, words map[string]bool) (fields, bool) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
+	if len(body) == 0 || body[0] != '{' || !json.Valid(body) {
 		return nil, false
 	}
 	f := fields{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, false
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, false
-		}
-		name, _ := key.(string)
-		if !words[name] {
+	for _, m := range members(body) {
+		if !words[m.name] {
 			continue
 		}
-		if f.has(name) {
+		if f.has(m.name) {
 			return nil, false
 		}
-		f[name] = value
+		f[m.name] = m.value
 	}
 	return f, true
 }

@@ -27,11 +27,19 @@ type fields map[string]json.RawMessage
 
 // text returns the named string, or "".
 func (f fields) text(name string) string {
-	var s string
-	if raw, ok := f[name]; !ok || json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
+	s, _ := textOf(f[name])
 	return s
+}
+
+// textOf returns the string that a JSON value is. Most have no escape, and need no
+// decoding.
+func textOf(raw []byte) (string, error) {
+	if n := len(raw); n > 1 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw[1 : n-1]), nil
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err
 }
 
 func (f fields) has(names ...string) bool {
@@ -80,9 +88,12 @@ func (m *Message) unwrap(data []byte, left int) ([]byte, error) {
 // unwrapObject looks for the transport's envelopes first: a topic merges the
 // sender's attributes into its own, and they may have any name.
 func (m *Message) unwrapObject(body []byte, left int) ([]byte, error) {
-	var f fields
-	if err := json.Unmarshal(body, &f); err != nil {
-		return nil, notJSON(err)
+	if !json.Valid(body) {
+		return nil, notJSON(json.Unmarshal(body, &fields{}))
+	}
+	f := fields{}
+	for _, m := range members(body) {
+		f[m.name] = m.value // the last of a name, as decoding takes it
 	}
 	switch {
 	case f.has("TopicName", "Message"):
