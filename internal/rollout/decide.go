@@ -156,11 +156,9 @@ func OutcomeID(operation, desktop string, status events.Status, n int) string {
 	return id
 }
 
-// Cut bounds a message that goes into a record.
-func Cut(s string) string { return cut(s) }
-
-// cut bounds a message; ECD's own, or a command's output, may be long.
-func cut(s string) string {
+// Cut bounds a message that goes into a record; ECD's own, or a command's output, may be
+// long.
+func Cut(s string) string {
 	if len(s) <= maxMessage {
 		return s
 	}

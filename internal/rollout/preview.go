@@ -73,7 +73,7 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	if !ok {
 		p.Action = events.PlanRefuse
 		if s.outcome != nil { // it cannot be read; else it is asked for
-			p.Code, p.Message = s.outcome.Code, cut(s.outcome.Message)
+			p.Code, p.Message = s.outcome.Code, Cut(s.outcome.Message)
 		}
 		return p, s
 	}

@@ -26,18 +26,6 @@ func SplitUseKey(key string) (since time.Time, id string, ok bool) {
 	return since, id, ok && err == nil
 }
 
-// standAnew is stand for a reason that is published again when its message changes.
-func (v *view) standAnew(code, message string, until time.Time) step {
-	if w := v.s.Waiting; w != nil && w.Code == code && w.Message != message {
-		r := &events.Reason{Code: code, Message: message}
-		if !until.IsZero() {
-			r.Until = &until
-		}
-		return look(soonest(v.now.in(MaxTick), until)).with(v.write(Record{Kind: KindWaiting, Reason: r}))
-	}
-	return v.stand(code, message, until)
-}
-
 // rebuilt returns the desktops of a wave that this rollout rebuilt, and when ECD
 // accepted that.
 func (s *State) rebuilt(w *Wave) map[string]time.Time {

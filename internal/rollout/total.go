@@ -88,7 +88,7 @@ func (t *total) join(s step) {
 // we put into maintenance mode or stopped is restored next.
 func (t *total) outcome(x *Desktop, s step) {
 	o := *s.outcome
-	o.Message = cut(o.Message)
+	o.Message = Cut(o.Message)
 	i, known := t.groups[o]
 	if !known || len(t.outcomes[i].Desktops) >= maxIDs {
 		i = len(t.outcomes)

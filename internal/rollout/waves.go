@@ -110,9 +110,17 @@ func (v *view) standDown(t *total) {
 
 // stand says why the rollout stands still, once for each reason.
 func (v *view) stand(code, message string, until time.Time) step {
-	s := look(soonest(v.now.in(MaxTick), until))
 	if w := v.s.Waiting; w != nil && w.Code == code {
-		return s // how many, or of what request, may change each time
+		message = w.Message // how many, or of what request, may change each time
+	}
+	return v.standAnew(code, message, until)
+}
+
+// standAnew is stand for a reason that is published again when its message changes.
+func (v *view) standAnew(code, message string, until time.Time) step {
+	s := look(soonest(v.now.in(MaxTick), until))
+	if w := v.s.Waiting; w != nil && w.Code == code && w.Message == message {
+		return s
 	}
 	r := &events.Reason{Code: code, Message: message}
 	if !until.IsZero() {
@@ -579,12 +587,8 @@ func windowAt(f *fleet.Fleet, now clock) (bool, time.Time) {
 	return false, until
 }
 
-// closed says why nothing may begin before until, in words that stay the same
-// meanwhile.
+// closed says why nothing may begin before until.
 func (v *view) closed(f *fleet.Fleet, until time.Time) string {
-	if w := v.s.Waiting; w != nil && w.Code == events.CodeWindowClosed && w.Until != nil && w.Until.Equal(until) {
-		return w.Message
-	}
 	text := "the maintenance window is closed, or would close before a rebuild is expected to end"
 	for _, b := range f.Strategy.Blackouts {
 		if b.From.Before(until) && !v.now.due(b.To) {
