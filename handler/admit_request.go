@@ -74,11 +74,8 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 	default:
 		return false, nil
 	}
-	if a.hasJournal {
-		known := false
-		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
-			return false, err
-		}
+	if known, err := a.jobs.knows(kindRequest, id); known || err != nil {
+		return false, err
 	}
 	a.refuse.request(m, req, id, events.CodeInvalidRequest, why)
 	return true, nil
@@ -127,11 +124,8 @@ func (a *admission) tooFar(req events.Request, id string) (why string, err error
 	case req.NotBefore.Sub(a.asOf()) <= rollout.MaxAhead:
 		return "", nil
 	}
-	if a.hasJournal {
-		known := false
-		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
-			return "", err
-		}
+	if known, err := a.jobs.knows(kindRequest, id); known || err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour)), nil
 }
@@ -144,8 +138,7 @@ func (a *admission) asPlanned(m envelope.Message, req events.Request, id string,
 	if plan.is(req.PlanDigest) {
 		return true, nil
 	}
-	known := false
-	err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
+	known, err := a.jobs.knows(kindRequest, id)
 	if known || err != nil {
 		return known, err
 	}
@@ -217,7 +210,8 @@ func (a *admission) apart(w *rollout.Operation) error {
 	}
 	had, mine := false, false
 	if !home {
-		if err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil }); err != nil {
+		var err error
+		if had, err = a.jobs.knows(kindRequest, own); err != nil {
 			return err
 		}
 	}

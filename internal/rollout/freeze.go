@@ -138,7 +138,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = unfinished(soonest(freeze.Until, v.now.in(thaw)))
+	s = unfinished(Soonest(freeze.Until, v.now.in(thaw)))
 	if c.WaitCode != events.CodeFrozen {
 		s.outcome = v.deferred(events.CodeFrozen, freeze.Until, "%s", freeze.Message())
 	}

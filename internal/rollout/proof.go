@@ -56,7 +56,7 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	}
 	next := earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
 	if c != nil {
-		next = soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
+		next = Soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
 		if !c.At.Before(ends) {
 			next = c.At.Add(usePause(u, true))
 		}
@@ -98,7 +98,7 @@ func (v *view) judgedUse(u fleet.Use, w *Wave, c UseCount, next, ends time.Time)
 func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, from time.Time) step {
 	since := zero
 	for _, at := range rebuilt {
-		since = soonest(since, at)
+		since = Soonest(since, at)
 	}
 	var s step
 	sessions := map[string][]desktop.Session{}
@@ -112,7 +112,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		sessions[id], at = fact.Value, soonest(at, fact.ReadAt)
+		sessions[id], at = fact.Value, Soonest(at, fact.ReadAt)
 	}
 	var logons []desktop.Event
 	for _, id := range logonsOf(f, w, rebuilt) {
@@ -121,7 +121,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		logons, at = append(logons, fact.Value...), soonest(at, fact.ReadAt)
+		logons, at = append(logons, fact.Value...), Soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s
@@ -166,7 +166,7 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 			return v.unreadProof(fact.Err), true
 		}
 		s, whole = s.with(more), whole && ok
-		states[rule.Name], at = alarmState(fact.Value), soonest(at, fact.ReadAt)
+		states[rule.Name], at = alarmState(fact.Value), Soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s, true

@@ -80,7 +80,7 @@ func (t *total) join(s step) {
 		t.unread = s.unread
 	}
 	t.out.Records = append(t.out.Records, s.records...)
-	t.out.Next = soonest(t.out.Next, s.next)
+	t.out.Next = Soonest(t.out.Next, s.next)
 	t.out.Back = t.out.Back || s.goBack
 }
 

@@ -118,7 +118,7 @@ func (v *view) stand(code, message string, until time.Time) step {
 
 // standAnew is stand for a reason that is published again when its message changes.
 func (v *view) standAnew(code, message string, until time.Time) step {
-	s := look(soonest(v.now.in(MaxTick), until))
+	s := look(Soonest(v.now.in(MaxTick), until))
 	if w := v.s.Waiting; w != nil && w.Code == code && w.Message == message {
 		return s
 	}
