@@ -1,9 +1,7 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -124,19 +122,4 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		return alarmsHalt, names, halts
 	}
 	return alarmsHold, names, halts
-}
-
-// alarmText says for people what an answer means.
-func alarmText(answer alarmAnswer, names []string) string {
-	text := strings.Join(names, ", ")
-	switch answer {
-	case alarmsHold:
-		return fmt.Sprintf("CloudMonitor shows in ALARM: %s; if that lasts for %s, the rollout halts", text, alarmHolds)
-	case alarmsHalt:
-		return fmt.Sprintf("CloudMonitor has shown in ALARM for %s: %s", alarmHolds, text)
-	case alarmsUnclear:
-		return fmt.Sprintf("CloudMonitor does not tell the state of: %s; there is no such rule in the region, or it is off", text)
-	case alarmsQuiet:
-	}
-	return ""
 }

@@ -176,13 +176,16 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 		return v.write(Record{Kind: KindAlarms, Alarms: list}).with(look(v.now.t)), true
 	}
 	answer, names, halts := judgeAlarms(list, at)
-	switch text := alarmText(answer, names); answer {
+	switch which := strings.Join(names, ", "); answer {
 	case alarmsHalt:
-		return v.halt(events.CodeAlarmActive, "%s", text), true
+		return v.halt(events.CodeAlarmActive, "CloudMonitor has shown in ALARM for %s: %s", alarmHolds, which), true
 	case alarmsHold:
-		return v.standAnew(events.CodeAlarmActive, text, halts).with(look(v.now.in(alarmPause))), true
+		return v.standAnew(events.CodeAlarmActive, fmt.Sprintf("CloudMonitor shows in ALARM: %s; if that lasts for %s, the rollout halts", which, alarmHolds), halts).
+			with(look(v.now.in(alarmPause))), true
 	case alarmsUnclear:
-		return v.standAnew(events.CodeAlarmUnknown, text, zero).with(look(v.now.in(alarmPause))), true
+		return v.standAnew(events.CodeAlarmUnknown,
+			fmt.Sprintf("CloudMonitor does not tell the state of: %s; there is no such rule in the region, or it is off", which), zero).
+			with(look(v.now.in(alarmPause))), true
 	case alarmsQuiet:
 	}
 	pause := alarmPause
