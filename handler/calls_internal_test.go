@@ -478,7 +478,7 @@ func TestACallWaitsForTheAdaptersTurnUntilTheFactsAreOld(t *testing.T) {
 		b.concern = map[placed]concern{}
 		b.ecd.answers["ecd-1"] = &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.NotSent, Err: desktop.ErrTooLate}
 		got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-factsAge/3))
-		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.grewOld[""] {
+		if len(got) != 1 || got[0].Code != events.CodeTimeShort || !b.grewOld[""] {
 			t.Errorf("got %+v, read again %v", got, b.grewOld)
 		}
 		if want := factsAge - factsAge/3; b.ecd.waits != want {
