@@ -25,10 +25,17 @@ const (
 // maxWave bounds the number of a wave.
 const maxWave = 10_000
 
+// maxOperationID bounds a request's id as outcomes have it: the id that its sender gave
+// it, or that of the transport, with the mark that keeps it apart from those of others.
+const maxOperationID = 2 * MaxRequestID
+
 // A Control is the data of regild.rollout.control.v1: somebody tells a rollout
-// what to do.
+// what to do, or has a request taken back.
 type Control struct {
-	RolloutID string `json:"rolloutId"`
+	RolloutID string `json:"rolloutId,omitempty"`
+	// RequestID is the request that is taken back, as its outcomes call it; then Action is
+	// ActionRollback, and RolloutID empty.
+	RequestID string `json:"requestId,omitempty"`
 	Action    string `json:"action"` // one of Actions
 	By        string `json:"by"`     // who says so
 	Reason    string `json:"reason"` // why
@@ -45,10 +52,19 @@ type Control struct {
 func ParseControl(data []byte) (Control, error) {
 	r := read(data)
 	var c Control
-	r.require("rolloutId", "name the rollout as release/fleet")
+	c.RequestID = r.str("requestId", checkText(maxOperationID))
+	switch {
+	case !r.has("requestId"):
+		r.require("rolloutId", "name the rollout as release/fleet, or by requestId a request that is to be taken back")
+	case r.has("rolloutId"):
+		r.faults.add("requestId", "goes without rolloutId; name a rollout or a request")
+	}
 	c.RolloutID = r.str("rolloutId", checkRollout)
 	r.require("action", "write "+alternatives(Actions))
 	c.Action = r.str("action", oneOf(Actions...))
+	if r.has("requestId") && c.Action != ActionRollback && c.Action != "" {
+		r.faults.add("action", "is not possible for a request; a request can be taken back (rollback)")
+	}
 	r.require("by", "say who commands it")
 	c.By = r.str("by", checkBytes(MaxWho))
 	r.require("reason", "say why")

@@ -21,6 +21,9 @@ func (a *admission) control(m envelope.Message) error {
 		a.refuse.control(m, c, events.CodeWrongDoor, why)
 		return nil
 	}
+	if c.RequestID != "" {
+		return a.takeBack(m, c)
+	}
 	if !a.hasJournal {
 		a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 		return nil

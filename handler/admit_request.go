@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -69,13 +70,18 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 	switch {
 	case is && fleetNamed(a.rules.Fleets, fleet) != nil:
 		why = fmt.Sprintf("requestId: %q is what a rollout over fleet %s is called; give the request another id", short(id, 100), fleet)
+	case strings.HasSuffix(rollout.Unmarked(id), rollout.BackOf("")):
+		why = fmt.Sprintf("requestId: %q is what the rollback of another request is called; give the request another id", short(id, 100))
 	case events.CheckRequestID(req.RequestID) != "":
 		why = "the id of the message, which stands for the requestId that is missing, " + events.CheckRequestID(req.RequestID)
 	default:
 		return false, nil
 	}
-	if known, err := a.jobs.knows(kindRequest, id); known || err != nil {
-		return false, err
+	if a.hasJournal {
+		known := false
+		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+			return false, err
+		}
 	}
 	a.refuse.request(m, req, id, events.CodeInvalidRequest, why)
 	return true, nil
@@ -124,8 +130,11 @@ func (a *admission) tooFar(req events.Request, id string) (why string, err error
 	case req.NotBefore.Sub(a.asOf()) <= rollout.MaxAhead:
 		return "", nil
 	}
-	if known, err := a.jobs.knows(kindRequest, id); known || err != nil {
-		return "", err
+	if a.hasJournal {
+		known := false
+		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
+			return "", err
+		}
 	}
 	return fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour)), nil
 }
@@ -138,7 +147,8 @@ func (a *admission) asPlanned(m envelope.Message, req events.Request, id string,
 	if plan.is(req.PlanDigest) {
 		return true, nil
 	}
-	known, err := a.jobs.knows(kindRequest, id)
+	known := false
+	err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
 	if known || err != nil {
 		return known, err
 	}
@@ -210,8 +220,7 @@ func (a *admission) apart(w *rollout.Operation) error {
 	}
 	had, mine := false, false
 	if !home {
-		var err error
-		if had, err = a.jobs.knows(kindRequest, own); err != nil {
+		if err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil }); err != nil {
 			return err
 		}
 	}

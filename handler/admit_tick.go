@@ -47,8 +47,12 @@ func (a *admission) tick(m envelope.Message) error {
 	if fresh && a.stale(j, t) {
 		a.jobs.keepOne(j)
 		a.jobs.drop(j)
-		if t.Kind == kindRollout && j.operation() == nil {
+		switch {
+		case j.operation() != nil:
+		case t.Kind == kindRollout:
 			return a.fleets.wakeEntered(t.ID)
+		default:
+			return a.fleets.wakeUndoing(t.ID)
 		}
 	}
 	return nil

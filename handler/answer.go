@@ -77,5 +77,5 @@ func aboutOne(e *desktop.CallError, ids []string) bool {
 
 // deniedToAll says whether none of a call that was taken apart was allowed.
 func deniedToAll(endings []ending) bool {
-	return !slices.ContainsFunc(endings, func(e ending) bool { return e.Code != events.CodeNotAuthorized })
+	return !slices.ContainsFunc(endings, func(e ending) bool { return e.group.Code != events.CodeNotAuthorized })
 }

@@ -247,11 +247,11 @@ func TestWhatAnotherInstanceHasBegunIsNotSettled(t *testing.T) {
 		return []rollout.Group{{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: b.now, Message: "late", Desktops: []string{id}}}
 	}
 	n := b.store.appends
-	b.recovery.settle(j, late("ecd-1"))
+	b.settle(j, late("ecd-1"))
 	if b.store.appends != n || len(b.records(j, rollout.KindSettled)) != 0 {
 		t.Errorf("written: %v, want nothing", b.records(j, rollout.KindSettled))
 	}
-	b.recovery.settle(j, append(late("ecd-1"), late("ecd-2")...))
+	b.settle(j, append(late("ecd-1"), late("ecd-2")...))
 	got := b.records(j, rollout.KindSettled)
 	if len(got) != 1 || len(got[0].Outcomes) != 1 || !slices.Equal(got[0].Outcomes[0].Desktops, []string{"ecd-2"}) {
 		t.Errorf("written: %+v, want of the other desktop alone", got)
@@ -267,10 +267,10 @@ func TestWhatAnotherInstanceHasBegunIsNotSettled(t *testing.T) {
 func TestAJobEndsWhoseJournalTakesNoOutcome(t *testing.T) {
 	for name, do := range map[string]func(b *callsBench, j *job){
 		"settled": func(b *callsBench, j *job) {
-			b.recovery.settle(j, []rollout.Group{{Status: events.StatusRefused, Code: events.CodeConflictingTargets, Desktops: []string{"ecd-1"}}})
+			b.settle(j, []rollout.Group{{Status: events.StatusRefused, Code: events.CodeConflictingTargets, Desktops: []string{"ecd-1"}}})
 		},
 		"ended": func(b *callsBench, j *job) {
-			b.write(j, "c1", allEnd([]string{"ecd-1"}, "", rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}))
+			b.write(j, "c1", []ending{{ids: []string{"ecd-1"}, group: rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}}})
 		},
 		"closed": func(b *callsBench, j *job) {
 			b.run.conclude([]*job{j})
@@ -328,7 +328,7 @@ func TestEachEndingKeepsTheIDOfItsOwnCall(t *testing.T) {
 	b.note(j, rollout.Record{Kind: rollout.KindBegun, Call: "c1", Desktops: []string{"ecd-1", "ecd-2", "ecd-3"}, From: []string{"m-old", "m-old", "m-old"}})
 	var endings []ending
 	for i, requestID := range []string{"req-1", "req-2", "req-2"} {
-		endings = append(endings, allEnd([]string{fmt.Sprint("ecd-", i+1)}, requestID, rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess})...)
+		endings = append(endings, ending{ids: []string{fmt.Sprint("ecd-", i+1)}, requestID: requestID, group: rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}})
 	}
 	b.write(j, "c1", endings)
 	got := b.records(j, rollout.KindEnded)
@@ -343,11 +343,11 @@ func TestWhatAnAnswerDoesNotSayIsNotKnown(t *testing.T) {
 	b := newCallsBench(t)
 	b.ecd.answers["ecd-1,ecd-2"] = errors.New("no such host")
 	got := b.call(t.Context(), b.batch("ecd-1", "ecd-2"), 0)
-	if len(got) != 1 || len(got[0].Desktops) != 2 || got[0].Code != events.CodeOutcomeUnknown || !strings.Contains(got[0].Message, "no such host") {
+	if len(got) != 1 || len(got[0].ids) != 2 || got[0].group.Code != events.CodeOutcomeUnknown || !strings.Contains(got[0].group.Message, "no such host") {
 		t.Errorf("got %+v, want that nothing is known of both", got)
 	}
 	got = b.calls.read(b.batch("ecd-1", "ecd-2"), desktop.Answer{Results: []desktop.Result{{DesktopID: "ecd-1"}}})
-	if len(got) != 1 || len(got[0].Desktops) != 2 || got[0].Code != events.CodeOutcomeUnknown || !strings.Contains(got[0].Message, "does not mention") {
+	if len(got) != 1 || len(got[0].ids) != 2 || got[0].group.Code != events.CodeOutcomeUnknown || !strings.Contains(got[0].group.Message, "does not mention") {
 		t.Errorf("got %+v, want that the answer mentions neither", got)
 	}
 }
@@ -393,7 +393,7 @@ func TestWhatTheEndingsOfACallTakenApartMeanForOthers(t *testing.T) {
 			endings := b.send(t.Context(), b.batch("ecd-1", "ecd-2", "ecd-3", "ecd-4"), 0)
 			n := 0
 			for _, e := range endings {
-				n += len(e.Desktops)
+				n += len(e.ids)
 			}
 			e, _ := errors.AsType[*desktop.CallError](c.answers[all])
 			if got := b.isHopeless(refusal{b.batch().Spec, e.Code}); got != c.hopeless || n != 4 {
@@ -454,8 +454,8 @@ func TestEachDesktopWaitsForTheFreezeThatHoldsIt(t *testing.T) {
 		t.Fatalf("calls %v, holds %+v, want two groups", rest.IDs, held)
 	}
 	for i, want := range [][]string{{"ecd-a0", "ecd-a1"}, {"ecd-b0", "ecd-b1"}} {
-		if g := held[i]; !slices.Equal(g.Desktops, want) || !g.Until.Equal(log[i].Until) || !strings.Contains(g.Message, log[i].Name) {
-			t.Errorf("group %d: %v waits until %s: %s", i, g.Desktops, g.Until, g.Message)
+		if g := held[i].group; !slices.Equal(held[i].ids, want) || !g.Until.Equal(log[i].Until) || !strings.Contains(g.Message, log[i].Name) {
+			t.Errorf("group %d: %v waits until %s: %s", i, held[i].ids, g.Until, g.Message)
 		}
 	}
 }
@@ -465,7 +465,7 @@ func TestEachDesktopWaitsForTheFreezeThatHoldsIt(t *testing.T) {
 func TestWhatGrewOldBeforeItsTurnIsReadAgain(t *testing.T) {
 	b := newCallsBench(t)
 	got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-2*factsAge))
-	if len(got) != 1 || got[0].Code != events.CodeTimeShort || len(b.ecd.called) != 0 || !b.grewOld[""] {
+	if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || len(b.ecd.called) != 0 || !b.grewOld[""] {
 		t.Errorf("got %+v, called %v, read again %v", got, b.ecd.called, b.grewOld)
 	}
 }
@@ -478,7 +478,7 @@ func TestACallWaitsForTheAdaptersTurnUntilTheFactsAreOld(t *testing.T) {
 		b.concern = map[placed]concern{}
 		b.ecd.answers["ecd-1"] = &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.NotSent, Err: desktop.ErrTooLate}
 		got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-factsAge/3))
-		if len(got) != 1 || got[0].Code != events.CodeTimeShort || !b.grewOld[""] {
+		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.grewOld[""] {
 			t.Errorf("got %+v, read again %v", got, b.grewOld)
 		}
 		if want := factsAge - factsAge/3; b.ecd.waits != want {

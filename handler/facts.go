@@ -317,7 +317,10 @@ func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]deskto
 		return nil, errors.New("snapshots cannot be asked for here")
 	}
 	got, err := l.Services.Snapshots.Snapshots(ctx, l.at.Region, ids)
-	return got, optional(err)
+	if desktop.DeliveryOf(err) == desktop.Forbidden {
+		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
+	}
+	return got, err
 }
 
 // members reads who is in a fleet now: the desktops that belong to it before any

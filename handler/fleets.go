@@ -409,20 +409,25 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 }
 
 // supervise sees to it that only the latest rollout of a fleet begins anything, and
-// that it knows what earlier ones are still rebuilding. It goes by the fleet's log
-// alone, so the order of messages does not matter. It does so for those rollouts which
-// are wanted.
+// that it knows what earlier ones are still rebuilding; and that the rollback of a request
+// knows it of the request. It goes by the fleet's log alone, so the order of messages does
+// not matter. It does so for those operations which are wanted.
 func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 	for j := range fs.jobs.each() {
-		if j.kind != kindRollout || j.failure() != nil || j.journal == nil {
+		if j.failure() != nil || j.journal == nil {
 			continue
 		}
-		var w *rollout.Operation
-		j.journal.Look(func(s *rollout.State) { w = s.Operation })
+		w := j.operation()
 		if w == nil || !wanted(w) {
 			continue
 		}
-		if err := contain(func() error { return fs.superviseOne(j, w) }); err != nil {
+		err := contain(func() error {
+			if j.kind == kindRequest {
+				return fs.superviseBack(j)
+			}
+			return fs.superviseOne(j, w)
+		})
+		if err != nil {
 			fs.recovery.fail(j, err)
 		}
 	}
@@ -473,16 +478,21 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 func addBusy(busy map[string]string, before *job) (over bool) {
 	before.journal.Look(func(s *rollout.State) {
 		over = s.Closed && s.Superseded == ""
-		for id, d := range s.Desktops {
-			// The earlier rollout will still release or start what it put into
-			// maintenance mode or stopped: it would do so while this one uses it.
-			restores := !s.Closed && (d.Held || d.Stopped)
-			if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
-				busy[id] = before.id
-			}
-		}
+		addBusyOf(busy, before.id, s)
 	})
 	return over
+}
+
+// addBusyOf adds the desktops that an operation still uses.
+func addBusyOf(busy map[string]string, by string, s *rollout.State) {
+	for id, d := range s.Desktops {
+		// It will still release or start what it put into maintenance mode or stopped: it
+		// would do so while another one uses it.
+		restores := !s.Closed && (d.Held || d.Stopped)
+		if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
+			busy[id] = by
+		}
+	}
 }
 
 // busyLimit is how long after a rollout was superseded desktops may still be

@@ -201,7 +201,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,
 		jobs: jobs, perms: perms, counts: counts, places: map[desktop.Place]*rollout.Facts{}}
 	refuse := &refusals{invocation: i, doors: h.Doors, jobs: jobs, out: out}
-	recovery := &recovery{invocation: i, out: out, doors: h.Doors, sched: sched, refuse: refuse, again: again}
+	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, facts: facts, meter: h.Meter, calls: h.Meter.Snapshot(),
 		admission: &admission{invocation: i, most: cmp.Or(h.Desktops, MaxDesktops), accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,

@@ -321,12 +321,6 @@ func (js *jobs) peek(kind, id string, f func(*rollout.State)) error {
 	return nil
 }
 
-// knows says whether an operation, which need not be a job, was opened.
-func (js *jobs) knows(kind, id string) (known bool, err error) {
-	err = js.peek(kind, id, func(s *rollout.State) { known = s.Operation != nil })
-	return known, err
-}
-
 // keep leaves what the journals hold to the instance's next invocations.
 func (js *jobs) keep() {
 	for _, j := range js.all() {

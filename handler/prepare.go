@@ -299,10 +299,24 @@ func (a *acting) putOff(ids []string) {
 		if desktop.DeliveryOf(err) == desktop.Forbidden {
 			g.Code = events.CodeNotAuthorized
 		}
-		groups = addTo(groups, g, id)
+		i := slices.IndexFunc(groups, func(o rollout.Group) bool { return o.Message == g.Message })
+		if i < 0 {
+			i, groups = len(groups), append(groups, g)
+		}
+		groups[i].Desktops = append(groups[i].Desktops, id)
 	}
-	if len(groups) > 0 && a.job.failure() == nil {
-		a.recovery.settle(a.job, groups)
+	if len(groups) == 0 || a.job.failure() != nil {
+		return
+	}
+	err := a.job.journal.Update(a.ctx, func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindSettled, Outcomes: groups}}
+	})
+	if err != nil {
+		a.recovery.fail(a.job, err)
+		return
+	}
+	for _, g := range groups {
+		a.out.add(a.job, g.Desktops)
 	}
 }
 

@@ -104,7 +104,35 @@ func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 			Desktops: []string{c.ID}})
 	}
 	for _, owner := range slices.Sorted(maps.Keys(groups)) {
-		rb.recovery.settle(jobs[owner], groups[owner])
+		rb.settle(jobs[owner], groups[owner])
+	}
+}
+
+// settle writes outcomes down and has them published.
+func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
+	ctx, cancel := rb.last() // calls may have taken all the time
+	defer cancel()
+	err := j.journal.Update(ctx, func(s *rollout.State) []rollout.Record {
+		rec := rollout.Record{Kind: rollout.KindSettled}
+		for _, g := range groups {
+			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
+				return s.Desktops[id] == nil || s.Desktops[id].Phase != rollout.Pending // another instance has begun it
+			})
+			if len(g.Desktops) > 0 {
+				rec.Outcomes = append(rec.Outcomes, g)
+			}
+		}
+		if rec.Outcomes == nil {
+			return nil
+		}
+		return []rollout.Record{rec}
+	})
+	if err != nil {
+		rb.recovery.fail(j, err)
+		return
+	}
+	for _, g := range groups {
+		rb.out.add(j, g.Desktops)
 	}
 }
 
@@ -185,7 +213,7 @@ func (c *calls) deferRest() {
 		for _, owner := range slices.Sorted(maps.Keys(byOwner)) {
 			mine := g
 			mine.Desktops = byOwner[owner]
-			c.recovery.settle(c.owners[owner], []rollout.Group{mine})
+			c.settle(c.owners[owner], []rollout.Group{mine})
 		}
 	}
 }
@@ -240,7 +268,7 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 	case <-ctx.Done(): // too late for a call, and the adapter says so
 	}
 	if why := c.mayNot(b.AccountID); why.what != free {
-		return allEnd(b.IDs, "", c.tooLate(why))
+		return []ending{{ids: b.IDs, group: c.tooLate(why)}}
 	}
 	if c.old(readAt) {
 		return c.tooOld(b)
@@ -252,8 +280,8 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 // tooOld is what becomes of desktops that were read too long ago to be begun now.
 func (c *calls) tooOld(b desktop.Batch) []ending {
 	c.aged(b.AccountID)
-	return allEnd(b.IDs, "", rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
-		Message: "what was known of the desktop grew old before its turn; it is looked at again first"})
+	return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
+		Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
 }
 
 // claim writes down for every owner that the desktops are about to be begun,
@@ -347,7 +375,7 @@ func (c *calls) rollBackClaim(b plan.Batch, id, call string) {
 	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.asOf().Add(time.Minute),
 		Message: "another instance is at work on this desktop"}
 	for _, owner := range b.Owners[id] {
-		c.write(c.owners[owner], call, allEnd([]string{id}, "", g))
+		c.write(c.owners[owner], call, []ending{{group: g, ids: []string{id}}})
 	}
 }
 
@@ -363,39 +391,16 @@ func owned(b plan.Batch, owner int, ids []string) []string {
 
 // An ending is what became of some desktops of a call.
 type ending struct {
+	ids       []string
 	requestID string
-	rollout.Group
-}
-
-// allEnd says that the same became of all desktops of a call.
-func allEnd(ids []string, requestID string, g rollout.Group) []ending {
-	g.Desktops = ids
-	return endingsOf(requestID, []rollout.Group{g})
-}
-
-// endingsOf returns what became of the desktops of a call.
-func endingsOf(requestID string, groups []rollout.Group) (out []ending) {
-	for _, g := range groups {
-		out = append(out, ending{requestID, g})
-	}
-	return out
-}
-
-// addTo adds a desktop to the group of those of which the same is said.
-func addTo(groups []rollout.Group, g rollout.Group, id string) []rollout.Group {
-	i := slices.IndexFunc(groups, func(o rollout.Group) bool { return o.Status == g.Status && o.Code == g.Code && o.Message == g.Message })
-	if i < 0 {
-		i, groups = len(groups), append(groups, g)
-	}
-	groups[i].Desktops = append(groups[i].Desktops, id)
-	return groups
+	group     rollout.Group // without Desktops
 }
 
 // ended writes down for one owner how its desktops of a call ended.
 func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
 	var mine []ending
 	for _, e := range endings {
-		if e.Desktops = owned(b, owner, e.Desktops); len(e.Desktops) > 0 {
+		if e.ids = owned(b, owner, e.ids); len(e.ids) > 0 {
 			mine = append(mine, e)
 		}
 	}
@@ -410,11 +415,12 @@ func (c *calls) write(j *job, call string, endings []ending) {
 	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
 		var out []rollout.Record
 		for _, e := range endings {
+			e.group.Desktops = e.ids
 			if n := len(out); n > 0 && out[n-1].RequestID == e.requestID {
-				out[n-1].Outcomes = append(out[n-1].Outcomes, e.Group)
+				out[n-1].Outcomes = append(out[n-1].Outcomes, e.group)
 				continue
 			}
-			out = append(out, rollout.Record{Kind: rollout.KindEnded, Call: call, RequestID: e.requestID, Outcomes: []rollout.Group{e.Group}})
+			out = append(out, rollout.Record{Kind: rollout.KindEnded, Call: call, RequestID: e.requestID, Outcomes: []rollout.Group{e.group}})
 		}
 		return out
 	})
@@ -423,7 +429,7 @@ func (c *calls) write(j *job, call string, endings []ending) {
 		return
 	}
 	for _, e := range endings {
-		c.out.add(j, e.Desktops)
+		c.out.add(j, e.ids)
 	}
 }
 
@@ -461,14 +467,14 @@ func (c *calls) call(ctx context.Context, b desktop.Batch, depth int) []ending {
 	case e.Delivery == desktop.Forbidden:
 		c.perms.deny(b.AccountID, e, err)
 	}
-	return allEnd(b.IDs, e.RequestID, callOutcome(e, c.business().UTC()))
+	return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 }
 
 // takeApart finds out which desktops of a refused batch are to blame.
 func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallError, depth int) []ending {
 	why := refusal{b.Spec, e.Code}
 	if len(b.IDs) == 1 || c.isHopeless(why) {
-		return allEnd(b.IDs, e.RequestID, callOutcome(e, c.business().UTC()))
+		return []ending{{b.IDs, e.RequestID, callOutcome(e, c.business().UTC())}}
 	}
 	half := len(b.IDs) / 2
 	first, second := b, b
@@ -477,7 +483,7 @@ func (c *calls) takeApart(ctx context.Context, b desktop.Batch, e *desktop.CallE
 	if depth == 0 && deniedToAll(endings) {
 		c.perms.deny(b.AccountID, e, e) // the answers name desktops, and mean all
 	}
-	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.Status != events.StatusFailed || o.Code != e.Code }) {
+	if depth == 0 && !slices.ContainsFunc(endings, func(o ending) bool { return o.group.Status != events.StatusFailed || o.group.Code != e.Code }) {
 		c.mu.Lock()
 		c.hopeless[why] = true
 		c.mu.Unlock()
@@ -497,17 +503,28 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 	for _, res := range answer.Results {
 		by[res.DesktopID] = res
 	}
-	var groups []rollout.Group
+	var out []ending
+	index := map[[3]string]int{}
+	add := func(id string, g rollout.Group) {
+		key := [3]string{string(g.Status), g.Code, g.Message}
+		i, known := index[key]
+		if !known {
+			i = len(out)
+			index[key] = i
+			out = append(out, ending{requestID: answer.RequestID, group: g})
+		}
+		out[i].ids = append(out[i].ids, id)
+	}
 	now := c.business().UTC()
 	for _, id := range b.IDs {
-		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
-			Message: "ECD's answer does not mention the desktop" + rollout.UntilShown}
 		if res := by[id]; res.Code != "" {
-			g = desktopOutcome(res, now)
+			add(id, desktopOutcome(res, now))
+			continue
 		}
-		groups = addTo(groups, g, id)
+		add(id, rollout.Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Until: now.Add(time.Minute),
+			Message: "ECD's answer does not mention the desktop" + rollout.UntilShown})
 	}
-	return endingsOf(answer.RequestID, groups)
+	return out
 }
 
 // A concern is what freezes hold a desktop back that is about to be begun: all
@@ -556,7 +573,7 @@ func (rb *rebuilder) fleetOf(w *rollout.Operation, id string, facts *rollout.Fac
 	if with.Tags == nil {
 		with.Tags = facts.Tags[id].Value
 	}
-	if f := rb.rules.Fleets.Of(with); f != nil {
+	if f := w.FleetOf(rb.rules.Fleets, with); f != nil {
 		return f.Name, w.PassesFreezes(f)
 	}
 	return w.Fleet, w.PassesFreezes(nil)
@@ -571,10 +588,9 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 	freezes, err := c.jobs.readFreezes(ctx)
 	now := c.business().UTC()
 	if err != nil {
-		return desktop.Batch{Spec: b.Spec}, allEnd(b.IDs, "", rollout.Group{Status: events.StatusDeferred, Code: events.CodeFactsUnavailable,
-			Until: now.Add(time.Minute), Message: "nothing was sent: " + err.Error()})
+		return desktop.Batch{Spec: b.Spec}, []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeFactsUnavailable,
+			Until: now.Add(time.Minute), Message: "nothing was sent: " + err.Error()}}}
 	}
-	var groups []rollout.Group
 	rest = b
 	rest.IDs = nil
 	for _, id := range b.IDs {
@@ -583,9 +599,14 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 			rest.IDs = append(rest.IDs, id)
 			continue
 		}
-		groups = addTo(groups, rollout.Group{Status: events.StatusDeferred, Code: events.CodeFrozen, Until: freeze.Until, Message: freeze.Message()}, id)
+		g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeFrozen, Until: freeze.Until, Message: freeze.Message()}
+		i := slices.IndexFunc(held, func(e ending) bool { return e.group.Message == g.Message })
+		if i < 0 {
+			i, held = len(held), append(held, ending{group: g})
+		}
+		held[i].ids = append(held[i].ids, id)
 	}
-	return rest, endingsOf("", groups)
+	return rest, held
 }
 
 func (c *calls) holds(freezes rollout.Freezes, which placed, now time.Time) *rollout.Freeze {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -12,10 +11,9 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// recovery is what becomes of desktops, and of jobs, that cannot go on in this invocation.
+// recovery is what becomes of jobs that cannot go on in this invocation.
 type recovery struct {
 	*invocation
-	out    *outbox
 	doors  Doors
 	sched  *scheduler
 	refuse *refusals
@@ -40,34 +38,6 @@ func (rc *recovery) fail(j *job, err error) {
 		return
 	}
 	rc.sendBack(j, time.Minute)
-}
-
-// settle writes outcomes of desktops that were not begun down and has them published.
-func (rc *recovery) settle(j *job, groups []rollout.Group) {
-	ctx, cancel := rc.last() // calls may have taken all the time
-	defer cancel()
-	err := j.journal.Update(ctx, func(s *rollout.State) []rollout.Record {
-		rec := rollout.Record{Kind: rollout.KindSettled}
-		for _, g := range groups {
-			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
-				return s.Desktops[id] == nil || s.Desktops[id].Phase != rollout.Pending // another instance has begun it
-			})
-			if len(g.Desktops) > 0 {
-				rec.Outcomes = append(rec.Outcomes, g)
-			}
-		}
-		if rec.Outcomes == nil {
-			return nil
-		}
-		return []rollout.Record{rec}
-	})
-	if err != nil {
-		rc.fail(j, err)
-		return
-	}
-	for _, g := range groups {
-		rc.out.add(j, g.Desktops)
-	}
 }
 
 // failToo puts back a message about a job that has failed before in this invocation,

@@ -58,6 +58,9 @@ func (rf *refusals) request(m envelope.Message, req events.Request, id, code, re
 func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) {
 	if c.RolloutID == "" {
 		rf.message(m, code, reason)
+		if j := rf.jobs.find(kindRequest, c.RequestID); j != nil && code != events.CodeWrongDoor {
+			rf.note(m, c, j, &events.Reason{Code: code, Message: reason})
+		}
 		return
 	}
 	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: rf.via(m), Reason: &events.Reason{Code: code, Message: reason}}
@@ -90,7 +93,7 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}
 	})
 	if err != nil {
-		rf.log.Warn("the refusal is not in the journal", "rollout", c.RolloutID, "error", err.Error())
+		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())
 	}
 }
 

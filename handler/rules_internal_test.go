@@ -59,7 +59,7 @@ func TestWhomADenialIsAbout(t *testing.T) {
 			t.Errorf("%+v: got %t", c.e, got)
 		}
 	}
-	denied, refused := ending{Group: rollout.Group{Code: events.CodeNotAuthorized}}, ending{Group: rollout.Group{Code: events.CodeThrottled}}
+	denied, refused := ending{group: rollout.Group{Code: events.CodeNotAuthorized}}, ending{group: rollout.Group{Code: events.CodeThrottled}}
 	if !deniedToAll([]ending{denied, denied}) || deniedToAll([]ending{denied, refused}) || deniedToAll([]ending{refused}) {
 		t.Error("which call was denied to all")
 	}
@@ -86,7 +86,7 @@ func TestWhoseOrderAnEntryIs(t *testing.T) {
 // Of two times the earlier counts, and none at all does not.
 func TestTheEarlierOfTwoTimes(t *testing.T) {
 	a, b, none := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
-	if !rollout.Soonest(a, b).Equal(a) || !rollout.Soonest(b, a).Equal(a) || !rollout.Soonest(none, b).Equal(b) || !rollout.Soonest(a, none).Equal(a) || !rollout.Soonest(none, none).IsZero() {
+	if !earlier(a, b).Equal(a) || !earlier(b, a).Equal(a) || !earlier(none, b).Equal(b) || !earlier(a, none).Equal(a) || !earlier(none, none).IsZero() {
 		t.Error("which is earlier")
 	}
 }

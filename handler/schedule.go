@@ -60,7 +60,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh && kept == nil {
-				again = rollout.Soonest(again, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
+				again = earlier(again, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
 			}
 		})
 		if again.IsZero() {

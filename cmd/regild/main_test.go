@@ -254,12 +254,19 @@ func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
 	for kind, want := range map[string]string{
 		"request": `"type":"regild.rebuild.requested.v1","id":"1","source":"test","time":"2026-11-23T11:00:00Z","datacontenttype":"application/json",` +
 			`"data":{"consent":["sessions"],"desktopIds":["ecd-0001"],"dryRun":true,"imageId":"m-1","regionId":"cn-hangzhou","requestId":"r"}}`,
-		"release": `"data":{"dryRun":true,"images":{"cn-hangzhou":"m-1"},"releaseId":"2026.11.3"}}`,
-		"control": `"data":{"action":"pause","by":"ann","consent":["sessions"],"dryRun":true,"reason":"a < b","rolloutId":"2026.11.3/office"}}`,
+		"release":  `"data":{"dryRun":true,"images":{"cn-hangzhou":"m-1"},"releaseId":"2026.11.3"}}`,
+		"control":  `"data":{"action":"pause","by":"ann","consent":["sessions"],"dryRun":true,"reason":"a < b","rolloutId":"2026.11.3/office"}}`,
+		"control ": `"data":{"action":"rollback","by":"ann","consent":["sessions"],"dryRun":true,"reason":"a < b","requestId":"r"}}`,
 	} {
 		var rest []string
-		if kind == "request" {
+		f := f
+		switch kind {
+		case "request":
 			rest = []string{"ecd-0001"}
+		case "control":
+			f.request = ""
+		case "control ": // of a request
+			kind, f.rollout, f.action = "control", "", events.ActionRollback
 		}
 		e, err := f.event(kind, rest, start)
 		if err != nil {

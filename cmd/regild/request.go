@@ -23,7 +23,10 @@ func requestCommand(w world) *cobra.Command {
 	c := group("request", "ask for named desktops to be rebuilt, and look at such requests", `
 A request names the desktops that are to be rebuilt. Its id tells a second
 delivery from a second wish.`)
-	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), operationWatchCommand(w, operator.Request), requestRetryCommand(w))
+	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), operationWatchCommand(w, operator.Request), requestRetryCommand(w),
+		controlCommand(w, operator.Request, events.ActionRollback, "return every desktop that the request had rebuilt to its former image",
+			"Returns every desktop that the request had rebuilt to the image that it was on before, as a request of its own\n(ID/rollback). The images come back; "+
+				"what was on the system disks does not. Desktops that somebody else has changed since\nare left alone. The ID is that of the outcomes."))
 	return c
 }
 

@@ -37,7 +37,7 @@ RELEASE/FLEET, such as 2026.11.3/office.`)
 			"Returns every desktop that the rollout changed to the image that it was on before, as a rollout of its own\n(ID/rollback). The images come back; " +
 				"what was on the system disks does not."},
 	} {
-		c.AddCommand(controlCommand(w, x.action, x.short, x.long))
+		c.AddCommand(controlCommand(w, operator.Rollout, x.action, x.short, x.long))
 	}
 	return c
 }
@@ -233,11 +233,12 @@ func entriesOf(records []rollout.Record) []reportSaid {
 	return out
 }
 
-func controlCommand(w world, action, short, long string) *cobra.Command {
+// controlCommand tells a rollout what to do, or has a request taken back.
+func controlCommand(w world, kind, action, short, long string) *cobra.Command {
 	x := &sender{}
 	m := &x.message
 	c := &cobra.Command{Use: action + " ID", Short: short, Long: long + "\n\n" + controlHelp}
-	x.define(w, c, "answered", "the rollout", "wait for the answer", []string{"by"})
+	x.define(w, c, "answered", "the "+kind, "wait for the answer", []string{"by"})
 	m.action = action
 	fs := c.Flags()
 	fs.StringVar(&m.reason, "reason", "", "`why`; it is written down and told to subscribers")
@@ -249,14 +250,18 @@ func controlCommand(w world, action, short, long string) *cobra.Command {
 			strings.Join(events.Consents, ", ")+"; may be given several times")
 		defineDigest(c, m)
 	}
-	c.ValidArgsFunction = x.completeOperations(operator.Rollout)
+	c.ValidArgsFunction = x.completeOperations(kind)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := oneID(operator.Rollout, args)
+		id, err := oneID(kind, args)
 		if err != nil {
 			return err
 		}
-		m.rollout = id
-		return x.control(c)
+		if kind == operator.Request {
+			m.request = id
+		} else {
+			m.rollout = id
+		}
+		return x.control(c, kind, id)
 	}
 	return c
 }
@@ -265,7 +270,7 @@ const controlHelp = `It shows first what it will touch and asks; --yes does not 
 answer is what the journal shows of it.`
 
 // control asks and sends, and waits for the answer.
-func (x *sender) control(c *cobra.Command) error {
+func (x *sender) control(c *cobra.Command, kind, id string) error {
 	ctx, m := c.Context(), &x.message
 	if m.reason == "" {
 		return usageError{errors.New("say why: --reason")}
@@ -277,20 +282,20 @@ func (x *sender) control(c *cobra.Command) error {
 	if m.by, err = x.who(conf); err != nil {
 		return err
 	}
-	touch, before, err := x.touch(ctx, store)
+	touch, before, err := x.touch(ctx, store, kind, id)
 	if err != nil {
 		return err
 	}
-	what := m.action + " " + m.rollout
+	what := m.action + " " + id
 	if touch.Refused != "" {
-		return fmt.Errorf("%s is not possible for rollout %s: %s", m.action, m.rollout, touch.Refused)
+		return fmt.Errorf("%s is not possible for %s %s: %s", m.action, kind, id, touch.Refused)
 	}
 	message, err := x.put(ctx, conf, "control", nil, append([]string{what + ":"}, indented(touch.Facts)...), what+"?")
 	if err != nil || x.noWait {
 		return err
 	}
 	answer, err := x.answer(ctx, store, operator.Control{MessageID: message, Before: before,
-		Control: events.Control{RolloutID: m.rollout, Action: m.action, By: m.by, Reason: m.reason}})
+		Control: events.Control{RolloutID: m.rollout, RequestID: m.request, Action: m.action, By: m.by, Reason: m.reason}})
 	if err != nil {
 		return err
 	}
@@ -303,20 +308,20 @@ func (x *sender) control(c *cobra.Command) error {
 
 // touch says what the control will touch, and how many controls there were
 // before it.
-func (x *sender) touch(ctx context.Context, store journal.Store) (operator.Touch, int, error) {
-	id, action := x.message.rollout, x.message.action
+func (x *sender) touch(ctx context.Context, store journal.Store, kind, id string) (operator.Touch, int, error) {
+	back := x.message.action == events.ActionRollback && kind == operator.Rollout
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	var expired operator.Touch
 	enrolled := []string{}
-	if _, fleet, ok := rollout.SplitID(id); ok && action == events.ActionRollback {
+	if _, fleet, ok := rollout.SplitID(id); ok && back {
 		var err error
 		if enrolled, err = operator.Enrolled(ctx, store, fleet); err != nil {
 			return expired, 0, err
 		}
 	}
 	at := slices.Index(enrolled, id)
-	state, records, err := operator.Read(ctx, store, operator.Rollout, id)
+	state, records, err := operator.Read(ctx, store, kind, id)
 	if _, unknown := errors.AsType[*operator.UnknownError](err); unknown && at >= 0 {
 		expired.Facts = []string{"its journal has expired: the function goes by what ECD recorded of each desktop that is on its image now"}
 		return expired, 0, nil
@@ -324,8 +329,8 @@ func (x *sender) touch(ctx context.Context, store journal.Store) (operator.Touch
 	if err != nil {
 		return expired, 0, err
 	}
-	t := operator.TouchOf(state, action, x.message.wave)
-	if t.Refused == "" && action == events.ActionRollback {
+	t := operator.TouchOf(state, x.message.action, x.message.wave)
+	if t.Refused == "" && back {
 		t.Refused = model.NotLatest(id, enrolled)
 	}
 	return t, operator.Controls(records), nil
@@ -341,9 +346,10 @@ func (x *sender) answer(ctx context.Context, store journal.Store, control operat
 		return a, nil
 	}
 	what := fmt.Sprintf("message %s was sent, and the function did not answer", control.MessageID)
-	if state, _, readErr := operator.Read(context.WithoutCancel(ctx), store, operator.Rollout, control.RolloutID); readErr == nil {
+	kind, id := control.Of()
+	if state, _, readErr := operator.Read(context.WithoutCancel(ctx), store, kind, id); readErr == nil {
 		if refusal := rollout.Allow(state, control.Action, x.message.wave); refusal != nil {
-			what += " (as the rollout stands now it would refuse: " + refusal.Error() + ")"
+			what += " (as the " + kind + " stands now it would refuse: " + refusal.Error() + ")"
 		}
 	}
 	return a, within.outcomeOf(waiting, err, what)

@@ -134,35 +134,26 @@ func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error
 		// Without this OSS answers a range past the end with the whole object.
 		req.RangeBehavior = oss.Ptr("standard")
 	}
-	res, data, err := b.body(ctx, req)
-	if err != nil {
-		return nil, err
-	}
-	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
-}
-
-// body makes one GetObject and reads all that the answer holds.
-func (b *bucket) body(ctx context.Context, req *oss.GetObjectRequest) (*oss.GetObjectResult, []byte, error) {
 	res, err := b.client.GetObject(ctx, req)
 	if err != nil {
-		return nil, nil, b.callError(ctx, "GetObject", err)
+		return nil, b.callError(ctx, "GetObject", err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	const limit = MaxLog + MaxAppend
 	if res.ContentLength > limit {
-		return nil, nil, fmt.Errorf("%w: %d bytes, at most %d", ErrDamaged, res.ContentLength, MaxLog)
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrDamaged, res.ContentLength, MaxLog)
 	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
-	if err == nil && (len(data) > limit || res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
-		err = io.ErrUnexpectedEOF
-	}
-	if err == nil {
-		err = genuine(res, data)
-	}
 	if err != nil {
-		return nil, nil, b.callError(ctx, "GetObject", err)
+		return nil, b.callError(ctx, "GetObject", err)
 	}
-	return res, data, nil
+	if len(data) > limit || (res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
+		return nil, b.callError(ctx, "GetObject", io.ErrUnexpectedEOF)
+	}
+	if err := genuine(res, data); err != nil {
+		return nil, b.callError(ctx, "GetObject", err)
+	}
+	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
 }
 
 // genuine refuses a 200 that is not OSS's: taking a gateway's empty answer for

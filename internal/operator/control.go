@@ -66,7 +66,7 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 		}
 		t.name("they are", of.Failed)
 	case events.ActionRollback:
-		t.rollback(s.Open(), of)
+		t.rollback(s, of)
 	}
 	return t
 }
@@ -95,25 +95,29 @@ func (t *Touch) underWay() {
 }
 
 // rollback says who goes back where, and what cannot come back.
-func (t *Touch) rollback(open bool, of report.Touch) {
+func (t *Touch) rollback(s *rollout.State, of report.Touch) {
+	what := Rollout
+	if s.Operation.Request() {
+		what = Request
+	}
 	var all []string
 	for _, b := range of.Back {
 		t.Back = append(t.Back, Back{b.ImageID, len(b.Desktops)})
 		all = append(all, b.Desktops...)
 	}
-	t.tell("%s by this rollout, or may have been, and will be rebuilt once more:", are(len(all), "was changed", "were changed"))
+	t.tell("%s by this %s, or may have been, and will be rebuilt once more:", are(len(all), "was changed", "were changed"), what)
 	for _, b := range t.Back {
 		t.tell("%d %s back to image %s", b.Desktops, verb(b.Desktops, "goes", "go"), b.ImageID)
 	}
-	t.tell("what was written to their system disks since then is lost, and what was on them before the rollout does not come back: only the images do")
+	t.tell("what was written to their system disks since then is lost, and what was on them before the %s does not come back: only the images do", what)
 	if n := len(of.Lost); n > 0 {
 		t.tell("%s left as they are: it is not known which image they were on before", are(n, "is", "are"))
 	}
 	if len(t.UnderWay) > 0 {
 		t.tell("%s still under way and will go back when that is done", are(len(t.UnderWay), "is", "are"))
 	}
-	if open {
-		t.tell("the rollout ends by it: it begins nothing more")
+	if s.Open() {
+		t.tell("the %s ends by it: it begins nothing more", what)
 	}
 	t.name("they are", all)
 }
@@ -206,12 +210,21 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the function refuses it (%s): %s", e.Reason.Code, e.Reason.Message)
 }
 
+// Of returns the kind and the id of what the control is for.
+func (c Control) Of() (kind, id string) {
+	if c.RequestID != "" {
+		return Request, c.RequestID
+	}
+	return Rollout, c.RolloutID
+}
+
 // Answer waits until the journal shows that the function took the control, or
 // fails with a RefusedError. It looks at once and then each time wait returns nil;
 // wait's error ends it.
 func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Context) error) (Answer, error) {
-	f := Follow(from, Rollout, c.RolloutID)
-	back := Follow(from, Rollout, c.RolloutID+"/rollback")
+	kind, id := c.Of()
+	f := Follow(from, kind, id)
+	back := Follow(from, kind, rollout.BackOf(id))
 	var taken time.Time
 	seen := 0
 	for {
@@ -227,10 +240,10 @@ func (c Control) Answer(ctx context.Context, from Reader, wait func(context.Cont
 		}
 		if c.Action != events.ActionRollback {
 			if !taken.IsZero() {
-				return Answer{Rollout + "/" + c.RolloutID, taken, OperationOf(f.State)}, nil
+				return Answer{kind + "/" + id, taken, OperationOf(f.State)}, nil
 			}
 		} else if o := back.State.Operation; o != nil && o.By == c.By && o.Why == c.Reason {
-			return Answer{Rollout + "/" + o.ID, back.State.OpenedAt, OperationOf(back.State)}, nil
+			return Answer{kind + "/" + o.ID, back.State.OpenedAt, OperationOf(back.State)}, nil
 		}
 		if err := wait(ctx); err != nil {
 			return Answer{}, err
@@ -244,6 +257,9 @@ func (c Control) find(records []rollout.Record, seen *int, taken *time.Time) err
 	for _, r := range records {
 		if r.Kind == rollout.KindRefused && r.Message == "mns:"+c.MessageID {
 			return &RefusedError{r.Reason}
+		}
+		if r.Kind == rollout.KindUnplanned && r.Message == "mns:"+c.MessageID {
+			return &RefusedError{&events.Reason{Code: events.CodePlanChanged, Message: "the plan is another one by now; look at it with dryRun and ask again"}}
 		}
 		if r.Kind != rollout.KindControl {
 			continue

@@ -113,9 +113,9 @@ func (c *Call) ended(r *Record) bool {
 }
 
 // over returns when a call is certainly over of which no end is written down: until then
-// another instance may be making it. It is long past if none is under way.
+// another instance may be making it. Zero: none is under way.
 func (c *Call) over() time.Time {
-	if c == nil || !c.End.IsZero() {
+	if c == nil || !c.End.IsZero() || c.At.IsZero() {
 		return zero
 	}
 	return c.At.Add(lease)

@@ -1,7 +1,9 @@
 package rollout
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -107,7 +109,7 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		switch a.State {
 		case AlarmActive:
 			names = append(names, a.Name)
-			halts = Soonest(halts, a.Since.Add(alarmHolds))
+			halts = soonest(halts, a.Since.Add(alarmHolds))
 		case AlarmUnknown:
 			unclear = append(unclear, a.Name)
 		case AlarmQuiet, AlarmBefore:
@@ -122,4 +124,19 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		return alarmsHalt, names, halts
 	}
 	return alarmsHold, names, halts
+}
+
+// alarmText says for people what an answer means.
+func alarmText(answer alarmAnswer, names []string) string {
+	text := strings.Join(names, ", ")
+	switch answer {
+	case alarmsHold:
+		return fmt.Sprintf("CloudMonitor shows in ALARM: %s; if that lasts for %s, the rollout halts", text, alarmHolds)
+	case alarmsHalt:
+		return fmt.Sprintf("CloudMonitor has shown in ALARM for %s: %s", alarmHolds, text)
+	case alarmsUnclear:
+		return fmt.Sprintf("CloudMonitor does not tell the state of: %s; there is no such rule in the region, or it is off", text)
+	case alarmsQuiet:
+	}
+	return ""
 }

@@ -2,9 +2,9 @@ package rollout
 
 import (
 	"cmp"
-	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/regild/regild/events"
 )
@@ -185,30 +185,43 @@ func (c *compaction) waits(d *Desktop) {
 // several of them are joined as they come.
 type part struct {
 	records []Record
-	at      map[string]int
+	at      map[sameness]int
 	last    map[string]int // where the last record of each desktop is
 }
 
-// samenessOf returns what records have in common that may be joined: all but the desktops.
-func samenessOf(r Record) string {
-	r.Desktops, r.From, r.Outcomes = nil, nil, slices.Clone(r.Outcomes)
-	for i := range r.Outcomes {
-		r.Outcomes[i].Desktops = nil
+// A sameness is what records have in common that may be joined.
+type sameness struct {
+	kind  Kind
+	at    time.Time
+	call  string
+	asked string
+	run   string
+	saved string // the snapshot, and why there is none
+	group outcome
+	n     int
+}
+
+func samenessOf(r *Record) sameness {
+	key := sameness{kind: r.Kind, at: r.At, call: r.Call, asked: r.RequestID, run: r.Invoke, saved: r.Snapshot}
+	if r.Kind == KindSaving || r.Kind == KindSafe {
+		key.n = r.N
 	}
-	key, err := json.Marshal(r)
-	if err != nil { // plain values only: cannot happen
-		panic(err)
+	if r.Reason != nil {
+		key.saved += r.Reason.Code + r.Reason.Message
 	}
-	return string(key)
+	for _, g := range r.Outcomes { // one at most
+		key.group, key.n = outcome{Result: Result{g.Status, g.Code, g.Message}, until: g.Until}, g.N
+	}
+	return key
 }
 
 // add adds a record of one desktop. A desktop's own records must stay in their order,
 // and begun twice is two attempts: it joins none that is not behind its own last.
 func (p *part) add(r Record) {
 	if p.at == nil {
-		p.at, p.last = map[string]int{}, map[string]int{}
+		p.at, p.last = map[sameness]int{}, map[string]int{}
 	}
-	key, id := samenessOf(r), desktopsOf(&r)[0]
+	key, id := samenessOf(&r), desktopsOf(&r)[0]
 	i, known := p.at[key]
 	before, has := p.last[id]
 	if !known || has && i <= before {

@@ -74,19 +74,26 @@ func (s *State) approvable(wave int) error {
 func (s *State) undoable() error {
 	switch {
 	case s.Operation.Undoes != "":
+		if s.Operation.Request() {
+			return errors.New("it is a rollback itself; send a request for the image that is wanted instead")
+		}
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")
+	case s.Operation.Request() && s.Operation.Reset():
+		return errors.New("it reset desktops to the image that each was on; there is none to go back to")
+	case s.Undoing != nil:
+		return fmt.Errorf("%s has begun before", s.Undoing.ID)
 	case len(s.Undo()) == 0:
 		return errors.New("it has not changed any desktop")
 	}
 	return nil
 }
 
-// Undo returns the desktops that this rollout has changed or may have, by the
+// Undo returns the desktops that this operation has changed or may have, by the
 // image that each was on before.
 func (s *State) Undo() map[string][]string {
 	out := map[string][]string{}
 	for _, id := range s.Order {
-		if d := s.Desktops[id]; d.Attempt > 0 && d.From != "" {
+		if d := s.Desktops[id]; s.changed(d) && d.From != "" {
 			out[d.From] = append(out[d.From], id)
 		}
 	}

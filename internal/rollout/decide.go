@@ -101,9 +101,12 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 		v.rollout(t)
 		return t.decision()
 	}
-	if !v.refuseRest(t) {
-		for _, id := range s.Order {
-			x := s.Desktops[id]
+	rest := v.givenUp()
+	for _, id := range s.Order {
+		x := s.Desktops[id]
+		if x.Phase == Pending && rest != nil {
+			t.add(x, v.settle(rest.Status, rest.Code, "%s", rest.Message))
+		} else {
 			t.add(x, v.desktop(x))
 		}
 	}
@@ -156,9 +159,11 @@ func OutcomeID(operation, desktop string, status events.Status, n int) string {
 	return id
 }
 
-// Cut bounds a message that goes into a record; ECD's own, or a command's output, may be
-// long.
-func Cut(s string) string {
+// Cut bounds a message that goes into a record.
+func Cut(s string) string { return cut(s) }
+
+// cut bounds a message; ECD's own, or a command's output, may be long.
+func cut(s string) string {
 	if len(s) <= maxMessage {
 		return s
 	}

@@ -31,7 +31,7 @@ func (s *State) Ending() *Ending {
 	}
 	e := &Ending{Operation: *s.Operation, Opened: s.OpenedAt, Closed: s.ClosedAt, Waves: s.Planned, Aborted: s.Aborted,
 		Superseded: s.Superseded, Counts: s.Counts()}
-	e.Operation.Desktops, e.Operation.Back, e.Operation.to = nil, nil, nil
+	e.Operation.Desktops, e.Operation.Back, e.Operation.Since, e.Operation.to, e.Operation.since = nil, nil, nil, nil, nil
 	if w := s.Wave(); w != nil {
 		e.Wave = w.N
 	}

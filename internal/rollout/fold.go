@@ -84,6 +84,10 @@ func (s *State) refusePlan(r *Record) {
 		s.PlansRefused = map[string]bool{}
 	}
 	s.PlansRefused[r.Digest] = true
+	s.Unplanned++
+	if r.Message != "" {
+		s.Refusals[r.Message] = true
+	}
 }
 
 func (s *State) takeOn(r *Record) {

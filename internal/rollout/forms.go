@@ -74,6 +74,7 @@ var forms = map[Kind]form{
 	KindControl:    {aWord, (*State).control},
 	KindRefused:    {aWord, func(s *State, r *Record) { s.Refusals[r.Message] = true }},
 	KindSuperseded: {"who reason?", (*State).superseded},
+	KindUndoing:    {"work message?", (*State).takenBack},
 	KindGoingBack:  {"", (*State).backOut},
 	KindStays:      {"reason", (*State).backOut},
 	KindFreeze:     {"name until regions? fleets? who? reason? message? via?", nil},

@@ -138,7 +138,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = unfinished(Soonest(freeze.Until, v.now.in(thaw)))
+	s = unfinished(soonest(freeze.Until, v.now.in(thaw)))
 	if c.WaitCode != events.CodeFrozen {
 		s.outcome = v.deferred(events.CodeFrozen, freeze.Until, "%s", freeze.Message())
 	}
@@ -166,7 +166,11 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	return v.standAnew(events.CodeFrozen, freeze.Message(), freeze.Until), true
+	s = look(soonest(v.now.in(MaxTick), freeze.Until))
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeFrozen && w.Until != nil && w.Until.Equal(freeze.Until) && w.Message == freeze.Message() {
+		return s, true
+	}
+	return s.with(v.write(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})), true
 }
 
 // ordered are the waits that somebody asked for. The desktop is not read meanwhile:

@@ -37,11 +37,13 @@ type Operation struct {
 	// First says that no rollout of the fleet had gone further than its canary
 	// when this one was entered.
 	First bool `json:"first,omitempty"`
-	// Of a rollback: the rollout that it undoes, and the desktops that go back to
+	// Of a rollback: the rollout or the request that it undoes, and the desktops that go back to
 	// each image. ImageID is then the image that they leave.
 	// Those of a rollback of more than 50,000 desktops stand in records of their own.
 	Undoes string              `json:"undoes,omitempty"`
 	Back   map[string][]string `json:"back,omitempty"`
+	// Of a rollback of a request: the desktops by when it had them rebuilt last, in RFC 3339.
+	Since map[string][]string `json:"since,omitempty"`
 	// AnyTime lets a rollback begin outside of the fleet's windows.
 	AnyTime bool `json:"anyTime,omitempty"`
 	// By is who asked for it and Why their reason, where a person or a pipeline
@@ -52,7 +54,8 @@ type Operation struct {
 	// Via says how the message reached us; nil in journals of earlier builds.
 	Via *events.Via `json:"via,omitempty"`
 
-	to map[string]string // Back by desktop; see index
+	to    map[string]string // Back by desktop; see index
+	since map[string]time.Time
 }
 
 // SplitID returns the release and the fleet that a rollout's id names.
@@ -125,15 +128,25 @@ func (w *Operation) index(more map[string]string) {
 			w.to[id] = image
 		}
 	}
+	w.since = map[string]time.Time{}
+	for at, ids := range w.Since {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		for _, id := range ids {
+			if w.since[id] = t; err != nil {
+				delete(w.to, id) // it is not known whether somebody else has changed it since
+			}
+		}
+	}
 }
 
-// Same says whether o asks for the same as w. A rollout is known by its image: what
-// else it does was fixed when it was first asked for, whatever the settings say now.
+// Same says whether o asks for the same as w. A rollout is known by its image, and any
+// rollback by what it undoes: what else it does was fixed when it was first asked for,
+// whatever the settings say now.
 func (w Operation) Same(o Operation) bool {
-	if w.Request() || o.Request() {
+	if (w.Request() || o.Request()) && (w.Undoes == "" || o.Undoes == "") {
 		return w.Digest() == o.Digest()
 	}
-	return w.ImageID == o.ImageID && w.Place() == o.Place() && w.Undoes == o.Undoes
+	return w.ImageID == o.ImageID && w.Place() == o.Place() && w.Undoes == o.Undoes && w.Fleet == o.Fleet
 }
 
 // Digest identifies what is asked for: two operations with one id and two digests ask

@@ -33,7 +33,7 @@ func (v *view) hasPlace(x *Desktop) bool { return x.ours() || v.saving(x) }
 
 // pending decides whether a desktop may be begun.
 func (v *view) pending(x *Desktop) step {
-	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.reconciled)
+	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.reconciled, v.undone)
 	if done {
 		return s
 	}
@@ -175,7 +175,7 @@ func (v *view) fleetOf(now desktop.Desktop) *fleet.Fleet {
 		}
 		return nil
 	}
-	return v.r.Fleets.Of(now)
+	return v.s.Operation.FleetOf(v.r.Fleets, now)
 }
 
 // kept says which snapshots a fleet keeps. A word that this build does not know
@@ -194,11 +194,15 @@ func kept(snapshots string) guard.Keep {
 // names none is from an earlier build, and is trusted least.
 func (v *view) heard(f *fleet.Fleet, q *guard.Question) {
 	door, source := v.s.Operation.Came()
-	if !f.From.Request.Admits(door, source) {
-		q.Rules.Door = WrongDoor(f.Name, "requests", door, source, f.From.Request)
+	what, gate, own := "requests", f.From.Request, []string(nil)
+	if v.s.Operation.Undoes != "" { // a control message asked for it, and it consents to the older image by itself
+		what, gate, own = "control messages", f.From.Control, []string{events.ConsentDowngrade}
 	}
-	if len(q.Rules.Consents) > 0 && !f.HearsConsent(door) {
-		q.Rules.Consents = nil
+	if !gate.Admits(door, source) {
+		q.Rules.Door = WrongDoor(f.Name, what, door, source, gate)
+	}
+	if len(q.Rules.Consents) > len(own) && !f.HearsConsent(door) {
+		q.Rules.Consents = own
 		q.Rules.Unheard = fmt.Sprintf("for fleet %s a consent counts only through %s, and this came through %s", f.Name, strings.Join(f.ConsentFrom, ", "), door)
 	}
 }
@@ -343,7 +347,7 @@ var passing = map[string]time.Duration{
 // start begins a desktop to which no guard objects, or takes the next step
 // towards that: into maintenance mode, stopped, begun.
 func (v *view) start(c candidate) step {
-	s, done := inOrder(c, v.frozen, v.obstructed, v.heldByTag, v.noticed, v.cleared)
+	s, done := inOrder(c, v.overtaken, v.frozen, v.obstructed, v.heldByTag, v.noticed, v.cleared)
 	if done {
 		return s
 	}

@@ -73,12 +73,19 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	if !ok {
 		p.Action = events.PlanRefuse
 		if s.outcome != nil { // it cannot be read; else it is asked for
-			p.Code, p.Message = s.outcome.Code, Cut(s.outcome.Message)
+			p.Code, p.Message = s.outcome.Code, cut(s.outcome.Message)
 		}
 		return p, s
 	}
 	if q.Desktop != nil {
 		p.From = q.Desktop.ImageID
+	}
+	if s, left := v.leftAlone(x, q.Desktop); left && s.outcome != nil {
+		p.Action, p.Code, p.Message = events.PlanSkip, s.outcome.Code, s.outcome.Message
+		if s.outcome.Status == events.StatusRefused {
+			p.Action = events.PlanRefuse
+		}
+		return p, s
 	}
 	if v.s.Operation.Fleet != "" || q.Rules.Sessions == guard.WaitInUse {
 		q.Rules.Sessions = guard.ForceInUse

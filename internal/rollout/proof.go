@@ -26,6 +26,18 @@ func SplitUseKey(key string) (since time.Time, id string, ok bool) {
 	return since, id, ok && err == nil
 }
 
+// standAnew is stand for a reason that is published again when its message changes.
+func (v *view) standAnew(code, message string, until time.Time) step {
+	if w := v.s.Waiting; w != nil && w.Code == code && w.Message != message {
+		r := &events.Reason{Code: code, Message: message}
+		if !until.IsZero() {
+			r.Until = &until
+		}
+		return look(soonest(v.now.in(MaxTick), until)).with(v.write(Record{Kind: KindWaiting, Reason: r}))
+	}
+	return v.stand(code, message, until)
+}
+
 // rebuilt returns the desktops of a wave that this rollout rebuilt, and when ECD
 // accepted that.
 func (s *State) rebuilt(w *Wave) map[string]time.Time {
@@ -56,7 +68,7 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	}
 	next := earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
 	if c != nil {
-		next = Soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
+		next = soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
 		if !c.At.Before(ends) {
 			next = c.At.Add(usePause(u, true))
 		}
@@ -98,7 +110,7 @@ func (v *view) judgedUse(u fleet.Use, w *Wave, c UseCount, next, ends time.Time)
 func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, from time.Time) step {
 	since := zero
 	for _, at := range rebuilt {
-		since = Soonest(since, at)
+		since = soonest(since, at)
 	}
 	var s step
 	sessions := map[string][]desktop.Session{}
@@ -112,7 +124,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		sessions[id], at = fact.Value, Soonest(at, fact.ReadAt)
+		sessions[id], at = fact.Value, soonest(at, fact.ReadAt)
 	}
 	var logons []desktop.Event
 	for _, id := range logonsOf(f, w, rebuilt) {
@@ -121,7 +133,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		logons, at = append(logons, fact.Value...), Soonest(at, fact.ReadAt)
+		logons, at = append(logons, fact.Value...), soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s
@@ -166,7 +178,7 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 			return v.unreadProof(fact.Err), true
 		}
 		s, whole = s.with(more), whole && ok
-		states[rule.Name], at = alarmState(fact.Value), Soonest(at, fact.ReadAt)
+		states[rule.Name], at = alarmState(fact.Value), soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s, true
@@ -176,16 +188,13 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 		return v.write(Record{Kind: KindAlarms, Alarms: list}).with(look(v.now.t)), true
 	}
 	answer, names, halts := judgeAlarms(list, at)
-	switch which := strings.Join(names, ", "); answer {
+	switch text := alarmText(answer, names); answer {
 	case alarmsHalt:
-		return v.halt(events.CodeAlarmActive, "CloudMonitor has shown in ALARM for %s: %s", alarmHolds, which), true
+		return v.halt(events.CodeAlarmActive, "%s", text), true
 	case alarmsHold:
-		return v.standAnew(events.CodeAlarmActive, fmt.Sprintf("CloudMonitor shows in ALARM: %s; if that lasts for %s, the rollout halts", which, alarmHolds), halts).
-			with(look(v.now.in(alarmPause))), true
+		return v.standAnew(events.CodeAlarmActive, text, halts).with(look(v.now.in(alarmPause))), true
 	case alarmsUnclear:
-		return v.standAnew(events.CodeAlarmUnknown,
-			fmt.Sprintf("CloudMonitor does not tell the state of: %s; there is no such rule in the region, or it is off", which), zero).
-			with(look(v.now.in(alarmPause))), true
+		return v.standAnew(events.CodeAlarmUnknown, text, zero).with(look(v.now.in(alarmPause))), true
 	case alarmsQuiet:
 	}
 	pause := alarmPause

@@ -120,22 +120,17 @@ func (v *view) tooLarge(more []string) string {
 		v.s.Operation.Fleet, len(more), v.r.JournalLimit, -left)
 }
 
-// refuseRest gives up the desktops of a request that were not begun, when its journal has
-// no room for them.
-func (v *view) refuseRest(t *total) bool {
+// givenUp returns what becomes of the desktops of a request that are not begun, where
+// none of them is to be: it is taken back, or its journal has no room for them.
+func (v *view) givenUp() *Result {
+	if by := v.s.Superseded; by != "" {
+		return &Result{events.StatusSkipped, events.CodeSuperseded, by + " took over before the rebuild began"}
+	}
 	if left, bounded := v.room(nil); !bounded || left >= 0 || !v.anyPending() {
-		return false
+		return nil
 	}
-	for _, id := range v.s.Order {
-		x := v.s.Desktops[id]
-		if x.Phase != Pending {
-			t.add(x, v.desktop(x))
-			continue
-		}
-		t.add(x, v.settle(events.StatusRefused, events.CodeJournalFull, "the journal has %d of %d bytes, and the rest is kept for desktops that were begun; send another request",
-			v.s.Length, v.r.JournalLimit))
-	}
-	return true
+	return &Result{events.StatusRefused, events.CodeJournalFull, fmt.Sprintf(
+		"the journal has %d of %d bytes, and the rest is kept for desktops that were begun; send another request", v.s.Length, v.r.JournalLimit)}
 }
 
 // Capacity returns how many desktops one rollout under a strategy takes at most, whose

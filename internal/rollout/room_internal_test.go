@@ -101,12 +101,12 @@ func TestAJournalThatIsNearlyFullIsKeptForWhatWasBegun(t *testing.T) {
 			if c.both {
 				v.s.Desktops["ecd-1"], v.s.Order = pending, []string{"ecd-1", "ecd-2"}
 			}
-			total := newTotal(v)
 			var got bool
 			if request {
 				v.s.Operation.Fleet = ""
-				if got = v.refuseRest(total); got && (len(total.outcomes) != 1 || total.outcomes[0].Code != events.CodeJournalFull || !slices.Equal(total.outcomes[0].Desktops, []string{"ecd-1"})) {
-					t.Errorf("a request: got %+v", total.outcomes)
+				rest := v.givenUp()
+				if got = rest != nil; got && (rest.Code != events.CodeJournalFull || rest.Status != events.StatusRefused) {
+					t.Errorf("a request: got %+v", rest)
 				}
 			} else {
 				var s step

@@ -173,18 +173,26 @@ func TestARolloutLooksAgainWhenItsWindowCloses(t *testing.T) {
 	}
 }
 
-// What is said of a closed window names the blackouts that lie between.
+// What is said of a closed window stays the same until another one is meant, and names
+// the blackouts that lie between.
 func TestWhatIsSaidOfAClosedWindow(t *testing.T) {
 	until, text := noon.Add(4*time.Hour), "the maintenance window is closed, or would close before a rebuild is expected to end"
 	for _, c := range []struct {
-		name     string
-		from, to time.Duration
-		want     string
+		name    string
+		waiting *events.Reason
+		from    time.Duration
+		to      time.Duration
+		want    string
 	}{
-		{"without", 0, 0, text}, {"a blackout", -1, 1, text + "; blackout: exams"}, {"a coming one", 1, 2, text + "; blackout: exams"},
-		{"one that is over", -2, 0, text}, {"one that comes after", 4, 5, text},
+		{"without", nil, 0, 0, text}, {"a blackout", nil, -1, 1, text + "; blackout: exams"}, {"a coming one", nil, 1, 2, text + "; blackout: exams"},
+		{"one that is over", nil, -2, 0, text}, {"one that comes after", nil, 4, 5, text},
+		{"said before", &events.Reason{Code: events.CodeWindowClosed, Until: &until, Message: "said before"}, -2, 0, "said before"},
+		{"something else was said", &events.Reason{Code: events.CodeSoaking, Until: &until, Message: "soaks"}, -2, 0, text},
+		{"of another time", &events.Reason{Code: events.CodeWindowClosed, Until: new(noon), Message: "said before"}, -2, 0, text},
+		{"of no time", &events.Reason{Code: events.CodeWindowClosed, Message: "said before"}, -2, 0, text},
 	} {
 		v, f := officeView()
+		v.s.Waiting = c.waiting
 		if c.to != 0 || c.from != 0 {
 			f.Strategy.Blackouts = []fleet.Blackout{{From: noon.Add(c.from * time.Hour), To: noon.Add(c.to * time.Hour), Reason: "exams"}}
 		}

@@ -67,7 +67,8 @@ type State struct {
 	Halted     *events.Reason
 	Back       Back   // how it goes back by itself, if it does
 	Aborted    string // who aborted it
-	Superseded string // the rollout that took over
+	Superseded string // the rollout, or of a request its rollback, that took over
+	Undoing    *Entry // of a request: the rollback that takes it back, without its desktops; nil: none
 	// Resumed is when a standstill ended last: desktops were not read during it.
 	Resumed time.Time
 	// Forgiven is until when failures do not count, because somebody let it go on.
@@ -99,7 +100,9 @@ type State struct {
 	// PlansRefused are the digests of the plans with which the work was asked for
 	// and refused: whoever writes late that it is opened for one of them comes too
 	// late.
+	// Of a request that is there they are those of its rollback.
 	PlansRefused map[string]bool
+	Unplanned    int // how often that was
 
 	back    map[string]string // where desktops go back to, before the rollback is opened
 	records int

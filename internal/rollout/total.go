@@ -80,7 +80,7 @@ func (t *total) join(s step) {
 		t.unread = s.unread
 	}
 	t.out.Records = append(t.out.Records, s.records...)
-	t.out.Next = Soonest(t.out.Next, s.next)
+	t.out.Next = soonest(t.out.Next, s.next)
 	t.out.Back = t.out.Back || s.goBack
 }
 
@@ -88,7 +88,7 @@ func (t *total) join(s step) {
 // we put into maintenance mode or stopped is restored next.
 func (t *total) outcome(x *Desktop, s step) {
 	o := *s.outcome
-	o.Message = Cut(o.Message)
+	o.Message = cut(o.Message)
 	i, known := t.groups[o]
 	if !known || len(t.outcomes[i].Desktops) >= maxIDs {
 		i = len(t.outcomes)

@@ -110,17 +110,9 @@ func (v *view) standDown(t *total) {
 
 // stand says why the rollout stands still, once for each reason.
 func (v *view) stand(code, message string, until time.Time) step {
+	s := look(soonest(v.now.in(MaxTick), until))
 	if w := v.s.Waiting; w != nil && w.Code == code {
-		message = w.Message // how many, or of what request, may change each time
-	}
-	return v.standAnew(code, message, until)
-}
-
-// standAnew is stand for a reason that is published again when its message changes.
-func (v *view) standAnew(code, message string, until time.Time) step {
-	s := look(Soonest(v.now.in(MaxTick), until))
-	if w := v.s.Waiting; w != nil && w.Code == code && w.Message == message {
-		return s
+		return s // how many, or of what request, may change each time
 	}
 	r := &events.Reason{Code: code, Message: message}
 	if !until.IsZero() {
@@ -556,7 +548,11 @@ func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
 	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
 		return step{}, false
 	}
-	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "desktop %s is on %s by now, which this rollout did not bring", x.ID, now.ImageID), true
+	by := "this rollout"
+	if w.Request() {
+		by = "request " + w.Undoes
+	}
+	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "desktop %s is on %s by now, which %s did not bring", x.ID, now.ImageID, by), true
 }
 
 // window says whether a rebuild may begin now, and until when, or else when
@@ -587,8 +583,12 @@ func windowAt(f *fleet.Fleet, now clock) (bool, time.Time) {
 	return false, until
 }
 
-// closed says why nothing may begin before until.
+// closed says why nothing may begin before until, in words that stay the same
+// meanwhile.
 func (v *view) closed(f *fleet.Fleet, until time.Time) string {
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeWindowClosed && w.Until != nil && w.Until.Equal(until) {
+		return w.Message
+	}
 	text := "the maintenance window is closed, or would close before a rebuild is expected to end"
 	for _, b := range f.Strategy.Blackouts {
 		if b.From.Before(until) && !v.now.due(b.To) {

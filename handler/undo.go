@@ -1,0 +1,208 @@
+package handler
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// takeBack opens the rollback of a request: each desktop that it has changed goes back to
+// the image that it was on before. What is asked for stands in the journal of the request
+// first, so that whatever comes again finds it.
+func (a *admission) takeBack(m envelope.Message, c events.Control) error {
+	no := func(code, why string) error {
+		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
+		return nil
+	}
+	if !a.hasJournal {
+		return no(events.CodeControlNotPossible, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL")
+	}
+	origin, fresh := a.jobs.add(kindRequest, c.RequestID)
+	if err := a.jobs.open(origin); err != nil {
+		a.jobs.drop(origin)
+		return err
+	}
+	var w rollout.Operation
+	var entered *rollout.Entry
+	var why error
+	refused := 0
+	origin.journal.Look(func(s *rollout.State) {
+		entered, refused = s.Undoing, s.Unplanned
+		if w, why = s.RollBack(c, a.via(m)); why == nil {
+			w = s.Fill(w)
+		}
+	})
+	switch {
+	case entered != nil:
+		return a.fleets.resumeBack(m, c, *entered, no)
+	case why != nil:
+		err := no(events.CodeControlNotPossible, why.Error())
+		if fresh && origin.operation() == nil {
+			a.jobs.drop(origin)
+		}
+		return err
+	}
+	if c.DryRun || c.PlanDigest != "" {
+		agreed, err := a.backAgreed(m, c, origin, w)
+		if !agreed || err != nil {
+			return err
+		}
+	}
+	return a.enterBack(m, c, origin, w, refused, no)
+}
+
+// backAgreed plans the rollback of a request. It publishes the plan of a dry run, and
+// otherwise says whether the plan is the one that is demanded; if not, it refuses it, after
+// the journal of the request knows that.
+func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job, w rollout.Operation) (bool, error) {
+	p := a.facts.preview(w)
+	if c.DryRun {
+		a.refuse.publishPlan(p.Plan, w)
+		return false, nil
+	}
+	if p.is(c.PlanDigest) {
+		return true, nil
+	}
+	if err := p.complete(); err != nil {
+		return false, err
+	}
+	entered := false
+	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		if entered = s.Undoing != nil; entered || s.Refusals[a.identity(m)] {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: w.ID, Digest: c.PlanDigest, Message: a.identity(m)}}
+	})
+	if err == nil && entered { // delivered again, its plan counts as checked
+		err = fmt.Errorf("rollback %s was entered meanwhile", w.ID)
+	}
+	if err == nil {
+		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
+	}
+	return false, err
+}
+
+// enterBack writes into the journal of a request that it is taken back, and opens the
+// rollback. So often was a plan of it refused before this one was looked at.
+func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job, w rollout.Operation, refused int, no func(code, why string) error) error {
+	var entered *rollout.Entry
+	var why, fault error
+	code := ""
+	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		why, fault, code = nil, nil, events.CodeControlNotPossible
+		if entered = s.Undoing; entered != nil {
+			return nil
+		}
+		if s.Refusals[a.identity(m)] || s.PlansRefused[c.PlanDigest] && s.Unplanned > refused { // by another delivery, which has told so
+			why, code = errPlanRefused, events.CodePlanChanged
+			return nil
+		}
+		if _, why = s.RollBack(c, w.Via); why != nil {
+			return nil
+		}
+		if _, fault = a.sched.tickFor(kindRequest, w.ID); fault != nil {
+			return nil
+		}
+		r := rollout.Undoing(w, a.asOf(), a.identity(m))
+		entered = &rollout.Entry{Operation: *r.Operation, At: r.At, Message: r.Message}
+		return []rollout.Record{r}
+	})
+	switch {
+	case err != nil:
+		return err
+	case fault != nil:
+		return fault
+	case why != nil:
+		return no(code, why.Error())
+	}
+	return a.fleets.resumeBack(m, c, *entered, no)
+}
+
+// resumeBack opens the rollback of a request that was entered, if it was for this message.
+func (fs *fleets) resumeBack(m envelope.Message, c events.Control, e rollout.Entry, no func(code, why string) error) error {
+	if e.Message != fs.identity(m) {
+		return no(events.CodeControlNotPossible, e.ID+" has begun before")
+	}
+	if c.DryRun { // a message that was sent again with another wish
+		return nil
+	}
+	fs.wakeBack(e)
+	return nil
+}
+
+// wakeBack makes a job of a rollback of a request that was entered, and opens it if it is
+// not open yet.
+func (fs *fleets) wakeBack(e rollout.Entry) {
+	back, fresh := fs.jobs.add(kindRequest, e.ID)
+	if !fresh {
+		return
+	}
+	err := fs.jobs.open(back)
+	if err == nil && back.operation() == nil {
+		if fs.asOf().Sub(e.At) > reopen {
+			fs.jobs.drop(back)
+			return
+		}
+		err = fs.openBack(back, e)
+	}
+	if err != nil {
+		fs.recovery.fail(back, err)
+	}
+}
+
+// openBack opens a rollback of a request, for what the request is known to have changed.
+func (fs *fleets) openBack(back *job, e rollout.Entry) error {
+	w := e.Operation
+	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { w = s.Fill(w) }); err != nil {
+		return err
+	}
+	if len(w.Desktops) == 0 { // what it undoes has expired
+		fs.jobs.drop(back)
+		return nil
+	}
+	return fs.jobs.begin(back, w, "")
+}
+
+// wakeUndoing has a rollback of a request looked at whose journal is empty, if the journal
+// of the request says that it was entered: the invocation that did so could not open it.
+func (fs *fleets) wakeUndoing(id string) error {
+	of, is := strings.CutSuffix(id, rollout.BackOf(""))
+	if !is {
+		return nil
+	}
+	var entered *rollout.Entry
+	if err := fs.jobs.peek(kindRequest, of, func(s *rollout.State) { entered = s.Undoing }); err != nil {
+		return err
+	}
+	if entered != nil && entered.ID == id {
+		fs.wakeBack(*entered)
+	}
+	return nil
+}
+
+// superviseBack sees to it that a rollback of a request knows what the request is still
+// rebuilding, and that one that was entered is opened.
+func (fs *fleets) superviseBack(j *job) error {
+	var entered *rollout.Entry
+	var undoes string
+	j.journal.Look(func(s *rollout.State) {
+		if entered = s.Undoing; s.Operation != nil {
+			undoes = s.Operation.Undoes
+		}
+	})
+	if entered != nil {
+		fs.wakeBack(*entered)
+	}
+	if undoes == "" {
+		return nil
+	}
+	busy := map[string]string{}
+	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { addBusyOf(busy, undoes, s) }); err != nil {
+		return err
+	}
+	j.busy = busy
+	return nil
+}

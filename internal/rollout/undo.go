@@ -1,0 +1,158 @@
+package rollout
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// This file is about the rollback of a request. It is a request of its own, called as the
+// one that it undoes with /rollback behind it. That it was asked for is written into the
+// journal of the request first (undoing): from there on the request begins nothing more,
+// so that what it has changed is known. Then it is opened, for the desktops that the
+// request has changed or may have.
+
+// takenBack notes that a request is taken back. The first who asks for it has it.
+func (s *State) takenBack(r *Record) {
+	if r.Operation == nil || s.Undoing != nil {
+		return
+	}
+	s.Undoing = &Entry{*r.Operation, r.At, r.Message}
+	if !s.Closed && s.Superseded == "" {
+		s.Superseded = r.Operation.ID
+	}
+}
+
+// BackOf returns the id of the rollback of a request or rollout.
+func BackOf(id string) string { return id + "/rollback" }
+
+// RollBack returns the rollback of a request, as somebody asks for it, or why there is
+// none. Fill gives it its desktops.
+func (s *State) RollBack(c events.Control, via *events.Via) (Operation, error) {
+	if s.Operation == nil {
+		return Operation{}, errors.New("there is no such request in the journal")
+	}
+	if err := Allow(s, events.ActionRollback, 0); err != nil {
+		return Operation{}, err
+	}
+	w := Operation{ID: BackOf(s.Operation.ID), Undoes: s.Operation.ID, Spec: s.Operation.Spec, By: c.By, Why: c.Reason, Via: via,
+		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
+		w.OperateType = "" // only system disks go back
+	}
+	w.Language = "" // of the image that is left; the former ones may take none
+	return w, nil
+}
+
+// Fill returns the rollback with the desktops that the request has changed or may have:
+// where each goes back to, and since when nobody else may have changed it. Of which that is
+// not known is among them, and is refused.
+func (s *State) Fill(w Operation) Operation {
+	w.Desktops, w.Back, w.Since = nil, s.Undo(), map[string][]string{}
+	for _, id := range s.Order {
+		if d := s.Desktops[id]; s.changed(d) {
+			at := d.BegunAt.UTC().Format(time.RFC3339Nano)
+			w.Desktops, w.Since[at] = append(w.Desktops, id), append(w.Since[at], id)
+		}
+	}
+	return w
+}
+
+// changed says whether the operation has changed a desktop, or may have. A rollout is
+// followed by nothing but its rollback, so that all that it has tried to change can be
+// looked at; anybody may have had a request's desktops rebuilt since.
+func (s *State) changed(d *Desktop) bool {
+	if s.Operation.Request() {
+		return d.rebuilt()
+	}
+	return d.Attempt > 0
+}
+
+// rebuilt says whether a call for the desktop was carried out, or may have been as far as
+// can be known by now. What ECD denied, or showed not to have begun, was not: whoever has
+// rebuilt it since, it was not this operation.
+func (d *Desktop) rebuilt() bool {
+	return d.Touched || d.Phase == Begun || d.Phase == Final && d.Doubtful && d.Last.Status == events.StatusFailed
+}
+
+// Undoing returns the record that says that a request is taken back by the rollback w.
+func Undoing(w Operation, at time.Time, message string) Record {
+	w.Desktops, w.Back, w.Since = nil, nil, nil
+	return Record{Kind: KindUndoing, At: at, Operation: &w, Message: message}
+}
+
+// undone settles a desktop of a rollback of a request that is not to go back, or leaves it
+// until the request is done with it.
+func (v *view) undone(x *Desktop) (step, bool) {
+	w := v.s.Operation
+	if w.Undoes == "" || !w.Request() {
+		return step{}, false
+	}
+	if by := v.f.Busy[x.ID]; by != "" { // what ECD shows is not what it will be
+		return v.postpone(x, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", x.ID, by), true
+	}
+	if w.to[x.ID] == "" {
+		return v.settle(events.StatusRefused, events.CodeControlNotPossible, "the journal of request %s does not say which image desktop %s was on before", w.Undoes, x.ID), true
+	}
+	fact, s, ok := v.read(x)
+	switch {
+	case !ok:
+		return s, true
+	case fact.Value == nil:
+		return step{}, false
+	}
+	return v.changedSince(x, fact.Value)
+}
+
+// overtaken settles a desktop of a rollback of a request that ECD records to have been
+// rebuilt since the request had it rebuilt, by whomever: what is on it is not what the
+// request brought, though the image may be.
+func (v *view) overtaken(c candidate) (step, bool) {
+	w := v.s.Operation
+	if w.Undoes == "" || !w.Request() {
+		return step{}, false
+	}
+	fact, s, ok := about(v, c.Desktop, ofChanges, c.ID, c.eventful())
+	if !ok {
+		return s, true
+	}
+	since := w.since[c.ID].Add(-clockSkew)
+	theirs := slices.DeleteFunc(slices.Clone(fact.Value), func(x desktop.Change) bool {
+		ours := c.Attempt > 0 && x.From == w.ImageID && x.To == w.to[c.ID] && !x.Updated.Before(c.BegunAt.Add(-clockSkew))
+		return x.Updated.Before(since) || ours
+	})
+	if len(theirs) == 0 || len(theirs) == 1 && theirs[0].To == w.ImageID && (theirs[0].From == w.to[c.ID] || theirs[0].From == "") {
+		return step{}, false
+	}
+	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "ECD records that desktop %s was changed since request %s had it rebuilt", c.ID, w.Undoes), true
+}
+
+// FleetOf returns the fleet of a desktop under the operation, or nil. One that the request took out
+// of its fleet, which chooses by image, is in it for the rollback.
+func (w *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Fleet {
+	f := fleets.Of(x)
+	if f == nil && w.Undoes != "" && x.ImageID == w.ImageID {
+		x.ImageID = w.to[x.ID]
+		f = fleets.Of(x)
+	}
+	return f
+}
+
+// leftAlone says of a desktop of a rollback, for a plan, that it is not to go back, as far as
+// its image tells.
+func (v *view) leftAlone(x *Desktop, now *desktop.Desktop) (step, bool) {
+	w := v.s.Operation
+	switch {
+	case w.Undoes == "":
+		return step{}, false
+	case w.Request():
+		return v.undone(x)
+	case now == nil:
+		return step{}, false
+	}
+	return v.changedSince(x, now)
+}

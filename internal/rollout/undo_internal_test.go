@@ -1,0 +1,203 @@
+package rollout
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
+)
+
+// A rollback of a request is for what the request had rebuilt: not for what ECD denied it,
+// or showed not to have begun, whoever has rebuilt that since.
+func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
+	for name, c := range map[string]struct {
+		x    Desktop
+		want bool
+	}{
+		"rebuilt":                           {Desktop{Phase: Final, Touched: true, Attempt: 1, From: "m-old"}, true},
+		"being rebuilt":                     {Desktop{Phase: Accepted, Touched: true, Attempt: 1, From: "m-old"}, true},
+		"a call is under way":               {Desktop{Phase: Begun, Attempt: 1, From: "m-old"}, true},
+		"its fate was never known":          {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, true},
+		"shown not to have begun":           {Desktop{Phase: Pending, Doubtful: true, Attempt: 1, From: "m-old"}, false},
+		"shown not to have begun, and over": {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusSkipped}}, false},
+		"denied":                            {Desktop{Phase: Final, Attempt: 1, Denied: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, false},
+		"not tried":                         {Desktop{}, false},
+	} {
+		s := NewState()
+		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}}
+		c.x.ID, c.x.BegunAt = "ecd-1", noon
+		s.Desktops["ecd-1"], s.Order = &c.x, []string{"ecd-1"}
+		w := s.Fill(Operation{ID: "r1/rollback", Undoes: "r1"})
+		if got := slices.Contains(w.Desktops, "ecd-1") && slices.Contains(w.Back["m-old"], "ecd-1") && slices.Contains(w.Since[noon.UTC().Format(time.RFC3339Nano)], "ecd-1"); got != c.want {
+			t.Errorf("%s: got %+v", name, w)
+		}
+		if _, err := s.RollBack(events.Control{}, nil); (err == nil) != c.want {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// backView returns a view of a rollback of a request for one desktop.
+func backView() *view {
+	w := &Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}, Desktops: []string{"ecd-1"},
+		Back: map[string][]string{"m-old": {"ecd-1"}}, Since: map[string][]string{noon.Add(-time.Hour).Format(time.RFC3339Nano): {"ecd-1"}}}
+	w.index(nil)
+	return viewOf(w)
+}
+
+// What ECD records of a desktop since the request had it rebuilt is the request's own change
+// and no other, or the desktop is left alone.
+func TestADesktopThatSomebodyElseChangedSinceDoesNotGoBack(t *testing.T) {
+	at := func(m int) time.Time { return noon.Add(time.Duration(m-60) * time.Minute) } // minutes since the request had it rebuilt
+	change := func(m int, from, to string) desktop.Change {
+		return desktop.Change{DesktopID: "ecd-1", From: from, To: to, Updated: at(m), State: desktop.ChangeSucceeded}
+	}
+	for name, c := range map[string]struct {
+		changes []desktop.Change // newest first
+		x       Desktop
+		want    bool // it is left alone
+	}{
+		"ECD keeps no record":           {nil, Desktop{}, false},
+		"its own":                       {[]desktop.Change{change(5, "m-old", "m-new")}, Desktop{}, false},
+		"its own, from ECD knows where": {[]desktop.Change{change(5, "", "m-new")}, Desktop{}, false},
+		"older ones":                    {[]desktop.Change{change(-1, "m-old", "m-new"), change(-2, "m-x", "m-old")}, Desktop{}, false},
+		"one within a minute of it":     {[]desktop.Change{change(0, "m-old", "m-new")}, Desktop{}, false},
+		"a reset since":                 {[]desktop.Change{change(9, "m-new", "m-new"), change(5, "m-old", "m-new")}, Desktop{}, true},
+		"there and back":                {[]desktop.Change{change(9, "m-x", "m-new"), change(7, "m-new", "m-x"), change(5, "m-old", "m-new")}, Desktop{}, true},
+		"from another image alone":      {[]desktop.Change{change(9, "m-x", "m-new")}, Desktop{}, true},
+		"to another image alone":        {[]desktop.Change{change(9, "m-old", "m-x")}, Desktop{}, true},
+		"the same by somebody else":     {[]desktop.Change{change(9, "m-old", "m-new"), change(5, "m-old", "m-new")}, Desktop{}, true},
+		"ours of the rollback":          {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, false},
+		"that of somebody else before":  {[]desktop.Change{change(28, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
+		"and without a call of ours":    {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{}, true},
+	} {
+		v := backView()
+		c.x.ID = "ecd-1"
+		v.f.Changes["ecd-1"] = Read(noon, c.changes)
+		s, got := v.overtaken(candidate{Desktop: &c.x})
+		if got != c.want || got && s.outcome.Code != events.CodeChangedOutside {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+	v := backView()
+	if s, left := v.overtaken(candidate{Desktop: &Desktop{ID: "ecd-1"}}); !left || len(s.needs) != 1 {
+		t.Errorf("not asked: got %+v", s)
+	}
+	v.s.Operation.Undoes = ""
+	if _, left := v.overtaken(candidate{Desktop: &Desktop{ID: "ecd-1"}}); left {
+		t.Error("a request of its own asks nothing")
+	}
+}
+
+// A desktop waits until the request is done with it, and is refused where nobody knows which
+// image it was on.
+func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
+	on := func(image string) *desktop.Desktop {
+		return &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: image}
+	}
+	for name, c := range map[string]struct {
+		id, image, busy string
+		want            string
+	}{
+		"on the image":           {"ecd-1", "m-new", "", ""},
+		"back already":           {"ecd-1", "m-old", "", ""},
+		"still being rebuilt":    {"ecd-1", "m-old", "r1", events.CodeStatusWait},
+		"on another image":       {"ecd-1", "m-x", "", events.CodeChangedOutside},
+		"from where is unknown":  {"ecd-2", "m-new", "", events.CodeControlNotPossible},
+		"gone, the guards' task": {"ecd-1", "", "", ""},
+	} {
+		v := backView()
+		if c.image != "" {
+			v.f.Desktops[c.id] = Read(noon, on(c.image))
+		} else {
+			v.f.Desktops[c.id] = Read[*desktop.Desktop](noon, nil)
+		}
+		if c.busy != "" {
+			v.f.Busy = map[string]string{c.id: c.busy}
+		}
+		s, done := v.undone(&Desktop{ID: c.id})
+		got := ""
+		if done && s.outcome != nil {
+			got = s.outcome.Code
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// A time that cannot be read must not let a desktop go back that somebody changed.
+func TestATimeThatCannotBeReadKeepsADesktopWhereItIs(t *testing.T) {
+	w := &Operation{ID: "r1/rollback", Undoes: "r1", Back: map[string][]string{"m-old": {"ecd-1", "ecd-2"}}, Since: map[string][]string{"yesterday": {"ecd-1"}, "2026-11-30T08:00:01Z": {"ecd-2"}}}
+	w.index(nil)
+	if w.to["ecd-1"] != "" || w.to["ecd-2"] != "m-old" || w.since["ecd-2"].IsZero() {
+		t.Errorf("got %v since %v", w.to, w.since)
+	}
+}
+
+// A request that was taken back begins nothing more; one that had ended stays as it ended.
+func TestARequestThatIsTakenBackBeginsNothingMore(t *testing.T) {
+	for _, closed := range []bool{false, true} {
+		s := NewState()
+		s.Apply(Record{Kind: KindOpened, At: noon, Operation: &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}})
+		if closed {
+			s.Apply(Record{Kind: KindClosed, At: noon, Digest: "d"})
+		}
+		first := Undoing(Operation{ID: "r1/rollback", Undoes: "r1", Desktops: []string{"ecd-1"}, By: "ada"}, noon, "m1")
+		s.Apply(first, Undoing(Operation{ID: "r1/rollback", Undoes: "r1", By: "bob"}, noon, "m2"), Record{Kind: KindUndoing, At: noon})
+		if s.Undoing == nil || s.Undoing.Message != "m1" || s.Undoing.By != "ada" || s.Undoing.Desktops != nil {
+			t.Errorf("closed %t: got %+v", closed, s.Undoing)
+		}
+		if got := s.Superseded != ""; got == closed {
+			t.Errorf("closed %t: superseded by %q", closed, s.Superseded)
+		}
+		if closed {
+			continue
+		}
+		d := Decide(s, Rules{Regions: []string{"cn-hangzhou"}}, NewFacts(), noon)
+		if kinds := kindsOf(d.Records); !slices.Equal(kinds, []Kind{KindSettled, KindClosed}) || d.Records[0].Outcomes[0].Code != events.CodeSuperseded || d.Records[0].Outcomes[0].Status != events.StatusSkipped {
+			t.Errorf("got %+v", d.Records)
+		}
+	}
+}
+
+// Any rollback is known by what it undoes: what it found to have changed may differ between
+// two instances that open it.
+func TestARollbackIsKnownByWhatItUndoes(t *testing.T) {
+	w := Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{ImageID: "m-new"}, Desktops: []string{"ecd-1"}}
+	for name, c := range map[string]struct {
+		change func(*Operation)
+		want   bool
+	}{
+		"more desktops":  {func(o *Operation) { o.Desktops = []string{"ecd-1", "ecd-2"} }, true},
+		"of another one": {func(o *Operation) { o.Undoes = "r2" }, false},
+		"a request":      {func(o *Operation) { o.Undoes = "" }, false},
+		"another image":  {func(o *Operation) { o.ImageID = "m-x" }, false},
+		"a rollout's":    {func(o *Operation) { o.Fleet = "office" }, false},
+	} {
+		o := w
+		c.change(&o)
+		if got := w.Same(o); got != c.want || o.Same(w) != got {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}
+
+// A desktop that its request took out of a fleet that chooses by image is in it for the
+// rollback.
+func TestARollbackFindsTheFleetThatTheRequestTookTheDesktopOutOf(t *testing.T) {
+	office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}
+	v := backView()
+	for image, want := range map[string]bool{"m-old": true, "m-new": true, "m-x": false} {
+		if got := v.s.Operation.FleetOf(fleet.Fleets{office}, desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: image}) != nil; got != want {
+			t.Errorf("on %s: got %t", image, got)
+		}
+	}
+	request := Operation{ID: "r2", Spec: desktop.Spec{ImageID: "m-new"}}
+	if request.FleetOf(fleet.Fleets{office}, desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: "m-new"}) != nil {
+		t.Error("a request is not for who has left")
+	}
+}
