@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,5 +94,17 @@ func TestOfTicksOnlyTheNumberIsReadAndOfWhatIsPublishedNothing(t *testing.T) {
 	got := decodeRecords(lines)
 	if want := []record{{Kind: "tick", N: 7}, {Kind: "published"}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestWhatMNSTakesIsWhatXMLCarries(t *testing.T) {
+	for body, want := range map[string]bool{
+		"": true, "plain text of more than eight bytes\r\n\t": true, "Ünïcode is fine, 中文 too": true, "\x7f and \u0080": true,
+		"1234567\x00": false, "12345678\x1f": false, "\x01": false, "12345678\ufffe": false, "123456789\uffff": false,
+		strings.Repeat("x", 64<<10): true, strings.Repeat("x", 64<<10+1): false,
+	} {
+		if got := takes([]byte(body)); got != want {
+			t.Errorf("%.20q: got %t, want %t", body, got, want)
+		}
 	}
 }

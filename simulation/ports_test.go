@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -440,8 +441,11 @@ func takes(body []byte) bool {
 		return false
 	}
 	rest := body
-	for len(rest) > 0 && rest[0] >= ' ' && rest[0] <= '~' {
-		rest = rest[1:]
+	for len(rest) >= 8 { // most bodies are ASCII, which is looked at eight bytes at a time
+		if eight := binary.LittleEndian.Uint64(rest); (eight|(eight-0x2020202020202020))&0x8080808080808080 != 0 {
+			break
+		}
+		rest = rest[8:]
 	}
 	for _, r := range string(rest) {
 		ok := r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000
