@@ -122,7 +122,7 @@ func controlCode(action string) string {
 // rollback opens the rollout that takes another one back: each desktop to the image
 // that it was on before.
 func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error {
-	w := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
+	op := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
 		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
 		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
@@ -135,9 +135,9 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 			return err
 		}
 	}
-	if before := log.Find(w.ID); before != nil {
+	if before := log.Find(op.ID); before != nil {
 		if !asksFor(*before, a.identity(m), c) && !a.orderedBefore(j, m) {
-			return no(events.CodeControlNotPossible, w.ID+" has begun before")
+			return no(events.CodeControlNotPossible, op.ID+" has begun before")
 		}
 		a.fleets.wake(*before)
 		return nil
@@ -150,12 +150,12 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	if why := mayRollBack(j, *origin, log); why != nil {
 		return no(events.CodeControlNotPossible, why.Error())
 	}
-	w.Fleet, w.ReleaseID, w.ImageName, w.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
+	op.Fleet, op.ReleaseID, op.ImageName, op.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
 	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
-		w.OperateType = "" // only system disks go back
+		op.OperateType = "" // only system disks go back
 	}
-	w.Language = "" // of the image that is left; the former ones may take none
-	return a.beginRollback(m, c, j, w, *origin)
+	op.Language = "" // of the image that is left; the former ones may take none
+	return a.beginRollback(m, c, j, op, *origin)
 }
 
 // asksFor says whether a control message is the one that a rollback was entered
@@ -175,10 +175,10 @@ func (a *admission) orderedBefore(j *job, m envelope.Message) (known bool) {
 
 // rollbackAgreed plans a rollback. It publishes the plan of a dry run, and otherwise
 // says whether the plan is the one that is demanded; if not, it refuses the rollback.
-func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollout.Operation) (bool, error) {
-	p := a.facts.preview(w)
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation) (bool, error) {
+	p := a.facts.preview(op)
 	if c.DryRun {
-		a.refuse.publishPlan(p.Plan, w)
+		a.refuse.publishPlan(p.Plan, op)
 		return false, nil
 	}
 	if p.is(c.PlanDigest) {
@@ -186,7 +186,7 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollo
 	}
 	err := p.complete()
 	if err == nil {
-		err = a.fleets.refusePlan(w, c.PlanDigest, a.identity(m))
+		err = a.fleets.refusePlan(op, c.PlanDigest, a.identity(m))
 	}
 	if err == nil {
 		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
@@ -196,30 +196,30 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, w rollo
 
 // beginRollback enters a rollback into the log of its fleet and opens it, or shows
 // what it would do.
-func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, w rollout.Operation, origin rollout.Entry) error {
+func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, op rollout.Operation, origin rollout.Entry) error {
 	var err error
-	if w.Back, err = a.fleets.undo(j, origin.Operation); err != nil {
+	if op.Back, err = a.fleets.undo(j, origin.Operation); err != nil {
 		if _, is := errors.AsType[*tooManyError](err); !is {
 			return err
 		}
 	}
-	if why := a.cannotGoBack(j, w, err); why != "" {
+	if why := a.cannotGoBack(j, op, err); why != "" {
 		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
 	}
 	if c.DryRun || c.PlanDigest != "" {
-		if agreed, err := a.rollbackAgreed(m, c, w); !agreed || err != nil {
+		if agreed, err := a.rollbackAgreed(m, c, op); !agreed || err != nil {
 			return err
 		}
 	}
-	e, refusal, err := a.fleets.enter(w, entering{message: a.identity(m), plan: c.PlanDigest})
+	e, refusal, err := a.fleets.enter(op, entering{message: a.identity(m), plan: c.PlanDigest})
 	switch {
 	case err != nil:
 		return err
 	case refusal != nil:
 		a.refuse.control(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
 	case !asksFor(e, a.identity(m), c):
-		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, w.ID))
+		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, op.ID))
 	default:
 		a.fleets.wake(e)
 	}
@@ -228,8 +228,8 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 
 // cannotGoBack says why a rollback of the desktops that are known to have changed cannot
 // be opened, or "".
-func (a *admission) cannotGoBack(j *job, w rollout.Operation, err error) string {
-	ids := all(w.Back)
+func (a *admission) cannotGoBack(j *job, op rollout.Operation, err error) string {
+	ids := all(op.Back)
 	switch {
 	case err != nil:
 		return err.Error()
@@ -241,7 +241,7 @@ func (a *admission) cannotGoBack(j *job, w rollout.Operation, err error) string 
 			ids = slices.Clone(s.Order)
 		}
 	})
-	return rollout.BackTooLarge(w, a.rules, ids)
+	return rollout.BackTooLarge(op, a.rules, ids)
 }
 
 // mayRollBack says why the job's rollout, which its fleet's log names as origin,

@@ -26,10 +26,10 @@ func (a *admission) request(m envelope.Message) error {
 		a.refuse.request(m, req, "", events.CodeInvalidRequest, err.Error()+meant(m))
 		return nil
 	}
-	w := operationOf(req)
-	w.Via = a.via(m)
-	if err := a.apart(&w); err != nil {
-		j, fresh := a.jobs.add(kindRequest, w.ID)
+	op := operationOf(req)
+	op.Via = a.via(m)
+	if err := a.apart(&op); err != nil {
+		j, fresh := a.jobs.add(kindRequest, op.ID)
 		if !fresh { // perhaps another sender's
 			return err
 		}
@@ -37,26 +37,26 @@ func (a *admission) request(m envelope.Message) error {
 		a.recovery.fail(j, err)
 		return nil
 	}
-	if why, err := a.tooFar(req, w.ID); why != "" || err != nil {
+	if why, err := a.tooFar(req, op.ID); why != "" || err != nil {
 		if why != "" {
-			a.refuse.request(m, req, w.ID, events.CodeInvalidRequest, why)
+			a.refuse.request(m, req, op.ID, events.CodeInvalidRequest, why)
 		}
 		return err
 	}
-	if refused, err := a.misnamed(m, req, w.ID); refused || err != nil {
+	if refused, err := a.misnamed(m, req, op.ID); refused || err != nil {
 		return err
 	}
 	if req.DryRun || req.PlanDigest != "" {
-		plan := a.facts.preview(w)
+		plan := a.facts.preview(op)
 		if req.DryRun {
-			a.refuse.publishPlan(plan.Plan, w)
+			a.refuse.publishPlan(plan.Plan, op)
 			return nil
 		}
-		if ok, err := a.asPlanned(m, req, w.ID, plan); !ok || err != nil {
+		if ok, err := a.asPlanned(m, req, op.ID, plan); !ok || err != nil {
 			return err
 		}
 	}
-	a.takeOn(m, req, w)
+	a.takeOn(m, req, op)
 	return nil
 }
 
@@ -88,21 +88,21 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 }
 
 // takeOn opens the journal of a request.
-func (a *admission) takeOn(m envelope.Message, req events.Request, w rollout.Operation) {
-	j, fresh := a.jobs.add(kindRequest, w.ID)
+func (a *admission) takeOn(m envelope.Message, req events.Request, op rollout.Operation) {
+	j, fresh := a.jobs.add(kindRequest, op.ID)
 	if fresh {
 		j.message, j.request = m, &req
 	}
 	if j.failure() != nil {
-		a.recovery.failToo(j, &job{kind: kindRequest, id: w.ID, message: m, request: &req, tick: -1})
+		a.recovery.failToo(j, &job{kind: kindRequest, id: op.ID, message: m, request: &req, tick: -1})
 		return
 	}
-	switch err := a.jobs.begin(j, w, req.PlanDigest); {
+	switch err := a.jobs.begin(j, op, req.PlanDigest); {
 	case errors.Is(err, errPlanRefused):
-		a.refuse.request(m, req, w.ID, events.CodePlanChanged, err.Error())
+		a.refuse.request(m, req, op.ID, events.CodePlanChanged, err.Error())
 		a.jobs.drop(j)
 	case errors.Is(err, errReused):
-		a.refuse.request(m, req, w.ID, events.CodeRequestIdReused, err.Error())
+		a.refuse.request(m, req, op.ID, events.CodeRequestIdReused, err.Error())
 		if fresh { // the operation that has this id goes on by its own ticks
 			a.jobs.drop(j)
 		}
@@ -205,16 +205,16 @@ func meant(m envelope.Message) string {
 // door and source. Requests by the request queue without a source keep their ids, and
 // so does whatever has a journal under its id already, if it came on the same way or
 // from an earlier build, which did not write down how.
-func (a *admission) apart(w *rollout.Operation) error {
+func (a *admission) apart(op *rollout.Operation) error {
 	if !a.doors.apart() {
 		return nil
 	}
-	door, source := w.Came()
-	own := rollout.Apart(w.ID, door, source)
-	home := door == a.doors.Request && source == "" && !rollout.IsApart(w.ID)
+	door, source := op.Came()
+	own := rollout.Apart(op.ID, door, source)
+	home := door == a.doors.Request && source == "" && !rollout.IsApart(op.ID)
 	if !a.hasJournal {
 		if !home {
-			rename(w, own)
+			rename(op, own)
 		}
 		return nil
 	}
@@ -225,7 +225,7 @@ func (a *admission) apart(w *rollout.Operation) error {
 		}
 	}
 	if !had {
-		err := a.jobs.peek(kindRequest, w.ID, func(s *rollout.State) {
+		err := a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) {
 			mine = home
 			if s.Operation != nil {
 				d, src := s.Operation.Came()
@@ -237,14 +237,14 @@ func (a *admission) apart(w *rollout.Operation) error {
 		}
 	}
 	if !mine {
-		rename(w, own)
+		rename(op, own)
 	}
 	return nil
 }
 
 // rename gives a request another id, and keeps its sender's.
-func rename(w *rollout.Operation, id string) {
-	via := *w.Via
-	via.RequestID = w.ID
-	w.Via, w.ID = &via, id
+func rename(op *rollout.Operation, id string) {
+	via := *op.Via
+	via.RequestID = op.ID
+	op.Via, op.ID = &via, id
 }

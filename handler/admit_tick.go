@@ -98,15 +98,15 @@ func (a *admission) carried(j *job, t events.Tick) error {
 // fitsRequest says why a state that nothing proves is not one of a request that a
 // sender could have sent, or "".
 func fitsRequest(s *rollout.State, t events.Tick) string {
-	w := s.Operation
-	if w == nil || t.Kind != kindRequest || w.ID != t.ID || !w.Request() || w.Undoes != "" || len(w.Back) > 0 {
+	op := s.Operation
+	if op == nil || t.Kind != kindRequest || op.ID != t.ID || !op.Request() || op.Undoes != "" || len(op.Back) > 0 {
 		return "its records are not those of the request that it names"
 	}
-	if why := events.CheckRequestID(rollout.Unmarked(w.ID)); why != "" {
+	if why := events.CheckRequestID(rollout.Unmarked(op.ID)); why != "" {
 		return "its id " + why
 	}
-	body, err := json.Marshal(events.Request{AccountID: w.AccountID, RegionID: w.RegionID, DesktopIDs: w.Desktops, ImageID: w.ImageID,
-		OperateType: w.OperateType, Language: w.Language, AfterStatus: w.AfterStatus})
+	body, err := json.Marshal(events.Request{AccountID: op.AccountID, RegionID: op.RegionID, DesktopIDs: op.Desktops, ImageID: op.ImageID,
+		OperateType: op.OperateType, Language: op.Language, AfterStatus: op.AfterStatus})
 	if err == nil {
 		_, err = events.ParseRequest(body)
 	}

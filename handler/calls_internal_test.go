@@ -412,16 +412,16 @@ func TestAFreezeIsPassedOnlyIfAllWhoWantTheDesktopConsent(t *testing.T) {
 	for _, c := range []struct{ first, second, passes bool }{{true, true, true}, {true, false, false}, {false, true, false}, {false, false, false}} {
 		b := newCallsBench(t)
 		for i, consents := range []bool{c.first, c.second} {
-			w := rollout.Operation{ID: fmt.Sprint("r", i), Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: region1, ImageID: "m-new"}}
+			op := rollout.Operation{ID: fmt.Sprint("r", i), Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: region1, ImageID: "m-new"}}
 			if consents {
-				w.Consents = []string{events.ConsentFreeze}
+				op.Consents = []string{events.ConsentFreeze}
 			}
-			j, _ := b.run.jobs.add(kindRequest, w.ID)
+			j, _ := b.run.jobs.add(kindRequest, op.ID)
 			if err := b.run.jobs.open(j); err != nil {
 				t.Fatal(err)
 			}
-			b.note(j, rollout.Record{Kind: rollout.KindOpened, Operation: &w})
-			j.decision.Begin = w.Desktops
+			b.note(j, rollout.Record{Kind: rollout.KindOpened, Operation: &op})
+			j.decision.Begin = op.Desktops
 			b.owners = append(b.owners, j)
 		}
 		if got := b.concerns(b.owners)[placed{here, "ecd-1"}].passes; got != c.passes {

@@ -172,8 +172,8 @@ func controlGate(f fleet.From) fleet.Gate { return f.Control }
 // refuses it for the others.
 func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operation) []rollout.Operation {
 	var refused []string
-	operations = slices.DeleteFunc(operations, func(w rollout.Operation) bool {
-		why := a.hears(w.Fleet, saysRelease, m, releaseGate)
+	operations = slices.DeleteFunc(operations, func(op rollout.Operation) bool {
+		why := a.hears(op.Fleet, saysRelease, m, releaseGate)
 		if why != "" {
 			refused = append(refused, why)
 		}

@@ -430,17 +430,17 @@ func (rd *reader) ring(id string) (ring rollout.Ring, err error) {
 const maxLooks = 250
 
 // preview plans an operation, and changes nothing.
-func (rd *reader) preview(w rollout.Operation) preview {
+func (rd *reader) preview(op rollout.Operation) preview {
 	for range maxLooks {
 		var p preview
 		var need rollout.Need
-		rd.use(w.Place(), nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(w, rd.rules, f, rd.asOf()) })
+		rd.use(op.Place(), nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(op, rd.rules, f, rd.asOf()) })
 		if need.Empty() {
 			return p
 		}
-		rd.look(rd.shared(), map[desktop.Place]*rollout.Need{w.Place(): &need})
+		rd.look(rd.shared(), map[desktop.Place]*rollout.Need{op.Place(): &need})
 	}
-	return preview{events.Plan{AccountID: w.AccountID, RegionID: w.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
+	return preview{events.Plan{AccountID: op.AccountID, RegionID: op.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
 		Message: "the facts do not suffice"}}
 }
 

@@ -96,15 +96,15 @@ func (j *job) key() string { return journal.Key(j.kind, j.id) }
 
 // operation returns what the job's journal was opened for, or nil. It never changes.
 func (j *job) operation() *rollout.Operation {
-	var w *rollout.Operation
-	j.journal.Look(func(s *rollout.State) { w = s.Operation })
-	return w
+	var op *rollout.Operation
+	j.journal.Look(func(s *rollout.State) { op = s.Operation })
+	return op
 }
 
 // place returns where the job's desktops are: in no place if nothing is known of it.
 func (j *job) place() (at desktop.Place) {
-	if w := j.operation(); w != nil {
-		at = w.Place()
+	if op := j.operation(); op != nil {
+		at = op.Place()
 	}
 	return at
 }
@@ -271,7 +271,7 @@ func (nowhere) Read(ctx context.Context, _ string, from int64) ([]byte, int64, e
 // queue. One that is there already must be the same: errReused says that it is not.
 // plan is the digest of the plan that is demanded, or "": errPlanRefused says that it
 // was refused with it before.
-func (js *jobs) begin(j *job, w rollout.Operation, plan string) error {
+func (js *jobs) begin(j *job, op rollout.Operation, plan string) error {
 	if err := js.open(j); err != nil {
 		return err
 	}
@@ -289,13 +289,13 @@ func (js *jobs) begin(j *job, w rollout.Operation, plan string) error {
 			refused = errPlanRefused
 			return nil
 		}
-		return append(rollout.Opening(w, js.asOf()), first...)
+		return append(rollout.Opening(op, js.asOf()), first...)
 	})
 	if err = cmp.Or(err, refused); err != nil {
 		return err
 	}
 	j.journal.Look(func(s *rollout.State) {
-		if !s.Operation.Same(w) {
+		if !s.Operation.Same(op) {
 			err = errReused
 		}
 	})

@@ -77,9 +77,9 @@ func TestNoWayLeadsToAnIdThatLooksLikeAnother(t *testing.T) {
 // unsignedTick is one that somebody wrote for a request that nobody sent.
 func (b *workbench) unsignedTick(id string) string {
 	b.Helper()
-	w := rollout.Operation{ID: id, Desktops: []string{"ecd-0000"}}
-	w.RegionID, w.ImageID = region, "m-new"
-	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now(), By: "x", Operation: &w}})
+	op := rollout.Operation{ID: id, Desktops: []string{"ecd-0000"}}
+	op.RegionID, op.ImageID = region, "m-new"
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now(), By: "x", Operation: &op}})
 	b.must(err)
 	body, err := json.Marshal(map[string]any{"specversion": "1.0", "type": "regild.tick.v1", "id": "t", "source": "s",
 		"data": map[string]any{"kind": "request", "id": id, "n": 1, "records": []string{strings.TrimSpace(string(lines))}}})
@@ -94,9 +94,9 @@ func TestTheConsentsOfATickThatSomebodyKeptExpire(t *testing.T) {
 	for age, calls := range map[time.Duration]int{time.Hour: 1, 6 * 24 * time.Hour: 1, 8 * 24 * time.Hour: 0, 400 * 24 * time.Hour: 0} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
-			w := rollout.Operation{ID: "r1", Desktops: []string{"ecd-0000"}, Consents: []string{"downgrade"}}
-			w.RegionID, w.ImageID = region, "m-ancient"
-			lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now().Add(-age), By: "x", Operation: &w}})
+			op := rollout.Operation{ID: "r1", Desktops: []string{"ecd-0000"}, Consents: []string{"downgrade"}}
+			op.RegionID, op.ImageID = region, "m-ancient"
+			lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Now().Add(-age), By: "x", Operation: &op}})
 			b.must(err)
 			tick := events.Tick{Kind: "request", ID: "r1", N: 1, Records: []string{strings.TrimSpace(string(lines))}}.Sign(key, source)
 			body, err := tick.Event("s", time.Now()).Marshal()

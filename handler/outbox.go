@@ -182,27 +182,27 @@ func (o *outbox) enlistLocked(i item) bool {
 
 // eventOf is the event that a rollout's journal tells of, or a request's summary.
 func (o *outbox) eventOf(j *job, s *rollout.State, n rollout.Event) item {
-	w := s.Operation
+	op := s.Operation
 	i := item{job: j, told: n.ID()}
 	if n.Finished() {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
 		maps.DeleteFunc(statuses, func(_ events.Status, n int) bool { return n == 0 })
-		i.event = events.Finished{RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
-			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second), Via: w.Via}.Event(o.in.Source)
+		i.event = events.Finished{RequestID: op.ID, AccountID: op.AccountID, RegionID: op.RegionID, Desktops: len(s.Order), Statuses: statuses, Digest: n.Digest,
+			StartedAt: s.OpenedAt, FinishedAt: n.At, DurationSeconds: int(n.At.Sub(s.OpenedAt) / time.Second), Via: op.Via}.Event(o.in.Source)
 		return i
 	}
-	i.event = events.Rollout{RolloutID: w.ID, ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID,
+	i.event = events.Rollout{RolloutID: op.ID, ReleaseID: op.ReleaseID, Fleet: op.Fleet, AccountID: op.AccountID, RegionID: op.RegionID, ImageID: op.ImageID,
 		Wave: n.Wave, Waves: n.Waves, Counts: n.Counts, Reason: n.Reason, By: n.By, Digest: n.Digest, Via: n.Via}.Event(n.What, n.Key, o.in.Source, n.At)
 	return i
 }
 
-func (o *outbox) outcome(j *job, w *rollout.Operation, id string, out rollout.Outcome) item {
+func (o *outbox) outcome(j *job, op *rollout.Operation, id string, out rollout.Outcome) item {
 	e := events.Outcome{
-		RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, DesktopID: id, ImageID: w.SpecOf(id).ImageID,
+		RequestID: op.ID, AccountID: op.AccountID, RegionID: op.RegionID, DesktopID: id, ImageID: op.SpecOf(id).ImageID,
 		Status: out.Status, Code: out.Code, Message: out.Message, ECDRequestID: out.RequestID,
-		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: w.Fleet, ReleaseID: w.ReleaseID, Nth: out.N,
-		DurationSeconds: int(out.Duration / time.Second), SnapshotID: out.Snapshot, Via: w.Via,
+		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: op.Fleet, ReleaseID: op.ReleaseID, Nth: out.N,
+		DurationSeconds: int(out.Duration / time.Second), SnapshotID: out.Snapshot, Via: op.Via,
 	}
 	if !out.Until.IsZero() {
 		e.Until = &out.Until

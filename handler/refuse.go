@@ -110,12 +110,12 @@ func whereItStands(n *events.Rollout, s *rollout.State) {
 
 // publishPlan publishes what a dry run would do: outcomes for a request, the pages
 // of a plan for both.
-func (rf *refusals) publishPlan(p events.Plan, w rollout.Operation) {
+func (rf *refusals) publishPlan(p events.Plan, op rollout.Operation) {
 	for _, page := range events.PlanPages(p) {
 		rf.out.put(item{event: page.Event(rf.in.Source, rf.asOf())})
 	}
-	if w.Request() {
-		for _, o := range rollout.Outcomes(p, w) {
+	if op.Request() {
+		for _, o := range rollout.Outcomes(p, op) {
 			rf.out.put(item{event: o.Event(rf.in.Source, rf.asOf())})
 		}
 	}

@@ -150,29 +150,29 @@ func TestWhatAnUnsignedTickMayCarry(t *testing.T) {
 	good := func() *rollout.Operation {
 		return &rollout.Operation{ID: "r1", Desktops: []string{"ecd-gx2x1dhsmucyy0001"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	}
-	fits := map[string]func(w *rollout.Operation, t *events.Tick) *rollout.Operation{
-		"good":         func(w *rollout.Operation, _ *events.Tick) *rollout.Operation { return w },
+	fits := map[string]func(op *rollout.Operation, t *events.Tick) *rollout.Operation{
+		"good":         func(op *rollout.Operation, _ *events.Tick) *rollout.Operation { return op },
 		"nothing":      func(*rollout.Operation, *events.Tick) *rollout.Operation { return nil },
-		"another kind": func(w *rollout.Operation, t *events.Tick) *rollout.Operation { t.Kind = kindRollout; return w },
-		"another id":   func(w *rollout.Operation, t *events.Tick) *rollout.Operation { t.ID = "r2"; return w },
-		"a rollout": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
-			w.Fleet = "office"
-			w.Desktops = nil
-			return w
+		"another kind": func(op *rollout.Operation, t *events.Tick) *rollout.Operation { t.Kind = kindRollout; return op },
+		"another id":   func(op *rollout.Operation, t *events.Tick) *rollout.Operation { t.ID = "r2"; return op },
+		"a rollout": func(op *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			op.Fleet = "office"
+			op.Desktops = nil
+			return op
 		},
-		"a rollback": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation { w.Undoes = "r0"; return w },
-		"images of others": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
-			w.Back = map[string][]string{"m-0": {"ecd-1"}}
-			return w
+		"a rollback": func(op *rollout.Operation, _ *events.Tick) *rollout.Operation { op.Undoes = "r0"; return op },
+		"images of others": func(op *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			op.Back = map[string][]string{"m-0": {"ecd-1"}}
+			return op
 		},
-		"no such id": func(w *rollout.Operation, t *events.Tick) *rollout.Operation {
-			w.ID = "a\nb"
-			t.ID = w.ID
-			return w
+		"no such id": func(op *rollout.Operation, t *events.Tick) *rollout.Operation {
+			op.ID = "a\nb"
+			t.ID = op.ID
+			return op
 		},
-		"no desktops": func(w *rollout.Operation, _ *events.Tick) *rollout.Operation {
-			w.Desktops = []string{"no id!"}
-			return w
+		"no desktops": func(op *rollout.Operation, _ *events.Tick) *rollout.Operation {
+			op.Desktops = []string{"no id!"}
+			return op
 		},
 	}
 	for _, name := range slices.Sorted(maps.Keys(fits)) {

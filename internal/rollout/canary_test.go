@@ -26,9 +26,9 @@ func TestACanaryThatShowsNothingGrows(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			rules, facts, members := fleetOfTen(c.first)
-			w := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+			op := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 			var waves []int
-			plan, need, _ := rollout.Preview(w, rules, facts, start)
+			plan, need, _ := rollout.Preview(op, rules, facts, start)
 			for _, wave := range plan.Waves {
 				waves = append(waves, len(wave.Desktops))
 			}
@@ -36,7 +36,7 @@ func TestACanaryThatShowsNothingGrows(t *testing.T) {
 				t.Errorf("the plan has waves of %v, want %v", waves, c.waves)
 			}
 			s := rollout.NewState()
-			s.Apply(rollout.Record{Kind: rollout.KindOpened, At: start, Operation: &w})
+			s.Apply(rollout.Record{Kind: rollout.KindOpened, At: start, Operation: &op})
 			var came []int
 			for range 20 {
 				d := rollout.Decide(s, rules, facts, start)

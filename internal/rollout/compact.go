@@ -14,14 +14,14 @@ import (
 // them to itself in a tick. What is finished and published is left out, so the
 // result speaks of a smaller request than the journal would.
 func (s *State) Compact(ids []string) []Record {
-	w := *s.Operation
-	w.Desktops = ids
+	op := *s.Operation
+	op.Desktops = ids
 	c := compaction{published: map[outcomeKey][]string{}}
 	for _, id := range ids {
 		c.desktop(s.Desktops[id])
 	}
 	// Kind by kind, so that joining desktops keeps the order of each one's own.
-	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Operation: &w}}
+	out := []Record{{Kind: KindOpened, At: s.OpenedAt, Operation: &op}}
 	for _, p := range c.parts {
 		out = append(out, p.records...)
 	}

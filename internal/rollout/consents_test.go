@@ -71,10 +71,10 @@ func TestAFleetsRulesReachTheGuards(t *testing.T) {
 			rules, _ := office(0, nil)
 			rules.Fleets[0].Requests = true
 			l.change(&rules, &rules.Fleets[0])
-			w := rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
-			records := []rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &w}}
+			op := rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+			records := []rollout.Record{{Kind: rollout.KindOpened, At: began, Operation: &op}}
 			if l.release {
-				w = rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: w.Spec}
+				op = rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: op.Spec}
 				records = append(records, rollout.Record{Kind: rollout.KindWave, At: began, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"ecd-1"}})
 			}
 			x := pc(desktop.Running, "m-old")

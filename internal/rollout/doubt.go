@@ -84,7 +84,7 @@ func (v *view) doubted(x *Desktop) step {
 // journal nothing tells its last ticks from one that somebody kept: for as long as that
 // is so, such a tick is worth what a request without consents is.
 func (s *State) Expire(now time.Time) {
-	if w := s.Operation; w != nil && now.Sub(later(s.OpenedAt, w.NotBefore)) > waitLimit {
-		w.Consents = nil
+	if op := s.Operation; op != nil && now.Sub(later(s.OpenedAt, op.NotBefore)) > waitLimit {
+		op.Consents = nil
 	}
 }

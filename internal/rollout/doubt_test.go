@@ -13,11 +13,11 @@ import (
 func TestWhatIsDoubtedAllowsNothing(t *testing.T) {
 	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	future := now.AddDate(50, 0, 0)
-	w := &Operation{ID: "r1", Desktops: []string{"ecd-a001", "ecd-a002", "ecd-a003"}, Consents: events.Consents}
-	id := func(i int) []string { return w.Desktops[i : i+1] }
+	op := &Operation{ID: "r1", Desktops: []string{"ecd-a001", "ecd-a002", "ecd-a003"}, Consents: events.Consents}
+	id := func(i int) []string { return op.Desktops[i : i+1] }
 	s := NewState()
 	s.Apply(
-		Record{Kind: KindOpened, At: future, Operation: w},
+		Record{Kind: KindOpened, At: future, Operation: op},
 		Record{Kind: KindHolding, At: future, Call: "h", Desktops: id(0)}, Record{Kind: KindHeld, At: future, Call: "h", Desktops: id(0)},
 		Record{Kind: KindStopping, At: future, Call: "s", Desktops: id(0)},
 		Record{Kind: KindBegun, At: future, Call: "c", Desktops: id(1), From: []string{"m-x"}},

@@ -7,8 +7,8 @@ import (
 )
 
 func TestHowManyDesktopsAnOperationIsAbout(t *testing.T) {
-	opened := func(w rollout.Operation) rollout.Record {
-		return rollout.Record{Kind: rollout.KindOpened, Operation: &w}
+	opened := func(op rollout.Operation) rollout.Record {
+		return rollout.Record{Kind: rollout.KindOpened, Operation: &op}
 	}
 	wave := rollout.Record{Kind: rollout.KindWave, Wave: 1, Waves: 2, Name: "canary", Size: 5, Desktops: []string{"ecd-1"}}
 	for name, c := range map[string]struct {

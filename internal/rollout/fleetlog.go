@@ -53,9 +53,9 @@ func PlanRefusedFor(records []Record, id, digest, message string) bool {
 
 // Entered returns the record that enters a rollout.
 func (e Entry) Entered() Record {
-	w := e.Operation
-	w.Back = nil
-	return Record{Kind: KindOpened, At: e.At, Operation: &w, Message: e.Message}
+	op := e.Operation
+	op.Back = nil
+	return Record{Kind: KindOpened, At: e.At, Operation: &op, Message: e.Message}
 }
 
 // Find returns the entry of a rollout, or nil.
@@ -76,31 +76,31 @@ func (l FleetLog) Latest() *Entry {
 
 // MayFollow says why a rollout may not be entered behind the others, or nil.
 // LatestEnded says that nothing is left to do for the latest of them. Image says
-// that w follows from an event that tells of a new image, and not from a release.
-func (l FleetLog) MayFollow(w Operation, image, latestEnded bool) *events.Reason {
+// that op follows from an event that tells of a new image, and not from a release.
+func (l FleetLog) MayFollow(op Operation, image, latestEnded bool) *events.Reason {
 	last := l.Latest()
 	switch {
-	case w.Undoes != "":
-		if last == nil || last.ID != w.Undoes {
-			return &events.Reason{Code: events.CodeControlNotPossible, Message: l.newerThan(w.Undoes)}
+	case op.Undoes != "":
+		if last == nil || last.ID != op.Undoes {
+			return &events.Reason{Code: events.CodeControlNotPossible, Message: l.newerThan(op.Undoes)}
 		}
 		return nil
 	case last == nil:
 		return nil
 	}
-	if had := l.ofImage(w.ImageID); image && had != nil {
+	if had := l.ofImage(op.ImageID); image && had != nil {
 		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf(
-			"image %s came to fleet %s with release %s already", w.ImageID, w.Fleet, had.ReleaseID)}
+			"image %s came to fleet %s with release %s already", op.ImageID, op.Fleet, had.ReleaseID)}
 	}
-	if last.Undoes == "" && last.ImageID == w.ImageID && !latestEnded {
+	if last.Undoes == "" && last.ImageID == op.ImageID && !latestEnded {
 		return &events.Reason{Code: events.CodeImageReleasedBefore, Message: fmt.Sprintf(
 			"image %s is on its way to fleet %s already, by rollout %s, which has not ended; wait for that, tell it to go on, or abort it first",
-			w.ImageID, w.Fleet, last.ID)}
+			op.ImageID, op.Fleet, last.ID)}
 	}
-	if newest := l.newest(latestEnded); newest != nil && w.ImageMade.Before(newest.ImageMade) {
+	if newest := l.newest(latestEnded); newest != nil && op.ImageMade.Before(newest.ImageMade) {
 		return &events.Reason{Code: events.CodeDowngrade, Message: fmt.Sprintf(
 			"image %s of release %s is older than %s of release %s, which fleet %s has already; roll back instead, or publish a newer image",
-			w.ImageID, w.ReleaseID, newest.ImageID, newest.ReleaseID, w.Fleet)}
+			op.ImageID, op.ReleaseID, newest.ImageID, newest.ReleaseID, op.Fleet)}
 	}
 	return nil
 }

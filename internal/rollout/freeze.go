@@ -108,9 +108,9 @@ const thaw = 5 * time.Minute
 // freezes, as far as the fleet (nil: none) hears consents through the door that the
 // message came through. A control message whose consents a fleet does not hear is
 // refused as a whole.
-func (w Operation) PassesFreezes(f *fleet.Fleet) bool {
-	door, _ := w.Came()
-	return slices.Contains(w.Consents, events.ConsentFreeze) && (!w.Request() || f == nil || f.HearsConsent(door))
+func (op Operation) PassesFreezes(f *fleet.Fleet) bool {
+	door, _ := op.Came()
+	return slices.Contains(op.Consents, events.ConsentFreeze) && (!op.Request() || f == nil || f.HearsConsent(door))
 }
 
 // passes says whether freezes do not hold the operation back in the fleet (nil: in

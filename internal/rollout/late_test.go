@@ -194,17 +194,17 @@ func TestWhatIsTheSame(t *testing.T) {
 		with func(*rollout.Operation)
 		want bool
 	}{
-		"a request by another way": {request, request, func(w *rollout.Operation) { w.Via = &events.Via{Door: "queues/b"} }, true},
-		"a request of somebody": {request, request, func(w *rollout.Operation) {
-			w.By, w.Why, w.ImageName, w.ImageMade, w.First = "ada", "so", "win", start, true
+		"a request by another way": {request, request, func(op *rollout.Operation) { op.Via = &events.Via{Door: "queues/b"} }, true},
+		"a request of somebody": {request, request, func(op *rollout.Operation) {
+			op.By, op.Why, op.ImageName, op.ImageMade, op.First = "ada", "so", "win", start, true
 		}, true},
-		"a request with a consent":     {request, request, func(w *rollout.Operation) { w.Consents = []string{events.ConsentReset} }, false},
+		"a request with a consent":     {request, request, func(op *rollout.Operation) { op.Consents = []string{events.ConsentReset} }, false},
 		"a request and a release":      {request, release, func(*rollout.Operation) {}, false},
-		"a release with a consent":     {release, release, func(w *rollout.Operation) { w.Consents = []string{events.ConsentReset} }, true},
-		"a release of another image":   {release, release, func(w *rollout.Operation) { w.ImageID = "m-other" }, false},
-		"a release in another region":  {release, release, func(w *rollout.Operation) { w.RegionID = "cn-beijing" }, false},
-		"a release and its rollback":   {release, release, func(w *rollout.Operation) { w.Undoes = "v1/office" }, false},
-		"a release by another account": {release, release, func(w *rollout.Operation) { w.By = "ada" }, true},
+		"a release with a consent":     {release, release, func(op *rollout.Operation) { op.Consents = []string{events.ConsentReset} }, true},
+		"a release of another image":   {release, release, func(op *rollout.Operation) { op.ImageID = "m-other" }, false},
+		"a release in another region":  {release, release, func(op *rollout.Operation) { op.RegionID = "cn-beijing" }, false},
+		"a release and its rollback":   {release, release, func(op *rollout.Operation) { op.Undoes = "v1/office" }, false},
+		"a release by another account": {release, release, func(op *rollout.Operation) { op.By = "ada" }, true},
 	} {
 		c.with(&c.b)
 		if a, b := c.a.Same(c.b), c.b.Same(c.a); a != c.want || b != c.want {

@@ -146,16 +146,16 @@ func (t *total) notice(x *Desktop, n *notification) Act {
 
 // text returns what the users of a desktop are told.
 func (v *view) text(c candidate, due time.Time) string {
-	w := v.s.Operation
-	said := fleet.Said{Desktop: c.ID, Fleet: w.Fleet, Image: w.ImageName, Release: w.ReleaseID, At: due, Minutes: int(due.Sub(v.now.t).Minutes())}
+	op := v.s.Operation
+	said := fleet.Said{Desktop: c.ID, Fleet: op.Fleet, Image: op.ImageName, Release: op.ReleaseID, At: due, Minutes: int(due.Sub(v.now.t).Minutes())}
 	if said.Image == "" {
-		said.Image = w.SpecOf(c.ID).ImageID
+		said.Image = op.SpecOf(c.ID).ImageID
 	}
 	if f := v.r.Fleets.Of(*c.now); said.Fleet == "" && f != nil {
 		said.Fleet = f.Name
 	}
 	if said.Release == "" {
-		said.Release = w.ID
+		said.Release = op.ID
 	}
 	return c.strategy.Say(said)
 }

@@ -225,8 +225,8 @@ func TestAPlanCountsTheLeadOnceAWave(t *testing.T) {
 		facts.Desktops[id] = just(&d)
 	}
 	facts.Members["office"] = just(members)
-	w := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
-	plan, need, _ := rollout.Preview(w, rules, facts, start)
+	op := rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	plan, need, _ := rollout.Preview(op, rules, facts, start)
 	one := s.Expected + s.Check.Stable
 	want := 2*s.Notice.Lead + 4*one + s.Soak // a canary of one, then three one after the other
 	if got := time.Duration(plan.ExpectedSeconds) * time.Second; !need.Empty() || len(plan.Waves) != 2 || got != want {

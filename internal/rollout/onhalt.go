@@ -101,8 +101,8 @@ func (s *State) GoBack(f *fleet.Fleet) (Operation, error) {
 	if len(s.Undo()) == 0 {
 		return Operation{}, errors.New("it has not changed any desktop")
 	}
-	w := *s.Operation
-	back := Operation{ID: w.ID + "/rollback", Undoes: w.ID, Spec: w.Spec, Fleet: w.Fleet, ReleaseID: w.ReleaseID, ImageName: w.ImageName,
+	op := *s.Operation
+	back := Operation{ID: op.ID + "/rollback", Undoes: op.ID, Spec: op.Spec, Fleet: op.Fleet, ReleaseID: op.ReleaseID, ImageName: op.ImageName,
 		By: "regild", Why: "it halted: " + strings.TrimSuffix(s.Halted.Message, goesBackText), AnyTime: s.Back.Now, Consents: []string{events.ConsentDowngrade}}
 	if f != nil {
 		for _, c := range f.Rebuild.Consent {

@@ -84,17 +84,17 @@ func TestARolloutThatGoesBackTakesNoCommands(t *testing.T) {
 
 func TestGoingBackConsentsToWhatTheFleetSaysAlone(t *testing.T) {
 	f := &fleet.Fleet{Name: "office", Rebuild: fleet.Rebuild{Consent: []string{events.ConsentOSChange}}}
-	w, err := halted("rollback-now").GoBack(f)
+	op, err := halted("rollback-now").GoBack(f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{events.ConsentDowngrade, events.ConsentOSChange}; !slices.Equal(w.Consents, want) {
-		t.Errorf("it consents to %v, want %v", w.Consents, want)
+	if want := []string{events.ConsentDowngrade, events.ConsentOSChange}; !slices.Equal(op.Consents, want) {
+		t.Errorf("it consents to %v, want %v", op.Consents, want)
 	}
-	if w.ID != "r2/office/rollback" || w.Undoes != "r2/office" || !w.AnyTime || w.OperateType != "" || w.Language != "" {
-		t.Errorf("got %+v", w)
+	if op.ID != "r2/office/rollback" || op.Undoes != "r2/office" || !op.AnyTime || op.OperateType != "" || op.Language != "" {
+		t.Errorf("got %+v", op)
 	}
-	if got := w.Back["m-old"]; !slices.Equal(got, []string{"ecd-1"}) {
+	if got := op.Back["m-old"]; !slices.Equal(got, []string{"ecd-1"}) {
 		t.Errorf("%v go back to m-old, want ecd-1", got)
 	}
 }

@@ -80,8 +80,8 @@ func (v *view) missing(x *Desktop) (step, bool) {
 	return s, true
 }
 
-func targetOf(w *Operation, id string) desktop.Target {
-	return desktop.Target{ID: id, Spec: w.SpecOf(id)}
+func targetOf(op *Operation, id string) desktop.Target {
+	return desktop.Target{ID: id, Spec: op.SpecOf(id)}
 }
 
 // reconciled settles a pending desktop that is on its image already by an earlier

@@ -22,17 +22,17 @@ import (
 //
 // A plan that was made although something could not be read says so: it must not
 // be compared with another.
-func Preview(w Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
+func Preview(op Operation, r Rules, f *Facts, now time.Time) (events.Plan, Need, *Unread) {
 	s := NewState()
-	s.Apply(Record{Kind: KindOpened, At: now, Operation: &w})
+	s.Apply(Record{Kind: KindOpened, At: now, Operation: &op})
 	v := &view{s: s, r: r, f: f, now: clock{now}, planning: true}
 	t := newTotal(v)
-	p := events.Plan{ReleaseID: w.ReleaseID, Fleet: w.Fleet, AccountID: w.AccountID, RegionID: w.RegionID, ImageID: w.ImageID}
-	if w.Request() {
-		p.RequestID = w.ID
-		p.Waves = []events.PlanWave{{N: 1, Name: "request", Desktops: v.intentions(t, w.Desktops)}}
+	p := events.Plan{ReleaseID: op.ReleaseID, Fleet: op.Fleet, AccountID: op.AccountID, RegionID: op.RegionID, ImageID: op.ImageID}
+	if op.Request() {
+		p.RequestID = op.ID
+		p.Waves = []events.PlanWave{{N: 1, Name: "request", Desktops: v.intentions(t, op.Desktops)}}
 	} else {
-		p.RolloutID = w.ID
+		p.RolloutID = op.ID
 		p.Waves = v.plannedWaves(t)
 	}
 	gates, more := v.gates()
@@ -195,12 +195,12 @@ func opens(f *fleet.Fleet, t time.Time) time.Time {
 func ceil(n, by int) int { return (n + by - 1) / by }
 
 // Outcomes returns a plan as the outcomes of a dry run.
-func Outcomes(p events.Plan, w Operation) []events.Outcome {
+func Outcomes(p events.Plan, op Operation) []events.Outcome {
 	var out []events.Outcome
 	for _, wave := range p.Waves {
 		for _, x := range wave.Desktops {
-			o := events.Outcome{RequestID: w.ID, AccountID: w.AccountID, RegionID: w.RegionID, DesktopID: x.ID, ImageID: w.SpecOf(x.ID).ImageID,
-				PreviousImageID: x.From, Fleet: w.Fleet, ReleaseID: w.ReleaseID, DryRun: true, Code: x.Code, Message: x.Message}
+			o := events.Outcome{RequestID: op.ID, AccountID: op.AccountID, RegionID: op.RegionID, DesktopID: x.ID, ImageID: op.SpecOf(x.ID).ImageID,
+				PreviousImageID: x.From, Fleet: op.Fleet, ReleaseID: op.ReleaseID, DryRun: true, Code: x.Code, Message: x.Message}
 			switch x.Action {
 			case events.PlanRebuild:
 				o.Status, o.Code = events.StatusSkipped, events.CodeDryRun

@@ -187,9 +187,9 @@ func TestADesktopWhoseTagsCannotBeReadWaits(t *testing.T) {
 	}
 }
 
-func viewOf(w *Operation) *view {
+func viewOf(op *Operation) *view {
 	s := NewState()
-	s.Operation = w
+	s.Operation = op
 	return &view{s: s, f: NewFacts(), now: clock{noon}}
 }
 

@@ -243,10 +243,10 @@ func (p *player) command(word string, words []string) {
 	}
 }
 
-func (p *player) open(w rollout.Operation, o map[string]string) {
-	w.Spec = desktop.Spec{RegionID: cmp.Or(o["region"], "cn-hangzhou"), ImageID: o["image"], OperateType: o["type"], AfterStatus: o["after"]}
-	w.Consents = list(o["consent"])
-	p.apply(rollout.Record{Kind: rollout.KindOpened, Operation: &w})
+func (p *player) open(op rollout.Operation, o map[string]string) {
+	op.Spec = desktop.Spec{RegionID: cmp.Or(o["region"], "cn-hangzhou"), ImageID: o["image"], OperateType: o["type"], AfterStatus: o["after"]}
+	op.Consents = list(o["consent"])
+	p.apply(rollout.Record{Kind: rollout.KindOpened, Operation: &op})
 }
 
 func (p *player) desktop(id string, words []string, o map[string]string) {

@@ -508,9 +508,9 @@ func TestAPlanIsTheOutcomeOfADryRun(t *testing.T) {
 		{ID: "ecd-1", Action: events.PlanRebuild, From: "m-old"}, {ID: "ecd-2", Action: events.PlanRebuild, From: "m-old", Message: "it loses its disk"}}},
 		{N: 2, Name: "everybody", Desktops: []events.PlanDesktop{
 			{ID: "ecd-3", Action: events.PlanSkip, Code: events.CodeAlreadyOnImage, Message: "it is on it"}, {ID: "ecd-4", Action: events.PlanRefuse, Code: events.CodeDesktopNotFound, Message: "it is not there"}}}}}
-	w := Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	op := Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	var got []string
-	for _, o := range Outcomes(plan, w) {
+	for _, o := range Outcomes(plan, op) {
 		if !o.DryRun || o.RequestID != "v1/office" || o.ImageID != "m-new" || o.Fleet != "office" || o.RegionID != "cn-hangzhou" {
 			t.Errorf("got %+v", o)
 		}

@@ -544,8 +544,8 @@ func (v *view) departed(x *Desktop) (step, bool) {
 // changedSince settles a desktop of a rollback that is on neither the image to
 // leave nor the one to go back to: somebody else has rebuilt it.
 func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
-	w := v.s.Operation
-	if w.Undoes == "" || now.ImageID == w.ImageID || now.ImageID == w.to[x.ID] {
+	op := v.s.Operation
+	if op.Undoes == "" || now.ImageID == op.ImageID || now.ImageID == op.to[x.ID] {
 		return step{}, false
 	}
 	by := "this rollout"
