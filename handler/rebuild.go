@@ -564,19 +564,19 @@ func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 
 // fleetOf names the fleet of a desktop under an operation, or "", and says whether
 // freezes do not hold the operation back there.
-func (rb *rebuilder) fleetOf(w *rollout.Operation, id string, facts *rollout.Facts) (name string, passes bool) {
+func (rb *rebuilder) fleetOf(op *rollout.Operation, id string, facts *rollout.Facts) (name string, passes bool) {
 	d := facts.Desktops[id].Value
-	if !w.Request() || d == nil {
-		return w.Fleet, w.PassesFreezes(nil)
+	if !op.Request() || d == nil {
+		return op.Fleet, op.PassesFreezes(nil)
 	}
 	with := *d
 	if with.Tags == nil {
 		with.Tags = facts.Tags[id].Value
 	}
-	if f := w.FleetOf(rb.rules.Fleets, with); f != nil {
-		return f.Name, w.PassesFreezes(f)
+	if f := op.FleetOf(rb.rules.Fleets, with); f != nil {
+		return f.Name, op.PassesFreezes(f)
 	}
-	return w.Fleet, w.PassesFreezes(nil)
+	return op.Fleet, op.PassesFreezes(nil)
 }
 
 // unfrozen takes out of a batch, right before the call, what a freeze holds back

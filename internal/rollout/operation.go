@@ -69,30 +69,30 @@ func SplitID(id string) (release, fleet string, ok bool) {
 }
 
 // Came returns through which door, and from which source, the message came.
-func (w Operation) Came() (door, source string) {
-	if w.Via == nil {
+func (op Operation) Came() (door, source string) {
+	if op.Via == nil {
 		return events.DoorUnknown, ""
 	}
-	return w.Via.Door, w.Via.Source
+	return op.Via.Door, op.Via.Source
 }
 
 // Request says whether the operation is a request: one wave and no gates.
-func (w Operation) Request() bool { return w.Fleet == "" }
+func (op Operation) Request() bool { return op.Fleet == "" }
 
 // reason says why a rollback began, and what it cannot do.
-func (w Operation) reason() *events.Reason {
-	if w.Undoes == "" {
+func (op Operation) reason() *events.Reason {
+	if op.Undoes == "" {
 		return nil
 	}
 	return &events.Reason{Code: events.CodeSuccess,
-		Message: w.Why + " (the former images come back, what was on the system disks does not)"}
+		Message: op.Why + " (the former images come back, what was on the system disks does not)"}
 }
 
 // SpecOf returns the spec under which the desktop is rebuilt.
-func (w Operation) SpecOf(id string) desktop.Spec {
-	s := w.Spec
-	if w.Undoes != "" {
-		s.ImageID = w.to[id]
+func (op Operation) SpecOf(id string) desktop.Spec {
+	s := op.Spec
+	if op.Undoes != "" {
+		s.ImageID = op.to[id]
 	}
 	return s
 }
@@ -103,59 +103,59 @@ const maxBack = 50_000
 
 // Opening returns the records by which an operation is opened. All of them are read
 // before the last one counts.
-func Opening(w Operation, at time.Time) (out []Record) {
+func Opening(op Operation, at time.Time) (out []Record) {
 	n := 0
-	for _, ids := range w.Back {
+	for _, ids := range op.Back {
 		n += len(ids)
 	}
 	if n > maxBack {
-		for _, image := range slices.Sorted(maps.Keys(w.Back)) {
-			for ids := range slices.Chunk(w.Back[image], maxIDs) {
+		for _, image := range slices.Sorted(maps.Keys(op.Back)) {
+			for ids := range slices.Chunk(op.Back[image], maxIDs) {
 				out = append(out, Record{Kind: KindBack, At: at, Name: image, Desktops: ids})
 			}
 		}
-		w.Back = nil
+		op.Back = nil
 	}
-	return append(out, Record{Kind: KindOpened, At: at, Operation: &w})
+	return append(out, Record{Kind: KindOpened, At: at, Operation: &op})
 }
 
 // index makes Back, and more that stands in other records, quick to ask.
-func (w *Operation) index(more map[string]string) {
-	w.to = map[string]string{}
-	maps.Copy(w.to, more)
-	for image, ids := range w.Back {
+func (op *Operation) index(more map[string]string) {
+	op.to = map[string]string{}
+	maps.Copy(op.to, more)
+	for image, ids := range op.Back {
 		for _, id := range ids {
-			w.to[id] = image
+			op.to[id] = image
 		}
 	}
-	w.since = map[string]time.Time{}
-	for at, ids := range w.Since {
+	op.since = map[string]time.Time{}
+	for at, ids := range op.Since {
 		t, err := time.Parse(time.RFC3339Nano, at)
 		for _, id := range ids {
-			if w.since[id] = t; err != nil {
-				delete(w.to, id) // it is not known whether somebody else has changed it since
+			if op.since[id] = t; err != nil {
+				delete(op.to, id) // it is not known whether somebody else has changed it since
 			}
 		}
 	}
 }
 
-// Same says whether o asks for the same as w. A rollout is known by its image, and any
+// Same says whether o asks for the same as op. A rollout is known by its image, and any
 // rollback by what it undoes: what else it does was fixed when it was first asked for,
 // whatever the settings say now.
-func (w Operation) Same(o Operation) bool {
-	if (w.Request() || o.Request()) && (w.Undoes == "" || o.Undoes == "") {
-		return w.Digest() == o.Digest()
+func (op Operation) Same(o Operation) bool {
+	if (op.Request() || o.Request()) && (op.Undoes == "" || o.Undoes == "") {
+		return op.Digest() == o.Digest()
 	}
-	return w.ImageID == o.ImageID && w.Place() == o.Place() && w.Undoes == o.Undoes && w.Fleet == o.Fleet
+	return op.ImageID == o.ImageID && op.Place() == o.Place() && op.Undoes == o.Undoes && op.Fleet == o.Fleet
 }
 
 // Digest identifies what is asked for: two operations with one id and two digests ask
 // for different things under one name. What differs between deliveries of one message
 // (who relayed it, what ECD said of the image) does not count.
-func (w Operation) Digest() string {
-	w.By, w.Why, w.ImageName, w.ImageMade, w.First = "", "", "", time.Time{}, false
-	w.Via = nil
-	data, err := json.Marshal(w)
+func (op Operation) Digest() string {
+	op.By, op.Why, op.ImageName, op.ImageMade, op.First = "", "", "", time.Time{}, false
+	op.Via = nil
+	data, err := json.Marshal(op)
 	if err != nil { // strings and maps of strings only: cannot happen
 		panic(err)
 	}

@@ -549,8 +549,8 @@ func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
 		return step{}, false
 	}
 	by := "this rollout"
-	if w.Request() {
-		by = "request " + w.Undoes
+	if op.Request() {
+		by = "request " + op.Undoes
 	}
 	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "desktop %s is on %s by now, which %s did not bring", x.ID, now.ImageID, by), true
 }
