@@ -112,7 +112,7 @@ func (t *total) named(s *fleet.Strategy) time.Time {
 	}
 	turn := t.notices / s.AtOnce(v.s.Size)
 	t.notices++
-	return opens(f, due.Add(time.Duration(turn)*s.Expected))
+	return v.opens(f, due.Add(time.Duration(turn)*s.Expected))
 }
 
 // expired says whether a notice is too old to rebuild anybody by: the window in

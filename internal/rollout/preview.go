@@ -165,12 +165,12 @@ func (v *view) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 	for i, w := range p.Waves {
 		n := rebuiltIn(w)
 		if n > 0 { // all of a wave are told when it begins, the later ones of later times
-			at = opens(f, at).Add(f.Strategy.Notice.Lead)
+			at = v.opens(f, at).Add(f.Strategy.Notice.Lead)
 		}
 		for n > 0 {
 			now := min(n, room)
 			calls["RebuildDesktops"] += ceil(now, desktop.MaxBatch)
-			at = opens(f, at).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
+			at = v.opens(f, at).Add(f.Strategy.Expected + f.Strategy.Check.Stable)
 			n -= now
 		}
 		if i < len(p.Waves)-1 {
@@ -180,9 +180,13 @@ func (v *view) cost(p events.Plan, rebuilds int) (map[string]int, int) {
 	return calls, int(at.Sub(v.now.t).Seconds())
 }
 
-// opens returns when a rebuild may begin at or after t.
-func opens(f *fleet.Fleet, t time.Time) time.Time {
+// opens returns when a rebuild may begin at or after t. A rollback may be allowed to
+// begin at any time.
+func (v *view) opens(f *fleet.Fleet, t time.Time) time.Time {
 	for range 1000 {
+		if v.s.Operation.AnyTime {
+			break
+		}
 		open, until := windowAt(f, clock{t})
 		if open || until.IsZero() {
 			break

@@ -298,7 +298,7 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 		return s
 	case !x.Saved.Gone.After(x.AcceptedAt):
 		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
-	case v.losesSnapshots():
+	case v.losesSnapshots(x):
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message,
 			fmt.Sprintf("ECD no longer lists snapshot %s of its data disk", x.Saved.Got)))
 	}
@@ -307,11 +307,18 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 }
 
 // losesSnapshots says whether the operation, or its fleet for it, consents to losing
-// snapshots.
-func (v *view) losesSnapshots() bool {
-	consents := v.s.Operation.Consents
+// snapshots of the desktop, as far as the fleet hears consents through the door that a
+// request came through.
+func (v *view) losesSnapshots(x *Desktop) bool {
+	o := v.s.Operation
+	consents := o.Consents
 	if f := v.fleet(); f != nil {
 		consents = slices.Concat(consents, v.consents(f))
+	} else if now := v.f.Desktops[x.ID].Value; now != nil {
+		door, _ := o.Came()
+		if f := v.fleetOf(*now); f != nil && !f.HearsConsent(door) {
+			return false
+		}
 	}
 	return slices.Contains(consents, events.ConsentSnapshots)
 }

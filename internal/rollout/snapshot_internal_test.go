@@ -178,6 +178,25 @@ func TestAFleetThatConsentsToLosingSnapshotsDoesNotFailForIt(t *testing.T) {
 	}
 }
 
+// A consent that came through a door which the desktop's fleet does not hear does not
+// excuse a snapshot that is gone.
+func TestAConsentToLoseSnapshotsCountsOnlyThroughItsDoor(t *testing.T) {
+	for door, want := range map[string]events.Status{"queues/trusted": events.StatusCompleted, "queues/any": events.StatusFailed} {
+		s := NewState()
+		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Consents: []string{events.ConsentSnapshots}, Via: &events.Via{Door: door},
+			Spec: desktop.Spec{RegionID: "cn-hangzhou"}}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
+		f := NewFacts()
+		f.Desktops["ecd-1"] = Read(noon.Add(time.Hour), &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou"})
+		f.Snapshots["ecd-1"] = Read(noon.Add(time.Hour), []desktop.Snapshot{})
+		v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}, r: Rules{Declared: true, Fleets: fleet.Fleets{
+			{Name: "office", Region: "cn-hangzhou", Requests: true, ConsentFrom: []string{"queues/trusted"}}}}}
+		if got := v.proveSaved(x, v.settle(events.StatusCompleted, events.CodeCompleted, "")); got.outcome == nil || got.outcome.Status != want {
+			t.Errorf("%s: got %+v, want %s", door, got.outcome, want)
+		}
+	}
+}
+
 // A desktop that somebody else brought to another image right after it was rebuilt was
 // completed without a look whether its snapshot is still there.
 func TestADesktopThatMovedOnCompletesOnlyIfItsSnapshotIsStillThere(t *testing.T) {

@@ -423,10 +423,23 @@ func TestALongMessageIsCut(t *testing.T) {
 
 // When windows do not open any more, the plan counts from now.
 func TestWhenAWindowOpensThatDoesNot(t *testing.T) {
-	_, f := officeView()
+	v, f := officeView()
 	f.Strategy.Blackouts = []fleet.Blackout{{From: noon.AddDate(-1, 0, 0), To: noon.AddDate(20, 0, 0)}}
-	if got := opens(f, noon); !got.Equal(noon) {
+	if got := v.opens(f, noon); !got.Equal(noon) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// What a plan costs, and the times that notices name, wait for no window where a
+// rollback may begin at any time.
+func TestARollbackThatMayBeginAtAnyTimeIsPlannedSo(t *testing.T) {
+	v, f := officeView()
+	f.Strategy.Blackouts = []fleet.Blackout{{From: noon.Add(-time.Hour), To: noon.Add(time.Hour)}}
+	for anyTime, want := range map[bool]time.Time{false: noon.Add(time.Hour), true: noon} {
+		v.s.Operation.AnyTime = anyTime
+		if got := v.opens(f, noon); !got.Equal(want) {
+			t.Errorf("at any time %t: got %s, want %s", anyTime, got, want)
+		}
 	}
 }
 
