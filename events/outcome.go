@@ -1,7 +1,6 @@
 package events
 
 import (
-	"slices"
 	"strconv"
 	"time"
 )
@@ -29,9 +28,6 @@ const (
 
 // Statuses lists every status in the order of the docs.
 var Statuses = []Status{StatusAccepted, StatusCompleted, StatusSkipped, StatusRefused, StatusFailed, StatusDeferred}
-
-// Known says whether s is one of Statuses.
-func (s Status) Known() bool { return slices.Contains(Statuses, s) }
 
 // An Outcome is the data of regild.desktop.outcome.v1: what became of one
 // desktop under one request. Fields without omitempty are always on the wire,

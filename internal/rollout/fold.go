@@ -99,9 +99,7 @@ func (s *State) takeOn(r *Record) {
 	s.back = nil
 	if s.Operation.Request() {
 		s.Waves = []Wave{{N: 1, Desktops: r.Operation.Desktops, BegunAt: r.At}}
-		for _, id := range r.Operation.Desktops {
-			s.add(id, 1)
-		}
+		s.add(r.Operation.Desktops, 1)
 		return
 	}
 	s.emit(events.RolloutStarted, r, r.Operation.reason(), r.Operation.By)
@@ -118,10 +116,18 @@ func (s *State) takeBack(r *Record) {
 	}
 }
 
-func (s *State) add(id string, wave int) {
-	if s.Desktops[id] == nil {
-		s.Desktops[id] = &Desktop{ID: id, Wave: wave}
-		s.Order = append(s.Order, id)
+func (s *State) add(ids []string, wave int) {
+	if len(s.Desktops) == 0 {
+		s.Desktops = make(map[string]*Desktop, len(ids))
+	}
+	s.Order = slices.Grow(s.Order, len(ids))
+	fresh := make([]Desktop, len(ids)) // one allocation for all of them
+	for i, id := range ids {
+		if s.Desktops[id] == nil {
+			fresh[i] = Desktop{ID: id, Wave: wave}
+			s.Desktops[id] = &fresh[i]
+			s.Order = append(s.Order, id)
+		}
 	}
 }
 
@@ -135,9 +141,7 @@ func (s *State) beginWave(r *Record) {
 	}
 	s.Waves = append(s.Waves, Wave{N: r.Wave, Name: r.Name, Desktops: r.Desktops, BegunAt: r.At, Of: r.Of})
 	s.Size, s.Planned, s.Waiting = r.Size, r.Waves, nil
-	for _, id := range r.Desktops {
-		s.add(id, r.Wave)
-	}
+	s.add(r.Desktops, r.Wave)
 	s.emit(events.RolloutWaveStarted, r, nil, "")
 }
 
@@ -145,9 +149,9 @@ func (s *State) beginWave(r *Record) {
 func (s *State) continueWave(w *Wave, r *Record) {
 	w.Of = r.Of
 	w.Desktops = slices.Clip(w.Desktops) // the record's own are not written to
-	for _, id := range r.Desktops {
+	for i, id := range r.Desktops {
 		if s.Desktops[id] == nil {
-			s.add(id, r.Wave)
+			s.add(r.Desktops[i:i+1], r.Wave)
 			w.Desktops = append(w.Desktops, id)
 		}
 	}
