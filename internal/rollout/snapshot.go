@@ -310,12 +310,12 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 // snapshots of the desktop, as far as the fleet hears consents through the door that a
 // request came through.
 func (v *view) losesSnapshots(x *Desktop) bool {
-	o := v.s.Operation
-	consents := o.Consents
+	op := v.s.Operation
+	consents := op.Consents
 	if f := v.fleet(); f != nil {
 		consents = slices.Concat(consents, v.consents(f))
 	} else if now := v.f.Desktops[x.ID].Value; now != nil {
-		door, _ := o.Came()
+		door, _ := op.Came()
 		if f := v.fleetOf(*now); f != nil && !f.HearsConsent(door) {
 			return false
 		}
