@@ -1,6 +1,11 @@
 package handler
 
-import "github.com/regild/regild/internal/rollout"
+import (
+	"cmp"
+	"math"
+
+	"github.com/regild/regild/internal/rollout"
+)
 
 // MaxDesktops bounds the desktops of the operations that one invocation takes on. All of
 // them are in memory at once: their journals, what ECD says of them, and what is told of
@@ -16,7 +21,7 @@ const unplannedShare = 4
 
 // weight is for how many desktops a job counts: none if nothing is known of it.
 func (a *admission) weight(j *job) (n int) {
-	if j.journal == nil || j.failure() != nil {
+	if j.journal == nil {
 		return 0
 	}
 	j.journal.Look(func(s *rollout.State) {
@@ -27,18 +32,24 @@ func (a *admission) weight(j *job) (n int) {
 	return n
 }
 
-// full says whether nothing more is taken on. Without a queue or a journal there is
+// most is how many desktops an invocation takes on. Without a queue or a journal there is
 // nothing that could be sent back instead.
-func (a *admission) full() bool { return a.bounded() && a.load >= a.most }
+func (h *Handler) most() int {
+	if h.Queue == nil || h.Journal == nil {
+		return math.MaxInt / 2 // room for the sum of two
+	}
+	return cmp.Or(h.Desktops, MaxDesktops)
+}
 
-func (a *admission) bounded() bool { return a.hasQueue && a.hasJournal }
+// full says whether nothing more is taken on.
+func (a *admission) full() bool { return a.load >= a.most }
 
 // bound counts what the last message brought, and hands over what is too much beside
 // that which was taken on before.
 func (a *admission) bound() {
 	for _, j := range a.jobs.untaken() {
 		n := a.weight(j)
-		if a.bounded() && n > 0 && a.load > 0 && a.load+n > a.most {
+		if n > 0 && a.load > 0 && a.load+n > a.most {
 			a.handOver(j)
 			continue
 		}
@@ -50,7 +61,6 @@ func (a *admission) bound() {
 // handOver leaves a job to another invocation: what brought it is confirmed when this one
 // ends, and a tick is on the queue before.
 func (a *admission) handOver(j *job) {
-	a.log.Info("handed over: the invocation has enough without it", "job", j.id)
 	if j.tick >= 0 { // the very tick that came
 		if err := a.sched.at(j.kind, j.id, j.tick); err != nil {
 			a.again.add(err)
@@ -62,6 +72,5 @@ func (a *admission) handOver(j *job) {
 		j.decision = decision{made: true, Decision: rollout.Decision{Next: a.asOf()}}
 		a.sched.schedule([]*job{j})
 	}
-	a.jobs.keepOne(j)
 	a.jobs.drop(j)
 }
