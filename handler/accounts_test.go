@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -347,6 +348,82 @@ func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 		}
 		if took := time.Since(began); took > 75*time.Second {
 			t.Errorf("the invocation took %s of its 5 minutes, want a quarter at most", took)
+		}
+	})
+}
+
+// Where nobody else waits, what is asked for has the time that there is.
+func TestAnAccountThatIsAloneHasAllTheTimeThereIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
+			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
+			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.h = h
+		began := time.Now()
+		b.send(ask("r-1", tools, "ecd-0000", "m-new"), ask("r-2", tools, "ecd-0001", "m-new"))
+		if took := time.Since(began); took < 4*time.Minute {
+			t.Errorf("it was given up after %s of 5 minutes", took)
+		}
+	})
+}
+
+// A panickingQueue has a bug in the tick that comes at the end.
+type panickingQueue struct {
+	*outQueue
+	sends int
+}
+
+func (q *panickingQueue) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	if q.sends++; q.sends == 3 {
+		panic("index out of range")
+	}
+	return q.outQueue.Send(ctx, body, delay)
+}
+
+// A stage that panics in one place ends what is done there, and the delivery comes again.
+func TestAPanicInOnePlaceIsAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.lab.denied = errNotTrusted // so that its tick is sent first
+		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: &panickingQueue{outQueue: b.queue}, Journal: b.store, Rules: b.rules,
+			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: b.lab} },
+			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.h = h
+		b.own.takes = time.Second
+		err = b.deliver(ask("r-lab", lab, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
+		if _, again := errors.AsType[*handler.RedeliverError](err); !again {
+			t.Errorf("got %v, want that it is delivered again", err)
+		}
+		if !strings.Contains(b.log.String(), `"a stage made us panic","invocation"`) || !strings.Contains(b.log.String(), `"account_id":"`+lab+`"`) {
+			t.Errorf("got %s, want a line that names the place", b.log.String())
+		}
+		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
+	})
+}
+
+// A rollout that is over is not kept in memory for the sake of the next.
+func TestWhatIsOverIsNoJobOfTheNextRelease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.rules.Fleets, b.own.on = b.rules.Fleets[:1], "m-new"
+		b.rules.Fleets[0].Strategy.Waves, b.rules.Fleets[0].Strategy.Approval = nil, fleet.Approval{}
+		b.wire()
+		b.send(released)
+		b.want("rel-1/own/ecd-0000/skipped", events.StatusSkipped, events.CodeAlreadyOnImage, "")
+		for range 10 { // until it has ended
+			b.tick("rel-1/own")
+		}
+		b.log.Reset()
+		b.send(strings.NewReplacer("rel-1", "rel-2", "m-new", "m-other").Replace(released))
+		if !strings.Contains(b.log.String(), `"jobs":1,`) {
+			t.Errorf("got %s, want one job", b.log.String())
 		}
 	})
 }

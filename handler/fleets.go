@@ -238,7 +238,7 @@ const endBytes = 16 << 10
 func (fs *fleets) latestOf(fleet string) (*rollout.Entry, error) {
 	log, err := fs.jobs.fleetLog(fleet)
 	last := log.Latest()
-	if err != nil || last == nil || !fs.apart(len(fs.rules.Fleets)) {
+	if last == nil || !fs.apart(len(fs.rules.Fleets)) {
 		return last, err
 	}
 	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, last.ID), endBytes)

@@ -109,9 +109,9 @@ func (j *job) place() (at desktop.Place) {
 	return at
 }
 
-// over says whether nothing is left to do for the job, or nothing is known of it.
+// over says whether nothing is left to do for the job.
 func (j *job) over() (over bool) {
-	j.journal.Look(func(s *rollout.State) { over = s.Operation == nil || s.Closed && s.Quiet() })
+	j.journal.Look(func(s *rollout.State) { over = s.Closed && s.Quiet() })
 	return over
 }
 
@@ -216,7 +216,7 @@ func (js *jobs) inPlace(at desktop.Place) []*job {
 // places returns where there are jobs that can go on, in the order in which they came.
 func (js *jobs) places() (list []desktop.Place) {
 	for _, j := range js.live() {
-		if at := j.place(); !slices.Contains(list, at) {
+		if at := j.place(); at.Region != "" && !slices.Contains(list, at) {
 			list = append(list, at)
 		}
 	}
