@@ -2,12 +2,16 @@ package handler_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
@@ -49,4 +53,37 @@ func TestAnInvocationSweepsOnceHoweverManyTimersItIsGiven(t *testing.T) {
 		`"{\"triggerTime\":\"x\",\"triggerName\":\"sweep\"}"}}`); n != 0 {
 		t.Errorf("a timer on a queue lists %d times", n)
 	}
+}
+
+// A crowdedStore knows how many read at once.
+type crowdedStore struct {
+	journal.Store
+	mu        sync.Mutex
+	now, most int
+}
+
+func (s *crowdedStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	s.mu.Lock()
+	s.now++
+	s.most = max(s.most, s.now)
+	s.mu.Unlock()
+	time.Sleep(time.Millisecond) //nolint:forbidigo // time of the bubble, which takes none
+	s.mu.Lock()
+	s.now--
+	s.mu.Unlock()
+	return s.Store.Read(ctx, key, from)
+}
+
+func TestASweepReadsTheLogsOfSomeFleetsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		for i := range 40 {
+			b.rules.Fleets = append(b.rules.Fleets, fleet.Fleet{Name: fmt.Sprintf("fleet%d", i), Region: region, Strategy: fleet.Default()})
+		}
+		store := &crowdedStore{Store: journaltest.Memory()}
+		b.must(b.ask(b.handler(b.ecd, store), time.Minute, `{"triggerTime":"2026-11-23T08:00:00Z","triggerName":"sweep","payload":""}`))
+		if store.most != 8 {
+			t.Errorf("%d logs were read at once, want 8", store.most)
+		}
+	})
 }
