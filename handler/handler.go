@@ -203,8 +203,8 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	recovery := &recovery{invocation: i, doors: h.Doors, sched: sched, refuse: refuse, again: again}
 	fleets := &fleets{invocation: i, rules: h.Rules, jobs: jobs, facts: facts, sched: sched, refuse: refuse, recovery: recovery, counts: counts}
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, facts: facts, meter: h.Meter, calls: h.Meter.Snapshot(),
-		admission: &admission{invocation: i, most: h.most(), accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets, facts: facts,
-			index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
+		admission: &admission{invocation: i, most: h.most(), accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets,
+			facts: facts, index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
