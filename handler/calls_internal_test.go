@@ -215,6 +215,26 @@ func TestADesktopThatWasReadAgainSinceTheDecisionIsNotTakenFromItsUsers(t *testi
 	}
 }
 
+// What was read of a desktop before its rebuild was accepted is looked at no more. Of a
+// large fleet it is much.
+func TestOfADesktopWhoseRebuildWasAcceptedNothingIsKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer error
+		kept   bool
+	}{"accepted": {nil, false}, "of unknown fate": {errors.New("no such host"), true}} {
+		b := newCallsBench(t)
+		b.job("r1", "ecd-1")
+		b.read("ecd-1", time.Second)
+		b.read("ecd-2", time.Second)
+		b.ecd.answers["ecd-1"] = c.answer
+		b.calls.batch(plan.Make(wishes(b.owners)).Batches[0])
+		facts := b.run.rebuilder.facts.place(here).Desktops
+		if _, kept := facts["ecd-1"]; kept != c.kept || len(b.ecd.called) != 1 || facts["ecd-2"].Value == nil {
+			t.Errorf("%s: it is kept: %t, want %t (calls: %v, and the other: %v)", name, kept, c.kept, b.ecd.called, facts["ecd-2"].Value)
+		}
+	}
+}
+
 // What others wrote meanwhile has a decision made anew, and facts may be missing for it:
 // then nothing is begun by it, also not the desktops that are known.
 func TestNothingIsBegunByADecisionMadeAnewThatLacksFacts(t *testing.T) {

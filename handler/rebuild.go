@@ -257,6 +257,11 @@ func (c *calls) batch(b plan.Batch) {
 	for owner := range c.owners {
 		c.ended(owner, b, call, endings)
 	}
+	for _, e := range endings {
+		if e.group.Status == events.StatusAccepted { // what was read before says nothing any more, and is much
+			c.facts.forget(b.Place(), e.ids...)
+		}
+	}
 }
 
 // inTurn makes the call when it is the batch's turn. What has become impossible

@@ -163,13 +163,11 @@ func genuine(res *oss.GetObjectResult, data []byte) error {
 		return errors.New("an answer without an ETag is not from OSS")
 	}
 	sum := oss.ToString(res.HashCRC64) // of the whole object
-	if res.StatusCode == 200 && sum != "" && sum != strconv.FormatUint(crc64.Checksum(data, ecma), 10) {
+	if res.StatusCode == 200 && sum != "" && sum != strconv.FormatUint(crc64.Checksum(data, crc64.MakeTable(crc64.ECMA)), 10) {
 		return errors.New("the bytes do not have the checksum that OSS tells")
 	}
 	return nil
 }
-
-var ecma = crc64.MakeTable(crc64.ECMA)
 
 // cutRange returns what an answer holds from an offset on. A whole object (200)
 // is a legal answer to a range.
