@@ -136,7 +136,9 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		}
 	}
 	if before := log.Find(op.ID); before != nil {
-		if !asksFor(*before, a.identity(m), c) && !a.orderedBefore(j, m) {
+		ordered := false
+		j.journal.Look(func(s *rollout.State) { ordered = s.Controls[a.identity(m)] })
+		if !asksFor(*before, a.identity(m), c) && !ordered {
 			return no(events.CodeControlNotPossible, op.ID+" has begun before")
 		}
 		a.fleets.wake(*before)
@@ -165,12 +167,6 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 		return e.Message == message
 	}
 	return e.By == c.By && e.Why == c.Reason
-}
-
-// orderedBefore says whether a control message is in the rollout's journal already.
-func (a *admission) orderedBefore(j *job, m envelope.Message) (known bool) {
-	j.journal.Look(func(s *rollout.State) { known = s.Controls[a.identity(m)] })
-	return known
 }
 
 // rollbackAgreed plans a rollback. It publishes the plan of a dry run, and otherwise

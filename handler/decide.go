@@ -25,7 +25,7 @@ func (dc *decider) decide(jobs []*job) {
 	if len(jobs) == 0 {
 		return
 	}
-	dc.facts.forgetBefore(jobs[0].place(), dc.business().Add(-factsAge))
+	dc.facts.change(jobs[0].place(), func(f *rollout.Facts) { f.DropBefore(dc.business().Add(-factsAge)) })
 	undecided := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.decision.made })
 	for range maxLooks {
 		now := dc.business().UTC()

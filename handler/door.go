@@ -8,7 +8,6 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/envelope"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -152,28 +151,27 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 
 // hears says why the fleet does not take a kind of message by the way that m came, or
 // "".
-func (a *admission) hears(name, kind string, m envelope.Message, gate func(fleet.From) fleet.Gate) (why string) {
+func (a *admission) hears(name, kind string, m envelope.Message) (why string) {
 	f, ok := a.rules.Fleets.Named(name)
 	if !ok {
 		return "" // refused for another reason
 	}
-	g, door := gate(f.From), a.doorOf(m)
+	g, door := f.From.Control, a.doorOf(m) // for freezes too
+	if kind == saysRelease {
+		g = f.From.Release
+	}
 	if g.Admits(door, m.Source) {
 		return ""
 	}
 	return rollout.WrongDoor(name, kind, door, m.Source, g)
 }
 
-func releaseGate(f fleet.From) fleet.Gate { return f.Release }
-
-func controlGate(f fleet.From) fleet.Gate { return f.Control }
-
 // heardRelease returns the rollouts of those fleets that take the message, and
 // refuses it for the others.
 func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operation) []rollout.Operation {
 	var refused []string
 	operations = slices.DeleteFunc(operations, func(op rollout.Operation) bool {
-		why := a.hears(op.Fleet, saysRelease, m, releaseGate)
+		why := a.hears(op.Fleet, saysRelease, m)
 		if why != "" {
 			refused = append(refused, why)
 		}
@@ -192,7 +190,7 @@ func (a *admission) heardControl(m envelope.Message, c events.Control) string {
 	if !ok {
 		return ""
 	}
-	if why := a.hears(name, saysControl, m, controlGate); why != "" {
+	if why := a.hears(name, saysControl, m); why != "" {
 		return why
 	}
 	if f, ok := a.rules.Fleets.Named(name); ok && len(c.Consent) > 0 && !f.HearsConsent(a.doorOf(m)) {
@@ -205,7 +203,7 @@ func (a *admission) heardControl(m envelope.Message, c events.Control) string {
 // that the message came, or "".
 func (a *admission) heardFreeze(m envelope.Message, fleets []string) string {
 	for _, name := range fleets {
-		if why := a.hears(name, saysFreeze, m, controlGate); why != "" {
+		if why := a.hears(name, saysFreeze, m); why != "" {
 			return why
 		}
 	}

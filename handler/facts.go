@@ -52,12 +52,12 @@ func (rd *reader) share(n int) { rd.sharers.Store(int64(n)) }
 
 func (rd *reader) shared() int { return int(rd.sharers.Load()) }
 
-// forgetBefore drops what was read of a place before t.
-func (rd *reader) forgetBefore(at desktop.Place, t time.Time) {
+// change calls f with the facts of a place, to write them.
+func (rd *reader) change(at desktop.Place, f func(*rollout.Facts)) {
 	facts := rd.place(at)
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
-	facts.DropBefore(t)
+	f(facts)
 }
 
 // forgetPlace drops all that is known of a place, while messages are admitted.
@@ -69,22 +69,11 @@ func (rd *reader) forgetPlace(at desktop.Place) {
 
 // forget drops what is known of desktops, because something was done to them since.
 func (rd *reader) forget(at desktop.Place, ids ...string) {
-	facts := rd.place(at)
-	rd.mu.Lock()
-	defer rd.mu.Unlock()
-	for _, id := range ids {
-		delete(facts.Desktops, id)
-	}
-}
-
-// forgetSnapshots drops what is known of the snapshots of desktops.
-func (rd *reader) forgetSnapshots(at desktop.Place, ids []string) {
-	facts := rd.place(at)
-	rd.mu.Lock()
-	defer rd.mu.Unlock()
-	for _, id := range ids {
-		delete(facts.Snapshots, id)
-	}
+	rd.change(at, func(f *rollout.Facts) {
+		for _, id := range ids {
+			delete(f.Desktops, id)
+		}
+	})
 }
 
 // place returns the facts of a place, for those who write them under the lock.
@@ -406,10 +395,7 @@ func (rd *reader) rings(needs map[desktop.Place]*rollout.Need) {
 			if err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
-			facts := rd.place(at)
-			rd.mu.Lock()
-			facts.Rings[id] = fact
-			rd.mu.Unlock()
+			rd.change(at, func(f *rollout.Facts) { f.Rings[id] = fact })
 		}
 	}
 }

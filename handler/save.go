@@ -35,7 +35,11 @@ func (a *acting) save(x rollout.Act, call string) {
 		})
 	}
 	wg.Wait()
-	a.facts.forgetSnapshots(a.at, x.Desktops) // what was read of them was so before
+	a.facts.change(a.at, func(f *rollout.Facts) { // what was read of them was so before
+		for _, id := range x.Desktops {
+			delete(f.Snapshots, id)
+		}
+	})
 	if err := a.job.journal.Update(a.ctx, func(*rollout.State) []rollout.Record { return records }); err != nil {
 		a.recovery.fail(a.job, err)
 	}

@@ -88,7 +88,7 @@ func (c *compaction) outcome(part int, d *Desktop, r Record, g Group) {
 // written as many.
 func (c *compaction) count(d *Desktop, status events.Status, n int) {
 	k := outcomeKey{status, n}
-	if ids := c.published[k]; !slices.Contains(c.unpublished, k) && (len(ids) == 0 || lastOf(ids) != d.ID) {
+	if ids := c.published[k]; !slices.Contains(c.unpublished, k) && (len(ids) == 0 || ids[len(ids)-1] != d.ID) {
 		c.published[k] = append(ids, d.ID)
 	}
 }
@@ -236,8 +236,6 @@ func (p *part) add(r Record) {
 		to.Outcomes[k].Desktops = append(to.Outcomes[k].Desktops, r.Outcomes[k].Desktops...)
 	}
 }
-
-func lastOf(ids []string) string { return ids[len(ids)-1] }
 
 func desktopsOf(r *Record) []string {
 	if len(r.Outcomes) > 0 {

@@ -80,10 +80,6 @@ func (v *view) missing(x *Desktop) (step, bool) {
 	return s, true
 }
 
-func targetOf(op *Operation, id string) desktop.Target {
-	return desktop.Target{ID: id, Spec: op.SpecOf(id)}
-}
-
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
 // was carried out: it is followed, and checked, like any other.
@@ -107,7 +103,7 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 // question fills in all that the guards want to know, or asks for it: false says
 // that the step is all that can be decided.
 func (v *view) question(x *Desktop) (q guard.Question, c candidate, s step, ok bool) {
-	q.Target = targetOf(v.s.Operation, x.ID)
+	q.Target = desktop.Target{ID: x.ID, Spec: v.s.Operation.SpecOf(x.ID)}
 	q.Rules = guard.Rules{Journal: v.r.Journal, Consents: v.s.Operation.Consents, Held: x.Held}
 	regions, declared := v.r.allowed(q.AccountID)
 	q.Rules.Regions, q.Rules.Undeclared = regions, !declared

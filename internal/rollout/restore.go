@@ -12,74 +12,61 @@ func (v *view) restoreFinal(x *Desktop) step {
 	if over && x.restoring() {
 		return step{givenUp: true}
 	}
-	s, progress := v.restore(x)
-	s.givenUp = over && progress == stuck
+	s, stuck := v.restore(x)
+	s.givenUp = over && stuck
 	s.unrestored = !s.givenUp
 	return s
 }
-
-// A progress says what restore came to.
-type progress int
-
-const (
-	stuck  progress = iota // the desktop cannot be read, or is in a status that must pass
-	waits                  // more must be known, or a call must have ended
-	acting                 // it is restored, or needs nothing
-)
 
 // restore takes a desktop out of maintenance mode and starts it, as far as we put
 // it there and stopped it. One that ECD no longer lists, or that is running again
 // without us, needs nothing; one that is on its way to being stopped is started
 // when it is. While a call of ours may still put it into maintenance mode, or stop
-// it, it is left alone: the two calls could overtake each other.
-func (v *view) restore(x *Desktop) (step, progress) {
-	s := look(v.now.backoff(x.StoppedAt))
+// it, it is left alone: the two calls could overtake each other. stuck says that it
+// cannot be read, or is in a status that must pass.
+func (v *view) restore(x *Desktop) (s step, stuck bool) {
+	s = look(v.now.backoff(x.StoppedAt))
 	fact, more, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if s = s.with(more); !ok {
-		return s, waits
+		return s, false
 	}
 	if fact.Err != nil {
-		return s, stuck
+		return s, true
 	}
 	more, gone := v.gone(x, fact)
 	if s = s.with(more); fact.Value == nil && !gone {
-		return s, waits
+		return s, false
 	}
-	done := stuck
 	if x.Held {
-		more, done = v.release(x, gone)
-		s = s.with(more)
+		s = s.with(v.release(x, gone))
 	}
 	if x.Stopped {
-		more, started := v.startAgain(x, fact, gone)
+		more, stuck = v.startAgain(x, fact, gone)
 		s = s.with(more)
-		if started != stuck {
-			done = started
-		}
 	}
-	return s, done
+	return s, stuck && !x.Held
 }
 
 // release takes a desktop out of maintenance mode.
-func (v *view) release(x *Desktop, gone bool) (step, progress) {
+func (v *view) release(x *Desktop, gone bool) step {
 	switch over := x.Maintenance.over(); {
 	case gone:
-		return marks(KindReleased, v.now.t), acting
+		return marks(KindReleased, v.now.t)
 	case !v.now.due(over):
-		return look(over), waits
+		return look(over)
 	}
-	return step{acts: []Act{{What: Release}}}, acting
+	return step{acts: []Act{{What: Release}}}
 }
 
 // startAgain starts a desktop that we stopped.
-func (v *view) startAgain(x *Desktop, fact Fact[*desktop.Desktop], gone bool) (step, progress) {
+func (v *view) startAgain(x *Desktop, fact Fact[*desktop.Desktop], gone bool) (s step, stuck bool) {
 	switch over := x.Power.over(); {
 	case gone, fact.Value.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
-		return marks(KindStarted, v.now.t), acting
+		return marks(KindStarted, v.now.t), false
 	case fact.Value.Status != desktop.Stopped:
-		return step{}, stuck
+		return step{}, true
 	case !v.now.due(over):
-		return look(over), waits
+		return look(over), false
 	}
-	return step{acts: []Act{{What: Start}}}, acting
+	return step{acts: []Act{{What: Start}}}, false
 }
