@@ -29,16 +29,8 @@ func armour(data []byte) []byte {
 // this is the larger number. A body in base64 grows to four thirds instead, and
 // then has nothing to escape.
 func WireSize(body []byte) int {
-	n := len(body)
-	for _, b := range body {
-		switch b {
-		case '&', '\r':
-			n += len("&amp;") - 1
-		case '<', '>':
-			n += len("&lt;") - 1
-		}
-	}
-	return n
+	count := func(c string) int { return bytes.Count(body, []byte(c)) }
+	return len(body) + (len("&amp;")-1)*(count("&")+count("\r")) + (len("&lt;")-1)*(count("<")+count(">"))
 }
 
 // CheckID says what keeps a text from being an id that every outcome can carry,

@@ -174,19 +174,19 @@ func (v *view[S]) do(u *update[S]) error {
 // appendInTime writes a group within the time of the update that has the most, so
 // that what must still be written is not lost because another's time is up.
 func (v *view[S]) appendInTime(group []*update[S]) error {
-	var until time.Time
-	for _, u := range group {
-		deadline, ok := u.ctx.Deadline()
-		if !ok {
-			return v.append(u.ctx, group)
-		}
-		if deadline.After(until) {
-			until = deadline
+	ctx := group[0].ctx
+	for _, u := range group[1:] {
+		if endsLater(u.ctx, ctx) {
+			ctx = u.ctx
 		}
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(group[0].ctx), until)
-	defer cancel()
 	return v.append(ctx, group)
+}
+
+func endsLater(a, b context.Context) bool {
+	of, limited := a.Deadline()
+	than, bounded := b.Deadline()
+	return bounded && (!limited || of.After(than))
 }
 
 // append writes one group, again until no other instance writes at the same time. The

@@ -227,6 +227,22 @@ func TestWritersOfOneGroupDoNotHarmEachOther(t *testing.T) {
 	})
 }
 
+func TestWhatHasNoEndEndsLast(t *testing.T) {
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	late, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	never := context.Background()
+	for _, c := range []struct {
+		a, b context.Context
+		want bool
+	}{{late, soon, true}, {soon, late, false}, {soon, soon, false}, {never, soon, true}, {soon, never, false}, {never, never, false}} {
+		if got := endsLater(c.a, c.b); got != c.want {
+			t.Errorf("%v and %v: got %t, want %t", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestAnUpdateGivesUpWhenOthersAreFasterEachTime(t *testing.T) {
 	store := &watchedStore{Store: journaltest.Memory(), before: func(context.Context, int) error { return journal.ErrMoved }}
 	v := viewOf(t, store, "mine")
