@@ -14,6 +14,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/pace"
 )
 
 // A pacing says how often the journal is looked at, and for how long at the most.
@@ -55,14 +56,10 @@ func (p *pacing) within(ctx context.Context) (context.Context, context.CancelFun
 
 // wait waits until it is time to look again.
 func (p *pacing) wait(ctx context.Context) error {
-	t := time.NewTimer(p.interval)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	if pace.Sleep(ctx, p.interval) != nil {
 		return context.Cause(ctx)
-	case <-t.C:
-		return nil
 	}
+	return nil
 }
 
 // outcomeOf makes of an error that ended a wait what the process exits with.

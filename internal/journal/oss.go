@@ -375,12 +375,5 @@ func (b *bucket) once(ctx context.Context, call func(context.Context) error) err
 // pause waits before a further attempt; false means that ctx ended.
 func (b *bucket) pause(ctx context.Context, attempt int) bool {
 	d := b.backoff << (attempt - 1)
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
+	return pace.Sleep(ctx, d/2+rand.N(d/2+1)) == nil && ctx.Err() == nil
 }

@@ -55,7 +55,7 @@ func Retry(ctx context.Context, p Policy, call func(context.Context) error) erro
 		p.Steps = defaultSteps
 	}
 	if p.Sleep == nil {
-		p.Sleep = sleep
+		p.Sleep = Sleep
 	}
 	if p.Rand == nil {
 		p.Rand = rand.Float64
@@ -89,7 +89,8 @@ func (p *Policy) again(err error) bool {
 	return e.Delivery == desktop.NotSent
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until ctx ends, which it then says.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/regild/regild/internal/acs"
 	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/pace"
 )
 
 const (
@@ -28,12 +29,10 @@ const (
 	// patience bounds the wait for a stack, and for one that somebody else is
 	// working on. ROS itself gives up after 30 minutes.
 	patience = 35 * time.Minute
-	// maxPolls bounds it where polling does not wait, as in tests.
-	maxPolls = 100_000
 )
 
-// A Setup is one deployment in an account and region. All fields but Set, Poll
-// and Sleep are required.
+// A Setup is one deployment in an account and region. All fields but Set and Poll
+// are required.
 type Setup struct {
 	Cloud     *acs.Client
 	AccountID string
@@ -54,7 +53,6 @@ type Setup struct {
 	// Token returns a new token by which ROS knows a repeated call.
 	Token func() string
 	Poll  time.Duration
-	Sleep func(ctx context.Context, d time.Duration) error
 
 	keeping []string // the resources that are kept while the stack is deleted
 }
@@ -278,7 +276,7 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	told := map[string]string{}
-	for range maxPolls {
+	for {
 		stack, err := s.Cloud.Stack(ctx, id)
 		if err != nil {
 			return stack, plain(err, parameters)
@@ -290,15 +288,14 @@ func (s *Setup) follow(ctx context.Context, id string, parameters map[string]str
 		s.tell(resources, told)
 		if !stack.InProgress() {
 			if parameters != nil && (strings.HasSuffix(stack.Status, "_FAILED") || strings.Contains(stack.Status, "ROLLBACK")) {
-				return stack, failure(stack, resources, parameters)
+				return stack, failure(stack, resources)
 			}
 			return stack, nil
 		}
-		if err := s.sleep(ctx); err != nil {
+		if err := pace.Sleep(ctx, cmp.Or(s.Poll, defaultPoll)); err != nil {
 			return stack, fmt.Errorf("waiting for stack %s: %w; it goes on without us, run setup again to follow it", s.Name, err)
 		}
 	}
-	return acs.Stack{}, fmt.Errorf("stack %s does not come to an end", s.Name)
 }
 
 // tell says how each resource stands whose status is not the one in told, and
@@ -318,32 +315,17 @@ func (s *Setup) tell(resources []acs.Resource, told map[string]string) {
 }
 
 // failure says why a stack ended badly.
-func failure(stack acs.Stack, resources []acs.Resource, parameters map[string]string) error {
+func failure(stack acs.Stack, resources []acs.Resource) error {
 	var reasons []string
 	for _, r := range resources {
 		if strings.HasSuffix(r.Status, "_FAILED") && r.StatusReason != "" {
-			reasons = append(reasons, r.LogicalResourceID+": "+reason(r.StatusReason, parameters))
+			reasons = append(reasons, r.LogicalResourceID+": "+reason(r.StatusReason))
 		}
 	}
 	if len(reasons) == 0 {
-		reasons = []string{reason(stack.StatusReason, parameters)}
+		reasons = []string{reason(stack.StatusReason)}
 	}
 	return errors.New(strings.Join(reasons, "\n") + "\nmend that and run setup again: it begins where it must")
-}
-
-func (s *Setup) sleep(ctx context.Context) error {
-	poll := cmp.Or(s.Poll, defaultPoll)
-	if s.Sleep != nil {
-		return s.Sleep(ctx, poll)
-	}
-	timer := time.NewTimer(poll)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // kept are the resources that outlive the stack: what was done, and who else may
@@ -369,7 +351,7 @@ func (s *Setup) clear(ctx context.Context, stack acs.Stack, made []acs.Resource)
 		return err
 	}
 	if err == nil && end.Status != "DELETE_COMPLETE" {
-		return fmt.Errorf("the stack is %s: %s", end.Status, reason(end.StatusReason, nil))
+		return fmt.Errorf("the stack is %s: %s", end.Status, reason(end.StatusReason))
 	}
 	return nil
 }
@@ -453,7 +435,7 @@ var reasons = []struct{ word, say string }{
 }
 
 // reason says in plain words why a resource failed; ROS's own words stand behind.
-func reason(text string, _ map[string]string) string {
+func reason(text string) string {
 	for _, r := range reasons {
 		if strings.Contains(text, r.word) {
 			return r.say + " (" + text + ")"
