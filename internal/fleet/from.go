@@ -64,7 +64,6 @@ func (r *reader) from(v value) From {
 		"release": func(v value) { f.Release = r.gate(v) },
 		"control": func(v value) { f.Control = r.gate(v) },
 	})
-	r.notEmpty(v)
 	return f
 }
 
@@ -74,7 +73,6 @@ func (r *reader) gate(v value) Gate {
 		"doors":   func(v value) { g.Doors = r.doors(v) },
 		"sources": func(v value) { g.Sources = r.set(v, MaxDoors, func(v value) string { return r.text(v, sourceForm) }) },
 	})
-	r.notEmpty(v)
 	return g
 }
 

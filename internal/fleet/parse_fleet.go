@@ -69,7 +69,6 @@ func (r *reader) selection(v value) desktop.Selector {
 		"policyGroupIds":  func(v value) { s.PolicyGroupIDs = r.ids(v) },
 		"currentImageIds": func(v value) { s.ImageIDs = r.ids(v) },
 	})
-	r.notEmpty(v)
 	return s
 }
 
@@ -116,6 +115,5 @@ func (r *reader) rebuild(v value) Rebuild {
 			b.Consent = r.set(v, len(events.FleetConsents), func(v value) string { return r.oneOf(v, events.FleetConsents...) })
 		},
 	})
-	r.notEmpty(v)
 	return b
 }

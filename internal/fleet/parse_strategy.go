@@ -38,7 +38,6 @@ func (r *reader) strategy(v value) Strategy {
 		"onHalt":         func(v value) { s.OnHalt = OnHalt(r.oneOf(v, string(Stay), string(Rollback))) },
 		"onHaltNow":      func(v value) { s.OnHaltNow = r.truth(v) },
 	})
-	r.notEmpty(v)
 	s.Waves = r.ordered(s.Canary, s.Waves, at)
 	r.agree(s, at)
 	return s
@@ -81,7 +80,6 @@ func (r *reader) canary(v value) Canary {
 		"tags":        func(v value) { c.Tags = r.tags(v) },
 		"maxFailures": func(v value) { c.MaxFailures = r.share(v, true) },
 	})
-	r.notEmpty(v)
 	if tags, ok := at["tags"]; ok {
 		if _, both := at["share"]; both {
 			r.faultf(tags, "must not stand beside share; keep one of them")
@@ -170,7 +168,6 @@ func (r *reader) check(v value) Check {
 		"use":     func(v value) { c.Use = r.use(v) },
 		"alarms":  func(v value) { c.Alarms = r.alarms(v) },
 	})
-	r.notEmpty(v)
 	for _, key := range []string{"kind", "timeout"} {
 		_, command := at["command"]
 		if v, ok := at[key]; ok && !command {
@@ -198,7 +195,6 @@ func (r *reader) sessions(v value) Sessions {
 		"after":    func(v value) { s.After = Policy(r.oneOf(v, string(Skip), string(Force))) },
 		"idle":     func(v value) { s.Idle = r.duration(v, time.Minute, 30*day) },
 	})
-	r.notEmpty(v)
 	if v, ok := at["idle"]; ok && s.Policy == Force {
 		r.faultf(v, "says who does not count as using a desktop, and with the policy force nobody does; leave it out")
 	}

@@ -15,7 +15,7 @@ import (
 type fields map[string]func(value)
 
 // object reads an object: every key at most once, none unknown, all required
-// ones there. It returns the values that were read, so that they can be checked
+// ones there, or some where none is. It returns the values that were read, so that they can be checked
 // against each other.
 func (r *reader) object(v value, known fields, required ...string) map[string]value {
 	read := map[string]value{}
@@ -39,6 +39,9 @@ func (r *reader) object(v value, known fields, required ...string) map[string]va
 		if _, ok := read[key]; !ok {
 			r.faultf(v, "must have the key %s", key)
 		}
+	}
+	if len(required) == 0 {
+		r.notEmpty(v)
 	}
 	return read
 }

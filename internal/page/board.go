@@ -47,7 +47,6 @@ func (b Board) HistoryMore() int { return b.Ended - len(b.History) }
 
 // WriteBoard writes the first page of the dashboard.
 func WriteBoard(w io.Writer, b Board, o Options) error {
-	o = o.filled()
 	return o.small(w, "board", o.Lang.text("board.title"), "board", b)
 }
 
@@ -63,7 +62,6 @@ type Question struct {
 
 // WriteQuestion writes the page that asks whether a control is really wanted.
 func WriteQuestion(w io.Writer, q Question, o Options) error {
-	o = o.filled()
 	return o.small(w, "question", o.Lang.text("control.title", o.Lang.text("action."+q.Touch.Action), escape.Terminal(q.Of.ID)), "", q)
 }
 
@@ -76,7 +74,6 @@ type Sent struct {
 
 // WriteSent writes the page that says that a control was sent.
 func WriteSent(w io.Writer, s Sent, o Options) error {
-	o = o.filled()
 	return o.small(w, "sent", o.Lang.text("control.title", o.Lang.text("action."+s.Action), escape.Terminal(s.Of.ID)), "", s)
 }
 
@@ -88,13 +85,11 @@ type Login struct {
 
 // WriteLogin writes the page that asks for the token.
 func WriteLogin(w io.Writer, x Login, o Options) error {
-	o = o.filled()
 	return o.small(w, "login", o.Lang.text("login"), "", x)
 }
 
 // WriteProblem writes a page with one sentence that says what is wrong.
 func WriteProblem(w io.Writer, sentence string, o Options) error {
-	o = o.filled()
 	return o.small(w, "problem", o.Lang.text("problem"), "", sentence)
 }
 
