@@ -15,56 +15,34 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A cell is where one desktop stands: a place in report.Stands.
-type cell int
-
-// Where a desktop may stand, in the order in which a bar shows them.
-const (
-	completedCell cell = iota
-	skippedCell
-	refusedCell
-	failedCell
-	runningCell
-	waitingCell
-	pendingCell
-	cellKinds
-)
-
-// looks has for each cell its sign and its paint. The signs differ without colours
-// too, and are one column wide on every terminal.
-var looks = [cellKinds]struct {
-	sign rune
+// looks has for each place where a desktop may stand its sign and its paint. The
+// signs differ without colours too, and are one column wide on every terminal.
+var looks = map[report.Stand]struct {
+	sign string
 	ink  ink
-}{{'▮', greenInk}, {'‐', dimInk}, {'⊘', pinkInk}, {'✗', redInk}, {'▸', cyanInk}, {'⋄', yellowInk}, {'▯', dimInk}}
+}{report.Completed: {"▮", greenInk}, report.Skipped: {"‐", dimInk}, report.Refused: {"⊘", pinkInk}, report.Failed: {"✗", redInk},
+	report.Running: {"▸", cyanInk}, report.Waiting: {"⋄", yellowInk}, report.Pending: {"▯", dimInk}}
 
-// cellOf says where a desktop stands by its journal.
-func cellOf(d *rollout.Desktop) cell { return cell(slices.Index(report.Stands, report.StandOf(d))) }
-
-// cellFor says where a desktop stands by its last outcome.
-func cellFor(s events.Status) cell {
-	switch s {
-	case events.StatusCompleted:
-		return completedCell
-	case events.StatusSkipped:
-		return skippedCell
-	case events.StatusRefused:
-		return refusedCell
-	case events.StatusFailed:
-		return failedCell
-	case events.StatusAccepted:
-		return runningCell
+// standFor says where a desktop stands by its last outcome.
+func standFor(s events.Status) report.Stand {
+	switch stand := report.Stand(s); {
+	case stand.Final():
+		return stand
+	case s == events.StatusAccepted:
+		return report.Running
 	}
-	return waitingCell
+	return report.Waiting
 }
 
 // A bar is one wave of a rollout, or a request.
 type bar struct {
 	label string
-	cells []cell
+	cells []report.Stand
 	note  string
 }
 
-func (b bar) counts() (n [cellKinds]int) {
+func (b bar) counts() map[report.Stand]int {
+	n := map[report.Stand]int{}
 	for _, c := range b.cells {
 		n[c]++
 	}
@@ -74,7 +52,7 @@ func (b bar) counts() (n [cellKinds]int) {
 // over says whether nothing of the bar can change any more.
 func (b bar) over() bool {
 	n := b.counts()
-	return n[runningCell]+n[waitingCell]+n[pendingCell] == 0
+	return n[report.Running]+n[report.Waiting]+n[report.Pending] == 0
 }
 
 // A panel is one rollout, or one request.
@@ -114,11 +92,11 @@ func detailOf(o *rollout.Operation) string {
 	return fmt.Sprintf("%s (%s) over fleet %s in %s", cmp.Or(o.ImageName, "image"), o.ImageID, o.Fleet, o.Place())
 }
 
-func cellsOf(s *rollout.State, ids []string) []cell {
-	cells := make([]cell, 0, len(ids))
+func cellsOf(s *rollout.State, ids []string) []report.Stand {
+	cells := make([]report.Stand, 0, len(ids))
 	for _, id := range ids {
 		if d := s.Desktops[id]; d != nil {
-			cells = append(cells, cellOf(d))
+			cells = append(cells, report.StandOf(d))
 		}
 	}
 	return cells
@@ -147,7 +125,7 @@ func toCome(s *rollout.State, fleets fleet.Fleets) []bar {
 		if n == len(ends)-1 {
 			label = fmt.Sprintf("%d everybody", n+1)
 		}
-		out = append(out, bar{label: label, cells: slices.Repeat([]cell{pendingCell}, size)})
+		out = append(out, bar{label: label, cells: slices.Repeat([]report.Stand{report.Pending}, size)})
 	}
 	return out
 }
@@ -197,7 +175,7 @@ func whyText(r *events.Reason) string {
 func heardPanel(id string, statuses map[string]events.Status) panel {
 	b := bar{label: id}
 	for _, desktop := range slices.Sorted(maps.Keys(statuses)) {
-		b.cells = append(b.cells, cellFor(statuses[desktop]))
+		b.cells = append(b.cells, standFor(statuses[desktop]))
 	}
 	return panel{request: true, title: id, bars: []bar{b}}
 }
@@ -343,7 +321,7 @@ func (b board) barRoom(width int) int {
 // more than fit, a share of the room for each kind.
 func (b bar) line(wide, room int, p palette) string {
 	n := b.counts()
-	done := len(b.cells) - n[runningCell] - n[waitingCell] - n[pendingCell]
+	done := len(b.cells) - n[report.Running] - n[report.Waiting] - n[report.Pending]
 	tally := lead(fmt.Sprintf("%d/%d", done, len(b.cells)), tallyWidth)
 	var drawn strings.Builder
 	used := min(len(b.cells), room)
@@ -357,8 +335,9 @@ func (b bar) line(wide, room int, p palette) string {
 			from = to
 		}
 	} else {
-		for c, k := range shares(n, room) {
-			drawn.WriteString(cells(cell(c), k, p))
+		columns := shares(n, room)
+		for _, stand := range report.Stands {
+			drawn.WriteString(cells(stand, columns[stand], p))
 		}
 	}
 	line := "  " + pad(escape.Terminal(b.label), labelWidth) + " " + tally + "  " + drawn.String()
@@ -370,39 +349,36 @@ func (b bar) line(wide, room int, p palette) string {
 }
 
 // cells draws so many of one kind.
-func cells(c cell, n int, p palette) string {
-	return p.paint(looks[c].ink, strings.Repeat(string(looks[c].sign), n))
+func cells(s report.Stand, n int, p palette) string {
+	return p.paint(looks[s].ink, strings.Repeat(looks[s].sign, n))
 }
 
-// shares says how many columns each kind of cell gets. Nobody who is there is
-// left out, as far as there is room.
-func shares(n [cellKinds]int, room int) [cellKinds]int {
-	all := 0
+// shares says how many columns the desktops get that stand at each place. Nobody who
+// is there is left out, as far as there is room.
+func shares(n map[report.Stand]int, room int) map[report.Stand]int {
+	all, most := 0, 0
 	for _, k := range n {
-		all += k
+		all, most = all+k, max(most, k)
 	}
 	if all <= room {
 		return n
 	}
-	var out [cellKinds]int
-	left := room
-	for c, k := range n {
-		if k > 0 && left > 0 {
-			out[c] = 1
-			left--
-		}
+	out, left := map[report.Stand]int{}, room
+	give := func(s report.Stand, k int) {
+		k = min(k, left)
+		out[s] += k
+		left -= k
+	}
+	for _, s := range report.Stands {
+		give(s, min(n[s], 1))
 	}
 	free := left
-	for c, k := range n {
-		if more := min(left, k*free/all); more > 0 {
-			out[c] += more
-			left -= more
-		}
+	for _, s := range report.Stands {
+		give(s, n[s]*free/all)
 	}
-	for c := range out { // what rounding left goes to the largest
-		if left > 0 && n[c] == slices.Max(n[:]) {
-			out[c] += left
-			left = 0
+	for _, s := range report.Stands { // what rounding left goes to the largest
+		if n[s] == most {
+			give(s, left)
 		}
 	}
 	return out
@@ -410,21 +386,20 @@ func shares(n [cellKinds]int, room int) [cellKinds]int {
 
 // footer is the legend with the totals.
 func (b board) footer(width int, p palette) []string {
-	var n [cellKinds]int
+	n, all := map[report.Stand]int{}, 0
 	for _, x := range b.panels {
 		for _, r := range x.bars {
-			for c, k := range r.counts() {
-				n[c] += k
+			for s, k := range r.counts() {
+				n[s] += k
+				all += k
 			}
 		}
 	}
-	all := 0
 	var parts, plain []string
-	for c, k := range n {
-		all += k
-		if k > 0 {
-			text := fmt.Sprintf("%c %d %s", looks[c].sign, k, report.Stands[c])
-			parts, plain = append(parts, p.paint(looks[c].ink, text)), append(plain, text)
+	for _, s := range report.Stands {
+		if n[s] > 0 {
+			text := fmt.Sprintf("%s %d %s", looks[s].sign, n[s], s)
+			parts, plain = append(parts, p.paint(looks[s].ink, text)), append(plain, text)
 		}
 	}
 	legend := strings.Join(parts, "  ")

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -67,13 +68,17 @@ func TestColoursChangeNothingButColours(t *testing.T) {
 }
 
 func TestABarTooLongForTheRoomKeepsEveryKind(t *testing.T) {
-	for _, n := range [][cellKinds]int{{1000, 1, 1, 1, 9, 1, 5000}, {0, 0, 0, 1, 0, 0, 10_000}, {3, 3, 3, 3, 3, 3, 3}} {
-		for room := int(cellKinds); room < 100; room++ {
+	for _, counts := range [][]int{{1000, 1, 1, 1, 9, 1, 5000}, {0, 0, 0, 1, 0, 0, 10_000}, {3, 3, 3, 3, 3, 3, 3}} {
+		n := map[report.Stand]int{}
+		for i, stand := range report.Stands {
+			n[stand] = counts[i]
+		}
+		for room := len(report.Stands); room < 100; room++ {
 			got := shares(n, room)
 			all, want := 0, 0
-			for c := range n {
-				all, want = all+got[c], want+n[c]
-				if n[c] > 0 && got[c] == 0 || n[c] == 0 && got[c] > 0 {
+			for _, stand := range report.Stands {
+				all, want = all+got[stand], want+n[stand]
+				if n[stand] > 0 && got[stand] == 0 || n[stand] == 0 && got[stand] > 0 {
 					t.Errorf("%v in %d: got %v", n, room, got)
 				}
 			}
@@ -141,10 +146,10 @@ func TestARolloutIsStuckOnlyWhenAPersonIsNeeded(t *testing.T) {
 }
 
 func TestTheSignsDifferWithoutColours(t *testing.T) {
-	var signs []rune
+	var signs []string
 	for _, l := range looks {
-		if slices.Contains(signs, l.sign) || columnsOf(string(l.sign)) != 1 {
-			t.Errorf("%c stands twice, or is not one column wide", l.sign)
+		if slices.Contains(signs, l.sign) || columnsOf(l.sign) != 1 {
+			t.Errorf("%s stands twice, or is not one column wide", l.sign)
 		}
 		signs = append(signs, l.sign)
 	}
