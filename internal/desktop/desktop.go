@@ -292,7 +292,7 @@ type Result struct {
 func (r Result) Accepted() bool { return strings.EqualFold(r.Code, "success") }
 
 // An Answer is the body of a RebuildDesktops call that ECD answered with 200.
-// A desktop of the batch that is missing from Results has an unknown fate.
+// A desktop of the batch that is missing from Results has an unknown delivery.
 type Answer struct {
 	RequestID string // of the call
 	Results   []Result

@@ -10,7 +10,7 @@
 //
 // What an answer means is decided by the table in table.go, how answers are read
 // in answer.go. A rebuild is repeated only when it certainly was not carried out;
-// calls that change nothing are repeated on unknown fates too.
+// calls that change nothing are repeated on unknown deliveries too.
 package ecd
 
 import (
@@ -36,7 +36,7 @@ const (
 	// takes well under a second.
 	defaultCallTimeout = 10 * time.Second
 	// defaultRebuildTimeout is longer, because a rebuild that is cut off has an
-	// unknown fate, and that costs more calls than waiting does.
+	// unknown delivery, and that costs more calls than waiting does.
 	defaultRebuildTimeout        = 15 * time.Second
 	defaultConcurrency           = 4
 	defaultReadConcurrency       = 8

@@ -44,7 +44,7 @@ func judge(api string, keys credentials.Keys, a pace.Answer, said envelope, err 
 // is no success.
 func Fault(api string, status int, code string) *desktop.CallError {
 	e := &desktop.CallError{Call: api, Code: code, Unlisted: unlisted(api, status, code)}
-	e.Delivery, e.Throttled, e.Credentials = verdict(OfCall, api, status, code).fate()
+	e.Delivery, e.Throttled, e.Credentials = verdict(OfCall, api, status, code).delivery()
 	return e
 }
 

@@ -25,11 +25,11 @@ type rebuilt struct {
 
 // Rebuild asks ECD once to rebuild the desktops of b, and tells what it
 // answered for each, in b's order. A desktop that ECD answered nothing readable
-// about is missing from the answer: its fate is unknown.
+// about is missing from the answer: its delivery is unknown.
 //
 // The call is made again only while it certainly was not carried out (it was
 // throttled or did not arrive) and ctx leaves time for it. Every error is a
-// *desktop.CallError; when its fate is Unknown, any desktop of b may be on its
+// *desktop.CallError; when its Delivery is Unknown, any desktop of b may be on its
 // way to being wiped. Source: RebuildDesktops.
 func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, error) {
 	const api = "RebuildDesktops"
@@ -93,7 +93,7 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 // ResultOf is what a code in the results of a 200 is taken for, by Table.
 func ResultOf(api, id, code string) desktop.Result {
 	r := desktop.Result{DesktopID: id, Code: code}
-	r.Delivery, r.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, code).fate()
+	r.Delivery, r.Throttled, _ = verdict(OfDesktop, api, http.StatusOK, code).delivery()
 	return r
 }
 

@@ -113,7 +113,7 @@ func snapshotState(status, progress string) desktop.SnapshotState {
 }
 
 // CreateSnapshot begins a snapshot of the desktop's data disk and returns its id.
-// The call is not repeated when its fate is unknown: whether there is a snapshot of
+// The call is not repeated when its delivery is unknown: whether there is a snapshot of
 // that name shows in Snapshots.
 func (c *Client) CreateSnapshot(ctx context.Context, region, id, name string) (string, error) {
 	const api = "CreateSnapshot"

@@ -80,8 +80,8 @@ func (v Verdict) String() string {
 	return "unknown"
 }
 
-// fate says v in the words of the adapters' errors.
-func (v Verdict) fate() (f desktop.Delivery, throttled, credentials bool) {
+// delivery says v in the words of the adapters' errors.
+func (v Verdict) delivery() (f desktop.Delivery, throttled, credentials bool) {
 	switch v {
 	case Refused, NotYet:
 		return desktop.Refused, false, false

@@ -11,7 +11,7 @@
 // through its Send.
 //
 // MNS has no deduplication, and none is needed: what regild sends has stable
-// ids and may arrive twice. Calls are therefore repeated on unknown fates too.
+// ids and may arrive twice. Calls are therefore repeated on unknown deliveries too.
 package mns
 
 import (

@@ -15,7 +15,7 @@ type Call struct {
 	Took      time.Duration // from the first byte's turn to the last byte's arrival
 	RequestID string        // the service's, or "" when it did not answer
 	// Err is nil when the service answered that it did what was asked;
-	// otherwise it tells fate, code and message.
+	// otherwise it tells delivery, code and message.
 	Err *desktop.CallError
 }
 
@@ -41,7 +41,7 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 				Message: "waiting for its turn: " + err.Error(), Err: err,
 			}
 		}
-		// A panic counts as a failure of unknown fate, and gives the slot back.
+		// A panic counts as a failure of unknown delivery, and gives the slot back.
 		err = &desktop.CallError{Call: name}
 		defer func() { slot.Release(err) }()
 		err = c.once(ctx, name, regionID, attempt)

@@ -17,7 +17,7 @@ const (
 	connectTimeout = 5 * time.Second
 	// idleTimeout is how long an unused connection is kept. The services close
 	// theirs after a minute or so, and a request written to a closed connection
-	// has an unknown fate, so ours go well before.
+	// has an unknown delivery, so ours go well before.
 	idleTimeout = 15 * time.Second
 	// clockDrift is how far wall time and steady time may go apart between two
 	// requests: further than any clock is corrected at once, and less than a stop

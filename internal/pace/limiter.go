@@ -1,5 +1,5 @@
 // Package pace is how calls to the cloud are made: never more of them at once
-// than the service bears (Limiter), each sent exactly once and its fate known
+// than the service bears (Limiter), each sent exactly once and its delivery known
 // (Wire), and repeated only when that is safe (Retry). Caller puts the three
 // together; the adapters of ECD and MNS make all their calls through it.
 //

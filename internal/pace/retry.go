@@ -23,7 +23,7 @@ type Policy struct {
 	// back together). nil means 1, 2, 4, 8 and 8 seconds; an empty slice never
 	// repeats.
 	Steps []time.Duration
-	// Unknown is how many failures of unknown fate are repeated as well. Only
+	// Unknown is how many failures of unknown delivery are repeated as well. Only
 	// calls that change nothing, or may be carried out twice, may set it.
 	Unknown int
 	// Need is how much time must be left for an attempt to be worth beginning.
@@ -47,7 +47,7 @@ func (p Policy) Limiter(n int) *Limiter {
 }
 
 // Retry runs call, and again while its error says that this is safe: while
-// desktop.DeliveryOf is NotSent, and for as many unknown fates as the policy
+// desktop.DeliveryOf is NotSent, and for as many unknown deliveries as the policy
 // allows. It gives up before a wait that would leave less than Need of the
 // context's time, and returns the last error of call unchanged.
 func Retry(ctx context.Context, p Policy, call func(context.Context) error) error {
@@ -76,7 +76,7 @@ func Retry(ctx context.Context, p Policy, call func(context.Context) error) erro
 }
 
 // again says whether err may be followed by another attempt, and counts the
-// unknown fates down.
+// unknown deliveries down.
 func (p *Policy) again(err error) bool {
 	e, ok := errors.AsType[*desktop.CallError](err)
 	if !ok || errors.Is(err, ErrNoTime) || errors.Is(err, desktop.ErrTooLate) {
