@@ -318,14 +318,3 @@ func (c *compaction) ask(d *Desktop) {
 	}
 	c.call(d, a.Last, last)
 }
-
-// foreasked says in a plan who is asked before the rebuild.
-func foreasked(now *desktop.Desktop, s *fleet.Strategy) string {
-	switch {
-	case s == nil || s.Before.Command == "" || now == nil:
-		return ""
-	case now.OS == desktop.Linux:
-		return "it is to be asked before by a command, and will be refused: ECD runs commands on Windows only"
-	}
-	return "it is asked before by its fleet's command"
-}

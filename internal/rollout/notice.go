@@ -336,16 +336,3 @@ func (c *compaction) notice(d *Desktop) {
 		c.add(partFinal, Record{Kind: KindUnnotified, At: n.Unable, Desktops: id})
 	}
 }
-
-// foretold says in a plan whose users are told before the rebuild, and when.
-func foretold(now *desktop.Desktop, s *fleet.Strategy) string {
-	switch {
-	case s == nil || s.Notice.Lead == 0 || now == nil:
-		return ""
-	case now.OS == desktop.Linux:
-		return "its users are to be told before, and cannot be: ECD runs commands on Windows only"
-	case now.Status == desktop.Stopped:
-		return fmt.Sprintf("its users are told %s before if it runs by then", s.Notice.Lead)
-	}
-	return fmt.Sprintf("its users are told %s before", s.Notice.Lead)
-}

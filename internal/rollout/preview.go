@@ -92,7 +92,7 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	}
 	switch verdict := guard.Check(q); verdict.Answer {
 	case guard.Go:
-		p.Message = joined(guard.Losses(q), foretold(q.Desktop, c.strategy), foreasked(q.Desktop, c.strategy), foresaved(c)) // consented to, and said all the same
+		p.Message = joined(append([]string{guard.Losses(q)}, c.before()...)...) // consented to, and said all the same
 		if code, why := c.unsavable(); code != "" {
 			p.Action, p.Code, p.Message = events.PlanRefuse, code, why
 		}
@@ -102,6 +102,33 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 		p.Action, p.Code, p.Message = events.PlanRefuse, verdict.Code, verdict.Message
 	}
 	return p, s
+}
+
+// before says in a plan what is done before the rebuild of the desktop.
+func (c candidate) before() (out []string) {
+	if s := c.strategy; s != nil {
+		linux := c.now.OS == desktop.Linux
+		switch {
+		case s.Notice.Lead == 0:
+		case linux:
+			out = append(out, "its users are to be told before, and cannot be: ECD runs commands on Windows only")
+		case c.now.Status == desktop.Stopped:
+			out = append(out, fmt.Sprintf("its users are told %s before if it runs by then", s.Notice.Lead))
+		default:
+			out = append(out, fmt.Sprintf("its users are told %s before", s.Notice.Lead))
+		}
+		switch {
+		case s.Before.Command == "":
+		case linux:
+			out = append(out, "it is to be asked before by a command, and will be refused: ECD runs commands on Windows only")
+		default:
+			out = append(out, "it is asked before by its fleet's command")
+		}
+	}
+	if c.erases {
+		out = append(out, "a snapshot of its data disk is made and waited for before")
+	}
+	return out
 }
 
 // joined joins the parts of a message that there are.

@@ -217,14 +217,6 @@ func (c candidate) unsavable() (code, why string) {
 	return "", ""
 }
 
-// foresaved says in a plan whose data disk is saved before.
-func foresaved(c candidate) string {
-	if !c.erases {
-		return ""
-	}
-	return "a snapshot of its data disk is made and waited for before"
-}
-
 // saved lets a desktop go on whose data disk is saved, or need not be. Otherwise it
 // takes the next step to save it.
 func (v *view) saved(c candidate) (step, bool) {

@@ -541,7 +541,7 @@ func TestAPlanIsTheOutcomeOfADryRun(t *testing.T) {
 // A plan says nothing of notices and questions where there is no fleet.
 func TestAPlanWithoutAFleetTellsOfNoNotice(t *testing.T) {
 	now := &desktop.Desktop{ID: "ecd-1", OS: desktop.Windows}
-	if a, b := foretold(now, nil), foreasked(now, nil); a != "" || b != "" {
-		t.Errorf("got %q and %q", a, b)
+	if got := (candidate{now: now}).before(); len(got) > 0 {
+		t.Errorf("got %q", got)
 	}
 }
