@@ -30,9 +30,17 @@ type signer struct {
 	line *pace.Line // nil: a proxy stands in between, and the wire has to do
 	host string
 
-	// of the call under way
-	keys credentials.Keys
-	send func(signed *fasthttp.Request, res *fasthttp.Response)
+	under underWay
+}
+
+// underWay is the call that a signer makes, and what became of it.
+type underWay struct {
+	ctx    context.Context //nolint:containedctx // the SDK hands none on
+	keys   credentials.Keys
+	body   []byte
+	signed *fasthttp.Request // nil: nothing was sent
+	answer pace.Answer
+	err    error
 }
 
 func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
@@ -50,45 +58,39 @@ func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
 
 // call has the SDK sign a body for a resource, sends it once, and returns the
 // answer, whatever its status.
-func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (answer pace.Answer, err error) {
-	err = errNothingSent
-	l.keys = keys
-	var request *fasthttp.Request
-	l.send = func(signed *fasthttp.Request, res *fasthttp.Response) {
-		request = signed
-		if l.line != nil {
-			answer, err = l.overLine(ctx, signed, res)
-		} else {
-			answer, err = l.viaProxy(ctx, signed, body)
-		}
-	}
-	defer func() { l.keys, l.send = credentials.Keys{}, nil }()
+func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (pace.Answer, error) {
+	l.under = underWay{ctx: ctx, keys: keys, body: body}
 	res, refusal := l.sdk.Send(method, nil, body, resource)
+	became := l.under
+	l.under = underWay{}
 	if res != nil {
 		fasthttp.ReleaseResponse(res)
 	}
-	if request != nil { // the SDK takes it from fasthttp's pool, and never puts it back
-		fasthttp.ReleaseRequest(request)
+	if became.signed == nil {
+		return pace.Answer{}, pace.NothingSent(cmp.Or(refusal, errNothingSent))
 	}
-	if errors.Is(err, errNothingSent) {
-		return pace.Answer{}, pace.NothingSent(cmp.Or(refusal, err))
-	}
-	return answer, err
+	fasthttp.ReleaseRequest(became.signed) // the SDK takes it from fasthttp's pool, and never puts it back
+	return became.answer, became.err
 }
 
 var errNothingSent = errors.New("the SDK sent nothing")
 
 // GetCredential gives the SDK the credentials of the call under way.
 func (l *signer) GetCredential() (*aliyun.CredentialModel, error) {
-	return &aliyun.CredentialModel{
-		AccessKeyId: &l.keys.ID, AccessKeySecret: &l.keys.Secret, SecurityToken: &l.keys.Token,
-	}, nil
+	k := &l.under.keys
+	return &aliyun.CredentialModel{AccessKeyId: &k.ID, AccessKeySecret: &k.Secret, SecurityToken: &k.Token}, nil
 }
 
 // RoundTrip sends what the SDK signed. It never asks for a second attempt, and
 // shows the SDK a success, since the SDK would only lose what became of it.
 func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res *fasthttp.Response) (retry bool, err error) {
-	l.send(signed, res)
+	c := &l.under
+	c.signed = signed
+	if l.line != nil {
+		c.answer, c.err = l.overLine(c.ctx, signed, res)
+	} else {
+		c.answer, c.err = l.viaProxy(c.ctx, signed, c.body)
+	}
 	res.SetStatusCode(http.StatusCreated)
 	return false, nil
 }
