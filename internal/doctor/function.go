@@ -113,7 +113,8 @@ func checkTriggers(ctx context.Context, p *Patient, say teller) {
 		case c.off() && name == "image":
 			found = append(found, name+" (off)")
 		case c.off():
-			say(Wrong, fmt.Sprintf("trigger %s is off, or its stream has not started", name), "wait a minute after a deployment; then enable it in the console, or "+redeploy)
+			say(Wrong, fmt.Sprintf("trigger %s is off, or its stream has not started", name),
+				"wait a minute after a deployment; then enable it in the console, or "+redeploy)
 		default:
 			found = append(found, name)
 		}
