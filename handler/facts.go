@@ -327,7 +327,8 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 		err = l.addTags(ctx, list)
 	}
 	if errors.Is(err, desktop.ErrTooMany) {
-		return nil, &tooManyError{fmt.Sprintf("ECD lists more for fleet %s than is read of one listing (%s); select it by office site or policy group, or split it in fleets.yaml", name, err)}
+		return nil, &tooManyError{fmt.Sprintf("ECD lists more for fleet %s than is read of one listing (%s); select it by office site or policy group, "+
+			"or split it in fleets.yaml", name, err)}
 	}
 	if err != nil {
 		return nil, err

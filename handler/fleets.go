@@ -387,7 +387,8 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 		}
 	}
 	if len(on) > maxByRecords {
-		return nil, &tooManyError{fmt.Sprintf("its journal has expired, %d desktops are on its image, and ECD can be asked about %d where each came from; publish the image that is wanted",
+		return nil, &tooManyError{fmt.Sprintf("its journal has expired, %d desktops are on its image, and ECD can be asked about %d where each came from; "+
+			"publish the image that is wanted",
 			len(on), maxByRecords)}
 	}
 	fs.facts.look(1, map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})

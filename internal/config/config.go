@@ -57,7 +57,8 @@ var Settings = []Setting{
 	{"REGILD_JOURNAL", "none", "`oss://bucket/prefix` or `file:///dir`"},
 	{"REGILD_TICK_KEY", "none", "for a function without a journal: what it signs its ticks with, 32 random bytes or more in base64, or `file:///path` of them"},
 	{"REGILD_REGIONS", "the function's own", "comma-separated allow-list of regions"},
-	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once in a region of an account: by one instance, the others have one each ([accounts](docs/accounts.md#calls-at-once))"},
+	{"REGILD_REBUILD_CONCURRENCY", "4", "`RebuildDesktops` calls under way at once in a region of an account: by one instance, " +
+		"the others have one each ([accounts](docs/accounts.md#calls-at-once))"},
 	{"REGILD_PUBLISH_CONCURRENCY", "16", "publishes under way at once"},
 	{"REGILD_REBUILD_TIMEOUT", "30m", "how long a desktop may take before it counts as failed"},
 	{"REGILD_ECD_ENDPOINT", "`ecd.<region>.aliyuncs.com`", "host, or `region=host` for some regions, separated by commas, or `http://127.0.0.1:PORT`"},

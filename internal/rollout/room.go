@@ -105,7 +105,8 @@ func (v *view) full(*fleet.Fleet) (step, bool) {
 	if left, bounded := v.room(nil); !bounded || left >= 0 || !v.anyPending() {
 		return step{}, false
 	}
-	return v.halt(events.CodeJournalFull, "the journal has %d of %d bytes, and the rest is kept for desktops that have not ended; abort it, and release again what is left",
+	return v.halt(events.CodeJournalFull, "the journal has %d of %d bytes, and the rest is kept for desktops that have not ended; "+
+		"abort it, and release again what is left",
 		v.s.Length, v.r.JournalLimit), true
 }
 
@@ -116,7 +117,8 @@ func (v *view) tooLarge(more []string) string {
 	if !bounded || left >= 0 {
 		return ""
 	}
-	return fmt.Sprintf("fleet %s has %d desktops that are yet to come, and the journal of one rollout, of %d bytes, lacks %d for them; split the fleet in fleets.yaml",
+	return fmt.Sprintf("fleet %s has %d desktops that are yet to come, and the journal of one rollout, of %d bytes, lacks %d for them; "+
+		"split the fleet in fleets.yaml",
 		v.s.Operation.Fleet, len(more), v.r.JournalLimit, -left)
 }
 

@@ -96,7 +96,8 @@ func (v *view) undone(x *Desktop) (step, bool) {
 		return v.postpone(x, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", x.ID, by), true
 	}
 	if w.to[x.ID] == "" {
-		return v.settle(events.StatusRefused, events.CodeControlNotPossible, "the journal of request %s does not say which image desktop %s was on before", w.Undoes, x.ID), true
+		return v.settle(events.StatusRefused, events.CodeControlNotPossible, "the journal of request %s does not say which image desktop %s was on before",
+			w.Undoes, x.ID), true
 	}
 	fact, s, ok := v.read(x)
 	switch {
@@ -128,7 +129,8 @@ func (v *view) overtaken(c candidate) (step, bool) {
 	if len(theirs) == 0 || len(theirs) == 1 && theirs[0].To == w.ImageID && (theirs[0].From == w.to[c.ID] || theirs[0].From == "") {
 		return step{}, false
 	}
-	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "ECD records that desktop %s was changed since request %s had it rebuilt", c.ID, w.Undoes), true
+	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "ECD records that desktop %s was changed since request %s had it rebuilt",
+		c.ID, w.Undoes), true
 }
 
 // FleetOf returns the fleet of a desktop under the operation, or nil. One that the request took out
