@@ -408,10 +408,26 @@ func TestAPanicInOnePlaceIsAskedForAgain(t *testing.T) {
 	})
 }
 
-// A rollout that is over is not kept in memory for the sake of the next.
+// A wholeStore counts how often journals were read from their beginning.
+type wholeStore struct {
+	journal.Store
+	whole map[string]int
+}
+
+func (s *wholeStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if from == 0 {
+		s.whole[key]++
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+// A rollout that is over is not kept in memory for the sake of the next, and a warm
+// instance knows it all the same.
 func TestWhatIsOverIsNoJobOfTheNextRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
+		store := &wholeStore{b.store, map[string]int{}}
+		b.store = store
 		b.rules.Fleets, b.own.on = b.rules.Fleets[:1], "m-new"
 		b.rules.Fleets[0].Strategy.Waves, b.rules.Fleets[0].Strategy.Approval = nil, fleet.Approval{}
 		b.wire()
@@ -424,6 +440,24 @@ func TestWhatIsOverIsNoJobOfTheNextRelease(t *testing.T) {
 		b.send(strings.NewReplacer("rel-1", "rel-2", "m-new", "m-other").Replace(released))
 		if !strings.Contains(b.log.String(), `"jobs":1,`) {
 			t.Errorf("got %s, want one job", b.log.String())
+		}
+		key := journal.Key("rollout", "rel-1/own")
+		b.wire()
+		clear(store.whole)
+		b.tick("rel-2/own")
+		b.tick("rel-2/own")
+		if store.whole[key] != 1 {
+			t.Errorf("the journal of what is over was read %d times, want once", store.whole[key])
+		}
+		b.own.on = "m-other"
+		for range 10 {
+			b.tick("rel-2/own")
+		}
+		b.wire()
+		clear(store.whole)
+		b.send(strings.NewReplacer("rel-1", "rel-3", "m-new", "m-other").Replace(released))
+		if store.whole[key] != 0 || store.whole[journal.Key("rollout", "rel-2/own")] == 0 {
+			t.Errorf("got %v, want that the last one is read and none before it", store.whole)
 		}
 	})
 }

@@ -266,17 +266,24 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 	var failed error // of some fleets, which must not keep the others from beginning
 	for _, w := range operations {
 		e, err := a.fleets.enrol(m, w, digest)
-		switch {
-		case errors.Is(err, errPlanRefused): // one plan stands for all of them
+		if errors.Is(err, errPlanRefused) { // one plan stands for all of them
 			return failed
-		case err == nil && e != nil && a.fleets.apart(len(operations)) && a.asOf().Sub(e.At) <= reopen:
-			err = a.sched.at(kindRollout, e.ID, tickIfIdle)
-		case err == nil && e != nil:
-			err = a.fleets.openRollout(m.Message, *e)
+		}
+		if e != nil {
+			err = a.beginEntered(m.Message, *e, len(operations))
 		}
 		failed = errors.Join(failed, err)
 	}
 	return failed
+}
+
+// beginEntered has one of so many rollouts begun that a message has entered. One that was
+// entered long ago is opened here: its journal may have expired, and no tick opens it then.
+func (a *admission) beginEntered(m envelope.Message, e rollout.Entry, of int) error {
+	if a.fleets.apart(of) && a.asOf().Sub(e.At) <= reopen {
+		return a.sched.at(kindRollout, e.ID, tickIfIdle)
+	}
+	return a.fleets.openRollout(m, e)
 }
 
 // agreed plans rollouts. It publishes the plan of a dry run, and otherwise says whether

@@ -115,7 +115,7 @@ func (o *outbox) publishOutcomes(jobs []*job) {
 	for _, j := range jobs {
 		o.addAll(j)
 	}
-	o.drain(jobs)
+	o.drain()
 }
 
 // publish publishes all that is not published: outcomes, then events.
@@ -124,7 +124,7 @@ func (o *outbox) publish(jobs []*job) {
 	for _, j := range jobs {
 		o.emitEvents(j)
 	}
-	o.drain(jobs)
+	o.drain()
 }
 
 // emitEvents publishes the events of the operation as a whole, in their order. A
@@ -417,25 +417,21 @@ func (o *outbox) write(j *job, records ...rollout.Record) {
 	}
 }
 
-// drain waits until the queue is empty, and writes down what was taken for the jobs if it
-// is much.
-func (o *outbox) drain(jobs []*job) {
-	o.writeMore(keptAt, func(j *job) bool { return slices.Contains(jobs, j) })
-}
+// drain waits until the queue is empty, and writes down what was taken if it is much.
+func (o *outbox) drain() { o.writeMore(keptAt) }
 
 // writeRest waits until the queue is empty and writes down all that was taken.
-func (o *outbox) writeRest() { o.writeMore(0, func(*job) bool { return true }) }
+func (o *outbox) writeRest() { o.writeMore(0) }
 
-// writeMore writes down, for each job that is wanted, what was taken if that is more than
-// n.
-func (o *outbox) writeMore(n int, wanted func(*job) bool) {
+// writeMore writes down, for each job, what was taken if that is more than n.
+func (o *outbox) writeMore(n int) {
 	o.mu.Lock()
 	for len(o.queue) > 0 || o.busy > 0 {
 		o.wake.Wait()
 	}
 	all := map[*job]*taken{}
 	for j, t := range o.taken {
-		if t.n > n && wanted(j) {
+		if t.n > n {
 			all[j] = t
 			delete(o.taken, j)
 		}

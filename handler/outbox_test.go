@@ -160,7 +160,7 @@ func TestWhatNoJournalKnowsOfIsDeliveredAgain(t *testing.T) {
 	t.Run("when MNS does not take it", func(t *testing.T) {
 		b := newOutboxBench(t, 1, 1, func(context.Context, string) error { return errors.New("busy") })
 		b.put(refusal)
-		b.drain([]*job{b.job})
+		b.drain()
 		if _, again := errors.AsType[*RedeliverError](b.again.err()); !again {
 			t.Errorf("got %v, want a RedeliverError", b.again.err())
 		}
@@ -170,7 +170,7 @@ func TestWhatNoJournalKnowsOfIsDeliveredAgain(t *testing.T) {
 			b := newOutboxBench(t, 1, 1, func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 			b.add(b.job, b.ids)
 			b.put(refusal)
-			b.drain([]*job{b.job})
+			b.drain()
 			if n, _ := b.unpublished(); n != 1 {
 				t.Errorf("%d outcomes are unpublished by the journal, want 1", n)
 			}

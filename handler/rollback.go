@@ -21,16 +21,13 @@ type undoer struct {
 // rollBack takes back the rollouts that halted and are to go back by themselves, and
 // says whether there is anything new to do for that.
 func (un *undoer) rollBack(jobs []*job) (more bool) {
-	gone := map[string]bool{} // fleets of which a rollout goes back
 	for _, j := range jobs {
 		if !j.decision.Back || j.kind != kindRollout {
 			continue
 		}
 		err := contain(func() error {
 			began, err := un.rollBackOne(j)
-			if began {
-				more, gone[j.operation().Fleet] = true, true
-			}
+			more = more || began
 			return err
 		})
 		if err != nil {
@@ -39,7 +36,7 @@ func (un *undoer) rollBack(jobs []*job) (more bool) {
 	}
 	if more {
 		at := jobs[0].operation().Place()
-		un.fleets.supervise(func(w *rollout.Operation) bool { return gone[w.Fleet] && w.Place() == at })
+		un.fleets.supervise(func(w *rollout.Operation) bool { return w.Place() == at })
 		reconsider(un.jobs.inPlace(at))
 	}
 	return more
