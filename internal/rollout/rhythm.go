@@ -56,13 +56,13 @@ func (t took) rhythm(f *fleet.Fleet) rhythm {
 }
 
 // tooEarly leaves an accepted desktop alone that cannot have arrived yet, or cannot have
-// been there for long enough. One that ECD did not list is looked for.
+// been there for long enough.
 func (v *view) tooEarly(x *Desktop) (step, bool) {
 	due := x.BegunAt.Add(v.rhythm.first - v.rhythm.step/4) // a little later is now
 	if !x.ArrivedAt.IsZero() {
 		due = x.ArrivedAt.Add(v.rhythm.stays)
 	}
-	if v.rhythm.step == 0 || !x.MissingAt.IsZero() || v.now.due(due) {
+	if v.now.due(due) {
 		return step{}, false
 	}
 	return unfinished(v.shared(due)), true
