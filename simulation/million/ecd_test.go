@@ -3,12 +3,13 @@ package million
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -55,20 +56,43 @@ type ecd struct {
 	paces   map[string]*callers // by region
 }
 
-type callers struct{ rebuilds, reads pace.Caller }
+type callers struct {
+	rebuilds, reads pace.Caller
+	lease           *pace.Lease
+}
 
 var _ handler.ECD = (*ecd)(nil)
+
+// leases are the logs in which instances tell one another who has the lease of a place.
+type leases struct{ *world }
+
+func (l leases) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if err := pass(ctx, getTakes); err != nil {
+		return nil, 0, err
+	}
+	return objects{l.world}.Read(context.WithValue(ctx, invocationKey{}, &invocation{}), key, from)
+}
+
+func (l leases) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	return objects{l.world}.Append(ctx, key, at, lines)
+}
+
+// rest gives the leases back, as an invocation does at its end.
+func (e *ecd) rest(ctx context.Context) {
+	e.mu.Lock()
+	held := slices.Collect(maps.Values(e.paces))
+	e.mu.Unlock()
+	for _, c := range held {
+		c.lease.Give(ctx)
+	}
+}
 
 // services are those of an account, in a new instance.
 func (w *world) services(account int) *ecd { return &ecd{w, account, map[string]*callers{}} }
 
-// member returns the services of another account: one client for each, as in main.
-func (w *world) member() func(fleet.Account) handler.Services {
-	byID := map[string]*ecd{}
-	for n := 1; n < w.accounts; n++ {
-		byID[accountID(n)] = w.services(n)
-	}
-	return func(a fleet.Account) handler.Services { return handler.Services{ECD: byID[a.ID]} }
+// place names an account and a region.
+func place(account int, region string) desktop.Place {
+	return desktop.Place{Account: accountID(account), Region: region}
 }
 
 func (e *ecd) in(region string) *callers {
@@ -77,9 +101,12 @@ func (e *ecd) in(region string) *callers {
 	c := e.paces[region]
 	if c == nil {
 		c = &callers{
-			pace.Caller{Limit: &pace.Limiter{Max: 4}, Policy: pace.Policy{Need: 5 * time.Second, Rand: e.chance}, Timeout: 15 * time.Second},
-			pace.Caller{Limit: &pace.Limiter{Max: 8}, Policy: pace.Policy{Need: time.Second, Unknown: 2, Rand: e.chance}, Timeout: 10 * time.Second},
+			rebuilds: pace.Caller{Limit: &pace.Limiter{Max: 4}, Policy: pace.Policy{Need: 5 * time.Second, Rand: e.chance}, Timeout: 15 * time.Second},
+			reads:    pace.Caller{Limit: &pace.Limiter{Max: 8}, Policy: pace.Policy{Need: time.Second, Unknown: 2, Rand: e.chance}, Timeout: 10 * time.Second},
 		}
+		c.lease = pace.NewLease(leases{e.world}, place(e.account, region).String(), fmt.Sprintf("%p", e), func(place, day string) string { return "lease/" + place + "/" + day }, func(error) {})
+		c.lease.Bind(c.rebuilds.Limit, 1, 15*time.Second)
+		c.lease.Bind(c.reads.Limit, 2, 10*time.Second)
 		e.paces[region] = c
 	}
 	return c

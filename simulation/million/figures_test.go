@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/regild/regild/internal/desktop"
 )
 
 // figures are what is measured.
@@ -83,8 +81,7 @@ func (w *world) called(ctx context.Context, api string, account int, region stri
 	of(ctx).calls++
 	w.trace("  %s", api)
 	w.count("ecd", api)
-	at := desktop.Place{Account: accountID(account), Region: region}
-	w.peak("place " + at.String() + " " + strings.Fields(api)[0])
+	w.peak("place " + place(account, region).String() + " " + strings.Fields(api)[0])
 }
 
 func (w *world) breaks(format string, args ...any) {

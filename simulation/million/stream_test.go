@@ -51,6 +51,7 @@ type followed struct {
 type instance struct {
 	n       int
 	handler *handler.Handler
+	ecd     map[string]*ecd // by account
 	busy    bool
 }
 
@@ -202,6 +203,9 @@ func (w *world) invoke(batch []*message) {
 		ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), invocationKey{}, i), timeout)
 		defer cancel()
 		_, err := on.handler.Handle(ctx, handler.Invocation{RequestID: name, Source: "acs:fc:cn-hangzhou:1234567890123456:functions/regild"}, payload(batch))
+		for _, e := range on.ecd {
+			e.rest(ctx)
+		}
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		on.busy = false
@@ -238,12 +242,17 @@ func (w *world) instance() *instance {
 			return on
 		}
 	}
-	h, err := handler.New(handler.Config{ECD: w.services(0), Topic: topic{w}, Queue: queue{w}, Journal: objects{w}, Member: w.member(), Rules: w.rules,
+	on := &instance{n: len(w.instances_), ecd: map[string]*ecd{}}
+	for a := range w.accounts {
+		on.ecd[accountID(a)] = w.services(a)
+	}
+	h, err := handler.New(handler.Config{ECD: on.ecd[""], Topic: topic{w}, Queue: queue{w}, Journal: objects{w}, Rules: w.rules,
+		Member:             func(a fleet.Account) handler.Services { return handler.Services{ECD: on.ecd[a.ID]} },
 		RebuildConcurrency: 4, PublishConcurrency: 16, Now: time.Now, Log: slog.New(slog.DiscardHandler), Meter: &handler.Meter{}})
 	if err != nil {
 		panic(err)
 	}
-	on := &instance{n: len(w.instances_), handler: h}
+	on.handler = h
 	w.instances_ = append(w.instances_, on)
 	return on
 }
