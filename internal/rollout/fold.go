@@ -59,7 +59,7 @@ func (s *State) tick(r *Record) {
 
 func (s *State) waiting(r *Record) {
 	s.resume(r)
-	s.Waiting, s.Rings = r.Reason, r.Rings
+	s.Waiting, s.WaitingAt, s.Rings = r.Reason, r.At, r.Rings
 	if r.Reason != nil {
 		s.emit(events.RolloutWaiting, r, r.Reason, "")
 	}

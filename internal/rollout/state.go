@@ -72,12 +72,13 @@ type State struct {
 	// Resumed is when a standstill ended last: desktops were not read during it.
 	Resumed time.Time
 	// Forgiven is until when failures do not count, because somebody let it go on.
-	Forgiven time.Time
-	Waiting  *events.Reason
-	Rings    []string        // what it waits for on the fleets that it comes after
-	Passed   map[string]bool // of these, what somebody approved
-	Use      *UseCount       // how much a wave was used when that was asked last
-	Alarms   []Alarm         // how the alarms were when that changed last
+	Forgiven  time.Time
+	Waiting   *events.Reason
+	WaitingAt time.Time       // since when, for that reason
+	Rings     []string        // what it waits for on the fleets that it comes after
+	Passed    map[string]bool // of these, what somebody approved
+	Use       *UseCount       // how much a wave was used when that was asked last
+	Alarms    []Alarm         // how the alarms were when that changed last
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time

@@ -121,9 +121,14 @@ func (v *view) stand(code, message string, until time.Time) step {
 	return s.with(v.write(Record{Kind: KindWaiting, Reason: r}))
 }
 
-// standUnread says that the rollout stands still because something cannot be read.
+// standUnread says that the rollout stands still because something cannot be read. It is
+// asked for less often the longer that lasts.
 func (v *view) standUnread(u *Unread) step {
-	return v.stand(u.Code, u.Message, zero).with(look(v.now.in(time.Minute)))
+	since := v.now.t
+	if w := v.s.Waiting; w != nil && w.Code == u.Code {
+		since = v.s.WaitingAt
+	}
+	return v.stand(u.Code, u.Message, zero).with(look(later(v.now.in(time.Minute), v.now.backoff(since))))
 }
 
 // halt stops the rollout by itself. What is under way is followed to its end.
