@@ -51,7 +51,7 @@ func (t took) rhythm(f *fleet.Fleet) rhythm {
 	if f == nil || t.n == 0 {
 		return rhythm{}
 	}
-	step := min(max((t.all/t.n-t.least)/2, leastStep), mostStep).Truncate(4 * time.Second)
+	step := min(max(t.all/t.n-t.least, leastStep), mostStep).Truncate(4 * time.Second)
 	return rhythm{first: min(t.least, f.Strategy.Expected) - leastStep, step: step, stays: f.Strategy.Check.Stable}
 }
 

@@ -19,7 +19,7 @@ func TestARhythmFollowsFromWhatRebuildsTook(t *testing.T) {
 		"nothing is known":                       {nil, rhythm{}},
 		"one":                                    {[]time.Duration{6 * time.Minute}, rhythm{344 * time.Second, 16 * time.Second, 5 * time.Minute}},
 		"all alike":                              {[]time.Duration{6 * time.Minute, 6*time.Minute + 20*time.Second}, rhythm{344 * time.Second, 16 * time.Second, 5 * time.Minute}},
-		"apart":                                  {[]time.Duration{8 * time.Minute, 6 * time.Minute}, rhythm{344 * time.Second, 28 * time.Second, 5 * time.Minute}},
+		"apart":                                  {[]time.Duration{7 * time.Minute, 6 * time.Minute}, rhythm{344 * time.Second, 28 * time.Second, 5 * time.Minute}},
 		"far apart":                              {[]time.Duration{6 * time.Minute, 20 * time.Minute}, rhythm{344 * time.Second, time.Minute, 5 * time.Minute}},
 		"longer than expected: nobody was there": {[]time.Duration{3 * time.Hour}, rhythm{584 * time.Second, 16 * time.Second, 5 * time.Minute}},
 	} {
