@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,21 +96,31 @@ func (rd *reader) look(sharers int, needs map[desktop.Place]*rollout.Need) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for at, need := range needs {
-		l := &look{reader: rd, ctx: ctx, at: at, facts: rd.place(at)}
-		l.Services, l.fault = rd.accounts.of(at.Account)
-		pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
-		pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
-		pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
-		each(l, &wg, need.Changes, l.facts.Changes, l.changes)
-		each(l, &wg, need.Checks, l.facts.Checks, l.checks)
-		each(l, &wg, need.Members, l.facts.Members, l.members)
-		l.freezes(&wg, need.Freezes)
-		pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, l.snapshots) // the adapter asks for many at once
-		pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, l.sessions)
-		pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, l.uses)
-		each(l, &wg, need.Logons, l.facts.Logons, l.logons)
-		each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
+		wg.Go(func() { rd.lookAt(ctx, at, need) })
 	}
+	wg.Wait()
+}
+
+// lookAt reads what must be known of a place. Its images come first: where nobody answers
+// that call, with all its repetitions, the others are not made. Each would take as long.
+func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Need) {
+	l := &look{reader: rd, ctx: ctx, at: at, facts: rd.place(at)}
+	l.Services, l.fault = rd.accounts.of(at.Account)
+	var wg sync.WaitGroup
+	pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
+	wg.Wait()
+	l.fault = cmp.Or(l.fault, l.silence)
+	pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
+	pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
+	each(l, &wg, need.Changes, l.facts.Changes, l.changes)
+	each(l, &wg, need.Checks, l.facts.Checks, l.checks)
+	each(l, &wg, need.Members, l.facts.Members, l.members)
+	l.freezes(&wg, need.Freezes)
+	pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, l.snapshots) // the adapter asks for many at once
+	pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, l.sessions)
+	pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, l.uses)
+	each(l, &wg, need.Logons, l.facts.Logons, l.logons)
+	each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
 	wg.Wait()
 }
 
@@ -135,8 +146,11 @@ type look struct {
 
 	ctx   context.Context //nolint:containedctx // what is read at once ends at once
 	fault error           // why nothing can be asked there; nil: it can
-	at    desktop.Place
-	facts *rollout.Facts
+	// silence is the error of a call for images that nobody answered; nil: none. It is
+	// written under the reader's lock.
+	silence error
+	at      desktop.Place
+	facts   *rollout.Facts
 }
 
 // lookWorkers is how many reads of one kind are asked for at once: the adapter
@@ -272,6 +286,11 @@ func (l *look) tags(ctx context.Context, ids []string) (map[string]map[string]st
 
 func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Image, error) {
 	list, err := l.ECD.Images(ctx, l.at.Region, ids)
+	if errors.Is(err, context.DeadlineExceeded) {
+		l.mu.Lock()
+		l.silence = err
+		l.mu.Unlock()
+	}
 	out := make(map[string]*desktop.Image, len(list))
 	for i := range list {
 		out[list[i].ID] = &list[i]

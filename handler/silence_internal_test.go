@@ -1,0 +1,60 @@
+package handler
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+
+	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/rollout"
+)
+
+// A silentECD answers images only if it is told to, and counts the calls for desktops.
+type silentECD struct {
+	answeringECD
+	fault    error
+	desktops atomic.Int32
+}
+
+func (e *silentECD) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
+	if e.fault != nil {
+		return nil, e.fault
+	}
+	return e.answeringECD.Images(ctx, region, ids)
+}
+
+func (e *silentECD) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	e.desktops.Add(1)
+	return e.answeringECD.Desktops(ctx, region, ids)
+}
+
+// Where nobody answers the call for images, the pages of desktops are not asked for: each
+// would take as long. Another fault of that call says nothing of the others.
+func TestAPlaceThatIsSilentIsAskedOnce(t *testing.T) {
+	ids := make([]string, 1000)
+	for i := range ids {
+		ids[i] = "ecd-" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+	}
+	for name, c := range map[string]struct {
+		fault error
+		calls int32
+	}{
+		"it answers":                {nil, 10},
+		"nobody answers":            {&desktop.CallError{Call: "DescribeImages", Message: "no answer", Err: context.DeadlineExceeded}, 0},
+		"it fails":                  {&desktop.CallError{Call: "DescribeImages", Message: "unexpected EOF"}, 10},
+		"it does not take the call": {&desktop.CallError{Call: "DescribeImages", Delivery: desktop.Refused, Code: "InvalidParameter"}, 10},
+	} {
+		b := newCallsBench(t)
+		e := &silentECD{fault: c.fault}
+		rd := b.run.decider.facts
+		rd.accounts.own = Services{ECD: e}
+		rd.look(1, map[desktop.Place]*rollout.Need{here: {Desktops: ids, Images: []string{"m-new"}}})
+		if got := e.desktops.Load(); got != c.calls {
+			t.Errorf("%s: desktops are asked for %d times, want %d", name, got, c.calls)
+		}
+		if f := rd.place(here).Desktops[ids[0]]; (f.Err != nil) != (c.calls == 0) || f.Err != nil && f.Err.Code != events.CodeFactsUnavailable {
+			t.Errorf("%s: of a desktop is known %+v", name, f)
+		}
+	}
+}
