@@ -70,11 +70,11 @@ func (l leases) Read(ctx context.Context, key string, from int64) ([]byte, int64
 	if err := pass(ctx, getTakes); err != nil {
 		return nil, 0, err
 	}
-	return objects{l.world}.Read(context.WithValue(ctx, invocationKey{}, &invocation{}), key, from)
+	return objects(l).Read(context.WithValue(ctx, invocationKey{}, &invocation{}), key, from)
 }
 
 func (l leases) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	return objects{l.world}.Append(ctx, key, at, lines)
+	return objects(l).Append(ctx, key, at, lines)
 }
 
 // rest gives the leases back, as an invocation does at its end.
