@@ -45,6 +45,9 @@ const (
 	supersededByNothing = "superseded-by-nothing"
 	leftInMaintenance   = "left-in-maintenance"
 	keptFromUser        = "kept-from-its-user"
+	undoneOfOthers      = "request-goes-back-where-others-have-rebuilt"
+	undoNeverOpened     = "rollback-of-a-request-never-opened"
+	undoneTooEarly      = "request-rebuilds-behind-its-rollback"
 	rollbackOverwrites  = "rollback-overwrites-what-others-brought"
 	leftStopped         = "left-stopped"
 	deadlineMissed      = "session-deadline-missed"
@@ -234,12 +237,50 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		w.isFrozen(i, k, m)
 		w.isSaved(i, k, m, spec)
 		if k.request() {
+			w.goesBack(k, m, shown)
 			continue
 		}
 		m.forRollout = true
 		if f := w.fleetOf(k.fleet, i.on.epoch); f != nil {
 			w.gates(k, p, f, m, shown)
 		}
+	}
+}
+
+// goesBack holds a rebuild of a rollback of a request against what happened to the desktop
+// since that request had it rebuilt, as far as ECD shows that.
+func (w *world) goesBack(k *work, m *machine, shown shot) {
+	if k.undoes == "" {
+		return
+	}
+	id := m.now.ID
+	if on := shown.is.ImageID; on != k.image {
+		w.breaks(rollbackOverwrites, "%s took %s from %s, which %s did not bring", k.id, id, on, k.undoes)
+	}
+	var own time.Time
+	for _, a := range w.wipes {
+		if a.wipe == (wipe{k.undoes, id}) {
+			own = a.at
+		}
+	}
+	if from := w.works[k.undoes]; own.IsZero() && from != nil && from.desktops[id] != nil && from.desktops[id].lost {
+		return // it took another's rebuild for its own: docs/guarantees.md, two requests for one desktop
+	}
+	if own.IsZero() {
+		w.breaks(undoneOfOthers, "%s took %s back, which %s never had rebuilt", k.id, id, k.undoes)
+		return
+	}
+	if !w.s.Records {
+		return
+	}
+	seen := time.Now().Add(-oldFacts - m.plan.LagRecord.d()*9/8) // what began before shows in ECD's records
+	for _, a := range w.wipes {
+		if a.desktop == id && a.work != k.undoes && a.work != k.id && a.at.After(own) && a.at.Before(seen) {
+			w.breaks(undoneOfOthers, "%s took %s back, which %s had rebuilt since %s did", k.id, id, a.work, k.undoes)
+		}
+	}
+	if m.outside.After(own) && m.outside.Before(seen) {
+		w.breaks(undoneOfOthers, "%s took %s back, which somebody else had rebuilt since %s did", k.id, id, k.undoes)
 	}
 }
 
@@ -712,6 +753,7 @@ func (w *world) finish() {
 			w.breaks(neverOpened, "request %s was never opened", m.ID)
 		}
 	}
+	w.undoOpened()
 	for _, id := range w.ids {
 		m := w.machine(id)
 		if m.held && !m.gone {
@@ -724,6 +766,20 @@ func (w *world) finish() {
 	for key, n := range w.bytes {
 		if most := 200_000 + 2_000*w.count + 1_000*len(w.ids); n > most {
 			w.breaks(journalGrows, "journal %s has %d bytes", key, n)
+		}
+	}
+}
+
+// undoOpened asks whether each request that was to be taken back has a rollback, or whoever
+// asked for it was told no.
+func (w *world) undoOpened() {
+	refused := false
+	for _, t := range w.told.first {
+		refused = refused || t.typ == events.TypeRefused
+	}
+	for _, m := range w.s.Messages {
+		if m.Of != "" && !m.Planned && !w.s.NoJournal && !refused && w.works[m.Of+"/rollback"] == nil && w.seen["Redelivery of "+m.ID] == 0 && w.seen["Redelivery of "+m.Of] == 0 {
+			w.breaks(undoNeverOpened, "%s was to be taken back, and has no rollback", m.Of)
 		}
 	}
 }
@@ -788,6 +844,9 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 		}
 		ids = append(ids, last.id)
 		w.truth(k, id, last)
+		if k.undoes != "" && k.request() && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
+			w.breaks(undoneTooEarly, "%s of %s ended as %s, and %s had it rebuilt after that", id, k.id, p.code, k.undoes)
+		}
 	}
 	w.summary(k, ids)
 	if s := k.superseded; s != "" && w.works[s] == nil {

@@ -168,6 +168,7 @@ type progress struct {
 	restarted time.Time // when a retry set it back
 	people    peopleAt
 	ready     readiness
+	lost      bool // its call's answer was lost, and what ECD showed was taken for its own
 }
 
 func (k *work) request() bool { return k.fleet == "" }
@@ -307,6 +308,10 @@ func (k *work) apply(r *record) {
 		if k.superseded == "" {
 			k.superseded = r.Who
 		}
+	case "undoing":
+		if !k.closed && k.superseded == "" && r.Operation != nil {
+			k.superseded = r.Operation.ID
+		}
 	case "closed":
 		k.closed, k.digest = true, r.Digest
 	case "tick":
@@ -342,6 +347,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 	p.status, p.code = status, code
 	switch status {
 	case "accepted":
+		p.lost = code == "Reconciled"
 		p.phase, p.accepted, p.people = "accepted", time.Now(), peopleAt{}
 	case "deferred":
 		if r.Kind == "ended" && code != "OutcomeUnknown" {

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -241,10 +242,39 @@ func requests(s *schedule, d *dice) {
 		m.At += d.between(0, hour)
 		s.Messages = append(s.Messages, m)
 	}
+	takenBack(s)
 	for i := range s.Desktops { // few looks at what is being rebuilt
 		if s.Brief {
 			s.Desktops[i].Takes /= 3
 		}
+	}
+}
+
+// takenBack has somebody take back requests, once or twice, and somebody else rebuild a
+// desktop meanwhile. It is drawn apart: the rest of a seed's schedule stays as it was.
+func takenBack(s *schedule) {
+	d := newDice(s.Seed, "undo", 0)
+	if !d.one(4) {
+		return
+	}
+	at := d.between(0, pick(&d, 2*minute, 10*minute, hour))
+	if d.one(4) { // while calls are under way
+		at, s.Instances, s.Budget = d.between(second, 40*second), max(s.Instances, 2), max(s.Budget, 5)
+		s.Odds = append([]odd{{"RebuildDesktops", isLate, 500, second, 50 * second}}, s.Odds...)
+	}
+	for n := range pick(&d, 1, 1, 2) {
+		of := s.Messages[d.n(len(s.Messages))]
+		s.Messages = append(s.Messages, messagePlan{At: at, Kind: "control", ID: fmt.Sprintf("back%d", n+1), Of: cmp.Or(of.Of, of.ID), Action: events.ActionRollback, Planned: d.one(4)})
+		at += d.between(0, 20*minute)
+	}
+	switch at := d.between(minute, 40*minute); d.n(5) {
+	case 0:
+		s.Events = append(s.Events, eventPlan{At: at, Desktop: s.Desktops[0].ID, What: "outside", Arg: pick(&d, "m-outside", "m-new1", "m-old")})
+	case 1: // there and back
+		s.Events = append(s.Events, eventPlan{At: at, Desktop: s.Desktops[0].ID, What: "outside", Arg: "m-outside"},
+			eventPlan{At: at + d.between(5*minute, 30*minute), Desktop: s.Desktops[0].ID, What: "outside", Arg: "m-new1"})
+	case 2: // by another request, to the same image or to another
+		s.request(&d, at, "again", pick(&d, "m-new1", "m-new2"), []string{s.Desktops[0].ID})
 	}
 }
 
@@ -702,7 +732,7 @@ func (w *world) post(m messagePlan) {
 	case "release":
 		event(events.TypeRelease, m.ID, m.ID, events.Release{ReleaseID: m.ID, Image: m.Name, Images: m.Images, DryRun: m.DryRun, PlanDigest: m.Digest})
 	case "control":
-		event(events.TypeControl, m.ID, m.Rollout, events.Control{RolloutID: m.Rollout, Action: m.Action, By: "alice", Reason: "because", DryRun: m.DryRun || m.Planned && m.Digest == "", PlanDigest: m.Digest})
+		event(events.TypeControl, m.ID, cmp.Or(m.Rollout, m.Of), events.Control{RolloutID: m.Rollout, RequestID: m.Of, Action: m.Action, By: "alice", Reason: "because", DryRun: m.DryRun || m.Planned && m.Digest == "", PlanDigest: m.Digest})
 	case "freeze", "lift":
 		event(events.TypeFreeze, m.ID+m.Kind, m.ID, w.freezeOf(m))
 	case "timer":
@@ -713,7 +743,7 @@ func (w *world) post(m messagePlan) {
 	if err != nil {
 		panic(fmt.Sprintf("the schedule is wrong: %v", err))
 	}
-	w.note("", "SENT", strings.TrimSpace(m.Kind+" "+m.ID+" "+m.Action+" "+m.Rollout+m.Image))
+	w.note("", "SENT", strings.TrimSpace(m.Kind+" "+m.ID+" "+m.Action+" "+m.Rollout+m.Of+m.Image))
 	w.put(body, 0)
 }
 
@@ -725,7 +755,7 @@ func (w *world) operatorHears(typ, subject string, t telling) {
 		return
 	}
 	for _, m := range w.s.Messages {
-		about := subject == m.Rollout+"/rollback" || m.Kind == "request" && subject == m.ID || m.Kind == "release" && strings.HasPrefix(subject, m.ID+"/")
+		about := m.Kind == "control" && subject == cmp.Or(m.Rollout, m.Of)+"/rollback" || m.Kind == "request" && subject == m.ID || m.Kind == "release" && strings.HasPrefix(subject, m.ID+"/")
 		if !m.Planned || !about {
 			continue
 		}

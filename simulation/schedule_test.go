@@ -127,6 +127,7 @@ type messagePlan struct {
 	Consent []string          `json:",omitempty"`
 	After   string            `json:",omitempty"`
 	Rollout string            `json:",omitempty"`
+	Of      string            `json:",omitempty"` // the request that is taken back
 	Action  string            `json:",omitempty"`
 	DryRun  bool              `json:",omitempty"`
 	Planned bool              `json:",omitempty"` // after a dry run it is asked for with the digest of the plan
