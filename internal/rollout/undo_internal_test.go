@@ -72,6 +72,8 @@ func TestADesktopThatSomebodyElseChangedSinceDoesNotGoBack(t *testing.T) {
 		"the same by somebody else":     {[]desktop.Change{change(9, "m-old", "m-new"), change(5, "m-old", "m-new")}, Desktop{}, true},
 		"ours of the rollback":          {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, false},
 		"that of somebody else before":  {[]desktop.Change{change(28, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
+		"from elsewhere since our call": {[]desktop.Change{change(31, "m-x", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
+		"elsewhere since our call":      {[]desktop.Change{change(31, "m-new", "m-x"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
 		"and without a call of ours":    {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{}, true},
 	} {
 		v := backView()
