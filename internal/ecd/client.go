@@ -144,6 +144,7 @@ func New(cfg Config) (*Client, error) {
 		wire: pace.NewWire(changing + reading), reading: reading,
 		pace: func(region string) *callers {
 			change, read := policy(0, 0).Limiter(changing), policy(0, 0).Limiter(reading)
+			change.GivesUp, read.GivesUp = true, true
 			all := &callers{
 				rebuilds: pace.Caller{Limit: change, Policy: policy(rebuildNeeds, 0), Timeout: rebuildTimeout, Observe: cfg.Observe},
 				changes:  pace.Caller{Limit: change, Policy: policy(readNeeds, 0), Timeout: timeout, Observe: cfg.Observe},
@@ -162,8 +163,17 @@ func New(cfg Config) (*Client, error) {
 
 // Renew has every call from now on use a connection that was made from now on.
 // It is for the start of an invocation: Function Compute may have frozen the
-// instance since, and its connections may be dead without a word.
-func (c *Client) Renew() { c.wire.Renew() }
+// instance since, and its connections may be dead without a word. Regions that did
+// not answer are asked again.
+func (c *Client) Renew() {
+	c.wire.Renew()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, in := range c.regions {
+		in.changes.Limit.Reset()
+		in.reads.Limit.Reset()
+	}
+}
 
 // Rest gives the leases back that the client has. It is for the end of an invocation, and
 // ends with ctx.

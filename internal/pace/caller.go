@@ -34,6 +34,9 @@ type Caller struct {
 // *desktop.CallError when it failed.
 func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(context.Context) (string, error)) error {
 	return Retry(ctx, c.Policy, func(ctx context.Context) error {
+		if err := c.Limit.givenUp(name); err != nil {
+			return err
+		}
 		slot, err := c.turn(ctx)
 		if err != nil {
 			return &desktop.CallError{
@@ -44,7 +47,9 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 		// A panic counts as a failure of unknown delivery, and gives the slot back.
 		err = &desktop.CallError{Call: name}
 		defer func() { slot.Release(err) }()
-		err = c.once(ctx, name, regionID, attempt)
+		if err = c.Limit.givenUp(name); err == nil { // meanwhile
+			err = c.once(ctx, name, regionID, attempt)
+		}
 		return err
 	})
 }

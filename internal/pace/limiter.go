@@ -44,6 +44,10 @@ type Limiter struct {
 	// up to LongestPause with each further one until a call succeeds. 0 means
 	// 250 ms, and 4 s.
 	FirstPause, LongestPause time.Duration
+	// GivesUp: when nothing was answered for 15 seconds, but that too much is asked, no
+	// call is made for 30 seconds, or until Reset. So a place that is throttled or
+	// silent takes little of the time of those who have other places to look after.
+	GivesUp bool
 
 	lease *Lease // nil: the bound is this limiter's own
 	few   int    // may be under way without the lease
@@ -55,6 +59,7 @@ type Limiter struct {
 	pause   time.Duration
 	until   time.Time // nothing begins before
 	waiting []*waiter // in order of arrival
+	silence silence
 	timer   *time.Timer
 }
 
@@ -68,6 +73,7 @@ type waiter struct {
 type Slot struct {
 	limiter *Limiter
 	epoch   int
+	began   time.Time
 }
 
 // Acquire waits for the right to make one call, first come, first served. It
@@ -115,8 +121,10 @@ func (s Slot) Release(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.under--
+	l.note(s, err)
 	e, classified := errors.AsType[*desktop.CallError](err)
 	switch {
+	case errors.Is(err, errGivenUp):
 	case classified && e.Throttled:
 		if s.epoch == l.epoch {
 			l.slowDown()
@@ -175,7 +183,7 @@ func (l *Limiter) grant() {
 		w := l.waiting[0]
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		l.under++
-		w.slot = Slot{l, l.epoch}
+		w.slot = Slot{l, l.epoch, time.Now()}
 		close(w.ready)
 	}
 }

@@ -1,0 +1,148 @@
+package pace
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// patient is a caller of ECD's kind: it repeats, waits as long as it may, and gives up.
+func patient() *Caller {
+	return &Caller{Limit: &Limiter{Max: 4, GivesUp: true}, Timeout: 10 * time.Second, Policy: Policy{Unknown: 2, Rand: func() float64 { return 1 }}}
+}
+
+func throttles(context.Context) (string, error) { return "", errThrottled }
+
+func silent(ctx context.Context) (string, error) {
+	<-ctx.Done()
+	return "", &desktop.CallError{Call: "X", Err: ctx.Err()}
+}
+
+// pages makes n calls, 16 at once, and returns how many attempts were made and how long
+// it took.
+func pages(t *testing.T, c *Caller, n int, attempt func(context.Context) (string, error)) (attempts int, took time.Duration, errs []error) {
+	t.Helper()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	start, next := time.Now(), make(chan int, n)
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	for range 16 {
+		wg.Go(func() {
+			for range next {
+				err := c.Do(t.Context(), "X", "cn-hangzhou", func(ctx context.Context) (string, error) {
+					mu.Lock()
+					attempts++
+					mu.Unlock()
+					return attempt(ctx)
+				})
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return attempts, time.Since(start), errs
+}
+
+// A hundred calls to a place that does not answer cost some seconds, and not the time of
+// a hundred.
+func TestAPlaceThatDoesNotAnswerIsGivenUp(t *testing.T) {
+	for name, k := range map[string]struct {
+		attempt   func(context.Context) (string, error)
+		longest   time.Duration
+		throttled bool
+	}{"throttled": {throttles, 25 * time.Second, true}, "silent": {silent, 30 * time.Second, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := patient()
+				attempts, took, errs := pages(t, c, 100, k.attempt)
+				if took > k.longest {
+					t.Errorf("took %s and %d attempts, want %s at most", took, attempts, k.longest)
+				}
+				e, _ := errors.AsType[*desktop.CallError](errs[len(errs)-1])
+				if e == nil || e.Delivery != desktop.NotSent || e.Throttled != k.throttled || !errors.Is(e, errGivenUp) {
+					t.Errorf("the last call met %+v, want that it was not sent, throttled %t", e, k.throttled)
+				}
+				start := time.Now()
+				if err := c.Do(t.Context(), "Y", "cn-hangzhou", throttles); !errors.Is(err, errGivenUp) || time.Since(start) != 0 {
+					t.Errorf("another call met %v after %s", err, time.Since(start))
+				}
+				well := func(context.Context) (string, error) { return "", nil }
+				if name == "silent" {
+					c.Limit.Reset()
+				} else {
+					<-time.After(giveUpFor)
+				}
+				if err := c.Do(t.Context(), "Y", "cn-hangzhou", well); err != nil {
+					t.Errorf("after a reset, or when it is over: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A service that answers some calls, however few, is not given up.
+func TestAPlaceThatAnswersSomeCallsIsNotGivenUp(t *testing.T) {
+	for name, answer := range map[string]error{
+		"a success": nil, "a refusal": &desktop.CallError{Delivery: desktop.Refused, Code: "No"}, "a fault of its own": &desktop.CallError{Code: "InternalError"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, n := patient(), atomic.Int32{}
+				_, _, errs := pages(t, c, 100, func(context.Context) (string, error) {
+					if n.Add(1)%3 == 0 {
+						return "", answer
+					}
+					return "", errThrottled
+				})
+				if slices.ContainsFunc(errs, func(err error) bool { return errors.Is(err, errGivenUp) }) {
+					t.Error("it was given up")
+				}
+			})
+		})
+	}
+}
+
+// What fails within a moment proves little, and neither does that somebody left.
+func TestNoPlaceIsGivenUpForLittle(t *testing.T) {
+	for name, do := range map[string]func(*Caller) error{
+		"at once": func(c *Caller) error {
+			c.Policy.Steps = []time.Duration{}
+			return c.Do(context.Background(), "X", "cn-hangzhou", throttles)
+		},
+		"cancelled": func(c *Caller) error {
+			ctx, cancel := context.WithCancel(context.Background())
+			time.AfterFunc(16*time.Second, cancel)
+			c.Timeout = time.Minute
+			return c.Do(ctx, "X", "cn-hangzhou", silent)
+		},
+		"of a limiter that does not": func(c *Caller) error {
+			c.Limit.GivesUp = false
+			c.Policy.Steps = append(defaultSteps, 8*time.Second)
+			return c.Do(context.Background(), "X", "cn-hangzhou", throttles)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := patient()
+				if err := do(c); err == nil {
+					t.Fatal("it went well")
+				}
+				if err := c.Limit.givenUp("X"); err != nil {
+					t.Errorf("given up: %v", err)
+				}
+			})
+		})
+	}
+}
