@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,9 @@ func patient() *Caller {
 	return &Caller{Limit: &Limiter{Max: 4, GivesUp: true}, Timeout: 10 * time.Second, Policy: Policy{Unknown: 2, Rand: func() float64 { return 1 }}}
 }
 
-func throttles(context.Context) (string, error) { return "", errThrottled }
+func throttles(context.Context) (string, error) {
+	return "", &desktop.CallError{Call: "X", Delivery: desktop.NotSent, Throttled: true, Code: "Throttling.User"}
+}
 
 func silent(ctx context.Context) (string, error) {
 	<-ctx.Done()
@@ -74,6 +77,9 @@ func TestAPlaceThatDoesNotAnswerIsGivenUp(t *testing.T) {
 				if e == nil || e.Delivery != desktop.NotSent || e.Throttled != k.throttled || !errors.Is(e, errGivenUp) {
 					t.Errorf("the last call met %+v, want that it was not sent, throttled %t", e, k.throttled)
 				}
+				if n := strings.Count(e.Error(), "others"); n != 1 {
+					t.Errorf("the last call says %q", e)
+				}
 				start := time.Now()
 				if err := c.Do(t.Context(), "Y", "cn-hangzhou", throttles); !errors.Is(err, errGivenUp) || time.Since(start) != 0 {
 					t.Errorf("another call met %v after %s", err, time.Since(start))
@@ -95,7 +101,8 @@ func TestAPlaceThatDoesNotAnswerIsGivenUp(t *testing.T) {
 // A service that answers some calls, however few, is not given up.
 func TestAPlaceThatAnswersSomeCallsIsNotGivenUp(t *testing.T) {
 	for name, answer := range map[string]error{
-		"a success": nil, "a refusal": &desktop.CallError{Delivery: desktop.Refused, Code: "No"}, "a fault of its own": &desktop.CallError{Code: "InternalError"},
+		"a success": nil, "a refusal": &desktop.CallError{Delivery: desktop.Refused}, "a fault of its own": &desktop.CallError{Code: "InternalError"},
+		"that it may not": &desktop.CallError{Delivery: desktop.Forbidden},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,6 +133,12 @@ func TestNoPlaceIsGivenUpForLittle(t *testing.T) {
 			time.AfterFunc(16*time.Second, cancel)
 			c.Timeout = time.Minute
 			return c.Do(ctx, "X", "cn-hangzhou", silent)
+		},
+		"an error of no call": func(c *Caller) error {
+			return c.Do(context.Background(), "X", "cn-hangzhou", func(context.Context) (string, error) {
+				<-time.After(20 * time.Second)
+				return "", errors.New("a bug")
+			})
 		},
 		"of a limiter that does not": func(c *Caller) error {
 			c.Limit.GivesUp = false

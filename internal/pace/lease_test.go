@@ -38,6 +38,9 @@ func (m *memoryLog) meet(write bool, do func() error) error {
 
 func (m *memoryLog) Read(_ context.Context, key string, from int64) (lines []byte, length int64, err error) {
 	err = m.meet(false, func() error {
+		if from > int64(len(m.logs[key])) {
+			return errors.New("shrunk")
+		}
 		lines, length = []byte(m.logs[key][from:]), int64(len(m.logs[key]))
 		return nil
 	})
@@ -172,10 +175,78 @@ func TestALeaseThatWasGivenBackIsTakenSoon(t *testing.T) {
 		a, b := newInstance(&log, "a"), newInstance(&log, "b")
 		a.call(t, &usage{}, 8)
 		a.lease.Give(t.Context())
+		for i, want := range []int{4, 1, 4} { // b has it, and gives it back
+			var u usage
+			if i == 2 {
+				b.lease.Give(t.Context())
+			}
+			if [](*instance){b, a, a}[i].call(t, &u, 8); u.most != want {
+				t.Errorf("%d: got %d at once, want %d", i, u.most, want)
+			}
+		}
+	})
+}
+
+// Nothing ends that would have it asked for again: it is, even so.
+func TestTheLeaseIsAskedForUntilItIsHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		a, b := newInstance(&log, "a"), newInstance(&log, "b")
+		a.call(t, &usage{}, 8)
+		slot := acquire(t, b.Limiter) // a long call
+		time.AfterFunc(3*time.Second, func() { a.lease.Give(t.Context()) })
+		start := time.Now()
+		acquire(t, b.Limiter).Release(nil)
+		if took := time.Since(start); took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("it was had after %s, want half a second after 3 s", took)
+		}
+		slot.Release(nil)
+	})
+}
+
+func TestALogThatCannotBeReachedIsNotAskedAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := memoryLog{fault: func(bool) (error, bool) { return errors.New("out"), false }}
+		i, u := newInstance(&log, "a"), usage{}
+		if i.call(t, &u, 18); u.most != 1 || len(i.faults) != 4 {
+			t.Errorf("in 18 s: got %d faults, %d at once, want one every 5 s, and 1", len(i.faults), u.most)
+		}
+	})
+}
+
+func TestWhatCannotBeGivenBackIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		i.call(t, &usage{}, 8)
+		log.fault = func(bool) (error, bool) { return errors.New("out"), false }
+		if i.lease.Give(t.Context()); len(i.faults) != 1 {
+			t.Errorf("got faults %v, want one", i.faults)
+		}
+	})
+}
+
+func TestALogThatWasDeletedIsReadFromItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		i.call(t, &usage{}, 8)
+		i.lease.Give(t.Context())
+		log.logs = nil
 		var u usage
-		b.call(t, &u, 8)
-		if u.most != 4 {
-			t.Errorf("at once: got %d, want 4", u.most)
+		if i.call(t, &u, 30); u.most != 4 || len(i.faults) != 1 {
+			t.Errorf("got %d at once and faults %v, want 4 and one", u.most, i.faults)
+		}
+	})
+}
+
+func TestALimiterOfFewCallsAsksForNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log memoryLog
+		i := newInstance(&log, "a")
+		i.Max = 1
+		if i.call(t, &usage{}, 8); log.logs != nil || i.lease.logged != "" {
+			t.Errorf("it was asked for: %v", log.logs)
 		}
 	})
 }
@@ -306,6 +377,21 @@ func TestALineThatCannotBeReadIsNobodysLease(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(log.logs["1/cn-hangzhou/"+day]), "\n")
 		if len(lines) != 3 || strings.Contains(lines[2], "until") {
 			t.Errorf("got lines %q, want what was there, the lease, and that it was given back", lines)
+		}
+	})
+}
+
+func TestALineThatCannotBeReadEndsALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key := "1/cn-hangzhou/" + time.Now().UTC().Format(time.DateOnly)
+		log := memoryLog{logs: map[string]string{key: `{"by":"x","until":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + "\"}\n"}}
+		i := newInstance(&log, "a")
+		for _, want := range []int{1, 4} {
+			var u usage
+			if i.call(t, &u, 8); u.most != want {
+				t.Errorf("got %d at once, want %d:\n%v", u.most, want, log.logs)
+			}
+			log.logs[key] += "{\n"
 		}
 	})
 }

@@ -216,9 +216,9 @@ func (l *Limiter) again() {
 	l.grant()
 }
 
-// inUse says whether a call is under way or waits.
+// inUse says whether a call is under way.
 func (l *Limiter) inUse() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.under > 0 || len(l.waiting) > 0
+	return l.under > 0
 }

@@ -121,7 +121,6 @@ func TestACallIsNotBegunAfterItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, start := Caller{Limit: &Limiter{Max: 1}}, time.Now()
 		slot := acquire(t, c.Limit)
-		defer slot.Release(nil)
 		ctx := desktop.BeginBefore(t.Context(), start.Add(20*time.Second))
 		err := c.Do(ctx, "DoThis", "cn-hangzhou", func(context.Context) (string, error) {
 			t.Error("it was sent")
@@ -134,6 +133,10 @@ func TestACallIsNotBegunAfterItsTime(t *testing.T) {
 		defer cancel()
 		if err := c.Do(short, "DoThis", "cn-hangzhou", nil); errors.Is(err, desktop.ErrTooLate) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("with no time left at all: got %v", err)
+		}
+		slot.Release(errThrottled)
+		if err := c.Do(desktop.BeginBefore(t.Context(), time.Now().Add(100*time.Millisecond)), "DoThis", "cn-hangzhou", nil); !errors.Is(err, ErrNoTime) {
+			t.Errorf("in a pause that is longer: got %v, want %v", err, ErrNoTime)
 		}
 	})
 }
