@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -116,11 +115,11 @@ func (f *dashboardFlags) config(s *seat, given string) (dashboard.Config, error)
 		return dashboard.Config{}, fmt.Errorf("--allow-control sends to the function's queue: %w", err)
 	}
 	config.Control = func(ctx context.Context, c events.Control) (string, error) {
-		data, err := withoutEmpty(c)
+		f := sendFlags{source: "regild-dashboard", rollout: c.RolloutID, action: c.Action, by: c.By, reason: c.Reason, wave: c.Wave}
+		e, err := f.event("control", nil, time.Now())
 		if err != nil {
 			return "", err
 		}
-		e := events.Event{Type: events.TypeControl, ID: rand.Text(), Source: "regild-dashboard", Time: time.Now(), Data: json.RawMessage(data)}
 		body, err := e.Marshal()
 		if err != nil {
 			return "", err

@@ -65,7 +65,7 @@ func (r *reader) member(v value, m *members) {
 		"id":         func(v value) { a.ID = r.text(v, accountForm) },
 		"role":       func(v value) { a.Role = r.text(v, roleForm) },
 		"externalId": func(v value) { a.ExternalID = r.text(v, externalForm) },
-		"regions":    func(v value) { a.Regions = r.set(v, MaxRegions, func(v value) string { return r.text(v, regionForm) }) },
+		"regions":    func(v value) { a.Regions = r.texts(v, MaxRegions, regionForm) },
 	}, "name", "id", "role", "regions")
 	for _, is := range []struct {
 		key   string

@@ -70,14 +70,10 @@ func (r *reader) from(v value) From {
 func (r *reader) gate(v value) Gate {
 	var g Gate
 	r.object(v, fields{
-		"doors":   func(v value) { g.Doors = r.doors(v) },
-		"sources": func(v value) { g.Sources = r.set(v, MaxDoors, func(v value) string { return r.text(v, sourceForm) }) },
+		"doors":   func(v value) { g.Doors = r.texts(v, MaxDoors, doorForm) },
+		"sources": func(v value) { g.Sources = r.texts(v, MaxDoors, sourceForm) },
 	})
 	return g
-}
-
-func (r *reader) doors(v value) []string {
-	return r.set(v, MaxDoors, func(v value) string { return r.text(v, doorForm) })
 }
 
 var (

@@ -21,9 +21,9 @@ func (r *reader) fleet(v value) (Fleet, map[string]value) {
 		"select":      func(v value) { f.Select = r.selector(v) },
 		"exclude":     func(v value) { f.Exclude = Exclusion(r.selection(v)) },
 		"requests":    func(v value) { f.Requests = r.truth(v) },
-		"after":       func(v value) { f.After = r.set(v, MaxAfter, func(v value) string { return r.text(v, nameForm) }) },
+		"after":       func(v value) { f.After = r.texts(v, MaxAfter, nameForm) },
 		"from":        func(v value) { f.From = r.from(v) },
-		"consentFrom": func(v value) { f.ConsentFrom = r.doors(v) },
+		"consentFrom": func(v value) { f.ConsentFrom = r.texts(v, MaxDoors, doorForm) },
 		"rebuild":     func(v value) { f.Rebuild = r.rebuild(v) },
 		"strategy":    func(v value) { f.Strategy = r.strategy(v) },
 	}, "name", "region", "images", "select")
@@ -63,11 +63,11 @@ func (r *reader) selector(v value) desktop.Selector {
 func (r *reader) selection(v value) desktop.Selector {
 	var s desktop.Selector
 	r.object(v, fields{
-		"desktopIds":      func(v value) { s.IDs = r.ids(v) },
+		"desktopIds":      func(v value) { s.IDs = r.texts(v, MaxIDs, idForm) },
 		"tags":            func(v value) { s.Tags = r.tags(v) },
-		"officeSiteIds":   func(v value) { s.OfficeSiteIDs = r.ids(v) },
-		"policyGroupIds":  func(v value) { s.PolicyGroupIDs = r.ids(v) },
-		"currentImageIds": func(v value) { s.ImageIDs = r.ids(v) },
+		"officeSiteIds":   func(v value) { s.OfficeSiteIDs = r.texts(v, MaxIDs, idForm) },
+		"policyGroupIds":  func(v value) { s.PolicyGroupIDs = r.texts(v, MaxIDs, idForm) },
+		"currentImageIds": func(v value) { s.ImageIDs = r.texts(v, MaxIDs, idForm) },
 	})
 	return s
 }

@@ -63,9 +63,9 @@ func (r *reader) set(v value, most int, item func(value) string) []string {
 	return out
 }
 
-// ids reads a list of ids.
-func (r *reader) ids(v value) []string {
-	return r.set(v, MaxIDs, func(v value) string { return r.text(v, idForm) })
+// texts reads a list of texts of the form, as set does.
+func (r *reader) texts(v value, most int, f form) []string {
+	return r.set(v, most, func(v value) string { return r.text(v, f) })
 }
 
 // oneOf reads one of a few words.
