@@ -254,7 +254,7 @@ func removedWhileAnAppendWaits(t *testing.T, anew bool) {
 // An asked is a context that calls do when it is asked for the n-th time whether it has
 // ended.
 type asked struct {
-	context.Context //nolint:containedctx // it is one
+	context.Context
 	n               int
 	do              func()
 }
