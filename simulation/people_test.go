@@ -652,13 +652,13 @@ func (w *world) auditNotice(k *work, p *progress, s fleet.Strategy, r *record, i
 	if r.Until.Before(r.At.Add(s.Notice.Lead)) {
 		w.breaks(namedTooSoon, "%s of %s is told of %s at %s", id, k.id, r.Until, r.At)
 	}
-	if k.request() {
+	if k.request() || k.people.anyTime {
 		return
 	}
 	if open, until := s.Open(r.Until); !open || !until.IsZero() && r.Until.Add(s.Expected).After(until) {
 		w.breaks(namedOutside, "%s of %s is told of %s, which is outside the window", id, k.id, r.Until)
 	}
-	if !within(s, r.At) && !k.people.anyTime {
+	if !within(s, r.At) {
 		w.breaks(toldOutside, "%s of %s is told at %s, outside the window", id, k.id, r.At)
 	}
 }
