@@ -255,8 +255,8 @@ func removedWhileAnAppendWaits(t *testing.T, anew bool) {
 // ended.
 type asked struct {
 	context.Context
-	n               int
-	do              func()
+	n  int
+	do func()
 }
 
 func (a *asked) Err() error {
