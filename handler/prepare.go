@@ -151,21 +151,19 @@ type acting struct {
 }
 
 // announce writes down what is about to be done to desktops, and returns it without those
-// that are to be kept from their users and were read too long ago. It writes nothing and
-// returns errOvertaken if others have written since the decision was made, or if that
-// has grown old.
+// that are to be kept from their users and were read too long ago; nothing of it if the
+// decision has grown old. If others have written since that was made, it writes nothing
+// and returns errOvertaken.
 func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act, err error) {
 	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
 		return nil, err
 	}
-	aged := false
 	err = a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
 		a.at = s.Operation.Place()
 		a.Services, a.fault = a.accounts.of(a.at.Account)
-		if aged = a.old(made.at); aged {
-			return nil
+		if able = nil; !a.old(made.at) {
+			able = a.withoutOld(acts, made.at)
 		}
-		able = a.withoutOld(acts, made.at)
 		for i, x := range able {
 			if rec, announced := x.Begins(a.part(i)); announced {
 				out = append(out, rec)
@@ -178,9 +176,6 @@ func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act
 		}
 		return out
 	})
-	if err == nil && aged {
-		err = errOvertaken
-	}
 	return able, err
 }
 
