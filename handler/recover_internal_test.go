@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -68,5 +69,49 @@ func TestWithoutAJournalWhatAFailedJobKnowsTravelsInATick(t *testing.T) {
 		if len(queue) != 1 || !strings.Contains(queue[0], `\"kind\":\"begun\"`) {
 			t.Errorf("sent back %s, want a tick that says what was begun", queue)
 		}
+	}
+}
+
+// A readStore counts how often logs of fleets are read.
+type readStore struct {
+	journal.Store
+	fleets int
+}
+
+func (s *readStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if strings.HasPrefix(key, kindFleet+"/") {
+		s.fleets++
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+func TestOnlyWhatIsWantedAndCanGoOnIsSupervised(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	store := &readStore{Store: b.store}
+	js := &jobs{invocation: b.invocation, store: store, cache: &cache{}, byName: map[string]*job{}}
+	j, _ := js.add(kindRollout, "v1/office")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	err := j.journal.Update(t.Context(), func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office"}}}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs := &fleets{invocation: b.invocation, jobs: js, recovery: &recovery{invocation: b.invocation, sched: &scheduler{invocation: b.invocation}, again: &redeliveries{}}}
+	supervise := func(wanted bool) int {
+		store.fleets = 0
+		fs.supervise(func(*rollout.Operation) bool { return wanted })
+		return store.fleets
+	}
+	if n := supervise(false); n != 0 {
+		t.Errorf("the log of its fleet was read %d times though it is not wanted", n)
+	}
+	if n := supervise(true); n != 1 || j.failure() == nil {
+		t.Errorf("the log of its fleet was read %d times, and it fails by %v, want that it is not in that log", n, j.failure())
+	}
+	if n := supervise(true); n != 0 {
+		t.Errorf("the log of its fleet was read %d times though it cannot go on", n)
 	}
 }
