@@ -263,7 +263,7 @@ func (w *world) goesBack(k *work, m *machine, shown shot) {
 			own = a.at
 		}
 	}
-	if from := w.works[k.undoes]; own.IsZero() && from != nil && from.desktops[id] != nil && (from.desktops[id].lost || from.desktops[id].code == events.CodeOutcomeUnknown) {
+	if from := w.works[k.undoes]; own.IsZero() && from != nil && from.desktops[id] != nil && from.desktops[id].lost {
 		return // it took another's rebuild for its own, or may have: docs/guarantees.md, two requests for one desktop
 	}
 	if own.IsZero() {

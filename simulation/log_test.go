@@ -168,7 +168,8 @@ type progress struct {
 	restarted time.Time // when a retry set it back
 	people    peopleAt
 	ready     readiness
-	lost      bool // its call's answer was lost, and what ECD showed was taken for its own
+	lost      bool // its call's answer was lost, and what ECD showed, or shows later, is taken for its own
+	idle      bool // ECD showed it idle on its former image after the call
 }
 
 func (k *work) request() bool { return k.fleet == "" }
@@ -272,7 +273,7 @@ func (k *work) apply(r *record) {
 	case "begun":
 		for i, id := range r.Desktops {
 			if p := k.desktops[id]; p != nil {
-				p.phase, p.call = "begun", r.Call
+				p.phase, p.call, p.idle = "begun", r.Call, false
 				p.begun++
 				if p.from == "" && i < len(r.From) {
 					p.from = r.From[i]
@@ -280,6 +281,12 @@ func (k *work) apply(r *record) {
 			}
 		}
 		k.waiting = ""
+	case "idle":
+		for _, id := range r.Desktops {
+			if p := k.desktops[id]; p != nil {
+				p.idle = true
+			}
+		}
 	case "again":
 		for _, id := range r.Desktops {
 			if p := k.desktops[id]; p != nil && p.phase == "begun" {
@@ -357,6 +364,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 			p.inUse = r.At
 		}
 	default:
+		p.lost = p.lost || code == "OutcomeUnknown" && !p.idle
 		p.phase, p.finalAt = "final", time.Now()
 		p.finals++
 	}

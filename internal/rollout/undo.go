@@ -73,10 +73,11 @@ func (s *State) changed(d *Desktop) bool {
 }
 
 // rebuilt says whether a call for the desktop was carried out, or may have been as far as
-// can be known by now. What ECD denied, or showed not to have begun, was not: whoever has
-// rebuilt it since, it was not this operation.
+// can be known by now. What ECD denied, or showed not to have begun, was not, nor what it
+// showed idle on its former image long enough after the call: whoever has rebuilt it
+// since, it was not this operation.
 func (d *Desktop) rebuilt() bool {
-	return d.Touched || d.Phase == Begun || d.Phase == Final && d.Doubtful && d.Last.Status == events.StatusFailed
+	return d.Touched || d.Phase == Begun || d.Phase == Final && d.Doubtful && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
 }
 
 // Undoing returns the record that says that a request is taken back by the rollback w.
