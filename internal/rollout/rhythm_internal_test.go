@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 )
@@ -76,5 +77,19 @@ func TestNoMoreAreReadThanMayBegin(t *testing.T) {
 	facts.Images["m-old"] = Read(at, &desktop.Image{ID: "m-old", Status: desktop.ImageAvailable, OS: desktop.Windows, SizeGiB: 80, Created: at})
 	if d = Decide(s, r, facts, at); !d.Need.Empty() || len(d.Begin) != 150 {
 		t.Errorf("%d desktops are begun, want 150; %+v is to be read", len(d.Begin), d.Need)
+	}
+}
+
+// What cannot be read is asked for less often the longer just that lasts.
+func TestWhatCannotBeReadIsAskedForLessOften(t *testing.T) {
+	for code, want := range map[string]time.Duration{events.CodeFactsUnavailable: 5 * time.Minute, events.CodeSoaking: time.Minute, "": time.Minute} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office"})
+		v.s.WaitingAt = noon.Add(-time.Hour)
+		if code != "" {
+			v.s.Waiting = &events.Reason{Code: code}
+		}
+		if s := v.standUnread(&Unread{Code: events.CodeFactsUnavailable}); s.next.Sub(noon) != want {
+			t.Errorf("a rollout that waited for %q for an hour looks again after %s, want %s", code, s.next.Sub(noon), want)
+		}
 	}
 }
