@@ -81,17 +81,17 @@ func TestOneReleaseOverManyDesktops(t *testing.T) {
 // nothing is wrong.
 func TestWhatAFleetCosts(t *testing.T) {
 	p := usual()
-	p.desktops, p.fleets, p.accounts, p.regions = 5000, 1, 1, 1
+	p.desktops, p.fleets, p.accounts, p.regions = 2000, 1, 1, 1
 	w := play(t, p)
 	w.holds(t)
-	for what, most := range map[string]int{"ecd RebuildDesktops": 251, "ecd DescribeDesktops": 261, "ecd DescribeDesktops of a fleet": 250, "ecd DescribeImages": 75,
+	for what, most := range map[string]int{"ecd RebuildDesktops": 101, "ecd DescribeDesktops": 99, "ecd DescribeDesktops of a fleet": 100, "ecd DescribeImages": 75,
 		"fc invocations": 145, "mns SendMessage": 115} {
 		if got := w.counts[what]; got > most {
-			t.Errorf("%s: %d calls for 5,000 desktops, want at most %d", what, got, most)
+			t.Errorf("%s: %d calls for 2,000 desktops, want at most %d", what, got, most)
 		}
 	}
-	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 216*5000 {
-		t.Errorf("the journal has %d bytes for 5,000 desktops", size)
+	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 223*2000 {
+		t.Errorf("the journal has %d bytes for 2,000 desktops", size)
 	}
 	if t.Failed() {
 		t.Log("\n" + w.report())
