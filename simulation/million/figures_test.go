@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/regild/regild/events"
 )
 
 // figures are what is measured.
@@ -120,7 +122,7 @@ func (w *world) says() {
 		if f.ended > 0 {
 			continue
 		}
-		if !slices.Contains(saysWhy[w.wrong(s)], f.code) {
+		if said := f.code; !slices.Contains(saysWhy[w.wrong(s)], said) && !(w.isRevoked(s.accountN) && said == events.CodeNotAuthorized) { // dark as well
 			w.silent = append(w.silent, fmt.Sprintf("%s is %s and says %s %s (%s)", s.name, w.wrong(s), f.said, f.code, f.why))
 		}
 		told := map[string]int{}

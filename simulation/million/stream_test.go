@@ -179,9 +179,9 @@ func (w *world) batchDue(now time.Duration) bool {
 
 // mend ends what is wrong, once the healthy have ended.
 func (w *world) mend() {
-	w.mended = true
 	w.healthyEnded = w.now()
 	w.says()
+	w.mended = true
 	w.atMend = w.figures.copy()
 }
 
