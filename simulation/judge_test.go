@@ -228,7 +228,7 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		p.wipedAt = time.Now()
 		if n := w.wiped[at]; n > 1+p.retried {
 			rule := wipedTwice
-			if !w.s.Records && (m.plan.Ends == "fail" || m.takenBackUnseen(o, before)) { // ECD keeps no trace of it but while it lasts
+			if !w.s.Records && (m.plan.Ends == "fail" || w.takenBackUnseen(m, k, before)) { // ECD keeps no trace of it but while it lasts
 				rule = wipedUnseen
 			}
 			w.breaks(rule, "%s was wiped %d times for %s, with %d retries of it", id, n, o, p.retried)
