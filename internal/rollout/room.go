@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
@@ -70,10 +71,10 @@ func (s *State) Crammed(limit int64) bool {
 // room returns how many bytes of the journal are left beyond what is set aside for the
 // desktops that have not ended, and for more that are to come. Without a bound there is
 // always room.
-func (v *view) room(more []string) (left int64, bounded bool) {
+func (v *view) room(more []string) (left int64) {
 	limit := v.r.JournalLimit
 	if limit == 0 {
-		return 0, false
+		return math.MaxInt64
 	}
 	var s *fleet.Strategy
 	if f := v.fleet(); f != nil {
@@ -97,12 +98,12 @@ func (v *view) room(more []string) (left int64, bounded bool) {
 		case Final:
 		}
 	}
-	return left, true
+	return left
 }
 
 // full halts a rollout whose journal has room for what was begun and for nothing more.
 func (v *view) full(*fleet.Fleet) (step, bool) {
-	if left, bounded := v.room(nil); !bounded || left >= 0 || !v.anyPending() {
+	if v.room(nil) >= 0 || !v.anyPending() {
 		return step{}, false
 	}
 	return v.halt(events.CodeJournalFull, "the journal has %d of %d bytes, and the rest is kept for desktops that have not ended; "+
@@ -113,8 +114,8 @@ func (v *view) full(*fleet.Fleet) (step, bool) {
 // tooLarge says why the journal does not hold these desktops besides those that it has,
 // or "".
 func (v *view) tooLarge(more []string) string {
-	left, bounded := v.room(more)
-	if !bounded || left >= 0 {
+	left := v.room(more)
+	if left >= 0 {
 		return ""
 	}
 	return fmt.Sprintf("fleet %s has %d desktops that are yet to come, and the journal of one rollout, of %d bytes, lacks %d for them; "+
@@ -128,7 +129,7 @@ func (v *view) givenUp() *Result {
 	if by := v.s.Superseded; by != "" {
 		return &Result{events.StatusSkipped, events.CodeSuperseded, by + " took over before the rebuild began"}
 	}
-	if left, bounded := v.room(nil); !bounded || left >= 0 || !v.anyPending() {
+	if v.room(nil) >= 0 || !v.anyPending() {
 		return nil
 	}
 	return &Result{events.StatusRefused, events.CodeJournalFull, fmt.Sprintf(

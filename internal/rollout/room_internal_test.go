@@ -231,3 +231,55 @@ func TestALargeFleetIsReadInFewLooks(t *testing.T) {
 		}
 	}
 }
+
+// The last byte counts for what is set aside, and a call that is under way has had a third.
+func TestRoomIsCountedToTheByte(t *testing.T) {
+	for _, request := range []bool{false, true} {
+		v := officeOf(0, 100_000)
+		if request {
+			v.s.Operation.Fleet = ""
+		}
+		empty := v.room(nil)
+		v.s.Desktops, v.s.Order = map[string]*Desktop{"ecd-1": {ID: "ecd-1"}}, []string{"ecd-1"}
+		pending := empty - v.room(nil)
+		v.s.Desktops["ecd-1"].Phase = Begun
+		if begun := empty - v.room(nil); begun != pending*2/3 || pending <= 0 {
+			t.Errorf("request %t: a pending desktop takes %d, a begun one %d", request, pending, begun)
+		}
+		v.s.Desktops["ecd-1"].Phase = Pending
+		most := v.room(nil)
+		for more, want := range map[int64]bool{0: false, 1: true} {
+			v.s.Length = most + more
+			_, full := v.full(v.fleet())
+			if got := v.givenUp() != nil; got != want || full != want || (v.tooLarge(nil) != "") != want {
+				t.Errorf("request %t, %d bytes too much: got %t, %t and %q", request, more, got, full, v.tooLarge(nil))
+			}
+		}
+		v.r.JournalLimit = 0
+		if _, full := v.full(nil); full || v.givenUp() != nil {
+			t.Error("without a bound there is none")
+		}
+	}
+	for length, want := range map[int64]bool{3100: false, 3101: true} {
+		s := &State{Length: length}
+		if got := s.Crammed(3200); got != want || s.Crammed(0) {
+			t.Errorf("%d of 3200 bytes: got %t", length, got)
+		}
+	}
+}
+
+// A plan says that the fleet is listed too long; a plan of a request has no fleet.
+func TestAPlanSaysWhatHaltsTheRollout(t *testing.T) {
+	v := officeOf(3, 1_000)
+	long := &Unread{Code: events.CodeFleetTooLarge, Message: "too long"}
+	if got := v.roomGate(nil, long); len(got) != 1 || got[0] != "it halts before its first wave: too long" {
+		t.Errorf("got %q", got)
+	}
+	if got := v.roomGate(nil, &Unread{Code: events.CodeThrottled, Message: "later"}); got != nil {
+		t.Errorf("got %q", got)
+	}
+	v.s.Operation.Fleet = ""
+	if got := v.roomGate([]events.PlanWave{{Desktops: planned(v)}}, nil); got != nil {
+		t.Errorf("a request: got %q", got)
+	}
+}

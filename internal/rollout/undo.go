@@ -22,7 +22,7 @@ func (s *State) takenBack(r *Record) {
 		return
 	}
 	s.Undoing = &Entry{*r.Operation, r.At, r.Message}
-	if !s.Closed && s.Superseded == "" {
+	if !s.Closed {
 		s.Superseded = r.Operation.ID
 	}
 }
@@ -77,7 +77,7 @@ func (s *State) changed(d *Desktop) bool {
 // showed idle on its former image long enough after the call: whoever has rebuilt it
 // since, it was not this operation.
 func (d *Desktop) rebuilt() bool {
-	return d.Touched || d.Phase == Begun || d.Phase == Final && d.Doubtful && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
+	return d.Touched || d.Phase == Begun || d.Doubtful && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
 }
 
 // Undoing returns the record that says that a request is taken back by the rollback w.
@@ -138,8 +138,8 @@ func (v *view) overtaken(c candidate) (step, bool) {
 // of its fleet, which chooses by image, is in it for the rollback.
 func (w *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Fleet {
 	f := fleets.Of(x)
-	if f == nil && w.Undoes != "" && x.ImageID == w.ImageID {
-		x.ImageID = w.to[x.ID]
+	if to := w.to[x.ID]; f == nil && to != "" && x.ImageID == w.ImageID {
+		x.ImageID = to
 		f = fleets.Of(x)
 	}
 	return f

@@ -204,3 +204,50 @@ func TestARollbackFindsTheFleetThatTheRequestTookTheDesktopOutOf(t *testing.T) {
 		t.Error("a request is not for who has left")
 	}
 }
+
+// Only system disks go back, and in no language, unless whoever asks for it consents.
+func TestWhatARollbackOfARequestAsksFor(t *testing.T) {
+	for _, consents := range [][]string{nil, {events.ConsentDataDisk}} {
+		s := NewState()
+		s.Apply(Record{Kind: KindUndoing, At: noon}) // of nothing
+		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new", OperateType: "replace", Language: "zh-CN", AfterStatus: "Running"}}
+		s.Apply(Record{Kind: KindUndoing, At: noon})
+		s.Desktops["ecd-1"], s.Order = &Desktop{ID: "ecd-1", Touched: true, From: "m-old"}, []string{"ecd-1"}
+		w, err := s.RollBack(events.Control{Consent: consents, By: "ada"}, nil)
+		if err != nil || (w.OperateType != "") != (consents != nil) || w.Language != "" || w.AfterStatus != "Running" || w.ImageID != "m-new" || w.Undoes != "r1" || !slices.Contains(w.Consents, events.ConsentDowngrade) {
+			t.Errorf("with %v: got %+v, %v", consents, w, err)
+		}
+	}
+}
+
+// A rollout's desktop whose call certainly was not sent does not go back.
+func TestWhatWasNotSentDoesNotGoBack(t *testing.T) {
+	s := NewState()
+	s.Operation = &Operation{ID: "v1/office", Fleet: "office"}
+	s.Desktops["ecd-1"], s.Order = &Desktop{ID: "ecd-1", From: "m-old"}, []string{"ecd-1"}
+	if got := s.Undo(); len(got) != 0 {
+		t.Errorf("got %v", got)
+	}
+}
+
+// What is not read is asked for; what is gone, and what is a rollout's, is for others to say.
+func TestWhatIsAskedBeforeARequestGoesBack(t *testing.T) {
+	v := backView()
+	if s, done := v.undone(&Desktop{ID: "ecd-1"}); !done || len(s.needs) != 1 {
+		t.Errorf("not read: got %+v, %t", s, done)
+	}
+	v.f.Desktops["ecd-1"] = Read[*desktop.Desktop](noon, nil)
+	if _, done := v.undone(&Desktop{ID: "ecd-1"}); done {
+		t.Error("gone: it is the guards that say so")
+	}
+	v.s.Operation.Fleet = "office"
+	v.f.Busy = map[string]string{"ecd-1": "v1/office"}
+	if _, done := v.undone(&Desktop{ID: "ecd-1"}); done {
+		t.Error("a rollout waits for its desktops otherwise")
+	}
+	newer := fleet.Fleet{Name: "newer", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-new"}}}
+	office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}
+	if f := v.s.Operation.FleetOf(fleet.Fleets{newer, office}, desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: "m-new"}); f == nil || f.Name != "newer" {
+		t.Errorf("in the fleet that it is in now: got %+v", f)
+	}
+}
