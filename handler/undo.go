@@ -200,7 +200,7 @@ func (fs *fleets) superviseBack(j *job) error {
 		return nil
 	}
 	busy := map[string]string{}
-	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { addBusyOf(busy, undoes, s) }); err != nil {
+	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { addBusyOf(busy, undoes, s); s.Unchanged(busy) }); err != nil {
 		return err
 	}
 	j.busy = busy

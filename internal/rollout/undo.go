@@ -62,6 +62,16 @@ func (s *State) Fill(w Operation) Operation {
 	return w
 }
 
+// Unchanged adds the desktops that the operation has not changed, as is known by now, though
+// it may have seemed so when its rollback was opened.
+func (s *State) Unchanged(busy map[string]string) {
+	for id, d := range s.Desktops {
+		if _, uses := busy[id]; !uses && !s.changed(d) {
+			busy[id] = ""
+		}
+	}
+}
+
 // changed says whether the operation has changed a desktop, or may have. A rollout is
 // followed by nothing but its rollback, so that all that it has tried to change can be
 // looked at; anybody may have had a request's desktops rebuilt since.
@@ -93,8 +103,11 @@ func (v *view) undone(x *Desktop) (step, bool) {
 	if w.Undoes == "" || !w.Request() {
 		return step{}, false
 	}
-	if by := v.f.Busy[x.ID]; by != "" { // what ECD shows is not what it will be
+	switch by, known := v.f.Busy[x.ID]; {
+	case by != "": // what ECD shows is not what it will be
 		return v.postpone(x, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", x.ID, by), true
+	case known && !x.tried():
+		return v.settle(events.StatusSkipped, events.CodeChangedOutside, "request %s did not have desktop %s rebuilt after all", w.Undoes, x.ID), true
 	}
 	if w.to[x.ID] == "" {
 		return v.settle(events.StatusRefused, events.CodeControlNotPossible, "the journal of request %s does not say which image desktop %s was on before",

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,7 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 		"on the image":           {"ecd-1", "m-new", "", ""},
 		"back already":           {"ecd-1", "m-old", "", ""},
 		"still being rebuilt":    {"ecd-1", "m-old", "r1", events.CodeStatusWait},
+		"not rebuilt after all":  {"ecd-1", "m-new", "-", events.CodeChangedOutside},
 		"on another image":       {"ecd-1", "m-x", "", events.CodeChangedOutside},
 		"from where is unknown":  {"ecd-2", "m-new", "", events.CodeControlNotPossible},
 		"gone, the guards' task": {"ecd-1", "", "", ""},
@@ -119,7 +121,7 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 			v.f.Desktops[c.id] = Read[*desktop.Desktop](noon, nil)
 		}
 		if c.busy != "" {
-			v.f.Busy = map[string]string{c.id: c.busy}
+			v.f.Busy = map[string]string{c.id: strings.Trim(c.busy, "-")}
 		}
 		s, done := v.undone(&Desktop{ID: c.id})
 		got := ""
