@@ -249,6 +249,24 @@ func TestABrokenConnectionIsOneSendAnAttempt(t *testing.T) {
 	}
 }
 
+// An answer that is not the last one is nobody's answer, and neither is what follows it
+// taken for the answer to the next message.
+func TestInterimAnswersArePassedOver(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, n int) {
+		for _, status := range []int{http.StatusContinue, http.StatusContinue, http.StatusEarlyHints, http.StatusProcessing} {
+			w.WriteHeader(status)
+		}
+		say(http.StatusCreated, strings.Replace(taken, "000A", fmt.Sprintf("000%d", n), 1))(w, nil, n)
+	})
+	c := client(t, s.URL)
+	for n := 1; n <= 2; n++ {
+		id, err := c.Send(t.Context(), "requests", []byte("tick"), 0)
+		if want := fmt.Sprintf("000%d", n); err != nil || !strings.HasSuffix(id, want) || s.calls() != n {
+			t.Errorf("message %d: got %q %v after %d requests, want its own answer", n, id, err, s.calls())
+		}
+	}
+}
+
 func TestADeadlineBelowASecondHolds(t *testing.T) {
 	s := serve(t, func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -95,10 +95,15 @@ func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res
 	return false, nil
 }
 
-// overLine sends a signed request once, to the host that is really meant.
+// overLine sends a signed request once, to the host that is really meant. Interim answers
+// (1xx) may come first, of which fasthttp passes over one: what follows them on the
+// connection must not be taken for the answer to another request.
 func (l *signer) overLine(ctx context.Context, signed *fasthttp.Request, res *fasthttp.Response) (pace.Answer, error) {
 	err := l.line.Send(ctx, signed.Write, func(in *bufio.Reader) (bool, error) {
 		err := res.ReadLimitBody(in, pace.MaxAnswer)
+		for err == nil && res.StatusCode() < http.StatusOK {
+			err = res.ReadLimitBody(in, pace.MaxAnswer)
+		}
 		return !res.ConnectionClose(), err
 	})
 	if err != nil {
