@@ -23,15 +23,16 @@ var errGivenUp = errors.New("given up for now")
 
 // silence is what a limiter knows of a place that does not answer.
 type silence struct {
-	since time.Time          // the first call began that was not answered; zero: the last one was
-	until time.Time          // no call is made before
-	last  *desktop.CallError // what the last call met
+	answered time.Time          // last
+	since    time.Time          // nothing was answered, while calls were under way; zero: the last one was
+	until    time.Time          // no call is made before
+	last     *desktop.CallError // what the last call met
 }
 
 // note takes down how a call ended. l.mu is held.
 func (l *Limiter) note(s Slot, err error) {
 	if answers(err) {
-		l.silence.since = time.Time{}
+		l.silence.answered, l.silence.since = time.Now(), time.Time{}
 		return
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
@@ -39,7 +40,9 @@ func (l *Limiter) note(s Slot, err error) {
 		return
 	}
 	if l.silence.since.IsZero() {
-		l.silence.since = s.began
+		if l.silence.since = s.began; l.silence.answered.After(s.began) { // another call was, meanwhile
+			l.silence.since = l.silence.answered
+		}
 	}
 	if now := time.Now(); now.Sub(l.silence.since) >= giveUpAfter {
 		l.silence.until, l.silence.last = now.Add(giveUpFor), e

@@ -121,6 +121,28 @@ func TestAPlaceThatAnswersSomeCallsIsNotGivenUp(t *testing.T) {
 	}
 }
 
+// One call that is cut off proves nothing of a place that answered others meanwhile.
+func TestAPlaceIsNotGivenUpForOneCallThatIsNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := patient()
+		c.Timeout, c.Policy.Unknown = 20*time.Second, 0
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = c.Do(t.Context(), "X", "cn-hangzhou", silent) })
+		<-time.After(10 * time.Second)
+		if err := c.Do(t.Context(), "Y", "cn-hangzhou", func(context.Context) (string, error) { return "", nil }); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if err := c.Limit.givenUp("X"); err != nil {
+			t.Errorf("given up 10 s after it had answered: %v", err)
+		}
+		_ = c.Do(t.Context(), "X", "cn-hangzhou", silent)
+		if c.Limit.givenUp("X") == nil {
+			t.Error("not given up 30 s after it had answered")
+		}
+	})
+}
+
 // What fails within a moment proves little, and neither does that somebody left.
 func TestNoPlaceIsGivenUpForLittle(t *testing.T) {
 	for name, do := range map[string]func(*Caller) error{
