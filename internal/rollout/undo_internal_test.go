@@ -253,3 +253,25 @@ func TestWhatIsAskedBeforeARequestGoesBack(t *testing.T) {
 		t.Errorf("in the fleet that it is in now: got %+v", f)
 	}
 }
+
+// That a request did not change a desktop after all is said of those that it does not use,
+// and not once the rollback has begun it.
+func TestWhatARequestDidNotChangeAfterAll(t *testing.T) {
+	s := NewState()
+	s.Operation = &Operation{ID: "r1"}
+	for id, x := range map[string]Desktop{"ecd-1": {}, "ecd-2": {Touched: true}, "ecd-3": {}} {
+		x.ID = id
+		s.Desktops[id] = &x
+	}
+	busy := map[string]string{"ecd-3": "r1"}
+	s.Unchanged(busy)
+	if by, known := busy["ecd-1"]; !known || by != "" || len(busy) != 2 || busy["ecd-3"] != "r1" {
+		t.Errorf("got %v", busy)
+	}
+	v := backView()
+	v.f.Busy = map[string]string{"ecd-1": ""}
+	v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", ImageID: "m-new"})
+	if _, done := v.undone(&Desktop{ID: "ecd-1", Touched: true}); done {
+		t.Error("the rollback has begun it")
+	}
+}
