@@ -76,12 +76,17 @@ func (u *leaseUsage) observe(p fault.Point) {
 }
 
 // Four processes of two functions with one journal call ECD in two accounts. In each
-// account one of them may have four calls under way at once, and each other one.
+// account one of them may have four calls under way at once, and each other one. Around
+// midnight (UTC) no more than one each are sure.
 func TestAllInstancesTogetherKeepTheBoundOfAPlace(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const each, instances, batches = 4, 4, 4
 	const bound = each + instances - 1
+	sure, day := bound, time.Now().UTC().Format(time.DateOnly)
+	if time.Now().Add(2*time.Minute).UTC().Format(time.DateOnly) != day {
+		sure = instances
+	}
 	state, err := localcloud.Parse([]byte(leaseCloud))
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +96,7 @@ func TestAllInstancesTogetherKeepTheBoundOfAPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cloud.Close() })
-	used := &leaseUsage{want: bound, byKey: map[string]*placeUsage{}}
+	used := &leaseUsage{want: sure, byKey: map[string]*placeUsage{}}
 	cloud.Faults.Observe(used.observe)
 	cloud.Faults.Add(fault.Rule{Service: "ecd", Operation: "RebuildDesktops", Kind: fault.SlowBefore, Delay: 100 * time.Millisecond})
 	fleets := filepath.Join(t.TempDir(), "fleets.yaml")
@@ -126,13 +131,13 @@ func TestAllInstancesTogetherKeepTheBoundOfAPlace(t *testing.T) {
 		wiped[w.AccountID+"/"+w.DesktopID]++
 	}
 	for _, account := range []string{"1234567890123456", "2000000000000002"} {
-		if place := used.byKey[account+"/cn-hangzhou"]; place == nil || place.most != bound {
-			t.Errorf("account %s: got %+v, want %d calls at once", account, place, bound)
+		if place := used.byKey[account+"/cn-hangzhou"]; place == nil || place.most < sure || place.most > bound {
+			t.Errorf("account %s: got %+v, want %d to %d calls at once", account, place, sure, bound)
 		}
-		key := path.Join(localcloud.JournalPrefix, journal.Key("lease", account+"/cn-hangzhou/"+time.Now().UTC().Format(time.DateOnly)))
+		key := path.Join(localcloud.JournalPrefix, journal.Key("lease", account+"/cn-hangzhou/"+day))
 		log, _ := cloud.OSS.Object(localcloud.JournalBucket, key)
 		lines := strings.Split(strings.TrimSpace(string(log)), "\n")
-		if len(lines) < 2 || strings.Contains(lines[len(lines)-1], "until") {
+		if sure == bound && (len(lines) < 2 || strings.Contains(lines[len(lines)-1], "until")) {
 			t.Errorf("account %s: the lease was not given back:\n%s", account, log)
 		}
 	}
