@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -122,6 +123,28 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	each(l, &wg, need.Logons, l.facts.Logons, l.logons)
 	each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
 	wg.Wait()
+	l.forgetOlder(need.Members)
+}
+
+// forgetOlder drops what was read of desktops before a listing of these fleets that shows
+// them otherwise, so that whoever decides about one of them has it read again: what was
+// read last counts.
+func (l *look) forgetOlder(fleets []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range fleets {
+		listing := l.facts.Members[name]
+		for _, listed := range listing.Value {
+			fact, known := l.facts.Desktops[listed.ID]
+			if !known || fact.Value == nil || !fact.ReadAt.Before(listing.ReadAt) {
+				continue
+			}
+			listed.Tags = nil // those of fact are nil
+			if !reflect.DeepEqual(*fact.Value, listed) {
+				delete(l.facts.Desktops, listed.ID)
+			}
+		}
+	}
 }
 
 // patienceShare is which share of the invocation's time what is read at once has, where
