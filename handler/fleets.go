@@ -191,11 +191,12 @@ const reopen = 24 * time.Hour
 // tick brings about. One alone is looked at here and now; without a queue, all are.
 func (fs *fleets) apart(rollouts int) bool { return fs.hasQueue && rollouts > 1 }
 
-// wakeLatest has the latest rollout of each fleet looked at, unless all is done for it. n
-// is the number of the ticks that are sent for that.
+// wakeLatest has the latest rollout of each fleet looked at, and those before it that may
+// still have desktops, unless all is done for them. n is the number of the ticks that are
+// sent for that.
 func (fs *fleets) wakeLatest(n int) error {
-	latest, failed := fs.latest()
-	for _, e := range latest {
+	list, failed := fs.unfinished()
+	for _, e := range list {
 		if !fs.apart(len(fs.rules.Fleets)) {
 			fs.wake(e)
 			continue
@@ -205,50 +206,56 @@ func (fs *fleets) wakeLatest(n int) error {
 	return failed
 }
 
-// latest returns the latest rollout of each fleet, but those that have ended and of which
-// all is told. Of fleets that it could not read it returns why.
-func (fs *fleets) latest() (list []rollout.Entry, _ error) {
-	found, faults := make([]*rollout.Entry, len(fs.rules.Fleets)), make([]error, len(fs.rules.Fleets))
+// unfinished returns the rollouts of all fleets that have to be looked at. Of fleets that
+// it could not read it returns why.
+func (fs *fleets) unfinished() (list []rollout.Entry, _ error) {
+	found, faults := make([][]rollout.Entry, len(fs.rules.Fleets)), make([]error, len(fs.rules.Fleets))
 	var group errgroup.Group
 	group.SetLimit(sweepWorkers)
 	for i, f := range fs.rules.Fleets {
 		group.Go(func() error {
 			faults[i] = contain(func() (err error) {
-				found[i], err = fs.latestOf(f.Name)
+				found[i], err = fs.unfinishedOf(f.Name)
 				return err
 			})
 			return nil
 		})
 	}
 	_ = group.Wait()
-	for _, e := range found {
-		if e != nil {
-			list = append(list, *e)
-		}
-	}
-	return list, errors.Join(faults...)
+	return slices.Concat(found...), errors.Join(faults...)
 }
 
 // endBytes is how much of the end of a journal is read to see whether its rollout has
 // ended: some times the record that says so.
 const endBytes = 16 << 10
 
-// latestOf returns the latest rollout of a fleet, or nil if there is none or nothing is
-// left to do for it.
-func (fs *fleets) latestOf(fleet string) (*rollout.Entry, error) {
+// unfinishedOf returns the latest rollout of a fleet, and those before it that may still
+// have desktops under way, but those that have ended and of which all is told. The latest
+// may have ended before them, if it was aborted. If the rollout is looked at here and now
+// it is the latest alone: that brings the others along (see superviseOne).
+func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	log, err := fs.jobs.fleetLog(fleet)
-	last := log.Latest()
-	if last == nil || !fs.apart(len(fs.rules.Fleets)) {
-		return last, err
-	}
-	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, last.ID), endBytes)
 	if err != nil {
-		return nil, fmt.Errorf("looking at the end of rollout %s: %w", last.ID, err)
+		return nil, err
 	}
-	if rollout.EndingIn(lines) != nil {
-		return nil, nil
+	if !fs.apart(len(fs.rules.Fleets)) {
+		return log[max(0, len(log)-1):], nil
 	}
-	return last, nil
+	for i, e := range slices.Backward(log) {
+		lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, e.ID), endBytes)
+		if err != nil {
+			return list, fmt.Errorf("looking at the end of rollout %s: %w", e.ID, err)
+		}
+		end := rollout.EndingIn(lines)
+		if end == nil {
+			list = append(list, e)
+		}
+		byItself := i < len(log)-1 && end != nil && end.Superseded == "" && end.Aborted == ""
+		if byItself || fs.asOf().Sub(e.At) > busyLimit {
+			break
+		}
+	}
+	return list, nil
 }
 
 // wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names
@@ -475,10 +482,11 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 }
 
 // addBusy adds the desktops that an earlier rollout of a fleet still uses, and says
-// whether that one has ended by itself: none before it uses any.
+// whether that one has ended by itself: none before it uses any. One that was aborted
+// has not waited for those before it.
 func addBusy(busy map[string]string, before *job) (over bool) {
 	before.journal.Look(func(s *rollout.State) {
-		over = s.Closed && s.Superseded == ""
+		over = s.Closed && s.Superseded == "" && s.Aborted == ""
 		addBusyOf(busy, before.id, s)
 	})
 	return over
