@@ -539,7 +539,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	}
 	switch {
 	case gaveUp() && !reads && do != nil && out.what == "" && (!bounds(label) || time.Since(deadline) < 5*time.Second):
-		late := min(time.Until(due), w.latest(label, deadline))
+		late := min(time.Until(due), w.latest(label, deadline)) - takes.d()/1000 // at a moment of its own
 		w.note(i.id, label, "its caller gives up")
 		w.arrive(late, label, i, do)
 		return how{what: lostAfter}
@@ -550,7 +550,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 		w.note(i.id, label, "its answer does not come; it arrives "+k.For.String()+" later")
 		late := k.For.d()
 		if bounded {
-			late = min(late, w.latest(label, deadline))
+			late = min(late, w.latest(label, deadline)) - takes.d()/1000
 		}
 		w.arrive(late, label, i, do)
 	case out.what == "" && do != nil:
