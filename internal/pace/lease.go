@@ -161,10 +161,10 @@ func (l *Lease) ask(ctx context.Context) {
 func (l *Lease) take(ctx context.Context) (until time.Time, err error) {
 	const tries = 2
 	for range tries {
-		if err = l.read(ctx); err != nil {
+		now := wall() // of the day whose log is read
+		if err = l.read(ctx, now); err != nil {
 			return time.Time{}, err
 		}
-		now := wall()
 		if l.last.By != l.by && l.last.Until.Add(leaseSkew).After(now) {
 			return time.Time{}, nil
 		}
@@ -182,9 +182,9 @@ func (l *Lease) take(ctx context.Context) (until time.Time, err error) {
 	return time.Time{}, err
 }
 
-// read reads what is new in the log of the day.
-func (l *Lease) read(ctx context.Context) error {
-	if key := l.key(l.place, wall().UTC().Format(time.DateOnly)); key != l.logged {
+// read reads what is new in the log of the day that now is of.
+func (l *Lease) read(ctx context.Context, now time.Time) error {
+	if key := l.key(l.place, now.UTC().Format(time.DateOnly)); key != l.logged {
 		l.logged, l.length, l.last = key, 0, entry{}
 	}
 	lines, length, err := l.log.Read(ctx, l.logged, l.length)

@@ -338,6 +338,30 @@ func TestNoLeaseOutlastsTheDay(t *testing.T) {
 	})
 }
 
+// The log of the old day may be read for so long that the new one has begun: nobody gets
+// a lease of the new day by it.
+func TestNoLeaseIsTakenInTheLogOfAnotherDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, u := &memoryLog{}, &usage{}
+		var wg sync.WaitGroup
+		for _, by := range []string{"a", "b"} {
+			i := newInstance(log, by)
+			begins := 24*time.Hour - 10*time.Millisecond // reading takes 20 ms
+			if by == "b" {
+				begins = 24*time.Hour + time.Second
+			}
+			wg.Go(func() {
+				<-time.After(begins)
+				i.call(t, u, 40)
+			})
+		}
+		wg.Wait()
+		if u.most != 5 {
+			t.Errorf("got %d calls at once, want 4 and 1", u.most)
+		}
+	})
+}
+
 func TestTheLeaseIsKeptWhileAnotherInvocationCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log memoryLog
