@@ -33,7 +33,7 @@ func (v *view) hasPlace(x *Desktop) bool { return x.ours() || v.saving(x) }
 
 // pending decides whether a desktop may be begun.
 func (v *view) pending(x *Desktop) step {
-	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.reconciled, v.undone)
+	s, done := inOrder(x, v.scheduled, v.resting, v.missing, v.busy, v.reconciled, v.undone)
 	if done {
 		return s
 	}
@@ -367,16 +367,24 @@ func (v *view) start(c candidate) step {
 	return s.with(next)
 }
 
-// obstructed deals with a desktop that another rollout is rebuilding, for which
-// calls are refused again and again, or for which one of ours is under way.
+// busy leaves a desktop until another operation is done with it: what ECD shows of it by
+// now is not what it will be.
+func (v *view) busy(x *Desktop) (step, bool) {
+	by := v.f.Busy[x.ID]
+	if by == "" {
+		return step{}, false
+	}
+	return v.postpone(x, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", x.ID, by), true
+}
+
+// obstructed deals with a desktop for which calls are refused again and again, or for
+// which one of ours is under way.
 func (v *view) obstructed(c candidate) (step, bool) {
 	over := c.Maintenance.over()
 	if c.Power != nil && c.Power.Kind == KindStarting { // the end of a stop is seen, and not written down
 		over = later(over, c.Power.over())
 	}
 	switch limit := passing[c.WaitCode]; {
-	case v.f.Busy[c.ID] != "":
-		return v.postpone(c.Desktop, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", c.ID, v.f.Busy[c.ID]), true
 	case limit > 0 && c.RestsUntil.Sub(c.WaitSince) >= limit:
 		return v.settle(events.StatusFailed, c.WaitCode, "gave up after %s: %s", limit, c.Last.Message), true
 	case c.Denied >= maxDenied:

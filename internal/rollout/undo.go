@@ -96,17 +96,13 @@ func Undoing(w Operation, at time.Time, message string) Record {
 	return Record{Kind: KindUndoing, At: at, Operation: &w, Message: message}
 }
 
-// undone settles a desktop of a rollback of a request that is not to go back, or leaves it
-// until the request is done with it.
+// undone settles a desktop of a rollback of a request that is not to go back.
 func (v *view) undone(x *Desktop) (step, bool) {
 	w := v.s.Operation
 	if w.Undoes == "" || !w.Request() {
 		return step{}, false
 	}
-	switch by, known := v.f.Busy[x.ID]; {
-	case by != "": // what ECD shows is not what it will be
-		return v.postpone(x, events.CodeStatusWait, "desktop %s is still being rebuilt by %s", x.ID, by), true
-	case known && !x.tried():
+	if _, known := v.f.Busy[x.ID]; known && !x.tried() {
 		return v.settle(events.StatusSkipped, events.CodeChangedOutside, "request %s did not have desktop %s rebuilt after all", w.Undoes, x.ID), true
 	}
 	if w.to[x.ID] == "" {

@@ -123,7 +123,7 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 		if c.busy != "" {
 			v.f.Busy = map[string]string{c.id: strings.Trim(c.busy, "-")}
 		}
-		s, done := v.undone(&Desktop{ID: c.id})
+		s, done := inOrder(&Desktop{ID: c.id}, v.busy, v.undone)
 		got := ""
 		if done && s.outcome != nil {
 			got = s.outcome.Code
