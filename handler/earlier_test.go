@@ -137,3 +137,66 @@ func TestASweepLeavesWhatIsNoEntry(t *testing.T) {
 		}
 	})
 }
+
+// An earlier build let a sender call a request what the rollback of another one is called
+// now. That one is not taken back under its name.
+func TestARequestThatIsCalledAsARollbackIsNotTakenForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := journaltest.Memory()
+		b.handle(store, time.Minute, requestFor(1))
+		old := copied(t, store, map[string]func(string) string{"request/r1.jsonl": plain})
+		lines, _, err := store.Read(t.Context(), "request/r1.jsonl", 0)
+		b.must(err)
+		_, err = old.Append(t.Context(), "request/r1~2frollback.jsonl", 0, []byte(strings.ReplaceAll(string(lines), `"id":"r1"`, `"id":"r1/rollback"`)))
+		b.must(err)
+		clear(b.topic.told)
+		b.must(b.ask(b.handler(b.ecd, old), time.Minute, strings.ReplaceAll(rollsBack, `"rolloutId":"v1/office"`, `"requestId":"r1"`)))
+		lines, _, err = old.Read(t.Context(), "request/r1.jsonl", 0)
+		b.must(err)
+		refused := false
+		for id := range b.topic.told {
+			refused = refused || strings.Contains(id, "refused")
+		}
+		if !refused || strings.Contains(string(lines), `"kind":"undoing"`) {
+			t.Errorf("told %v, and the request has %s; want a refusal", b.topic.told, lines)
+		}
+	})
+}
+
+// A readOnce does something before a log is read for the first time.
+type readOnce struct {
+	journal.Store
+	key string
+	do  func()
+}
+
+func (r *readOnce) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if do := r.do; do != nil && key == r.key {
+		r.do = nil
+		do()
+	}
+	return r.Store.Read(ctx, key, from)
+}
+
+// Of two instances that get the order to take back a request at once, one opens the
+// rollback. To the other it is not another request that is called so.
+func TestARollbackThatIsOpenedMeanwhileIsNotAnotherRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store := journaltest.Memory()
+		b.handle(store, time.Minute, requestFor(1))
+		clear(b.topic.told)
+		order := strings.ReplaceAll(rollsBack, `"rolloutId":"v1/office"`, `"requestId":"r1"`)
+		raced := &readOnce{store, "request/r1~2frollback.jsonl", func() { b.must(b.ask(b.handler(b.ecd, store), time.Minute, order)) }}
+		b.must(b.ask(b.handler(b.ecd, raced), time.Minute, order))
+		for id := range b.topic.told {
+			if strings.Contains(id, "refused") {
+				t.Errorf("told %s, want no refusal", id)
+			}
+		}
+		if lines, _, err := store.Read(t.Context(), raced.key, 0); err != nil || strings.Count(string(lines), `"kind":"opened"`) != 1 {
+			t.Errorf("the rollback has %s, %v; want it opened once", lines, err)
+		}
+	})
+}

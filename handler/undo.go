@@ -1,11 +1,13 @@
 package handler
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -45,6 +47,11 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 		}
 		return err
 	}
+	if named, err := a.namedAsBack(w); err != nil {
+		return err
+	} else if named {
+		return no(events.CodeControlNotPossible, "another request is called "+w.ID+", as its rollback would be")
+	}
 	if c.DryRun || c.PlanDigest != "" {
 		agreed, err := a.backAgreed(m, c, origin, w)
 		if !agreed || err != nil {
@@ -52,6 +59,13 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 		}
 	}
 	return a.enterBack(m, c, origin, w, refused, no)
+}
+
+// namedAsBack says whether a sender has called a request what its rollback w is called:
+// earlier builds let them.
+func (a *admission) namedAsBack(w rollout.Operation) (named bool, err error) {
+	err = a.jobs.peek(kindRequest, w.ID, func(s *rollout.State) { named = s.Operation != nil && s.Operation.Undoes == "" })
+	return named, err
 }
 
 // backAgreed plans the rollback of a request. It publishes the plan of a dry run, and
@@ -111,6 +125,8 @@ func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job,
 		return []rollout.Record{r}
 	})
 	switch {
+	case errors.Is(err, journal.ErrFull):
+		return no(events.CodeJournalFull, "its journal takes no more; send a request for the image that is wanted instead")
 	case err != nil:
 		return err
 	case fault != nil:
