@@ -230,9 +230,10 @@ func (fs *fleets) unfinished() (list []rollout.Entry, _ error) {
 const endBytes = 16 << 10
 
 // unfinishedOf returns the latest rollout of a fleet, and those before it that may still
-// have desktops under way, but those that have ended and of which all is told. The latest
-// may have ended before them, if it was aborted. If the rollout is looked at here and now
-// it is the latest alone: that brings the others along (see superviseOne).
+// have desktops under way, but those that have ended and of which all is told. Any may have
+// ended before those that it took over from: if it was aborted, or if its fleet did not have
+// their desktops then. If the rollout is looked at here and now it is the latest alone: that
+// brings the others along (see superviseOne).
 func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	log, err := fs.jobs.fleetLog(fleet)
 	if err != nil {
@@ -241,21 +242,28 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	if !fs.apart(len(fs.rules.Fleets)) {
 		return log[max(0, len(log)-1):], nil
 	}
-	for i, e := range slices.Backward(log) {
-		lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, e.ID), endBytes)
+	for _, e := range slices.Backward(log) {
+		told, err := fs.told(e.ID)
 		if err != nil {
-			return list, fmt.Errorf("looking at the end of rollout %s: %w", e.ID, err)
+			return list, err
 		}
-		end := rollout.EndingIn(lines)
-		if end == nil {
+		if !told {
 			list = append(list, e)
 		}
-		byItself := i < len(log)-1 && end != nil && end.Superseded == "" && end.Aborted == ""
-		if byItself || fs.asOf().Sub(e.At) > busyLimit {
+		if fs.asOf().Sub(e.At) > busyLimit {
 			break
 		}
 	}
 	return list, nil
+}
+
+// told says whether a rollout has ended and all is told of it, by the end of its journal.
+func (fs *fleets) told(id string) (bool, error) {
+	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, id), endBytes)
+	if err != nil {
+		return false, fmt.Errorf("looking at the end of rollout %s: %w", id, err)
+	}
+	return rollout.EndingIn(lines) != nil, nil
 }
 
 // wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names
@@ -461,19 +469,10 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 	}
 	busy := map[string]string{}
 	for at--; at >= 0; at-- {
-		before, fresh := fs.jobs.add(kindRollout, log[at].ID)
-		if err := fs.jobs.open(before); err != nil {
+		if err := fs.follow(log[at].ID, w.ID, busy); err != nil {
 			return err
 		}
-		if err := fs.supersede(before, w.ID); err != nil {
-			return err
-		}
-		over := addBusy(busy, before)
-		if fresh && before.over() { // there is nothing to do for it, and it may be large
-			fs.jobs.keepOne(before)
-			fs.jobs.drop(before)
-		}
-		if over || fs.asOf().Sub(log[at+1].At) > busyLimit {
+		if fs.asOf().Sub(log[at+1].At) > busyLimit {
 			break
 		}
 	}
@@ -481,15 +480,27 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 	return nil
 }
 
-// addBusy adds the desktops that an earlier rollout of a fleet still uses, and says
-// whether that one has ended by itself: none before it uses any. One that was aborted
-// has not waited for those before it.
-func addBusy(busy map[string]string, before *job) (over bool) {
-	before.journal.Look(func(s *rollout.State) {
-		over = s.Closed && s.Superseded == "" && s.Aborted == ""
-		addBusyOf(busy, before.id, s)
-	})
-	return over
+// follow has an earlier rollout of a fleet superseded by the latest, and adds the desktops
+// that it still uses. That one after it has ended does not say that it uses none.
+func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
+	if fs.jobs.find(kindRollout, earlier) == nil {
+		if told, err := fs.told(earlier); told || err != nil { // its journal may be large
+			return err
+		}
+	}
+	before, fresh := fs.jobs.add(kindRollout, earlier)
+	if err := fs.jobs.open(before); err != nil {
+		return err
+	}
+	if err := fs.supersede(before, latest); err != nil {
+		return err
+	}
+	before.journal.Look(func(s *rollout.State) { addBusyOf(busy, earlier, s) })
+	if fresh && before.over() { // there is nothing to do for it
+		fs.jobs.keepOne(before)
+		fs.jobs.drop(before)
+	}
+	return nil
 }
 
 // addBusyOf adds the desktops that an operation still uses.
