@@ -169,15 +169,12 @@ func (fs *fleets) wakeBack(e rollout.Entry) {
 	}
 }
 
-// openBack opens a rollback of a request, for what the request is known to have changed.
+// openBack opens a rollback of a request, for what the request is known to have changed: if
+// that is nothing by now, for what it seemed to have, so that whoever asked is told.
 func (fs *fleets) openBack(back *job, e rollout.Entry) error {
 	w := e.Operation
 	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { w = s.Fill(w) }); err != nil {
 		return err
-	}
-	if len(w.Desktops) == 0 { // what it undoes has expired
-		fs.jobs.drop(back)
-		return nil
 	}
 	return fs.jobs.begin(back, w, "")
 }

@@ -50,11 +50,13 @@ func (s *State) RollBack(c events.Control, via *events.Via) (Operation, error) {
 
 // Fill returns the rollback with the desktops that the request has changed or may have:
 // where each goes back to, and since when nobody else may have changed it. Of which that is
-// not known is among them, and is refused.
+// not known is among them, and is refused. If there are none any more they are those for which
+// a call was begun, which Unchanged has skipped.
 func (s *State) Fill(w Operation) Operation {
 	w.Desktops, w.Back, w.Since = nil, s.Undo(), map[string][]string{}
+	none := !slices.ContainsFunc(s.Order, func(id string) bool { return s.changed(s.Desktops[id]) })
 	for _, id := range s.Order {
-		if d := s.Desktops[id]; s.changed(d) {
+		if d := s.Desktops[id]; s.changed(d) || none && d.From != "" {
 			at := d.BegunAt.UTC().Format(time.RFC3339Nano)
 			w.Desktops, w.Since[at] = append(w.Desktops, id), append(w.Since[at], id)
 		}
