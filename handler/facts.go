@@ -110,7 +110,9 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	var wg sync.WaitGroup
 	pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
 	wg.Wait()
-	l.fault = cmp.Or(l.fault, l.silence)
+	if l.silence != nil {
+		l.fault = cmp.Or[error](l.fault, &unaskedError{l.silence})
+	}
 	pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
 	pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
 	each(l, &wg, need.Changes, l.facts.Changes, l.changes)
@@ -175,6 +177,11 @@ type look struct {
 	at      desktop.Place
 	facts   *rollout.Facts
 }
+
+// An unaskedError says that a question was not sent, since another was not answered.
+type unaskedError struct{ error }
+
+func (e *unaskedError) Unwrap() error { return e.error }
 
 // lookWorkers is how many reads of one kind are asked for at once: the adapter
 // bounds how many are under way. pageIDs is how many ids ECD takes at once, so
@@ -281,6 +288,8 @@ func (l *look) unread(err error) rollout.Unread {
 	}
 	e, ok := errors.AsType[*desktop.CallError](err)
 	u.Refused = ok && e.Delivery == desktop.Refused
+	_, unasked := errors.AsType[*unaskedError](err)
+	u.Unasked = unasked || ok && e.Unasked
 	switch {
 	case ok && e.Throttled:
 		u.Code = events.CodeThrottled

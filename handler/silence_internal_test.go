@@ -53,8 +53,11 @@ func TestAPlaceThatIsSilentIsAskedOnce(t *testing.T) {
 		if got := e.desktops.Load(); got != c.calls {
 			t.Errorf("%s: desktops are asked for %d times, want %d", name, got, c.calls)
 		}
-		if f := rd.place(here).Desktops[ids[0]]; (f.Err != nil) != (c.calls == 0) || f.Err != nil && f.Err.Code != events.CodeFactsUnavailable {
+		if f := rd.place(here).Desktops[ids[0]]; (f.Err != nil) != (c.calls == 0) || f.Err != nil && (f.Err.Code != events.CodeFactsUnavailable || !f.Err.Unasked) {
 			t.Errorf("%s: of a desktop is known %+v", name, f)
+		}
+		if f := rd.place(here).Images["m-new"]; f.Err != nil && f.Err.Unasked {
+			t.Errorf("%s: the image counts as not asked for", name)
 		}
 	}
 }

@@ -59,7 +59,10 @@ type CallError struct {
 	// Unlisted: the service refused the call by a code that no page lists, so
 	// that Delivery is Unknown. A call that may be repeated without harm may be taken
 	// apart, to find out for whom.
-	Unlisted  bool
+	Unlisted bool
+	// Unasked: no attempt was made at all, for want of a turn or because others were
+	// not answered. Delivery is NotSent.
+	Unasked   bool
 	Code      string // the service's own code, or "" when it did not speak
 	Message   string // the service's own message, or the transport's
 	RequestID string // of the call, when the service answered

@@ -33,7 +33,8 @@ type Caller struct {
 // An attempt returns the service's request id, if it has one, and a
 // *desktop.CallError when it failed.
 func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(context.Context) (string, error)) error {
-	return Retry(ctx, c.Policy, func(ctx context.Context) error {
+	asked := false
+	err := Retry(ctx, c.Policy, func(ctx context.Context) error {
 		if err := c.Limit.givenUp(name); err != nil {
 			return err
 		}
@@ -48,10 +49,15 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 		err = &desktop.CallError{Call: name}
 		defer func() { slot.Release(err) }()
 		if err = c.Limit.givenUp(name); err == nil { // meanwhile
+			asked = true
 			err = c.once(ctx, name, regionID, attempt)
 		}
 		return err
 	})
+	if e, ok := errors.AsType[*desktop.CallError](err); ok && !asked {
+		e.Unasked = true
+	}
+	return err
 }
 
 // turn waits for the right to make the call, for as long as it may still begin.

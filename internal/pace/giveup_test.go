@@ -77,6 +77,13 @@ func TestAPlaceThatDoesNotAnswerIsGivenUp(t *testing.T) {
 				if e == nil || e.Delivery != desktop.NotSent || e.Throttled != k.throttled || !errors.Is(e, errGivenUp) {
 					t.Errorf("the last call met %+v, want that it was not sent, throttled %t", e, k.throttled)
 				}
+				asked := slices.DeleteFunc(slices.Clone(errs), func(err error) bool {
+					e, ok := errors.AsType[*desktop.CallError](err)
+					return ok && e.Unasked
+				})
+				if n := len(asked); n < 4 || n > attempts || n > 50 {
+					t.Errorf("%d of 100 calls count as asked, with %d attempts", n, attempts)
+				}
 				if n := strings.Count(e.Error(), "others"); n != 1 {
 					t.Errorf("the last call says %q", e)
 				}

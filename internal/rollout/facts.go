@@ -30,6 +30,7 @@ func Read[T any](at time.Time, value T) Fact[T] { return Fact[T]{Value: value, R
 type Unread struct {
 	Code, Message string
 	Refused       bool // ECD does not take the question, and will not the next time
+	Unasked       bool // the question was not sent: nobody has looked
 }
 
 // A Table has the facts of one kind by their keys. A key that is absent was not

@@ -251,8 +251,8 @@ func (v *view) sessions(x *Desktop, s fleet.Sessions, readAt time.Time) guard.Se
 }
 
 // cannotRead deals with a desktop about which ECD could not be asked at that time: it
-// waits, and in the end it has failed. It is given up only after it was asked for
-// once more.
+// waits, and in the end it has failed. What was begun is given up only after it was
+// asked for once more: a question that was not sent does not count.
 func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 	s := step{unread: u}
 	switch x.Phase {
@@ -262,7 +262,7 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 		}
 		return s.with(v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message))
 	case Begun:
-		if at.Sub(x.asked()) < giveUp {
+		if at.Sub(x.asked()) < giveUp || u.Unasked {
 			return s.with(v.lookLater(x.BegunAt))
 		}
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
@@ -284,7 +284,7 @@ func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
 		}
 	}
 	switch {
-	case at.Sub(since) < limit:
+	case at.Sub(since) < limit || u.Unasked:
 		return v.lookLater(since)
 	case x.ArrivedAt.IsZero():
 		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "it is not known to have ended after %s: %s", limit, u.Message)

@@ -23,7 +23,7 @@ func (v *view) restoreFinal(x *Desktop) step {
 // without us, needs nothing; one that is on its way to being stopped is started
 // when it is. While a call of ours may still put it into maintenance mode, or stop
 // it, it is left alone: the two calls could overtake each other. stuck says that it
-// cannot be read, or is in a status that must pass.
+// cannot be read though it was asked for, or is in a status that must pass.
 func (v *view) restore(x *Desktop) (s step, stuck bool) {
 	s = look(v.now.backoff(x.StoppedAt))
 	fact, more, ok := find(v, ofDesktops, x.ID, x.eventful())
@@ -31,7 +31,7 @@ func (v *view) restore(x *Desktop) (s step, stuck bool) {
 		return s, false
 	}
 	if fact.Err != nil {
-		return s, true
+		return s, !fact.Err.Unasked
 	}
 	more, gone := v.gone(x, fact)
 	if s = s.with(more); fact.Value == nil && !gone {

@@ -198,7 +198,8 @@ func (p *player) command(word string, words []string) {
 	case "lift":
 		p.cloud.Freezes[rollout.FreezesKey].Value.Find(words[0]).Lifted = "ada"
 	case "unreadable":
-		p.broken[words[0]] = rollout.Unread{Code: words[1], Message: words[0] + " cannot be read"}
+		_, unasked := o["unasked"]
+		p.broken[words[0]] = rollout.Unread{Code: words[1], Message: words[0] + " cannot be read", Unasked: unasked}
 	case "readable":
 		delete(p.broken, words[0])
 	case "busy":
