@@ -333,7 +333,7 @@ func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) ste
 
 // checked looks at the result of the command that was run.
 func (v *view) checked(x *Desktop, c fleet.Check) step {
-	results, s, ok := find(v, ofChecks, x.Check, x.CheckedAt)
+	results, s, ok := about(v, x, ofChecks, x.Check, x.CheckedAt)
 	if !ok {
 		return s
 	}
