@@ -264,7 +264,8 @@ func (w *world) wasAsked(k *work, p *progress, f *fleet.Fleet, m *machine, shown
 	case over && shown.is.Status != desktop.Running:
 	case last == nil:
 		w.breaks(rebuiltUnasked, "%s of %s was not asked", id, k.id)
-	case last.ran.exit == 0 && (p.people.cleared.IsZero() || now.Sub(p.people.cleared) > clearHolds+oldFacts):
+	case last.ran.exit == 0 && (p.people.cleared.IsZero() || now.Sub(p.people.cleared) > clearHolds+oldFacts),
+		last.ran.exit == 0 && now.Sub(last.at) > b.Timeout+2*clearHolds+oldFacts: // it was read as late as it counts
 		w.breaks(rebuiltUnasked, "%s of %s said go on too long ago", id, k.id)
 	case last.ran.exit == 0:
 	case last.ran.exit == fleet.NotNow:
@@ -714,8 +715,10 @@ func (w *world) auditAsking(k *work, r *record, by *invocation) {
 			again = r.At.Before(was.answered.Add(b.Again - clocksApart))
 		case was.sent.IsZero():
 			again = r.At.Before(was.at.Add(leaseOver - clocksApart))
-		default:
-			again = !was.failed || r.At.Before(was.at.Add(askAgain-clocksApart))
+		case was.failed:
+			again = r.At.Before(was.at.Add(askAgain - clocksApart))
+		default: // what it said was not read before it was too old
+			again = r.At.Before(was.sent.Add(b.Timeout + clearHolds - oldFacts))
 		}
 		if again || pe.last.call != "" {
 			w.breaks(askedAgain, "%s of %s is asked at %s, and was at %s", id, k.id, r.At.Format(time.DateTime), was.at.Format(time.DateTime))

@@ -152,13 +152,15 @@ func (v *view) ask(c candidate) step {
 
 // answered looks at what the command said.
 func (v *view) answered(c candidate, a Asking) (step, bool) {
-	results, s, ok := find(v, ofChecks, a.Got, a.End.Add(resultTakes))
+	results, s, ok := about(v, c.Desktop, ofChecks, a.Got, a.End.Add(resultTakes))
 	if !ok {
 		return inPlace(s), true
 	}
 	b := c.strategy.Before
 	got := results.Value[c.ID]
 	switch {
+	case passed(got) && results.Since(a.End) >= b.Timeout+clearHolds: // nobody looked for so long: it may be otherwise by now
+		return v.ask(c), true
 	case passed(got):
 		return marks(KindCleared, results.ReadAt), false
 	case got.Done && got.ExitCode == fleet.NotNow && b.Deferrals > 0 && a.Later >= b.Deferrals:
