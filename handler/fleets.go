@@ -300,8 +300,11 @@ func (fs *fleets) openIfEntered(j *job) error {
 }
 
 // wake makes a job of a rollout that its fleet's log names, and opens it if it is not
-// open yet.
+// open yet, unless it was left to another invocation.
 func (fs *fleets) wake(e rollout.Entry) {
+	if fs.jobs.isLeft(kindRollout, e.ID) {
+		return
+	}
 	j, fresh := fs.jobs.add(kindRollout, e.ID)
 	if !fresh {
 		return
@@ -496,7 +499,7 @@ func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
 		return err
 	}
 	before.journal.Look(func(s *rollout.State) { addBusyOf(busy, earlier, s) })
-	if fresh && before.over() { // there is nothing to do for it
+	if fresh && (before.over() || fs.jobs.isLeft(kindRollout, earlier)) { // there is nothing to do for it here
 		fs.jobs.keepOne(before)
 		fs.jobs.drop(before)
 	}

@@ -194,7 +194,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	index := &openIndex{invocation: i, store: h.Journal}
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey,
 		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
-	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}}
+	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}, left: map[string]bool{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
 	sched.out = out
 	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,

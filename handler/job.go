@@ -132,6 +132,7 @@ type jobs struct {
 	mu     sync.Mutex
 	list   []*job
 	byName map[string]*job
+	left   map[string]bool // names of those that are left to another invocation
 
 	freezes freezesKnown // guarded by mu
 }
@@ -236,6 +237,21 @@ func (js *jobs) drop(j *job) {
 	defer js.mu.Unlock()
 	delete(js.byName, j.name)
 	js.list = slices.DeleteFunc(js.list, func(o *job) bool { return o == j })
+}
+
+// leave takes a job off the list and notes that another invocation goes on with it.
+func (js *jobs) leave(j *job) {
+	js.drop(j)
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	js.left[j.name] = true
+}
+
+// isLeft says whether a request or rollout was left to another invocation.
+func (js *jobs) isLeft(kind, id string) bool {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return js.left[kind+"/"+id]
 }
 
 // open reads the job's journal, once.

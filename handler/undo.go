@@ -150,8 +150,11 @@ func (fs *fleets) resumeBack(m envelope.Message, c events.Control, e rollout.Ent
 }
 
 // wakeBack makes a job of a rollback of a request that was entered, and opens it if it is
-// not open yet.
+// not open yet, unless it was left to another invocation.
 func (fs *fleets) wakeBack(e rollout.Entry) {
+	if fs.jobs.isLeft(kindRequest, e.ID) {
+		return
+	}
 	back, fresh := fs.jobs.add(kindRequest, e.ID)
 	if !fresh {
 		return
