@@ -83,6 +83,9 @@ func (s *State) undoable() error {
 	case s.Undoing != nil:
 		return fmt.Errorf("%s has begun before", s.Undoing.ID)
 	case len(s.Undo()) == 0:
+		if s.takesNothing(events.ActionAbort) == nil && !s.Operation.Request() {
+			return errors.New("it has not changed any desktop; abort ends it before it does")
+		}
 		return errors.New("it has not changed any desktop")
 	}
 	return nil
