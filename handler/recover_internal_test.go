@@ -115,3 +115,43 @@ func TestOnlyWhatIsWantedAndCanGoOnIsSupervised(t *testing.T) {
 		t.Errorf("the log of its fleet was read %d times though it cannot go on", n)
 	}
 }
+
+// A brokenStore cannot read as often as it says.
+type brokenStore struct {
+	journal.Store
+	broken int
+}
+
+func (s *brokenStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	if s.broken--; s.broken >= 0 {
+		return nil, 0, errors.New("broken")
+	}
+	return s.Store.Read(ctx, key, from)
+}
+
+// What an earlier rollout uses is not known if the end of its journal cannot be read. One
+// that is over is no job, though an earlier build has not written how it came out.
+func TestWhatAnEarlierRolloutUsesIsKnown(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	js := &jobs{invocation: b.invocation, store: b.store, cache: &cache{}, byName: map[string]*job{}}
+	j, _ := js.add(kindRollout, "v1/office")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	err := j.journal.Update(t.Context(), func(*rollout.State) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office"}}, {Kind: rollout.KindClosed},
+			{Kind: rollout.KindPublished, Events: []string{"started/0", "completed/1"}}}
+	})
+	if err != nil || !j.over() {
+		t.Fatalf("%v, over %t", err, j.over())
+	}
+	js.drop(j)
+	fs := &fleets{invocation: b.invocation, jobs: js}
+	js.store = &brokenStore{b.store, 1}
+	if err := fs.follow("v1/office", "v2/office", map[string]string{}); err == nil {
+		t.Error("it is followed though its end could not be read")
+	}
+	if err := fs.follow("v1/office", "v2/office", map[string]string{}); err != nil || len(js.all()) != 0 {
+		t.Errorf("got %v and %d jobs", err, len(js.all()))
+	}
+}
