@@ -61,3 +61,13 @@ func TestAPlaceThatIsSilentIsAskedOnce(t *testing.T) {
 		}
 	}
 }
+
+// A question that was not sent is known as such, and one that was sent is not.
+func TestAQuestionThatWasNotSentIsNoLook(t *testing.T) {
+	for _, unasked := range []bool{false, true} {
+		l := &look{}
+		if got := l.unread(&desktop.CallError{Call: "DescribeDesktops", Delivery: desktop.NotSent, Unasked: unasked}); got.Unasked != unasked {
+			t.Errorf("unasked %t: got %+v", unasked, got)
+		}
+	}
+}

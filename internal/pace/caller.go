@@ -34,30 +34,26 @@ type Caller struct {
 // *desktop.CallError when it failed.
 func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(context.Context) (string, error)) error {
 	asked := false
-	err := Retry(ctx, c.Policy, func(ctx context.Context) error {
-		if err := c.Limit.givenUp(name); err != nil {
+	return Retry(ctx, c.Policy, func(ctx context.Context) error {
+		if err := c.Limit.givenUp(name, asked); err != nil {
 			return err
 		}
 		slot, err := c.turn(ctx)
 		if err != nil {
 			return &desktop.CallError{
-				Call: name, Delivery: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime),
+				Call: name, Delivery: desktop.NotSent, Throttled: errors.Is(err, ErrNoTime), Unasked: !asked,
 				Message: "waiting for its turn: " + err.Error(), Err: err,
 			}
 		}
 		// A panic counts as a failure of unknown delivery, and gives the slot back.
 		err = &desktop.CallError{Call: name}
 		defer func() { slot.Release(err) }()
-		if err = c.Limit.givenUp(name); err == nil { // meanwhile
+		if err = c.Limit.givenUp(name, asked); err == nil { // meanwhile
 			asked = true
 			err = c.once(ctx, name, regionID, attempt)
 		}
 		return err
 	})
-	if e, ok := errors.AsType[*desktop.CallError](err); ok && !asked {
-		e.Unasked = true
-	}
-	return err
 }
 
 // turn waits for the right to make the call, for as long as it may still begin.

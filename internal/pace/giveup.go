@@ -55,14 +55,15 @@ func answers(err error) bool {
 	return err == nil || ok && !e.Throttled && (e.Code != "" || e.Delivery == desktop.Refused || e.Delivery == desktop.Forbidden)
 }
 
-// givenUp returns why no call is to be made now; nil: nothing is in the way.
-func (l *Limiter) givenUp(name string) error {
+// givenUp returns why no call is to be made now, of which an attempt was made before or
+// not; nil: nothing is in the way.
+func (l *Limiter) givenUp(name string, asked bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !time.Now().Before(l.silence.until) {
 		return nil
 	}
-	return &desktop.CallError{Call: name, Delivery: desktop.NotSent, Throttled: l.silence.last.Throttled, Err: errGivenUp,
+	return &desktop.CallError{Call: name, Delivery: desktop.NotSent, Throttled: l.silence.last.Throttled, Unasked: !asked, Err: errGivenUp,
 		Message: fmt.Sprintf("not sent, since others were not answered: %v", l.silence.last)}
 }
 

@@ -140,11 +140,11 @@ func TestAPlaceIsNotGivenUpForOneCallThatIsNotAnswered(t *testing.T) {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		if err := c.Limit.givenUp("X"); err != nil {
+		if err := c.Limit.givenUp("X", true); err != nil {
 			t.Errorf("given up 10 s after it had answered: %v", err)
 		}
 		_ = c.Do(t.Context(), "X", "cn-hangzhou", silent)
-		if c.Limit.givenUp("X") == nil {
+		if c.Limit.givenUp("X", true) == nil {
 			t.Error("not given up 30 s after it had answered")
 		}
 	})
@@ -181,7 +181,7 @@ func TestNoPlaceIsGivenUpForLittle(t *testing.T) {
 				if err := do(c); err == nil {
 					t.Fatal("it went well")
 				}
-				if err := c.Limit.givenUp("X"); err != nil {
+				if err := c.Limit.givenUp("X", true); err != nil {
 					t.Errorf("given up: %v", err)
 				}
 			})

@@ -137,6 +137,8 @@ func TestACallIsNotBegunAfterItsTime(t *testing.T) {
 		slot.Release(errThrottled)
 		if err := c.Do(desktop.BeginBefore(t.Context(), time.Now().Add(100*time.Millisecond)), "DoThis", "cn-hangzhou", nil); !errors.Is(err, ErrNoTime) {
 			t.Errorf("in a pause that is longer: got %v, want %v", err, ErrNoTime)
+		} else if e, _ := errors.AsType[*desktop.CallError](err); !e.Unasked {
+			t.Error("a call that got no turn counts as asked")
 		}
 	})
 }
