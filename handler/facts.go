@@ -138,11 +138,11 @@ func (l *look) forgetOlder(fleets []string) {
 		listing := l.facts.Members[name]
 		for _, listed := range listing.Value {
 			fact, known := l.facts.Desktops[listed.ID]
-			if !known || fact.Value == nil || !fact.ReadAt.Before(listing.ReadAt) {
+			if !known || fact.Err != nil || !fact.ReadAt.Before(listing.ReadAt) {
 				continue
 			}
-			listed.Tags = nil // those of fact are nil
-			if !reflect.DeepEqual(*fact.Value, listed) {
+			listed.Tags = nil                                                 // those of fact are nil
+			if fact.Value == nil || !reflect.DeepEqual(*fact.Value, listed) { // nil: that answer left it out
 				delete(l.facts.Desktops, listed.ID)
 			}
 		}

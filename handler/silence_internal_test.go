@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -68,6 +69,34 @@ func TestAQuestionThatWasNotSentIsNoLook(t *testing.T) {
 		l := &look{}
 		if got := l.unread(&desktop.CallError{Call: "DescribeDesktops", Delivery: desktop.NotSent, Unasked: unasked}); got.Unasked != unasked {
 			t.Errorf("unasked %t: got %+v", unasked, got)
+		}
+	}
+}
+
+// What was read last of a desktop counts: a later listing of its fleet that shows it
+// otherwise, or shows it at all, has it read again.
+func TestALaterListingCountsMore(t *testing.T) {
+	was, later := time.Unix(1000, 0), time.Unix(1001, 0)
+	as := func(image string) *desktop.Desktop { return &desktop.Desktop{ID: "ecd-1", ImageID: image} }
+	for name, c := range map[string]struct {
+		fact   rollout.Fact[*desktop.Desktop]
+		listed time.Time
+		stays  bool
+	}{
+		"as it was":                {rollout.Read(was, as("m-new")), later, true},
+		"otherwise":                {rollout.Read(was, as("m-old")), later, false},
+		"otherwise, but not later": {rollout.Read(was, as("m-old")), was, true},
+		"that was left out":        {rollout.Read[*desktop.Desktop](was, nil), later, false},
+		"that could not be read":   {rollout.Fact[*desktop.Desktop]{ReadAt: was, Err: &rollout.Unread{}}, later, true},
+	} {
+		f := rollout.NewFacts()
+		f.Desktops["ecd-1"] = c.fact
+		listed := as("m-new")
+		listed.Tags = map[string]string{"a": "b"}
+		f.Members["office"] = rollout.Read(c.listed, []desktop.Desktop{*listed, {ID: "ecd-2"}})
+		(&look{reader: &reader{}, facts: f}).forgetOlder([]string{"office"})
+		if _, stays := f.Desktops["ecd-1"]; stays != c.stays {
+			t.Errorf("a desktop %s stays: %t", name, stays)
 		}
 	}
 }
