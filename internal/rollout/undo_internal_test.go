@@ -42,6 +42,21 @@ func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
 	}
 }
 
+// A rollback of a request that has changed nothing by now is for what it seemed to have
+// changed, so that somebody is told; if it has changed anything it is for that alone.
+func TestARollbackOfNothingIsForWhatWasBegun(t *testing.T) {
+	s := NewState()
+	s.Operation, s.Order = &Operation{ID: "r1"}, []string{"ecd-1", "ecd-2", "ecd-3"}
+	s.Desktops = map[string]*Desktop{"ecd-1": {Phase: Final}, "ecd-2": {Phase: Final, From: "m-old"}, "ecd-3": {Phase: Begun, Attempt: 1, From: "m-old"}}
+	if w := s.Fill(Operation{}); !slices.Equal(w.Desktops, []string{"ecd-3"}) {
+		t.Errorf("got %v, want what it has changed", w.Desktops)
+	}
+	s.Desktops["ecd-3"].Phase = Final
+	if w := s.Fill(Operation{}); !slices.Equal(w.Desktops, []string{"ecd-2", "ecd-3"}) || len(w.Back) > 0 {
+		t.Errorf("got %v and %v, want what was begun, and no image for it", w.Desktops, w.Back)
+	}
+}
+
 // backView returns a view of a rollback of a request for one desktop.
 func backView() *view {
 	w := &Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}, Desktops: []string{"ecd-1"},
