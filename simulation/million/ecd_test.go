@@ -77,13 +77,16 @@ func (l leases) Append(ctx context.Context, key string, at int64, lines []byte) 
 	return objects(l).Append(ctx, key, at, lines)
 }
 
-// rest gives the leases back, as an invocation does at its end.
+// rest gives the leases back, and has places asked again that were given up, as an
+// invocation does at its end.
 func (e *ecd) rest(ctx context.Context) {
 	e.mu.Lock()
 	held := slices.Collect(maps.Values(e.paces))
 	e.mu.Unlock()
 	for _, c := range held {
 		c.lease.Give(ctx)
+		c.rebuilds.Limit.Reset()
+		c.reads.Limit.Reset()
 	}
 }
 
@@ -101,8 +104,8 @@ func (e *ecd) in(region string) *callers {
 	c := e.paces[region]
 	if c == nil {
 		c = &callers{
-			rebuilds: pace.Caller{Limit: &pace.Limiter{Max: 4}, Policy: pace.Policy{Need: 5 * time.Second, Rand: e.chance}, Timeout: 15 * time.Second},
-			reads:    pace.Caller{Limit: &pace.Limiter{Max: 8}, Policy: pace.Policy{Need: time.Second, Unknown: 2, Rand: e.chance}, Timeout: 10 * time.Second},
+			rebuilds: pace.Caller{Limit: &pace.Limiter{Max: 4, GivesUp: true}, Policy: pace.Policy{Need: 5 * time.Second, Rand: e.chance}, Timeout: 15 * time.Second},
+			reads:    pace.Caller{Limit: &pace.Limiter{Max: 8, GivesUp: true}, Policy: pace.Policy{Need: time.Second, Unknown: 2, Rand: e.chance}, Timeout: 10 * time.Second},
 		}
 		c.lease = pace.NewLease(leases{e.world}, place(e.account, region).String(), fmt.Sprintf("%p", e), func(place, day string) string { return "lease/" + place + "/" + day }, func(error) {})
 		c.lease.Bind(c.rebuilds.Limit, 1, 15*time.Second)
