@@ -21,6 +21,8 @@ const (
 	leaseRest = 5 * time.Second
 	// leaseTimeout bounds one try.
 	leaseTimeout = 5 * time.Second
+	// leaseVersion is the version of the lines that this build writes and understands.
+	leaseVersion = 1
 )
 
 // A Log is where instances tell one another who has a lease: lines are only ever
@@ -198,13 +200,16 @@ func (l *Lease) read(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	l.last = entry{}
-	// A line that cannot be read is nobody's lease: what counts is written behind it.
-	_ = json.Unmarshal(lines[bytes.LastIndexByte(lines, '\n')+1:], &l.last)
+	err = json.Unmarshal(lines[bytes.LastIndexByte(lines, '\n')+1:], &l.last)
+	if err != nil || l.last.V > leaseVersion {
+		// Somebody may have the lease by it, for the term of one that was taken just now.
+		l.last = entry{Until: now.Add(leaseTerm)}
+	}
 	return nil
 }
 
 func (l *Lease) write(ctx context.Context, e entry) error {
-	e.V, e.Kind, e.By, e.Place = 1, "lease", l.by, l.place
+	e.V, e.Kind, e.By, e.Place = leaseVersion, "lease", l.by, l.place
 	line, err := json.Marshal(e)
 	if err != nil {
 		return err
