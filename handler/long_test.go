@@ -108,9 +108,15 @@ type queued struct {
 	delay time.Duration
 }
 
-type outQueue struct{ sent []queued }
+// An outQueue takes messages of several places at once.
+type outQueue struct {
+	mu   sync.Mutex
+	sent []queued
+}
 
 func (q *outQueue) Send(_ context.Context, body []byte, delay time.Duration) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.sent = append(q.sent, queued{string(body), delay})
 	return nil
 }
