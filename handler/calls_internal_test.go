@@ -221,7 +221,7 @@ func TestOfADesktopWhoseRebuildWasAcceptedNothingIsKept(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer error
 		kept   bool
-	}{"accepted": {nil, false}, "of unknown fate": {errors.New("no such host"), true}} {
+	}{"accepted": {nil, false}, "of unknown delivery": {errors.New("no such host"), true}} {
 		b := newCallsBench(t)
 		b.job("r1", "ecd-1")
 		b.read("ecd-1", time.Second)

@@ -171,7 +171,7 @@ func requestFor(n int) string {
 	return fmt.Sprintf(`{"requestId":"r1","regionId":%q,"imageId":"m-new","desktopIds":[%s]}`, region, strings.Join(ids, ","))
 }
 
-// An invocation of many minutes settled a call of unknown fate by what it had
+// An invocation of many minutes settled a call of unknown delivery by what it had
 // read before the call, and called again.
 func TestALongInvocationDoesNotSettleAFateByWhatItReadBeforeTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -23,7 +23,7 @@ func TestWithoutAQueueADeliveryIsAskedForAsLongAsItCanDoAnything(t *testing.T) {
 		want    bool
 	}{
 		{"it is to be begun", nil, true},
-		{"its fate is unknown", begun, true},
+		{"its delivery is unknown", begun, true},
 		{"it is accepted, which is not published", accepted, true},
 		{"it is accepted", append(accepted, published), false},
 		{"it is accepted, and in maintenance mode because of us", append([]rollout.Record{holding}, append(accepted, published)...), true},

@@ -112,9 +112,9 @@ func (e *ecd) answersAll(label string) *desktop.CallError {
 }
 
 // carriedOut draws whether what an answer leaves open was done.
-func (e *ecd) carriedOut(label string, fate desktop.Delivery) bool {
+func (e *ecd) carriedOut(label string, delivery desktop.Delivery) bool {
 	d := newDice(e.s.Seed, "carried out "+label, e.seen["Answer to "+label])
-	return fate == desktop.Unknown && d.one(2)
+	return delivery == desktop.Unknown && d.one(2)
 }
 
 // answersOne rebuilds a desktop, and answers for it as is drawn.

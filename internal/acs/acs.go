@@ -234,7 +234,7 @@ func judge(action string, keys credentials.Keys, a pace.Answer, out any) (string
 	code, _ := said.Code.(string)
 	code = cmp.Or(code, said.ErrorCode)
 	e := &desktop.CallError{
-		Call: action, Delivery: fate(a.Status, code), Throttled: throttled(a.Status, code),
+		Call: action, Delivery: delivery(a.Status, code), Throttled: throttled(a.Status, code),
 		Code: pace.Message(code, keys), Message: pace.Message(cmp.Or(said.Message, said.ErrorMessage), keys), RequestID: requestID,
 	}
 	if strings.HasPrefix(code, "SignatureDoesNotMatch") || strings.HasPrefix(code, "IncompleteSignature") {
@@ -257,7 +257,7 @@ var forbidden = []string{
 	"NoPermisson", "PermissionDenied", "OperationDenied.NoPermission",
 }
 
-func fate(status int, code string) desktop.Delivery {
+func delivery(status int, code string) desktop.Delivery {
 	switch {
 	case throttled(status, code):
 		return desktop.NotSent

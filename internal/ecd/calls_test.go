@@ -422,7 +422,7 @@ func TestACommandThatMayHaveStartedIsNotStartedAgain(t *testing.T) {
 	})
 	got, err := client(t, s).Run(t.Context(), region, numbered(120), "exit 0", "RunBatScript", time.Minute)
 	if desktop.DeliveryOf(err) != desktop.Unknown || err == nil || !slices.Equal(got, []string{"t-1"}) || s.calls() != 2 {
-		t.Errorf("got %v %v after %d calls, want [t-1] and an unknown fate after 2", got, err, s.calls())
+		t.Errorf("got %v %v after %d calls, want [t-1] and an unknown delivery after 2", got, err, s.calls())
 	}
 	if _, err := client(t, s).Run(t.Context(), region, []string{"ecd-1"}, strings.Repeat("x", 13_000), "RunBatScript", 0); desktop.DeliveryOf(err) != desktop.Refused {
 		t.Errorf("a command that is too long: got %v, want it refused", err)

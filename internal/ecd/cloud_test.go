@@ -106,8 +106,8 @@ func TestARebuildOnTheLocalCloudIsOneWipeEach(t *testing.T) {
 
 func TestWhateverTheFaultNoRebuildIsSentTwice(t *testing.T) {
 	for kind, want := range map[fault.Kind]struct {
-		fate  desktop.Delivery
-		wipes int
+		delivery desktop.Delivery
+		wipes    int
 	}{
 		fault.ErrorAfter:  {desktop.Unknown, 1},
 		fault.HTML:        {desktop.Unknown, 0},
@@ -122,8 +122,8 @@ func TestWhateverTheFaultNoRebuildIsSentTwice(t *testing.T) {
 			w.faults.Add(fault.Rule{Operation: "RebuildDesktops", Kind: kind})
 			id := w.cloud.Desktops()[0].ID
 			_, err := w.Rebuild(t.Context(), batch(id))
-			if err == nil || desktop.DeliveryOf(err) != want.fate {
-				t.Errorf("got %v, want fate %v", err, want.fate)
+			if err == nil || desktop.DeliveryOf(err) != want.delivery {
+				t.Errorf("got %v, want delivery %v", err, want.delivery)
 			}
 			if got := w.faults.Count("ecd", "RebuildDesktops"); got != 1 {
 				t.Errorf("calls: got %d, want 1", got)
@@ -396,7 +396,7 @@ func TestASnapshotIsMadeOnceWhateverTheFault(t *testing.T) {
 			w.faults.Add(fault.Rule{Operation: "CreateSnapshot", Kind: kind})
 			_, err := w.CreateSnapshot(t.Context(), region, "ecd-a", "regild-1")
 			if err == nil || desktop.DeliveryOf(err) != desktop.Unknown {
-				t.Errorf("got %v, want an unknown fate", err)
+				t.Errorf("got %v, want an unknown delivery", err)
 			}
 			got, err := w.Snapshots(t.Context(), region, []string{"ecd-a"})
 			if err != nil || len(got["ecd-a"]) != 1 || got["ecd-a"][0].Name != "regild-1" || got["ecd-a"][0].State != desktop.SnapshotUnderWay || got["ecd-a"][0].GiB != 200 {

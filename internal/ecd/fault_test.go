@@ -24,7 +24,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		body      string
-		fate      desktop.Delivery
+		delivery  desktop.Delivery
 		throttled bool
 		code      string
 		rebuilds  int // attempts at a rebuild
@@ -87,8 +87,8 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 			if !ok {
 				t.Fatalf("error: got %v, want a CallError", err)
 			}
-			if e.Call != "RebuildDesktops" || e.Delivery != c.fate || e.Throttled != c.throttled || e.Code != c.code {
-				t.Errorf("got %+v, want fate %v, throttled %v, code %q", e, c.fate, c.throttled, c.code)
+			if e.Call != "RebuildDesktops" || e.Delivery != c.delivery || e.Throttled != c.throttled || e.Code != c.code {
+				t.Errorf("got %+v, want delivery %v, throttled %v, code %q", e, c.delivery, c.throttled, c.code)
 			}
 			if c.code != "" && e.RequestID != "REQ-1" {
 				t.Errorf("request id: got %q, want REQ-1", e.RequestID)
@@ -99,8 +99,8 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 
 			s = serve(t, say(c.status, c.body))
 			_, err = client(t, s).Desktops(t.Context(), region, []string{"ecd-1"})
-			if got := desktop.DeliveryOf(err); err == nil || got != c.fate {
-				t.Errorf("fate of a read: got %v (%v), want %v", got, err, c.fate)
+			if got := desktop.DeliveryOf(err); err == nil || got != c.delivery {
+				t.Errorf("delivery of a read: got %v (%v), want %v", got, err, c.delivery)
 			}
 			if s.calls() != c.reads {
 				t.Errorf("reads sent: got %d, want %d", s.calls(), c.reads)
@@ -127,7 +127,7 @@ func TestABrokenConnectionLeavesARebuildUnknownAndIsNotSentAgain(t *testing.T) {
 			s := serve(t, answer)
 			_, err := client(t, s, func(c *Config) { c.RebuildTimeout = 200 * time.Millisecond }).Rebuild(t.Context(), batch("ecd-1"))
 			if got := desktop.DeliveryOf(err); err == nil || got != desktop.Unknown {
-				t.Errorf("fate: got %v (%v), want unknown", got, err)
+				t.Errorf("delivery: got %v (%v), want unknown", got, err)
 			}
 			if s.calls() != 1 {
 				t.Errorf("rebuilds sent: got %d, want 1", s.calls())
@@ -153,7 +153,7 @@ func TestARebuildThatDidNotArriveIsSentAgain(t *testing.T) {
 	}
 	_, err = c.Rebuild(t.Context(), batch("ecd-1"))
 	if got := desktop.DeliveryOf(err); got != desktop.NotSent {
-		t.Errorf("fate: got %v (%v), want not sent", got, err)
+		t.Errorf("delivery: got %v (%v), want not sent", got, err)
 	}
 	if len(told) != 6 {
 		t.Errorf("attempts: got %d, want 6", len(told))

@@ -25,7 +25,7 @@ import (
 // bucket keeps each log in an appendable object. AppendObject is a
 // compare-and-swap on the object's length: it takes only the position that is
 // that length. The SDK would send it three times, and take the refusal of the
-// second sending for the fate of the first; so the SDK sends once, and again
+// second sending for the answer to the first; so the SDK sends once, and again
 // and settle below decide what a failure means. Sending an append again is
 // safe, since only one of the two can find its position free.
 // Source: "AppendObject".

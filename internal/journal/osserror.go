@@ -31,7 +31,7 @@ func callError(keys credentials.Keys, call string, err error) *desktop.CallError
 			// The SDK's own words for an answer that is not of OSS, or cut off.
 			e.Code, e.Message = "", fmt.Sprintf("unreadable answer with status %d", s.StatusCode)
 		}
-		e.Delivery, e.Throttled = fateOf(s.StatusCode, e.Code)
+		e.Delivery, e.Throttled = deliveryOf(s.StatusCode, e.Code)
 		if what := unfit[s.Code]; what != "" {
 			e.Message = strings.TrimSuffix(e.Message, ".") + "; " + what
 		}
@@ -82,10 +82,10 @@ var forbidden = []string{
 	"SignatureDoesNotMatch", "RequestTimeTooSkewed", "UserDisable",
 }
 
-// fateOf says what an answered call did. A code that asks to slow down means
+// deliveryOf says what an answered call did. A code that asks to slow down means
 // that nothing was done; any other 429 and 5xx leaves it open, and so do a socket
 // that OSS found too slow and an answer without a code, which is not from OSS.
-func fateOf(status int, code string) (fate desktop.Delivery, throttled bool) {
+func deliveryOf(status int, code string) (delivery desktop.Delivery, throttled bool) {
 	switch {
 	case strings.HasSuffix(code, "LimitExceeded") && (status == 429 || status == 503),
 		strings.HasPrefix(code, "Throttling"), code == "SlowDown", code == "TooManyRequests":
@@ -105,8 +105,8 @@ func worthAgain(err error) bool {
 	if errors.Is(err, ErrShrunk) || errors.Is(err, ErrDamaged) {
 		return false
 	}
-	fate := desktop.DeliveryOf(err)
-	return fate == desktop.Unknown || fate == desktop.NotSent
+	delivery := desktop.DeliveryOf(err)
+	return delivery == desktop.Unknown || delivery == desktop.NotSent
 }
 
 // codeOf returns OSS's code of a failed call, "" when it did not speak.

@@ -10,7 +10,7 @@ func TestOnlyADocumentedCodeOfA429MeansThatNothingWasDone(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		code      string
-		fate      desktop.Delivery
+		delivery  desktop.Delivery
 		throttled bool
 	}{
 		"documented":           {503, "QpsLimitExceeded", desktop.NotSent, true},
@@ -19,8 +19,8 @@ func TestOnlyADocumentedCodeOfA429MeansThatNothingWasDone(t *testing.T) {
 		"internal error":       {429, "InternalError", desktop.Unknown, true},
 		"a gateway's":          {429, "", desktop.Unknown, true},
 	} {
-		if fate, throttled := fateOf(c.status, c.code); fate != c.fate || throttled != c.throttled {
-			t.Errorf("%s: got %v, throttled %t, want %v, throttled %t", name, fate, throttled, c.fate, c.throttled)
+		if delivery, throttled := deliveryOf(c.status, c.code); delivery != c.delivery || throttled != c.throttled {
+			t.Errorf("%s: got %v, throttled %t, want %v, throttled %t", name, delivery, throttled, c.delivery, c.throttled)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestWhatAnAnswerOfObjectStorageMeans(t *testing.T) {
 	for _, l := range []struct {
 		status    int
 		code      string
-		fate      desktop.Delivery
+		delivery  desktop.Delivery
 		throttled bool
 	}{
 		{500, "", desktop.Unknown, false},
@@ -71,8 +71,8 @@ func TestWhatAnAnswerOfObjectStorageMeans(t *testing.T) {
 		{403, "AccessDenied", desktop.Forbidden, false},
 		{409, "PositionNotEqualToLength", desktop.Refused, false},
 	} {
-		if fate, throttled := fateOf(l.status, l.code); fate != l.fate || throttled != l.throttled {
-			t.Errorf("%d %s: got %v, %t, want %v, %t", l.status, l.code, fate, throttled, l.fate, l.throttled)
+		if delivery, throttled := deliveryOf(l.status, l.code); delivery != l.delivery || throttled != l.throttled {
+			t.Errorf("%d %s: got %v, %t, want %v, %t", l.status, l.code, delivery, throttled, l.delivery, l.throttled)
 		}
 	}
 	for _, err := range []error{ErrShrunk, fmt.Errorf("reading: %w", ErrDamaged)} {

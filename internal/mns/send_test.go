@@ -162,7 +162,7 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int
 		body      string
-		fate      desktop.Delivery
+		delivery  desktop.Delivery
 		throttled bool
 		code      string
 		sent      int
@@ -197,8 +197,8 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 			if !ok {
 				t.Fatalf("error: got %v, want a CallError", err)
 			}
-			if e.Call != "PublishMessage" || e.Delivery != c.fate || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
-				t.Errorf("got %+v, want fate %v, throttled %v, code %q", e, c.fate, c.throttled, c.code)
+			if e.Call != "PublishMessage" || e.Delivery != c.delivery || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
+				t.Errorf("got %+v, want delivery %v, throttled %v, code %q", e, c.delivery, c.throttled, c.code)
 			}
 			if s.calls() != c.sent {
 				t.Errorf("messages sent: got %d, want %d", s.calls(), c.sent)
@@ -240,7 +240,7 @@ func TestABrokenConnectionIsOneSendAnAttempt(t *testing.T) {
 			})
 			_, err := c.Send(t.Context(), "requests", []byte("tick"), 0)
 			if err == nil || desktop.DeliveryOf(err) != desktop.Unknown {
-				t.Errorf("got %v, want an unknown fate", err)
+				t.Errorf("got %v, want an unknown delivery", err)
 			}
 			if s.calls() != 1+unknownRepeats || attempts != s.calls() {
 				t.Errorf("sent %d times in %d attempts, want %d in as many", s.calls(), attempts, 1+unknownRepeats)

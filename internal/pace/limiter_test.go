@@ -107,10 +107,10 @@ func TestOnlyAnswersGrowTheBound(t *testing.T) {
 		err  error
 		want int
 	}{
-		"a refusal is an answer":  {&desktop.CallError{Delivery: desktop.Refused}, 2},
-		"an unknown fate is not":  {&desktop.CallError{}, 1},
-		"a failure to arrive not": {&desktop.CallError{Delivery: desktop.NotSent}, 1},
-		"nor is a foreign error":  {errors.New("x"), 1},
+		"a refusal is an answer":     {&desktop.CallError{Delivery: desktop.Refused}, 2},
+		"an unknown delivery is not": {&desktop.CallError{}, 1},
+		"a failure to arrive not":    {&desktop.CallError{Delivery: desktop.NotSent}, 1},
+		"nor is a foreign error":     {errors.New("x"), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

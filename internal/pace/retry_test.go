@@ -42,7 +42,7 @@ func TestOnlyWhatCertainlyDidNotHappenIsRepeated(t *testing.T) {
 		"success":                       {0, nil, 1, nil},
 		"not sent":                      {0, []error{errNotSent, errNotSent}, 3, nil},
 		"throttled":                     {0, []error{errThrottled}, 2, nil},
-		"unknown fate":                  {0, []error{errUnknown}, 1, errUnknown},
+		"unknown delivery":              {0, []error{errUnknown}, 1, errUnknown},
 		"refused":                       {0, []error{errRefused}, 1, errRefused},
 		"forbidden":                     {0, []error{&desktop.CallError{Delivery: desktop.Forbidden}}, 1, &desktop.CallError{Delivery: desktop.Forbidden}},
 		"foreign error":                 {2, []error{context.Canceled}, 1, context.Canceled},

@@ -91,7 +91,7 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 				_, err := send(NewWire(1), post(t, ctx, server.URL))
 				e, ok := errors.AsType[*SendError](err)
 				if !ok || e.Delivery != desktop.Unknown {
-					t.Errorf("error: got %v, want an unknown fate", err)
+					t.Errorf("error: got %v, want an unknown delivery", err)
 				}
 				if served.Load() != 1 {
 					t.Errorf("requests served: got %d, want 1", served.Load())

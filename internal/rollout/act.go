@@ -90,7 +90,7 @@ type Call struct {
 	Kind   Kind      // of the record that announced it
 	CallID string    // tells its end from that of another; "": none was announced
 	At     time.Time // when it was announced, right before it was made
-	End    time.Time // when its end was written down; zero: it may be under way, and its fate is unknown
+	End    time.Time // when its end was written down; zero: it may be under way, and its delivery is unknown
 	Got    string    // what its end names: the commands to ask for results, or the snapshot; "": it was not made
 	Code   string    // why it failed; "": it did not
 	Why    string

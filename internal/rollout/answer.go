@@ -10,7 +10,7 @@ import (
 // known: ECD may have answered, by a code that says nothing certain.
 const UntilShown = "; the facts will show whether the rebuild began"
 
-// cameBack repeats what was said of the desktop's last call when its fate was
+// cameBack repeats what was said of the desktop's last call when its delivery was
 // left open, so that the end tells it too; "" when nobody said anything.
 func (x *Desktop) cameBack() string {
 	said, open := strings.CutSuffix(x.Last.Message, UntilShown)

@@ -67,7 +67,7 @@ func (c *compaction) add(part int, r Record) { c.parts[part].add(r) }
 
 // outcome writes an outcome with its number, and that it is published if it is.
 func (c *compaction) outcome(part int, d *Desktop, r Record, g Group) {
-	// A deferral's code says whether the call's fate is unknown: an earlier one,
+	// A deferral's code says whether the call's delivery is unknown: an earlier one,
 	// for another reason, must not stand for it.
 	i := slices.IndexFunc(d.Unpublished, func(o Outcome) bool {
 		return o.Status == g.Status && (o.Status != events.StatusDeferred || o.Code == g.Code)

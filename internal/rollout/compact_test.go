@@ -121,7 +121,7 @@ func TestWhatATickCarriesFoldsToWhatMatters(t *testing.T) {
 	}
 }
 
-// A desktop that waited for its status, was begun and has an unknown fate has
+// A desktop that waited for its status, was begun and has an unknown delivery has
 // two deferrals that the world may not know of. Only one of them says that it
 // must not be begun again.
 func TestATickDoesNotForgetThatACallsFateIsUnknown(t *testing.T) {

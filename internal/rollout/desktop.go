@@ -14,7 +14,7 @@ type Phase int
 // somebody asked for.
 const (
 	Pending  Phase = iota // nothing was begun, or what was begun certainly did not happen
-	Begun                 // a call is under way or its fate is unknown
+	Begun                 // a call is under way or its delivery is unknown
 	Accepted              // ECD has started the rebuild
 	Final                 // completed, skipped, refused or failed
 )
@@ -26,7 +26,7 @@ type Desktop struct {
 	Phase Phase
 
 	Call       string    // the last call it was in
-	CallEnded  time.Time // when that call's fate was written down; zero: it was not
+	CallEnded  time.Time // when the end of that call was written down; zero: it was not
 	BegunAt    time.Time
 	AcceptedAt time.Time
 	DoneAt     time.Time // when it became Final
@@ -37,7 +37,7 @@ type Desktop struct {
 	Seen     bool // seen Rebuilding since the call
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
 	Touched  bool // ECD accepted a rebuild of it at some time
-	Doubtful bool // the fate of a call for it was unknown at some time
+	Doubtful bool // the delivery of a call for it was unknown at some time
 	Held     bool // we put it into maintenance mode, or are about to, and have to take it out again
 	Entered  bool // certainly in maintenance mode
 	Stopped  bool // we stopped it, or are about to, and have to start it unless it is rebuilt
@@ -56,7 +56,7 @@ type Desktop struct {
 
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
 	MissingAt time.Time // when ECD first did not list it though it was begun
-	IdleAt    time.Time // when ECD first showed nothing of its call, whose fate is unknown
+	IdleAt    time.Time // when ECD first showed nothing of its call, whose delivery is unknown
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when
 
@@ -76,7 +76,7 @@ type Wait struct {
 	Since time.Time
 }
 
-// asked returns when the fate of its last call may begin to be asked for: when
+// asked returns when ECD may be asked what became of its last call: when
 // the call ended, or certainly was over.
 func (d *Desktop) asked() time.Time {
 	if d.CallEnded.IsZero() { // its end is not written down

@@ -265,7 +265,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 	return d.Phase != Final // failed, and what a later version may know
 }
 
-// deferred keeps a desktop of unknown fate where it is, and makes every other
+// deferred keeps a desktop whose call is of unknown delivery where it is, and makes every other
 // pending again.
 func (s *State) deferred(r *Record, g Group, d *Desktop) {
 	if r.Kind == KindEnded {

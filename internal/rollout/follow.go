@@ -10,7 +10,7 @@ import (
 	"github.com/regild/regild/internal/fleet"
 )
 
-// unknown settles a call of unknown fate by reading. The call is never repeated
+// unknown settles a call of unknown delivery by reading. The call is never repeated
 // before ECD has shown in two looks that it did not happen, the first a settling
 // time after it and the second a settling time later: a rebuild that had begun
 // shows at the first, or is over, and then its image shows at the second. For a
@@ -34,7 +34,7 @@ func (v *view) unknown(x *Desktop) step {
 	return s.with(v.unshown(x, fact.Value, earlier(fact.ReadAt, changesAt))) // as far as both tell
 }
 
-// unshown deals with a call of unknown fate of which ECD showed nothing at the time
+// unshown deals with a call of unknown delivery of which ECD showed nothing at the time
 // shown.
 func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
 	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
@@ -58,7 +58,7 @@ func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s ste
 	return s.with(v.lookLater(x.asked()))
 }
 
-// began settles a call of unknown fate of which ECD shows that it was carried
+// began settles a call of unknown delivery of which ECD shows that it was carried
 // out, and how it ended if it failed.
 func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) (step, bool) {
 	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)

@@ -132,7 +132,7 @@ func TestARetryTakesUpThoseAloneThatFailed(t *testing.T) {
 	s = asked()
 	s.Apply(rollout.Record{Kind: rollout.KindBegun, At: at(1), Call: "c", Desktops: []string{"ecd-1"}}, settled(at(2), events.StatusFailed, events.CodeOutcomeUnknown))
 	if d := s.Desktops["ecd-1"]; !d.Doubtful || len(s.Undo()) != 0 {
-		t.Errorf("its fate was unknown: doubtful %t; it goes back to %v, which no record says", d.Doubtful, s.Undo())
+		t.Errorf("its delivery was unknown: doubtful %t; it goes back to %v, which no record says", d.Doubtful, s.Undo())
 	}
 }
 

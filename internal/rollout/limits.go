@@ -7,13 +7,13 @@ import "time"
 const (
 	// CallLimit bounds one RebuildDesktops call with all its retries, from the
 	// record that says it is about to be made. Nothing of it can reach ECD later,
-	// so whoever finds the record may begin to ask for its fate then.
+	// so whoever finds the record may begin to ask what became of it then.
 	CallLimit = time.Minute
 
 	// lease is CallLimit and what the clocks of two instances may differ by.
 	lease = CallLimit + 15*time.Second
 
-	// Settling is how long ECD must show that a call of unknown fate did not
+	// Settling is how long ECD must show that a call of unknown delivery did not
 	// happen before it is made again. DescribeDesktops may show the state from
 	// before an accepted rebuild for a while; for how long is not published, so
 	// this is some times what has been seen.

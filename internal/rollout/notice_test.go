@@ -58,7 +58,7 @@ func TestNobodyIsRebuiltBeforeNoticeAndLead(t *testing.T) {
 		{"the named time has come and lead is not over", []rollout.Record{telling, sent, told, reminded}, desktop.Running, 122, nothing},
 		{"lead is over", []rollout.Record{telling, sent, told, reminded}, desktop.Running, 123, begins},
 		{"it was told and shut down", []rollout.Record{telling, sent, told, reminded}, desktop.Stopped, 122, nothing},
-		{"a reminder whose fate is not known takes nothing back", []rollout.Record{telling, sent, told, reminded}, desktop.Running, 300, begins},
+		{"a reminder whose delivery is not known takes nothing back", []rollout.Record{telling, sent, told, reminded}, desktop.Running, 300, begins},
 		{"the notice is a day old", []rollout.Record{telling, sent, told, reminded}, desktop.Running, 122 + 24*60, tells},
 	} {
 		s := asked()

@@ -43,7 +43,7 @@ const (
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
 	KindMissing    Kind = "missing"    // ECD does not list these
 	KindListed     Kind = "listed"     // ECD lists these again
-	KindIdle       Kind = "idle"       // ECD shows nothing of a call of unknown fate for these
+	KindIdle       Kind = "idle"       // ECD shows nothing of a call of unknown delivery for these
 	KindHolding    Kind = "holding"    // these are about to be put into maintenance mode
 	KindHeld       Kind = "held"       // these are in maintenance mode
 	KindReleasing  Kind = "releasing"  // these are about to be taken out of maintenance mode

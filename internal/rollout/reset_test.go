@@ -32,9 +32,9 @@ func TestARebuildToAnotherImageIsNotTakenForAReset(t *testing.T) {
 		status string
 		want   events.Status // "" for none
 	}{
-		"while the call's fate is unknown, rebuilding": {begun(), desktop.Rebuilding, ""},
-		"while the call's fate is unknown, rebuilt":    {begun(), desktop.Running, ""},
-		"after it was accepted and seen rebuilding":    {accepted(), desktop.Running, events.StatusFailed},
+		"while the call's delivery is unknown, rebuilding": {begun(), desktop.Rebuilding, ""},
+		"while the call's delivery is unknown, rebuilt":    {begun(), desktop.Running, ""},
+		"after it was accepted and seen rebuilding":        {accepted(), desktop.Running, events.StatusFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := rollout.NewFacts()

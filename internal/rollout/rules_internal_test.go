@@ -278,7 +278,7 @@ func TestWhichDoubtedDesktopsMayHaveBegun(t *testing.T) {
 		want bool
 	}{
 		"pending": {Desktop{}, false}, "begun": {Desktop{Phase: Begun, Attempt: 1}, true}, "begun, and denied": {Desktop{Phase: Begun, Attempt: 1, Denied: 1}, true},
-		"accepted": {Desktop{Phase: Accepted}, true}, "touched": {Desktop{Touched: true, Denied: 1, Attempt: 1}, true}, "of unknown fate": {Desktop{Doubtful: true, Denied: 1, Attempt: 1}, true},
+		"accepted": {Desktop{Phase: Accepted}, true}, "touched": {Desktop{Touched: true, Denied: 1, Attempt: 1}, true}, "of unknown delivery": {Desktop{Doubtful: true, Denied: 1, Attempt: 1}, true},
 		"tried": {Desktop{Attempt: 1}, true}, "tried, and denied": {Desktop{Attempt: 1, Denied: 1}, false},
 	} {
 		c.d.ID, c.d.WaitSince = "ecd-1", future

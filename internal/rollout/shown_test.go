@@ -46,8 +46,8 @@ func TestACallIsNotRepeatedByFactsThatHaveGrownOld(t *testing.T) {
 // What was read before the call, or before it ended, says nothing of it.
 func TestFactsFromBeforeACallAreReadAgain(t *testing.T) {
 	for name, s := range map[string]*rollout.State{
-		"its fate is unknown": called(began, "m-new", unknownC),
-		"it was accepted":     called(began, "m-new", acceptedC),
+		"its delivery is unknown": called(began, "m-new", unknownC),
+		"it was accepted":         called(began, "m-new", acceptedC),
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := rollout.Decide(s, fateRules, readAt(at(-1), pc(desktop.Running, "m-new")), at(6))
@@ -85,7 +85,7 @@ func TestADesktopIsLookedAtBeforeItIsGivenUp(t *testing.T) {
 	for name, c := range map[string]struct {
 		with rollout.Record
 		want events.Status
-	}{"its fate is unknown": {unknownC, events.StatusAccepted}, "it was accepted": {acceptedC, events.StatusCompleted}} {
+	}{"its delivery is unknown": {unknownC, events.StatusAccepted}, "it was accepted": {acceptedC, events.StatusCompleted}} {
 		s := called(began, "m-new", c.with)
 		if status, code := statusOf(decide(s, fateRules, seen(pc(desktop.Running, "m-new")), at(60*30))); status != c.want {
 			t.Errorf("%s: first looked at after 30 hours, and on its image, it is %q %q, want %s", name, status, code, c.want)

@@ -22,7 +22,7 @@ type Saved struct {
 	Tries int       // calls of the round that may have been carried out
 	Again bool      // the call certainly was not carried out, and may be made again
 	No    bool      // ECD has refused it
-	Gone  time.Time // when ECD first did not list it after a call of unknown fate
+	Gone  time.Time // when ECD first did not list it after a call of unknown delivery
 	Done  time.Time // when ECD showed it complete; zero: not yet
 	GiB   int
 }
@@ -80,7 +80,7 @@ type saving struct {
 	since time.Time         // of saveRead
 	why   string            // of saveFails and saveWait
 	found *desktop.Snapshot // what ECD lists under the name, if anything
-	gone  bool              // it is not listed for the first time after a call of unknown fate
+	gone  bool              // it is not listed for the first time after a call of unknown delivery
 }
 
 // nextSave says what is to be done about the snapshot of that name. list is nil until

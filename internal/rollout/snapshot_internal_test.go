@@ -109,7 +109,7 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		{"ECD asked to slow down", &again, time.Minute, none, time.Minute, saveWait},
 		{"ECD asked to slow down a while ago", &again, 6 * time.Minute, none, 6 * time.Minute, saveMake},
 		{"ECD asks to slow down for hours", &again, 6 * time.Hour, none, 6 * time.Hour, saveFails},
-		{"its fate is not known", &ended, time.Minute, none, time.Minute, saveWait},
+		{"its delivery is not known", &ended, time.Minute, none, time.Minute, saveWait},
 		{"it is not there for less than a settling time", &gone, 5 * time.Minute, none, 5 * time.Minute, saveWait},
 		{"it is not there for a settling time", &gone, 6 * time.Minute, none, 6 * time.Minute, saveMake},
 		{"it is not there after three calls", &third, 6 * time.Minute, none, 6 * time.Minute, saveFails},
@@ -123,7 +123,7 @@ func TestWhatIsDoneAboutASnapshotNext(t *testing.T) {
 		{"ECD does not say when it was made", &ended, 4 * time.Hour, snap(desktop.SnapshotUnderWay, time.Time{}), 4 * time.Hour, saveFails},
 		{"it is under way, and nobody knows since when", nil, 0, snap(desktop.SnapshotUnderWay, time.Time{}), 0, saveWait},
 		{"it is complete for long, and has no id", nil, 0, []desktop.Snapshot{{Name: name, DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-7 * time.Hour)}}, 0, saveFails},
-		{"its fate is not known for long", &gone, 7 * time.Hour, none, 7 * time.Hour, saveMake},
+		{"its delivery is not known for long", &gone, 7 * time.Hour, none, 7 * time.Hour, saveMake},
 		{"a snapshot of the system disk has the name", nil, 0, []desktop.Snapshot{{ID: "s-1", Name: name, State: desktop.SnapshotDone}}, 0, saveMake},
 	} {
 		var list *Fact[[]desktop.Snapshot]

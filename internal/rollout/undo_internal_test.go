@@ -21,7 +21,7 @@ func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
 		"rebuilt":                           {Desktop{Phase: Final, Touched: true, Attempt: 1, From: "m-old"}, true},
 		"being rebuilt":                     {Desktop{Phase: Accepted, Touched: true, Attempt: 1, From: "m-old"}, true},
 		"a call is under way":               {Desktop{Phase: Begun, Attempt: 1, From: "m-old"}, true},
-		"its fate was never known":          {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, true},
+		"its delivery was never known":      {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, true},
 		"was shown idle after its call":     {Desktop{Phase: Final, Doubtful: true, IdleAt: noon, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, false},
 		"shown not to have begun":           {Desktop{Phase: Pending, Doubtful: true, Attempt: 1, From: "m-old"}, false},
 		"shown not to have begun, and over": {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusSkipped}}, false},

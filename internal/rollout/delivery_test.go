@@ -29,7 +29,7 @@ func statusOf(d rollout.Decision) (status events.Status, code string) {
 }
 
 // ECD may list a desktop and yet refuse to tell its records. A call of unknown
-// fate was then asked about for ever.
+// delivery was then asked about for ever.
 func TestACallThatECDCannotBeAskedAboutIsGivenUp(t *testing.T) {
 	at := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: 30 * time.Minute}
