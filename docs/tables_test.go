@@ -291,8 +291,8 @@ func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ecd-%060d", i) // as long as an id may be
 	}
-	w := rollout.Operation{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
-	records := rollout.Opening(w, w.ImageMade)
+	op := rollout.Operation{ID: "2026.11.3/office/rollback", Fleet: "office", Undoes: "2026.11.3/office", Back: map[string][]string{"m-84mztzatmlnys0000": ids}}
+	records := rollout.Opening(op, op.ImageMade)
 	lines, err := rollout.Encode(records)
 	if err != nil {
 		t.Fatal(err)

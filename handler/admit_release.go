@@ -264,8 +264,8 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 		}
 	}
 	var failed error // of some fleets, which must not keep the others from beginning
-	for _, w := range operations {
-		e, err := a.fleets.enrol(m, w, digest)
+	for _, op := range operations {
+		e, err := a.fleets.enrol(m, op, digest)
 		if errors.Is(err, errPlanRefused) { // one plan stands for all of them
 			return failed
 		}
@@ -307,8 +307,8 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 	case total == digest:
 		return true, nil
 	}
-	for _, w := range open {
-		if err := a.fleets.refusePlan(w, digest, a.identity(m.Message)); err != nil {
+	for _, op := range open {
+		if err := a.fleets.refusePlan(op, digest, a.identity(m.Message)); err != nil {
 			return false, err
 		}
 	}
@@ -320,15 +320,15 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 // large as the fleets. One planDigest stands for all of them together.
 func (a *admission) previews(operations []rollout.Operation, wanted bool) (plans []events.Plan, total string, incomplete error) {
 	var digests []string
-	for _, w := range operations {
-		p := a.facts.preview(w)
+	for _, op := range operations {
+		p := a.facts.preview(op)
 		if wanted {
 			plans = append(plans, p.Plan)
 		}
 		digests = append(digests, p.PlanDigest)
 		incomplete = errors.Join(incomplete, p.complete())
 		if a.fleets.apart(len(operations)) { // nothing of it is begun here
-			a.facts.forgetPlace(w.Place())
+			a.facts.forgetPlace(op.Place())
 		}
 	}
 	total = digests[0]
@@ -345,14 +345,14 @@ func (a *admission) previews(operations []rollout.Operation, wanted bool) (plans
 // this very message has entered one of them, else those that are not in their fleets'
 // logs.
 func (a *admission) unchecked(m asked, operations []rollout.Operation) (left []rollout.Operation, err error) {
-	for _, w := range operations {
-		log, err := a.jobs.fleetLog(w.Fleet)
+	for _, op := range operations {
+		log, err := a.jobs.fleetLog(op.Fleet)
 		if err != nil {
 			return nil, err
 		}
-		e := log.Find(w.ID)
+		e := log.Find(op.ID)
 		if e == nil {
-			left = append(left, w)
+			left = append(left, op)
 		} else if e.Message == a.identity(m.Message) {
 			return nil, nil
 		}

@@ -33,9 +33,9 @@ type fleets struct {
 // message was refused for it. The order in the fleet's log is the order of the releases,
 // in whatever order their messages were delivered. errPlanRefused: the message was
 // refused, with the plan of all rollouts that it asks for.
-func (fs *fleets) enrol(m asked, w rollout.Operation, plan string) (*rollout.Entry, error) {
-	w.Via = fs.via(m.Message)
-	e, refusal, err := fs.enter(w, entering{fs.identity(m.Message), m.image, plan})
+func (fs *fleets) enrol(m asked, op rollout.Operation, plan string) (*rollout.Entry, error) {
+	op.Via = fs.via(m.Message)
+	e, refusal, err := fs.enter(op, entering{fs.identity(m.Message), m.image, plan})
 	switch {
 	case err != nil:
 		return nil, err
@@ -48,9 +48,9 @@ func (fs *fleets) enrol(m asked, w rollout.Operation, plan string) (*rollout.Ent
 			return nil, errPlanRefused
 		}
 		return nil, nil
-	case !e.Same(w):
+	case !e.Same(op):
 		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf(
-			"release %s was published before with another image; give every release an id of its own", w.ReleaseID))
+			"release %s was published before with another image; give every release an id of its own", op.ReleaseID))
 		return nil, nil
 	}
 	return &e, nil
@@ -67,23 +67,23 @@ func (fs *fleets) openRollout(m envelope.Message, e rollout.Entry) error {
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
 // that it no longer had, so that what is still on its way to enter it comes too late.
-func (fs *fleets) refusePlan(w rollout.Operation, digest, message string) error {
-	v, err := fs.jobs.openList(fs.ctx, fleetKey(w.Fleet))
+func (fs *fleets) refusePlan(op rollout.Operation, digest, message string) error {
+	v, err := fs.jobs.openList(fs.ctx, fleetKey(op.Fleet))
 	if err != nil {
-		return fmt.Errorf("refusing the plan of rollout %s: %w", w.ID, err)
+		return fmt.Errorf("refusing the plan of rollout %s: %w", op.ID, err)
 	}
 	entered := false
 	err = v.Update(fs.ctx, func(l *recordList) []rollout.Record {
-		if entered = rollout.ReadFleetLog(*l).Find(w.ID) != nil; entered || rollout.PlanRefusedFor(*l, w.ID, digest, message) {
+		if entered = rollout.ReadFleetLog(*l).Find(op.ID) != nil; entered || rollout.PlanRefusedFor(*l, op.ID, digest, message) {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: w.ID, Digest: digest, Message: message}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: op.ID, Digest: digest, Message: message}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		return nil // then it cannot be entered either
 	}
 	if err == nil && entered { // delivered again, its plan counts as checked
-		err = fmt.Errorf("rollout %s was entered meanwhile", w.ID)
+		err = fmt.Errorf("rollout %s was entered meanwhile", op.ID)
 	}
 	return err
 }
@@ -98,39 +98,39 @@ type entering struct {
 // enter writes a rollout into its fleet's log, unless it is there, and returns its
 // entry, or why it may not be entered. Whatever speaks against it is asked about
 // the very log that it is appended to. A tick for it is on the queue before.
-func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *events.Reason, error) {
-	e := rollout.Entry{Operation: w, At: fs.asOf(), Message: why.message}
-	v, err := fs.jobs.openList(fs.ctx, fleetKey(w.Fleet))
+func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *events.Reason, error) {
+	e := rollout.Entry{Operation: op, At: fs.asOf(), Message: why.message}
+	v, err := fs.jobs.openList(fs.ctx, fleetKey(op.Fleet))
 	if err != nil {
-		return e, nil, fmt.Errorf("entering rollout %s: %w", w.ID, err)
+		return e, nil, fmt.Errorf("entering rollout %s: %w", op.ID, err)
 	}
-	refusals := rollout.PlanRefusals(*v.known().state, w.ID, why.plan)
+	refusals := rollout.PlanRefusals(*v.known().state, op.ID, why.plan)
 	var refusal *events.Reason
 	var fault error
 	err = v.Update(fs.ctx, func(l *recordList) []rollout.Record {
 		log := rollout.ReadFleetLog(*l)
-		if before := log.Find(w.ID); before != nil {
+		if before := log.Find(op.ID); before != nil {
 			e, refusal, fault = *before, nil, nil
 			return nil
 		}
-		if refusal, fault = fs.mayFollow(log, w, why.image); refusal != nil || fault != nil {
+		if refusal, fault = fs.mayFollow(log, op, why.image); refusal != nil || fault != nil {
 			return nil
 		}
-		if rollout.PlanRefusals(*l, w.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, w.ID, why.plan, why.message) { // by another delivery, which has told so
+		if rollout.PlanRefusals(*l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, op.ID, why.plan, why.message) { // by another delivery, which has told so
 			refusal = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
 			return nil
 		}
-		if e.First, fault = fs.first(log, w); fault != nil {
+		if e.First, fault = fs.first(log, op); fault != nil {
 			return nil
 		}
-		if _, fault = fs.sched.tickFor(kindRollout, w.ID); fault != nil {
+		if _, fault = fs.sched.tickFor(kindRollout, op.ID); fault != nil {
 			return nil
 		}
 		return []rollout.Record{e.Entered()}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		return e, &events.Reason{Code: events.CodeJournalFull, Message: fmt.Sprintf(
-			"the log of fleet %s takes no more; give the fleet another name in fleets.yaml, which begins another log", w.Fleet)}, nil
+			"the log of fleet %s takes no more; give the fleet another name in fleets.yaml, which begins another log", op.Fleet)}, nil
 	}
 	return e, refusal, errors.Join(fault, err)
 }
@@ -138,21 +138,21 @@ func (fs *fleets) enter(w rollout.Operation, why entering) (rollout.Entry, *even
 // mayFollow says why a rollout may not follow those of its fleet's log, or nil. Whether
 // the latest has ended matters only if that took one back, or brought the same image: its
 // journal may be long.
-func (fs *fleets) mayFollow(log rollout.FleetLog, w rollout.Operation, image bool) (*events.Reason, error) {
+func (fs *fleets) mayFollow(log rollout.FleetLog, op rollout.Operation, image bool) (*events.Reason, error) {
 	ended := false
-	if last := log.Latest(); last != nil && (last.Undoes != "" || last.ImageID == w.ImageID) {
+	if last := log.Latest(); last != nil && (last.Undoes != "" || last.ImageID == op.ImageID) {
 		var err error
 		if ended, err = fs.ended(*last); err != nil {
 			return nil, err
 		}
 	}
-	return log.MayFollow(w, image, ended), nil
+	return log.MayFollow(op, image, ended), nil
 }
 
 // first says whether no rollout of a fleet has gone further than its canary yet.
 // What takes back is never the first.
-func (fs *fleets) first(log rollout.FleetLog, w rollout.Operation) (first bool, err error) {
-	if w.Undoes != "" {
+func (fs *fleets) first(log rollout.FleetLog, op rollout.Operation) (first bool, err error) {
+	if op.Undoes != "" {
 		return false, nil
 	}
 	for _, last := range slices.Backward(log) {
@@ -361,9 +361,9 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 
 // undo returns what a rollout changed: from its journal or, if that has expired,
 // from what ECD records.
-func (fs *fleets) undo(j *job, w rollout.Operation) (map[string][]string, error) {
+func (fs *fleets) undo(j *job, op rollout.Operation) (map[string][]string, error) {
 	if j.operation() == nil {
-		return fs.undoByRecords(w)
+		return fs.undoByRecords(op)
 	}
 	var back map[string][]string
 	j.journal.Look(func(s *rollout.State) { back = s.Undo() })
@@ -391,16 +391,16 @@ func (e *tooManyError) Error() string { return e.why }
 // undoByRecords finds out from ECD's own records what a rollout changed whose
 // journal has expired: the members of its fleet that are on its image now, by the
 // image that each came from. It takes a call a desktop.
-func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error) {
+func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, error) {
 	var members rollout.Fact[[]desktop.Desktop]
-	fs.facts.look(1, map[desktop.Place]*rollout.Need{w.Place(): {Members: []string{w.Fleet}}})
-	fs.facts.use(w.Place(), nil, func(f *rollout.Facts) { members = f.Members[w.Fleet] })
+	fs.facts.look(1, map[desktop.Place]*rollout.Need{op.Place(): {Members: []string{op.Fleet}}})
+	fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { members = f.Members[op.Fleet] })
 	if members.Err != nil {
 		return nil, errors.New(members.Err.Message)
 	}
 	var on []string
 	for _, d := range members.Value {
-		if d.ImageID == w.ImageID {
+		if d.ImageID == op.ImageID {
 			on = append(on, d.ID)
 		}
 	}
@@ -409,16 +409,16 @@ func (fs *fleets) undoByRecords(w rollout.Operation) (map[string][]string, error
 			"publish the image that is wanted",
 			len(on), maxByRecords)}
 	}
-	fs.facts.look(1, map[desktop.Place]*rollout.Need{w.Place(): {Changes: on}})
+	fs.facts.look(1, map[desktop.Place]*rollout.Need{op.Place(): {Changes: on}})
 	back := map[string][]string{}
 	for _, id := range on {
 		var changes rollout.Fact[[]desktop.Change]
-		fs.facts.use(w.Place(), nil, func(f *rollout.Facts) { changes = f.Changes[id] })
+		fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { changes = f.Changes[id] })
 		if changes.Err != nil {
 			return nil, errors.New(changes.Err.Message)
 		}
 		for _, c := range changes.Value { // newest first
-			if c.To == w.ImageID && c.From != "" && c.From != c.To && c.State == desktop.ChangeSucceeded {
+			if c.To == op.ImageID && c.From != "" && c.From != c.To && c.State == desktop.ChangeSucceeded {
 				back[c.From] = append(back[c.From], id)
 				break
 			}
@@ -436,15 +436,15 @@ func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 		if j.failure() != nil || j.journal == nil {
 			continue
 		}
-		w := j.operation()
-		if w == nil || !wanted(w) {
+		op := j.operation()
+		if op == nil || !wanted(op) {
 			continue
 		}
 		err := contain(func() error {
 			if j.kind == kindRequest {
 				return fs.superviseBack(j)
 			}
-			return fs.superviseOne(j, w)
+			return fs.superviseOne(j, op)
 		})
 		if err != nil {
 			fs.recovery.fail(j, err)
@@ -454,16 +454,16 @@ func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 
 // superviseOne has a rollout superseded by the latest of its fleet, or, if it is the
 // latest, supersedes all before it.
-func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
-	log, err := fs.jobs.fleetLog(w.Fleet)
+func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
+	log, err := fs.jobs.fleetLog(op.Fleet)
 	if err != nil {
 		return err
 	}
-	at := slices.IndexFunc(log, func(e rollout.Entry) bool { return e.ID == w.ID })
+	at := slices.IndexFunc(log, func(e rollout.Entry) bool { return e.ID == op.ID })
 	if at < 0 {
-		return fmt.Errorf("rollout %s is not in the log of fleet %s: the journal is damaged", w.ID, w.Fleet)
+		return fmt.Errorf("rollout %s is not in the log of fleet %s: the journal is damaged", op.ID, op.Fleet)
 	}
-	if latest := log.Latest(); latest.ID != w.ID {
+	if latest := log.Latest(); latest.ID != op.ID {
 		if err := fs.supersede(j, latest.ID); err != nil {
 			return err
 		}
@@ -472,7 +472,7 @@ func (fs *fleets) superviseOne(j *job, w *rollout.Operation) error {
 	}
 	busy := map[string]string{}
 	for at--; at >= 0; at-- {
-		if err := fs.follow(log[at].ID, w.ID, busy); err != nil {
+		if err := fs.follow(log[at].ID, op.ID, busy); err != nil {
 			return err
 		}
 		if fs.asOf().Sub(log[at+1].At) > busyLimit {

@@ -36,7 +36,7 @@ func (un *undoer) rollBack(jobs []*job) (more bool) {
 	}
 	if more {
 		at := jobs[0].operation().Place()
-		un.fleets.supervise(func(w *rollout.Operation) bool { return w.Place() == at })
+		un.fleets.supervise(func(op *rollout.Operation) bool { return op.Place() == at })
 		reconsider(un.jobs.inPlace(at))
 	}
 	return more
@@ -51,11 +51,11 @@ func (un *undoer) rollBackOne(j *job) (began bool, err error) {
 	if err := j.journal.Refresh(un.ctx); err != nil {
 		return false, err
 	}
-	w, err := un.prepareRollback(j)
-	if w == nil || err != nil {
+	op, err := un.prepareRollback(j)
+	if op == nil || err != nil {
 		return false, err
 	}
-	e, refusal, err := un.fleets.enter(*w, entering{message: "halted:" + w.Undoes})
+	e, refusal, err := un.fleets.enter(*op, entering{message: "halted:" + op.Undoes})
 	if err != nil {
 		return false, err
 	}
@@ -79,14 +79,14 @@ func (un *undoer) prepareRollback(j *job) (back *rollout.Operation, err error) {
 		if !s.MayGoBack() {
 			return nil // an operator has acted
 		}
-		w, why := s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet))
-		if text := rollout.BackTooLarge(w, un.rules, all(w.Back)); why == nil && text != "" {
+		op, why := s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet))
+		if text := rollout.BackTooLarge(op, un.rules, all(op.Back)); why == nil && text != "" {
 			why = errors.New(text)
 		}
 		if why != nil {
 			return []rollout.Record{un.stays(why.Error())}
 		}
-		if back = &w; s.Back.Begun {
+		if back = &op; s.Back.Begun {
 			return nil
 		}
 		return []rollout.Record{{Kind: rollout.KindGoingBack, At: un.asOf()}}

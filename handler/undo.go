@@ -27,14 +27,14 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 		a.jobs.drop(origin)
 		return err
 	}
-	var w rollout.Operation
+	var op rollout.Operation
 	var entered *rollout.Entry
 	var why error
 	refused := 0
 	origin.journal.Look(func(s *rollout.State) {
 		entered, refused = s.Undoing, s.Unplanned
-		if w, why = s.RollBack(c, a.via(m)); why == nil {
-			w = s.Fill(w)
+		if op, why = s.RollBack(c, a.via(m)); why == nil {
+			op = s.Fill(op)
 		}
 	})
 	switch {
@@ -47,34 +47,34 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 		}
 		return err
 	}
-	if named, err := a.namedAsBack(w); err != nil {
+	if named, err := a.namedAsBack(op); err != nil {
 		return err
 	} else if named {
-		return no(events.CodeControlNotPossible, "another request is called "+w.ID+", as its rollback would be")
+		return no(events.CodeControlNotPossible, "another request is called "+op.ID+", as its rollback would be")
 	}
 	if c.DryRun || c.PlanDigest != "" {
-		agreed, err := a.backAgreed(m, c, origin, w)
+		agreed, err := a.backAgreed(m, c, origin, op)
 		if !agreed || err != nil {
 			return err
 		}
 	}
-	return a.enterBack(m, c, origin, w, refused, no)
+	return a.enterBack(m, c, origin, op, refused, no)
 }
 
-// namedAsBack says whether a sender has called a request what its rollback w is called:
+// namedAsBack says whether a sender has called a request what its rollback is called:
 // earlier builds let them.
-func (a *admission) namedAsBack(w rollout.Operation) (named bool, err error) {
-	err = a.jobs.peek(kindRequest, w.ID, func(s *rollout.State) { named = s.Operation != nil && s.Operation.Undoes == "" })
+func (a *admission) namedAsBack(op rollout.Operation) (named bool, err error) {
+	err = a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) { named = s.Operation != nil && s.Operation.Undoes == "" })
 	return named, err
 }
 
 // backAgreed plans the rollback of a request. It publishes the plan of a dry run, and
 // otherwise says whether the plan is the one that is demanded; if not, it refuses it, after
 // the journal of the request knows that.
-func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job, w rollout.Operation) (bool, error) {
-	p := a.facts.preview(w)
+func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job, op rollout.Operation) (bool, error) {
+	p := a.facts.preview(op)
 	if c.DryRun {
-		a.refuse.publishPlan(p.Plan, w)
+		a.refuse.publishPlan(p.Plan, op)
 		return false, nil
 	}
 	if p.is(c.PlanDigest) {
@@ -88,10 +88,10 @@ func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job
 		if entered = s.Undoing != nil; entered || s.Refusals[a.identity(m)] {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: w.ID, Digest: c.PlanDigest, Message: a.identity(m)}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: op.ID, Digest: c.PlanDigest, Message: a.identity(m)}}
 	})
 	if err == nil && entered { // delivered again, its plan counts as checked
-		err = fmt.Errorf("rollback %s was entered meanwhile", w.ID)
+		err = fmt.Errorf("rollback %s was entered meanwhile", op.ID)
 	}
 	if err == nil {
 		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
@@ -101,7 +101,7 @@ func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job
 
 // enterBack writes into the journal of a request that it is taken back, and opens the
 // rollback. So often was a plan of it refused before this one was looked at.
-func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job, w rollout.Operation, refused int, no func(code, why string) error) error {
+func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int, no func(code, why string) error) error {
 	var entered *rollout.Entry
 	var why, fault error
 	code := ""
@@ -114,13 +114,13 @@ func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job,
 			why, code = errPlanRefused, events.CodePlanChanged
 			return nil
 		}
-		if _, why = s.RollBack(c, w.Via); why != nil {
+		if _, why = s.RollBack(c, op.Via); why != nil {
 			return nil
 		}
-		if _, fault = a.sched.tickFor(kindRequest, w.ID); fault != nil {
+		if _, fault = a.sched.tickFor(kindRequest, op.ID); fault != nil {
 			return nil
 		}
-		r := rollout.Undoing(w, a.asOf(), a.identity(m))
+		r := rollout.Undoing(op, a.asOf(), a.identity(m))
 		entered = &rollout.Entry{Operation: *r.Operation, At: r.At, Message: r.Message}
 		return []rollout.Record{r}
 	})
@@ -175,11 +175,11 @@ func (fs *fleets) wakeBack(e rollout.Entry) {
 // openBack opens a rollback of a request, for what the request is known to have changed: if
 // that is nothing by now, for what it seemed to have, so that whoever asked is told.
 func (fs *fleets) openBack(back *job, e rollout.Entry) error {
-	w := e.Operation
-	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { w = s.Fill(w) }); err != nil {
+	op := e.Operation
+	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { op = s.Fill(op) }); err != nil {
 		return err
 	}
-	return fs.jobs.begin(back, w, "")
+	return fs.jobs.begin(back, op, "")
 }
 
 // wakeUndoing has a rollback of a request looked at whose journal is empty, if the journal

@@ -68,10 +68,10 @@ func office(t *testing.T) fleet.Fleets {
 // the second wave is under way.
 func records() []rollout.Record {
 	until := after(60)
-	w := rollout.Operation{ID: "2026.11.3/office", Fleet: "office", ReleaseID: "2026.11.3", ImageName: "win11-office",
+	op := rollout.Operation{ID: "2026.11.3/office", Fleet: "office", ReleaseID: "2026.11.3", ImageName: "win11-office",
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	return []rollout.Record{
-		{Kind: rollout.KindOpened, At: start, Operation: &w},
+		{Kind: rollout.KindOpened, At: start, Operation: &op},
 		{Kind: rollout.KindWave, At: start, Wave: 1, Waves: 3, Name: "canary", Size: 8, Desktops: []string{"ecd-a001"}},
 		{Kind: rollout.KindWaiting, At: start, Reason: &events.Reason{Code: events.CodeWindowClosed, Message: "the maintenance window is closed", Until: &until}},
 		{Kind: rollout.KindControl, At: after(10), Action: events.ActionPause, Who: "ann", Message: "c1", Reason: &events.Reason{Message: "lunch"}},

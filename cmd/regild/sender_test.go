@@ -12,13 +12,13 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-func keep(t *testing.T, s journal.Store, kind string, w rollout.Operation) {
+func keep(t *testing.T, s journal.Store, kind string, op rollout.Operation) {
 	t.Helper()
-	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), Operation: &w}})
+	lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindOpened, At: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), Operation: &op}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Append(t.Context(), journal.Key(kind, w.ID), 0, lines); err != nil {
+	if _, err := s.Append(t.Context(), journal.Key(kind, op.ID), 0, lines); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -26,12 +26,12 @@ const id = "2026.11.3/office"
 // underWay is a rollout of six desktops: one completed, one failed, one under
 // way, three not begun.
 func underWay() []rollout.Record {
-	w := rollout.Operation{ID: id, Fleet: "office", ReleaseID: "2026.11.3", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	op := rollout.Operation{ID: id, Fleet: "office", ReleaseID: "2026.11.3", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	group := func(s events.Status, code string, ids ...string) []rollout.Group {
 		return []rollout.Group{{Status: s, Code: code, Message: "why", Desktops: ids}}
 	}
 	return []rollout.Record{
-		{Kind: rollout.KindOpened, At: at, Operation: &w},
+		{Kind: rollout.KindOpened, At: at, Operation: &op},
 		{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 2, Name: "canary", Size: 6, Desktops: []string{"a", "b", "c", "d"}},
 		{Kind: rollout.KindBegun, At: at, Call: "1", Desktops: []string{"a", "b", "c"}, From: []string{"m-old", "m-old", "m-older"}},
 		{Kind: rollout.KindEnded, At: at, Call: "1", Outcomes: group(events.StatusAccepted, "Success", "a", "b", "c")},
@@ -170,8 +170,8 @@ func TestAnAnswerIsToTheMessageThatWasSent(t *testing.T) {
 
 func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
 	s := stored(t, Rollout, id, underWay()...)
-	w := rollout.Operation{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
-	put(t, s, Rollout, w.ID, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w})
+	op := rollout.Operation{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
+	put(t, s, Rollout, op.ID, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op})
 	ask := func(why string) (Answer, error) {
 		c := Control{Control: events.Control{RolloutID: id, Action: events.ActionRollback, By: "ann", Reason: why}}
 		return c.Answer(t.Context(), s, func(context.Context) error { return errEnough })
@@ -188,8 +188,8 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 	s := journaltest.Memory()
 	long := strings.Repeat("long", 60)
 	for _, x := range []string{"r1/office", "r1/lab", "r1/office/rollback", "r10/office", "r1/a/office", long + "/office"} {
-		w := rollout.Operation{ID: x, Fleet: "office"}
-		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w})
+		op := rollout.Operation{ID: x, Fleet: "office"}
+		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op})
 	}
 	for release, want := range map[string][]string{"r1": {"r1/lab", "r1/office"}, "r10": {"r10/office"}, "r1/a": {"r1/a/office"}, long: {long + "/office"}, "r2": nil} {
 		if got, err := OfRelease(t.Context(), s, release); err != nil || !slices.Equal(got, want) {
@@ -201,12 +201,12 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 func TestAListingHasWhatWasAskedFor(t *testing.T) {
 	s := journaltest.Memory()
 	for n := range 30 {
-		w := rollout.Operation{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
-		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Operation: &w}}
+		op := rollout.Operation{ID: fmt.Sprintf("t%02d", n), Desktops: []string{"a"}}
+		records := []rollout.Record{{Kind: rollout.KindOpened, At: at.Add(time.Duration(n) * time.Minute), Operation: &op}}
 		if n%3 == 0 {
 			records = append(records, rollout.Record{Kind: rollout.KindClosed, At: at})
 		}
-		put(t, s, Request, w.ID, records...)
+		put(t, s, Request, op.ID, records...)
 	}
 	put(t, s, Rollout, id, underWay()...)
 	both := []string{Request, Rollout}
@@ -248,8 +248,8 @@ func TestWhatHasEndedIsNotReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := rollout.Operation{ID: "a", Desktops: []string{"d"}}
-	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &w}, rollout.Record{Kind: rollout.KindClosed, At: at})
+	op := rollout.Operation{ID: "a", Desktops: []string{"d"}}
+	put(t, s, Request, "a", rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op}, rollout.Record{Kind: rollout.KindClosed, At: at})
 	q := Query{Kinds: []string{Request}, Over: map[string]int64{}}
 	list := func() (Listing, error) { return List(t.Context(), s, q) }
 	if l, err := list(); err != nil || l.Ended != 1 {

@@ -69,7 +69,7 @@ func TestTheDigestIsCountedAnewAndNoticesAMissingOutcome(t *testing.T) {
 // second failure in the digest.
 func TestTheDigestCountsTheLastOutcomeOfADesktopThatWasRetried(t *testing.T) {
 	at := reporttest.Start
-	w := rollout.Operation{ID: "r/f", Fleet: "f", ReleaseID: "r", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	op := rollout.Operation{ID: "r/f", Fleet: "f", ReleaseID: "r", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
 	failed := []rollout.Group{{Status: events.StatusFailed, Code: events.CodeRebuildFailed, Message: "no", Desktops: []string{"a"}}}
 	try := func(call, id string) []rollout.Record {
 		return []rollout.Record{
@@ -79,7 +79,7 @@ func TestTheDigestCountsTheLastOutcomeOfADesktopThatWasRetried(t *testing.T) {
 		}
 	}
 	records := slices.Concat([]rollout.Record{
-		{Kind: rollout.KindOpened, At: at, Operation: &w},
+		{Kind: rollout.KindOpened, At: at, Operation: &op},
 		{Kind: rollout.KindWave, At: at, Wave: 1, Waves: 1, Name: "canary", Size: 1, Desktops: []string{"a"}},
 	}, try("1", "ECD-1"), []rollout.Record{{Kind: rollout.KindControl, At: at, Action: events.ActionRetry, Who: "ann", Message: "c1", Reason: &events.Reason{Message: "again"}}},
 		try("2", "ECD-2"), []rollout.Record{{Kind: rollout.KindClosed, At: at, Digest: events.Digest([]string{"r/f/a/failed/2"})}})
@@ -140,11 +140,11 @@ func TestFailuresAreGroupedByCauseWithECDsRequestIDs(t *testing.T) {
 }
 
 func TestAThousandDifferentMessagesAreNotAThousandCauses(t *testing.T) {
-	w := rollout.Operation{ID: "req", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
-	records := []rollout.Record{{Kind: rollout.KindOpened, At: reporttest.Start, Operation: &w}}
+	op := rollout.Operation{ID: "req", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	records := []rollout.Record{{Kind: rollout.KindOpened, At: reporttest.Start, Operation: &op}}
 	for i := range 1000 {
 		id := fmt.Sprint("ecd-", i)
-		w.Desktops = append(w.Desktops, id)
+		op.Desktops = append(op.Desktops, id)
 		records = append(records, rollout.Record{Kind: rollout.KindSettled, At: reporttest.Start, Outcomes: []rollout.Group{
 			{Status: events.StatusFailed, Code: "Odd", Message: fmt.Sprint("reason ", i), Desktops: []string{id}}}})
 	}

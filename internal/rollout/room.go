@@ -164,9 +164,9 @@ func (v *view) roomGate(waves []events.PlanWave, u *Unread) []string {
 }
 
 // BackTooLarge says why the journal of a rollback does not hold these desktops, or "".
-func BackTooLarge(w Operation, r Rules, ids []string) string {
+func BackTooLarge(op Operation, r Rules, ids []string) string {
 	s := NewState()
-	s.Operation = &w
+	s.Operation = &op
 	for _, id := range ids { // they stand there once more, by the image that they go back to
 		s.Length += int64(len(id) + len(`"",`))
 	}

@@ -154,12 +154,12 @@ func TestWhatIsSetAsideGrowsWithWhatIsDone(t *testing.T) {
 // A rollback of more desktops than a record holds is opened by several, and none of them
 // counts before the last.
 func TestARollbackOfManyDesktopsIsOpenedByManyRecords(t *testing.T) {
-	w := Operation{ID: "v1/office/rollback", Fleet: "office", Undoes: "v1/office", Spec: desktop.Spec{ImageID: "m-new"}, Back: map[string][]string{}}
+	op := Operation{ID: "v1/office/rollback", Fleet: "office", Undoes: "v1/office", Spec: desktop.Spec{ImageID: "m-new"}, Back: map[string][]string{}}
 	for i := range maxBack + 1 {
 		image := fmt.Sprint("m-", i%2)
-		w.Back[image] = append(w.Back[image], fmt.Sprintf("ecd-%060d", i))
+		op.Back[image] = append(op.Back[image], fmt.Sprintf("ecd-%060d", i))
 	}
-	records := Opening(w, noon)
+	records := Opening(op, noon)
 	lines, err := Encode(records)
 	if err != nil {
 		t.Fatal(err)
@@ -178,15 +178,15 @@ func TestARollbackOfManyDesktopsIsOpenedByManyRecords(t *testing.T) {
 	if s.Operation == nil || len(s.Operation.to) != maxBack+1 {
 		t.Fatalf("got %d records, and %+v", len(records), s.Operation)
 	}
-	for image, ids := range w.Back {
+	for image, ids := range op.Back {
 		for _, id := range ids {
 			if got := s.Operation.SpecOf(id).ImageID; got != image {
 				t.Fatalf("%s goes back to %q, want %q", id, got, image)
 			}
 		}
 	}
-	w.Back["m-0"] = w.Back["m-0"][1:]
-	if few := Opening(w, noon); len(few) != 1 || len(few[0].Operation.Back) != 2 {
+	op.Back["m-0"] = op.Back["m-0"][1:]
+	if few := Opening(op, noon); len(few) != 1 || len(few[0].Operation.Back) != 2 {
 		t.Errorf("as many as one record holds: got %d records", len(few))
 	}
 }
@@ -208,15 +208,15 @@ func TestTheRecordsOfALargeRollbackMustNotBeIgnored(t *testing.T) {
 func TestARollbackThatIsTooLargeIsRefused(t *testing.T) {
 	v := officeOf(0, 1<<20)
 	s := fleet.Default()
-	w := Operation{ID: "v1/office/rollback", Fleet: "office", Undoes: "v1/office"}
+	op := Operation{ID: "v1/office/rollback", Fleet: "office", Undoes: "v1/office"}
 	ids := make([]string, Capacity(&s, 21, 1<<20))
 	for i := range ids {
 		ids[i] = fmt.Sprintf("ecd-%017d", i)
 	}
-	if got := BackTooLarge(w, v.r, ids); got == "" {
+	if got := BackTooLarge(op, v.r, ids); got == "" {
 		t.Error("the images that they go back to take room as well")
 	}
-	if got := BackTooLarge(w, v.r, ids[:len(ids)*9/10]); got != "" {
+	if got := BackTooLarge(op, v.r, ids[:len(ids)*9/10]); got != "" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -39,29 +39,29 @@ func (s *State) RollBack(c events.Control, via *events.Via) (Operation, error) {
 	if err := Allow(s, events.ActionRollback, 0); err != nil {
 		return Operation{}, err
 	}
-	w := Operation{ID: BackOf(s.Operation.ID), Undoes: s.Operation.ID, Spec: s.Operation.Spec, By: c.By, Why: c.Reason, Via: via,
+	op := Operation{ID: BackOf(s.Operation.ID), Undoes: s.Operation.ID, Spec: s.Operation.Spec, By: c.By, Why: c.Reason, Via: via,
 		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
-		w.OperateType = "" // only system disks go back
+		op.OperateType = "" // only system disks go back
 	}
-	w.Language = "" // of the image that is left; the former ones may take none
-	return w, nil
+	op.Language = "" // of the image that is left; the former ones may take none
+	return op, nil
 }
 
 // Fill returns the rollback with the desktops that the request has changed or may have:
 // where each goes back to, and since when nobody else may have changed it. Of which that is
 // not known is among them, and is refused. If there are none any more they are those for which
 // a call was begun, which Unchanged has skipped.
-func (s *State) Fill(w Operation) Operation {
-	w.Desktops, w.Back, w.Since = nil, s.Undo(), map[string][]string{}
+func (s *State) Fill(op Operation) Operation {
+	op.Desktops, op.Back, op.Since = nil, s.Undo(), map[string][]string{}
 	none := !slices.ContainsFunc(s.Order, func(id string) bool { return s.changed(s.Desktops[id]) })
 	for _, id := range s.Order {
 		if d := s.Desktops[id]; s.changed(d) || none && d.From != "" {
 			at := d.BegunAt.UTC().Format(time.RFC3339Nano)
-			w.Desktops, w.Since[at] = append(w.Desktops, id), append(w.Since[at], id)
+			op.Desktops, op.Since[at] = append(op.Desktops, id), append(op.Since[at], id)
 		}
 	}
-	return w
+	return op
 }
 
 // Unchanged adds the desktops that the operation has not changed, as is known by now, though
@@ -92,24 +92,24 @@ func (d *Desktop) rebuilt() bool {
 	return d.Touched || d.Phase == Begun || d.Doubtful && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
 }
 
-// Undoing returns the record that says that a request is taken back by the rollback w.
-func Undoing(w Operation, at time.Time, message string) Record {
-	w.Desktops, w.Back, w.Since = nil, nil, nil
-	return Record{Kind: KindUndoing, At: at, Operation: &w, Message: message}
+// Undoing returns the record that says that a request is taken back by a rollback.
+func Undoing(op Operation, at time.Time, message string) Record {
+	op.Desktops, op.Back, op.Since = nil, nil, nil
+	return Record{Kind: KindUndoing, At: at, Operation: &op, Message: message}
 }
 
 // undone settles a desktop of a rollback of a request that is not to go back.
 func (v *view) undone(x *Desktop) (step, bool) {
-	w := v.s.Operation
-	if w.Undoes == "" || !w.Request() {
+	op := v.s.Operation
+	if op.Undoes == "" || !op.Request() {
 		return step{}, false
 	}
 	if _, known := v.f.Busy[x.ID]; known && !x.tried() {
-		return v.settle(events.StatusSkipped, events.CodeChangedOutside, "request %s did not have desktop %s rebuilt after all", w.Undoes, x.ID), true
+		return v.settle(events.StatusSkipped, events.CodeChangedOutside, "request %s did not have desktop %s rebuilt after all", op.Undoes, x.ID), true
 	}
-	if w.to[x.ID] == "" {
+	if op.to[x.ID] == "" {
 		return v.settle(events.StatusRefused, events.CodeControlNotPossible, "the journal of request %s does not say which image desktop %s was on before",
-			w.Undoes, x.ID), true
+			op.Undoes, x.ID), true
 	}
 	fact, s, ok := v.read(x)
 	switch {
@@ -125,31 +125,31 @@ func (v *view) undone(x *Desktop) (step, bool) {
 // rebuilt since the request had it rebuilt, by whomever: what is on it is not what the
 // request brought, though the image may be.
 func (v *view) overtaken(c candidate) (step, bool) {
-	w := v.s.Operation
-	if w.Undoes == "" || !w.Request() {
+	op := v.s.Operation
+	if op.Undoes == "" || !op.Request() {
 		return step{}, false
 	}
 	fact, s, ok := about(v, c.Desktop, ofChanges, c.ID, c.eventful())
 	if !ok {
 		return s, true
 	}
-	since := w.since[c.ID].Add(-clockSkew)
+	since := op.since[c.ID].Add(-clockSkew)
 	theirs := slices.DeleteFunc(slices.Clone(fact.Value), func(x desktop.Change) bool {
-		ours := c.Attempt > 0 && x.From == w.ImageID && x.To == w.to[c.ID] && !x.Updated.Before(c.BegunAt.Add(-clockSkew))
+		ours := c.Attempt > 0 && x.From == op.ImageID && x.To == op.to[c.ID] && !x.Updated.Before(c.BegunAt.Add(-clockSkew))
 		return x.Updated.Before(since) || ours
 	})
-	if len(theirs) == 0 || len(theirs) == 1 && theirs[0].To == w.ImageID && (theirs[0].From == w.to[c.ID] || theirs[0].From == "") {
+	if len(theirs) == 0 || len(theirs) == 1 && theirs[0].To == op.ImageID && (theirs[0].From == op.to[c.ID] || theirs[0].From == "") {
 		return step{}, false
 	}
 	return v.settle(events.StatusSkipped, events.CodeChangedOutside, "ECD records that desktop %s was changed since request %s had it rebuilt",
-		c.ID, w.Undoes), true
+		c.ID, op.Undoes), true
 }
 
 // FleetOf returns the fleet of a desktop under the operation, or nil. One that the request took out
 // of its fleet, which chooses by image, is in it for the rollback.
-func (w *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Fleet {
+func (op *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Fleet {
 	f := fleets.Of(x)
-	if to := w.to[x.ID]; f == nil && to != "" && x.ImageID == w.ImageID {
+	if to := op.to[x.ID]; f == nil && to != "" && x.ImageID == op.ImageID {
 		x.ImageID = to
 		f = fleets.Of(x)
 	}
@@ -159,11 +159,11 @@ func (w *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Fleet
 // leftAlone says of a desktop of a rollback, for a plan, that it is not to go back, as far as
 // its image tells.
 func (v *view) leftAlone(x *Desktop, now *desktop.Desktop) (step, bool) {
-	w := v.s.Operation
+	op := v.s.Operation
 	switch {
-	case w.Undoes == "":
+	case op.Undoes == "":
 		return step{}, false
-	case w.Request():
+	case op.Request():
 		return v.undone(x)
 	case now == nil:
 		return step{}, false

@@ -32,9 +32,9 @@ func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}}
 		c.x.ID, c.x.BegunAt = "ecd-1", noon
 		s.Desktops["ecd-1"], s.Order = &c.x, []string{"ecd-1"}
-		w := s.Fill(Operation{ID: "r1/rollback", Undoes: "r1"})
-		if got := slices.Contains(w.Desktops, "ecd-1") && slices.Contains(w.Back["m-old"], "ecd-1") && slices.Contains(w.Since[noon.UTC().Format(time.RFC3339Nano)], "ecd-1"); got != c.want {
-			t.Errorf("%s: got %+v", name, w)
+		op := s.Fill(Operation{ID: "r1/rollback", Undoes: "r1"})
+		if got := slices.Contains(op.Desktops, "ecd-1") && slices.Contains(op.Back["m-old"], "ecd-1") && slices.Contains(op.Since[noon.UTC().Format(time.RFC3339Nano)], "ecd-1"); got != c.want {
+			t.Errorf("%s: got %+v", name, op)
 		}
 		if _, err := s.RollBack(events.Control{}, nil); (err == nil) != c.want {
 			t.Errorf("%s: got %v", name, err)
@@ -48,21 +48,21 @@ func TestARollbackOfNothingIsForWhatWasBegun(t *testing.T) {
 	s := NewState()
 	s.Operation, s.Order = &Operation{ID: "r1"}, []string{"ecd-1", "ecd-2", "ecd-3"}
 	s.Desktops = map[string]*Desktop{"ecd-1": {Phase: Final}, "ecd-2": {Phase: Final, From: "m-old"}, "ecd-3": {Phase: Begun, Attempt: 1, From: "m-old"}}
-	if w := s.Fill(Operation{}); !slices.Equal(w.Desktops, []string{"ecd-3"}) {
-		t.Errorf("got %v, want what it has changed", w.Desktops)
+	if op := s.Fill(Operation{}); !slices.Equal(op.Desktops, []string{"ecd-3"}) {
+		t.Errorf("got %v, want what it has changed", op.Desktops)
 	}
 	s.Desktops["ecd-3"].Phase = Final
-	if w := s.Fill(Operation{}); !slices.Equal(w.Desktops, []string{"ecd-2", "ecd-3"}) || len(w.Back) > 0 {
-		t.Errorf("got %v and %v, want what was begun, and no image for it", w.Desktops, w.Back)
+	if op := s.Fill(Operation{}); !slices.Equal(op.Desktops, []string{"ecd-2", "ecd-3"}) || len(op.Back) > 0 {
+		t.Errorf("got %v and %v, want what was begun, and no image for it", op.Desktops, op.Back)
 	}
 }
 
 // backView returns a view of a rollback of a request for one desktop.
 func backView() *view {
-	w := &Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}, Desktops: []string{"ecd-1"},
+	op := &Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}, Desktops: []string{"ecd-1"},
 		Back: map[string][]string{"m-old": {"ecd-1"}}, Since: map[string][]string{noon.Add(-time.Hour).Format(time.RFC3339Nano): {"ecd-1"}}}
-	w.index(nil)
-	return viewOf(w)
+	op.index(nil)
+	return viewOf(op)
 }
 
 // What ECD records of a desktop since the request had it rebuilt is the request's own change
@@ -151,10 +151,10 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 
 // A time that cannot be read must not let a desktop go back that somebody changed.
 func TestATimeThatCannotBeReadKeepsADesktopWhereItIs(t *testing.T) {
-	w := &Operation{ID: "r1/rollback", Undoes: "r1", Back: map[string][]string{"m-old": {"ecd-1", "ecd-2"}}, Since: map[string][]string{"yesterday": {"ecd-1"}, "2026-11-30T08:00:01Z": {"ecd-2"}}}
-	w.index(nil)
-	if w.to["ecd-1"] != "" || w.to["ecd-2"] != "m-old" || w.since["ecd-2"].IsZero() {
-		t.Errorf("got %v since %v", w.to, w.since)
+	op := &Operation{ID: "r1/rollback", Undoes: "r1", Back: map[string][]string{"m-old": {"ecd-1", "ecd-2"}}, Since: map[string][]string{"yesterday": {"ecd-1"}, "2026-11-30T08:00:01Z": {"ecd-2"}}}
+	op.index(nil)
+	if op.to["ecd-1"] != "" || op.to["ecd-2"] != "m-old" || op.since["ecd-2"].IsZero() {
+		t.Errorf("got %v since %v", op.to, op.since)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestARequestThatIsTakenBackBeginsNothingMore(t *testing.T) {
 // Any rollback is known by what it undoes: what it found to have changed may differ between
 // two instances that open it.
 func TestARollbackIsKnownByWhatItUndoes(t *testing.T) {
-	w := Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{ImageID: "m-new"}, Desktops: []string{"ecd-1"}}
+	op := Operation{ID: "r1/rollback", Undoes: "r1", Spec: desktop.Spec{ImageID: "m-new"}, Desktops: []string{"ecd-1"}}
 	for name, c := range map[string]struct {
 		change func(*Operation)
 		want   bool
@@ -198,9 +198,9 @@ func TestARollbackIsKnownByWhatItUndoes(t *testing.T) {
 		"another image":  {func(o *Operation) { o.ImageID = "m-x" }, false},
 		"a rollout's":    {func(o *Operation) { o.Fleet = "office" }, false},
 	} {
-		o := w
+		o := op
 		c.change(&o)
-		if got := w.Same(o); got != c.want || o.Same(w) != got {
+		if got := op.Same(o); got != c.want || o.Same(op) != got {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}
@@ -230,9 +230,9 @@ func TestWhatARollbackOfARequestAsksFor(t *testing.T) {
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new", OperateType: "replace", Language: "zh-CN", AfterStatus: "Running"}}
 		s.Apply(Record{Kind: KindUndoing, At: noon})
 		s.Desktops["ecd-1"], s.Order = &Desktop{ID: "ecd-1", Touched: true, From: "m-old"}, []string{"ecd-1"}
-		w, err := s.RollBack(events.Control{Consent: consents, By: "ada"}, nil)
-		if err != nil || (w.OperateType != "") != (consents != nil) || w.Language != "" || w.AfterStatus != "Running" || w.ImageID != "m-new" || w.Undoes != "r1" || !slices.Contains(w.Consents, events.ConsentDowngrade) {
-			t.Errorf("with %v: got %+v, %v", consents, w, err)
+		op, err := s.RollBack(events.Control{Consent: consents, By: "ada"}, nil)
+		if err != nil || (op.OperateType != "") != (consents != nil) || op.Language != "" || op.AfterStatus != "Running" || op.ImageID != "m-new" || op.Undoes != "r1" || !slices.Contains(op.Consents, events.ConsentDowngrade) {
+			t.Errorf("with %v: got %+v, %v", consents, op, err)
 		}
 	}
 }
