@@ -71,7 +71,7 @@ func unfit(m envelope.Message) string {
 // admit makes jobs of the messages and reads what the journals know of them. A fault
 // of one message does not affect the others.
 func (a *admission) admit(messages []envelope.Message) {
-	a.facts.share(len(messages))
+	a.facts.setSharers(len(messages))
 	a.byTrust(messages)
 	for _, m := range messages {
 		if err := contain(func() error { return a.admitOne(m) }); err != nil {
@@ -109,7 +109,7 @@ func (a *admission) admitOne(m envelope.Message) error {
 	case events.IsVendorEvent(m.Type):
 		return a.trail(m)
 	}
-	a.refuse.message(m, events.CodeUnknownType, fmt.Sprintf("events of type %s are not for regild; see events/schema for those that are", short(m.Type, 100)))
+	a.refuse.message(m, events.CodeUnknownType, fmt.Sprintf("events of type %s are not for regild; see events/schema for those that are", clip(m.Type, 100)))
 	return nil
 }
 

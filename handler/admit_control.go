@@ -22,7 +22,7 @@ func (a *admission) control(m envelope.Message) error {
 		return nil
 	}
 	if c.RequestID != "" {
-		return a.takeBack(m, c)
+		return a.rollbackRequest(m, c)
 	}
 	if !a.hasJournal {
 		a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
@@ -169,9 +169,13 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 	return e.By == c.By && e.Why == c.Reason
 }
 
-// rollbackAgreed plans a rollback. It publishes the plan of a dry run, and otherwise
-// says whether the plan is the one that is demanded; if not, it refuses the rollback.
-func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation) (bool, error) {
+// rollbackAgreed says whether a rollback may begin: its plan is the one that is demanded, or
+// none is. It publishes the plan of a dry run. Any other plan is refused, after refusePlan
+// has written that down.
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation, refusePlan func() error) (bool, error) {
+	if !c.DryRun && c.PlanDigest == "" {
+		return true, nil
+	}
 	p := a.facts.preview(op)
 	if c.DryRun {
 		a.refuse.publishPlan(p.Plan, op)
@@ -182,7 +186,7 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op roll
 	}
 	err := p.complete()
 	if err == nil {
-		err = a.fleets.refusePlan(op, c.PlanDigest, a.identity(m))
+		err = refusePlan()
 	}
 	if err == nil {
 		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
@@ -203,10 +207,9 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 		return nil
 	}
-	if c.DryRun || c.PlanDigest != "" {
-		if agreed, err := a.rollbackAgreed(m, c, op); !agreed || err != nil {
-			return err
-		}
+	agreed, err := a.rollbackAgreed(m, c, op, func() error { return a.fleets.refusePlan(op, c.PlanDigest, a.identity(m)) })
+	if !agreed || err != nil {
+		return err
 	}
 	e, refusal, err := a.fleets.enter(op, entering{message: a.identity(m), plan: c.PlanDigest})
 	switch {

@@ -280,7 +280,7 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 // beginEntered has one of so many rollouts begun that a message has entered. One that was
 // entered long ago is opened here: its journal may have expired, and no tick opens it then.
 func (a *admission) beginEntered(m envelope.Message, e rollout.Entry, of int) error {
-	if a.fleets.apart(of) && a.asOf().Sub(e.At) <= reopen {
+	if a.fleets.separately(of) && a.asOf().Sub(e.At) <= reopen {
 		return a.sched.at(kindRollout, e.ID, tickIfIdle)
 	}
 	return a.fleets.openRollout(m, e)
@@ -327,7 +327,7 @@ func (a *admission) previews(operations []rollout.Operation, wanted bool) (plans
 		}
 		digests = append(digests, p.PlanDigest)
 		incomplete = errors.Join(incomplete, p.complete())
-		if a.fleets.apart(len(operations)) { // nothing of it is begun here
+		if a.fleets.separately(len(operations)) { // nothing of it is begun here
 			a.facts.forgetPlace(op.Place())
 		}
 	}

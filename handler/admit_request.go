@@ -28,7 +28,7 @@ func (a *admission) request(m envelope.Message) error {
 	}
 	op := operationOf(req)
 	op.Via = a.via(m)
-	if err := a.apart(&op); err != nil {
+	if err := a.nameApart(&op); err != nil {
 		j, fresh := a.jobs.add(kindRequest, op.ID)
 		if !fresh { // perhaps another sender's
 			return err
@@ -69,9 +69,9 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 	_, fleet, is := rollout.SplitID(id)
 	switch {
 	case is && fleetNamed(a.rules.Fleets, fleet) != nil:
-		why = fmt.Sprintf("requestId: %q is what a rollout over fleet %s is called; give the request another id", short(id, 100), fleet)
+		why = fmt.Sprintf("requestId: %q is what a rollout over fleet %s is called; give the request another id", clip(id, 100), fleet)
 	case strings.HasSuffix(rollout.Unmarked(id), rollout.BackOf("")):
-		why = fmt.Sprintf("requestId: %q is what the rollback of another request is called; give the request another id", short(id, 100))
+		why = fmt.Sprintf("requestId: %q is what the rollback of another request is called; give the request another id", clip(id, 100))
 	case events.CheckRequestID(req.RequestID) != "":
 		why = "the id of the message, which stands for the requestId that is missing, " + events.CheckRequestID(req.RequestID)
 	default:
@@ -200,12 +200,12 @@ func meant(m envelope.Message) string {
 	return ""
 }
 
-// apart gives a request an id of its own where another sender, who is kept apart from
+// nameApart gives a request an id of its own where another sender, who is kept apart from
 // this one, has that id or might have it: the id as it was sent, an @, and a digest of
 // door and source. Requests by the request queue without a source keep their ids, and
 // so does whatever has a journal under its id already, if it came on the same way or
 // from an earlier build, which did not write down how.
-func (a *admission) apart(op *rollout.Operation) error {
+func (a *admission) nameApart(op *rollout.Operation) error {
 	if !a.doors.apart() {
 		return nil
 	}

@@ -47,12 +47,8 @@ func (a *admission) tick(m envelope.Message) error {
 	if fresh && a.stale(j, t) {
 		a.jobs.keepOne(j)
 		a.jobs.drop(j)
-		switch {
-		case j.operation() != nil:
-		case t.Kind == kindRollout:
-			return a.fleets.wakeEntered(t.ID)
-		default:
-			return a.fleets.wakeUndoing(t.ID)
+		if j.operation() == nil {
+			return a.fleets.wakeEntered(t.Kind, t.ID)
 		}
 	}
 	return nil

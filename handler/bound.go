@@ -72,5 +72,5 @@ func (a *admission) handOver(j *job) {
 		j.decision = decision{made: true, Decision: rollout.Decision{Next: a.asOf()}}
 		a.sched.schedule([]*job{j})
 	}
-	a.jobs.leave(j)
+	a.jobs.noteHandedOver(j)
 }

@@ -88,7 +88,7 @@ func newCallsBenchFor(ctx context.Context, t *testing.T) *callsBench {
 	b.run = h.begin(ctx, Invocation{RequestID: "i1", Source: "test"})
 	t.Cleanup(b.run.end)
 	b.calls = &calls{rebuilder: b.run.rebuilder, turns: map[desktop.Place]chan struct{}{here: make(chan struct{}, 1)},
-		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, grewOld: map[string]bool{}}
+		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, tooOldIn: map[string]bool{}}
 	return b
 }
 
@@ -196,8 +196,8 @@ func TestADesktopThatWasReadAgainSinceTheDecisionIsDecidedAboutAgain(t *testing.
 		b.read("ecd-1", 10*time.Second)
 		batch := plan.Make(wishes(b.owners)).Batches[0]
 		b.claim(&batch, "c1")
-		if got := len(batch.IDs) == 1; got != want || b.grewOld[""] == want {
-			t.Errorf("decided %s ago, read 10s ago: is begun %t, is read again %t, want %t and %t", decided, got, b.grewOld[""], want, !want)
+		if got := len(batch.IDs) == 1; got != want || b.tooOldIn[""] == want {
+			t.Errorf("decided %s ago, read 10s ago: is begun %t, is read again %t, want %t and %t", decided, got, b.tooOldIn[""], want, !want)
 		}
 	}
 }
@@ -251,8 +251,8 @@ func TestNothingIsBegunByADecisionMadeAnewThatLacksFacts(t *testing.T) {
 		if lacks {
 			want = nil
 		}
-		if !slices.Equal(j.decision.Begin, want) || b.grewOld[""] != lacks || !j.decision.raced {
-			t.Errorf("lacks facts (%t): begins %v, is read again: %t", lacks, j.decision.Begin, b.grewOld[""])
+		if !slices.Equal(j.decision.Begin, want) || b.tooOldIn[""] != lacks || !j.decision.raced {
+			t.Errorf("lacks facts (%t): begins %v, is read again: %t", lacks, j.decision.Begin, b.tooOldIn[""])
 		}
 	}
 }
@@ -485,8 +485,8 @@ func TestEachDesktopWaitsForTheFreezeThatHoldsIt(t *testing.T) {
 func TestWhatGrewOldBeforeItsTurnIsReadAgain(t *testing.T) {
 	b := newCallsBench(t)
 	got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-2*factsAge))
-	if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || len(b.ecd.called) != 0 || !b.grewOld[""] {
-		t.Errorf("got %+v, called %v, read again %v", got, b.ecd.called, b.grewOld)
+	if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || len(b.ecd.called) != 0 || !b.tooOldIn[""] {
+		t.Errorf("got %+v, called %v, read again %v", got, b.ecd.called, b.tooOldIn)
 	}
 }
 
@@ -498,8 +498,8 @@ func TestACallWaitsForTheAdaptersTurnUntilTheFactsAreOld(t *testing.T) {
 		b.concern = map[placed]concern{}
 		b.ecd.answers["ecd-1"] = &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.NotSent, Err: desktop.ErrTooLate}
 		got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-factsAge/3))
-		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.grewOld[""] {
-			t.Errorf("got %+v, read again %v", got, b.grewOld)
+		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.tooOldIn[""] {
+			t.Errorf("got %+v, read again %v", got, b.tooOldIn)
 		}
 		if want := factsAge - factsAge/3; b.ecd.waits != want {
 			t.Errorf("it may wait for %s, want %s", b.ecd.waits, want)

@@ -42,7 +42,7 @@ func (dc *decider) decide(jobs []*job) {
 		if undecided = next; len(undecided) == 0 {
 			return
 		}
-		dc.facts.look(dc.facts.shared(), needs)
+		dc.facts.look(dc.facts.sharing(), needs)
 	}
 	for _, j := range undecided {
 		dc.recovery.fail(j, fmt.Errorf("deciding about %s: the facts were asked for %d times and still do not suffice", j.id, maxLooks))

@@ -49,10 +49,10 @@ func (rd *reader) use(at desktop.Place, busy map[string]string, f func(*rollout.
 	f(&facts)
 }
 
-// share says how many messages or places share the invocation from now on.
-func (rd *reader) share(n int) { rd.sharers.Store(int64(n)) }
+// setSharers says how many messages or places share the invocation from now on.
+func (rd *reader) setSharers(n int) { rd.sharers.Store(int64(n)) }
 
-func (rd *reader) shared() int { return int(rd.sharers.Load()) }
+func (rd *reader) sharing() int { return int(rd.sharers.Load()) }
 
 // change calls f with the facts of a place, to write them.
 func (rd *reader) change(at desktop.Place, f func(*rollout.Facts)) {
@@ -160,7 +160,7 @@ func (i *invocation) patience(sharers int) (context.Context, context.CancelFunc)
 	if sharers < 2 {
 		return i.ctx, func() {}
 	}
-	left, _ := i.left()
+	left, _ := i.timeLeft()
 	return context.WithTimeout(i.ctx, left/patienceShare)
 }
 
@@ -476,7 +476,7 @@ func (rd *reader) preview(op rollout.Operation) preview {
 		if need.Empty() {
 			return p
 		}
-		rd.look(rd.shared(), map[desktop.Place]*rollout.Need{op.Place(): &need})
+		rd.look(rd.sharing(), map[desktop.Place]*rollout.Need{op.Place(): &need})
 	}
 	return preview{events.Plan{AccountID: op.AccountID, RegionID: op.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
 		Message: "the facts do not suffice"}}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -187,9 +188,9 @@ func (fs *fleets) ended(e rollout.Entry) (ended bool, err error) {
 // expired, and what is long over must not begin again.
 const reopen = 24 * time.Hour
 
-// apart says whether so many rollouts are each left to an invocation of its own, which a
+// separately says whether so many rollouts are each left to an invocation of its own, which a
 // tick brings about. One alone is looked at here and now; without a queue, all are.
-func (fs *fleets) apart(rollouts int) bool { return fs.hasQueue && rollouts > 1 }
+func (fs *fleets) separately(rollouts int) bool { return fs.hasQueue && rollouts > 1 }
 
 // wakeLatest has the latest rollout of each fleet looked at, and those before it that may
 // still have desktops, unless all is done for them. n is the number of the ticks that are
@@ -197,7 +198,7 @@ func (fs *fleets) apart(rollouts int) bool { return fs.hasQueue && rollouts > 1 
 func (fs *fleets) wakeLatest(n int) error {
 	list, failed := fs.unfinished()
 	for _, e := range list {
-		if !fs.apart(len(fs.rules.Fleets)) {
+		if !fs.separately(len(fs.rules.Fleets)) {
 			fs.wake(e)
 			continue
 		}
@@ -230,7 +231,7 @@ func (fs *fleets) unfinished() (list []rollout.Entry, _ error) {
 const endBytes = 16 << 10
 
 // unfinishedOf returns the latest rollout of a fleet, and those before it that may still
-// have desktops under way, but those that have ended and of which all is told. Any may have
+// have desktops under way, but those that have ended and of which all is published. Any may have
 // ended before those that it took over from: if it was aborted, or if its fleet did not have
 // their desktops then. If the rollout is looked at here and now it is the latest alone: that
 // brings the others along (see superviseOne).
@@ -239,15 +240,15 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if !fs.apart(len(fs.rules.Fleets)) {
+	if !fs.separately(len(fs.rules.Fleets)) {
 		return log[max(0, len(log)-1):], nil
 	}
 	for _, e := range slices.Backward(log) {
-		told, err := fs.told(e.ID)
+		over, err := fs.endedAndPublished(e.ID)
 		if err != nil {
 			return list, err
 		}
-		if !told {
+		if !over {
 			list = append(list, e)
 		}
 		if fs.asOf().Sub(e.At) > busyLimit {
@@ -257,8 +258,8 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	return list, nil
 }
 
-// told says whether a rollout has ended and all is told of it, by the end of its journal.
-func (fs *fleets) told(id string) (bool, error) {
+// endedAndPublished says whether a rollout has ended and all of it is published, by the end of its journal.
+func (fs *fleets) endedAndPublished(id string) (bool, error) {
 	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, id), endBytes)
 	if err != nil {
 		return false, fmt.Errorf("looking at the end of rollout %s: %w", id, err)
@@ -266,18 +267,29 @@ func (fs *fleets) told(id string) (bool, error) {
 	return rollout.EndingIn(lines) != nil, nil
 }
 
-// wakeEntered has a rollout looked at whose journal is empty, if its fleet's log names
-// it: the invocation that entered it could not open it.
-func (fs *fleets) wakeEntered(id string) error {
-	e, err := fs.entryOf(id)
+// wakeEntered has an operation looked at whose journal is empty, if another log says that
+// it was entered: the invocation that entered it could not open it.
+func (fs *fleets) wakeEntered(kind, id string) error {
+	e, err := fs.entryOf(kind, id)
 	if e != nil {
 		fs.wake(*e)
 	}
 	return err
 }
 
-// entryOf returns the entry of a rollout in its fleet's log, or nil.
-func (fs *fleets) entryOf(id string) (*rollout.Entry, error) {
+// entryOf returns the entry of a rollout in its fleet's log, or of the rollback of a
+// request in the request's own, or nil.
+func (fs *fleets) entryOf(kind, id string) (e *rollout.Entry, err error) {
+	if kind == kindRequest {
+		if of, is := strings.CutSuffix(id, rollout.BackOf("")); is {
+			err = fs.jobs.peek(kindRequest, of, func(s *rollout.State) {
+				if s.Undoing != nil && s.Undoing.ID == id {
+					e = s.Undoing
+				}
+			})
+		}
+		return e, err
+	}
 	_, fleet, ok := rollout.SplitID(id)
 	if !ok {
 		return nil, nil
@@ -292,20 +304,24 @@ func (fs *fleets) openIfEntered(j *job) error {
 	if j.operation() != nil {
 		return nil
 	}
-	e, err := fs.entryOf(j.id)
+	e, err := fs.entryOf(j.kind, j.id)
 	if e == nil || fs.asOf().Sub(e.At) > reopen {
 		return err
 	}
 	return fs.openEntered(j, *e)
 }
 
-// wake makes a job of a rollout that its fleet's log names, and opens it if it is not
-// open yet, unless it was left to another invocation.
+// wake makes a job of an operation that was entered, and opens it if it is not open yet,
+// unless it was left to another invocation.
 func (fs *fleets) wake(e rollout.Entry) {
-	if fs.jobs.isLeft(kindRollout, e.ID) {
+	kind := kindRollout
+	if e.Request() {
+		kind = kindRequest
+	}
+	if fs.jobs.isHandedOver(kind, e.ID) {
 		return
 	}
-	j, fresh := fs.jobs.add(kindRollout, e.ID)
+	j, fresh := fs.jobs.add(kind, e.ID)
 	if !fresh {
 		return
 	}
@@ -322,9 +338,12 @@ func (fs *fleets) wake(e rollout.Entry) {
 	}
 }
 
-// openEntered opens the journal of a rollout that its fleet's log names.
+// openEntered opens the journal of an operation that was entered.
 func (fs *fleets) openEntered(j *job, e rollout.Entry) error {
-	if e.Undoes != "" {
+	switch {
+	case e.Request():
+		return fs.openRequestRollback(j, e)
+	case e.Undoes != "":
 		return fs.openRollback(j, e)
 	}
 	return fs.jobs.begin(j, e.Operation, "")
@@ -442,7 +461,7 @@ func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 		}
 		err := contain(func() error {
 			if j.kind == kindRequest {
-				return fs.superviseBack(j)
+				return fs.superviseRequest(j)
 			}
 			return fs.superviseOne(j, op)
 		})
@@ -487,7 +506,7 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 // that it still uses. That one after it has ended does not say that it uses none.
 func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
 	if fs.jobs.find(kindRollout, earlier) == nil {
-		if told, err := fs.told(earlier); told || err != nil { // its journal may be large
+		if over, err := fs.endedAndPublished(earlier); over || err != nil { // its journal may be large
 			return err
 		}
 	}
@@ -499,7 +518,7 @@ func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
 		return err
 	}
 	before.journal.Look(func(s *rollout.State) { addBusyOf(busy, earlier, s) })
-	if fresh && (before.over() || fs.jobs.isLeft(kindRollout, earlier)) { // there is nothing to do for it here
+	if fresh && (before.over() || fs.jobs.isHandedOver(kindRollout, earlier)) { // there is nothing to do for it here
 		fs.jobs.keepOne(before)
 		fs.jobs.drop(before)
 	}

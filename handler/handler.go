@@ -120,14 +120,14 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 	defer r.end()
 
 	r.admit(r.open(payload)) // messages become jobs: the requests and rollouts that they are about
-	r.inPlaces(r.work)       // those of each place by themselves, all at once
+	r.inPlaces(r.stages)     // those of each place by themselves, all at once
 	r.out.writeRest()        // what was published for jobs that could not go on
 
 	return r.report()
 }
 
-// work takes the jobs of one place through the stages. Live returns those that can go on.
-func (r *run) work(live func() []*job) {
+// stages takes the jobs of one place through the stages. Live returns those that can go on.
+func (r *run) stages(live func() []*job) {
 	for further := true; further; {
 		r.decide(live())               // what may be done now; reads facts and changes nothing
 		further = r.prepare(live()) || // what follows is written down; maintenance, stop, commands, notices
@@ -140,25 +140,25 @@ func (r *run) work(live func() []*job) {
 	r.schedule(live())            // a tick for each operation that is unfinished
 }
 
-// inPlaces calls work for the jobs of each place, for all places at once: none waits for
+// inPlaces calls do for the jobs of each place, for all places at once: none waits for
 // what another one does not answer. A job that comes into a place of which there was
 // none goes on by its tick.
-func (r *run) inPlaces(work func(live func() []*job)) {
+func (r *run) inPlaces(do func(live func() []*job)) {
 	places := r.jobs.places()
-	r.facts.share(len(places))
+	r.facts.setSharers(len(places))
 	var wg sync.WaitGroup
 	for i, at := range places {
-		do := func() {
-			err := contain(func() error { work(func() []*job { return r.jobs.inPlace(at) }); return nil })
+		inPlace := func() {
+			err := contain(func() error { do(func() []*job { return r.jobs.inPlace(at) }); return nil })
 			if err != nil {
 				inAccount(r.log, at.Account).Error("a stage made us panic", "region_id", at.Region, "error", err.Error())
 				r.again.add(err)
 			}
 		}
 		if i == len(places)-1 { // of which there is mostly one
-			do()
+			inPlace()
 		} else {
-			wg.Go(do)
+			wg.Go(inPlace)
 		}
 	}
 	wg.Wait()
@@ -180,7 +180,7 @@ type run struct {
 	*decider
 	*preparer
 	*rebuilder
-	*undoer
+	*rollbacker
 	*concluder
 	*scheduler
 }
@@ -194,7 +194,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	index := &openIndex{invocation: i, store: h.Journal}
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey,
 		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
-	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}, left: map[string]bool{}}
+	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}, handedOver: map[string]bool{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
 	sched.out = out
 	facts := &reader{invocation: i, accounts: accounts, alarmer: h.Alarms, rules: h.Rules,
@@ -209,9 +209,9 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
 			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery, index: index},
-		undoer:    &undoer{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
-		concluder: &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
-		scheduler: sched,
+		rollbacker: &rollbacker{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
+		concluder:  &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
+		scheduler:  sched,
 	}
 }
 

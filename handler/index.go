@@ -31,7 +31,7 @@ type openEntering struct {
 }
 
 // enter begins to put a request into the index, unless it is there or that was begun. If
-// it fails the next invocation tries again. settled waits for its end.
+// it fails the next invocation tries again. await waits for its end.
 func (x *openIndex) enter(j *job) {
 	indexed := false
 	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
@@ -53,9 +53,9 @@ func (x *openIndex) enter(j *job) {
 	}()
 }
 
-// settled waits until nothing is being entered for a request, and says whether it is
+// await waits until nothing is being entered for a request, and says whether it is
 // certainly in the index by what this invocation did.
-func (x *openIndex) settled(j *job) bool {
+func (x *openIndex) await(j *job) bool {
 	x.mu.Lock()
 	e := x.entries[j]
 	x.mu.Unlock()
@@ -91,7 +91,7 @@ func (x *openIndex) write(j *job) bool {
 // has says whether a request is certainly in the index.
 func (x *openIndex) has(j *job) (indexed bool) {
 	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
-	return x.settled(j) || indexed
+	return x.await(j) || indexed
 }
 
 // remove deletes an entry.

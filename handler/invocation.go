@@ -60,18 +60,18 @@ func (i *invocation) reserve() time.Duration {
 	return min(max(i.deadline.Sub(i.began)/lastShare, lastMin), lastMax)
 }
 
-// left returns how much time there is before what is kept for the end, and how
+// timeLeft returns how much time there is before what is kept for the end, and how
 // much a batch needs. Without a deadline there is time enough.
-func (i *invocation) left() (left, needed time.Duration) {
+func (i *invocation) timeLeft() (left, needed time.Duration) {
 	if i.deadline.IsZero() {
 		return rollout.CallLimit, 0
 	}
 	return time.Until(i.deadline) - i.reserve(), min(max(i.deadline.Sub(i.began)/callShare, callMin), callMax)
 }
 
-// short says whether no further batch should be begun.
-func (i *invocation) short() bool {
-	left, needed := i.left()
+// shortOfTime says whether no further batch should be begun.
+func (i *invocation) shortOfTime() bool {
+	left, needed := i.timeLeft()
 	return left < needed
 }
 
@@ -153,7 +153,7 @@ func (p *PanicError) Error() string {
 	return "regild has a bug that this message brings to light: " + p.Value
 }
 
-func short(s string, n int) string {
+func clip(s string, n int) string {
 	if len(s) > n {
 		s = strings.ToValidUTF8(s[:n], "") + "…"
 	}

@@ -129,10 +129,10 @@ type jobs struct {
 	cache *cache
 	sched *scheduler
 
-	mu     sync.Mutex
-	list   []*job
-	byName map[string]*job
-	left   map[string]bool // names of those that are left to another invocation
+	mu         sync.Mutex
+	list       []*job
+	byName     map[string]*job
+	handedOver map[string]bool // names of those that another invocation goes on with
 
 	freezes freezesKnown // guarded by mu
 }
@@ -239,19 +239,19 @@ func (js *jobs) drop(j *job) {
 	js.list = slices.DeleteFunc(js.list, func(o *job) bool { return o == j })
 }
 
-// leave takes a job off the list and notes that another invocation goes on with it.
-func (js *jobs) leave(j *job) {
+// noteHandedOver takes a job off the list and notes that another invocation goes on with it.
+func (js *jobs) noteHandedOver(j *job) {
 	js.drop(j)
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	js.left[j.name] = true
+	js.handedOver[j.name] = true
 }
 
-// isLeft says whether a request or rollout was left to another invocation.
-func (js *jobs) isLeft(kind, id string) bool {
+// isHandedOver says whether a request or rollout was left to another invocation.
+func (js *jobs) isHandedOver(kind, id string) bool {
 	js.mu.Lock()
 	defer js.mu.Unlock()
-	return js.left[kind+"/"+id]
+	return js.handedOver[kind+"/"+id]
 }
 
 // open reads the job's journal, once.

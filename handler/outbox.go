@@ -38,10 +38,10 @@ type outbox struct {
 
 // An item is one message to publish. Its job is nil when no journal knows of it.
 type item struct {
-	job   *job
-	event events.Event
-	group groupOf // which outcome of the desktop that the event is about
-	told  string  // or which event of the operation, by its id in the journal
+	job     *job
+	event   events.Event
+	group   groupOf // which outcome of the desktop that the event is about
+	eventID string  // or which event of the operation, by its id in the journal
 }
 
 // taken is what MNS took for a job and the journal does not know yet.
@@ -58,8 +58,8 @@ type groupOf struct {
 
 func (t *taken) add(i item) {
 	t.n++
-	if i.told != "" {
-		t.events = append(t.events, i.told)
+	if i.eventID != "" {
+		t.events = append(t.events, i.eventID)
 		return
 	}
 	if t.outcomes == nil {
@@ -82,7 +82,7 @@ func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again
 	o.open, o.end = o.until(o.reserve() / 2) // the other half is for ticks
 	o.wake = sync.NewCond(&o.mu)
 	for range concurrency {
-		o.wg.Go(o.work)
+		o.wg.Go(o.publishAll)
 	}
 	return o
 }
@@ -152,7 +152,7 @@ func (o *outbox) emitEvents(j *job) {
 			continue
 		}
 		err := o.publishOne(i)
-		o.settle(i, err)
+		o.noteResult(i, err)
 		if err != nil {
 			return
 		}
@@ -183,7 +183,7 @@ func (o *outbox) enlistLocked(i item) bool {
 // eventOf is the event that a rollout's journal tells of, or a request's summary.
 func (o *outbox) eventOf(j *job, s *rollout.State, n rollout.Event) item {
 	op := s.Operation
-	i := item{job: j, told: n.ID()}
+	i := item{job: j, eventID: n.ID()}
 	if n.Finished() {
 		statuses := map[events.Status]int{events.StatusCompleted: n.Counts.Completed, events.StatusSkipped: n.Counts.Skipped,
 			events.StatusRefused: n.Counts.Refused, events.StatusFailed: n.Counts.Failed}
@@ -222,14 +222,14 @@ func (o *outbox) put(items ...item) {
 	o.wake.Broadcast()
 }
 
-// work publishes items until the outbox is closed. Each publisher runs it.
-func (o *outbox) work() {
+// publishAll publishes items until the outbox is closed. Each publisher runs it.
+func (o *outbox) publishAll() {
 	for {
 		i, ok := o.next()
 		if !ok {
 			return
 		}
-		o.settle(i, contain(func() error { return o.publishOne(i) }))
+		o.noteResult(i, contain(func() error { return o.publishOne(i) }))
 		o.mu.Lock()
 		if o.busy--; len(o.queue) == 0 && o.busy == 0 {
 			o.wake.Broadcast()
@@ -284,9 +284,9 @@ func (o *outbox) publishOne(i item) error {
 	return o.topic.Publish(o.open, body, i.event.Tag)
 }
 
-// settle notes how an item went. If it was not taken and no journal knows of it, the
+// noteResult notes how an item went. If it was not taken and no journal knows of it, the
 // payload must be delivered again.
-func (o *outbox) settle(i item, err error) {
+func (o *outbox) noteResult(i item, err error) {
 	if err != nil {
 		o.log.Warn("not published", "id", i.event.ID, "error", err.Error())
 		if i.job == nil {

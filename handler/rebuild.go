@@ -39,7 +39,7 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	rb.refuseConflicts(jobs, p.Conflicts)
 
 	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: map[desktop.Place]chan struct{}{},
-		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, grewOld: map[string]bool{}}
+		hopeless: map[refusal]bool{}, late: map[hindrance][]plan.Batch{}, tooOldIn: map[string]bool{}}
 	byPlace := map[desktop.Place][]plan.Batch{}
 	for _, b := range p.Batches {
 		byPlace[b.Place()] = append(byPlace[b.Place()], b)
@@ -49,11 +49,11 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	}
 	var wg sync.WaitGroup
 	for _, batches := range byPlace {
-		c.work(&wg, batches)
+		c.makeAll(&wg, batches)
 	}
 	wg.Wait()
 	c.deferRest()
-	for account := range c.grewOld {
+	for account := range c.tooOldIn {
 		again = again || c.mayNot(account).what == free
 	}
 	if again {
@@ -62,8 +62,8 @@ func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
 	return again
 }
 
-// work makes the calls of one place, some at once. No place waits for another's turn.
-func (c *calls) work(wg *sync.WaitGroup, batches []plan.Batch) {
+// makeAll makes the calls of one place, some at once. No place waits for another's turn.
+func (c *calls) makeAll(wg *sync.WaitGroup, batches []plan.Batch) {
 	next := make(chan plan.Batch, len(batches))
 	for _, b := range batches {
 		next <- b
@@ -149,9 +149,9 @@ type calls struct {
 	hopeless map[refusal]bool
 	// late are the batches that did not get their turn, and why.
 	late map[hindrance][]plan.Batch
-	// grewOld has the accounts of desktops that were not begun because what was known
+	// tooOldIn has the accounts of desktops that were not begun because what was known
 	// of them was too old: they are to be read again.
-	grewOld map[string]bool
+	tooOldIn map[string]bool
 }
 
 type refusal struct {
@@ -176,7 +176,7 @@ func (c *calls) mayNot(account string) hindrance {
 	switch {
 	case c.perms.stopped(account) != nil:
 		return hindrance{denied, account}
-	case c.short():
+	case c.shortOfTime():
 		return hindrance{what: timeShort}
 	}
 	return hindrance{}
@@ -188,11 +188,11 @@ func (c *calls) postpone(b plan.Batch, why hindrance) {
 	c.late[why] = append(c.late[why], b)
 }
 
-// aged notes that what was known of a desktop of an account was too old to begin it.
-func (c *calls) aged(account string) {
+// noteTooOld notes that what was known of a desktop of an account was too old to begin it.
+func (c *calls) noteTooOld(account string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.grewOld[account] = true
+	c.tooOldIn[account] = true
 }
 
 // deferRest writes down what did not get its turn.
@@ -246,7 +246,7 @@ func (c *calls) batch(b plan.Batch) {
 	}
 	for _, id := range b.IDs {
 		for _, owner := range b.Owners[id] {
-			c.index.settled(c.owners[owner]) // its entry is written beside the claim
+			c.index.await(c.owners[owner]) // its entry is written beside the claim
 		}
 	}
 	// From the claim on, the call may reach ECD only within CallLimit: after that
@@ -284,7 +284,7 @@ func (c *calls) inTurn(ctx context.Context, b desktop.Batch, readAt time.Time) [
 
 // tooOld is what becomes of desktops that were read too long ago to be begun now.
 func (c *calls) tooOld(b desktop.Batch) []ending {
-	c.aged(b.AccountID)
+	c.noteTooOld(b.AccountID)
 	return []ending{{ids: b.IDs, group: rollout.Group{Status: events.StatusDeferred, Code: events.CodeTimeShort, Until: c.business().UTC(),
 		Message: "what was known of the desktop grew old before its turn; it is looked at again first"}}}
 }
@@ -358,7 +358,7 @@ func (c *calls) redecide(j *job, s *rollout.State) {
 	c.facts.use(s.Operation.Place(), j.busy, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
 	if !j.decision.Need.Empty() {
 		j.decision.Begin = nil
-		c.aged(s.Operation.AccountID)
+		c.noteTooOld(s.Operation.AccountID)
 	}
 	j.decision.raced, j.decision.at = true, now
 }
@@ -369,7 +369,7 @@ func (c *calls) mayClaim(j *job, account string, x *rollout.Desktop, fact rollou
 		return false
 	}
 	if c.old(fact.ReadAt) || c.old(j.decision.at) || fact.ReadAt.After(j.decision.at) { // the last: read anew for another job since
-		c.aged(account)
+		c.noteTooOld(account)
 		return false
 	}
 	return true

@@ -7,9 +7,9 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// An undoer is the stage that takes back rollouts that halted and are to go back by
+// A rollbacker is the stage that takes back rollouts that halted and are to go back by
 // themselves.
-type undoer struct {
+type rollbacker struct {
 	*invocation
 	rules    rollout.Rules
 	jobs     *jobs
@@ -20,82 +20,82 @@ type undoer struct {
 
 // rollBack takes back the rollouts that halted and are to go back by themselves, and
 // says whether there is anything new to do for that.
-func (un *undoer) rollBack(jobs []*job) (more bool) {
+func (ro *rollbacker) rollBack(jobs []*job) (more bool) {
 	for _, j := range jobs {
 		if !j.decision.Back || j.kind != kindRollout {
 			continue
 		}
 		err := contain(func() error {
-			began, err := un.rollBackOne(j)
+			began, err := ro.rollBackOne(j)
 			more = more || began
 			return err
 		})
 		if err != nil {
-			un.recovery.fail(j, err)
+			ro.recovery.fail(j, err)
 		}
 	}
 	if more {
 		at := jobs[0].operation().Place()
-		un.fleets.supervise(func(op *rollout.Operation) bool { return op.Place() == at })
-		reconsider(un.jobs.inPlace(at))
+		ro.fleets.supervise(func(op *rollout.Operation) bool { return op.Place() == at })
+		reconsider(ro.jobs.inPlace(at))
 	}
 	return more
 }
 
 // rollBackOne enters the rollback of a rollout that halted into the log of its fleet,
 // unless an operator has acted since, and opens it.
-func (un *undoer) rollBackOne(j *job) (began bool, err error) {
-	if err := un.sched.watchdog(j); err != nil {
+func (ro *rollbacker) rollBackOne(j *job) (began bool, err error) {
+	if err := ro.sched.watchdog(j); err != nil {
 		return false, err
 	}
-	if err := j.journal.Refresh(un.ctx); err != nil {
+	if err := j.journal.Refresh(ro.ctx); err != nil {
 		return false, err
 	}
-	op, err := un.prepareRollback(j)
+	op, err := ro.prepareRollback(j)
 	if op == nil || err != nil {
 		return false, err
 	}
-	e, refusal, err := un.fleets.enter(*op, entering{message: "halted:" + op.Undoes})
+	e, refusal, err := ro.fleets.enter(*op, entering{message: "halted:" + op.Undoes})
 	if err != nil {
 		return false, err
 	}
 	if refusal != nil {
-		return false, j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
+		return false, j.journal.Update(ro.ctx, func(s *rollout.State) []rollout.Record {
 			if !s.MayGoBack() {
 				return nil
 			}
-			return []rollout.Record{un.stays(refusal.Message)}
+			return []rollout.Record{ro.stays(refusal.Message)}
 		})
 	}
-	un.fleets.wake(e)
+	ro.fleets.wake(e)
 	return true, nil
 }
 
 // prepareRollback writes down that a rollout is about to go back, or why it does not
 // after all. It returns the rollback, or nil.
-func (un *undoer) prepareRollback(j *job) (back *rollout.Operation, err error) {
-	err = j.journal.Update(un.ctx, func(s *rollout.State) []rollout.Record {
+func (ro *rollbacker) prepareRollback(j *job) (back *rollout.Operation, err error) {
+	err = j.journal.Update(ro.ctx, func(s *rollout.State) []rollout.Record {
 		back = nil
 		if !s.MayGoBack() {
 			return nil // an operator has acted
 		}
-		op, why := s.GoBack(fleetNamed(un.rules.Fleets, s.Operation.Fleet))
-		if text := rollout.BackTooLarge(op, un.rules, all(op.Back)); why == nil && text != "" {
+		op, why := s.GoBack(fleetNamed(ro.rules.Fleets, s.Operation.Fleet))
+		if text := rollout.BackTooLarge(op, ro.rules, all(op.Back)); why == nil && text != "" {
 			why = errors.New(text)
 		}
 		if why != nil {
-			return []rollout.Record{un.stays(why.Error())}
+			return []rollout.Record{ro.stays(why.Error())}
 		}
 		if back = &op; s.Back.Begun {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindGoingBack, At: un.asOf()}}
+		return []rollout.Record{{Kind: rollout.KindGoingBack, At: ro.asOf()}}
 	})
 	return back, err
 }
 
 // stays is the record that a rollout does not go back by itself after all.
-func (un *undoer) stays(why string) rollout.Record {
-	return rollout.Record{Kind: rollout.KindStays, At: un.asOf(), Reason: &events.Reason{Code: events.CodeControlNotPossible,
+func (ro *rollbacker) stays(why string) rollout.Record {
+	return rollout.Record{Kind: rollout.KindStays, At: ro.asOf(), Reason: &events.Reason{Code: events.CodeControlNotPossible,
 		Message: "it halted and does not go back by itself: " + why}}
 }

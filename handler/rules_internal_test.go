@@ -96,7 +96,7 @@ func TestIdsAndTextsThatAreTooLong(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{"abc": "abc", "abcd": "abc…", "ab云": "ab…", "": ""} {
-		if got := short(in, 3); got != want {
+		if got := clip(in, 3); got != want {
 			t.Errorf("%q is cut to %q, want %q", in, got, want)
 		}
 	}
@@ -192,7 +192,7 @@ func TestWhatMayBeClaimed(t *testing.T) {
 		"decided anew, and not to begin":   {x: &rollout.Desktop{}, raced: true, begin: []string{"ecd-0"}}, "not raced": {x: &rollout.Desktop{}, begin: []string{"ecd-0"}, may: true},
 		"read long ago": {x: &rollout.Desktop{}, read: time.Hour, readAgain: true}, "decided long ago": {x: &rollout.Desktop{}, decided: time.Hour, readAgain: true},
 	} {
-		call := &calls{rebuilder: &rebuilder{invocation: js.invocation}, grewOld: map[string]bool{}}
+		call := &calls{rebuilder: &rebuilder{invocation: js.invocation}, tooOldIn: map[string]bool{}}
 		if c.x != nil {
 			c.x.ID = "ecd-1"
 		}
@@ -201,8 +201,8 @@ func TestWhatMayBeClaimed(t *testing.T) {
 			fact.Value = nil
 		}
 		j := &job{decision: decision{raced: c.raced, at: now.Add(-c.decided), Decision: rollout.Decision{Begin: c.begin}}}
-		if got := call.mayClaim(j, "1", c.x, fact); got != c.may || call.grewOld["1"] != c.readAgain {
-			t.Errorf("%s: got %t, read again %v", name, got, call.grewOld)
+		if got := call.mayClaim(j, "1", c.x, fact); got != c.may || call.tooOldIn["1"] != c.readAgain {
+			t.Errorf("%s: got %t, read again %v", name, got, call.tooOldIn)
 		}
 	}
 }

@@ -55,15 +55,15 @@ func (sc *scheduler) schedule(jobs []*job) {
 			sc.out.write(j, kept...)
 			kept = nil
 		}
-		again := j.decision.Next
+		next := j.decision.Next
 		var open bool
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh && kept == nil {
-				again = earlier(again, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
+				next = earlier(next, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
 			}
 		})
-		if again.IsZero() {
+		if next.IsZero() {
 			sc.out.write(j, kept...)
 			if !open && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
 				sc.index.remove(journal.OpenKey(j.id))
@@ -75,9 +75,9 @@ func (sc *scheduler) schedule(jobs []*job) {
 		case !sc.hasQueue:
 			sc.noQueue(j, open)
 		case !sc.hasJournal:
-			sc.carry(j, again)
+			sc.carry(j, next)
 		default:
-			if err := sc.tick(j, again, kept...); err != nil {
+			if err := sc.tick(j, next, kept...); err != nil {
 				sc.again.add(err)
 			}
 		}

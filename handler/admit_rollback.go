@@ -3,7 +3,6 @@ package handler
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/envelope"
@@ -11,10 +10,10 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// takeBack opens the rollback of a request: each desktop that it has changed goes back to
+// rollbackRequest opens the rollback of a request: each desktop that it has changed goes back to
 // the image that it was on before. What is asked for stands in the journal of the request
 // first, so that whatever comes again finds it.
-func (a *admission) takeBack(m envelope.Message, c events.Control) error {
+func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
 	no := func(code, why string) error {
 		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
 		return nil
@@ -39,7 +38,7 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 	})
 	switch {
 	case entered != nil:
-		return a.fleets.resumeBack(m, c, *entered, no)
+		return a.fleets.resumeRequestRollback(m, c, *entered, no)
 	case why != nil:
 		err := no(events.CodeControlNotPossible, why.Error())
 		if fresh && origin.operation() == nil {
@@ -47,42 +46,29 @@ func (a *admission) takeBack(m envelope.Message, c events.Control) error {
 		}
 		return err
 	}
-	if named, err := a.namedAsBack(op); err != nil {
+	if named, err := a.rollbackIDTaken(op); err != nil {
 		return err
 	} else if named {
 		return no(events.CodeControlNotPossible, "another request is called "+op.ID+", as its rollback would be")
 	}
-	if c.DryRun || c.PlanDigest != "" {
-		agreed, err := a.backAgreed(m, c, origin, op)
-		if !agreed || err != nil {
-			return err
-		}
+	agreed, err := a.rollbackAgreed(m, c, op, func() error { return a.refuseRollbackPlan(m, c, origin, op) })
+	if !agreed || err != nil {
+		return err
 	}
-	return a.enterBack(m, c, origin, op, refused, no)
+	return a.enterRequestRollback(m, c, origin, op, refused, no)
 }
 
-// namedAsBack says whether a sender has called a request what its rollback is called:
+// rollbackIDTaken says whether a sender has called a request what its rollback is called:
 // earlier builds let them.
-func (a *admission) namedAsBack(op rollout.Operation) (named bool, err error) {
+func (a *admission) rollbackIDTaken(op rollout.Operation) (named bool, err error) {
 	err = a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) { named = s.Operation != nil && s.Operation.Undoes == "" })
 	return named, err
 }
 
-// backAgreed plans the rollback of a request. It publishes the plan of a dry run, and
-// otherwise says whether the plan is the one that is demanded; if not, it refuses it, after
-// the journal of the request knows that.
-func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job, op rollout.Operation) (bool, error) {
-	p := a.facts.preview(op)
-	if c.DryRun {
-		a.refuse.publishPlan(p.Plan, op)
-		return false, nil
-	}
-	if p.is(c.PlanDigest) {
-		return true, nil
-	}
-	if err := p.complete(); err != nil {
-		return false, err
-	}
+// refuseRollbackPlan writes into the journal of a request that its rollback was asked for
+// with a plan that it no longer had, so that what is still on its way to enter it comes too
+// late.
+func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, origin *job, op rollout.Operation) error {
 	entered := false
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		if entered = s.Undoing != nil; entered || s.Refusals[a.identity(m)] {
@@ -93,15 +79,12 @@ func (a *admission) backAgreed(m envelope.Message, c events.Control, origin *job
 	if err == nil && entered { // delivered again, its plan counts as checked
 		err = fmt.Errorf("rollback %s was entered meanwhile", op.ID)
 	}
-	if err == nil {
-		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
-	}
-	return false, err
+	return err
 }
 
-// enterBack writes into the journal of a request that it is taken back, and opens the
+// enterRequestRollback writes into the journal of a request that it is taken back, and opens the
 // rollback. So often was a plan of it refused before this one was looked at.
-func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int, no func(code, why string) error) error {
+func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int, no func(code, why string) error) error {
 	var entered *rollout.Entry
 	var why, fault error
 	code := ""
@@ -134,47 +117,24 @@ func (a *admission) enterBack(m envelope.Message, c events.Control, origin *job,
 	case why != nil:
 		return no(code, why.Error())
 	}
-	return a.fleets.resumeBack(m, c, *entered, no)
+	return a.fleets.resumeRequestRollback(m, c, *entered, no)
 }
 
-// resumeBack opens the rollback of a request that was entered, if it was for this message.
-func (fs *fleets) resumeBack(m envelope.Message, c events.Control, e rollout.Entry, no func(code, why string) error) error {
+// resumeRequestRollback opens the rollback of a request that was entered, if it was for this message.
+func (fs *fleets) resumeRequestRollback(m envelope.Message, c events.Control, e rollout.Entry, no func(code, why string) error) error {
 	if e.Message != fs.identity(m) {
 		return no(events.CodeControlNotPossible, e.ID+" has begun before")
 	}
 	if c.DryRun { // a message that was sent again with another wish
 		return nil
 	}
-	fs.wakeBack(e)
+	fs.wake(e)
 	return nil
 }
 
-// wakeBack makes a job of a rollback of a request that was entered, and opens it if it is
-// not open yet, unless it was left to another invocation.
-func (fs *fleets) wakeBack(e rollout.Entry) {
-	if fs.jobs.isLeft(kindRequest, e.ID) {
-		return
-	}
-	back, fresh := fs.jobs.add(kindRequest, e.ID)
-	if !fresh {
-		return
-	}
-	err := fs.jobs.open(back)
-	if err == nil && back.operation() == nil {
-		if fs.asOf().Sub(e.At) > reopen {
-			fs.jobs.drop(back)
-			return
-		}
-		err = fs.openBack(back, e)
-	}
-	if err != nil {
-		fs.recovery.fail(back, err)
-	}
-}
-
-// openBack opens a rollback of a request, for what the request is known to have changed: if
+// openRequestRollback opens a rollback of a request, for what the request is known to have changed: if
 // that is nothing by now, for what it seemed to have, so that whoever asked is told.
-func (fs *fleets) openBack(back *job, e rollout.Entry) error {
+func (fs *fleets) openRequestRollback(back *job, e rollout.Entry) error {
 	op := e.Operation
 	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { op = s.Fill(op) }); err != nil {
 		return err
@@ -182,26 +142,9 @@ func (fs *fleets) openBack(back *job, e rollout.Entry) error {
 	return fs.jobs.begin(back, op, "")
 }
 
-// wakeUndoing has a rollback of a request looked at whose journal is empty, if the journal
-// of the request says that it was entered: the invocation that did so could not open it.
-func (fs *fleets) wakeUndoing(id string) error {
-	of, is := strings.CutSuffix(id, rollout.BackOf(""))
-	if !is {
-		return nil
-	}
-	var entered *rollout.Entry
-	if err := fs.jobs.peek(kindRequest, of, func(s *rollout.State) { entered = s.Undoing }); err != nil {
-		return err
-	}
-	if entered != nil && entered.ID == id {
-		fs.wakeBack(*entered)
-	}
-	return nil
-}
-
-// superviseBack sees to it that a rollback of a request knows what the request is still
+// superviseRequest sees to it that a rollback of a request knows what the request is still
 // rebuilding, and that one that was entered is opened.
-func (fs *fleets) superviseBack(j *job) error {
+func (fs *fleets) superviseRequest(j *job) error {
 	var entered *rollout.Entry
 	var undoes string
 	j.journal.Look(func(s *rollout.State) {
@@ -210,7 +153,7 @@ func (fs *fleets) superviseBack(j *job) error {
 		}
 	})
 	if entered != nil {
-		fs.wakeBack(*entered)
+		fs.wake(*entered)
 	}
 	if undoes == "" {
 		return nil
