@@ -174,7 +174,7 @@ func (a *admission) planRefused(id, digest string) (opened bool, err error) {
 	}
 	defer a.jobs.keepOne(j)
 	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		if opened = s.Operation != nil; opened || s.PlansRefused[digest] {
+		if opened = s.Operation != nil; opened || s.PlansRefused[digest] > 0 {
 			return nil
 		}
 		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: id, Digest: digest}}

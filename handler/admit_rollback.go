@@ -31,7 +31,7 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	var why error
 	refused := 0
 	origin.journal.Look(func(s *rollout.State) {
-		entered, refused = s.Undoing, s.Unplanned
+		entered, refused = s.Undoing, s.PlansRefused[c.PlanDigest]
 		if op, why = s.RollBack(c, a.via(m)); why == nil {
 			op = s.Fill(op)
 		}
@@ -41,7 +41,7 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 		return a.fleets.resumeRequestRollback(m, c, *entered, no)
 	case why != nil:
 		err := no(events.CodeControlNotPossible, why.Error())
-		if fresh && origin.operation() == nil {
+		if fresh {
 			a.jobs.drop(origin)
 		}
 		return err
@@ -93,7 +93,7 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 		if entered = s.Undoing; entered != nil {
 			return nil
 		}
-		if s.Refusals[a.identity(m)] || s.PlansRefused[c.PlanDigest] && s.Unplanned > refused { // by another delivery, which has told so
+		if s.Refusals[a.identity(m)] || s.PlansRefused[c.PlanDigest] > refused { // by another delivery, which has told so
 			why, code = errPlanRefused, events.CodePlanChanged
 			return nil
 		}

@@ -276,9 +276,10 @@ func TestWhatAnotherInstanceHasBegunIsNotSettled(t *testing.T) {
 	if len(got) != 1 || len(got[0].Outcomes) != 1 || !slices.Equal(got[0].Outcomes[0].Desktops, []string{"ecd-2"}) {
 		t.Errorf("written: %+v, want of the other desktop alone", got)
 	}
+	b.write(j, "c0", []ending{{ids: []string{"ecd-1"}, group: rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}}})
 	j.fail(errors.New("something else"))
 	b.out.writeRest()
-	if want := map[string]int{"r1/ecd-2/deferred": 1}; !maps.Equal(b.topic.published, want) {
+	if want := map[string]int{"r1/ecd-1/accepted": 1, "r1/ecd-2/deferred": 1}; !maps.Equal(b.topic.published, want) {
 		t.Errorf("told %v, want what was written down", b.topic.published)
 	}
 }

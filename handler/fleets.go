@@ -370,9 +370,7 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 	if err := fs.supersede(origin, e.ID); err != nil {
 		return err
 	}
-	undone := e.Operation
-	undone.ID, undone.Undoes = e.Undoes, ""
-	if e.Back, err = fs.undo(origin, undone); err != nil {
+	if e.Back, err = fs.undo(origin, e.Operation); err != nil {
 		return err
 	}
 	return fs.jobs.begin(back, e.Operation, "")

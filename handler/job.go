@@ -301,7 +301,7 @@ func (js *jobs) begin(j *job, op rollout.Operation, plan string) error {
 		switch {
 		case s.Operation != nil:
 			return nil
-		case s.PlansRefused[plan]:
+		case s.PlansRefused[plan] > 0:
 			refused = errPlanRefused
 			return nil
 		}

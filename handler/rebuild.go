@@ -365,14 +365,16 @@ func (c *calls) redecide(j *job, s *rollout.State) {
 
 // mayClaim says whether a desktop may be begun by what is known of it.
 func (c *calls) mayClaim(j *job, account string, x *rollout.Desktop, fact rollout.Fact[*desktop.Desktop]) bool {
-	if x == nil || x.Phase != rollout.Pending || fact.Value == nil || j.decision.raced && !slices.Contains(j.decision.Begin, x.ID) {
+	if x == nil || x.Phase != rollout.Pending || j.decision.raced && !slices.Contains(j.decision.Begin, x.ID) {
 		return false
 	}
-	if c.old(fact.ReadAt) || c.old(j.decision.at) || fact.ReadAt.After(j.decision.at) { // the last: read anew for another job since
+	// What was dropped since the decision, for its age, was read at no time at all. The
+	// last: read anew for another job since.
+	if c.old(fact.ReadAt) || fact.ReadAt.After(j.decision.at) {
 		c.noteTooOld(account)
 		return false
 	}
-	return true
+	return fact.Value != nil
 }
 
 // rollBackClaim rolls back the claim of a desktop that not all its owners may have.

@@ -65,6 +65,7 @@ type stage struct {
 	answer   desktop.Invocation
 	results  map[string]desktop.Result       // of RebuildDesktops, by desktop; default: success
 	faults   map[string][]*desktop.CallError // nil: it works
+	slow     map[string]time.Duration        // how long calls take that change something
 	acts     []string
 	reads    map[string]int
 	told     []string
@@ -242,6 +243,8 @@ func (s *stage) command(word, rest string) {
 	case "after": // NAME works so often before
 		n, _ := strconv.Atoi(words[1])
 		s.faults[words[0]] = append(make([]*desktop.CallError, n), s.faults[words[0]]...)
+	case "slow": // each call of this name takes so long
+		s.slow = map[string]time.Duration{words[0]: s.duration(words[1])}
 	case "mended":
 		clear(s.faults)
 	case "expired": // a journal, as a rule of its bucket deletes it
@@ -652,6 +655,7 @@ func (s *stage) asks(name string) error {
 
 func (s *stage) acting(name string, ids []string, more string) error {
 	s.does("%s %s %s", name, strings.Join(ids, ","), more)
+	time.Sleep(s.slow[name]) //nolint:forbidigo // time of the bubble, which takes none
 	return s.meets(name)
 }
 

@@ -81,10 +81,9 @@ func (s *State) superseded(r *Record) {
 // refusePlan may come before anything was opened, and mostly does.
 func (s *State) refusePlan(r *Record) {
 	if s.PlansRefused == nil {
-		s.PlansRefused = map[string]bool{}
+		s.PlansRefused = map[string]int{}
 	}
-	s.PlansRefused[r.Digest] = true
-	s.Unplanned++
+	s.PlansRefused[r.Digest]++
 	if r.Message != "" {
 		s.Refusals[r.Message] = true
 	}

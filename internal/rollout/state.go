@@ -99,11 +99,10 @@ type State struct {
 	// written down.
 	Refusals map[string]bool
 	// PlansRefused are the digests of the plans with which the work was asked for
-	// and refused: whoever writes late that it is opened for one of them comes too
-	// late.
+	// and refused, and how often: whoever writes late that it is opened for one of them
+	// comes too late.
 	// Of a request that is there they are those of its rollback.
-	PlansRefused map[string]bool
-	Unplanned    int // how often that was
+	PlansRefused map[string]int
 
 	back    map[string]string // where desktops go back to, before the rollback is opened
 	records int
