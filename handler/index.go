@@ -96,9 +96,7 @@ func (x *openIndex) has(j *job) (indexed bool) {
 
 // remove deletes an entry.
 func (x *openIndex) remove(key string) {
-	ctx, cancel := x.last()
-	defer cancel()
-	if err := x.store.Forget(ctx, key); err != nil {
+	if err := x.store.Forget(x.last, key); err != nil {
 		x.log.Warn("left among the open requests; a sweep tries again", "entry", key, "error", err.Error())
 	}
 }

@@ -23,7 +23,8 @@ import (
 type invocation struct {
 	in       Invocation
 	ctx      context.Context //nolint:containedctx // an invocation is one call of Handle, and ends with it
-	cancel   context.CancelFunc
+	last     context.Context //nolint:containedctx // for what must still be written or sent when time is up: it lives as long as the invocation does
+	cancel   func()          // ends both
 	log      *slog.Logger
 	began    time.Time        // real time, for the deadline and the log
 	deadline time.Time        // real time; zero: none. ctx ends before it, so that there is time for what must come at the end
@@ -36,12 +37,15 @@ type invocation struct {
 func newInvocation(ctx context.Context, c Config, in Invocation) *invocation {
 	i := &invocation{in: in, began: time.Now(), clock: c.Now, log: c.Log.With("invocation", in.RequestID), hasJournal: c.Journal != nil, hasQueue: c.Queue != nil}
 	i.decideAt(c.Now().UTC())
+	var end, endLast context.CancelFunc
 	var limited bool
 	if i.deadline, limited = ctx.Deadline(); limited {
-		i.ctx, i.cancel = context.WithDeadline(ctx, i.deadline.Add(-i.reserve()))
+		i.ctx, end = context.WithDeadline(ctx, i.deadline.Add(-i.reserve()))
 	} else {
-		i.ctx, i.cancel = context.WithCancel(ctx)
+		i.ctx, end = context.WithCancel(ctx)
 	}
+	i.last, endLast = i.until(100 * time.Millisecond)
+	i.cancel = func() { end(); endLast() }
 	return i
 }
 
@@ -75,17 +79,12 @@ func (i *invocation) shortOfTime() bool {
 	return left < needed
 }
 
-// last returns a context for what must still be written or sent when time is up: it
-// lives as long as the invocation does, and ends for no other reason.
-func (i *invocation) last() (context.Context, context.CancelFunc) {
-	return i.until(100 * time.Millisecond)
-}
-
-// until returns a context that ends that long before the invocation does.
+// until returns a context that ends that long before the invocation does, and for no
+// other reason. Without a deadline there is time enough.
 func (i *invocation) until(before time.Duration) (context.Context, context.CancelFunc) {
 	ctx := context.WithoutCancel(i.ctx)
 	if i.deadline.IsZero() {
-		return context.WithTimeout(ctx, 30*time.Second)
+		return context.WithCancel(ctx)
 	}
 	return context.WithDeadline(ctx, i.deadline.Add(-before))
 }

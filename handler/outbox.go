@@ -409,9 +409,7 @@ func (o *outbox) write(j *job, records ...rollout.Record) {
 	if len(records) == 0 {
 		return
 	}
-	ctx, cancel := o.last()
-	defer cancel()
-	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record { return records })
+	err := j.journal.Update(o.last, func(*rollout.State) []rollout.Record { return records })
 	if err != nil {
 		o.log.Warn("published, but not written down", "job", j.id, "error", err.Error())
 	}

@@ -110,9 +110,7 @@ func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 
 // settle writes outcomes down and has them published.
 func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
-	ctx, cancel := rb.last() // calls may have taken all the time
-	defer cancel()
-	err := j.journal.Update(ctx, func(s *rollout.State) []rollout.Record {
+	err := j.journal.Update(rb.last, func(s *rollout.State) []rollout.Record { // calls may have taken all the time
 		rec := rollout.Record{Kind: rollout.KindSettled}
 		for _, g := range groups {
 			g.Desktops = slices.DeleteFunc(slices.Clone(g.Desktops), func(id string) bool {
@@ -417,9 +415,7 @@ func (c *calls) ended(owner int, b plan.Batch, call string, endings []ending) {
 }
 
 func (c *calls) write(j *job, call string, endings []ending) {
-	ctx, cancel := c.last() // the call was made: that must be written down even if time is up
-	defer cancel()
-	err := j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
+	err := j.journal.Update(c.last, func(*rollout.State) []rollout.Record { // the call was made: that must be written down even if time is up
 		var out []rollout.Record
 		for _, e := range endings {
 			e.group.Desktops = e.ids

@@ -128,11 +128,9 @@ func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
 		sc.out.write(j, kept...)
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
-	ctx, cancel := sc.last()
-	defer cancel()
 	indexed := sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	return j.journal.Update(ctx, func(*rollout.State) []rollout.Record {
+	return j.journal.Update(sc.last, func(*rollout.State) []rollout.Record {
 		return append(kept, rollout.Record{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed})
 	})
 }
@@ -288,10 +286,8 @@ func (sc *scheduler) send(kind string, body []byte, delay time.Duration) error {
 	if !sc.hasQueue {
 		return errNoQueue
 	}
-	ctx, cancel := sc.last()
-	defer cancel()
 	if kind == kindRollout && sc.rolloutQueue != nil {
-		return sc.rolloutQueue.Send(ctx, body, delay)
+		return sc.rolloutQueue.Send(sc.last, body, delay)
 	}
-	return sc.queue.Send(ctx, body, delay)
+	return sc.queue.Send(sc.last, body, delay)
 }
