@@ -26,14 +26,13 @@ type outbox struct {
 	open   context.Context //nolint:containedctx // publishing may go on a little longer than the invocation's ctx
 	end    context.CancelFunc
 
-	mu     sync.Mutex
-	wake   *sync.Cond
-	queue  []item
-	busy   int
-	closed bool
-	queued map[*job]map[string]bool // ids that are in the queue, or were
-	taken  map[*job]*taken
-	wg     sync.WaitGroup
+	mu         sync.Mutex
+	idle       *sync.Cond // nobody publishes any more
+	queue      []item
+	publishers int                      // under way
+	most       int                      // and may be; 0: the outbox is closed
+	queued     map[*job]map[string]bool // ids that are in the queue, or were
+	taken      map[*job]*taken
 }
 
 // An item is one message to publish. Its job is nil when no journal knows of it.
@@ -76,14 +75,11 @@ const (
 	keptAt  = 100
 )
 
-// newOutbox starts an outbox that publishes so many messages at once.
+// newOutbox returns an outbox that publishes so many messages at once.
 func newOutbox(i *invocation, topic Topic, concurrency int, counts *tally, again *redeliveries) *outbox {
-	o := &outbox{invocation: i, topic: topic, counts: counts, again: again, queued: map[*job]map[string]bool{}, taken: map[*job]*taken{}}
+	o := &outbox{invocation: i, topic: topic, counts: counts, again: again, most: concurrency, queued: map[*job]map[string]bool{}, taken: map[*job]*taken{}}
 	o.open, o.end = o.until(o.reserve() / 2) // the other half is for ticks
-	o.wake = sync.NewCond(&o.mu)
-	for range concurrency {
-		o.wg.Go(o.publishAll)
-	}
+	o.idle = sync.NewCond(&o.mu)
 	return o
 }
 
@@ -210,53 +206,45 @@ func (o *outbox) outcome(j *job, op *rollout.Operation, id string, out rollout.O
 	return item{job: j, event: e.Event(o.in.Source, out.At), group: groupOf{out.Status, out.N}}
 }
 
-// put queues items, each id once.
+// put queues items, each id once, and starts publishers for them.
 func (o *outbox) put(items ...item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, i := range items {
-		if o.enlistLocked(i) {
-			o.queue = append(o.queue, i)
+		if !o.enlistLocked(i) {
+			continue
+		}
+		o.queue = append(o.queue, i)
+		if o.publishers < o.most {
+			o.publishers++
+			go o.publishAll()
 		}
 	}
-	o.wake.Broadcast()
 }
 
-// publishAll publishes items until the outbox is closed. Each publisher runs it.
+// publishAll publishes items until there are none. Each publisher runs it.
 func (o *outbox) publishAll() {
-	for {
-		i, ok := o.next()
-		if !ok {
-			return
-		}
+	for i, ok := o.next(); ok; i, ok = o.next() {
 		o.noteResult(i, contain(func() error { return o.publishOne(i) }))
-		o.mu.Lock()
-		if o.busy--; len(o.queue) == 0 && o.busy == 0 {
-			o.wake.Broadcast()
-		}
-		o.mu.Unlock()
 	}
 }
 
-// next waits for an item; false: the outbox is closed.
+// next returns the next item; false: there is none, and the publisher ends.
 func (o *outbox) next() (item, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for {
-		switch {
-		case len(o.queue) == 0 && o.closed:
-			return item{}, false
-		case len(o.queue) == 0:
-			o.wake.Wait()
-		case o.open.Err() != nil: // time is up, and ticks for the rest matter more
-			o.giveUp()
-		default:
-			i := o.queue[0]
-			o.queue = o.queue[1:]
-			o.busy++
-			return i, true
-		}
+	if o.open.Err() != nil && len(o.queue) > 0 { // time is up, and ticks for the rest matter more
+		o.giveUp()
 	}
+	if len(o.queue) == 0 {
+		if o.publishers--; o.publishers == 0 {
+			o.idle.Broadcast()
+		}
+		return item{}, false
+	}
+	i := o.queue[0]
+	o.queue = o.queue[1:]
+	return i, true
 }
 
 // giveUp leaves what is in the queue unpublished. What no journal knows of must
@@ -270,7 +258,6 @@ func (o *outbox) giveUp() {
 		}
 	}
 	o.queue = nil
-	o.wake.Broadcast()
 }
 
 func (o *outbox) publishOne(i item) error {
@@ -415,6 +402,13 @@ func (o *outbox) write(j *job, records ...rollout.Record) {
 	}
 }
 
+// wait waits until nothing is being published. The lock is held.
+func (o *outbox) wait() {
+	for o.publishers > 0 {
+		o.idle.Wait()
+	}
+}
+
 // drain waits until the queue is empty, and writes down what was taken if it is much.
 func (o *outbox) drain() { o.writeMore(keptAt) }
 
@@ -424,9 +418,7 @@ func (o *outbox) writeRest() { o.writeMore(0) }
 // writeMore writes down, for each job, what was taken if that is more than n.
 func (o *outbox) writeMore(n int) {
 	o.mu.Lock()
-	for len(o.queue) > 0 || o.busy > 0 {
-		o.wake.Wait()
-	}
+	o.wait()
 	all := map[*job]*taken{}
 	for j, t := range o.taken {
 		if t.n > n {
@@ -445,9 +437,8 @@ func (o *outbox) writeMore(n int) {
 // be called again.
 func (o *outbox) close() {
 	o.mu.Lock()
-	o.closed, o.queue = true, nil
-	o.wake.Broadcast()
+	o.most, o.queue = 0, nil
+	o.wait()
 	o.mu.Unlock()
-	o.wg.Wait()
 	o.end()
 }
