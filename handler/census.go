@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -22,16 +21,16 @@ func optional(err error) error {
 var errNoCensus = errors.New("sessions and events cannot be asked for here")
 
 // sessions reads who is on desktops, for fleets whose idle users do not count.
-func (l *look) sessions(ctx context.Context, ids []string) (map[string][]desktop.Session, error) {
+func (l *look) sessions(ids []string) (map[string][]desktop.Session, error) {
 	if l.Census == nil {
 		return nil, errNoCensus
 	}
-	got, err := l.Census.Sessions(ctx, l.at.Region, ids, time.Time{})
+	got, err := l.Census.Sessions(l.ctx, l.at.Region, ids, time.Time{})
 	return got, optional(err)
 }
 
 // uses reads who was on desktops since a time, by rollout.UseKey.
-func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Session, error) {
+func (l *look) uses(keys []string) (map[string][]desktop.Session, error) {
 	if l.Census == nil {
 		return nil, errNoCensus
 	}
@@ -45,7 +44,7 @@ func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Se
 	}
 	out := make(map[string][]desktop.Session, len(keys))
 	for since, ids := range byTime {
-		got, err := l.Census.Sessions(ctx, l.at.Region, ids, since)
+		got, err := l.Census.Sessions(l.ctx, l.at.Region, ids, since)
 		if err != nil {
 			return nil, optional(err)
 		}
@@ -58,7 +57,7 @@ func (l *look) uses(ctx context.Context, keys []string) (map[string][]desktop.Se
 
 // logons reads who tried to connect to a desktop, or to any of the region, since a
 // time, by rollout.UseKey.
-func (l *look) logons(ctx context.Context, key string) ([]desktop.Event, error) {
+func (l *look) logons(key string) ([]desktop.Event, error) {
 	from, id, ok := rollout.SplitUseKey(key)
 	switch {
 	case !ok:
@@ -66,16 +65,16 @@ func (l *look) logons(ctx context.Context, key string) ([]desktop.Event, error) 
 	case l.Census == nil:
 		return nil, errNoCensus
 	}
-	got, err := l.Census.Events(ctx, l.at.Region, id, from, l.business())
+	got, err := l.Census.Events(l.ctx, l.at.Region, id, from, l.business())
 	return got, optional(err)
 }
 
 // alarms reads the alarm rules of a name.
-func (l *look) alarms(ctx context.Context, name string) ([]desktop.Alarm, error) {
+func (l *look) alarms(name string) ([]desktop.Alarm, error) {
 	if l.alarmer == nil {
 		return nil, errors.New("alarms cannot be asked for here")
 	}
-	got, err := l.alarmer.Alarms(ctx, l.at.Region, name)
+	got, err := l.alarmer.Alarms(l.ctx, l.at.Region, name)
 	if err != nil {
 		err = &cloudMonitorError{optional(err)}
 	}

@@ -43,7 +43,8 @@ func (co *concluder) concludeOne(j *job) error {
 	case len(d.Begin) > 0 || len(d.Acts) > 0:
 		d.Next = co.asOf() // time ran short
 	default:
-		err := j.journal.UpdateBy(co.last, &seen, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		records := d.Records
+		err := j.journal.UpdateBy(co.last, &seen, overtaken, func(*rollout.State) []rollout.Record { return records })
 		if errors.Is(err, errOvertaken) {
 			d, err = rollout.Decision{Next: co.asOf()}, nil // the tick decides anew
 		}

@@ -70,9 +70,10 @@ func (dc *decider) try(j *job, now time.Time, needs map[desktop.Place]*rollout.N
 	if err := dc.sched.watchdog(j); err != nil { // reading may take all the time there is
 		return err
 	}
-	if needs[at] == nil {
-		needs[at] = &rollout.Need{}
+	if need := d.Need; needs[at] == nil {
+		needs[at] = &need
+	} else {
+		needs[at].Add(need)
 	}
-	needs[at].Add(d.Need)
 	return errNeed
 }

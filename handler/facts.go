@@ -108,22 +108,22 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	l := &look{reader: rd, ctx: ctx, at: at, facts: rd.place(at)}
 	l.Services, l.fault = rd.accounts.of(at.Account)
 	var wg sync.WaitGroup
-	pages(l, &wg, need.Images, pageIDs, l.facts.Images, l.images)
+	pages(l, &wg, need.Images, pageIDs, l.facts.Images, (*look).images)
 	wg.Wait()
 	if l.silence != nil {
 		l.fault = cmp.Or[error](l.fault, &unaskedError{l.silence})
 	}
-	pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, l.desktops)
-	pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, l.tags)
-	each(l, &wg, need.Changes, l.facts.Changes, l.changes)
-	each(l, &wg, need.Checks, l.facts.Checks, l.checks)
-	each(l, &wg, need.Members, l.facts.Members, l.members)
+	pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, (*look).desktops)
+	pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, (*look).tags)
+	each(l, &wg, need.Changes, l.facts.Changes, (*look).changes)
+	each(l, &wg, need.Checks, l.facts.Checks, (*look).checks)
+	each(l, &wg, need.Members, l.facts.Members, (*look).members)
 	l.freezes(&wg, need.Freezes)
-	pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, l.snapshots) // the adapter asks for many at once
-	pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, l.sessions)
-	pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, l.uses)
-	each(l, &wg, need.Logons, l.facts.Logons, l.logons)
-	each(l, &wg, need.Alarms, l.facts.Alarms, l.alarms)
+	pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
+	pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, (*look).sessions)
+	pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, (*look).uses)
+	each(l, &wg, need.Logons, l.facts.Logons, (*look).logons)
+	each(l, &wg, need.Alarms, l.facts.Alarms, (*look).alarms)
 	wg.Wait()
 	l.forgetOlder(need.Members)
 }
@@ -194,7 +194,7 @@ const (
 // pages reads so many at once, some pages at the same time. What is not in the answer
 // does not exist.
 func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map[string]rollout.Fact[T],
-	read func(context.Context, []string) (map[string]T, error),
+	read func(*look, []string) (map[string]T, error),
 ) {
 	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
 		ids := ids[page*size : min((page+1)*size, len(ids))]
@@ -216,7 +216,7 @@ const maxHalvings = 100
 // halves reads ids at once. If ECD refuses to be asked about all of them, it reads each
 // half by itself: an id that it does not take must not keep it from being asked about
 // those of others.
-func halves[T any](l *look, ids []string, read func(context.Context, []string) (map[string]T, error), note func([]string, map[string]T, error)) {
+func halves[T any](l *look, ids []string, read func(*look, []string) (map[string]T, error), note func([]string, map[string]T, error)) {
 	got, err := ask(l, ids, read)
 	e, answered := errors.AsType[*desktop.CallError](err)
 	if !answered || e.Delivery != desktop.Refused && !e.Unlisted || len(ids) < 2 || l.halvings.Add(1) > maxHalvings {
@@ -229,7 +229,7 @@ func halves[T any](l *look, ids []string, read func(context.Context, []string) (
 }
 
 // each reads one by one, some at once.
-func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(context.Context, string) (T, error)) {
+func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(*look, string) (T, error)) {
 	l.spread(wg, len(ids), func(i int) {
 		at := l.business().UTC()
 		got, err := ask(l, ids[i], read)
@@ -242,11 +242,11 @@ func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rol
 // ask reads, if anything can be asked. In a goroutine of its own a panic would end the
 // instance, and with it everything else that it works on; so it is as if the answer
 // could not be read.
-func ask[K, T any](l *look, key K, read func(context.Context, K) (T, error)) (got T, err error) {
+func ask[K, T any](l *look, key K, read func(*look, K) (T, error)) (got T, err error) {
 	err = l.fault
 	if err == nil {
 		err = contain(func() (err error) {
-			got, err = read(l.ctx, key)
+			got, err = read(l, key)
 			return err
 		})
 	}
@@ -300,9 +300,9 @@ func (l *look) unread(err error) rollout.Unread {
 	return u
 }
 
-func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.Desktop, error) {
+func (l *look) desktops(ids []string) (map[string]*desktop.Desktop, error) {
 	l.counts.lookedAt(l.at, ids)
-	list, err := l.ECD.Desktops(ctx, l.at.Region, ids)
+	list, err := l.ECD.Desktops(l.ctx, l.at.Region, ids)
 	out := make(map[string]*desktop.Desktop, len(list))
 	for i := range list {
 		list[i].AccountID = l.at.Account
@@ -312,12 +312,12 @@ func (l *look) desktops(ctx context.Context, ids []string) (map[string]*desktop.
 	return out, err
 }
 
-func (l *look) tags(ctx context.Context, ids []string) (map[string]map[string]string, error) {
-	return l.ECD.Tags(ctx, l.at.Region, ids)
+func (l *look) tags(ids []string) (map[string]map[string]string, error) {
+	return l.ECD.Tags(l.ctx, l.at.Region, ids)
 }
 
-func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Image, error) {
-	list, err := l.ECD.Images(ctx, l.at.Region, ids)
+func (l *look) images(ids []string) (map[string]*desktop.Image, error) {
+	list, err := l.ECD.Images(l.ctx, l.at.Region, ids)
 	if errors.Is(err, context.DeadlineExceeded) {
 		l.mu.Lock()
 		l.silence = err
@@ -330,16 +330,16 @@ func (l *look) images(ctx context.Context, ids []string) (map[string]*desktop.Im
 	return out, err
 }
 
-func (l *look) changes(ctx context.Context, id string) ([]desktop.Change, error) {
-	return l.ECD.Changes(ctx, l.at.Region, id)
+func (l *look) changes(id string) ([]desktop.Change, error) {
+	return l.ECD.Changes(l.ctx, l.at.Region, id)
 }
 
 // checks reads the results of one check, which may be several commands: its id
 // joins theirs with commas.
-func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Invocation, error) {
+func (l *look) checks(check string) (map[string]desktop.Invocation, error) {
 	byDesktop := map[string]desktop.Invocation{}
 	for _, id := range strings.Split(check, ",") {
-		list, err := l.ECD.Invocations(ctx, l.at.Region, id)
+		list, err := l.ECD.Invocations(l.ctx, l.at.Region, id)
 		if err != nil {
 			return nil, err
 		}
@@ -352,11 +352,11 @@ func (l *look) checks(ctx context.Context, check string) (map[string]desktop.Inv
 
 // snapshots reads those of desktops whose fleets keep them. A right that lacks
 // keeps these desktops waiting, and does not hold up others.
-func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]desktop.Snapshot, error) {
+func (l *look) snapshots(ids []string) (map[string][]desktop.Snapshot, error) {
 	if l.Services.Snapshots == nil {
 		return nil, errors.New("snapshots cannot be asked for here")
 	}
-	got, err := l.Services.Snapshots.Snapshots(ctx, l.at.Region, ids)
+	got, err := l.Services.Snapshots.Snapshots(l.ctx, l.at.Region, ids)
 	if desktop.DeliveryOf(err) == desktop.Forbidden {
 		return nil, fmt.Errorf("%s (docs/ram/function-extras.json has the right)", err.Error())
 	}
@@ -365,17 +365,17 @@ func (l *look) snapshots(ctx context.Context, ids []string) (map[string][]deskto
 
 // members reads who is in a fleet now: the desktops that belong to it before any
 // other fleet of the file.
-func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, error) {
+func (l *look) members(name string) ([]desktop.Desktop, error) {
 	i := slices.IndexFunc(l.rules.Fleets, func(f fleet.Fleet) bool { return f.Name == name })
 	if i < 0 {
 		return nil, errors.New("the fleet is not declared")
 	}
-	list, err := l.ECD.Select(ctx, l.at.Region, l.rules.Fleets[i].Select)
+	list, err := l.ECD.Select(l.ctx, l.at.Region, l.rules.Fleets[i].Select)
 	for i := range list {
 		list[i].AccountID = l.at.Account
 	}
 	if err == nil && l.rules.Fleets.NeedTags(l.at) {
-		err = l.addTags(ctx, list)
+		err = l.addTags(list)
 	}
 	if errors.Is(err, desktop.ErrTooMany) {
 		return nil, &tooManyError{fmt.Sprintf("ECD lists more for fleet %s than is read of one listing (%s); select it by office site or policy group, "+
@@ -391,14 +391,14 @@ func (l *look) members(ctx context.Context, name string) ([]desktop.Desktop, err
 }
 
 // addTags reads the tags of the desktops that have none yet.
-func (l *look) addTags(ctx context.Context, list []desktop.Desktop) error {
+func (l *look) addTags(list []desktop.Desktop) error {
 	var ids []string
 	for _, d := range list {
 		if d.Tags == nil {
 			ids = append(ids, d.ID)
 		}
 	}
-	tags, err := l.ECD.Tags(ctx, l.at.Region, ids)
+	tags, err := l.ECD.Tags(l.ctx, l.at.Region, ids)
 	if err != nil {
 		return err
 	}

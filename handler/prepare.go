@@ -78,7 +78,8 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Unrestored)
 	}
 	if len(d.Records) > 0 {
-		err := j.journal.UpdateBy(pr.ctx, &found.basis, overtaken, func(*rollout.State) []rollout.Record { return d.Records })
+		basis, records := found.basis, d.Records
+		err := j.journal.UpdateBy(pr.ctx, &basis, overtaken, func(*rollout.State) []rollout.Record { return records })
 		if errors.Is(err, errOvertaken) {
 			return true
 		}
@@ -158,11 +159,12 @@ func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act
 	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
 		return nil, err
 	}
-	err = a.job.journal.UpdateBy(a.ctx, &made.basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
+	basis, decided := made.basis, made.at
+	err = a.job.journal.UpdateBy(a.ctx, &basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
 		a.at = s.Operation.Place()
 		a.Services, a.fault = a.accounts.of(a.at.Account)
-		if able = nil; !a.old(made.at) {
-			able = a.withoutOld(acts, made.at)
+		if able = nil; !a.old(decided) {
+			able = a.withoutOld(acts, decided)
 		}
 		for i, x := range able {
 			if rec, announced := x.Begins(a.part(i)); announced {

@@ -35,7 +35,11 @@ type rebuilder struct {
 // What does not get its turn is deferred. When the facts have grown too old on
 // the way to begin more by them, it stops and says so: they are to be read again.
 func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
-	p := plan.Make(wishes(jobs))
+	wanted := wishes(jobs)
+	if len(wanted) == 0 {
+		return false
+	}
+	p := plan.Make(wanted)
 	rb.refuseConflicts(jobs, p.Conflicts)
 
 	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: map[desktop.Place]chan struct{}{},

@@ -142,12 +142,8 @@ type Need struct {
 
 // Empty says whether nothing more must be known.
 func (n *Need) Empty() bool {
-	for _, s := range sources {
-		if len(*s.list(n)) > 0 {
-			return false
-		}
-	}
-	return true
+	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+
+		len(n.Snapshots)+len(n.Freezes)+len(n.Rings)+len(n.Sessions)+len(n.Uses)+len(n.Logons)+len(n.Alarms) == 0
 }
 
 // Add adds the needs of another decision, each once.

@@ -18,6 +18,21 @@ func TestNeedsAreJoined(t *testing.T) {
 	}
 }
 
+// A need of any kind is one.
+func TestNoNeedIsOverlooked(t *testing.T) {
+	var n rollout.Need
+	if !n.Empty() {
+		t.Error("no need is one")
+	}
+	for i := range reflect.TypeFor[rollout.Need]().NumField() {
+		n := rollout.Need{}
+		reflect.ValueOf(&n).Elem().Field(i).Set(reflect.ValueOf([]string{"x"}))
+		if n.Empty() {
+			t.Errorf("%+v is no need", n)
+		}
+	}
+}
+
 // What was read before a time is forgotten, of every kind.
 func TestOldFactsAreForgotten(t *testing.T) {
 	f := rollout.NewFacts()
