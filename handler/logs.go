@@ -23,17 +23,15 @@ func (js *jobs) openState(store journal.Store, key string) (*stateView, error) {
 	return v, err
 }
 
-// noteEnding has the record that says that the last events of a closed operation are
-// published say how it came out. What is appended together with anything else says
-// nothing: the state does not hold that yet.
+// noteEnding has the record behind which all of a closed operation is published say how
+// it came out. What is appended together with anything else says nothing: the state does
+// not hold that yet.
 func noteEnding(s *rollout.State, records []rollout.Record) {
-	if slices.ContainsFunc(records, func(r rollout.Record) bool { return r.Kind != rollout.KindPublished }) {
+	if !s.Closed || len(records) == 0 || slices.ContainsFunc(records, func(r rollout.Record) bool { return r.Kind != rollout.KindPublished }) {
 		return
 	}
-	for i := range records {
-		if len(records[i].Events) > 0 {
-			records[i].Ending = s.Ending()
-		}
+	if takenOf(records).all(s) {
+		records[len(records)-1].Ending = s.Ending()
 	}
 }
 

@@ -355,6 +355,11 @@ func (t *taken) outcomesOf(s *rollout.State) bool {
 	return true
 }
 
+// all says whether all that the state has as unpublished was taken.
+func (t *taken) all(s *rollout.State) bool {
+	return !slices.ContainsFunc(s.UnpublishedEvents, func(e rollout.Event) bool { return !slices.Contains(t.events, e.ID()) }) && t.outcomesOf(s)
+}
+
 // unwritten takes out what MNS took for a job and the journal does not know yet, to be
 // written together with what else is written at the end. What is more than keptAt, or
 // leaves something unpublished, is written down at once, and nil returned.
@@ -367,14 +372,25 @@ func (o *outbox) unwritten(j *job) []rollout.Record {
 		return nil
 	}
 	all := t.n <= keptAt
-	j.journal.Look(func(s *rollout.State) {
-		all = all && t.outcomesOf(s) && !slices.ContainsFunc(s.UnpublishedEvents, func(e rollout.Event) bool { return !slices.Contains(t.events, e.ID()) })
-	})
+	j.journal.Look(func(s *rollout.State) { all = all && t.all(s) })
 	if !all {
 		o.write(j, t.record())
 		return nil
 	}
 	return []rollout.Record{t.record()}
+}
+
+// takenOf returns what records tell the journal of what MNS took.
+func takenOf(records []rollout.Record) *taken {
+	t := &taken{outcomes: map[groupOf][]string{}}
+	for _, r := range records {
+		t.events = append(t.events, r.Events...)
+		for _, g := range r.Outcomes {
+			at := groupOf{g.Status, max(g.N, 1)}
+			t.outcomes[at] = append(t.outcomes[at], g.Desktops...)
+		}
+	}
+	return t
 }
 
 // record is what the journal is told of what MNS took.

@@ -306,11 +306,14 @@ func (e *ecd) Maintain(ctx context.Context, _ string, ids []string, on bool) err
 	by := of(ctx).id
 	return e.change(ctx, "SetDesktopMaintenance", "Maintenance "+word+" ", ids, "", func(m *machine) {
 		m.held, m.freedBy = on, nil
+		var freeing []*work
 		for _, k := range e.workList() {
 			if p := k.desktops[m.now.ID]; !on && p != nil && p.ready.freeing == by {
 				m.freedBy = append(m.freedBy, k.id)
+				freeing = append(freeing, k)
 			}
 		}
+		e.restores(m, "the end of maintenance mode", freeing)
 	})
 }
 
@@ -324,7 +327,12 @@ func (e *ecd) Stop(ctx context.Context, _ string, ids []string) error {
 
 // Start is StartDesktops.
 func (e *ecd) Start(ctx context.Context, _ string, ids []string) error {
+	by := of(ctx).id
 	return e.change(ctx, "StartDesktops", "StartDesktops ", ids, desktop.Stopped, func(m *machine) {
+		e.restores(m, "the start", slices.DeleteFunc(e.workList(), func(k *work) bool {
+			p := k.desktops[m.now.ID]
+			return p == nil || p.ready.starting != by
+		}))
 		m.halted = false
 		m.move(desktop.Starting, desktop.Running)
 	})

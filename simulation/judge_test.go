@@ -362,13 +362,16 @@ func (w *world) inFleet(id, name string) bool {
 
 // static says whether nobody joins or leaves a fleet in this schedule and
 // fleets.yaml stays as it is.
-func (w *world) static() bool {
+func (w *world) static() bool { return w.noneVanish() && len(w.s.Fleets) <= 1 }
+
+// noneVanish says whether nobody joins or leaves a fleet, or is rebuilt by hand.
+func (w *world) noneVanish() bool {
 	for _, e := range w.s.Events {
 		if e.What == "join" || e.What == "vanish" || e.What == "return" || e.What == "tag" || e.What == "untag" || e.What == "outside" {
 			return false
 		}
 	}
-	return len(w.s.Fleets) <= 1
+	return true
 }
 
 // forbidden is what every rebuild must fulfil by what the caller was told, in
@@ -426,6 +429,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 	f := w.fleetOf(k.fleet, by.on.epoch)
 	switch r.Kind {
 	case "begun":
+		w.alone(k, r, f)
 		if !w.reminded(k, by) {
 			w.breaks(begunWithoutTick, "%s: %v begun, and no tick is on the queue that looks after them", k.id, r.Desktops)
 		}
@@ -478,8 +482,10 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 			w.breaks(begunAfterStop, "%s: wave %d after it was stopped", k.id, r.Wave)
 		}
 	case "holding", "stopping":
+		w.alone(k, r, f)
 		w.keptFrom(k, r, by, f)
 	case "closed":
+		w.endsInTime(k)
 		if f != nil && k.superseded == "" && !k.aborted {
 			w.checked(k, f, 1<<30)
 		}
@@ -754,6 +760,7 @@ func (w *world) finish() {
 		}
 	}
 	w.undoOpened()
+	w.releasesOpened()
 	for _, id := range w.ids {
 		m := w.machine(id)
 		if m.held && !m.gone {
@@ -815,7 +822,7 @@ func (w *world) openedTooLate(k *work) bool {
 }
 
 func (w *world) finishWork(k *work, finals map[wipe][]telling) {
-	if !k.closed && w.s.NoQueue {
+	if !k.closed && w.s.NoQueue && !w.s.Sweep {
 		return // nothing wakes it
 	}
 	if !k.closed && w.openedTooLate(k) {

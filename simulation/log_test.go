@@ -137,6 +137,7 @@ type work struct {
 	stood      bool // it stood still at some time, for whatever reason
 	controls   map[string]bool
 	stopAt     time.Time // since when it is paused or has halted
+	overSince  time.Time // since when it begins nothing more, for good
 	people     workOfPeople
 }
 
@@ -314,10 +315,12 @@ func (k *work) apply(r *record) {
 	case "superseded":
 		if k.superseded == "" {
 			k.superseded = r.Who
+			k.over()
 		}
 	case "undoing":
 		if !k.closed && k.superseded == "" && r.Operation != nil {
 			k.superseded = r.Operation.ID
+			k.over()
 		}
 	case "closed":
 		k.closed, k.digest = true, r.Digest
@@ -325,6 +328,13 @@ func (k *work) apply(r *record) {
 		k.tickN = max(k.tickN, r.N)
 	case "control":
 		k.control(r)
+	}
+}
+
+// over notes since when nothing more is begun.
+func (k *work) over() {
+	if k.overSince.IsZero() {
+		k.overSince = time.Now()
 	}
 }
 
@@ -394,6 +404,7 @@ func (k *work) control(r *record) {
 		}
 	case "abort":
 		k.aborted = true
+		k.over()
 	case "retry":
 		k.goesOnWithout(k.halted)
 		k.retries++

@@ -3,6 +3,7 @@ package simulation
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -256,7 +257,9 @@ func (w *world) occur(e eventPlan) {
 		for k, v := range m.now.Tags {
 			tags[k] = v
 		}
-		if e.What == "tag" {
+		if name, value, valued := strings.Cut(e.Arg, "="); e.What == "tag" && valued {
+			tags[name] = value
+		} else if e.What == "tag" {
 			tags[e.Arg] = "x"
 		} else {
 			delete(tags, e.Arg)

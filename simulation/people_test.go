@@ -124,6 +124,7 @@ type sending struct {
 type readiness struct {
 	held, stopped bool
 	freeing       string // who is to take it out of maintenance mode, if that was announced last
+	starting      string // who is to start it, likewise
 	hold, power   string // the last calls
 }
 
@@ -811,9 +812,9 @@ func (x *readiness) apply(r *record) {
 	case "released":
 		x.held = x.held && r.Call != "" && r.Call != x.hold
 	case "stopping":
-		x.stopped, x.power = true, r.Call
+		x.stopped, x.power, x.starting = true, r.Call, ""
 	case "starting":
-		x.power = r.Call
+		x.power, x.starting = r.Call, r.By
 	case "started":
 		x.stopped = x.stopped && r.Call != "" && r.Call != x.power
 	}

@@ -54,6 +54,12 @@ func draw(seed uint64, only string) *schedule {
 		accountsProfile.make(s, &d)
 		return s
 	}
+	if t := newDice(seed, "twice", 0); only == twiceProfile.name || only == "" && t.one(twiceShare) {
+		d := newDice(seed, "plan", 0)
+		s := basic(seed, twiceProfile.name, &d)
+		twiceProfile.make(s, &d)
+		return s
+	}
 	if p := peopleProfile(seed, only); p != nil {
 		return p.draw(seed)
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/regild/regild/events"
 )
 
-// An Ending is how an operation came out, in short. It stands in the record that says
-// that the last events of a closed operation are published, near the end of the
-// journal: a listing reads it there, and need not fold what went before. It says
-// nothing that the records before it do not say, and folding ignores it.
+// An Ending is how an operation came out, in short. It stands in the record behind which
+// all of a closed operation is published, near the end of the journal: a listing reads it
+// there, and need not fold what went before. It says nothing that the records before it
+// do not say, and folding ignores it.
 type Ending struct {
 	Operation  Operation     `json:"work"` // without the desktops that it names
 	Opened     time.Time     `json:"opened"`
