@@ -138,6 +138,8 @@ type work struct {
 	controls   map[string]bool
 	stopAt     time.Time // since when it is paused or has halted
 	overSince  time.Time // since when it begins nothing more, for good
+	untoldAt   time.Time // without a queue: when an instance that was given up while it was frozen wrote down how something ended
+	lookedAt   time.Time // when a message about it was delivered last
 	people     workOfPeople
 }
 
@@ -242,6 +244,9 @@ func (w *world) wrote(key string, r *record, by *invocation) {
 		w.byKey[key], w.works[k.id] = k, k
 		w.lookAtRings()
 		return
+	}
+	if w.s.NoQueue && by.frozen && by.given && (r.Kind == "settled" || r.Kind == "ended" || r.Kind == "closed") {
+		k.untoldAt = time.Now()
 	}
 	w.audit(k, r, by)
 	w.auditPeople(k, r, by)

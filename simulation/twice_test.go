@@ -43,6 +43,7 @@ func twiceWithin(s *schedule, d *dice) {
 	s.Timeout, s.Calm, s.Shift, s.Instances = pick(d, minute, 5*minute, 10*minute), 3*hour, hour, 1+d.n(3)
 	s.Budget, s.Sweep = pick(d, 0, 2, 4, 8), d.one(2)
 	s.NoQueue = s.Sweep && d.one(6) // something has to wake rollouts
+	s.Brief = !d.one(6)
 	s.Images = append(s.Images, imagePlan{ID: "m-new3", Region: region, Day: 70}, imagePlan{ID: "m-new4", Region: region, Day: 80}, imagePlan{ID: "m-new5", Region: region, Day: 90})
 	p := &twicePlan{schedule: s, d: d, images: []string{"m-new1", "m-new2", "m-new3", "m-new4", "m-new5"}}
 	p.people()

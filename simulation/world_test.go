@@ -336,6 +336,11 @@ func (w *world) invoke() bool {
 	ctx, i.cancel = context.WithDeadline(ctx, i.deadline)
 	w.alive = append(w.alive, i)
 	w.note(i.id, "invoked", on.name+" with "+describe(taken))
+	for _, m := range taken {
+		if k := w.works[m.work()]; w.s.NoQueue && k != nil {
+			k.lookedAt = time.Now()
+		}
+	}
 	var lost *time.Timer
 	go func() {
 		_, err := on.handler.Handle(ctx, handler.Invocation{RequestID: i.id, Source: "acs:fc:cn-hangzhou:1:functions/simulation"}, payload(taken))
