@@ -158,10 +158,10 @@ func (fs *fleets) superviseRequest(j *job) error {
 	if undoes == "" {
 		return nil
 	}
-	busy := map[string]string{}
-	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { addBusyOf(busy, undoes, s); s.Unchanged(busy) }); err != nil {
+	var others rollout.Others
+	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { others.Add(undoes, s); others.AddUnchanged(s) }); err != nil {
 		return err
 	}
-	j.busy = busy
+	j.others = others
 	return nil
 }

@@ -35,7 +35,7 @@ func (co *concluder) concludeOne(j *job) error {
 		if !s.Open() {
 			return
 		}
-		co.facts.use(s.Operation.Place(), j.busy, func(f *rollout.Facts) { d = j.able(rollout.Decide(s, co.rules, f, co.business().UTC())) })
+		co.facts.use(s.Operation.Place(), j.others, func(f *rollout.Facts) { d = j.able(rollout.Decide(s, co.rules, f, co.business().UTC())) })
 	})
 	switch {
 	case !d.Need.Empty():

@@ -61,7 +61,7 @@ func (dc *decider) try(j *job, now time.Time, needs map[desktop.Place]*rollout.N
 			return
 		}
 		at = s.Operation.Place()
-		dc.facts.use(at, j.busy, func(f *rollout.Facts) { d.Decision = rollout.Decide(s, dc.rules, f, d.at) })
+		dc.facts.use(at, j.others, func(f *rollout.Facts) { d.Decision = rollout.Decide(s, dc.rules, f, d.at) })
 	})
 	if d.Need.Empty() {
 		j.decision = d

@@ -35,9 +35,9 @@ type reader struct {
 	places map[desktop.Place]*rollout.Facts
 }
 
-// use calls f with the facts of a place, which all jobs share, and what is busy for
-// one of them alone. f must not keep them, nor have facts read.
-func (rd *reader) use(at desktop.Place, busy map[string]string, f func(*rollout.Facts)) {
+// use calls f with the facts of a place, which all jobs share, and those that are of one
+// of them alone. f must not keep them, nor have facts read.
+func (rd *reader) use(at desktop.Place, others rollout.Others, f func(*rollout.Facts)) {
 	rd.mu.RLock()
 	defer rd.mu.RUnlock()
 	shared := rd.places[at]
@@ -45,7 +45,7 @@ func (rd *reader) use(at desktop.Place, busy map[string]string, f func(*rollout.
 		shared = rollout.NewFacts()
 	}
 	facts := *shared
-	facts.Busy = busy
+	facts.Others = others
 	f(&facts)
 }
 
@@ -472,7 +472,7 @@ func (rd *reader) preview(op rollout.Operation) preview {
 	for range maxLooks {
 		var p preview
 		var need rollout.Need
-		rd.use(op.Place(), nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(op, rd.rules, f, rd.asOf()) })
+		rd.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(op, rd.rules, f, rd.asOf()) })
 		if need.Empty() {
 			return p
 		}

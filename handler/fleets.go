@@ -411,7 +411,7 @@ func (e *tooManyError) Error() string { return e.why }
 func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, error) {
 	var members rollout.Fact[[]desktop.Desktop]
 	fs.facts.look(1, map[desktop.Place]*rollout.Need{op.Place(): {Members: []string{op.Fleet}}})
-	fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { members = f.Members[op.Fleet] })
+	fs.facts.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { members = f.Members[op.Fleet] })
 	if members.Err != nil {
 		return nil, errors.New(members.Err.Message)
 	}
@@ -430,7 +430,7 @@ func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, erro
 	back := map[string][]string{}
 	for _, id := range on {
 		var changes rollout.Fact[[]desktop.Change]
-		fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { changes = f.Changes[id] })
+		fs.facts.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { changes = f.Changes[id] })
 		if changes.Err != nil {
 			return nil, errors.New(changes.Err.Message)
 		}
@@ -487,22 +487,22 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 		fs.wake(*latest)
 		return nil
 	}
-	busy := map[string]string{}
+	var others rollout.Others
 	for at--; at >= 0; at-- {
-		if err := fs.follow(log[at].ID, op.ID, busy); err != nil {
+		if err := fs.follow(log[at].ID, op.ID, &others); err != nil {
 			return err
 		}
 		if fs.asOf().Sub(log[at+1].At) > busyLimit {
 			break
 		}
 	}
-	j.busy = busy
+	j.others = others
 	return nil
 }
 
 // follow has an earlier rollout of a fleet superseded by the latest, and adds the desktops
 // that it still uses. That one after it has ended does not say that it uses none.
-func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
+func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
 	if fs.jobs.find(kindRollout, earlier) == nil {
 		if over, err := fs.endedAndPublished(earlier); over || err != nil { // its journal may be large
 			return err
@@ -515,24 +515,12 @@ func (fs *fleets) follow(earlier, latest string, busy map[string]string) error {
 	if err := fs.supersede(before, latest); err != nil {
 		return err
 	}
-	before.journal.Look(func(s *rollout.State) { addBusyOf(busy, earlier, s) })
+	before.journal.Look(func(s *rollout.State) { others.Add(earlier, s) })
 	if fresh && (before.over() || fs.jobs.isHandedOver(kindRollout, earlier)) { // there is nothing to do for it here
 		fs.jobs.keepOne(before)
 		fs.jobs.drop(before)
 	}
 	return nil
-}
-
-// addBusyOf adds the desktops that an operation still uses.
-func addBusyOf(busy map[string]string, by string, s *rollout.State) {
-	for id, d := range s.Desktops {
-		// It will still release or start what it put into maintenance mode or stopped: it
-		// would do so while another one uses it.
-		restores := !s.Closed && (d.Held || d.Stopped)
-		if d.Phase == rollout.Begun || d.Phase == rollout.Accepted || restores {
-			busy[id] = by
-		}
-	}
 }
 
 // busyLimit is how long after a rollout was superseded desktops may still be

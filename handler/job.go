@@ -33,11 +33,11 @@ type job struct {
 	used     int              // the highest number of a tick that was delivered to us; -1: none
 
 	journal  *stateView
-	busy     map[string]string // desktops that an earlier rollout of the fleet is rebuilding; it is replaced, not changed
-	decision decision          // what decide found; the stages behind it act on it
-	taken    bool              // on by this invocation: it counts for its bound
-	rounds   int               // how often it took a step since all were decided about
-	unable   map[string]error  // desktops to which something could not be done in this invocation, and why
+	others   rollout.Others   // what other operations have to do with its desktops; replaced, not changed
+	decision decision         // what decide found; the stages behind it act on it
+	taken    bool             // on by this invocation: it counts for its bound
+	rounds   int              // how often it took a step since all were decided about
+	unable   map[string]error // desktops to which something could not be done in this invocation, and why
 
 	opening sync.Mutex // held while its journal is opened
 

@@ -329,7 +329,7 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 	err := j.journal.UpdateBy(c.ctx, &j.decision.basis, anew, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
-		c.facts.use(s.Operation.Place(), nil, func(facts *rollout.Facts) {
+		c.facts.use(s.Operation.Place(), rollout.Others{}, func(facts *rollout.Facts) {
 			for _, id := range ids {
 				fact := facts.Desktops[id]
 				if !c.mayClaim(j, s.Operation.AccountID, s.Desktops[id], fact) {
@@ -357,7 +357,7 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 // and without asking ECD.
 func (c *calls) redecide(j *job, s *rollout.State) {
 	now := c.business().UTC()
-	c.facts.use(s.Operation.Place(), j.busy, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
+	c.facts.use(s.Operation.Place(), j.others, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
 	if !j.decision.Need.Empty() {
 		j.decision.Begin = nil
 		c.noteTooOld(s.Operation.AccountID)
@@ -553,7 +553,7 @@ func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 				return
 			}
 			at := s.Operation.Place()
-			rb.facts.use(at, nil, func(facts *rollout.Facts) {
+			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) {
 				for _, id := range j.decision.Begin {
 					fleet, passes := rb.fleetOf(s.Operation, id, facts)
 					x, known := out[placed{at, id}]

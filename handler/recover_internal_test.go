@@ -148,10 +148,10 @@ func TestWhatAnEarlierRolloutUsesIsKnown(t *testing.T) {
 	js.drop(j)
 	fs := &fleets{invocation: b.invocation, jobs: js}
 	js.store = &brokenStore{b.store, 1}
-	if err := fs.follow("v1/office", "v2/office", map[string]string{}); err == nil {
+	if err := fs.follow("v1/office", "v2/office", &rollout.Others{}); err == nil {
 		t.Error("it is followed though its end could not be read")
 	}
-	if err := fs.follow("v1/office", "v2/office", map[string]string{}); err != nil || len(js.all()) != 0 {
+	if err := fs.follow("v1/office", "v2/office", &rollout.Others{}); err != nil || len(js.all()) != 0 {
 		t.Errorf("got %v and %d jobs", err, len(js.all()))
 	}
 }

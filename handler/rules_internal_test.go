@@ -27,10 +27,10 @@ func TestWhatAnEarlierRolloutStillUsesIsBusy(t *testing.T) {
 		"through": {d: rollout.Desktop{Phase: rollout.Final}}, "held, and closed": {d: rollout.Desktop{Phase: rollout.Final, Held: true}, closed: true},
 		"through, closed": {d: rollout.Desktop{Phase: rollout.Final}, closed: true},
 	} {
-		busy := map[string]string{}
-		addBusyOf(busy, "v1/office", &rollout.State{Desktops: map[string]*rollout.Desktop{"ecd-1": &c.d}, Closed: c.closed})
-		if (busy["ecd-1"] == "v1/office") != c.busy || len(busy) > 1 {
-			t.Errorf("%s: got %v", name, busy)
+		var others rollout.Others
+		others.Add("v1/office", &rollout.State{Desktops: map[string]*rollout.Desktop{"ecd-1": &c.d}, Closed: c.closed})
+		if (others.Busy["ecd-1"] == "v1/office") != c.busy || len(others.Busy) > 1 {
+			t.Errorf("%s: got %v", name, others.Busy)
 		}
 	}
 }

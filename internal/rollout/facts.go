@@ -60,9 +60,42 @@ type Facts struct {
 	Uses   Table[[]desktop.Session]
 	Logons Table[[]desktop.Event]
 	Alarms Table[[]desktop.Alarm] // by name: all rules that have it
-	// Busy are desktops that another rollout of the same fleet is rebuilding, and
-	// which. It comes from the journal and differs between operations.
-	Busy map[string]string
+	// Others come from journals, and differ between operations.
+	Others
+}
+
+// Others are what other operations have to do with the desktops of one.
+type Others struct {
+	Busy map[string]string // desktops that an earlier rollout, or the request that is rolled back, still uses, and which
+	// Unchanged are, for the rollback of a request, the desktops that the request is known
+	// not to have changed, though it may have seemed so when the rollback was opened.
+	Unchanged map[string]bool
+}
+
+// Add adds the desktops that an operation still uses.
+func (o *Others) Add(by string, s *State) {
+	for id, d := range s.Desktops {
+		// It will still release or start what it put into maintenance mode or stopped: it
+		// would do so while another one uses it.
+		restores := !s.Closed && (d.Held || d.Stopped)
+		if d.Phase == Begun || d.Phase == Accepted || restores {
+			if o.Busy == nil {
+				o.Busy = map[string]string{}
+			}
+			o.Busy[id] = by
+		}
+	}
+}
+
+// AddUnchanged adds the desktops that a request does not use and has not changed, as is
+// known by now.
+func (o *Others) AddUnchanged(s *State) {
+	o.Unchanged = map[string]bool{}
+	for id, d := range s.Desktops {
+		if _, uses := o.Busy[id]; !uses && !s.changed(d) {
+			o.Unchanged[id] = true
+		}
+	}
 }
 
 // A source is one kind of fact: where it is kept, and where it is asked for.

@@ -51,7 +51,7 @@ func (s *State) RollBack(c events.Control, via *events.Via) (Operation, error) {
 // Fill returns the rollback with the desktops that the request has changed or may have:
 // where each goes back to, and since when nobody else may have changed it. Of which that is
 // not known is among them, and is refused. If there are none any more they are those for which
-// a call was begun, which Unchanged has skipped.
+// a call was begun, which Others.Unchanged has skipped.
 func (s *State) Fill(op Operation) Operation {
 	op.Desktops, op.Back, op.Since = nil, s.Undo(), map[string][]string{}
 	none := !slices.ContainsFunc(s.Order, func(id string) bool { return s.changed(s.Desktops[id]) })
@@ -62,16 +62,6 @@ func (s *State) Fill(op Operation) Operation {
 		}
 	}
 	return op
-}
-
-// Unchanged adds the desktops that the operation has not changed, as is known by now, though
-// it may have seemed so when its rollback was opened.
-func (s *State) Unchanged(busy map[string]string) {
-	for id, d := range s.Desktops {
-		if _, uses := busy[id]; !uses && !s.changed(d) {
-			busy[id] = ""
-		}
-	}
 }
 
 // changed says whether the operation has changed a desktop, or may have. A rollout is
@@ -104,7 +94,7 @@ func (v *view) undone(x *Desktop) (step, bool) {
 	if op.Undoes == "" || !op.Request() {
 		return step{}, false
 	}
-	if _, known := v.f.Busy[x.ID]; known && !x.tried() {
+	if v.f.Unchanged[x.ID] && !x.tried() {
 		return v.settle(events.StatusSkipped, events.CodeChangedOutside, "request %s did not have desktop %s rebuilt after all", op.Undoes, x.ID), true
 	}
 	if op.to[x.ID] == "" {

@@ -1,8 +1,8 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -120,14 +120,15 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		id, image, busy string
 		want            string
+		unchanged       bool
 	}{
-		"on the image":           {"ecd-1", "m-new", "", ""},
-		"back already":           {"ecd-1", "m-old", "", ""},
-		"still being rebuilt":    {"ecd-1", "m-old", "r1", events.CodeStatusWait},
-		"not rebuilt after all":  {"ecd-1", "m-new", "-", events.CodeChangedOutside},
-		"on another image":       {"ecd-1", "m-x", "", events.CodeChangedOutside},
-		"from where is unknown":  {"ecd-2", "m-new", "", events.CodeControlNotPossible},
-		"gone, the guards' task": {"ecd-1", "", "", ""},
+		"on the image":           {"ecd-1", "m-new", "", "", false},
+		"back already":           {"ecd-1", "m-old", "", "", false},
+		"still being rebuilt":    {"ecd-1", "m-old", "r1", events.CodeStatusWait, false},
+		"not rebuilt after all":  {"ecd-1", "m-new", "", events.CodeChangedOutside, true},
+		"on another image":       {"ecd-1", "m-x", "", events.CodeChangedOutside, false},
+		"from where is unknown":  {"ecd-2", "m-new", "", events.CodeControlNotPossible, false},
+		"gone, the guards' task": {"ecd-1", "", "", "", false},
 	} {
 		v := backView()
 		if c.image != "" {
@@ -136,8 +137,9 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 			v.f.Desktops[c.id] = Read[*desktop.Desktop](noon, nil)
 		}
 		if c.busy != "" {
-			v.f.Busy = map[string]string{c.id: strings.Trim(c.busy, "-")}
+			v.f.Busy = map[string]string{c.id: c.busy}
 		}
+		v.f.Unchanged = map[string]bool{c.id: c.unchanged}
 		s, done := inOrder(&Desktop{ID: c.id}, v.busy, v.undone)
 		got := ""
 		if done && s.outcome != nil {
@@ -278,13 +280,13 @@ func TestWhatARequestDidNotChangeAfterAll(t *testing.T) {
 		x.ID = id
 		s.Desktops[id] = &x
 	}
-	busy := map[string]string{"ecd-3": "r1"}
-	s.Unchanged(busy)
-	if by, known := busy["ecd-1"]; !known || by != "" || len(busy) != 2 || busy["ecd-3"] != "r1" {
-		t.Errorf("got %v", busy)
+	others := Others{Busy: map[string]string{"ecd-3": "r1"}}
+	others.AddUnchanged(s)
+	if !maps.Equal(others.Unchanged, map[string]bool{"ecd-1": true}) || len(others.Busy) != 1 {
+		t.Errorf("got %v", others)
 	}
 	v := backView()
-	v.f.Busy = map[string]string{"ecd-1": ""}
+	v.f.Unchanged = map[string]bool{"ecd-1": true}
 	v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", ImageID: "m-new"})
 	if _, done := v.undone(&Desktop{ID: "ecd-1", Touched: true}); done {
 		t.Error("the rollback has begun it")
