@@ -282,11 +282,7 @@ func (fs *fleets) wakeEntered(kind, id string) error {
 func (fs *fleets) entryOf(kind, id string) (e *rollout.Entry, err error) {
 	if kind == kindRequest {
 		if of, is := strings.CutSuffix(id, rollout.BackOf("")); is {
-			err = fs.jobs.peek(kindRequest, of, func(s *rollout.State) {
-				if s.Undoing != nil && s.Undoing.ID == id {
-					e = s.Undoing
-				}
-			})
+			err = fs.jobs.peek(kindRequest, of, func(s *rollout.State) { e = s.Undoing })
 		}
 		return e, err
 	}

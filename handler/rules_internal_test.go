@@ -16,25 +16,6 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// What an earlier rollout of the fleet still does something to is left alone by the next.
-func TestWhatAnEarlierRolloutStillUsesIsBusy(t *testing.T) {
-	for name, c := range map[string]struct {
-		d            rollout.Desktop
-		closed, busy bool
-	}{
-		"pending": {}, "begun": {d: rollout.Desktop{Phase: rollout.Begun}, busy: true}, "accepted": {d: rollout.Desktop{Phase: rollout.Accepted}, busy: true},
-		"held": {d: rollout.Desktop{Held: true}, busy: true}, "stopped": {d: rollout.Desktop{Phase: rollout.Final, Stopped: true}, busy: true},
-		"through": {d: rollout.Desktop{Phase: rollout.Final}}, "held, and closed": {d: rollout.Desktop{Phase: rollout.Final, Held: true}, closed: true},
-		"through, closed": {d: rollout.Desktop{Phase: rollout.Final}, closed: true},
-	} {
-		var others rollout.Others
-		others.Add("v1/office", &rollout.State{Desktops: map[string]*rollout.Desktop{"ecd-1": &c.d}, Closed: c.closed})
-		if (others.Busy["ecd-1"] == "v1/office") != c.busy || len(others.Busy) > 1 {
-			t.Errorf("%s: got %v", name, others.Busy)
-		}
-	}
-}
-
 // A denial that names a desktop is about that one; one about credentials, or that names
 // none, is about all.
 func TestWhomADenialIsAbout(t *testing.T) {

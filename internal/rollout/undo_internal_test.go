@@ -260,7 +260,7 @@ func TestWhatIsAskedBeforeARequestGoesBack(t *testing.T) {
 		t.Error("gone: it is the guards that say so")
 	}
 	v.s.Operation.Fleet = "office"
-	v.f.Busy = map[string]string{"ecd-1": "v1/office"}
+	v.f.Busy, v.f.Unchanged = map[string]string{"ecd-1": "v1/office"}, map[string]bool{"ecd-1": true}
 	if _, done := v.undone(&Desktop{ID: "ecd-1"}); done {
 		t.Error("a rollout waits for its desktops otherwise")
 	}
@@ -290,5 +290,24 @@ func TestWhatARequestDidNotChangeAfterAll(t *testing.T) {
 	v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", ImageID: "m-new"})
 	if _, done := v.undone(&Desktop{ID: "ecd-1", Touched: true}); done {
 		t.Error("the rollback has begun it")
+	}
+}
+
+// What an earlier rollout of the fleet still does something to is left alone by the next.
+func TestWhatAnEarlierRolloutStillUsesIsBusy(t *testing.T) {
+	for name, c := range map[string]struct {
+		d            Desktop
+		closed, busy bool
+	}{
+		"pending": {}, "begun": {d: Desktop{Phase: Begun}, busy: true}, "accepted": {d: Desktop{Phase: Accepted}, busy: true},
+		"held": {d: Desktop{Held: true}, busy: true}, "stopped": {d: Desktop{Phase: Final, Stopped: true}, busy: true},
+		"through": {d: Desktop{Phase: Final}}, "held, and closed": {d: Desktop{Phase: Final, Held: true}, closed: true},
+		"through, closed": {d: Desktop{Phase: Final}, closed: true},
+	} {
+		var others Others
+		others.Add("v1/office", &State{Desktops: map[string]*Desktop{"ecd-1": &c.d}, Closed: c.closed})
+		if (others.Busy["ecd-1"] == "v1/office") != c.busy || len(others.Busy) > 1 {
+			t.Errorf("%s: got %v", name, others.Busy)
+		}
 	}
 }
