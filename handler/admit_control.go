@@ -14,19 +14,16 @@ import (
 func (a *admission) control(m envelope.Message) error {
 	c, err := events.ParseControl(m.Data)
 	if err != nil {
-		a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
-		return nil
+		return a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
 	}
 	if why := a.heardControl(m, c); why != "" {
-		a.refuse.control(m, c, events.CodeWrongDoor, why)
-		return nil
+		return a.refuse.control(m, c, events.CodeWrongDoor, why)
 	}
 	if c.RequestID != "" {
 		return a.rollbackRequest(m, c)
 	}
 	if !a.hasJournal {
-		a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
-		return nil
+		return a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 	}
 	j, fresh := a.jobs.add(kindRollout, c.RolloutID)
 	if fresh {
@@ -46,17 +43,19 @@ func (a *admission) control(m envelope.Message) error {
 	return a.order(m, c, j)
 }
 
-// order writes a control message into the journal of its rollout, or refuses it.
+// order writes a control message into the journal of its rollout, or refuses it: one that
+// was refused before in any case, since its sender knows that.
 func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	if err := a.lookedAfter(m, c, j); err != nil {
 		a.jobs.drop(j)
 		return err
 	}
 	var refusal error
+	var told *events.Reason
 	var code string
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		refusal, code = nil, events.CodeControlNotPossible
-		if s.Controls[a.identity(m)] {
+		if told = refusedBefore(s, a.identity(m)); told != nil || s.Controls[a.identity(m)] {
 			return nil // delivered again
 		}
 		if s.Operation == nil {
@@ -68,8 +67,12 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 		j.message = envelope.Message{} // it is in the journal: if the job fails now, a tick goes on with it
 		return []rollout.Record{a.controlled(m, c)}
 	})
-	if refusal != nil && err == nil {
-		a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
+	switch {
+	case err != nil:
+	case told != nil:
+		err = a.refuse.control(m, c, told.Code, told.Message)
+	case refusal != nil:
+		err = a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
 	}
 	if err != nil || refusal != nil && code == events.CodeRolloutUnknown {
 		a.jobs.drop(j)
@@ -95,7 +98,7 @@ func (a *admission) allow(s *rollout.State, c events.Control) error {
 func (a *admission) lookedAfter(m envelope.Message, c events.Control, j *job) error {
 	follows := false
 	j.journal.Look(func(s *rollout.State) {
-		follows = !c.DryRun && !s.Controls[a.identity(m)] && a.allow(s, c) == nil
+		follows = !c.DryRun && !s.Controls[a.identity(m)] && refusedBefore(s, a.identity(m)) == nil && a.allow(s, c) == nil
 	})
 	if !follows {
 		return nil
@@ -125,8 +128,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	op := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
 		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
-		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
-		return nil
+		return a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 	}
 	var log rollout.FleetLog
 	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
@@ -143,6 +145,11 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		}
 		a.fleets.wake(*before)
 		return nil
+	}
+	var told *events.Reason
+	j.journal.Look(func(s *rollout.State) { told = refusedBefore(s, a.identity(m)) })
+	if told != nil {
+		return a.refuse.control(m, c, told.Code, told.Message)
 	}
 	origin := log.Find(c.RolloutID)
 	if origin == nil {
@@ -189,7 +196,7 @@ func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op roll
 		err = refusePlan()
 	}
 	if err == nil {
-		a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
+		err = a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
 	}
 	return false, err
 }
@@ -204,8 +211,7 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		}
 	}
 	if why := a.cannotGoBack(j, op, err); why != "" {
-		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
-		return nil
+		return a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
 	}
 	agreed, err := a.rollbackAgreed(m, c, op, func() error { return a.fleets.refusePlan(op, c.PlanDigest, a.identity(m)) })
 	if !agreed || err != nil {
@@ -216,12 +222,11 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 	case err != nil:
 		return err
 	case refusal != nil:
-		a.refuse.control(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
+		return a.refuse.control(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
 	case !asksFor(e, a.identity(m), c):
-		a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, op.ID))
-	default:
-		a.fleets.wake(e)
+		return a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, op.ID))
 	}
+	a.fleets.wake(e)
 	return nil
 }
 

@@ -15,8 +15,7 @@ import (
 // first, so that whatever comes again finds it.
 func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
 	no := func(code, why string) error {
-		a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
-		return nil
+		return a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
 	}
 	if !a.hasJournal {
 		return no(events.CodeControlNotPossible, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL")
@@ -28,10 +27,11 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	}
 	var op rollout.Operation
 	var entered *rollout.Entry
+	var told *events.Reason
 	var why error
 	refused := 0
 	origin.journal.Look(func(s *rollout.State) {
-		entered, refused = s.Undoing, s.PlansRefused[c.PlanDigest]
+		entered, told, refused = s.Undoing, refusedBefore(s, a.identity(m)), s.PlansRefused[c.PlanDigest]
 		if op, why = s.RollBack(c, a.via(m)); why == nil {
 			op = s.Fill(op)
 		}
@@ -39,6 +39,8 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	switch {
 	case entered != nil:
 		return a.fleets.resumeRequestRollback(m, c, *entered, no)
+	case told != nil:
+		return a.refuse.control(m, c, told.Code, told.Message)
 	case why != nil:
 		err := no(events.CodeControlNotPossible, why.Error())
 		if fresh {
@@ -86,6 +88,7 @@ func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, ori
 // rollback. So often was a plan of it refused before this one was looked at.
 func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int, no func(code, why string) error) error {
 	var entered *rollout.Entry
+	var told *events.Reason
 	var why, fault error
 	code := ""
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
@@ -93,7 +96,10 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 		if entered = s.Undoing; entered != nil {
 			return nil
 		}
-		if s.Refusals[a.identity(m)] || s.PlansRefused[c.PlanDigest] > refused { // by another delivery, which has told so
+		if told = refusedBefore(s, a.identity(m)); told != nil {
+			return nil
+		}
+		if s.PlansRefused[c.PlanDigest] > refused { // by another delivery, which has told so
 			why, code = errPlanRefused, events.CodePlanChanged
 			return nil
 		}
@@ -114,6 +120,8 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 		return err
 	case fault != nil:
 		return fault
+	case entered == nil && told != nil:
+		return a.refuse.control(m, c, told.Code, told.Message)
 	case why != nil:
 		return no(code, why.Error())
 	}

@@ -1,8 +1,11 @@
 package handler
 
 import (
+	"errors"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/envelope"
+	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -54,37 +57,42 @@ func (rf *refusals) request(m envelope.Message, req events.Request, id, code, re
 	}
 }
 
-// control publishes that a control message is not followed, and why.
-func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) {
+// control publishes that a control message is not followed, and why, once the journal of
+// what it is for knows that: what comes again is told the same.
+func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) error {
+	kind, id := kindRollout, c.RolloutID
+	if id == "" {
+		kind, id = kindRequest, c.RequestID
+	}
+	j := rf.jobs.find(kind, id)
+	if j != nil && code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
+		if err := rf.note(m, c, j, &events.Reason{Code: code, Message: reason}); err != nil {
+			return err
+		}
+	}
 	if c.RolloutID == "" {
 		rf.message(m, code, reason)
-		if j := rf.jobs.find(kindRequest, c.RequestID); j != nil && code != events.CodeWrongDoor {
-			rf.note(m, c, j, &events.Reason{Code: code, Message: reason})
-		}
-		return
+		return nil
 	}
 	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: rf.via(m), Reason: &events.Reason{Code: code, Message: reason}}
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}
-	if j := rf.jobs.find(kindRollout, c.RolloutID); j != nil {
+	if j != nil {
 		j.journal.Look(func(s *rollout.State) { whereItStands(&n, s) })
-		if code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
-			rf.note(m, c, j, n.Reason)
-		}
 	}
 	rf.log.Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
 	rf.out.put(item{event: n.Event(events.RolloutControlRefused, rf.identity(m)+"/"+digestOf(m.Raw)+"/"+code, rf.in.Source, rf.asOf())})
+	return nil
 }
 
 // maxRefusals bounds how many refusals a rollout's journal keeps, so that messages
 // cannot fill it.
 const maxRefusals = 100
 
-// note writes down that a control message is not followed, for those who wait for the
-// answer by reading the journal. All others have the event, so it does not matter if
-// the journal does not take it.
-func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) {
+// note writes down that a control message is not followed. A journal that is full takes
+// no orders either.
+func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) error {
 	id := rf.identity(m)
 	err := j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
 		if s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
@@ -92,9 +100,20 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 		}
 		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}
 	})
-	if err != nil {
+	if errors.Is(err, journal.ErrFull) {
 		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())
+		return nil
 	}
+	return err
+}
+
+// refusedBefore returns why a message was refused when it came before, or nil.
+func refusedBefore(s *rollout.State, message string) *events.Reason {
+	why := s.Answers[message]
+	if why == nil && s.Refusals[message] {
+		why = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
+	}
+	return why
 }
 
 // whereItStands fills in how far the rollout is that a refused command was for.

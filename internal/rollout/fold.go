@@ -85,7 +85,14 @@ func (s *State) refusePlan(r *Record) {
 	}
 	s.PlansRefused[r.Digest]++
 	if r.Message != "" {
-		s.Refusals[r.Message] = true
+		s.refuse(r)
+	}
+}
+
+// refuse notes that a message is not followed. What was said first counts.
+func (s *State) refuse(r *Record) {
+	if !s.Refusals[r.Message] {
+		s.Refusals[r.Message], s.Answers[r.Message] = true, r.Reason
 	}
 }
 

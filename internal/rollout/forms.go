@@ -72,7 +72,7 @@ var forms = map[Kind]form{
 	KindWaiting:    {"reason rings?", (*State).waiting},
 	KindHalted:     {"reason action?", (*State).halted},
 	KindControl:    {aWord, (*State).control},
-	KindRefused:    {aWord, func(s *State, r *Record) { s.Refusals[r.Message] = true }},
+	KindRefused:    {aWord, (*State).refuse},
 	KindSuperseded: {"who reason?", (*State).superseded},
 	KindUndoing:    {"work message?", (*State).takenBack},
 	KindGoingBack:  {"", (*State).backOut},

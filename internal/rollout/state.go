@@ -96,8 +96,9 @@ type State struct {
 	// Controls are the ids of the messages that told the rollout something.
 	Controls map[string]bool
 	// Refusals are the ids of messages that it does not follow, as far as they are
-	// written down.
+	// written down, and Answers why; nil: their plan was refused.
 	Refusals map[string]bool
+	Answers  map[string]*events.Reason
 	// PlansRefused are the digests of the plans with which the work was asked for
 	// and refused, and how often: whoever writes late that it is opened for one of them
 	// comes too late.
@@ -111,7 +112,7 @@ type State struct {
 
 // NewState returns the state of an empty journal.
 func NewState() *State {
-	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}}
+	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}, Answers: map[string]*events.Reason{}}
 }
 
 // Reached notes that the journal has so many bytes.
