@@ -38,6 +38,7 @@ type Desktop struct {
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
 	Touched  bool // ECD accepted a rebuild of it at some time
 	Doubtful bool // the delivery of a call for it was unknown at some time
+	Refuted  bool // its last call was certainly not carried out
 	Held     bool // we put it into maintenance mode, or are about to, and have to take it out again
 	Entered  bool // certainly in maintenance mode
 	Stopped  bool // we stopped it, or are about to, and have to start it unless it is rebuilt

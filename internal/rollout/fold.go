@@ -177,7 +177,7 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, zero, zero, zero, zero, ""
+		d.Refuted, d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, false, zero, zero, zero, zero, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -199,7 +199,7 @@ func (d *Desktop) mark(r *Record) {
 	switch r.Kind {
 	case KindNotBegun:
 		if d.Phase == Begun {
-			d.Phase, d.CallEnded, d.Doubtful = Pending, r.At, true
+			d.Phase, d.CallEnded, d.Doubtful, d.Refuted = Pending, r.At, true, true
 		}
 	case KindSeen:
 		d.Seen, d.SeenAt = true, r.At
@@ -232,6 +232,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 		s.deferred(r, g, d)
 	default:
 		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
+		d.Refuted = d.Refuted || r.Kind == KindEnded
 		d.Phase, d.DoneAt = Final, r.At
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt)
@@ -285,7 +286,7 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		default: // certainly not sent: it was no attempt
 			d.Attempt--
 		}
-		d.Phase = Pending
+		d.Phase, d.Refuted = Pending, true
 	}
 	d.waitFor(g.Code, r.At)
 	d.RestsUntil = g.Until

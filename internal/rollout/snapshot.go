@@ -284,8 +284,10 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 	case !ok:
 		more.unfinished = true
 		return more
+	case fact.Err != nil && x.ArrivedAt.IsZero(): // from now on it is given a day
+		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt))
 	case fact.Err != nil:
-		return v.unreadable(x, fact.Err, fact.ReadAt)
+		return v.unproved(x, fact)
 	case stillListed(fact.Value, x.Saved.Got):
 		return s
 	case !x.Saved.Gone.After(x.AcceptedAt):
@@ -296,6 +298,18 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 	}
 	return v.settle(events.StatusFailed, events.CodeSnapshotFailed,
 		"desktop %s was rebuilt, but ECD no longer lists snapshot %s of its data disk, which the rebuild erased", x.ID, x.Saved.Got)
+}
+
+// unproved keeps a desktop waiting that has arrived and of whose snapshot ECD could not be
+// asked, as long as one that cannot be checked.
+func (v *view) unproved(x *Desktop, fact Fact[[]desktop.Snapshot]) step {
+	s := v.unreadable(x, fact.Err, fact.ReadAt)
+	if s.outcome != nil {
+		s.outcome.Code = events.CodeSnapshotFailed
+		s.outcome.Message = fmt.Sprintf("desktop %s was rebuilt, and ECD could not be asked whether it still lists snapshot %s of its data disk: %s",
+			x.ID, x.Saved.Got, fact.Err.Message)
+	}
+	return s
 }
 
 // losesSnapshots says whether the operation, or its fleet for it, consents to losing

@@ -79,7 +79,7 @@ func (s *State) changed(d *Desktop) bool {
 // showed idle on its former image long enough after the call: whoever has rebuilt it
 // since, it was not this operation.
 func (d *Desktop) rebuilt() bool {
-	return d.Touched || d.Phase == Begun || d.Doubtful && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
+	return d.Touched || d.Phase == Begun || d.Doubtful && !d.Refuted && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
 }
 
 // Undoing returns the record that says that a request is taken back by a rollback.

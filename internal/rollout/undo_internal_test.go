@@ -311,3 +311,37 @@ func TestWhatAnEarlierRolloutStillUsesIsBusy(t *testing.T) {
 		}
 	}
 }
+
+// The answer to the first call was lost, ECD showed that it was not carried out, and it
+// refused the second. Somebody else had the desktop rebuilt later, and it went back.
+func TestARollbackOfARequestIsNotForWhatECDRefusedAfterALostCall(t *testing.T) {
+	ended := func(call string, g Group) Record {
+		g.Desktops = []string{"ecd-1"}
+		return Record{Kind: KindEnded, At: noon, Call: call, Outcomes: []Group{g}}
+	}
+	begun := func(call string) Record {
+		return Record{Kind: KindBegun, At: noon, Call: call, Desktops: []string{"ecd-1"}, From: []string{"m-old"}}
+	}
+	lost := Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown}
+	refused := Group{Status: events.StatusFailed, Code: "InvalidDesktopId.NotFound"}
+	notSent := Group{Status: events.StatusDeferred, Code: events.CodeThrottled}
+	gaveUp := Record{Kind: KindSettled, At: noon, Outcomes: []Group{{Status: events.StatusFailed, Code: events.CodeOutcomeUnknown, Desktops: []string{"ecd-1"}}}}
+	idle := []Record{{Kind: KindIdle, At: noon, Desktops: []string{"ecd-1"}}, {Kind: KindNotBegun, At: noon, Desktops: []string{"ecd-1"}}}
+	for name, c := range map[string]struct {
+		records []Record
+		want    bool
+	}{
+		"refused":                  {[]Record{begun("c2"), ended("c2", refused)}, false},
+		"not sent, and given up":   {[]Record{begun("c2"), ended("c2", notSent), gaveUp}, false},
+		"lost, and given up":       {[]Record{begun("c2"), ended("c2", lost), gaveUp}, true},
+		"given up without its end": {[]Record{begun("c2"), gaveUp}, true},
+		"given up":                 {[]Record{gaveUp}, false},
+	} {
+		s := NewState()
+		s.Apply(Record{Kind: KindOpened, At: noon, Operation: &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}}}, begun("c1"), ended("c1", lost))
+		s.Apply(append(slices.Clone(idle), c.records...)...)
+		if got := s.Desktops["ecd-1"].rebuilt(); got != c.want {
+			t.Errorf("%s: rebuilt %v, want %v", name, got, c.want)
+		}
+	}
+}
