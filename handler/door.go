@@ -135,7 +135,7 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 	}
 	switch says(m) {
 	case saysControl:
-		c, _ := events.ParseControl(m.Data) // what of it can be read names the rollout
+		c, _ := events.ParseControl(m.Data)                   // what of it can be read names the rollout
 		_ = a.refuse.control(m, c, events.CodeWrongDoor, why) // which writes nothing down
 	case saysRequest:
 		req, _ := events.ParseRequest(m.Data)

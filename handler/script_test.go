@@ -324,7 +324,7 @@ func (s *stage) desktop(id string, words []string) {
 		delete(s.desktops, id)
 		return
 	}
-	d := desktop.Desktop{ID: id, RegionID: region, Status: words[0], ImageID: words[1], Connection: desktop.Disconnected, OS: desktop.Windows, SystemDiskGiB: 80}
+	d := desktop.Desktop{ID: id, RegionID: region, Status: words[0], ImageID: strings.Trim(words[1], `"`), Connection: desktop.Disconnected, OS: desktop.Windows, SystemDiskGiB: 80}
 	for _, w := range words[2:] {
 		switch k, v, _ := strings.Cut(w, "="); k {
 		case "user":

@@ -116,7 +116,7 @@ func refuse(code, format string, args ...any) Verdict {
 // questions pointless, then what never changes, then what passes with time, so
 // that nobody waits for what will be refused anyway.
 var guards = []func(Question) Verdict{
-	account, region, known, fleet, door, forgetful, pooled, // who
+	account, region, known, onImage, fleet, door, forgetful, pooled, // who
 	image, already, gpu, system, command, language, protocol, disk, dataDisk, downgrade, reset, // what
 	status, session, // when
 	snapshots, // last: they are asked for one by one

@@ -8,6 +8,18 @@ import (
 	"github.com/regild/regild/internal/desktop"
 )
 
+// onImage waits for an answer of ECD that says which image the desktop is on: it may have
+// the wanted one.
+func onImage(q Question) Verdict {
+	if q.Desktop.ImageID != "" {
+		return none
+	}
+	if v := status(q); v.Answer == Refuse {
+		return v
+	}
+	return wait(q, "ECD does not say which image it is on")
+}
+
 // image refuses an image that is absent or broken, and waits for one that is
 // still being made.
 func image(q Question) Verdict {

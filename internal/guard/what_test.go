@@ -195,3 +195,16 @@ func TestResetGuard(t *testing.T) {
 		{"a rebuild without journal", func(q *guard.Question) { q.Rules.Journal = false }, guard.Go, ""},
 	})
 }
+
+// ECD leaves out which image a desktop is on. It was rebuilt though it had the image, with
+// the consent downgrade, by which the age of its own does not matter.
+func TestADesktopWhoseImageIsNotKnownWaits(t *testing.T) {
+	check(t, []line{
+		{"unknown", func(q *guard.Question) {
+			q.Desktop.ImageID, q.Current, q.Rules.Consents = "", nil, []string{events.ConsentDowngrade}
+		}, guard.Wait, events.CodeStatusWait},
+		{"unknown, reset", func(q *guard.Question) { q.Desktop.ImageID, q.ImageID, q.Image = "", "", nil }, guard.Wait, events.CodeStatusWait},
+		{"unknown, so that its fleet is not either", func(q *guard.Question) { q.Desktop.ImageID, q.Rules.Outside = "", true }, guard.Wait, events.CodeStatusWait},
+		{"unknown, of a desktop that is no good", func(q *guard.Question) { q.Desktop.ImageID, q.Desktop.Status = "", "Failed" }, guard.Refuse, events.CodeDesktopNotReady},
+	})
+}

@@ -169,6 +169,8 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 		return s, true
 	case here:
 		return s.with(v.runs(x, now)).with(v.proveSaved(x, v.prove(x, fact))), true
+	case now.ImageID == "": // ECD left it out of this answer, which so tells nothing
+		return s, false
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.proveSaved(x, v.moved(x, now))), true
 	case !x.ArrivedAt.IsZero():

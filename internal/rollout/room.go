@@ -96,6 +96,9 @@ func (v *view) room(more []string) (left int64) {
 		case Begun, Accepted:
 			left -= x.of(d.ID) * 2 / 3
 		case Final:
+			if d.ours() { // it is still to be restored
+				left -= x.of(d.ID) / 4
+			}
 		}
 	}
 	return left

@@ -268,6 +268,21 @@ func TestRoomIsCountedToTheByte(t *testing.T) {
 	}
 }
 
+// Who has ended and is still in maintenance mode, or stopped, by us writes its restoring
+// down: no room was kept for that.
+func TestRoomIsKeptForThoseWhoAreStillToBeRestored(t *testing.T) {
+	v := officeOf(0, 1<<20)
+	v.s.Desktops["ecd-1"] = &Desktop{ID: "ecd-1", Phase: Final}
+	ended := v.room(nil)
+	for _, x := range []Desktop{{Held: true}, {Stopped: true}} {
+		x.ID, x.Phase = "ecd-1", Final
+		v.s.Desktops["ecd-1"] = &x
+		if left, need := v.room(nil), 3*int64(len(`"ecd-1",`)); left > ended-need {
+			t.Errorf("%+v: %d bytes are left, %d without it; want %d kept for it", x, left, ended, need)
+		}
+	}
+}
+
 // A plan says that the fleet is listed too long; a plan of a request has no fleet.
 func TestAPlanSaysWhatHaltsTheRollout(t *testing.T) {
 	v := officeOf(3, 1_000)

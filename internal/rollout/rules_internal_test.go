@@ -193,6 +193,19 @@ func viewOf(op *Operation) *view {
 	return &view{s: s, f: NewFacts(), now: clock{noon}}
 }
 
+// A fleet that chooses by image is not left by a desktop of which ECD does not say which
+// image it is on.
+func TestADesktopWhoseImageIsNotKnownHasNotLeftItsFleet(t *testing.T) {
+	v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+	v.r.Fleets = fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Select: desktop.Selector{ImageIDs: []string{"m-old"}}, Strategy: fleet.Default()}}
+	for image, want := range map[string]bool{"m-old": false, "": false, "m-x": true} {
+		v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: image})
+		if s, left := v.departed(&Desktop{ID: "ecd-1"}); left != want {
+			t.Errorf("on %q: it has left the fleet: %v, want %v (%+v)", image, left, want, s.outcome)
+		}
+	}
+}
+
 // Without a journal and with ticks that anybody may have written, nothing is done to a
 // desktop that has to be undone.
 func TestWhatHasToBeUndoneNeedsToBeRemembered(t *testing.T) {

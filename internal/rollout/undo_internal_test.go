@@ -3,6 +3,7 @@ package rollout
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,10 +130,11 @@ func TestWhichDesktopsOfARequestGoBack(t *testing.T) {
 		"on another image":       {"ecd-1", "m-x", "", events.CodeChangedOutside, false},
 		"from where is unknown":  {"ecd-2", "m-new", "", events.CodeControlNotPossible, false},
 		"gone, the guards' task": {"ecd-1", "", "", "", false},
+		"ECD does not say":       {"ecd-1", "-", "", "", false},
 	} {
 		v := backView()
 		if c.image != "" {
-			v.f.Desktops[c.id] = Read(noon, on(c.image))
+			v.f.Desktops[c.id] = Read(noon, on(strings.Trim(c.image, "-")))
 		} else {
 			v.f.Desktops[c.id] = Read[*desktop.Desktop](noon, nil)
 		}

@@ -529,6 +529,8 @@ func (v *view) departed(x *Desktop) (step, bool) {
 	switch {
 	case !asked, fact.Err != nil, fact.ReadAt.Before(x.eventful()), !v.now.due(x.RestsUntil):
 		return step{}, false
+	case fact.Value != nil && fact.Value.ImageID == "": // fleets choose by image, too
+		return step{}, false
 	case fact.Value != nil && x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
 		return step{}, false
 	case fact.Value == nil && x.ours() && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling):
@@ -547,10 +549,11 @@ func (v *view) departed(x *Desktop) (step, bool) {
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to
-// leave nor the one to go back to: somebody else has rebuilt it.
+// leave nor the one to go back to: somebody else has rebuilt it. Where ECD leaves out on
+// which it is, the guards wait.
 func (v *view) changedSince(x *Desktop, now *desktop.Desktop) (step, bool) {
 	op := v.s.Operation
-	if op.Undoes == "" || now.ImageID == op.ImageID || now.ImageID == op.to[x.ID] {
+	if op.Undoes == "" || now.ImageID == "" || now.ImageID == op.ImageID || now.ImageID == op.to[x.ID] {
 		return step{}, false
 	}
 	by := "this rollout"
