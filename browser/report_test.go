@@ -127,7 +127,7 @@ func TestWhatIsSavedAsCSVIsEscapedAsEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if want := escape.CSV("ecd-" + reporttest.Hostile); !strings.Contains(saved, want) {
+	if want := `"` + strings.ReplaceAll(escape.Terminal("ecd-"+reporttest.Hostile), `"`, `""`) + `"`; !strings.Contains(saved, want) {
 		t.Errorf("the file does not show the hostile name as %s", want)
 	}
 }

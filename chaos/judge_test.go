@@ -234,8 +234,13 @@ func (w *world) audit(k *work) {
 	}
 }
 
+// stopped says whether nothing may begin, whatever the facts.
+func stopped(s *rollout.State) bool {
+	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
+}
+
 func (w *world) auditBegun(k *work, s *rollout.State, r rollout.Record) {
-	if s.StandsStill() || s.Closed {
+	if stopped(s) || s.Closed {
 		w.breaksLocked("%s: %v begun after it was stopped", k.id, r.Desktops)
 	}
 	running := len(r.Desktops)
@@ -258,7 +263,7 @@ func (w *world) auditBegun(k *work, s *rollout.State, r rollout.Record) {
 
 func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 	last := s.Wave()
-	if s.StandsStill() {
+	if stopped(s) {
 		w.breaksLocked("%s: wave %d after it was stopped", k.id, r.Wave)
 	}
 	for _, f := range w.fleets {

@@ -32,7 +32,6 @@ journal alone and only reads it; with --json it is for programs, with --html it
 is one page for a browser that needs nothing else.`,
 	}
 	s := newSeat(w, c, forJournal)
-	oldEndpoint(c, s)
 	o.define(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, as --output json does")
 	html.define(c)

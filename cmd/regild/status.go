@@ -30,7 +30,6 @@ ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
 	}
 	s := newSeat(w, c, forJournal)
 	q.define(c, "list those that have ended, too")
-	oldEndpoint(c, s)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, names := journalAndName(args)
 		if len(names) == 0 {
@@ -47,14 +46,6 @@ ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
 	}
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
 	return c
-}
-
-// oldEndpoint gives a command the former name of --oss-endpoint.
-func oldEndpoint(c *cobra.Command, s *seat) {
-	c.Flags().StringVar(s.values["oss-endpoint"], "endpoint", "", "the former name of --oss-endpoint")
-	if err := c.Flags().MarkHidden("endpoint"); err != nil {
-		panic(err) // the flag was defined a line before
-	}
 }
 
 // listFlags are those of what lists operations.

@@ -23,7 +23,6 @@ const (
 	redInk    ink = "31"
 	greenInk  ink = "32"
 	yellowInk ink = "33"
-	blueInk   ink = "34"
 	pinkInk   ink = "35"
 	cyanInk   ink = "36"
 )

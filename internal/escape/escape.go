@@ -10,7 +10,6 @@ package escape
 
 import (
 	"fmt"
-	"html"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,24 +25,6 @@ func Terminal(text string) string { return inert(text) }
 // line stays one line, and whoever looks at it on a terminal is as safe as with
 // Terminal. A logger that writes JSON doubles the backslashes.
 func Log(text string) string { return inert(text) }
-
-// HTML returns text as it may stand between tags and in a quoted attribute. It
-// is not for scripts, styles and addresses (href, src).
-func HTML(text string) string { return html.EscapeString(inert(text)) }
-
-// CSV returns text as one field of a line of CSV (RFC 4180), in its quotes. A
-// text that a spreadsheet would take for a formula begins with an apostrophe.
-func CSV(text string) string {
-	text = inert(text)
-	if first, _ := utf8.DecodeRuneInString(text); text != "" && strings.ContainsRune(formula, first) {
-		text = "'" + text
-	}
-	return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
-}
-
-// formula are the characters by which a spreadsheet knows a formula, and their
-// full-width forms. Source: OWASP, "CSV Injection".
-const formula = "=+-@＝＋－＠"
 
 // inert shows what does not print as an escape. Only the ordinary space counts
 // as a space: others look like it and are not.

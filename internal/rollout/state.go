@@ -162,11 +162,6 @@ func (s *State) Fresh() []string {
 	return out
 }
 
-// StandsStill says whether nothing may begin, whatever the facts.
-func (s *State) StandsStill() bool {
-	return s.Paused != "" || s.Halted != nil || s.Aborted != "" || s.Superseded != ""
-}
-
 // CallSpec returns the spec under which the desktop is rebuilt now. A desktop that we
 // stopped for it is to run afterwards, if nothing else was asked for: what ECD does
 // without AfterStatus is not published.

@@ -142,18 +142,6 @@ func TestHowLongADesktopMayBeUnreadable(t *testing.T) {
 	}
 }
 
-// A rollout stands still as long as somebody or something stopped it.
-func TestWhatStandsStill(t *testing.T) {
-	for name, s := range map[string]*State{"paused": {Paused: "ada"}, "halted": {Halted: &events.Reason{}}, "aborted": {Aborted: "ada"}, "superseded": {Superseded: "v2/office"}} {
-		if !s.StandsStill() {
-			t.Errorf("%s: it goes on", name)
-		}
-	}
-	if NewState().StandsStill() {
-		t.Error("it stands still by itself")
-	}
-}
-
 // A reminder is a notice of its own, and so is the last one: they do not share a call
 // though their texts are the same.
 func TestWhichNoticesShareACall(t *testing.T) {
