@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -190,7 +191,8 @@ func brief(ctx context.Context, store journal.Store, e journal.Entry, wanted boo
 	if o, ended, ok := atItsEnd(lines, wanted); ok {
 		return o, ended, nil
 	}
-	s, err := foldBrief(lines)
+	s := rollout.NewState()
+	err = report.Fold(s, lines)
 	switch {
 	case err != nil:
 		return o, false, fmt.Errorf("reading journal %s: %w", e.Key, err)
@@ -212,48 +214,6 @@ func atItsEnd(lines []byte, wanted bool) (o Operation, ended, ok bool) {
 		return endedOperation(e), false, true
 	}
 	return o, false, false
-}
-
-// publishedLine is how a record begins that says what was published, as
-// rollout.Encode writes it: two of five lines, which say nothing of how an operation
-// stands.
-var publishedLine = []byte(`{"v":1,"kind":"published",`)
-
-// foldBrief folds what a summary needs, record by record.
-func foldBrief(lines []byte) (*rollout.State, error) {
-	s := rollout.NewState()
-	for n, rest := 1, lines; len(rest) > 0; n++ {
-		end := bytes.IndexByte(rest, '\n') + 1
-		if end == 0 {
-			end = len(rest) // cut off: decoding says so
-		}
-		line := rest[:end]
-		rest = rest[end:]
-		if bytes.HasPrefix(line, publishedLine) {
-			continue
-		}
-		records, err := rollout.Decode(line)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		s.Apply(records...)
-		forgetUntold(s, records)
-	}
-	return s, nil
-}
-
-// forgetUntold forgets what is not published of the desktops that records speak of:
-// what would say that it is has been left out.
-func forgetUntold(s *rollout.State, records []rollout.Record) {
-	for i := range records {
-		for _, g := range records[i].Outcomes {
-			for _, id := range g.Desktops {
-				if d := s.Desktops[id]; d != nil {
-					d.Unpublished = d.Unpublished[:0]
-				}
-			}
-		}
-	}
 }
 
 // closedLine is how a record begins that ends an operation, as rollout.Encode writes

@@ -51,24 +51,44 @@ func NewBuilder() *Builder {
 
 // Read takes the records of whole lines down. They are decoded one by one, so
 // that a long journal is never in memory twice.
-func (b *Builder) Read(lines []byte) error { return each(lines, b.Add) }
+func (b *Builder) Read(lines []byte) error { return each(lines, nil, b.Add) }
 
-// Fold applies the records of whole lines to a state, one by one.
-func Fold(s *rollout.State, lines []byte) error { return each(lines, s.Apply) }
+// Fold applies the records of whole lines to a state, one by one, but for those that say
+// what was published: the state does not know what is not.
+func Fold(s *rollout.State, lines []byte) error {
+	return each(lines, rollout.OfPublished, func(records ...rollout.Record) {
+		s.Apply(records...)
+		s.UnpublishedEvents = s.UnpublishedEvents[:0]
+		for i := range records {
+			for _, g := range records[i].Outcomes {
+				for _, id := range g.Desktops {
+					if d := s.Desktops[id]; d != nil {
+						d.Unpublished = d.Unpublished[:0]
+					}
+				}
+			}
+		}
+	})
+}
 
-func each(lines []byte, do func(...rollout.Record)) error {
+// each decodes whole lines one by one, but for those to leave out (nil: none).
+func each(lines []byte, leaveOut func([]byte) bool, do func(...rollout.Record)) error {
 	for rest := lines; len(rest) > 0; {
 		n := bytes.IndexByte(rest, '\n') + 1
 		if n == 0 {
-			n = len(rest)
+			n = len(rest) // cut off: decoding says so
 		}
-		records, err := rollout.Decode(rest[:n])
+		line := rest[:n]
+		rest = rest[n:]
+		if leaveOut != nil && leaveOut(line) {
+			continue
+		}
+		records, err := rollout.Decode(line)
 		if err != nil {
 			_, err = rollout.Decode(lines) // with the number of the line
 			return err
 		}
 		do(records...)
-		rest = rest[n:]
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func EndingIn(lines []byte) *Ending {
 	from := bytes.LastIndexByte(lines[:at], '\n') + 1
 	line, after, _ := bytes.Cut(lines[from:], []byte("\n"))
 	for later := range bytes.Lines(after) {
-		if !bytes.HasPrefix(later, publishedLine) && !bytes.HasPrefix(later, refusedLine) {
+		if !OfPublished(later) && !bytes.HasPrefix(later, refusedLine) {
 			return nil
 		}
 	}
@@ -66,3 +66,7 @@ var (
 	publishedLine = []byte(`{"v":1,"kind":"published",`)
 	refusedLine   = []byte(`{"v":1,"kind":"refused",`)
 )
+
+// OfPublished says whether a line of a journal says what was published, without decoding
+// it: two of five lines do, and say nothing of how an operation stands.
+func OfPublished(line []byte) bool { return bytes.HasPrefix(line, publishedLine) }
