@@ -13,7 +13,6 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/envelope"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -233,15 +232,10 @@ func (a *admission) operationsOf(releaseID string, image desktop.Image) []rollou
 	for _, f := range a.rules.Fleets.Following(image.Name, image.Place()) {
 		out = append(out, rollout.Operation{
 			ID: releaseID + "/" + f.Name, Fleet: f.Name, ReleaseID: releaseID, ImageName: image.Name, ImageMade: image.Created,
-			Spec: specOf(f, image.ID),
+			Spec: f.Spec(image.ID),
 		})
 	}
 	return out
-}
-
-func specOf(f fleet.Fleet, imageID string) desktop.Spec {
-	return desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: imageID, OperateType: f.Rebuild.OperateType,
-		Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}
 }
 
 // asked is what a rollout follows from: a message that asks for it or, if image is

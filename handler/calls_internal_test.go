@@ -528,7 +528,7 @@ func TestACallEndsWithinItsLimitAndTheInvocation(t *testing.T) {
 // A desktop whose tags were read and that has none is told from one whose tags were not read.
 func TestTheTagsOfADesktopThatHasNoneAreKnown(t *testing.T) {
 	list := []desktop.Desktop{{ID: "ecd-1"}, {ID: "ecd-2"}}
-	if err := (&look{Services: Services{ECD: &answeringECD{}}, ctx: t.Context()}).addTags(list); err != nil {
+	if err := addTags(t.Context(), &answeringECD{}, "cn-hangzhou", list); err != nil {
 		t.Fatal(err)
 	}
 	if list[0].Tags["site"] != "1" || list[1].Tags == nil || len(list[1].Tags) != 0 {

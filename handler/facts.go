@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -363,42 +364,50 @@ func (l *look) snapshots(ids []string) (map[string][]desktop.Snapshot, error) {
 	return got, err
 }
 
-// members reads who is in a fleet now: the desktops that belong to it before any
-// other fleet of the file.
+// members reads who is in a fleet now.
 func (l *look) members(name string) ([]desktop.Desktop, error) {
-	i := slices.IndexFunc(l.rules.Fleets, func(f fleet.Fleet) bool { return f.Name == name })
-	if i < 0 {
+	f, declared := l.rules.Fleets.Named(name)
+	if !declared {
 		return nil, errors.New("the fleet is not declared")
 	}
-	list, err := l.ECD.Select(l.ctx, l.at.Region, l.rules.Fleets[i].Select)
-	for i := range list {
-		list[i].AccountID = l.at.Account
-	}
-	if err == nil && l.rules.Fleets.NeedTags(l.at) {
-		err = l.addTags(list)
-	}
+	list, err := Members(l.ctx, l.ECD, l.rules.Fleets, f)
 	if errors.Is(err, desktop.ErrTooMany) {
 		return nil, &tooManyError{fmt.Sprintf("ECD lists more for fleet %s than is read of one listing (%s); select it by office site or policy group, "+
 			"or split it in fleets.yaml", name, err)}
 	}
+	return list, err
+}
+
+// Members reads who is in a fleet now: the desktops that belong to it before any other
+// of the fleets.
+func Members(ctx context.Context, d Describer, fleets fleet.Fleets, f fleet.Fleet) ([]desktop.Desktop, error) {
+	list, err := d.Select(ctx, f.Region, f.Select)
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
-		f := l.rules.Fleets.Of(d)
-		return f == nil || f.Name != name
+	for i := range list {
+		list[i].AccountID = f.Account.ID
+	}
+	if fleets.NeedTags(f.Place()) {
+		if err := addTags(ctx, d, f.Region, list); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(list, func(x desktop.Desktop) bool {
+		of := fleets.Of(x)
+		return of == nil || of.Name != f.Name
 	}), nil
 }
 
 // addTags reads the tags of the desktops that have none yet.
-func (l *look) addTags(list []desktop.Desktop) error {
+func addTags(ctx context.Context, d Describer, region string, list []desktop.Desktop) error {
 	var ids []string
-	for _, d := range list {
-		if d.Tags == nil {
-			ids = append(ids, d.ID)
+	for _, x := range list {
+		if x.Tags == nil {
+			ids = append(ids, x.ID)
 		}
 	}
-	tags, err := l.ECD.Tags(l.ctx, l.at.Region, ids)
+	tags, err := d.Tags(ctx, region, ids)
 	if err != nil {
 		return err
 	}
@@ -480,6 +489,30 @@ func (rd *reader) preview(op rollout.Operation) preview {
 	}
 	return preview{events.Plan{AccountID: op.AccountID, RegionID: op.RegionID}, &rollout.Unread{Code: events.CodeFactsUnavailable,
 		Message: "the facts do not suffice"}}
+}
+
+// Plan says what an operation would do at a time by what ECD says, and changes nothing. It
+// fails if something cannot be read: a plan that leaves something open would be taken for
+// one that does not.
+func Plan(ctx context.Context, d Describer, s Snapshotter, rules rollout.Rules, op rollout.Operation, now time.Time) (events.Plan, error) {
+	i := &invocation{ctx: ctx, log: slog.New(slog.DiscardHandler), clock: func() time.Time { return now }}
+	i.decideAt(now)
+	services := Services{ECD: reads{Describer: d}, Snapshots: s}
+	rd := &reader{invocation: i, rules: rules, perms: newPermissions(i.log), counts: newTally(), places: map[desktop.Place]*rollout.Facts{},
+		accounts: &accounts{own: services, member: func(fleet.Account) Services { return services }, fleets: rules.Fleets}}
+	p := rd.preview(op)
+	if p.unread != nil {
+		return events.Plan{}, fmt.Errorf("the plan is not whole: %s: %s", p.unread.Code, p.unread.Message)
+	}
+	return p.Plan, nil
+}
+
+// reads is an ECD of which nothing but what is read for plans can be called.
+type reads struct {
+	Describer
+	Rebuilder
+	Maintainer
+	Checker
 }
 
 // A preview is a plan, and what could not be read for it.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/fleet"
@@ -157,9 +158,9 @@ func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleet
 			}
 			clients[x.AccountID] = client
 		}
-		members, err := operator.Members(ctx, client, fleets, x.Name)
+		members, err := handler.Members(ctx, client, fleets, x.fleet)
 		if err != nil {
-			return err
+			return fmt.Errorf("reading the desktops of fleet %s: %w", x.Name, err)
 		}
 		tagged := 0
 		images := map[string]int{}

@@ -172,3 +172,9 @@ func (fs Fleets) NeedTags(at desktop.Place) bool {
 }
 
 func (f *Fleet) byTags() bool { return len(f.Select.Tags) > 0 || len(f.Exclude.Tags) > 0 }
+
+// Spec returns the options under which the fleet's desktops are rebuilt to an image.
+func (f Fleet) Spec(imageID string) desktop.Spec {
+	return desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: imageID, OperateType: f.Rebuild.OperateType,
+		Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}
+}

@@ -2,27 +2,21 @@ package operator
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
 )
 
 // An ECD answers what a plan has to know of Elastic Desktop Service. It has no
-// method that changes anything. *ecd.Client is one; calls may overlap, and an
-// error is a *desktop.CallError.
+// method that changes anything. *ecd.Client is one.
 type ECD interface {
-	Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error)
-	Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error)
-	Tags(ctx context.Context, region string, ids []string) (map[string]map[string]string, error)
-	Select(ctx context.Context, region string, s desktop.Selector) ([]desktop.Desktop, error)
-	Snapshots(ctx context.Context, region string, ids []string) (map[string][]desktop.Snapshot, error)
+	handler.Describer
+	handler.Snapshotter
 }
 
 // A Release is what a plan is made of.
@@ -31,9 +25,6 @@ type Release struct {
 	ImageID string
 	Fleet   string
 }
-
-// maxLooks bounds how often facts are asked for before a plan is whole.
-const maxLooks = 250
 
 // PlanLive plans a release over a fleet as the function would now, from what ECD
 // says of the real desktops. It changes nothing, there or anywhere.
@@ -52,24 +43,9 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 	if !f.Follows(images[0].Name) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
-	o := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
-		Spec: desktop.Spec{AccountID: f.Account.ID, RegionID: f.Region, ImageID: r.ImageID, OperateType: f.Rebuild.OperateType,
-			Language: f.Rebuild.Language, AfterStatus: f.Rebuild.AfterStatus}}
+	o := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created, Spec: f.Spec(r.ImageID)}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
-	l := &placeReader{ECD: e, fleets: fleets, account: f.Account.ID, region: f.Region, now: now, facts: rollout.NewFacts()}
-	for range maxLooks {
-		p, need, unread := rollout.Preview(o, rules, l.facts, now)
-		if unread != nil {
-			return events.Plan{}, fmt.Errorf("the plan is not whole: %s: %s", unread.Code, unread.Message)
-		}
-		if need.Empty() {
-			return p, nil
-		}
-		if err := l.look(ctx, need); err != nil {
-			return events.Plan{}, err
-		}
-	}
-	return events.Plan{}, errors.New("the plan asks for more and more facts; this is a fault of regild's")
+	return handler.Plan(ctx, e, e, rules, o, now)
 }
 
 // FleetNamed returns a fleet by its name.
@@ -82,140 +58,6 @@ func FleetNamed(fleets fleet.Fleets, name string) (fleet.Fleet, error) {
 		names = append(names, f.Name)
 	}
 	return fleet.Fleet{}, fmt.Errorf("there is no fleet %q; there are %s", name, strings.Join(names, ", "))
-}
-
-// A placeReader reads facts of one place.
-type placeReader struct {
-	ECD
-	fleets          fleet.Fleets
-	account, region string
-	now             time.Time // as of which everything counts as read
-	facts           *rollout.Facts
-}
-
-// look reads what is needed. What cannot be read fails the whole: a plan that
-// leaves something open would be taken for one that does not.
-func (l *placeReader) look(ctx context.Context, need rollout.Need) error {
-	for _, name := range need.Members {
-		members, err := Members(ctx, l.ECD, l.fleets, name)
-		if err != nil {
-			return err
-		}
-		l.facts.Members[name] = rollout.Read(l.now, members)
-	}
-	for _, part := range []struct {
-		ids  []string
-		read func(context.Context, []string) error
-	}{{need.Desktops, l.readDesktops}, {need.Tags, l.readTags}, {need.Images, l.readImages}, {need.Snapshots, l.readSnapshots}} {
-		if len(part.ids) == 0 {
-			continue
-		}
-		if err := part.read(ctx, part.ids); err != nil {
-			return err
-		}
-	}
-	if len(need.Changes)+len(need.Checks) > 0 {
-		return errors.New("the plan asks for what became of rebuilds; this is a fault of regild's")
-	}
-	return nil
-}
-
-func (l *placeReader) readDesktops(ctx context.Context, ids []string) error {
-	list, err := l.Desktops(ctx, l.region, ids)
-	if err != nil {
-		return fmt.Errorf("reading desktops in %s: %w", l.region, err)
-	}
-	for _, id := range ids {
-		l.facts.Desktops[id] = rollout.Read[*desktop.Desktop](l.now, nil) // asked, and not listed unless it follows
-	}
-	for i := range list {
-		list[i].AccountID = l.account
-		list[i].Tags = nil // DescribeDesktops leaves them out
-		l.facts.Desktops[list[i].ID] = rollout.Read(l.now, &list[i])
-	}
-	return nil
-}
-
-func (l *placeReader) readTags(ctx context.Context, ids []string) error {
-	tags, err := l.Tags(ctx, l.region, ids)
-	if err != nil {
-		return fmt.Errorf("reading tags in %s: %w", l.region, err)
-	}
-	for _, id := range ids {
-		l.facts.Tags[id] = rollout.Read(l.now, tagsOr(tags[id]))
-	}
-	return nil
-}
-
-func (l *placeReader) readImages(ctx context.Context, ids []string) error {
-	list, err := l.Images(ctx, l.region, ids)
-	if err != nil {
-		return fmt.Errorf("reading images in %s: %w", l.region, err)
-	}
-	for _, id := range ids {
-		l.facts.Images[id] = rollout.Read[*desktop.Image](l.now, nil)
-	}
-	for i := range list {
-		l.facts.Images[list[i].ID] = rollout.Read(l.now, &list[i])
-	}
-	return nil
-}
-
-func (l *placeReader) readSnapshots(ctx context.Context, ids []string) error {
-	snapshots, err := l.Snapshots(ctx, l.region, ids)
-	if err != nil {
-		return fmt.Errorf("reading snapshots in %s: %w", l.region, err)
-	}
-	for _, id := range ids {
-		l.facts.Snapshots[id] = rollout.Read(l.now, snapshots[id])
-	}
-	return nil
-}
-
-// Members returns the desktops that belong to a fleet today: those that it
-// selects and no fleet before it in the file.
-func Members(ctx context.Context, e ECD, fleets fleet.Fleets, name string) ([]desktop.Desktop, error) {
-	f, err := FleetNamed(fleets, name)
-	if err != nil {
-		return nil, err
-	}
-	list, err := e.Select(ctx, f.Region, f.Select)
-	if err != nil {
-		return nil, fmt.Errorf("reading the desktops of fleet %s: %w", name, err)
-	}
-	for i := range list {
-		list[i].AccountID = f.Account.ID
-	}
-	if fleets.NeedTags(f.Place()) {
-		var ids []string
-		for _, d := range list {
-			if d.Tags == nil {
-				ids = append(ids, d.ID)
-			}
-		}
-		tags := map[string]map[string]string{}
-		if len(ids) > 0 {
-			if tags, err = e.Tags(ctx, f.Region, ids); err != nil {
-				return nil, fmt.Errorf("reading the tags of fleet %s: %w", name, err)
-			}
-		}
-		for i := range list {
-			if list[i].Tags == nil {
-				list[i].Tags = tagsOr(tags[list[i].ID])
-			}
-		}
-	}
-	return slices.DeleteFunc(list, func(d desktop.Desktop) bool {
-		of := fleets.Of(d)
-		return of == nil || of.Name != name
-	}), nil
-}
-
-func tagsOr(tags map[string]string) map[string]string {
-	if tags == nil {
-		return map[string]string{}
-	}
-	return tags
 }
 
 // A Diff is a plan beside the last rollout of the same fleet.
