@@ -9,7 +9,7 @@
 // contracts stand as JSON Schema 2020-12 in schema/ and as examples in
 // samples/; tests hold types, schemas and samples in agreement.
 //
-// The package imports nothing of ours, holds no clock and no client, and may
+// The package imports nothing of ours but patterns and parts of JSON, holds no clock and no client, and may
 // be imported by a program that sends requests or reads outcomes.
 package events
 

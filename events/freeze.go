@@ -48,7 +48,7 @@ func ParseFreeze(data []byte) (Freeze, error) {
 	f.Regions = r.texts("regions", 1, MaxFreezeRegions, checkRegion)
 	f.Fleets = r.texts("fleets", 1, MaxFreezeFleets, checkFleet)
 	switch {
-	case r.broken():
+	case r.broken:
 	case f.Action == FreezeBegin:
 		r.require("until", "say when it ends, as in 2026-12-24T18:00:00+08:00")
 		if !r.has("regions") && !r.has("fleets") {

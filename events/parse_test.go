@@ -64,7 +64,7 @@ func TestTheWholeDocumentIsRefusedWhenItIsNotOneJSONObject(t *testing.T) {
 		{"blank", " \n", "the message is empty; send a JSON object"},
 		{"not UTF-8", "{\"a\":\"\xff\"}", "the message is not valid JSON: it is not UTF-8"},
 		{"text after it", `{} x`, "the message is not valid JSON: something follows the end of the JSON value; send one value a message"},
-		{"too deep", strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40), "the message is not valid JSON: it nests too deep"},
+		{"too deep", strings.Repeat(`{"a":`, 10_001) + "1" + strings.Repeat("}", 10_001), "the message is not valid JSON: invalid character '{' exceeded max depth"},
 		{"too long", strings.Repeat(" ", MaxDocument+1), "the message has 1048577 bytes, more than the 1048576 that are read; send fewer desktops a message"},
 		{"comma at the end", `{"a":1,}`, "the message is not valid JSON: invalid character '}' "},
 	}

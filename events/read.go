@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/regild/regild/internal/jsonpart"
 )
 
 // This file reads JSON more strictly than encoding/json does: names count
@@ -19,9 +21,6 @@ import (
 // MaxDocument bounds what the parsers look at, in bytes. 2,000 desktop ids of
 // the greatest length need 140 KB; the transport holds 64 KB.
 const MaxDocument = 1 << 20
-
-// maxDepth bounds how deep a document may nest. Ours need 2.
-const maxDepth = 16
 
 // A kind is a JSON type, named as the faults name it.
 type kind string
@@ -35,104 +34,86 @@ const (
 	null    kind = "null"
 )
 
-// A value is one JSON value.
-type value struct {
-	kind   kind
-	text   string // of a string, and a number as it was written
-	yes    bool
-	items  []value
-	fields map[string]value // the first of each name
-	twice  []string         // names that stood more than once, in order
+// A value is one JSON value, as it was written.
+type value []byte
+
+func (v value) kind() kind {
+	switch v[0] {
+	case '{':
+		return object
+	case '[':
+		return array
+	case '"':
+		return text
+	case 't', 'f':
+		return boolean
+	case 'n':
+		return null
+	}
+	return number
 }
 
-var (
-	errDeep  = errors.New("it nests too deep")
-	errAfter = errors.New("something follows the end of the JSON value; send one value a message")
-)
-
-// parse reads exactly one JSON value.
-func parse(data []byte) (value, error) {
-	if !utf8.Valid(data) {
-		return value{}, errors.New("it is not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	v, err := parseValue(dec, 0)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return value{}, errors.New("it ends in the middle")
-	}
-	if err != nil {
-		return value{}, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return value{}, errAfter
-	}
-	return v, nil
+// text returns the string that the value is.
+func (v value) text() string {
+	s, _ := jsonpart.Text(v) // of a string in valid JSON: cannot fail
+	return s
 }
 
-func parseValue(dec *json.Decoder, depth int) (value, error) {
-	if depth > maxDepth {
-		return value{}, errDeep
-	}
-	token, err := dec.Token()
-	if err != nil {
-		return value{}, err
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return parseObject(dec, depth)
-		}
-		return parseArray(dec, depth)
-	case string:
-		return value{kind: text, text: t}, nil
-	case json.Number:
-		return value{kind: number, text: t.String()}, nil
-	case bool:
-		return value{kind: boolean, yes: t}, nil
-	}
-	return value{kind: null}, nil
+// fields are those of an object.
+type fields struct {
+	list  []jsonpart.Member // the first of each name, sorted by name
+	twice []string          // names that stood more than once
 }
 
-func parseObject(dec *json.Decoder, depth int) (value, error) {
-	v := value{kind: object, fields: map[string]value{}}
-	for dec.More() {
-		token, err := dec.Token()
-		if err != nil {
-			return value{}, err
-		}
-		name, _ := token.(string)
-		field, err := parseValue(dec, depth+1)
-		if err != nil {
-			return value{}, err
-		}
-		if _, ok := v.fields[name]; ok {
-			v.twice = append(v.twice, name)
+func (v value) fields() (f fields) {
+	all := jsonpart.Members(v)
+	slices.SortStableFunc(all, byName)
+	f.list = all[:0]
+	for _, m := range all {
+		if n := len(f.list); n > 0 && f.list[n-1].Name == m.Name {
+			f.twice = append(f.twice, m.Name)
 			continue
 		}
-		v.fields[name] = field
+		f.list = append(f.list, m)
 	}
-	_, err := dec.Token() // the closing brace
-	return v, err
+	return f
 }
 
-func parseArray(dec *json.Decoder, depth int) (value, error) {
-	v := value{kind: array}
-	for dec.More() {
-		item, err := parseValue(dec, depth+1)
-		if err != nil {
-			return value{}, err
-		}
-		v.items = append(v.items, item)
+func byName(a, b jsonpart.Member) int { return strings.Compare(a.Name, b.Name) }
+
+// named returns the value of that name, and whether there is one.
+func (f fields) named(name string) (value, bool) {
+	i, found := slices.BinarySearchFunc(f.list, jsonpart.Member{Name: name}, byName)
+	if !found {
+		return nil, false
 	}
-	_, err := dec.Token() // the closing bracket
-	return v, err
+	return value(f.list[i].Value), true
+}
+
+// parse returns the one JSON value that data is.
+func parse(data []byte) (value, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("it is not UTF-8")
+	}
+	if json.Valid(data) {
+		return bytes.TrimSpace(data), nil
+	}
+	var first json.RawMessage
+	err := json.NewDecoder(bytes.NewReader(data)).Decode(&first)
+	switch {
+	case err == nil:
+		return nil, errors.New("something follows the end of the JSON value; send one value a message")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("it ends in the middle")
+	}
+	return nil, err
 }
 
 // A reader takes the fields out of one object and gathers what is wrong with
 // them. Every field that it is asked for counts as known.
 type reader struct {
-	value
+	fields
+	broken bool     // there was no object to read, so that missing fields are not worth a word
 	known  []string // names that were asked for
 	needed []string // those of them that the document cannot go without
 	faults Faults
@@ -141,7 +122,7 @@ type reader struct {
 // read opens a document that has to be one JSON object. On a fault the reader
 // has no fields and only that fault.
 func read(data []byte) *reader {
-	r := &reader{}
+	r := &reader{broken: true}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	switch {
 	case len(data) > MaxDocument:
@@ -153,38 +134,34 @@ func read(data []byte) *reader {
 		v, err := parse(data)
 		if err != nil {
 			r.faults.add("", "the message is not valid JSON: %v", err)
-		} else if v.kind != object {
-			r.faults.add("", "the message is %s; send a JSON object", v.kind)
+		} else if v.kind() != object {
+			r.faults.add("", "the message is %s; send a JSON object", v.kind())
 		} else {
-			r.value = v
+			r.fields, r.broken = v.fields(), false
 		}
 	}
 	return r
 }
 
-// broken says whether there was no object to read, so that missing fields are
-// not worth a word.
-func (r *reader) broken() bool { return r.fields == nil }
-
 func (r *reader) has(name string) bool {
-	_, ok := r.fields[name]
+	_, ok := r.named(name)
 	return ok
 }
 
 // field returns the named field when it is there and of the wanted kind.
 func (r *reader) field(name string, want kind) (value, bool) {
 	r.known = append(r.known, name)
-	v, ok := r.fields[name]
+	v, ok := r.named(name)
 	if !ok {
-		return value{}, false
+		return nil, false
 	}
-	if v.kind != want {
+	if v.kind() != want {
 		otherwise := " or leave the field out"
 		if slices.Contains(r.needed, name) {
 			otherwise = ""
 		}
-		r.faults.add(name, "is %s; write %s%s", v.kind, want, otherwise)
-		return value{}, false
+		r.faults.add(name, "is %s; write %s%s", v.kind(), want, otherwise)
+		return nil, false
 	}
 	return v, true
 }
@@ -193,7 +170,7 @@ func (r *reader) field(name string, want kind) (value, bool) {
 // the field is read.
 func (r *reader) require(name, hint string) {
 	r.needed = append(r.needed, name)
-	if !r.has(name) && !r.broken() {
+	if !r.has(name) && !r.broken {
 		r.faults.add(name, "is missing; %s", hint)
 	}
 }
@@ -207,16 +184,17 @@ func (r *reader) str(name string, ok check) string {
 	if !there {
 		return ""
 	}
-	if problem := ok(v.text); problem != "" {
+	s := v.text()
+	if problem := ok(s); problem != "" {
 		r.faults.add(name, "%s", problem)
 		return ""
 	}
-	return v.text
+	return s
 }
 
 func (r *reader) flag(name string) bool {
 	v, _ := r.field(name, boolean)
-	return v.yes
+	return string(v) == "true"
 }
 
 // whole returns the named whole number, or 0.
@@ -226,9 +204,9 @@ func (r *reader) whole(name string, least, most int) int {
 		return 0
 	}
 	// JSON knows no integers: 7, 7.0 and 7e0 are the same number.
-	f, err := strconv.ParseFloat(v.text, 64)
+	f, err := strconv.ParseFloat(string(v), 64)
 	if err != nil || f != math.Trunc(f) || f < float64(least) || f > float64(most) {
-		r.faults.add(name, "is %s; write a whole number from %d to %d", cut(v.text, 40), least, most)
+		r.faults.add(name, "is %s; write a whole number from %d to %d", cut(string(v), 40), least, most)
 		return 0
 	}
 	return int(f)
@@ -241,32 +219,34 @@ func (r *reader) texts(name string, least, most int, ok check) []string {
 	if !there {
 		return nil
 	}
-	if len(v.items) < least {
+	items := jsonpart.Elements(v)
+	if len(items) < least {
 		r.faults.add(name, "is empty; name at least %d", least)
 	}
-	if len(v.items) > most {
-		r.faults.add(name, "has %d entries, more than the %d that are allowed; split it", len(v.items), most)
-		v.items = v.items[:most]
+	if len(items) > most {
+		r.faults.add(name, "has %d entries, more than the %d that are allowed; split it", len(items), most)
+		items = items[:most]
 	}
 	var good []string
 	first := map[string]int{}
-	for i, item := range v.items {
-		at := name + "[" + strconv.Itoa(i) + "]"
-		if item.kind != text {
-			r.faults.add(at, "is %s; write a string", item.kind)
+	for i, item := range items {
+		fault := func(format string, args ...any) { r.faults.add(name+"["+strconv.Itoa(i)+"]", format, args...) }
+		if k := value(item).kind(); k != text {
+			fault("is %s; write a string", k)
 			continue
 		}
-		if problem := ok(item.text); problem != "" {
-			r.faults.add(at, "%s", problem)
+		s := value(item).text()
+		if problem := ok(s); problem != "" {
+			fault("%s", problem)
 			continue
 		}
-		same := strings.ToLower(item.text) // ECD may not tell the case of ids apart
+		same := strings.ToLower(s) // ECD may not tell the case of ids apart
 		if at0, seen := first[same]; seen {
-			r.faults.add(at, "repeats %s[%d]; name it once", name, at0)
+			fault("repeats %s[%d]; name it once", name, at0)
 			continue
 		}
 		first[same] = i
-		good = append(good, item.text)
+		good = append(good, s)
 	}
 	return good
 }
@@ -277,9 +257,9 @@ func (r *reader) finish() error {
 	for _, name := range unique(r.twice) {
 		r.faults.add(path(name), "stands more than once; keep one")
 	}
-	for _, name := range sortedNames(r.fields) {
-		if !slices.Contains(r.known, name) {
-			r.unknown(name)
+	for _, m := range r.list {
+		if !slices.Contains(r.known, m.Name) {
+			r.unknown(m.Name)
 		}
 	}
 	return r.faults.err()

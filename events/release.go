@@ -67,31 +67,32 @@ func (r *reader) images() map[string]string {
 	if !there {
 		return nil
 	}
-	if len(v.fields) == 0 {
+	regions := v.fields()
+	if len(regions.list) == 0 {
 		r.faults.add("images", "is empty; give at least one region and its image")
 	}
-	if len(v.fields) > maxRegions {
-		r.faults.add("images", "has %d regions, more than the %d that are allowed", len(v.fields), maxRegions)
+	if len(regions.list) > maxRegions {
+		r.faults.add("images", "has %d regions, more than the %d that are allowed", len(regions.list), maxRegions)
 		return nil
 	}
 	images := map[string]string{}
-	for _, region := range sortedNames(v.fields) {
-		at, image := "images."+region, v.fields[region]
+	for _, m := range regions.list {
+		region, at, image := m.Name, "images."+m.Name, value(m.Value)
 		if problem := checkRegion(region); problem != "" {
 			r.faults.add("images", "%s", problem)
 			continue
 		}
-		if image.kind != text {
-			r.faults.add(at, "is %s; write the image's id", image.kind)
+		if image.kind() != text {
+			r.faults.add(at, "is %s; write the image's id", image.kind())
 			continue
 		}
-		if problem := checkReleaseImage(image.text); problem != "" {
+		if problem := checkReleaseImage(image.text()); problem != "" {
 			r.faults.add(at, "%s", problem)
 			continue
 		}
-		images[region] = image.text
+		images[region] = image.text()
 	}
-	for _, region := range unique(v.twice) {
+	for _, region := range unique(regions.twice) {
 		r.faults.add("images."+path(region), "stands more than once; keep one")
 	}
 	return images

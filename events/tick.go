@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/regild/regild/internal/jsonpart"
 )
 
 // Kinds of a tick.
@@ -94,18 +96,20 @@ func (r *reader) records(name string) []string {
 	if !there {
 		return nil
 	}
-	if len(v.items) > maxTickRecords {
-		r.faults.add(name, "has %d entries, more than the %d that are allowed", len(v.items), maxTickRecords)
+	items := jsonpart.Elements(v)
+	if len(items) > maxTickRecords {
+		r.faults.add(name, "has %d entries, more than the %d that are allowed", len(items), maxTickRecords)
 		return nil
 	}
 	var lines []string
-	for i, item := range v.items {
+	for i, item := range items {
+		s, err := jsonpart.Text(item)
 		var line map[string]json.RawMessage
-		if item.kind != text || json.Unmarshal([]byte(item.text), &line) != nil || line == nil {
+		if err != nil || json.Unmarshal([]byte(s), &line) != nil || line == nil {
 			r.faults.add(fmt.Sprintf("%s[%d]", name, i), "is not the JSON text of an object; write one record a string")
 			continue
 		}
-		lines = append(lines, item.text)
+		lines = append(lines, s)
 	}
 	return lines
 }

@@ -1,7 +1,7 @@
 package envelope
 
 import (
-	"encoding/json"
+	"slices"
 
 	"github.com/regild/regild/internal/pattern"
 )
@@ -42,19 +42,11 @@ type Door struct {
 // With or without the slash: the vendor's pages write both.
 var subjectForm = pattern.Lazily(`^acs:mns:[a-z0-9-]{1,40}:([0-9]{1,32}):/?queues/([A-Za-z0-9][A-Za-z0-9-]{0,119})$`)
 
-// doorOf reads through which door what was delivered for one message came.
-func doorOf(raw []byte) Door {
-	body := trim(raw)
-	if len(body) > 0 && body[0] == '"' { // an array's element as older streams write it
-		var inner string
-		if json.Unmarshal(body, &inner) != nil {
-			return Door{}
-		}
-		body = trim([]byte(inner))
-	}
-	f, ok := named(body, doorWords)
+// doorOf reads through which door a message came whose outermost layer is f. A topic
+// merges the sender's attributes into its own fields.
+func doorOf(f fields) Door {
 	switch {
-	case !ok:
+	case slices.ContainsFunc(doorWords, f.twice):
 	case f.has("TopicName", "Message"):
 		d := Door{Kind: DoorTopic, Account: f.text("TopicOwner"), Name: f.text("TopicName"), Message: f.text("MessageId")}
 		if pattern.Queue.Matches(d.Name) && pattern.Account.Matches(d.Account) {
@@ -73,37 +65,19 @@ func doorOf(raw []byte) Door {
 
 // doorWords are the fields of the outermost layer by which a door is known, and the
 // message.
-var doorWords = map[string]bool{
-	"TopicName": true, "TopicOwner": true, "MessageId": true, "Message": true, "messageBody": true,
-	"specversion": true, "type": true, "source": true, "subject": true, "id": true, "data": true, "aliyuneventbusname": true,
+var doorWords = []string{
+	"TopicName", "TopicOwner", "MessageId", "Message", "messageBody",
+	"specversion", "type", "source", "subject", "id", "data", "aliyuneventbusname",
 }
 
 // recordID returns the id of the message in a queue's CloudEvent, or "".
 func recordID(f fields) string {
-	data := f["data"]
+	data := f.named("data")
 	if text := f.text("data"); text != "" { // as a string
 		data = []byte(text)
 	}
-	record, _ := named(data, map[string]bool{"messageId": true})
-	return record.text("messageId")
-}
-
-// named reads those fields of an object that words holds. It is false for what is
-// no object, and for one in which such a field stands twice: a topic merges the
-// sender's attributes into its own fields.
-func named(body []byte, words map[string]bool) (fields, bool) {
-	if len(body) == 0 || body[0] != '{' || !json.Valid(body) {
-		return nil, false
+	if record, err := fieldsOf(data); err == nil && !record.twice("messageId") {
+		return record.text("messageId")
 	}
-	f := fields{}
-	for _, m := range members(body) {
-		if !words[m.name] {
-			continue
-		}
-		if f.has(m.name) {
-			return nil, false
-		}
-		f[m.name] = m.value
-	}
-	return f, true
+	return ""
 }

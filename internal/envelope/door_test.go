@@ -37,6 +37,7 @@ func TestTheDoorIsWhatThePlatformSays(t *testing.T) {
 		"queue with a name twice":       {strings.Replace(inQueue, `"id":"1"`, `"subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), Door{}},
 		"queue with a case variant":     {strings.Replace(inQueue, `"id":"1"`, `"Subject":"acs:mns:cn-hangzhou:1234567890123456:queues/regild-control"`, 1), queue},
 		"queue whose data is a string":  {strings.Replace(inQueue, `"data":{"requestId":"2","messageId":"M1",`, `"data":"{\"messageId\":\"M1\"}","x":{`, 1), queue},
+		"queue whose data is a list":    {strings.Replace(inQueue, `"data":{"requestId":"2","messageId":"M1",`, `"data":["messageId"],"x":{`, 1), unnamed},
 		"queue with two message ids":    {strings.Replace(inQueue, `"messageId":"M1"`, `"messageId":"M1","messageId":"M2"`, 1), unnamed},
 		"queue with data twice":         {strings.Replace(inQueue, `"id":"1"`, `"data":{"messageId":"M2"}`, 1), Door{}},
 		"queue as base64":               {base64.StdEncoding.EncodeToString([]byte(inQueue)), Door{}},

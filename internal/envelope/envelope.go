@@ -14,7 +14,7 @@
 // nor depth. Time stamps are never looked at, because the platform's are not
 // always RFC 3339 (…42.179PRC, …Asia/Shanghai).
 //
-// The package imports nothing of ours and all of it is pure.
+// All of the package is pure.
 package envelope
 
 import (
@@ -121,13 +121,8 @@ func Open(payload []byte) []Message {
 
 // open opens what was delivered for one message.
 func open(raw []byte) Message {
-	m := Message{Raw: raw, Door: doorOf(raw)}
-	data, err := m.unwrap(raw, maxLayers)
-	if err != nil {
-		m.Err = err
-		return m
-	}
-	m.Data = data
+	m := Message{Raw: raw}
+	m.Data, m.Err = m.unwrapOutermost(trim(raw))
 	return m
 }
 

@@ -7,8 +7,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/regild/regild/internal/jsonpart"
 )
 
 // This file knows the envelopes. Each is recognised by the fields that it
@@ -23,32 +26,73 @@ const queueType = "mns:Queue:SendMessage"
 // of ours, and no envelope.
 const ourTypes = "regild."
 
-type fields map[string]json.RawMessage
+// fields are those of an object, as they stand there.
+type fields []jsonpart.Member
+
+// fieldsOf returns the fields of an object.
+func fieldsOf(object []byte) (fields, error) {
+	if len(object) == 0 || object[0] != '{' || !json.Valid(object) {
+		return nil, notJSON(json.Unmarshal(object, &map[string]json.RawMessage{}))
+	}
+	return jsonpart.Members(object), nil
+}
+
+// named returns the value of that name, or nil: of several the last, as decoding takes it.
+func (f fields) named(name string) json.RawMessage {
+	for _, m := range slices.Backward(f) {
+		if m.Name == name {
+			return m.Value
+		}
+	}
+	return nil
+}
 
 // text returns the named string, or "".
 func (f fields) text(name string) string {
-	s, _ := textOf(f[name])
+	value := f.named(name)
+	if value == nil {
+		return ""
+	}
+	s, _ := jsonpart.Text(value)
 	return s
 }
 
-// textOf returns the string that a JSON value is. Most have no escape, and need no
-// decoding.
-func textOf(raw []byte) (string, error) {
-	if n := len(raw); n > 1 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
-		return string(raw[1 : n-1]), nil
-	}
-	var s string
-	err := json.Unmarshal(raw, &s)
-	return s, err
+func (f fields) has(names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return f.named(name) == nil })
 }
 
-func (f fields) has(names ...string) bool {
-	for _, name := range names {
-		if _, ok := f[name]; !ok {
-			return false
+// twice says whether a name stands there more than once.
+func (f fields) twice(name string) bool {
+	n := 0
+	for _, m := range f {
+		if m.Name == name {
+			n++
 		}
 	}
-	return true
+	return n > 1
+}
+
+// unwrapOutermost is unwrap for what was delivered for one message. Its outermost layer
+// says through which door it came; an element of an array is the text of it in older
+// streams.
+func (m *Message) unwrapOutermost(body []byte) ([]byte, error) {
+	left := maxLayers
+	if len(body) > 0 && body[0] == '"' {
+		var inner string
+		if err := json.Unmarshal(body, &inner); err != nil {
+			return nil, notJSON(err)
+		}
+		body, left = trim([]byte(inner)), left-1
+	}
+	if len(body) == 0 || body[0] != '{' {
+		return m.unwrap(body, left)
+	}
+	f, err := fieldsOf(body)
+	if err != nil {
+		return nil, err
+	}
+	m.Door = doorOf(f)
+	return m.unwrapObject(body, f, left-1)
 }
 
 // unwrap takes one layer after another off data, writes their ids into m, and
@@ -65,7 +109,11 @@ func (m *Message) unwrap(data []byte, left int) ([]byte, error) {
 	}
 	switch body[0] {
 	case '{':
-		return m.unwrapObject(body, left-1)
+		f, err := fieldsOf(body)
+		if err != nil {
+			return nil, err
+		}
+		return m.unwrapObject(body, f, left-1)
 	case '<':
 		return m.unwrapXML(body, left-1)
 	case '[':
@@ -87,27 +135,20 @@ func (m *Message) unwrap(data []byte, left int) ([]byte, error) {
 
 // unwrapObject looks for the transport's envelopes first: a topic merges the
 // sender's attributes into its own, and they may have any name.
-func (m *Message) unwrapObject(body []byte, left int) ([]byte, error) {
-	if !json.Valid(body) {
-		return nil, notJSON(json.Unmarshal(body, &fields{}))
-	}
-	f := fields{}
-	for _, m := range members(body) {
-		f[m.name] = m.value // the last of a name, as decoding takes it
-	}
+func (m *Message) unwrapObject(body []byte, f fields, left int) ([]byte, error) {
 	switch {
 	case f.has("TopicName", "Message"):
 		// A topic's JSON, pushed to the function or into a queue. Source: MNS,
 		// "NotifyContentFormat".
 		m.TopicMessageID = f.text("MessageId")
-		return m.unwrap(f["Message"], left)
+		return m.unwrap(f.named("Message"), left)
 	case f.has("messageBody"):
 		// A record of a queue: the data of its CloudEvent, or RawData.
 		m.MessageID = f.text("messageId")
-		return m.unwrap(f["messageBody"], left)
-	case f.has("body", "attrs") && len(f) == 2:
+		return m.unwrap(f.named("messageBody"), left)
+	case f.has("body", "attrs") && !slices.ContainsFunc(f, func(m jsonpart.Member) bool { return m.Name != "body" && m.Name != "attrs" }):
 		// STREAM of a topic, when the message has attributes.
-		return m.unwrap(f["body"], left)
+		return m.unwrap(f.named("body"), left)
 	case f.has("specversion"):
 		return m.unwrapCloudEvent(f, left)
 	}
@@ -116,7 +157,7 @@ func (m *Message) unwrapObject(body []byte, left int) ([]byte, error) {
 
 // unwrapCloudEvent opens a CloudEvent 1.0 in structured JSON mode.
 func (m *Message) unwrapCloudEvent(f fields, left int) ([]byte, error) {
-	kind, data := f.text("type"), f["data"]
+	kind, data := f.text("type"), []byte(f.named("data"))
 	if kind == "" {
 		return nil, errors.New("the CloudEvent has no type")
 	}

@@ -1,7 +1,6 @@
 package envelope
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -46,50 +45,6 @@ func split(data []byte) (elements [][]byte, rest remainder) {
 		}
 	}
 	return elements, remainder{data[start:], errors.New("the batch ends in the middle of a message")}
-}
-
-// A member is one name and value of an object.
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// members returns those of an object that is valid JSON, as they stand there: a name
-// may come twice.
-func members(object []byte) (out []member) {
-	name, depth, start := "", 0, 0
-	for i := 0; i < len(object); i++ {
-		switch c := object[i]; {
-		case c == '"':
-			end := endOfString(object, i)
-			if depth == 1 && start == 0 {
-				name, _ = textOf(object[i : end+1]) // of valid JSON: cannot fail
-			}
-			i = end
-		case c == ':' && depth == 1:
-			start = i + 1
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']' || c == ',':
-			if depth == 1 && start > 0 {
-				out, start = append(out, member{name, trim(object[start:i])}), 0
-			}
-			if c != ',' {
-				depth--
-			}
-		}
-	}
-	return out
-}
-
-// endOfString returns where the string ends that begins at i.
-func endOfString(data []byte, i int) int {
-	for i++; data[i] != '"'; i++ {
-		if data[i] == '\\' {
-			i++
-		}
-	}
-	return i
 }
 
 // finish looks at what follows the array.
