@@ -193,7 +193,7 @@ func (a *admission) heardControl(m envelope.Message, c events.Control) string {
 	if why := a.hears(name, saysControl, m); why != "" {
 		return why
 	}
-	if f, ok := a.rules.Fleets.Named(name); ok && len(c.Consent) > 0 && !f.HearsConsent(a.doorOf(m)) {
+	if f, _ := a.rules.Fleets.Named(name); len(c.Consent) > 0 && !f.HearsConsent(a.doorOf(m)) {
 		return fmt.Sprintf("for fleet %s a consent counts only through %s; this came through %s", name, strings.Join(f.ConsentFrom, ", "), a.doorOf(m))
 	}
 	return ""

@@ -138,8 +138,8 @@ func (l *look) forgetOlder(fleets []string) {
 	for _, name := range fleets {
 		listing := l.facts.Members[name]
 		for _, listed := range listing.Value {
-			fact, known := l.facts.Desktops[listed.ID]
-			if !known || fact.Err != nil || !fact.ReadAt.Before(listing.ReadAt) {
+			fact := l.facts.Desktops[listed.ID]
+			if fact.Err != nil || !fact.ReadAt.Before(listing.ReadAt) {
 				continue
 			}
 			listed.Tags = nil                                                 // those of fact are nil

@@ -243,3 +243,23 @@ func TestAnOpenRequestStaysEntered(t *testing.T) {
 		t.Errorf("got %q, %v: it was removed", id, err)
 	}
 }
+
+// What is left of a journal that is nearly full is for the end of what was begun: an order
+// to go on is refused, one to end is not.
+func TestAJournalThatIsNearlyFullTakesNoOrdersButToEnd(t *testing.T) {
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office"}})
+	a := &admission{rules: rollout.Rules{JournalLimit: 3200}}
+	for _, c := range []struct {
+		length int64
+		action string
+		taken  bool
+	}{
+		{3100, events.ActionPause, true}, {3101, events.ActionPause, false}, {3101, events.ActionAbort, true},
+	} {
+		s.Reached(c.length)
+		if err := a.allow(s, events.Control{Action: c.action}); (err == nil) != c.taken {
+			t.Errorf("%s of a rollout whose journal has %d of 3200 bytes: %v, want that it is taken: %t", c.action, c.length, err, c.taken)
+		}
+	}
+}

@@ -65,7 +65,7 @@ type stage struct {
 	answer   desktop.Invocation
 	results  map[string]desktop.Result       // of RebuildDesktops, by desktop; default: success
 	faults   map[string][]*desktop.CallError // nil: it works
-	slow     map[string]time.Duration        // how long calls take that change something
+	slow     map[string]time.Duration        // how long appends take, and calls that change something
 	acts     []string
 	reads    map[string]int
 	told     []string
@@ -186,8 +186,8 @@ func (s *stage) command(word, rest string) {
 			k, v, _ := strings.Cut(w, "=")
 			*map[string]*string{"control": &s.config.Doors.Control, "release": &s.config.Doors.Release, "request": &s.config.Doors.Request}[k] = v
 		}
-	case "apart":
-		s.config.Doors.Apart, s.h = true, nil
+	case "apart": // requests of senders are kept apart, or no more
+		s.config.Doors.Apart, s.h = rest != "no", nil
 	case "key":
 		s.config.TickKey, s.h = []byte(rest), nil
 	case "rollout-queue":
@@ -259,6 +259,11 @@ func (s *stage) command(word, rest string) {
 		n, rest, _ := strings.Cut(rest, " ")
 		s.until, _ = strconv.Atoi(n)
 		s.hook = func() { s.meanwhile(rest) }
+	case "at": // before the n-th append of the next delivery, as a line of the script says
+		n, rest, _ := strings.Cut(rest, " ")
+		s.until, _ = strconv.Atoi(n)
+		word, rest, _ := strings.Cut(rest, " ")
+		s.hook = func() { s.command(word, rest) }
 	case "queued": // what is due next comes; with a time, all that is due by then
 		for s.queued(); rest != "" && len(s.queue) > 0 && !s.next().due.After(start.Add(s.duration(rest))); {
 			s.queued()
@@ -558,6 +563,7 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 		fault, lost = "Enter", "EnterLost"
 	} else {
 		s.before()
+		time.Sleep(s.slow["Append"]) //nolint:forbidigo // time of the bubble, which takes none
 	}
 	if err := st.stage.meets(fault); err != nil {
 		return 0, err
