@@ -275,10 +275,7 @@ func (d *Desktop) ask(r *Record) {
 // lastEnded folds what became of the call that tells the users that not now is not
 // heeded any more.
 func (a *Asking) lastEnded(r *Record) {
-	switch {
-	case r.Reason == nil:
-		a.LastUnable = zero
-	case a.LastUnable.IsZero():
+	if r.Reason != nil && a.LastUnable.IsZero() {
 		a.LastUnable = r.At
 	}
 }

@@ -44,7 +44,7 @@ func (s *State) takesNothing(action string) error {
 		return errors.New("there is no such rollout in the journal")
 	case s.Superseded != "":
 		return fmt.Errorf("%s has taken over from it", s.Superseded)
-	case s.MayGoBack() && s.Back.Begun:
+	case s.Back.Begun:
 		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Operation.ID)
 	case s.Closed && !back:
 		return errors.New("it has ended; only rollback is possible now")
@@ -78,7 +78,7 @@ func (s *State) undoable() error {
 			return errors.New("it is a rollback itself; send a request for the image that is wanted instead")
 		}
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")
-	case s.Operation.Request() && s.Operation.Reset():
+	case s.Operation.Reset():
 		return errors.New("it reset desktops to the image that each was on; there is none to go back to")
 	case s.Undoing != nil:
 		return fmt.Errorf("%s has begun before", s.Undoing.ID)
@@ -140,7 +140,7 @@ func (s *State) control(r *Record) {
 // retry makes the desktops that failed pending again. One that is on its image
 // already by then is checked anew; see reconciled. A paused rollout stays paused.
 func (s *State) retry(r *Record) {
-	if s.Halted != nil && s.Paused == "" {
+	if s.Halted != nil {
 		s.Resumed = r.At
 	}
 	s.inSpite(r)
@@ -149,7 +149,6 @@ func (s *State) retry(r *Record) {
 		if d.Phase == Final && d.Last.Status == events.StatusFailed {
 			d.Phase, d.Denied, d.Notice, d.Ask = Pending, 0, nil, nil
 			d.waitNoMore()
-			d.RestsUntil = r.At
 			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt = zero, zero, "", zero
 			if w := s.Wave(); w != nil {
 				w.EndedAt, w.Approved, w.Proved = zero, "", ""

@@ -69,7 +69,7 @@ func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Ch
 		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
 	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case now != nil && !spec.Reset() && now.ImageID == spec.ImageID && x.From != spec.ImageID:
+	case now != nil && now.ImageID == spec.ImageID && x.From != spec.ImageID:
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
 	return step{}, false
@@ -115,9 +115,8 @@ func (v *view) change(x *Desktop) (*desktop.Change, time.Time, step, bool) {
 		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
 			break
 		}
-		// A reset keeps the image: a change to another one, or from another one,
-		// was somebody else's.
-		if spec.Reset() && (c.To != x.From || c.From != "" && c.From != x.From) {
+		// A reset keeps the image: a change from another one was somebody else's.
+		if spec.Reset() && c.From != "" && c.From != x.From {
 			continue
 		}
 		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {

@@ -167,7 +167,7 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 		return step{}, false
 	}
 	s = look(soonest(v.now.in(MaxTick), freeze.Until))
-	if w := v.s.Waiting; w != nil && w.Code == events.CodeFrozen && w.Until != nil && w.Until.Equal(freeze.Until) && w.Message == freeze.Message() {
+	if w := v.s.Waiting; w != nil && w.Message == freeze.Message() { // which names it
 		return s, true
 	}
 	return s.with(v.write(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})), true

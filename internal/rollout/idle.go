@@ -69,7 +69,7 @@ func (v *view) idle(c candidate, q *guard.Question) (step, bool) {
 	}
 	alone := *q
 	alone.Rules.Keep = guard.KeepNone
-	if v := guard.Check(alone); v.Answer == guard.Go || v.Code != events.CodeSessionWait && v.Code != events.CodeSessionSkipped {
+	if v := guard.Check(alone); v.Code != events.CodeSessionWait && v.Code != events.CodeSessionSkipped {
 		return step{}, true
 	}
 	fact, s, ok := find(v, ofSessions, c.ID, earlier(c.fact.ReadAt, v.now.t))

@@ -99,7 +99,7 @@ func (t *total) named(s *fleet.Strategy) time.Time {
 	v := t.v
 	due := v.now.in(s.Notice.Lead + noticeTakes + time.Minute - 1).Truncate(time.Minute)
 	f := v.fleet()
-	if v.s.Operation.Request() || f == nil {
+	if f == nil { // of a request, or gone
 		return due
 	}
 	if t.notices < 0 {
@@ -147,11 +147,11 @@ func (t *total) notice(x *Desktop, n *notification) Act {
 // text returns what the users of a desktop are told.
 func (v *view) text(c candidate, due time.Time) string {
 	op := v.s.Operation
-	said := fleet.Said{Desktop: c.ID, Fleet: op.Fleet, Image: op.ImageName, Release: op.ReleaseID, At: due, Minutes: int(due.Sub(v.now.t).Minutes())}
+	said := fleet.Said{Desktop: c.ID, Image: op.ImageName, Release: op.ReleaseID, At: due, Minutes: int(due.Sub(v.now.t).Minutes())}
 	if said.Image == "" {
 		said.Image = op.SpecOf(c.ID).ImageID
 	}
-	if f := v.r.Fleets.Of(*c.now); said.Fleet == "" && f != nil {
+	if f := v.fleetOf(*c.now); f != nil {
 		said.Fleet = f.Name
 	}
 	if said.Release == "" {
@@ -306,9 +306,6 @@ func (d *Desktop) notice(r *Record) {
 	case KindNotifying:
 		if n.CallID, n.At, n.Due = r.Call, r.At, r.Until; r.N == reminder {
 			return
-		}
-		if !n.Shown.IsZero() {
-			n.Unable = zero
 		}
 		n.Call, n.Shown = callOf(r), zero
 	case KindSent:

@@ -80,7 +80,7 @@ func (v *view) intention(x *Desktop) (events.PlanDesktop, step) {
 	if q.Desktop != nil {
 		p.From = q.Desktop.ImageID
 	}
-	if s, left := v.leftAlone(x, q.Desktop); left && s.outcome != nil {
+	if s := v.leftAlone(x, q.Desktop); s.outcome != nil {
 		p.Action, p.Code, p.Message = events.PlanSkip, s.outcome.Code, s.outcome.Message
 		if s.outcome.Status == events.StatusRefused {
 			p.Action = events.PlanRefuse

@@ -28,7 +28,7 @@ func SplitUseKey(key string) (since time.Time, id string, ok bool) {
 
 // standAnew is stand for a reason that is published again when its message changes.
 func (v *view) standAnew(code, message string, until time.Time) step {
-	if w := v.s.Waiting; w != nil && w.Code == code && w.Message != message {
+	if w := v.s.Waiting; w != nil && w.Message != message {
 		r := &events.Reason{Code: code, Message: message}
 		if !until.IsZero() {
 			r.Until = &until

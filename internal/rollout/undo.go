@@ -148,15 +148,10 @@ func (op *Operation) FleetOf(fleets fleet.Fleets, x desktop.Desktop) *fleet.Flee
 
 // leftAlone says of a desktop of a rollback, for a plan, that it is not to go back, as far as
 // its image tells.
-func (v *view) leftAlone(x *Desktop, now *desktop.Desktop) (step, bool) {
-	op := v.s.Operation
-	switch {
-	case op.Undoes == "":
-		return step{}, false
-	case op.Request():
-		return v.undone(x)
-	case now == nil:
-		return step{}, false
+func (v *view) leftAlone(x *Desktop, now *desktop.Desktop) step {
+	s, done := v.undone(x)
+	if !done && now != nil {
+		s, _ = v.changedSince(x, now)
 	}
-	return v.changedSince(x, now)
+	return s
 }
