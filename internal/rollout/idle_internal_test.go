@@ -39,6 +39,8 @@ func TestWhoCountsAsUsingADesktop(t *testing.T) {
 		{"the newer of two says nothing", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day.Add(-time.Hour), time.Hour)}, false},
 		{"which is newer is not known", off, []string{"ann"}, []desktop.Session{session("ann", off, time.Time{}, 0), session("ann", off, day, time.Hour)}, false},
 		{"two began at once, and the first is idle", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("ann", off, day, 0)}, false},
+		{"two began at once, and both are idle", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("ann", off, day, 2*time.Hour)}, true},
+		{"for how long is not known", off, []string{"ann"}, []desktop.Session{{User: "ann", Status: off, Started: day, Idle: time.Hour}}, false},
 		{"two began at once", off, []string{"ann"}, []desktop.Session{session("ann", off, day, 0), session("ann", off, day, time.Hour)}, false},
 		{"a newer session names nobody", off, []string{"ann"}, []desktop.Session{session("ann", off, day, time.Hour), session("", off, day.Add(time.Hour), time.Minute)}, false},
 		{"whose session it is is not known", off, []string{"unknown"}, []desktop.Session{session("", off, day, time.Hour)}, false},

@@ -454,6 +454,8 @@ func (p *player) begin(call string, ids []string) {
 		g.Status, g.Code, g.Until = events.StatusDeferred, rollout.IncorrectDesktopStatus, p.now.Add(time.Minute)
 	case "throttled":
 		g.Status, g.Code, g.Until = events.StatusDeferred, events.CodeThrottled, p.now.Add(time.Minute)
+	case "short":
+		g.Status, g.Code, g.Until = events.StatusDeferred, events.CodeTimeShort, p.now.Add(time.Minute)
 	}
 	p.apply(rollout.Record{Kind: rollout.KindEnded, Call: call, Outcomes: []rollout.Group{g}})
 }
