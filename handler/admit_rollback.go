@@ -86,7 +86,9 @@ func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, ori
 
 // enterRequestRollback writes into the journal of a request that it is taken back, and opens the
 // rollback. So often was a plan of it refused before this one was looked at.
-func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int, no func(code, why string) error) error {
+func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int,
+	no func(code, why string) error,
+) error {
 	var entered *rollout.Entry
 	var told *events.Reason
 	var why, fault error

@@ -117,7 +117,7 @@ func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *eve
 		if refusal, fault = fs.mayFollow(log, op, why.image); refusal != nil || fault != nil {
 			return nil
 		}
-		if rollout.PlanRefusals(*l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, op.ID, why.plan, why.message) { // by another delivery, which has told so
+		if rollout.PlanRefusals(*l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, op.ID, why.plan, why.message) { // by another delivery
 			refusal = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
 			return nil
 		}

@@ -6,12 +6,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,6 +27,7 @@ import (
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
+	"github.com/regild/regild/internal/scripttest"
 )
 
 // testdata/scripts has what is delivered to the handler, and what comes of it. A line
@@ -37,8 +35,6 @@ import (
 // delivery say what was done: calls that change something, in their order, and how
 // often was read what; what each journal has more; what was told; what was put on a
 // queue; and whether the delivery is asked for again.
-
-var update = flag.Bool("update", false, "write what the scripts say anew; read the difference")
 
 // A stage is where a script is played: the handler and all its ports.
 type stage struct {
@@ -82,34 +78,10 @@ type scriptMessage struct {
 }
 
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "scripts", "*.txt"))
-	if err != nil || len(files) < 10 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "script" })
-			want, got := string(archive.Files[i].Data), ""
-			synctest.Test(t, func(t *testing.T) { got = play(t, archive, want) })
-			if *update {
-				archive.Files[i].Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != want {
-				a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
-				n := 0
-				for n < min(len(a), len(b))-1 && a[n] == b[n] {
-					n++
-				}
-				t.Errorf("line %d of the script: got\n%s\nwant\n%s\nif that is meant: go test -run Scripts -update, and read the difference", n+1, a[n], b[n])
-			}
-		})
-	}
+	scripttest.Run(t, 10, func(t *testing.T, archive *txtar.Archive, script string) (got string) {
+		synctest.Test(t, func(t *testing.T) { got = play(t, archive, script) })
+		return got
+	})
 }
 
 func play(t *testing.T, archive *txtar.Archive, script string) string {
@@ -124,16 +96,10 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 	for i, id := range []string{"m-old", "m-new"} {
 		s.image(id, desktop.ImageAvailable, i)
 	}
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue
-		}
-		s.out.WriteString(line + "\n")
-		if word, rest, _ := strings.Cut(line, " "); word != "" && word != "#" {
-			s.command(word, rest)
-		}
-	}
+	scripttest.Play(script, &s.out, func(line string) {
+		word, rest, _ := strings.Cut(line, " ")
+		s.command(word, rest)
+	})
 	return s.out.String()
 }
 

@@ -43,7 +43,8 @@ func PlanLive(ctx context.Context, e ECD, fleets fleet.Fleets, r Release, now ti
 	if !f.Follows(images[0].Name) {
 		return events.Plan{}, fmt.Errorf("fleet %s does not follow image %s (%s); it follows %s", f.Name, r.ImageID, images[0].Name, strings.Join(f.Images, ", "))
 	}
-	o := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created, Spec: f.Spec(r.ImageID)}
+	o := rollout.Operation{ID: r.ID + "/" + f.Name, Fleet: f.Name, ReleaseID: r.ID, ImageName: images[0].Name, ImageMade: images[0].Created,
+		Spec: f.Spec(r.ImageID)}
 	rules := rollout.Rules{Regions: []string{f.Region}, Fleets: fleets, Declared: true, Journal: true, RebuildTimeout: 30 * time.Minute}
 	return handler.Plan(ctx, e, e, rules, o, now)
 }

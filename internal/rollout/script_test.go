@@ -3,11 +3,8 @@ package rollout_test
 import (
 	"cmp"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -22,14 +19,13 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
+	"github.com/regild/regild/internal/scripttest"
 )
 
 // testdata/scripts has operations from beginning to end. A line that begins at the
 // margin says what happens (see commands); the lines behind a time say what is decided
 // then, and what follows: what is read, records, what is done, what is told, and when
 // to look again. A call of ours works unless the script says otherwise.
-
-var update = flag.Bool("update", false, "write what the scripts say anew; read the difference")
 
 // A player plays one script.
 type player struct {
@@ -48,36 +44,7 @@ type player struct {
 	busy    map[string]string
 }
 
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "scripts", "*.txt"))
-	if err != nil || len(files) < 20 {
-		t.Fatalf("%d scripts, %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			i := slices.IndexFunc(archive.Files, func(f txtar.File) bool { return f.Name == "script" })
-			want := string(archive.Files[i].Data)
-			got := play(t, archive, want)
-			if *update {
-				archive.Files[i].Data = []byte(got)
-				if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != want {
-				a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
-				n := 0
-				for n < min(len(a), len(b))-1 && a[n] == b[n] {
-					n++
-				}
-				t.Errorf("line %d of the script: got\n%s\nwant\n%s\nif that is meant: go test -run Scripts -update, and read the difference", n+1, a[n], b[n])
-			}
-		})
-	}
-}
+func TestScripts(t *testing.T) { scripttest.Run(t, 20, play) }
 
 func play(t *testing.T, archive *txtar.Archive, script string) string {
 	p := &player{t: t, archive: archive, s: rollout.NewState(), now: began, cloud: rollout.NewFacts(), facts: rollout.NewFacts(), broken: map[string]rollout.Unread{},
@@ -86,16 +53,10 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 	for i, id := range []string{"m-old", "m-new"} {
 		p.image(id, desktop.ImageAvailable, began.Add(time.Duration(i-9)*time.Hour))
 	}
-	for line := range strings.Lines(script) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue
-		}
-		p.out.WriteString(line + "\n")
-		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(line, "#") {
-			p.command(words[0], words[1:])
-		}
-	}
+	scripttest.Play(script, &p.out, func(line string) {
+		words := strings.Fields(line)
+		p.command(words[0], words[1:])
+	})
 	return p.out.String()
 }
 
