@@ -352,6 +352,27 @@ func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 	})
 }
 
+// Nor does it take the time of plans that come with it.
+func TestAnAccountThatAnswersNothingLeavesTimeForOtherPlans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
+			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
+			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.h = h
+		dry := func(request string) string { return strings.Replace(request, "{", `{"dryRun":true,`, 1) }
+		began := time.Now()
+		b.send(dry(ask("r-tools", tools, "ecd-0000", "m-new")), dry(ask("r-own", "", "ecd-0000", "m-new")))
+		b.want("r-own/ecd-0000/skipped/dryrun", events.StatusSkipped, events.CodeDryRun, "")
+		if took := time.Since(began); took > 75*time.Second {
+			t.Errorf("the invocation took %s of its 5 minutes, want a quarter at most", took)
+		}
+	})
+}
+
 // Where nobody else waits, what is asked for has the time that there is.
 func TestAnAccountThatIsAloneHasAllTheTimeThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -704,5 +725,21 @@ func TestAFreezeOfAFleetHoldsNoOtherAccount(t *testing.T) {
 		b.send(ask("r-own", "", "ecd-0000", "m-new"), ask("r-tools", tools, "ecd-0000", "m-new"))
 		b.want("r-tools/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, tools)
 		b.want("r-own/ecd-0000/deferred", events.StatusDeferred, events.CodeFrozen, "")
+	})
+}
+
+// An event about a new image says which fleets do not get it, since their account may not
+// be asked.
+func TestAnImageEventSaysWhichAccountCouldNotBeAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newAccountsBench(t)
+		b.lab.denied = errNotTrusted
+		b.send(`{"specversion":"1.0","type":"ecd:ActionTrail:ApiCall","id":"e1","source":"acs.ecd","data":{"eventName":"CreateImage","acsRegion":"` + region +
+			`","serviceName":"ecd","requestParameters":{"ImageName":"win11"},"responseElements":{"ImageId":"m-new"}}}`)
+		b.atOnce()
+		told := strings.Join(b.topic.all, "\n")
+		if !strings.Contains(told, "release it again for lab") || !strings.Contains(told, "m-new/own/") || strings.Contains(told, "m-new/lab/") {
+			t.Errorf("got %s, want that lab could not be asked, and rollouts over the others", told)
+		}
 	})
 }

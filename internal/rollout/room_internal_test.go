@@ -175,7 +175,7 @@ func TestARollbackOfManyDesktopsIsOpenedByManyRecords(t *testing.T) {
 	}
 	s.Apply(read...)
 	s.Apply(Record{Kind: KindBack, At: noon, Name: "m-x", Desktops: []string{"ecd-late"}})
-	if s.Operation == nil || len(s.Operation.to) != maxBack+1 {
+	if s.Operation == nil || len(s.Operation.to) != maxBack+1 || s.Operation.Back != nil { // what stands in other records does not stand here too
 		t.Fatalf("got %d records, and %+v", len(records), s.Operation)
 	}
 	for image, ids := range op.Back {
