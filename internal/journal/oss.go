@@ -352,7 +352,7 @@ func (b *bucket) Forget(ctx context.Context, key string) error {
 func (b *bucket) again(ctx context.Context, call func(context.Context) error) error {
 	for attempt := 1; ; attempt++ {
 		err := b.once(ctx, call)
-		if err == nil || !worthAgain(err) || attempt == maxAttempts || !b.pause(ctx, attempt) {
+		if err == nil || !worthAgain(err) || attempt == maxAttempts || b.pause(ctx, attempt) != nil {
 			return err
 		}
 	}
@@ -372,8 +372,8 @@ func (b *bucket) once(ctx context.Context, call func(context.Context) error) err
 	return err
 }
 
-// pause waits before a further attempt; false means that ctx ended.
-func (b *bucket) pause(ctx context.Context, attempt int) bool {
+// pause waits before a further attempt, or until ctx ends: a call after that is not sent.
+func (b *bucket) pause(ctx context.Context, attempt int) error {
 	d := b.backoff << (attempt - 1)
-	return pace.Sleep(ctx, d/2+rand.N(d/2+1)) == nil && ctx.Err() == nil
+	return pace.Sleep(ctx, d/2+rand.N(d/2+1))
 }
