@@ -110,14 +110,18 @@ func TestTheSchemaOfTheJournalIsCurrent(t *testing.T) {
 	schema["$id"] = "https://github.com/regild/regild/" + journalSchema
 	schema["title"] = "regild: a line of a journal"
 	schema["description"] = "Which fields a record has follows from its kind. Kinds that are not listed are of a later build: keep them and ignore them. A version (v) that is not theirs must not be read."
-	schema["properties"].(map[string]any)["v"] = map[string]any{"enum": []int{rollout.Version, rollout.KindBack.Version()}, "description": "the version of the record"}
+	schema["properties"].(map[string]any)["v"] = map[string]any{"enum": []int{rollout.Version, 2}, "description": "the version of the record"}
 	var rules []any
 	for _, k := range rollout.Kinds() {
 		required, optional := k.Fields()
+		version := map[string]any{"enum": k.Versions()}
+		if v := k.Versions(); len(v) == 1 {
+			version = map[string]any{"const": v[0]}
+		}
 		rules = append(rules, map[string]any{
 			"if": map[string]any{"properties": map[string]any{"kind": map[string]any{"const": k}}},
 			"then": map[string]any{"required": required, "propertyNames": map[string]any{"enum": append(required, optional...)},
-				"properties": map[string]any{"v": map[string]any{"const": k.Version()}}},
+				"properties": map[string]any{"v": version}},
 		})
 	}
 	schema["allOf"] = rules

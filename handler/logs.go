@@ -19,8 +19,15 @@ func (js *jobs) openState(store journal.Store, key string) (*stateView, error) {
 		before = js.cache.take(key)
 	}
 	v, err := openView(js.ctx, logOf{store, key, js.in.RequestID, js.business}, before, rollout.NewState)
-	v.complete = noteEnding
+	v.complete = complete
 	return v, err
+}
+
+// complete adds to the records of an append what follows from the state before it. How
+// they are shortened comes last: it takes away the names.
+func complete(s *rollout.State, records []rollout.Record) {
+	noteEnding(s, records)
+	s.Shorten(records)
 }
 
 // noteEnding has the record behind which all of a closed operation is published say how

@@ -82,7 +82,7 @@ func decodeRecords(lines []byte) []record {
 // which spares most of the decoding. It says no to all others, and to what has an
 // escape in it: else a key with its quotation marks does not stand in a text.
 func (r *record) quick(line []byte) bool {
-	kind, rest, _ := bytes.Cut(bytes.TrimPrefix(line, []byte(`{"v":1,"kind":"`)), []byte(`"`))
+	kind, rest, _ := bytes.Cut(bytes.TrimPrefix(bytes.TrimPrefix(line, []byte(`{"v":1,"kind":"`)), []byte(`{"v":2,"kind":"`)), []byte(`"`))
 	switch r.Kind = string(kind); r.Kind {
 	case "published": // nobody asks what it says
 		return true
@@ -281,8 +281,8 @@ func (k *work) apply(r *record) {
 			if p := k.desktops[id]; p != nil {
 				p.phase, p.call, p.idle = "begun", r.Call, false
 				p.begun++
-				if p.from == "" && i < len(r.From) {
-					p.from = r.From[i]
+				if p.from == "" && len(r.From) > 0 {
+					p.from = r.From[min(i, len(r.From)-1)] // there may be one for all
 				}
 			}
 		}

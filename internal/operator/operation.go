@@ -192,7 +192,7 @@ func (f *Follower) apart(ctx context.Context) (found bool, err error) {
 	case 0:
 		return false, nil
 	case 1:
-		f.key, f.id, f.find, f.Length = journal.Key(f.kind, ids[0]), ids[0], false, 0
+		f.key, f.id, f.find, f.Length, f.State = journal.Key(f.kind, ids[0]), ids[0], false, 0, rollout.NewState()
 		return true, nil
 	}
 	return false, fmt.Errorf("there are several requests %s, which came through different doors; name one of them: %s", f.id, strings.Join(ids, ", "))

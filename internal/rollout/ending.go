@@ -3,6 +3,7 @@ package rollout
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -54,7 +55,7 @@ func EndingIn(lines []byte) *Ending {
 		}
 	}
 	var r Record
-	if json.Unmarshal(line, &r) != nil || r.V < 1 || r.V > Version || r.Kind != KindPublished {
+	if json.Unmarshal(line, &r) != nil || r.Kind != KindPublished || !slices.Contains(r.Kind.Versions(), r.V) {
 		return nil
 	}
 	return r.Ending
@@ -63,10 +64,12 @@ func EndingIn(lines []byte) *Ending {
 // How lines begin, as Encode writes them, that change nothing of how a closed operation
 // came out.
 var (
-	publishedLine = []byte(`{"v":1,"kind":"published",`)
-	refusedLine   = []byte(`{"v":1,"kind":"refused",`)
+	publishedLines = [][]byte{[]byte(`{"v":1,"kind":"published",`), []byte(`{"v":2,"kind":"published",`)}
+	refusedLine    = []byte(`{"v":1,"kind":"refused",`)
 )
 
 // OfPublished says whether a line of a journal says what was published, without decoding
 // it: two of five lines do, and say nothing of how an operation stands.
-func OfPublished(line []byte) bool { return bytes.HasPrefix(line, publishedLine) }
+func OfPublished(line []byte) bool {
+	return slices.ContainsFunc(publishedLines, func(begins []byte) bool { return bytes.HasPrefix(line, begins) })
+}

@@ -66,7 +66,7 @@ func TestAnEndingThatMayNotHoldDoesNotCount(t *testing.T) {
 		"of no version":           lineWith(t, last, `"v":1,`, ``),
 		"of version 0":            lineWith(t, last, `"v":1,`, `"v":0,`),
 		"its last part alone":     []byte(evil + "}\n"),
-		"of a later version":      []byte(strings.Replace(string(encoded(t, last)), `"v":1`, `"v":2`, 1)),
+		"of a later version":      []byte(strings.Replace(string(encoded(t, last)), `"v":1`, `"v":3`, 1)),
 	} {
 		if got := rollout.EndingIn(lines); got != nil {
 			t.Errorf("%s: got %+v, want none", name, got)

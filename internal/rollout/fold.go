@@ -252,6 +252,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 		o.N = d.counts.add(g.Status)
 	}
 	d.Unpublished = append(d.Unpublished, o)
+	s.untold = append(s.untold, told{s.records, d, o.Status, o.N})
 }
 
 // may says whether a record may give the desktop that status now. A record that was
@@ -293,28 +294,6 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 	if g.Code == events.CodeFrozen {
 		d.RestsUntil = r.At // it may be lifted
 	}
-}
-
-// published notes what MNS took of outcomes and of events.
-func (s *State) published(r *Record) {
-	for _, g := range r.Outcomes {
-		for _, id := range g.Desktops {
-			if d := s.Desktops[id]; d != nil {
-				d.published(g.Status, max(g.N, 1))
-			}
-		}
-	}
-	for _, id := range r.Events {
-		s.UnpublishedEvents = withoutFirst(s.UnpublishedEvents, func(e Event) bool { return e.ID() == id })
-	}
-}
-
-// published notes that MNS took the n-th outcome of a status.
-func (d *Desktop) published(status events.Status, n int) {
-	if n > d.counts.of(status) { // a tick, which carries no more of it
-		d.counts.set(status, n)
-	}
-	d.Unpublished = withoutFirst(d.Unpublished, func(o Outcome) bool { return o.Status == status && o.N == n })
 }
 
 // withoutFirst returns the list without the first of which is holds. The list itself

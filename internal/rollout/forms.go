@@ -43,7 +43,7 @@ var forms = map[Kind]form{
 	KindBegun:      {"call desktops from?", (*State).begun},
 	KindEnded:      {"call outcomes ecdRequestId?", (*State).outcomes},
 	KindSettled:    {"outcomes ecdRequestId?", (*State).outcomes},
-	KindPublished:  {"outcomes? news? ending?", (*State).published},
+	KindPublished:  {"outcomes? upTo? n? news? ending?", (*State).published},
 	KindTick:       {"n until indexed?", (*State).tick},
 	KindNotBegun:   {someDesktops, foldMark},
 	KindSeen:       {someDesktops, foldMark},

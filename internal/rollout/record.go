@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -14,13 +15,18 @@ import (
 // because what it does not understand there may forbid a rebuild.
 const Version = 1
 
-// Version returns the version of the records of a kind. A kind that a build which does
-// not know it must not ignore has a later one.
-func (k Kind) Version() int {
-	if k == KindBack {
-		return 2
+// Versions returns the versions of the records of a kind, the latest last. What a build
+// that does not know it must not ignore has a later one: a kind, or a shorter way to
+// write down the same.
+func (k Kind) Versions() []int {
+	switch k {
+	case KindBack:
+		return []int{2}
+	case KindBegun, KindPublished:
+		return []int{Version, 2}
+	default:
+		return []int{Version}
 	}
-	return Version
 }
 
 // A Kind says what a record tells.
@@ -84,7 +90,7 @@ const (
 // A Record is one line of a journal. Which fields it has follows from its kind: see
 // forms.
 type Record struct {
-	V    int       `json:"v"`            // the version of the record: 1; of back 2
+	V    int       `json:"v"`            // the version of the record: 1; of back 2, and of begun and published where they are short
 	Kind Kind      `json:"kind"`         // what it tells
 	At   time.Time `json:"at"`           // when that was so
 	By   string    `json:"by,omitempty"` // the invocation that wrote it
@@ -92,10 +98,11 @@ type Record struct {
 	Operation *Operation     `json:"work,omitempty"`         // what was asked for
 	Call      string         `json:"call,omitempty"`         // names a call, before it and at its end; of a check, the ids of its commands
 	Desktops  []string       `json:"desktops,omitempty"`     // whom it tells of
-	From      []string       `json:"from,omitempty"`         // the image that each of the desktops was on
+	From      []string       `json:"from,omitempty"`         // the image that each of the desktops was on; in version 2 the one that all were on
 	Invoke    string         `json:"invoke,omitempty"`       // the ids of the commands that were sent, joined by commas; none: the call was not made
 	RequestID string         `json:"ecdRequestId,omitempty"` // ECD's id of the call
 	Outcomes  []Group        `json:"outcomes,omitempty"`     // what became of desktops, or which outcomes were published
+	UpTo      int            `json:"upTo,omitempty"`         // version 2: all outcomes that the first so many lines tell are published, besides those that are named
 	Events    []string       `json:"news,omitempty"`         // ids of the events of the rollout that were published
 	Wave      int            `json:"wave,omitempty"`         // the number of the wave, from 1
 	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze, of what was refused, or of the image to go back to
@@ -115,7 +122,7 @@ type Record struct {
 	GiB       int            `json:"gib,omitempty"`          // the size of the disk that was saved
 	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
 	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
-	N         int            `json:"n,omitempty"`            // the number of the tick or the snapshot, or the notice: 1 the first, 2 a reminder, 3 the last
+	N         int            `json:"n,omitempty"`            // the number of the tick or the snapshot, or the notice: 1 the first, 2 a reminder, 3 the last; with upTo, how many outcomes that are
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze
@@ -136,13 +143,43 @@ func Encode(records []Record) ([]byte, error) {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	for i := range records {
-		records[i].V = records[i].Kind.Version()
-		if err := enc.Encode(&records[i]); err != nil {
-			return nil, fmt.Errorf("encoding journal record %s: %w", records[i].Kind, err)
+	for _, r := range records {
+		r.pack()
+		if err := enc.Encode(&r); err != nil {
+			return nil, fmt.Errorf("encoding journal record %s: %w", r.Kind, err)
 		}
 	}
 	return out.Bytes(), nil
+}
+
+// pack brings a record into the form in which it is written: the shortest that says the
+// same. See decision 39.
+func (r *Record) pack() {
+	r.V = Version
+	switch {
+	case r.Kind == KindBack, r.UpTo > 0:
+		r.V = 2
+	case r.Kind == KindBegun && len(r.From) > 1 && len(r.From) == len(r.Desktops) && same(r.From):
+		r.V, r.From = 2, r.From[:1]
+	}
+}
+
+func same(list []string) bool {
+	return !slices.ContainsFunc(list, func(x string) bool { return x != list[0] })
+}
+
+// unpack brings a record that was read into the form in which it is used.
+func (r *Record) unpack() error {
+	if known := r.Kind.Versions(); r.V < 1 || r.V > known[len(known)-1] {
+		return fmt.Errorf("version %d is not known to this build, which knows up to %d", r.V, known[len(known)-1])
+	}
+	if r.Kind == KindBegun && r.V == 2 {
+		if len(r.From) != 1 {
+			return fmt.Errorf("it says that all desktops were on one image, and names %d", len(r.From))
+		}
+		r.From = slices.Repeat(r.From, len(r.Desktops))
+	}
+	return nil
 }
 
 // Decode returns the records of whole lines. It fails on a line that is no
@@ -164,8 +201,8 @@ func Decode(lines []byte) ([]Record, error) {
 		if err := json.Unmarshal(line, r); err != nil {
 			return nil, fmt.Errorf("decoding journal line %d: %w", n, err)
 		}
-		if latest := r.Kind.Version(); r.V < 1 || r.V > latest {
-			return nil, fmt.Errorf("decoding journal line %d: version %d is not known to this build, which knows up to %d", n, r.V, latest)
+		if err := r.unpack(); err != nil {
+			return nil, fmt.Errorf("decoding journal line %d: %w", n, err)
 		}
 	}
 	return out, nil

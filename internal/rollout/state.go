@@ -106,7 +106,8 @@ type State struct {
 	PlansRefused map[string]int
 
 	back    map[string]string // where desktops go back to, before the rollback is opened
-	records int
+	records int               // how many were applied: the lines of the journal
+	untold  []told            // outcomes that may be unpublished, by line; the first is
 	took    took
 }
 

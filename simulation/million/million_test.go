@@ -90,7 +90,7 @@ func TestWhatAFleetCosts(t *testing.T) {
 			t.Errorf("%s: %d calls for 2,000 desktops, want at most %d", what, got, most)
 		}
 	}
-	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 223*2000 {
+	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 156*2000 {
 		t.Errorf("the journal has %d bytes for 2,000 desktops", size)
 	}
 	if t.Failed() {
