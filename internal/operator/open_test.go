@@ -204,6 +204,19 @@ func TestARequestThatIsKeptApartIsFoundByItsOwnID(t *testing.T) {
 	}
 }
 
+// What was published of it is said by line: those of another journal do not count.
+func TestOfARequestThatIsKeptApartOnlyItsOwnLinesCount(t *testing.T) {
+	s := journaltest.Memory()
+	put(t, s, Request, "t1", rollout.Record{Kind: rollout.KindUnplanned, At: at, Name: "t1", Digest: "d"})
+	put(t, s, Request, rollout.Apart("t1", "queues/q", ""),
+		rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &rollout.Operation{ID: "t1", Desktops: []string{"a"}}},
+		rollout.Record{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusSkipped, Desktops: []string{"a"}}}},
+		rollout.Record{Kind: rollout.KindPublished, At: at, UpTo: 2, N: 1})
+	if state, _, err := Read(t.Context(), s, Request, "t1"); err != nil || !state.Quiet() {
+		t.Errorf("got %v, %v are not published", err, state.Fresh())
+	}
+}
+
 func TestAListingOfAFleetHasOnlyThat(t *testing.T) {
 	s := journaltest.Memory()
 	long := strings.Repeat("R", 200)

@@ -33,8 +33,11 @@ func ended(t *testing.T) (records []rollout.Record, e *rollout.Ending) {
 func TestAnEndingIsFoundAtTheEndOfAJournal(t *testing.T) {
 	records, e := ended(t)
 	last := rollout.Record{Kind: rollout.KindPublished, At: reporttest.Start, Events: []string{"completed"}, Ending: e}
-	lines := encoded(t, append(records, last, rollout.Record{Kind: rollout.KindRefused, Message: "late"}, rollout.Record{Kind: rollout.KindPublished})...)
-	for name, part := range map[string][]byte{"the whole": lines, "the last three lines": lines[strings.LastIndex(string(lines), `{"v":1,"kind":"published","at":"2026-11-23T08:00:00Z","news"`):]} {
+	lines := encoded(t, append(records, last, rollout.Record{Kind: rollout.KindRefused, Message: "late"}, rollout.Record{Kind: rollout.KindPublished},
+		rollout.Record{Kind: rollout.KindPublished, UpTo: 9, N: 1})...)
+	short := last
+	short.UpTo, short.N = len(records), 3
+	for name, part := range map[string][]byte{"the whole": lines, "in short": encoded(t, append(records, short)...), "the last lines": lines[strings.LastIndex(string(lines), `{"v":1,"kind":"published","at":"2026-11-23T08:00:00Z","news"`):]} {
 		got := rollout.EndingIn(part)
 		if got == nil {
 			t.Errorf("%s: no ending", name)

@@ -177,6 +177,18 @@ func TestHowItIsWrittenWhatWasPublished(t *testing.T) {
 	}
 }
 
+// Writers share an append, and none knows what the others add to it.
+func TestWhatIsToldInTheSameAppendIsNotPublished(t *testing.T) {
+	w := rollout.Operation{ID: "r1", Desktops: []string{"a", "b", "c"}}
+	s := fold([]rollout.Record{{Kind: rollout.KindOpened, At: start, Operation: &w}, skippedOf("a", "b")})
+	all := []rollout.Record{skippedOf("c"), publishedOf("a", "b")}
+	s.Shorten(all)
+	s.Apply(all...)
+	if got := s.Fresh(); all[1].UpTo != 2 || !slices.Equal(got, []string{"c"}) {
+		t.Errorf("up to line %d: %v are not published, want c", all[1].UpTo, got)
+	}
+}
+
 // What does not fit the lines before it does not count: its outcomes are told once more.
 func TestWhatWasPublishedCountsOnlyIfTheNumberFits(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -28,7 +28,7 @@ func shareOf(s *fleet.Strategy, atOnce int) share {
 		s, atOnce = &everything, 1
 	}
 	// Its wave, two reasons to wait, begun, ended, seen, arrived, two outcomes, and that
-	// three are published; the image that it was on, and its part of what records have
+	// three are published, which need not be said by id unless MNS does not take one; the image that it was on, and its part of what records have
 	// besides ids, ticks among them: some ten for those that are rebuilt together.
 	out := share{ids: 12, bytes: 80 + 3000/min(max(atOnce, 1), 100)}
 	for _, act := range []struct {
