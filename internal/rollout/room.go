@@ -28,8 +28,9 @@ func shareOf(s *fleet.Strategy, atOnce int) share {
 		s, atOnce = &everything, 1
 	}
 	// Its wave, two reasons to wait, begun, ended, seen, arrived, two outcomes, and that
-	// three are published, which need not be said by id unless MNS does not take one; the image that it was on, and its part of what records have
-	// besides ids, ticks among them: some ten for those that are rebuilt together.
+	// three are published, which is said by id where MNS does not take one before them;
+	// the image that it was on, and its part of what records have besides ids, ticks among
+	// them: some ten for those that are rebuilt together.
 	out := share{ids: 12, bytes: 80 + 3000/min(max(atOnce, 1), 100)}
 	for _, act := range []struct {
 		does bool
