@@ -446,7 +446,7 @@ func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, erro
 // not matter. It does so for those operations which are wanted.
 func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
 	for j := range fs.jobs.each() {
-		if j.failure() != nil || j.journal == nil {
+		if j.failure() != nil {
 			continue
 		}
 		op := j.operation()

@@ -183,19 +183,19 @@ func (js *jobs) untaken() []*job {
 	return slices.Clone(js.list[i:])
 }
 
-// each goes through the jobs, and those that are added meanwhile.
+// each goes through the jobs whose journals are open, and those that are added meanwhile.
 func (js *jobs) each() iter.Seq[*job] {
-	at := func(i int) *job {
+	at := func(i int) (j *job, open bool) {
 		js.mu.Lock()
 		defer js.mu.Unlock()
 		if i < len(js.list) {
-			return js.list[i]
+			j = js.list[i]
 		}
-		return nil
+		return j, j != nil && j.journal != nil
 	}
 	return func(yield func(*job) bool) {
 		for i := 0; ; i++ {
-			if j := at(i); j == nil || !yield(j) {
+			if j, open := at(i); j == nil || open && !yield(j) {
 				return
 			}
 		}

@@ -31,12 +31,19 @@ func TestAnOperationIsOneJobHoweverManyMessagesNameIt(t *testing.T) {
 
 func TestJobsThatAreAddedMeanwhileAreGoneThroughToo(t *testing.T) {
 	js := jobsOf(t)
-	js.add(kindRollout, "r1/a")
+	add := func(id string) {
+		js.add(kindRollout, "not open/"+id)
+		j, _ := js.add(kindRollout, id)
+		if err := js.open(j); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("r1/a")
 	var seen []string
 	for j := range js.each() {
 		seen = append(seen, j.id)
 		if len(seen) < 3 {
-			js.add(kindRollout, j.id+"+")
+			add(j.id + "+")
 		}
 	}
 	if len(seen) != 3 || seen[2] != "r1/a++" {

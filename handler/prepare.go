@@ -24,6 +24,7 @@ type preparer struct {
 	facts    *reader
 	perms    *permissions
 	sched    *scheduler
+	index    *openIndex
 	out      *outbox
 	recovery *recovery
 }
@@ -72,7 +73,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 		}
 	}
 	if len(d.Acts) > 0 {
-		pr.sched.index.await(j) // before anything is done to a desktop
+		pr.index.await(j) // before anything is done to a desktop
 	}
 	if len(d.Unrestored) > 0 {
 		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Unrestored)
