@@ -296,41 +296,46 @@ new one has an id of its own, by default ID/retry-N.`,
 		if err != nil {
 			return err
 		}
-		store, conf, zone, err := x.ready(c)
-		if err != nil {
-			return err
-		}
-		s, _, err := operator.Read(c.Context(), store, operator.Request, id)
-		if err != nil {
-			return err
-		}
-		if s.Open() {
-			return fmt.Errorf("request %s has not ended; it tries by itself what can be tried", id)
-		}
-		failed := failedOf(s)
-		if len(failed) == 0 {
-			return fmt.Errorf("no desktop of request %s has failed: %s", id, countsText(s.Counts()))
-		}
-		m := &x.message
-		if m.request == "" {
-			if m.request, err = x.nextRetry(c.Context(), store, id); err != nil {
-				return err
-			}
-		}
-		o := s.Operation
-		m.of, m.region, m.image, m.operate, m.language, m.after, m.consent = o.AccountID, o.RegionID, o.ImageID, o.OperateType, o.Language, o.AfterStatus, o.Consents
-		var about []string
-		for _, d := range failed {
-			last := s.Desktops[d].Last
-			about = append(about, fmt.Sprintf("  %s failed: %s: %s", d, last.Code, last.Message))
-			if len(about) == 10 {
-				about = append(about, fmt.Sprintf("  and %d more", len(failed)-len(about)))
-				break
-			}
-		}
-		return x.request(c.Context(), store, conf, zone, failed, about)
+		return x.retry(c, id)
 	}
 	return c
+}
+
+// retry sends a new request for those desktops of a request that failed.
+func (x *sender) retry(c *cobra.Command, id string) error {
+	store, conf, zone, err := x.ready(c)
+	if err != nil {
+		return err
+	}
+	s, _, err := operator.Read(c.Context(), store, operator.Request, id)
+	if err != nil {
+		return err
+	}
+	if s.Open() {
+		return fmt.Errorf("request %s has not ended; it tries by itself what can be tried", id)
+	}
+	failed := failedOf(s)
+	if len(failed) == 0 {
+		return fmt.Errorf("no desktop of request %s has failed: %s", id, countsText(s.Counts()))
+	}
+	m := &x.message
+	if m.request == "" {
+		if m.request, err = x.nextRetry(c.Context(), store, id); err != nil {
+			return err
+		}
+	}
+	o := s.Operation
+	m.of, m.region, m.image, m.operate, m.language, m.after, m.consent = o.AccountID, o.RegionID, o.ImageID, o.OperateType, o.Language, o.AfterStatus, o.Consents
+	var about []string
+	for _, d := range failed {
+		last := s.Desktops[d].Last
+		about = append(about, fmt.Sprintf("  %s failed: %s: %s", d, last.Code, last.Message))
+		if len(about) == 10 {
+			about = append(about, fmt.Sprintf("  and %d more", len(failed)-len(about)))
+			break
+		}
+	}
+	return x.request(c.Context(), store, conf, zone, failed, about)
 }
 
 func failedOf(s *rollout.State) []string {

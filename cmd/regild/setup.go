@@ -64,21 +64,13 @@ type setupFlags struct {
 
 func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	at := &f.at
-	parameters := map[string]string{}
-	for _, p := range f.set {
-		name, value, ok := strings.Cut(p, "=")
-		if !ok || name == "" {
-			return usageError{fmt.Errorf("--set %q: write Name=value", p)}
-		}
-		if name == "Name" {
-			return usageError{errors.New("--set Name: use --name, which names the stack too")}
-		}
-		parameters[name] = value
-	}
-	if len(f.policies) > 0 {
+	parameters, err := f.parameters()
+	switch {
+	case err != nil:
+		return err
+	case len(f.policies) > 0:
 		return printPolicy(ctx, w, at, f.policies, parameters)
-	}
-	if f.member {
+	case f.member:
 		return setupMember(ctx, w, f, parameters)
 	}
 	memberRoles(w, f.fleets, parameters)
@@ -101,9 +93,30 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	case f.dry:
 		return planSetup(ctx, w, s)
 	}
+	return applySetup(ctx, w, at, s)
+}
+
+// parameters reads those of the template that were given.
+func (f *setupFlags) parameters() (map[string]string, error) {
+	parameters := map[string]string{}
+	for _, p := range f.set {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, usageError{fmt.Errorf("--set %q: write Name=value", p)}
+		}
+		if name == "Name" {
+			return nil, usageError{errors.New("--set Name: use --name, which names the stack too")}
+		}
+		parameters[name] = value
+	}
+	return parameters, nil
+}
+
+// applySetup makes the stack, and writes the names of what is in it to regild.env.
+func applySetup(ctx context.Context, w world, at *accountFlags, s *setup.Setup) error {
 	old, err := envfile.Read(at.file)
 	if err == nil {
-		err = cmp.Or(sameDeployment(at, old), doorsClosed(at, old, parameters["Doors"]))
+		err = cmp.Or(sameDeployment(at, old), doorsClosed(at, old, s.Set["Doors"]))
 	}
 	if err != nil {
 		return err
