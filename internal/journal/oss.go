@@ -124,36 +124,52 @@ func (b *bucket) read(ctx context.Context, key string, from int64) ([]byte, erro
 	return nil, fmt.Errorf("reading journal %s: %w", key, err)
 }
 
-// get is one GetObject. It asks for one byte more, the newline before from: so
+// get reads from an offset on. It asks for one byte more, the newline before from: so
 // an offset at the log's end is within the range, one beyond it is not, and a
 // log that was replaced shows.
 func (b *bucket) get(ctx context.Context, key string, from int64) ([]byte, error) {
-	req := &oss.GetObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key)}
+	span := ""
 	if from > 0 {
-		req.Range = oss.Ptr(fmt.Sprintf("bytes=%d-", from-1))
+		span = fmt.Sprintf("bytes=%d-", from-1)
+	}
+	data, status, of, err := b.getObject(ctx, key, span, MaxLog+MaxAppend)
+	if err != nil {
+		return nil, err
+	}
+	return cutRange(data, from, status, of)
+}
+
+// getObject is one GetObject: of all of an object, or of a span, of at most so many bytes. A
+// whole object is a legal answer to a span.
+func (b *bucket) getObject(ctx context.Context, key, span string, most int64) (data []byte, status int, contentRange string, err error) {
+	req := &oss.GetObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key)}
+	if span != "" {
+		req.Range = oss.Ptr(span)
 		// Without this OSS answers a range past the end with the whole object.
 		req.RangeBehavior = oss.Ptr("standard")
 	}
 	res, err := b.client.GetObject(ctx, req)
 	if err != nil {
-		return nil, b.callError(ctx, "GetObject", err)
+		return nil, 0, "", b.callError(ctx, "GetObject", err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	const limit = MaxLog + MaxAppend
-	if res.ContentLength > limit {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrDamaged, res.ContentLength, MaxLog)
+	if res.StatusCode != 206 {
+		most = MaxLog + MaxAppend
 	}
-	data, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	if res.ContentLength > MaxLog+MaxAppend {
+		return nil, 0, "", fmt.Errorf("%w: %d bytes, at most %d", ErrDamaged, res.ContentLength, MaxLog)
+	}
+	data, err = io.ReadAll(io.LimitReader(res.Body, most+1))
+	if n := int64(len(data)); err == nil && (n > most || res.ContentLength >= 0 && n != res.ContentLength) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil {
+		err = genuine(res, data)
+	}
 	if err != nil {
-		return nil, b.callError(ctx, "GetObject", err)
+		return nil, 0, "", b.callError(ctx, "GetObject", err)
 	}
-	if len(data) > limit || (res.ContentLength >= 0 && int64(len(data)) != res.ContentLength) {
-		return nil, b.callError(ctx, "GetObject", io.ErrUnexpectedEOF)
-	}
-	if err := genuine(res, data); err != nil {
-		return nil, b.callError(ctx, "GetObject", err)
-	}
-	return cutRange(data, from, res.StatusCode, oss.ToString(res.ContentRange))
+	return data, res.StatusCode, oss.ToString(res.ContentRange), nil
 }
 
 // genuine refuses a 200 that is not OSS's: taking a gateway's empty answer for

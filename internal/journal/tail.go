@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
-
-	"github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
 )
 
 // Tail returns the complete lines among the last n bytes of a log, each with its
@@ -87,31 +85,12 @@ func (b *bucket) tail(ctx context.Context, key string, n int64) (data []byte, wh
 }
 
 func (b *bucket) getTail(ctx context.Context, key string, n int64) (data []byte, whole bool, err error) {
-	res, err := b.client.GetObject(ctx, &oss.GetObjectRequest{Bucket: oss.Ptr(b.name), Key: oss.Ptr(b.prefix + key),
-		Range: oss.Ptr(fmt.Sprintf("bytes=-%d", n)), RangeBehavior: oss.Ptr("standard")})
-	if err != nil {
-		return nil, false, b.callError(ctx, "GetObject", err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	limit := n
-	if res.StatusCode != 206 { // a whole object is a legal answer to a range
-		limit = MaxLog + MaxAppend
-	}
-	if data, err = io.ReadAll(io.LimitReader(res.Body, limit+1)); err != nil {
-		return nil, false, b.callError(ctx, "GetObject", err)
-	}
-	if int64(len(data)) > limit || res.ContentLength >= 0 && int64(len(data)) != res.ContentLength {
-		return nil, false, b.callError(ctx, "GetObject", io.ErrUnexpectedEOF)
-	}
-	if err := genuine(res, data); err != nil {
-		return nil, false, b.callError(ctx, "GetObject", err)
-	}
-	if res.StatusCode != 206 {
-		return data, true, nil
+	data, status, of, err := b.getObject(ctx, key, fmt.Sprintf("bytes=-%d", n), n)
+	if err != nil || status != 206 {
+		return data, true, err
 	}
 	var start, end, total int64
-	if _, err := fmt.Sscanf(oss.ToString(res.ContentRange), "bytes %d-%d/%d", &start, &end, &total); err != nil ||
-		end != total-1 || end-start+1 != int64(len(data)) {
+	if _, err := fmt.Sscanf(of, "bytes %d-%d/%d", &start, &end, &total); err != nil || end != total-1 || end-start+1 != int64(len(data)) {
 		return nil, false, b.callError(ctx, "GetObject", errors.New("another range than was asked for"))
 	}
 	return data, start == 0, nil
