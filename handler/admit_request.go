@@ -200,11 +200,11 @@ func meant(m envelope.Message) string {
 	return ""
 }
 
-// nameApart gives a request an id of its own where another sender, who is kept apart from
-// this one, has that id or might have it: the id as it was sent, an @, and a digest of
-// door and source. Requests by the request queue without a source keep their ids, and
-// so does whatever has a journal under its id already, if it came on the same way or
-// from an earlier build, which did not write down how.
+// nameApart gives a request an id of its own where senders are kept apart: the id as it
+// was sent, an @, and a digest of its door and source. So another sender's request of the same
+// id is another request. Two keep their ids: a request through the request queue without a
+// source, and one that has a journal under its id already, if that says that it came in the
+// same way, or not how (it is of an earlier build).
 func (a *admission) nameApart(op *rollout.Operation) error {
 	if !a.doors.apart() {
 		return nil

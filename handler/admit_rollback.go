@@ -10,9 +10,9 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// rollbackRequest opens the rollback of a request: each desktop that it has changed goes back to
-// the image that it was on before. What is asked for stands in the journal of the request
-// first, so that whatever comes again finds it.
+// rollbackRequest opens the rollback of a request: each desktop that it has changed goes
+// back to the image that it was on before. The journal of the request says first that it was
+// asked for, so that a message that is delivered again finds it.
 func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
 	no := func(code, why string) error {
 		return a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
@@ -84,8 +84,9 @@ func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, ori
 	return err
 }
 
-// enterRequestRollback writes into the journal of a request that it is taken back, and opens the
-// rollback. So often was a plan of it refused before this one was looked at.
+// enterRequestRollback writes into the journal of a request that it is rolled back, and
+// opens the rollback. refused is how many plans of it had been refused when this message was
+// first looked at: if there are more by now, another delivery of the message was refused.
 func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int,
 	no func(code, why string) error,
 ) error {

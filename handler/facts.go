@@ -129,9 +129,8 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	l.forgetOlder(need.Members)
 }
 
-// forgetOlder drops what was read of desktops before a listing of these fleets that shows
-// them otherwise, so that whoever decides about one of them has it read again: what was
-// read last counts.
+// forgetOlder drops what was read of a desktop if a later listing of one of these fleets shows
+// it otherwise: what was read last counts, and the listing alone is not enough to decide by.
 func (l *look) forgetOlder(fleets []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -150,8 +150,8 @@ func (fs *fleets) mayFollow(log rollout.FleetLog, op rollout.Operation, image bo
 	return log.MayFollow(op, image, ended), nil
 }
 
-// first says whether no rollout of a fleet has gone further than its canary yet.
-// What takes back is never the first.
+// first says whether a rollout is the first of its fleet: none before it has gone further
+// than its canary. A rollback is never the first.
 func (fs *fleets) first(log rollout.FleetLog, op rollout.Operation) (first bool, err error) {
 	if op.Undoes != "" {
 		return false, nil
@@ -192,9 +192,8 @@ const reopen = 24 * time.Hour
 // tick brings about. One alone is looked at here and now; without a queue, all are.
 func (fs *fleets) separately(rollouts int) bool { return fs.hasQueue && rollouts > 1 }
 
-// wakeLatest has the latest rollout of each fleet looked at, and those before it that may
-// still have desktops, unless all is done for them. n is the number of the ticks that are
-// sent for that.
+// wakeLatest has the unfinished rollouts of all fleets looked at: here, or each by a tick
+// with the number n.
 func (fs *fleets) wakeLatest(n int) error {
 	list, failed := fs.unfinished()
 	for _, e := range list {
@@ -230,11 +229,11 @@ func (fs *fleets) unfinished() (list []rollout.Entry, _ error) {
 // ended: some times the record that says so.
 const endBytes = 16 << 10
 
-// unfinishedOf returns the latest rollout of a fleet, and those before it that may still
-// have desktops under way, but those that have ended and of which all is published. Any may have
-// ended before those that it took over from: if it was aborted, or if its fleet did not have
-// their desktops then. If the rollout is looked at here and now it is the latest alone: that
-// brings the others along (see superviseOne).
+// unfinishedOf returns the rollouts of a fleet that have to be looked at: the latest, and
+// those before it that may still have desktops under way. It leaves out those that have
+// ended and of which all is published. A rollout may end before one that it superseded: if
+// it was aborted, or if the desktops of the other were not in the fleet then. Where rollouts
+// are looked at in this invocation, it returns the latest alone: superviseOne finds the others.
 func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	log, err := fs.jobs.fleetLog(fleet)
 	if err != nil {
@@ -497,7 +496,7 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 }
 
 // follow has an earlier rollout of a fleet superseded by the latest, and adds the desktops
-// that it still uses. That one after it has ended does not say that it uses none.
+// that it still uses. It may use some though a rollout after it has ended.
 func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
 	if fs.jobs.find(kindRollout, earlier) == nil {
 		if over, err := fs.endedAndPublished(earlier); over || err != nil { // its journal may be large

@@ -283,10 +283,10 @@ func (nowhere) Read(ctx context.Context, _ string, from int64) ([]byte, int64, e
 	return nil, from, ctx.Err()
 }
 
-// begin writes down that an operation is taken on, and that a tick for it is on the
-// queue. One that is there already must be the same: errReused says that it is not.
-// plan is the digest of the plan that is demanded, or "": errPlanRefused says that it
-// was refused with it before.
+// begin opens the journal of an operation, and writes down that a tick for it is on the
+// queue. If the journal is open already, it changes nothing, and returns errReused if that is
+// for another operation. plan is the digest of the plan that is demanded, or "". The result is
+// errPlanRefused if the operation was refused with that plan before.
 func (js *jobs) begin(j *job, op rollout.Operation, plan string) error {
 	if err := js.open(j); err != nil {
 		return err

@@ -335,15 +335,15 @@ func aboutRollout(e events.Event) []any {
 	return attrs
 }
 
-// tookOutcomes says whether MNS took all outcomes that the state has as unpublished.
+// tookOutcomes says whether MNS took all outcomes that are unpublished in the state.
 func (o *outbox) tookOutcomes(j *job, s *rollout.State) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.taken[j].outcomesOf(s)
 }
 
-// outcomesOf says whether all outcomes that the state has as unpublished were taken. A
-// nil taken is one of nothing.
+// outcomesOf says whether all outcomes that are unpublished in the state were taken. A nil
+// taken has none.
 func (t *taken) outcomesOf(s *rollout.State) bool {
 	for _, id := range s.Fresh() {
 		for _, out := range s.Desktops[id].Unpublished {
@@ -360,9 +360,10 @@ func (t *taken) all(s *rollout.State) bool {
 	return !slices.ContainsFunc(s.UnpublishedEvents, func(e rollout.Event) bool { return !slices.Contains(t.events, e.ID()) }) && t.outcomesOf(s)
 }
 
-// unwritten takes out what MNS took for a job and the journal does not know yet, to be
-// written together with what else is written at the end. What is more than keptAt, or
-// leaves something unpublished, is written down at once, and nil returned.
+// unwritten returns the record of what MNS took for a job and the journal does not know
+// yet, for the caller to write together with the job's tick. It returns nil, and writes
+// the record itself, if there is much of it (keptAt), or if something of the job is still
+// unpublished.
 func (o *outbox) unwritten(j *job) []rollout.Record {
 	o.mu.Lock()
 	t := o.taken[j]

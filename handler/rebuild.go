@@ -534,14 +534,15 @@ func (c *calls) read(b desktop.Batch, answer desktop.Answer) []ending {
 	return out
 }
 
-// A concern is what freezes hold a desktop back that is about to be begun: all
-// that hold one of its fleets, unless all requests that want it have consented.
+// A concern says which freezes hold back a desktop that is about to be begun: those of its
+// region and those of one of the fleets. None does if passes is set: all operations that
+// want the desktop have consented to begin in spite of freezes.
 type concern struct {
 	fleets []string
 	passes bool
 }
 
-// concerns returns for each desktop that may be begun which freezes it is subject to.
+// concerns returns the concern of each desktop that may be begun.
 func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 	out := map[placed]concern{}
 	if !rb.hasJournal { // there are no freezes

@@ -40,9 +40,9 @@ func (rc *recovery) fail(j *job, err error) {
 	rc.sendBack(j, time.Minute)
 }
 
-// failToo puts back a message about a job that has failed before in this invocation,
-// as j, which the message alone would have brought: what was put back for the job need
-// not be this message.
+// failToo is fail for a further message about a job that has failed in this invocation.
+// j is the job as this message alone would have made it. The message is put back too,
+// unless a tick that looks at the job was put back already.
 func (rc *recovery) failToo(failed, j *job) {
 	if j.byTick() && failed.byTick() {
 		return // one tick has it looked at
