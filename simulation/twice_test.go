@@ -220,8 +220,10 @@ func (w *world) alone(k *work, r *record, f *fleet.Fleet) {
 		return
 	}
 	down := map[string]bool{}
+	more := false // what is down already may be begun
 	for _, id := range r.Desktops {
 		down[id] = true
+		more = more || !k.uses(id)
 	}
 	for _, o := range w.workList() {
 		if o.fleet != k.fleet || o.account != k.account {
@@ -241,7 +243,7 @@ func (w *world) alone(k *work, r *record, f *fleet.Fleet) {
 	if f == nil || w.s.NoJournal {
 		return
 	}
-	if most := f.Strategy.AtOnce(k.size); len(down) > most && len(w.s.Fleets) > 1 && w.noneVanish() {
+	if most := f.Strategy.AtOnce(k.size); more && len(down) > most && w.noneVanish() {
 		w.breaks(tooManyDown, "%s: %s of %v, and %v are down with it, %d may be", k.id, r.Kind, r.Desktops, slices.Sorted(maps.Keys(down)), most)
 	}
 }
