@@ -61,6 +61,26 @@ func twiceWithin(s *schedule, d *dice) {
 		p.at += d.between(second, 10*minute)
 		p.release()
 	}
+	p.besides()
+}
+
+// besides are timers at any time, and what happens to desktops that nobody asked for.
+func (p *twicePlan) besides() {
+	for range p.d.n(6) {
+		if at := p.d.between(0, 40*minute); p.Sweep {
+			p.Messages = append(p.Messages, messagePlan{At: at, Kind: "timer"})
+		}
+	}
+	x := p.Desktops[p.d.n(len(p.Desktops))].ID
+	at := p.d.between(0, 30*minute)
+	switch p.d.n(12) {
+	case 0:
+		p.Events = append(p.Events, eventPlan{At: at, Desktop: x, What: "outside", Arg: pick(p.d, "m-outside", "m-new1", "m-old")})
+	case 1:
+		p.Events = append(p.Events, eventPlan{At: at, Desktop: x, What: "vanish"}, eventPlan{At: at + p.d.between(second, 10*minute), Desktop: x, What: "return"})
+	case 2:
+		p.Events = append(p.Events, eventPlan{At: at, Desktop: "ecd-0090", What: "join", Arg: x})
+	}
 }
 
 func (p *twicePlan) one(n int) bool { return p.d.one(n) }
@@ -111,6 +131,7 @@ func (p *twicePlan) strategy() map[string]string {
 	o["canary"] = fmt.Sprintf("{share: %d, maxFailures: %d}", 1+p.d.n(2), p.d.n(2))
 	o["maintenance"], o["stopFirst"] = fmt.Sprint(p.one(2)), fmt.Sprint(p.one(3))
 	o["check"] = pick(p.d, "{stable: 0s}", "{stable: 0s}", "{stable: 5m}", `{stable: 0s, command: "exit 0"}`)
+	o["onHalt"] = pick(p.d, "", "", "rollback")
 	return o
 }
 
@@ -144,6 +165,9 @@ func (p *twicePlan) release() {
 func (p *twicePlan) stop() {
 	id := p.latest + "/" + twiceFleets[p.d.n(len(p.options))]
 	p.control(p.at, id, pick(p.d, events.ActionRollback, events.ActionRollback, events.ActionRollback, events.ActionAbort, events.ActionAbort, events.ActionPause, events.ActionRetry))
+	if last := &p.Messages[len(p.Messages)-1]; last.Action == events.ActionRollback {
+		last.Planned = p.one(5)
+	}
 	if p.one(4) {
 		p.control(p.at+p.d.between(second, 5*minute), pick(p.d, id, id+"/rollback"), pick(p.d, events.ActionAbort, events.ActionPause, events.ActionResume))
 	}
@@ -293,7 +317,10 @@ func (w *world) releasesOpened() {
 	}
 	for _, log := range w.logs {
 		for _, e := range log {
-			release, _, _ := strings.Cut(e.id, "/")
+			release, name, _ := strings.Cut(e.id, "/")
+			if w.fleetOf(strings.TrimSuffix(name, "/rollback"), len(w.fleets)-1) == nil {
+				continue // its message came again when there was no such fleet
+			}
 			late := w.s.Lossy && w.seen["Redelivery of "+release]+w.seen["Redelivery of "+e.id] > 0 // its entry came after its tick: see openedTooLate
 			if w.works[e.id] == nil && !late {
 				w.breaks(neverOpened, "rollout %s was entered, and never opened", e.id)
