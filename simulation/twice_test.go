@@ -77,7 +77,7 @@ func (p *twicePlan) besides() {
 	case 0:
 		p.Events = append(p.Events, eventPlan{At: at, Desktop: x, What: "outside", Arg: pick(p.d, "m-outside", "m-new1", "m-old")})
 	case 1:
-		p.Events = append(p.Events, eventPlan{At: at, Desktop: x, What: "vanish"}, eventPlan{At: at + p.d.between(second, 10*minute), Desktop: x, What: "return"})
+		p.Events = append(p.Events, eventPlan{At: at, Desktop: x, What: "vanish"}, eventPlan{At: at + p.d.between(second, 4*minute), Desktop: x, What: "return"})
 	case 2:
 		p.Events = append(p.Events, eventPlan{At: at, Desktop: "ecd-0090", What: "join", Arg: x})
 	}
