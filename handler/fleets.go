@@ -114,8 +114,14 @@ func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *eve
 			e, refusal, fault = *before, nil, nil
 			return nil
 		}
-		if refusal, fault = fs.mayFollow(log, op, why.image); refusal != nil || fault != nil {
+		if refusal = rollout.RefusedBefore(*l, why.message); refusal != nil {
 			return nil
+		}
+		if refusal, fault = fs.mayFollow(log, op, why.image); fault != nil {
+			return nil
+		}
+		if refusal != nil {
+			return fs.notEntered(e, *l, why, refusal)
 		}
 		if rollout.PlanRefusals(*l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(*l, op.ID, why.plan, why.message) { // by another delivery
 			refusal = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
@@ -134,6 +140,16 @@ func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *eve
 			"the log of fleet %s takes no more; give the fleet another name in fleets.yaml, which begins another log", op.Fleet)}, nil
 	}
 	return e, refusal, errors.Join(fault, err)
+}
+
+// notEntered has the log of a fleet say that a release is refused, so that it is not begun
+// when its message comes again, which tells the same once more. A rollback is refused in the
+// journal of what it undoes; and an event about an image that came before is of no interest.
+func (fs *fleets) notEntered(e rollout.Entry, log recordList, why entering, refusal *events.Reason) []rollout.Record {
+	if e.Undoes != "" || why.image && refusal.Code == events.CodeImageReleasedBefore {
+		return nil
+	}
+	return e.NotEntered(log, refusal)
 }
 
 // mayFollow says why a rollout may not follow those of its fleet's log, or nil. Whether

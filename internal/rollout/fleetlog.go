@@ -51,6 +51,38 @@ func PlanRefusedFor(records []Record, id, digest, message string) bool {
 	})
 }
 
+// maxRefused bounds how many refused releases a fleet's log keeps between two entries, so
+// that messages cannot fill it.
+const maxRefused = 100
+
+// NotEntered returns the record that a release was refused for the fleet, as a message asked
+// for it: none if the log has it, or has many.
+func (e Entry) NotEntered(records []Record, why *events.Reason) []Record {
+	n := 0
+	for _, r := range slices.Backward(records) {
+		if r.Kind == KindOpened {
+			break
+		}
+		if r.Kind == KindRefused {
+			n++
+		}
+	}
+	if n >= maxRefused || RefusedBefore(records, e.Message) != nil {
+		return nil
+	}
+	return []Record{{Kind: KindRefused, At: e.At, Name: e.ID, Message: e.Message, Via: e.Via, Reason: why}}
+}
+
+// RefusedBefore returns why a release was refused for the fleet when its message came
+// before, as the records of the fleet's log say, or nil.
+func RefusedBefore(records []Record, message string) *events.Reason {
+	i := slices.IndexFunc(records, func(r Record) bool { return r.Kind == KindRefused && r.Message == message })
+	if i < 0 {
+		return nil
+	}
+	return records[i].Reason
+}
+
 // Entered returns the record that enters a rollout.
 func (e Entry) Entered() Record {
 	op := e.Operation

@@ -72,7 +72,7 @@ var forms = map[Kind]form{
 	KindWaiting:    {"reason rings?", (*State).waiting},
 	KindHalted:     {"reason action?", (*State).halted},
 	KindControl:    {aWord, (*State).control},
-	KindRefused:    {aWord, (*State).refuse},
+	KindRefused:    {"action? name? who? wave? reason? message? via?", (*State).refuse},
 	KindSuperseded: {"who reason?", (*State).superseded},
 	KindUndoing:    {"work message?", (*State).takenBack},
 	KindGoingBack:  {"", (*State).backOut},

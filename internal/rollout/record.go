@@ -71,7 +71,7 @@ const (
 	KindWaiting    Kind = "waiting"    // why the rollout stands still
 	KindHalted     Kind = "halted"     // the rollout halted by itself
 	KindControl    Kind = "control"    // somebody told the rollout something
-	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow
+	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow; in the log of a fleet: a release is not entered
 	KindSuperseded Kind = "superseded" // a newer release took over
 	KindUndoing    Kind = "undoing"    // a request is taken back, by this rollback
 	KindGoingBack  Kind = "going-back" // a rollout that halted is about to go back by itself

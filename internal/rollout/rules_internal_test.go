@@ -347,3 +347,35 @@ func TestWhatIsNotAskedForIsNotWaitedFor(t *testing.T) {
 		t.Errorf("what is refused: got %+v %+v %t", list, s, ok)
 	}
 }
+
+// A fleet's log says once of a message that its release was refused, of a hundred between
+// two entries, and why.
+func TestAFleetsLogSaysWhichReleasesWereRefused(t *testing.T) {
+	why := &events.Reason{Code: events.CodeDowngrade}
+	refused := func(message string) Record { return Record{Kind: KindRefused, Message: message, Reason: why} }
+	entry := Entry{Operation: Operation{ID: "v2/office"}, At: noon, Message: "mns:2"}
+	var many []Record
+	for i := range maxRefused {
+		many = append(many, refused(fmt.Sprintf("mns:%d", 100+i)))
+	}
+	for name, c := range map[string]struct {
+		records []Record
+		noted   bool
+		before  bool
+	}{
+		"nothing yet":                    {nil, true, false},
+		"another message":                {[]Record{refused("mns:1")}, true, false},
+		"the message":                    {[]Record{refused("mns:2"), refused("mns:1")}, false, true},
+		"as many as it keeps":            {many, false, false},
+		"one less":                       {many[1:], true, false},
+		"many, and an entry behind them": {append(many[:maxRefused:maxRefused], Record{Kind: KindOpened}), true, false},
+	} {
+		got := entry.NotEntered(c.records, why)
+		if noted := len(got) == 1 && got[0].Message == "mns:2" && got[0].Name == "v2/office" && got[0].Reason == why; noted != c.noted || len(got) > 1 {
+			t.Errorf("%s: got %+v", name, got)
+		}
+		if told := RefusedBefore(c.records, "mns:2"); (told == why) != c.before {
+			t.Errorf("%s: told before %v", name, told)
+		}
+	}
+}
