@@ -32,7 +32,10 @@ func (a *admission) freeze(m envelope.Message) error {
 	var code, why string
 	err = v.Update(a.ctx, func(l *recordList) []rollout.Record {
 		code, why = events.CodeSuccess, ""
-		if slices.ContainsFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }) {
+		if i := slices.IndexFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }); i >= 0 {
+			if rec := (*l)[i]; rec.Kind == rollout.KindRefused && rec.Reason != nil {
+				code, why = rec.Reason.Code, rec.Reason.Message
+			}
 			return nil // delivered again, perhaps after a crash right behind this record
 		}
 		all := rollout.ReadFreezes(*l)
@@ -40,7 +43,7 @@ func (a *admission) freeze(m envelope.Message) error {
 			code, why = a.roomForFreeze(f, all, v.length)
 		}
 		if code != "" {
-			return nil
+			return a.notLifted(m, f, code, why, v.length)
 		}
 		return []rollout.Record{a.freezeRecord(m, f)}
 	})
@@ -54,6 +57,16 @@ func (a *admission) freeze(m envelope.Message) error {
 		a.log.Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
 	}
 	return a.fleets.wakeLatest(events.TickAnyway) // those that go on now, or say why not
+}
+
+// notLifted has the log say that a freeze was not lifted, so that it is not when the message
+// comes again, which tells the same once more: there may be such a freeze by then.
+func (a *admission) notLifted(m envelope.Message, f events.Freeze, code, why string, length int64) []rollout.Record {
+	if f.Action != events.FreezeLift || code == events.CodeWrongDoor || length >= rollout.MaxFreezeLog/2 {
+		return nil
+	}
+	return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Action: f.Action, Name: f.FreezeID, Who: f.By, Message: a.identity(m), Via: a.via(m),
+		Reason: &events.Reason{Code: code, Message: why}}}
 }
 
 func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
