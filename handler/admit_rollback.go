@@ -94,6 +94,7 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 	var told *events.Reason
 	var why, fault error
 	code := ""
+	a.index.write(&job{id: op.ID}) // so that the timer opens it, if nobody else does
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		why, fault, code = nil, nil, events.CodeControlNotPossible
 		if entered = s.Undoing; entered != nil {

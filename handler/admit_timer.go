@@ -66,11 +66,14 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 	if id == "" || err != nil {
 		return "", err
 	}
-	over, still := false, false
+	over, still, opened := false, false, false
 	err = a.jobs.peek(kindRequest, id, func(s *rollout.State) {
-		over = s.Operation == nil || s.Closed && s.Quiet() // expired, or its entry was not removed when it closed
+		opened, over = s.Operation != nil, s.Closed && s.Quiet() // its entry was not removed when it closed
 		still = !a.asOf().Before(s.TickAt.Add(overdue))
 	})
+	if err == nil && !opened {
+		still, over, err = a.sweepUnopened(id)
+	}
 	switch {
 	case err != nil:
 		return "", err
@@ -81,6 +84,17 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 		return id, nil
 	}
 	return "", nil
+}
+
+// sweepUnopened says of a request whose journal is empty whether it is a rollback that was
+// entered some time ago, and whoever did so could not open it, or is over: it has expired.
+func (a *admission) sweepUnopened(id string) (still, over bool, err error) {
+	e, err := a.fleets.entryOf(kindRequest, id)
+	if e == nil {
+		return false, true, err
+	}
+	age := a.asOf().Sub(e.At)
+	return age >= overdue, age > reopen, err
 }
 
 // wakeRequest sends a tick for a request, so that another invocation looks at it;
