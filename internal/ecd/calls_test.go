@@ -317,6 +317,12 @@ func TestPagesWithoutEndAreAnError(t *testing.T) {
 	if _, err := client(t, self).Select(t.Context(), region, desktop.Selector{}); err == nil || !strings.Contains(err.Error(), "itself") {
 		t.Errorf("a page that names itself: got %v, want an error", err)
 	}
+	// Two pages that name each other were read 2,000 times, and halted the rollout: its fleet
+	// was taken for too large.
+	round := serve(t, func(w http.ResponseWriter, r *http.Request, n int) { say(200, fmt.Sprintf(`{"RequestId":"R","NextToken":"t%d"}`, n%2))(w, r, n) })
+	if _, err := client(t, round).Select(t.Context(), region, desktop.Selector{}); err == nil || errors.Is(err, desktop.ErrTooMany) || round.calls() != 3 {
+		t.Errorf("pages that name each other: got %v in %d calls, want an error in 3", err, round.calls())
+	}
 	many := serve(t, paged(maxChangePages+1))
 	if _, err := client(t, many).Changes(t.Context(), region, "ecd-1"); !errors.Is(err, desktop.ErrTooMany) || !strings.Contains(err.Error(), "more than 50 pages") {
 		t.Errorf("too many pages: got %v, want an error", err)

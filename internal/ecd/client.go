@@ -289,15 +289,16 @@ func (c *Client) exchange(ctx context.Context, region string, keys credentials.K
 // follower's.
 func pages(api string, limit int, next func(token *string) (string, error)) error {
 	var token *string
+	seen := map[string]bool{}
 	for range limit {
 		follower, err := next(token)
 		if err != nil || follower == "" {
 			return err
 		}
-		if token != nil && *token == follower {
-			return &desktop.CallError{Call: api, Message: "a page names itself as the next one"}
+		if seen[follower] {
+			return &desktop.CallError{Call: api, Message: "a page names itself, or one before it, as the next one"}
 		}
-		token = &follower
+		seen[follower], token = true, &follower
 	}
 	return &desktop.CallError{Call: api, Message: fmt.Sprintf("more than %d pages", limit), Err: desktop.ErrTooMany}
 }
