@@ -319,7 +319,9 @@ func TestPagesWithoutEndAreAnError(t *testing.T) {
 	}
 	// Two pages that name each other were read 2,000 times, and halted the rollout: its fleet
 	// was taken for too large.
-	round := serve(t, func(w http.ResponseWriter, r *http.Request, n int) { say(200, fmt.Sprintf(`{"RequestId":"R","NextToken":"t%d"}`, n%2))(w, r, n) })
+	round := serve(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		say(200, fmt.Sprintf(`{"RequestId":"R","NextToken":"t%d"}`, n%2))(w, r, n)
+	})
 	if _, err := client(t, round).Select(t.Context(), region, desktop.Selector{}); err == nil || errors.Is(err, desktop.ErrTooMany) || round.calls() != 3 {
 		t.Errorf("pages that name each other: got %v in %d calls, want an error in 3", err, round.calls())
 	}
@@ -441,7 +443,11 @@ func TestInvocationsTellWhatIsOverAndWhatWasSaid(t *testing.T) {
 		{"DesktopId":"ecd-2","InvocationStatus":"Failed","ExitCode":3,"Output":"not Base64!"},
 		{"DesktopId":"ecd-3","InvocationStatus":"Running"},
 		{"DesktopId":"ecd-4","InvocationStatus":"Aborted","ErrorInfo":"the instance is not running"},
-		{"DesktopId":"ecd-5","InvocationStatus":"Somehow"}]}]}`))
+		{"DesktopId":"ecd-5","InvocationStatus":"Somehow"},
+		{"DesktopId":"ecd-6","InvocationStatus":"Success","ExitCode":3221225477},
+		{"DesktopId":"ecd-7","InvocationStatus":"Success","ExitCode":"0"},
+		{"DesktopId":"ecd-8","InvocationStatus":"Success","ExitCode":"0xC0000005"},
+		{"DesktopId":"ecd-9","InvocationStatus":"Success","ExitCode":0.0}]}]}`))
 	got, err := client(t, s).Invocations(t.Context(), region, "t-1")
 	want := []desktop.Invocation{
 		{DesktopID: "ecd-1", Status: "Success", Done: true, Output: "hello"},
@@ -449,6 +455,10 @@ func TestInvocationsTellWhatIsOverAndWhatWasSaid(t *testing.T) {
 		{DesktopID: "ecd-3", Status: "Running"},
 		{DesktopID: "ecd-4", Status: "Aborted", Done: true, Output: "the instance is not running"},
 		{DesktopID: "ecd-5", Status: "Somehow"},
+		{DesktopID: "ecd-6", Status: "Success", Done: true, ExitCode: 3221225477}, // was read as 0: the check had passed
+		{DesktopID: "ecd-7", Status: "Success", Done: true},
+		{DesktopID: "ecd-8", Status: "Success", Done: true, ExitCode: -1},
+		{DesktopID: "ecd-9", Status: "Success", Done: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %v\nwant %+v", got, err, want)

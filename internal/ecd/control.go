@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ type describedInvocations struct {
 		InvokeDesktops list[struct {
 			DesktopID        text `json:"DesktopId"`
 			InvocationStatus text
-			ExitCode         number
+			ExitCode         text
 			Output           text
 			ErrorInfo        text
 		}]
@@ -159,7 +160,7 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 			for _, d := range i.InvokeDesktops {
 				out = append(out, desktop.Invocation{
 					DesktopID: string(d.DesktopID), Status: string(d.InvocationStatus), Done: ended[strings.ToLower(string(d.InvocationStatus))],
-					ExitCode: int(d.ExitCode), Output: output(d.Output, d.ErrorInfo),
+					ExitCode: exitCode(d.ExitCode), Output: output(d.Output, d.ErrorInfo),
 				})
 			}
 		}
@@ -169,6 +170,19 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 		return nil, fmt.Errorf("reading invocation %s in %s: %w", invokeID, region, err)
 	}
 	return out, nil
+}
+
+// exitCode reads a command's exit code. Those of Windows reach 4,294,967,295. One that cannot
+// be read is none by which a command has ended well.
+func exitCode(t text) int {
+	if t == "" { // it has not ended
+		return 0
+	}
+	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(string(t)), ".0"))
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // ended are the statuses after which nothing changes; an unknown one may still.

@@ -3,6 +3,7 @@ package rollout
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -353,7 +354,7 @@ func (v *view) checked(x *Desktop, c fleet.Check) step {
 
 // passed says whether a command has ended well.
 func passed(got desktop.Invocation) bool {
-	return got.Done && got.Status == "Success" && got.ExitCode == 0
+	return got.Done && strings.EqualFold(got.Status, "Success") && got.ExitCode == 0
 }
 
 // strategy returns that of the rollout's fleet, or of the fleet that the desktop
