@@ -30,10 +30,10 @@ const maxWave = 10_000
 const maxOperationID = 2 * MaxRequestID
 
 // A Control is the data of regild.rollout.control.v1: somebody tells a rollout
-// what to do, or has a request taken back.
+// what to do, or has a request rolled back.
 type Control struct {
 	RolloutID string `json:"rolloutId,omitempty"`
-	// RequestID is the request that is taken back, as its outcomes call it; then Action is
+	// RequestID is the request that is rolled back, as its outcomes call it; then Action is
 	// ActionRollback, and RolloutID empty.
 	RequestID string `json:"requestId,omitempty"`
 	Action    string `json:"action"` // one of Actions

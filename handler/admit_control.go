@@ -249,7 +249,7 @@ func (a *admission) cannotGoBack(j *job, op rollout.Operation, err error) string
 }
 
 // mayRollBack says why the job's rollout, which its fleet's log names as origin,
-// cannot be taken back now, or nil. Its own journal may have expired.
+// cannot be rolled back now, or nil. Its own journal may have expired.
 func mayRollBack(j *job, origin rollout.Entry, log rollout.FleetLog) (refusal error) {
 	if origin.Undoes != "" {
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")

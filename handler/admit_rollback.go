@@ -132,7 +132,8 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 	return a.fleets.resumeRequestRollback(m, c, *entered, no)
 }
 
-// resumeRequestRollback opens the rollback of a request that was entered, if it was for this message.
+// resumeRequestRollback opens the rollback of a request that was entered, if it was for
+// this message.
 func (fs *fleets) resumeRequestRollback(m envelope.Message, c events.Control, e rollout.Entry, no func(code, why string) error) error {
 	if e.Message != fs.identity(m) {
 		return no(events.CodeControlNotPossible, e.ID+" has begun before")

@@ -273,7 +273,8 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 	return list, nil
 }
 
-// endedAndPublished says whether a rollout has ended and all of it is published, by the end of its journal.
+// endedAndPublished says whether a rollout has ended and all of it is published, by the end
+// of its journal.
 func (fs *fleets) endedAndPublished(id string) (bool, error) {
 	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, id), endBytes)
 	if err != nil {
@@ -410,7 +411,7 @@ func all(back map[string][]string) (ids []string) {
 // one, so that all answers come within an invocation.
 const maxByRecords = 10_000
 
-// A tooManyError says why so many desktops cannot be taken back, however often that is
+// A tooManyError says why so many desktops cannot be rolled back, however often that is
 // asked for.
 type tooManyError struct{ why string }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A rollbacker is the stage that takes back rollouts that halted and are to go back by
+// A rollbacker is the stage that rolls back rollouts that halted and are to go back by
 // themselves.
 type rollbacker struct {
 	*invocation
@@ -18,7 +18,7 @@ type rollbacker struct {
 	recovery *recovery
 }
 
-// rollBack takes back the rollouts that halted and are to go back by themselves, and
+// rollBack rolls back the rollouts that halted and are to go back by themselves, and
 // says whether there is anything new to do for that.
 func (ro *rollbacker) rollBack(jobs []*job) (more bool) {
 	for _, j := range jobs {

@@ -233,7 +233,7 @@ func entriesOf(records []rollout.Record) []reportSaid {
 	return out
 }
 
-// controlCommand tells a rollout what to do, or has a request taken back.
+// controlCommand tells a rollout what to do, or has a request rolled back.
 func controlCommand(w world, kind, action, short, long string) *cobra.Command {
 	x := &sender{}
 	m := &x.message

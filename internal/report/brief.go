@@ -16,7 +16,7 @@ type Brief struct {
 	RegionID  string
 	ImageID   string // "" for a reset to the current image
 	ImageName string
-	Undoes    string // the rollout that it takes back
+	Undoes    string // the rollout that it rolls back
 	By        string // who asked for it
 
 	State  State

@@ -18,7 +18,7 @@ type Touch struct {
 	Next     []string       // those of them whose wave has begun
 	Held     int            // in maintenance mode, or stopped, by the rollout
 	Failed   []string       // what a retry would try again
-	Back     []Back         // what a rollback would take back
+	Back     []Back         // what a rollback would roll back
 	Lost     []string       // changed, but from an image that nobody wrote down: these cannot go back
 	Wave     int            // the wave that an approve lets pass
 	Halted   *events.Reason // what a resume would forgive
@@ -68,7 +68,7 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	return t
 }
 
-// NotLatest says why a rollout cannot be taken back though it has changed desktops:
+// NotLatest says why a rollout cannot be rolled back though it has changed desktops:
 // another came after it. Enrolled are the ids of its fleet's rollouts, oldest first;
 // "" is returned where nothing came after it but its own rollback.
 func NotLatest(id string, enrolled []string) string {

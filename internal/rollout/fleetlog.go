@@ -154,7 +154,7 @@ func (l FleetLog) ofImage(id string) *Entry {
 }
 
 // newest returns the entry of the newest image that desktops of the fleet may be
-// on. An image that was taken back counts while that is under way, since some are
+// on. An image that was rolled back counts while that is under way, since some are
 // still on it; and if the fleet had no other.
 func (l FleetLog) newest(latestEnded bool) *Entry {
 	undone := map[string]bool{}

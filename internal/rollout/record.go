@@ -73,7 +73,7 @@ const (
 	KindControl    Kind = "control"    // somebody told the rollout something
 	KindRefused    Kind = "refused"    // somebody told the rollout something that it does not follow; in the log of a fleet: a release is not entered
 	KindSuperseded Kind = "superseded" // a newer release took over
-	KindUndoing    Kind = "undoing"    // a request is taken back, by this rollback
+	KindUndoing    Kind = "undoing"    // a request is rolled back, by this rollback
 	KindGoingBack  Kind = "going-back" // a rollout that halted is about to go back by itself
 	KindStays      Kind = "stays"      // it cannot go back, and stays halted
 	KindFreeze     Kind = "freeze"     // in the log of freezes: somebody holds everything back

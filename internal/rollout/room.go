@@ -128,7 +128,7 @@ func (v *view) tooLarge(more []string) string {
 }
 
 // givenUp returns what becomes of the desktops of a request that are not begun, where
-// none of them is to be: it is taken back, or its journal has no room for them.
+// none of them is to be: it is rolled back, or its journal has no room for them.
 func (v *view) givenUp() *Result {
 	if by := v.s.Superseded; by != "" {
 		return &Result{events.StatusSkipped, events.CodeSuperseded, by + " took over before the rebuild began"}

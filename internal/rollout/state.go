@@ -68,7 +68,7 @@ type State struct {
 	Back       Back   // how it goes back by itself, if it does
 	Aborted    string // who aborted it
 	Superseded string // the rollout, or of a request its rollback, that took over
-	Undoing    *Entry // of a request: the rollback that takes it back, without its desktops; nil: none
+	Undoing    *Entry // of a request: the rollback of it, without its desktops; nil: none
 	// Resumed is when a standstill ended last: desktops were not read during it.
 	Resumed time.Time
 	// Forgiven is until when failures do not count, because somebody let it go on.

@@ -16,7 +16,7 @@ import (
 // so that what it has changed is known. Then it is opened, for the desktops that the
 // request has changed or may have.
 
-// takenBack notes that a request is taken back. The first who asks for it has it.
+// takenBack notes that a request is rolled back. The first who asks for it has it.
 func (s *State) takenBack(r *Record) {
 	if r.Operation == nil || s.Undoing != nil {
 		return
@@ -82,7 +82,7 @@ func (d *Desktop) rebuilt() bool {
 	return d.Touched || d.Phase == Begun || d.Doubtful && !d.Refuted && d.IdleAt.IsZero() && d.Last.Status == events.StatusFailed
 }
 
-// Undoing returns the record that says that a request is taken back by a rollback.
+// Undoing returns the record that says that a request is rolled back by a rollback.
 func Undoing(op Operation, at time.Time, message string) Record {
 	op.Desktops, op.Back, op.Since = nil, nil, nil
 	return Record{Kind: KindUndoing, At: at, Operation: &op, Message: message}
