@@ -18,9 +18,9 @@ import (
 // members are the accounts of fleets.yaml beside the function's own. Each has a client
 // of ECD, which signs with the credentials of the account's role.
 type members struct {
-	byID  map[string]*ecd.Client
-	renew []func() // has the clients make new connections
-	rest  []func(context.Context)
+	byID    map[string]*ecd.Client
+	renew   []func() // has the clients make new connections
+	release []func(context.Context)
 }
 
 // assumedFor is how long the credentials of a role last, in seconds: what a role allows
@@ -56,7 +56,7 @@ func (f *function) members(who identity, now func() time.Time, lease func(accoun
 			faults = append(faults, fmt.Errorf("account %s: %w", a.Name, err))
 			continue
 		}
-		m.byID[a.ID], m.renew, m.rest = c, append(m.renew, c.Renew), append(m.rest, c.Rest)
+		m.byID[a.ID], m.renew, m.release = c, append(m.renew, c.Renew), append(m.release, c.ReleaseLeases)
 	}
 	return m, errors.Join(faults...)
 }

@@ -59,7 +59,7 @@ func wiredMembers(t *testing.T, c *localcloud.Cloud, calls *[]string) (fleet.Fle
 	if f.fleets, err = fleet.Parse("fleets.yaml", []byte(accountsFile)); err != nil {
 		t.Fatal(err)
 	}
-	m, err := f.members(identity{"1234567890123456", "cn-hangzhou", "regild"}, c.Clock.Now, f.leases(nil), made(func(call string) { *calls = append(*calls, call) }))
+	m, err := f.members(identity{"1234567890123456", "cn-hangzhou", "regild"}, c.Clock.Now, f.leases(nil), countAttempts(func(call string) { *calls = append(*calls, call) }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,11 +30,11 @@ func (f *function) leases(store *counted) func(account string) func(region strin
 // leaseKey names the log that says who has the lease of a place on a day.
 func leaseKey(place, day string) string { return journal.Key("lease", place+"/"+day) }
 
-// giveBack gives the leases back that the clients have.
-func (f *function) giveBack(ctx context.Context) {
+// releaseLeases releases the leases that the clients have.
+func (f *function) releaseLeases(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, rest := range f.rest {
-		wg.Go(func() { rest(ctx) })
+	for _, release := range f.release {
+		wg.Go(func() { release(ctx) })
 	}
 	wg.Wait()
 }

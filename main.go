@@ -51,7 +51,7 @@ type function struct {
 	mu      sync.Mutex // guards what the first invocation makes
 	handler *handler.Handler
 	renew   []func()                // has the clients make new connections
-	rest    []func(context.Context) // has the clients give back what other instances wait for
+	release []func(context.Context) // has the clients release the leases that other instances wait for
 }
 
 // newFunction reads the settings. A fault does not end the process: FC would
@@ -102,7 +102,7 @@ func (f *function) handle(ctx context.Context, payload []byte) (handler.Report, 
 		return handler.Report{}, &ConfigError{err}
 	}
 	ctx = credentials.With(ctx, keys)
-	defer f.giveBack(ctx)
+	defer f.releaseLeases(ctx)
 	return h.Handle(ctx, in, payload)
 }
 
@@ -159,7 +159,7 @@ func (f *function) invocation(ctx context.Context) (handler.Invocation, credenti
 // wire makes the handler and what it works with.
 func (f *function) wire(who identity) (*handler.Handler, error) {
 	meter := &handler.Meter{}
-	observe := made(meter.Count)
+	observe := countAttempts(meter.Count)
 	regions := f.conf.Regions
 	if regions == nil {
 		regions = []string{who.region}
@@ -176,7 +176,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		return nil, err
 	}
 	f.renew = append([]func(){desktops.Renew, messages.Renew}, members.renew...)
-	f.rest = append([]func(context.Context){desktops.Rest}, members.rest...)
+	f.release = append([]func(context.Context){desktops.ReleaseLeases}, members.release...)
 	c := handler.Config{
 		ECD: desktops, Snapshots: desktops, Notifier: desktops, Census: desktops, Saver: desktops,
 		Topic: topic{messages, f.conf.ResultTopic},
@@ -219,9 +219,9 @@ func (f *function) journal(who identity, meter *handler.Meter) (*counted, error)
 	return &counted{store, meter, "Journal"}, err
 }
 
-// made tells of each attempt at a call that was made. One for which no credentials were
-// to be had was not.
-func made(count func(name string)) func(pace.Call) {
+// countAttempts counts each attempt at a call. One for which no credentials were
+// to be had was not made.
+func countAttempts(count func(name string)) func(pace.Call) {
 	return func(c pace.Call) {
 		if c.Err == nil || c.Err.Call == c.Name {
 			count(c.Name)

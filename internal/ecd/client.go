@@ -175,9 +175,9 @@ func (c *Client) Renew() {
 	}
 }
 
-// Rest gives the leases back that the client has. It is for the end of an invocation, and
+// ReleaseLeases releases the leases that the client has. It is for the end of an invocation, and
 // ends with ctx.
-func (c *Client) Rest(ctx context.Context) {
+func (c *Client) ReleaseLeases(ctx context.Context) {
 	var wg sync.WaitGroup
 	c.mu.Lock()
 	for _, in := range c.regions {

@@ -75,7 +75,7 @@ func TestTheLeaseOfARegionIsForAllCallsThere(t *testing.T) {
 				s.Release(nil)
 			}
 		}
-		if c.Rest(t.Context()); asked != 1 || in.rebuilds.Limit != in.changes.Limit {
+		if c.ReleaseLeases(t.Context()); asked != 1 || in.rebuilds.Limit != in.changes.Limit {
 			t.Errorf("%d leases were made", asked)
 		}
 	})
