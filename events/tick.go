@@ -116,8 +116,21 @@ func (r *reader) records(name string) []string {
 
 // Event returns the tick as a CloudEvent from source, dated at.
 func (t Tick) Event(source string, at time.Time) Event {
-	return Event{
-		Type: TypeTick, ID: fmt.Sprintf("%s/%s/tick/%d", t.Kind, t.ID, t.N), Source: source,
-		Subject: t.ID, Time: at, Data: t,
+	return Event{Type: TypeTick, ID: TickName(t.Kind, t.ID, t.N), Source: source, Subject: t.ID, Time: at, Data: t}
+}
+
+// TickName is the id of the CloudEvent that is a tick, or stands in for one: a request
+// that the function sends again to itself is named as the tick that it comes instead of.
+func TickName(kind, id string, n int) string { return fmt.Sprintf("%s/%s/tick/%d", kind, id, n) }
+
+// TickNamed takes the id of a CloudEvent apart; false: it is no name of a tick.
+func TickNamed(event string) (kind, id string, n int, is bool) {
+	kind, rest, _ := strings.Cut(event, "/")
+	i := strings.LastIndex(rest, "/tick/")
+	if i < 0 {
+		return "", "", 0, false
 	}
+	id = rest[:i]
+	n, err := strconv.Atoi(rest[i+len("/tick/"):])
+	return kind, id, n, err == nil && n >= 0 && n <= maxTickN && event == TickName(kind, id, n)
 }

@@ -38,3 +38,17 @@ func TestATickIsSignedAsAWhole(t *testing.T) {
 		t.Error("an empty key signs")
 	}
 }
+
+func TestATickIsNamedAndRecognisedByItsName(t *testing.T) {
+	for _, name := range []string{"request/r1/tick/1", "rollout/2026.11.3/office/tick/12", "request/a/tick/3/tick/4", "request//tick/0"} {
+		kind, id, n, is := TickNamed(name)
+		if !is || TickName(kind, id, n) != name {
+			t.Errorf("%s is taken for %s %q %d, %t", name, kind, id, n, is)
+		}
+	}
+	for _, name := range []string{"", "r1", "request/r1", "request/tick/1", "request/r1/tick/", "request/r1/tick/x", "request/r1/tick/-1", "request/r1/tick/01", "request/r1/tick/1073741825"} {
+		if _, _, _, is := TickNamed(name); is {
+			t.Errorf("%q is taken for the name of a tick", name)
+		}
+	}
+}

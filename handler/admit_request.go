@@ -28,6 +28,9 @@ func (a *admission) request(m envelope.Message) error {
 	}
 	op := operationOf(req)
 	op.Via = a.via(m)
+	if a.isTick(m, req, op) {
+		return nil
+	}
 	if err := a.nameApart(&op); err != nil {
 		j, fresh := a.jobs.add(kindRequest, op.ID)
 		if !fresh { // perhaps another sender's
@@ -97,7 +100,7 @@ func (a *admission) takeOn(m envelope.Message, req events.Request, op rollout.Op
 		a.recovery.failToo(j, &job{kind: kindRequest, id: op.ID, message: m, request: &req, tick: -1})
 		return
 	}
-	switch err := a.jobs.begin(j, op, req.PlanDigest); {
+	switch err := a.jobs.begin(j, op, req.PlanDigest, a.resend(m, req, op)); {
 	case errors.Is(err, errPlanRefused):
 		a.refuse.request(m, req, op.ID, events.CodePlanChanged, err.Error())
 		a.jobs.drop(j)

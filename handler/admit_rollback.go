@@ -152,7 +152,7 @@ func (fs *fleets) openRequestRollback(back *job, e rollout.Entry) error {
 	if err := fs.jobs.peek(kindRequest, e.Undoes, func(s *rollout.State) { op = s.Fill(op) }); err != nil {
 		return err
 	}
-	return fs.jobs.begin(back, op, "")
+	return fs.jobs.begin(back, op, "", nil)
 }
 
 // superviseRequest sees to it that a rollback of a request knows what the request is still

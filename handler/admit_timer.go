@@ -62,17 +62,17 @@ func (a *admission) sweepRequests() error {
 
 // sweepRequest looks at one request, and returns its id if its tick is overdue.
 func (a *admission) sweepRequest(key string) (overdueID string, err error) {
-	id, err := a.index.read(key)
-	if id == "" || err != nil {
+	e, err := a.index.read(key)
+	if e.ID == "" || err != nil {
 		return "", err
 	}
 	over, still, opened := false, false, false
-	err = a.jobs.peek(kindRequest, id, func(s *rollout.State) {
+	err = a.jobs.peek(kindRequest, e.ID, func(s *rollout.State) {
 		opened, over = s.Operation != nil, s.Closed && s.Quiet() // its entry was not removed when it closed
 		still = !a.asOf().Before(s.TickAt.Add(overdue))
 	})
 	if err == nil && !opened {
-		still, over, err = a.sweepUnopened(id)
+		still, over, err = a.sweepUnopened(e)
 	}
 	switch {
 	case err != nil:
@@ -81,17 +81,18 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 		a.index.remove(key)
 		return "", nil
 	case still:
-		return id, nil
+		return e.ID, nil
 	}
 	return "", nil
 }
 
 // sweepUnopened says of a request whose journal is empty whether it is a rollback that was
 // entered some time ago, and whoever did so could not open it, or is over: it has expired.
-func (a *admission) sweepUnopened(id string) (still, over bool, err error) {
-	e, err := a.fleets.entryOf(kindRequest, id)
+// One of which only its entry is written may be being opened.
+func (a *admission) sweepUnopened(open openEntry) (still, over bool, err error) {
+	e, err := a.fleets.entryOf(kindRequest, open.ID)
 	if e == nil {
-		return false, true, err
+		return false, a.asOf().Sub(open.At) > reopen, err
 	}
 	age := a.asOf().Sub(e.At)
 	return age >= overdue, age > reopen, err

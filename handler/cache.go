@@ -45,7 +45,7 @@ func (c *cache) remove(key string) {
 }
 
 func (c *cache) put(v *stateView) {
-	if v.Broken() {
+	if v.Broken() || v.Unopened() {
 		return
 	}
 	entry := v.known()

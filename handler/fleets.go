@@ -63,7 +63,7 @@ func (fs *fleets) openRollout(m envelope.Message, e rollout.Entry) error {
 	if fresh {
 		j.message = m
 	}
-	return fs.jobs.begin(j, e.Operation, "")
+	return fs.jobs.begin(j, e.Operation, "", nil)
 }
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
@@ -358,7 +358,7 @@ func (fs *fleets) openEntered(j *job, e rollout.Entry) error {
 	case e.Undoes != "":
 		return fs.openRollback(j, e)
 	}
-	return fs.jobs.begin(j, e.Operation, "")
+	return fs.jobs.begin(j, e.Operation, "", nil)
 }
 
 // openRollback lets a rollback that was entered take over from what it undoes, and
@@ -385,7 +385,7 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 	if e.Back, err = fs.undo(origin, e.Operation); err != nil {
 		return err
 	}
-	return fs.jobs.begin(back, e.Operation, "")
+	return fs.jobs.begin(back, e.Operation, "", nil)
 }
 
 // undo returns what a rollout changed: from its journal or, if that has expired,

@@ -104,6 +104,9 @@ func New(c Config) (*Handler, error) {
 	if c.Rules.Journal && c.Rules.JournalLimit == 0 {
 		c.Rules.JournalLimit = journal.MaxLog
 	}
+	if c.Journal != nil {
+		c.Journal = &growing{Store: c.Journal}
+	}
 	return &Handler{Config: c}, nil
 }
 

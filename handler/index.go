@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
@@ -13,7 +14,8 @@ import (
 // first looked at, again until the journal says that it is there, and deleted once
 // nothing is left to do. It lies under journal.OpenKey.
 type openEntry struct {
-	ID string `json:"id"`
+	ID string    `json:"id"`
+	At time.Time `json:"at,omitzero"` // when it was written; zero in entries of earlier builds
 }
 
 // The openIndex lists the requests that are open, for the sweep.
@@ -77,7 +79,7 @@ func (x *openIndex) wait() {
 
 // write puts a request into the index, and says whether it is there.
 func (x *openIndex) write(j *job) bool {
-	line, err := json.Marshal(openEntry{j.id})
+	line, err := json.Marshal(openEntry{j.id, x.business().UTC().Truncate(time.Second)})
 	if err == nil {
 		_, err = x.store.Append(x.ctx, journal.OpenKey(j.id), 0, append(line, '\n'))
 	}
@@ -101,18 +103,17 @@ func (x *openIndex) remove(key string) {
 	}
 }
 
-// read returns the id of the request that an entry names; "": it is gone, or no entry.
-func (x *openIndex) read(key string) (id string, err error) {
+// read returns an entry; one without an id: it is gone, or no entry.
+func (x *openIndex) read(key string) (e openEntry, err error) {
 	line, _, err := x.store.Read(x.ctx, key, 0)
 	if err != nil || len(line) == 0 { // gone meanwhile
-		return "", err
+		return e, err
 	}
-	var e openEntry
 	if err := json.Unmarshal(line, &e); err != nil || journal.OpenKey(e.ID) != key {
 		x.log.Error("not an entry of an open request; delete it by hand", "entry", key)
-		return "", nil
+		return openEntry{}, nil
 	}
-	return e.ID, nil
+	return e, nil
 }
 
 // some lists entries from the given one on, and goes on at the beginning.

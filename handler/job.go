@@ -116,7 +116,9 @@ func (j *job) over() (over bool) {
 }
 
 // known says whether the job's journal could be read and knows its operation.
-func (j *job) known() bool { return j.journal != nil && j.operation() != nil }
+func (j *job) known() bool {
+	return j.journal != nil && !j.journal.Unopened() && j.operation() != nil
+}
 
 // byTick says whether a tick has the job looked at again: no message is needed for it.
 func (j *job) byTick() bool { return j.tick >= 0 || j.message.Raw == nil || j.known() }
@@ -286,36 +288,42 @@ func (nowhere) Read(ctx context.Context, _ string, from int64) ([]byte, int64, e
 // begin opens the journal of an operation, and writes down that a tick for it is on the
 // queue. If the journal is open already, it changes nothing, and returns errReused if that is
 // for another operation. plan is the digest of the plan that is demanded, or "". The result is
-// errPlanRefused if the operation was refused with that plan before.
-func (js *jobs) begin(j *job, op rollout.Operation, plan string) error {
+// errPlanRefused if the operation was refused with that plan before. again, if there is one, is
+// sent instead of the tick and brings the whole request again; then all this is written down
+// together with what follows (docs/decisions/0040-a-request-is-its-own-first-tick.md).
+func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent) error {
 	if err := js.open(j); err != nil {
 		return err
 	}
-	first, err := js.sched.firstTick(j)
+	open := func(s *rollout.State, first []rollout.Record) ([]rollout.Record, error) {
+		switch {
+		case s.Operation != nil && !s.Operation.Same(op):
+			return nil, errReused
+		case s.Operation != nil:
+			return nil, nil
+		case s.PlansRefused[plan] > 0:
+			return nil, errPlanRefused
+		}
+		return append(rollout.Opening(op, js.asOf()), first...), nil
+	}
+	if j.journal.Unopened() { // by another message of this delivery
+		var other error
+		j.journal.Look(func(s *rollout.State) { _, other = open(s, nil) })
+		return other
+	}
+	first, err := js.sched.firstTick(j, again)
 	if err != nil {
 		return err
 	}
-	var refused error
-	err = j.journal.Update(js.ctx, func(s *rollout.State) []rollout.Record {
-		refused = nil
-		switch {
-		case s.Operation != nil:
-			return nil
-		case s.PlansRefused[plan] > 0:
-			refused = errPlanRefused
-			return nil
-		}
-		return append(rollout.Opening(op, js.asOf()), first...)
-	})
-	if err = cmp.Or(err, refused); err != nil {
-		return err
+	if again != nil && j.journal.Length() == 0 {
+		return j.journal.OpenAhead(func(s *rollout.State) ([]rollout.Record, error) { return open(s, first) })
 	}
-	j.journal.Look(func(s *rollout.State) {
-		if !s.Operation.Same(op) {
-			err = errReused
-		}
+	var refused error
+	err = j.journal.Update(js.ctx, func(s *rollout.State) (out []rollout.Record) {
+		out, refused = open(s, first)
+		return out
 	})
-	return err
+	return cmp.Or(err, refused)
 }
 
 var errPlanRefused = errors.New("it was refused with this plan before; look at it with dryRun and ask again")

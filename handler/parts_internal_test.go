@@ -114,8 +114,8 @@ func TestASweepComesPastEachOpenRequest(t *testing.T) {
 		t.Errorf("got %v and no error of a list that could not be read", got)
 	}
 	for id, want := range map[string]string{"r1": "r1", "r2": "", "r9": ""} {
-		if got, err := x.read(journal.OpenKey(id)); got != want || err != nil {
-			t.Errorf("the entry of %s: got %q, %v; want %q", id, got, err, want)
+		if got, err := x.read(journal.OpenKey(id)); got.ID != want || err != nil {
+			t.Errorf("the entry of %s: got %v, %v; want %q", id, got, err, want)
 		}
 	}
 }
@@ -239,8 +239,8 @@ func TestAnOpenRequestStaysEntered(t *testing.T) {
 	}
 	sc := &scheduler{invocation: b.invocation, index: x, counts: newTally(), again: b.again, out: b.outbox}
 	sc.schedule([]*job{b.job})
-	if id, err := x.read(journal.OpenKey("r1")); id != "r1" || err != nil {
-		t.Errorf("got %q, %v: it was removed", id, err)
+	if e, err := x.read(journal.OpenKey("r1")); e.ID != "r1" || err != nil {
+		t.Errorf("got %v, %v: it was removed", e, err)
 	}
 }
 

@@ -30,6 +30,11 @@ func (rc *recovery) fail(j *job, err error) {
 		from = rc.via(j.message).Message
 	}
 	rc.log.Error("job failed", "job", j.id, "message_id", from, "error", err.Error())
+	if errors.Is(err, errReused) && j.request != nil { // another had the id before this one was written down
+		rc.refuse.request(j.message, *j.request, j.id, events.CodeRequestIdReused, err.Error())
+		return
+	}
+	rc.flush(j)
 	if _, bug := errors.AsType[*PanicError](err); bug {
 		rc.refuse.message(j.message, events.CodePanicked, err.Error())
 		if j.known() { // what was begun for it must still be followed, if a later build can
@@ -38,6 +43,16 @@ func (rc *recovery) fail(j *job, err error) {
 		return
 	}
 	rc.sendBack(j, time.Minute)
+}
+
+// flush writes down that a job was opened, so that a tick suffices for it from now on.
+func (rc *recovery) flush(j *job) {
+	if j.journal == nil || !j.journal.Unopened() {
+		return
+	}
+	if err := j.journal.Flush(rc.last); err != nil {
+		rc.log.Warn("not opened: the request comes again", "job", j.id, "error", err.Error())
+	}
 }
 
 // failToo is fail for a further message about a job that has failed in this invocation.
@@ -54,6 +69,9 @@ func (rc *recovery) failToo(failed, j *job) {
 // as soon as there is a journal that knows what to do; else a request, written
 // anew so that it keeps its identity under a new message; else what came.
 func (rc *recovery) sendBack(j *job, delay time.Duration) {
+	if j.journal != nil && j.journal.Unopened() {
+		return // the request is on the queue already, instead of its first tick
+	}
 	if !rc.hasJournal && rc.hasQueue && j.known() {
 		rc.sched.carry(j, rc.business().Add(delay)) // only this state knows what was begun
 		return

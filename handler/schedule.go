@@ -64,6 +64,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 			}
 		})
 		if next.IsZero() {
+			sc.flush(j)
 			sc.out.write(j, kept...)
 			if !open && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
 				sc.index.remove(journal.OpenKey(j.id))
@@ -81,6 +82,14 @@ func (sc *scheduler) schedule(jobs []*job) {
 				sc.again.add(err)
 			}
 		}
+		sc.flush(j)
+	}
+}
+
+// flush writes down that a job was opened, if nothing else was written about it.
+func (sc *scheduler) flush(j *job) {
+	if err := j.journal.Flush(sc.last); err != nil {
+		sc.again.add(err)
 	}
 }
 
@@ -161,12 +170,16 @@ func (sc *scheduler) watchdog(j *job) error {
 // firstTick sees to it that a tick for an operation that is not opened yet is on the
 // queue, and returns the record that says so. So a crash before it is looked at leaves
 // a tick that has it looked at, whatever the message that asked for it is taken for
-// when it comes again.
-func (sc *scheduler) firstTick(j *job) ([]rollout.Record, error) {
+// when it comes again. again, if there is one, is what comes instead.
+func (sc *scheduler) firstTick(j *job, again *resent) ([]rollout.Record, error) {
 	known := false
 	j.journal.Look(func(s *rollout.State) { known = s.Operation != nil })
 	if known || !sc.hasQueue || !sc.hasJournal {
 		return nil, nil
+	}
+	if again != nil {
+		rec, err := sc.put(j.kind, j.id, again.n, again.as)
+		return []rollout.Record{rec}, err
 	}
 	rec, err := sc.tickFor(j.kind, j.id)
 	return []rollout.Record{rec}, err
@@ -181,16 +194,25 @@ func (sc *scheduler) tickFor(kind, id string) (rollout.Record, error) {
 	if rec, sent := sc.ticked[kind+"/"+id]; sent || !sc.hasQueue {
 		return rec, nil
 	}
+	rec, err := sc.put(kind, id, 1, events.Tick{Kind: kind, ID: id, N: 1}.Event)
+	if err == nil {
+		sc.ticked[kind+"/"+id] = rec
+	}
+	return rec, err
+}
+
+// put puts what has an operation looked at on the queue, as its tick n: it comes after this
+// invocation must have ended. It returns the record of it.
+func (sc *scheduler) put(kind, id string, n int, event func(source string, at time.Time) events.Event) (rollout.Record, error) {
 	now := sc.business().UTC()
-	rec := rollout.Record{Kind: rollout.KindTick, N: 1, Until: now.Add(min(sc.afterUs(), rollout.MaxTick))}
-	body, err := events.Tick{Kind: kind, ID: id, N: rec.N}.Event(sc.in.Source, now).Marshal()
+	rec := rollout.Record{Kind: rollout.KindTick, N: n, Until: now.Add(min(sc.afterUs(), rollout.MaxTick))}
+	body, err := event(sc.in.Source, now).Marshal()
 	if err == nil {
 		err = sc.send(kind, body, rec.Until.Sub(now))
 	}
 	if err != nil {
 		return rec, fmt.Errorf("putting a tick for %s on the queue: %w", id, err)
 	}
-	sc.ticked[kind+"/"+id] = rec
 	return rec, nil
 }
 

@@ -449,14 +449,20 @@ func (s *stage) deliver(payload string) {
 // short leaves out of a tick what it carries.
 func (s *stage) short(body string) string {
 	var e struct {
-		Type string
-		Data struct {
+		Type, ID string
+		Data     struct {
 			Kind, ID, MAC string
 			N             int
 			Records       []string
 		}
 	}
-	if json.Unmarshal([]byte(body), &e) != nil || e.Type != events.TypeTick {
+	if json.Unmarshal([]byte(body), &e) != nil {
+		return body
+	}
+	if kind, id, n, is := events.TickNamed(e.ID); is && e.Type == events.TypeRequest {
+		return fmt.Sprintf("%s %s again, as tick %d", kind, id, n)
+	}
+	if e.Type != events.TypeTick {
 		return body
 	}
 	return fmt.Sprintf("tick %s %s %d with %d records %.6s", e.Data.Kind, e.Data.ID, e.Data.N, len(e.Data.Records), e.Data.MAC)
@@ -572,7 +578,11 @@ func (st *scriptStore) Forget(ctx context.Context, key string) error {
 func (st *scriptStore) say() {
 	for _, key := range slices.Sorted(maps.Keys(st.lines)) {
 		for _, line := range st.lines[key] {
-			st.stage.say(key + " " + writer.ReplaceAllString(inOrder(line), ""))
+			line = writer.ReplaceAllString(inOrder(line), "")
+			if head, _, entry := strings.Cut(line, `,"at":`); entry && strings.HasPrefix(key, journal.OpenPrefix) {
+				line = head + "}"
+			}
+			st.stage.say(key + " " + line)
 		}
 	}
 	clear(st.lines)

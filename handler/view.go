@@ -27,7 +27,13 @@ type view[S folded] struct {
 	version version
 	waiting []*update[S]
 	writing bool
-	broken  error // a panic came in the middle of reading or writing: the state may be half of one
+	broken  error // a panic came in the middle of reading or writing: the state may be half of one; or see reopen
+	empty   func() S
+	// ahead are records that opened the log and are in the state, but not in the log yet:
+	// what is written next comes behind them, in one append. reopen makes them, and makes
+	// them anew if others write first; its error is that of the view from then on.
+	ahead  []rollout.Record
+	reopen func(S) ([]rollout.Record, error)
 	// complete, if set, adds to the records of one append what follows from the state
 	// that they are appended to.
 	complete func(S, []rollout.Record)
@@ -56,6 +62,7 @@ type update[S folded] struct {
 	records func(S) []rollout.Record // nil: only fold in what others wrote
 	basis   *version                 // nil: the records do not follow from a decision
 	decide  func(S) error            // makes the decision anew
+	flush   bool                     // what is ahead is written though nothing comes behind it
 	err     error                    // why nothing was written for this one
 	done    chan error
 }
@@ -76,7 +83,7 @@ const maxRaces = 20
 // openView reads a log. before is what an earlier view knew of it, or nil; empty
 // makes the state of a log without records.
 func openView[S folded](ctx context.Context, of logOf, before *known[S], empty func() S) (*view[S], error) {
-	v := &view[S]{logOf: of, state: empty()}
+	v := &view[S]{logOf: of, state: empty(), empty: empty}
 	if before != nil {
 		v.state, v.length = before.state, before.length
 	}
@@ -132,6 +139,63 @@ func (v *view[S]) Update(ctx context.Context, f func(S) []rollout.Record) error 
 // nothing is written. decide and f hold the view's lock: they must not use it.
 func (v *view[S]) UpdateBy(ctx context.Context, basis *version, decide func(S) error, f func(S) []rollout.Record) error {
 	return v.do(&update[S]{ctx: ctx, records: f, basis: basis, decide: decide})
+}
+
+// OpenAhead folds in the records that open makes of the state, and has them written together
+// with what is written next. If others write first, open is asked again about what they
+// wrote. The log must be empty.
+func (v *view[S]) OpenAhead(open func(S) ([]rollout.Record, error)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.broken != nil {
+		return v.broken
+	}
+	err := contain(func() error { return v.openAhead(open) })
+	if bug, ok := errors.AsType[*PanicError](err); ok {
+		v.broken = bug
+	}
+	return err
+}
+
+// openAhead makes the records that open the log, and folds them in. The lock is held.
+func (v *view[S]) openAhead(open func(S) ([]rollout.Record, error)) error {
+	records, err := open(v.state)
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		v.sign(&records[i])
+	}
+	lines, err := rollout.Encode(records)
+	if err != nil {
+		return err
+	}
+	v.state.Apply(records...)
+	v.state.Reached(v.length + int64(len(lines)))
+	v.ahead, v.reopen = records, open
+	return nil
+}
+
+// Unopened says whether the records that open the log are not in it yet.
+func (v *view[S]) Unopened() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.ahead) > 0
+}
+
+// Length is that of the log, as it was when it was read or written last.
+func (v *view[S]) Length() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.length
+}
+
+// Flush writes what is still ahead of the log.
+func (v *view[S]) Flush(ctx context.Context) error {
+	if !v.Unopened() {
+		return nil
+	}
+	return v.do(&update[S]{ctx: ctx, records: func(S) []rollout.Record { return nil }, flush: true})
 }
 
 // Refresh folds in what others wrote up to now.
@@ -202,6 +266,9 @@ func (v *view[S]) append(ctx context.Context, group []*update[S]) error {
 		if v.complete != nil {
 			v.complete(v.state, records)
 		}
+		if len(records) > 0 || slices.ContainsFunc(group, func(u *update[S]) bool { return u.flush }) {
+			records = slices.Concat(v.ahead, records)
+		}
 		err := v.put(ctx, records)
 		if !errors.Is(err, journal.ErrMoved) {
 			return err
@@ -235,7 +302,11 @@ func (v *view[S]) recordsOf(group []*update[S]) (records []rollout.Record) {
 
 // catchUp folds in what was written since the log was read last. The lock is held.
 func (v *view[S]) catchUp(ctx context.Context) error {
-	lines, length, err := v.store.Read(ctx, v.key, v.length)
+	from, ahead := v.length, len(v.ahead) > 0
+	if ahead { // the state has more than the log: it is made anew
+		from = 0
+	}
+	lines, length, err := v.store.Read(ctx, v.key, from)
 	if err != nil {
 		return fmt.Errorf("reading journal %s: %w", v.key, err)
 	}
@@ -243,11 +314,23 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading journal %s: %w", v.key, err)
 	}
+	if ahead && length == v.length {
+		return nil
+	}
+	if ahead {
+		v.state, v.ahead = v.empty(), nil
+	}
 	if len(records) > 0 {
 		v.state.Apply(records...)
 		v.version++
 	}
 	v.reached(length)
+	if ahead {
+		if err := v.openAhead(v.reopen); err != nil {
+			v.broken = err // it is another's: nothing of ours may be written to it
+			return err
+		}
+	}
 	return nil
 }
 
@@ -273,7 +356,9 @@ func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
 		if err != nil {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
-		v.state.Apply(records[:n]...)
+		known := min(n, len(v.ahead)) // the state has them
+		v.ahead = v.ahead[known:]
+		v.state.Apply(records[known:n]...)
 		v.reached(length)
 		records = records[n:]
 	}

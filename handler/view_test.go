@@ -361,3 +361,101 @@ func TestACacheKeepsTheLatestAndBoundsWhatItKeeps(t *testing.T) {
 		t.Errorf("%d and %d entries are left, want %d", len(c.order), len(c.byKey), maxCached-1)
 	}
 }
+
+// openAs returns what opens a log by a name, unless somebody has.
+func openAs(name string) func(*recordList) ([]rollout.Record, error) {
+	return func(l *recordList) ([]rollout.Record, error) {
+		if names := namesOf(l); slices.Contains(names, "other") {
+			return nil, errReused
+		} else if slices.Contains(names, "opened") {
+			return nil, nil
+		}
+		return note(name), nil
+	}
+}
+
+// Whoever opens a log without writing that yet sees it at once; others see it with what is written
+// next, or when it is wanted. If others were first, their records come before it.
+func TestALogIsOpenedWithWhatIsWrittenNext(t *testing.T) {
+	store := journaltest.Memory()
+	first, second := viewOf(t, store, "mine"), viewOf(t, store, "other")
+	for _, v := range []*listView{first, second} {
+		if err := v.OpenAhead(openAs("opened")); err != nil || !v.Unopened() {
+			t.Fatalf("got %v, ahead: %t", err, v.Unopened())
+		}
+		wantNames(t, "who opens it", v, "opened")
+	}
+	wantNames(t, "the log", viewOf(t, store, "reader"))
+	if err := first.Refresh(t.Context()); err != nil || !first.Unopened() {
+		t.Errorf("got %v, ahead: %t; nobody has written", err, first.Unopened())
+	}
+	write(t, first, "next")
+	wantNames(t, "the first", first, "opened", "next")
+	if err := second.Flush(t.Context()); err != nil || second.Unopened() || second.Length() == 0 {
+		t.Errorf("got %v, ahead: %t", err, second.Unopened())
+	}
+	write(t, second, "last")
+	wantNames(t, "the second", second, "opened", "next", "last")
+	wantNames(t, "the log", viewOf(t, store, "reader"), "opened", "next", "last")
+}
+
+func TestALogIsOpenedBehindWhatOthersWroteFirst(t *testing.T) {
+	store := journaltest.Memory()
+	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "noter")
+	if err := mine.OpenAhead(openAs("opened")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, other, "note")
+	before := mine.Look(func(*recordList) {})
+	if err := mine.Refresh(t.Context()); err != nil || !mine.Unopened() || mine.Look(func(*recordList) {}) == before {
+		t.Errorf("got %v, ahead: %t, version %v", err, mine.Unopened(), before)
+	}
+	wantNames(t, "who opens it", mine, "note", "opened")
+	write(t, other, "another")
+	if err := mine.Flush(t.Context()); err != nil || mine.Flush(t.Context()) != nil {
+		t.Error(err)
+	}
+	wantNames(t, "the log", viewOf(t, store, "reader"), "note", "another", "opened")
+}
+
+// What another has opened otherwise takes nothing of ours, and is not kept.
+func TestNothingIsWrittenIntoALogThatAnotherHasOpenedOtherwise(t *testing.T) {
+	store := journaltest.Memory()
+	mine, other := viewOf(t, store, "mine"), viewOf(t, store, "other")
+	if err := mine.OpenAhead(openAs("opened")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, other, "other")
+	for range 2 {
+		if err := mine.Update(t.Context(), func(*recordList) []rollout.Record { return note("next") }); !errors.Is(err, errReused) || !mine.Broken() {
+			t.Errorf("got %v, broken: %t", err, mine.Broken())
+		}
+	}
+	if err := mine.OpenAhead(openAs("opened")); !errors.Is(err, errReused) {
+		t.Errorf("got %v", err)
+	}
+	wantNames(t, "the log", viewOf(t, store, "reader"), "other")
+}
+
+func TestWhatIsNotOpenedIsNotKept(t *testing.T) {
+	v, err := openView(t.Context(), logOf{journaltest.Memory(), journal.Key(kindRequest, "r1"), "mine", time.Now}, nil, rollout.NewState)
+	if err == nil {
+		err = v.OpenAhead(func(*rollout.State) ([]rollout.Record, error) {
+			return rollout.Opening(rollout.Operation{ID: "r1"}, time.Now()), nil
+		})
+	}
+	var c cache
+	if c.put(v); err != nil || c.take(v.key) != nil {
+		t.Errorf("%v, or an instance keeps what no log holds", err)
+	}
+}
+
+func TestAPanicWhileALogIsOpenedEndsTheView(t *testing.T) {
+	v := viewOf(t, journaltest.Memory(), "mine")
+	for range 2 {
+		err := v.OpenAhead(func(*recordList) ([]rollout.Record, error) { panic("index out of range") })
+		if _, bug := errors.AsType[*PanicError](err); !bug || !v.Broken() {
+			t.Errorf("got %v, broken: %t", err, v.Broken())
+		}
+	}
+}

@@ -505,7 +505,9 @@ func (w *world) reminded(k *work, by *invocation) bool {
 	if w.s.NoQueue || w.s.Sweep {
 		return true
 	}
-	tick := func(m *message) bool { return m.head.Type == events.TypeTick && m.head.Subject == k.id }
+	tick := func(m *message) bool {
+		return m.head.Type == events.TypeTick && m.head.Subject == k.id || m.head.again() == k.id
+	}
 	return slices.ContainsFunc(w.messages, tick) ||
 		slices.ContainsFunc(w.alive, func(i *invocation) bool { return i != by && slices.ContainsFunc(i.messages, tick) })
 }

@@ -162,6 +162,14 @@ type head struct {
 	tick    int
 }
 
+// again returns the request that the function sends again instead of a tick; "": it is none.
+func (h head) again() string {
+	if _, id, _, is := events.TickNamed(h.ID); is && h.Type == events.TypeRequest {
+		return id
+	}
+	return ""
+}
+
 func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
 	body = bytes.Clone(body)
 	h := headOf(body)
@@ -366,6 +374,9 @@ func (w *world) mayForget(m *message) bool {
 	}
 	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {
 		return false
+	}
+	if slices.ContainsFunc(w.messages, func(o *message) bool { return o != m && o.head.again() == m.work() }) {
+		return true // whoever gets that opens it
 	}
 	k := w.works[m.head.Subject]
 	if k == nil {
