@@ -64,6 +64,8 @@ type Config struct {
 
 	// Desktops are how many one invocation takes on; 0: MaxDesktops. For tests.
 	Desktops int
+	// Grown says that a log of the journal was seen to grow. For tests.
+	Grown bool
 
 	RebuildConcurrency int // RebuildDesktops calls under way at once in a place; at least 1
 	PublishConcurrency int // publishes under way at once; at least 1
@@ -105,7 +107,9 @@ func New(c Config) (*Handler, error) {
 		c.Rules.JournalLimit = journal.MaxLog
 	}
 	if c.Journal != nil {
-		c.Journal = &growing{Store: c.Journal}
+		g := &growing{Store: c.Journal}
+		g.seen.Store(c.Grown)
+		c.Journal = g
 	}
 	return &Handler{Config: c}, nil
 }

@@ -427,7 +427,7 @@ func (w *world) instance() *instance {
 		c.Queue = &queue{w}
 	}
 	if !w.s.NoJournal {
-		c.Journal = &log{w}
+		c.Journal, c.Grown = &log{w}, w.s.Seed%2 == 1
 	}
 	h, err := handler.New(c)
 	if err != nil {
