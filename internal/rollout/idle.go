@@ -67,9 +67,7 @@ func (v *view) idle(c candidate, q *guard.Question) (step, bool) {
 	if v.planning || c.strategy == nil || c.strategy.Sessions.Idle == 0 || !c.now.InUse() {
 		return step{}, true
 	}
-	alone := *q
-	alone.Rules.Keep = guard.KeepNone
-	if v := guard.Check(alone); v.Code != events.CodeSessionWait && v.Code != events.CodeSessionSkipped {
+	if v := guard.Check(*q); v.Code != events.CodeSessionWait && v.Code != events.CodeSessionSkipped {
 		return step{}, true
 	}
 	fact, s, ok := find(v, ofSessions, c.ID, earlier(c.fact.ReadAt, v.now.t))

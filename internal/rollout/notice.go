@@ -290,7 +290,7 @@ func (v *view) rests(x *Desktop) time.Time {
 
 // notice folds what users were told, or that they could not be told.
 func (d *Desktop) notice(r *Record) {
-	if r.Kind == KindNotifying && r.N == lastNotice {
+	if r.N == lastNotice {
 		d.ask(r)
 		return
 	}
