@@ -591,9 +591,10 @@ func TestAReleaseFollowsInEachAccountThatListsItsImage(t *testing.T) {
 				b.send(released)
 				b.atOnce()
 				told := strings.Join(b.topic.all, "\n")
-				for _, f := range []string{"own", "tools", "lab"} {
-					if got, want := strings.Contains(told, "rel-1/"+f+"/"), slices.Contains(c.follow, f); got != want {
-						t.Errorf("fleet %s follows: %v, want %v; told %s", f, got, want, told)
+				for f, ecd := range map[string]*accountECD{"own": b.own, "tools": b.tools, "lab": b.lab} {
+					got, canary, want := strings.Contains(told, "rel-1/"+f+"/"), len(ecd.calls) == 1, slices.Contains(c.follow, f)
+					if got != want || canary != want {
+						t.Errorf("fleet %s follows: %v, and its canary is rebuilt: %v, want %v; told %s", f, got, canary, want, told)
 					}
 				}
 				if refused := strings.Contains(told, "/refused"); refused != (c.refused != "") || !strings.Contains(told, c.refused) {

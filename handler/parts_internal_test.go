@@ -263,3 +263,58 @@ func TestAJournalThatIsNearlyFullTakesNoOrdersButToEnd(t *testing.T) {
 		}
 	}
 }
+
+// What a handler makes of its settings: freezes and bounded journals where there is a
+// journal, and ticks that are believed where there is a key.
+func TestWhatFollowsFromTheSettingsOfAHandler(t *testing.T) {
+	c := Config{ECD: &answeringECD{}, Topic: &testTopic{}, Now: time.Now, Log: slog.New(slog.DiscardHandler), Meter: &Meter{},
+		RebuildConcurrency: 1, PublishConcurrency: 1, Rules: rollout.Rules{RebuildTimeout: time.Minute}}
+	for name, x := range map[string]struct {
+		change func(*Config)
+		want   rollout.Rules
+	}{
+		"neither":         {func(*Config) {}, rollout.Rules{}},
+		"a key":           {func(c *Config) { c.TickKey = []byte("k") }, rollout.Rules{SignedTicks: true}},
+		"a journal":       {func(c *Config) { c.Journal = journaltest.Memory() }, rollout.Rules{Journal: true, Freezes: true, JournalLimit: journal.MaxLog}},
+		"a small journal": {func(c *Config) { c.Journal, c.Rules.JournalLimit = journaltest.Memory(), 9 }, rollout.Rules{Journal: true, Freezes: true, JournalLimit: 9}},
+	} {
+		with := c
+		x.change(&with)
+		x.want.RebuildTimeout = time.Minute
+		h, err := New(with)
+		if err != nil || !reflect.DeepEqual(h.Rules, x.want) {
+			t.Errorf("%s: %+v, %v, want %+v", name, h.Rules, err, x.want)
+		}
+	}
+}
+
+// A plan that is made apart from any invocation is whole or an error.
+func TestAPlanIsWholeOrAnError(t *testing.T) {
+	rules := rollout.Rules{Regions: []string{region1}, RebuildTimeout: time.Minute}
+	op := rollout.Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: region1, ImageID: "m-new"}}
+	p, err := Plan(t.Context(), &answeringECD{}, nil, rules, op, time.Now())
+	if err != nil || p.PlanDigest == "" || p.Waves[0].Desktops[0].Action != events.PlanRebuild {
+		t.Errorf("%+v, %v, want a plan of one rebuild", p, err)
+	}
+	if p, err := Plan(t.Context(), brokenECD{&answeringECD{}}, nil, rules, op, time.Now()); err == nil || p.PlanDigest != "" {
+		t.Errorf("%+v, %v, want no plan where nothing can be read", p, err)
+	}
+}
+
+type brokenECD struct{ *answeringECD }
+
+func (brokenECD) Desktops(context.Context, string, []string) ([]desktop.Desktop, error) {
+	return nil, errors.New("broken")
+}
+
+// Places are decided about at once: an earlier time does not replace a later one.
+func TestTheTimeOfDecisionsDoesNotGoBack(t *testing.T) {
+	i := newInvocation(t.Context(), Config{Now: time.Now, Log: slog.New(slog.DiscardHandler)}, Invocation{})
+	defer i.cancel()
+	later := time.Now().Add(time.Hour)
+	i.decideAt(later)
+	i.decideAt(later.Add(-time.Minute))
+	if !i.asOf().Equal(later) {
+		t.Errorf("got %s, want %s", i.asOf(), later)
+	}
+}
