@@ -110,6 +110,7 @@ func TestWhatWasTriedIsNotTriedAgain(t *testing.T) {
 			x.Desktops = []string{"a", "b"}
 			acts = append(acts, x)
 		}
+		acts = append(acts, rollout.Act{What: what, N: maxCalls, Desktops: []string{"b"}}) // too many for one step
 	}
 	if got := j.able(rollout.Decision{Acts: acts}).Acts; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
