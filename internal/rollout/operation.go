@@ -143,7 +143,7 @@ func (op *Operation) index(more map[string]string) {
 // rollback by what it undoes: what else it does was fixed when it was first asked for,
 // whatever the settings say now.
 func (op Operation) Same(o Operation) bool {
-	if op.Request() && (op.Undoes == "" || o.Undoes == "") {
+	if op.Request() && op.Undoes == "" {
 		return op.Digest() == o.Digest()
 	}
 	return op.ImageID == o.ImageID && op.Place() == o.Place() && op.Undoes == o.Undoes && op.Fleet == o.Fleet
