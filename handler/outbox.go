@@ -120,7 +120,6 @@ func (o *outbox) publish(jobs []*job) {
 	for _, j := range jobs {
 		o.emitEvents(j)
 	}
-	o.drain()
 }
 
 // emitEvents publishes the events of the operation as a whole, in their order. A
