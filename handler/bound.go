@@ -61,8 +61,8 @@ func (a *admission) bound() {
 // handOver leaves a job to another invocation: what brought it is confirmed when this one
 // ends, and a tick is on the queue before.
 func (a *admission) handOver(j *job) {
-	if j.tick >= 0 { // the very tick that came
-		if err := a.sched.at(j.kind, j.id, j.tick); err != nil {
+	if j.tick >= 0 { // the very tick that came, without delay: where much is due at once it may be left several times
+		if err := a.sched.after(0, j.kind, j.id, j.tick); err != nil {
 			a.again.add(err)
 		}
 	} else {

@@ -220,12 +220,15 @@ func (sc *scheduler) put(kind, id string, n int, event func(source string, at ti
 // tick for it is on its way already: the first one of its chain has the number 1.
 const tickIfIdle = 0
 
-// at puts a tick for an operation on the queue that comes at once. It belongs to no chain
-// of ticks, and nothing is written down of it.
-func (sc *scheduler) at(kind, id string, n int) error {
+// at puts a tick for an operation on the queue that comes at once.
+func (sc *scheduler) at(kind, id string, n int) error { return sc.after(time.Second, kind, id, n) }
+
+// after puts a tick for an operation on the queue that comes after delay. It belongs to no
+// chain of ticks, and nothing is written down of it.
+func (sc *scheduler) after(delay time.Duration, kind, id string, n int) error {
 	body, err := events.Tick{Kind: kind, ID: id, N: n}.Event(sc.in.Source, sc.asOf()).Marshal()
 	if err == nil {
-		err = sc.send(kind, body, time.Second)
+		err = sc.send(kind, body, delay)
 	}
 	if err != nil {
 		return fmt.Errorf("putting a tick for %s on the queue: %w", id, err)
