@@ -71,6 +71,7 @@ func TestOneReleaseOverManyDesktops(t *testing.T) {
 	p := usual()
 	p.desktops, p.fleets, p.accounts, p.regions = number(t, "DESKTOPS", p.desktops), number(t, "FLEETS", p.fleets), number(t, "ACCOUNTS", p.accounts), number(t, "REGIONS", p.regions)
 	p.instances, p.takes, p.spread = number(t, "INSTANCES", p.instances), span(t, "TAKES", p.takes), span(t, "SPREAD", 0)
+	p.bound = number(t, "BOUND", 0)
 	p.slow, p.revoked, p.dark = span(t, "SLOW", 20*time.Second), span(t, "REVOKED", 50*time.Minute), span(t, "DARK", 90*time.Minute)
 	w := play(t, p)
 	t.Log("\n" + w.report())

@@ -13,6 +13,9 @@ type plan struct {
 	desktops, fleets, accounts, regions int
 	// instances is how many invocations there may be at once.
 	instances int
+	// bound is how many desktops an invocation takes on; 0: as in production. A tenth of all
+	// desktops with a tenth of the bound take a tenth of the time, and wait as long for one another.
+	bound int
 	// takes is how long ECD takes for a rebuild, and spread by how much more or less
 	// that may be for one desktop.
 	takes, spread time.Duration

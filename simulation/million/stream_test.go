@@ -247,8 +247,8 @@ func (w *world) instance() *instance {
 		on.ecd[accountID(a)] = w.services(a)
 	}
 	h, err := handler.New(handler.Config{ECD: on.ecd[""], Topic: topic{w}, Queue: queue{w}, Journal: objects{w}, Rules: w.rules,
-		Member:             func(a fleet.Account) handler.Services { return handler.Services{ECD: on.ecd[a.ID]} },
-		RebuildConcurrency: 4, PublishConcurrency: 16, Now: time.Now, Log: slog.New(slog.DiscardHandler), Meter: &handler.Meter{}})
+		Member:   func(a fleet.Account) handler.Services { return handler.Services{ECD: on.ecd[a.ID]} },
+		Desktops: w.bound, RebuildConcurrency: 4, PublishConcurrency: 16, Now: time.Now, Log: slog.New(slog.DiscardHandler), Meter: &handler.Meter{}})
 	if err != nil {
 		panic(err)
 	}
