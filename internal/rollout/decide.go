@@ -97,7 +97,9 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 	v := &view{s: s, r: r, f: f, now: clock{now}}
 	t := newTotal(v)
 	if !s.Operation.Request() {
-		v.rhythm = s.took.rhythm(v.fleet())
+		if f := v.fleet(); f != nil {
+			v.rhythm = s.took.rhythm(f, f.Strategy.AtOnce(s.Size))
+		}
 		v.rollout(t)
 		return t.decision()
 	}
@@ -120,7 +122,8 @@ type view struct {
 	f        *Facts
 	now      clock
 	rhythm   rhythm
-	planning bool // nothing is begun: see snapshots
+	stable   []time.Time // see proven
+	planning bool        // nothing is begun: see snapshots
 }
 
 // desktop decides about one desktop by its phase.

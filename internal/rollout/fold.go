@@ -54,6 +54,7 @@ func (s *State) tick(r *Record) {
 	s.Indexed = s.Indexed || r.Indexed
 	if r.N > s.TickN {
 		s.TickN, s.TickAt = r.N, r.Until
+		s.looked.ticked(r)
 	}
 }
 
@@ -182,6 +183,7 @@ func (s *State) begun(r *Record) {
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
 		}
+		s.former = d.From
 	}
 	s.resume(r)
 	s.Waiting = nil

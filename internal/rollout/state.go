@@ -109,6 +109,8 @@ type State struct {
 	records int               // how many were applied: the lines of the journal
 	untold  []told            // outcomes that may be unpublished, by line; the first is
 	took    took
+	looked  looked
+	former  string // the image that the desktop had which was begun last
 }
 
 // NewState returns the state of an empty journal.

@@ -189,6 +189,10 @@ func (v *view) imageMissing(*fleet.Fleet) (step, bool) {
 	}
 	fact, s, ok := find(v, ofImages, id, zero)
 	if !ok {
+		if v.s.former != "" { // mostly the next desktops have it as well: one call reads both
+			_, more, _ := find(v, ofImages, v.s.former, zero)
+			s = s.with(more)
+		}
 		return s, true
 	}
 	switch image := fact.Value; {
