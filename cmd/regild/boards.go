@@ -18,13 +18,13 @@ import (
 
 // watchFlags are those of the commands that watch.
 type watchFlags struct {
-	*seat
+	*settings
 	plain  bool
 	pacing pacing
 }
 
 func (x *watchFlags) define(w world, c *cobra.Command) {
-	x.seat = newSeat(w, c, forJournal, []string{"fleets"})
+	x.settings = newSettings(w, c, forJournal, []string{"fleets"})
 	c.Flags().BoolVar(&x.plain, "plain", false, "write plain lines, also on a terminal")
 	x.pacing.define(c, endWithin, "watch for this `long` at the most")
 }
@@ -74,8 +74,8 @@ func operationWatchCommand(w world, kind string) *cobra.Command {
 	return c
 }
 
-// A gallery is what is being watched.
-type gallery struct {
+// A watchList is what is being watched.
+type watchList struct {
 	store     journal.Store
 	zone      *time.Location
 	fleets    fleet.Fleets // say how large the waves to come will be; nil: not known
@@ -101,7 +101,7 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 	if err != nil {
 		return err
 	}
-	g := &gallery{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), ended: map[string]int64{}}
+	g := &watchList{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), ended: map[string]int64{}}
 	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
 		g.fleets = fleets
 	}
@@ -117,16 +117,16 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 			return err
 		}
 	}
-	return g.watch(ctx, newStage(x.w, x.plain))
+	return g.watch(ctx, newDisplay(x.w, x.plain))
 }
 
-func (g *gallery) follow(n name) {
+func (g *watchList) follow(n name) {
 	g.names = append(g.names, n)
-	g.followers = append(g.followers, operator.Follow(patient{g.store, g.pacing}, n.kind, n.id))
+	g.followers = append(g.followers, operator.Follow(retrying{g.store, g.pacing}, n.kind, n.id))
 }
 
 // find looks for operations that are open and not watched yet, the oldest first.
-func (g *gallery) find(ctx context.Context) error {
+func (g *watchList) find(ctx context.Context) error {
 	l, err := operator.List(ctx, g.store, operator.Query{Kinds: []string{operator.Rollout, operator.Request}, Readers: bucketReaders, Most: bucketMost,
 		Over: g.ended})
 	if err != nil {
@@ -145,7 +145,7 @@ func (g *gallery) find(ctx context.Context) error {
 // looks at those that are known.
 const findEvery = 15
 
-func (g *gallery) watch(ctx context.Context, st *stage) error {
+func (g *watchList) watch(ctx context.Context, st *display) error {
 	quitting, quit := context.WithCancelCause(ctx)
 	defer quit(nil)
 	bounded, cancel := g.pacing.within(quitting)
@@ -173,7 +173,7 @@ func (g *gallery) watch(ctx context.Context, st *stage) error {
 	return g.pacing.outcomeOf(bounded, err, "not all has ended")
 }
 
-func (g *gallery) loop(ctx context.Context, st *stage) error {
+func (g *watchList) loop(ctx context.Context, st *display) error {
 	for n := 1; ; n++ {
 		if g.all && n%findEvery == 0 {
 			g.failed = g.find(ctx)
@@ -195,7 +195,7 @@ func (g *gallery) loop(ctx context.Context, st *stage) error {
 }
 
 // pause waits for the next look. On a terminal the clock of the picture goes on.
-func (g *gallery) pause(ctx context.Context, st *stage) error {
+func (g *watchList) pause(ctx context.Context, st *display) error {
 	until := time.Now().Add(g.pacing.interval)
 	for {
 		left := time.Until(until)
@@ -216,7 +216,7 @@ func (g *gallery) pause(ctx context.Context, st *stage) error {
 }
 
 // look reads what is new and says how many operations are open.
-func (g *gallery) look(ctx context.Context) (open int, err error) {
+func (g *watchList) look(ctx context.Context) (open int, err error) {
 	for _, f := range g.followers {
 		if f.State.Closed && f.State.Quiet() {
 			continue
@@ -240,7 +240,7 @@ func (g *gallery) look(ctx context.Context) (open int, err error) {
 }
 
 // board is what is to be seen now.
-func (g *gallery) board(height int) board {
+func (g *watchList) board(height int) board {
 	b := board{now: time.Now(), zone: g.zone, real: time.Since(g.began), watched: true, newest: g.newest[max(0, len(g.newest)-height):]}
 	for _, f := range g.followers {
 		if f.State.Operation != nil {

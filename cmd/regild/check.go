@@ -34,7 +34,7 @@ With --live it asks the real Elastic Desktop Service, which it only reads: how
 many desktops are in each fleet today, on which image they are, who is in no
 fleet, and what the waves of the real size are.`,
 	}
-	s := newSeat(w, c, forECD)
+	s := newSettings(w, c, forECD)
 	c.Flags().IntVar(&f.size, "desktops", 100, "show the waves of a fleet of this `size`")
 	c.Flags().Var(&f.at, "at", "explain the windows as of this `time` (RFC 3339); by default now")
 	c.Flags().BoolVar(&f.live, "live", false, "ask the real ECD who is in each fleet today; it is only read")
@@ -77,7 +77,7 @@ type checkedFleet struct {
 	tagged int
 }
 
-func runCheck(ctx context.Context, s *seat, f *checkFlags, args []string) error {
+func runCheck(ctx context.Context, s *settings, f *checkFlags, args []string) error {
 	if f.size < 1 || f.size > fleet.MaxCount {
 		return usageError{fmt.Errorf("--desktops is %d; a fleet has 1 to %d", f.size, fleet.MaxCount)}
 	}
@@ -146,7 +146,7 @@ func checked(f fleet.Fleet, size, tagged int, at time.Time) checkedFleet {
 }
 
 // ask fills in what ECD says.
-func (d *checkDoc) ask(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets) error {
+func (d *checkDoc) ask(ctx context.Context, s *settings, conf operator.Config, fleets fleet.Fleets) error {
 	in := map[desktop.Place]int{}
 	clients := map[string]operator.ECD{} // by account
 	for i, x := range d.Fleets {

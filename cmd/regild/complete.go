@@ -24,7 +24,7 @@ const (
 // completeOperations completes the one argument of a command: an operation of the journal,
 // named rollout/ID or request/ID, or by its id alone where the command knows one
 // kind only.
-func (s *seat) completeOperations(kinds ...string) cobra.CompletionFunc {
+func (s *settings) completeOperations(kinds ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 		given, names := journalAndName(args)
 		if len(names) > 0 {
@@ -69,7 +69,7 @@ func idsOf(ctx context.Context, store journal.Store, kind string) []string {
 
 // completeFleets completes a fleet's name: those of fleets.yaml, or else those
 // that the journal knows.
-func (s *seat) completeFleets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (s *settings) completeFleets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	conf, err := s.load()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

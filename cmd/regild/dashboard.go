@@ -44,7 +44,7 @@ It then wants a token, as it does when it listens on anything but loopback. Give
 one of 20 characters or more in REGILD_DASHBOARD_TOKEN; otherwise it makes one up
 and writes the address with it.`, Args: cobra.MaximumNArgs(1),
 	}
-	s := newSeat(w, c, forJournal, forQueue, []string{"fleets"})
+	s := newSettings(w, c, forJournal, forQueue, []string{"fleets"})
 	langFlag(c, &f.lang)
 	c.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8042", "answer at this `address`; port 0 takes any that is free")
 	c.Flags().DurationVar(&f.every, "every", 2*time.Second, "look at the journal every so `often`")
@@ -53,7 +53,7 @@ and writes the address with it.`, Args: cobra.MaximumNArgs(1),
 	return c
 }
 
-func runDashboard(ctx context.Context, s *seat, f *dashboardFlags, args []string) error {
+func runDashboard(ctx context.Context, s *settings, f *dashboardFlags, args []string) error {
 	w := s.w
 	given, rest := journalAndName(args)
 	if err := takesNo(rest); err != nil {
@@ -91,7 +91,7 @@ func runDashboard(ctx context.Context, s *seat, f *dashboardFlags, args []string
 }
 
 // config reads the settings.
-func (f *dashboardFlags) config(s *seat, given string) (dashboard.Config, error) {
+func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, error) {
 	store, conf, zone, err := s.open(given)
 	if err != nil {
 		return dashboard.Config{}, err

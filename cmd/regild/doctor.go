@@ -71,7 +71,7 @@ func runDoctor(ctx context.Context, w world, f *doctorFlags) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
 	defer cancel()
-	p, err := newPatient(w, f)
+	p, err := newDeployment(w, f)
 	if err != nil {
 		return err
 	}
@@ -107,10 +107,10 @@ func doctorEnd(w world, findings []doctor.Finding, asJSON bool) error {
 	return nil
 }
 
-// newPatient puts together whom the doctor looks at, from regild.env and the
+// newDeployment puts together what the doctor looks at, from regild.env and the
 // environment. What is missing or broken there is for the checks to say that
 // need it.
-func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
+func newDeployment(w world, f *doctorFlags) (*doctor.Deployment, error) {
 	at := &f.at
 	client, lookup, err := at.open(w)
 	if err != nil {
@@ -124,7 +124,7 @@ func newPatient(w world, f *doctorFlags) (*doctor.Patient, error) {
 	}
 	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: w.keys}
 	name := at.name
-	p := &doctor.Patient{
+	p := &doctor.Deployment{
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
 		Policies: ram.Files.ReadFile, Probe: f.probe, ProbeLimit: f.wait,
 		Names: doctor.Names{

@@ -75,9 +75,9 @@ func (p *pacing) outcomeOf(ctx context.Context, err error, what string) error {
 	return err
 }
 
-// patient is a journal that overlooks some failed reads in a row: what is followed
+// retrying is a journal that overlooks some failed reads in a row: what is followed
 // for hours outlives a network that is away for a minute.
-type patient struct {
+type retrying struct {
 	journal.Store
 	pacing *pacing
 }
@@ -85,7 +85,7 @@ type patient struct {
 // maxFailures is how many reads in a row may fail.
 const maxFailures = 20
 
-func (p patient) Read(ctx context.Context, key string, from int64) (lines []byte, length int64, err error) {
+func (p retrying) Read(ctx context.Context, key string, from int64) (lines []byte, length int64, err error) {
 	err = p.again(ctx, func() error {
 		lines, length, err = p.Store.Read(ctx, key, from)
 		return err
@@ -93,7 +93,7 @@ func (p patient) Read(ctx context.Context, key string, from int64) (lines []byte
 	return lines, length, err
 }
 
-func (p patient) Some(ctx context.Context, prefix, after string, limit int) (keys []string, err error) {
+func (p retrying) Some(ctx context.Context, prefix, after string, limit int) (keys []string, err error) {
 	err = p.again(ctx, func() error {
 		keys, err = p.Store.Some(ctx, prefix, after, limit)
 		return err
@@ -101,7 +101,7 @@ func (p patient) Some(ctx context.Context, prefix, after string, limit int) (key
 	return keys, err
 }
 
-func (p patient) Keys(ctx context.Context, prefix string) (keys []string, err error) {
+func (p retrying) Keys(ctx context.Context, prefix string) (keys []string, err error) {
 	err = p.again(ctx, func() error {
 		keys, err = p.Store.Keys(ctx, prefix)
 		return err
@@ -109,7 +109,7 @@ func (p patient) Keys(ctx context.Context, prefix string) (keys []string, err er
 	return keys, err
 }
 
-func (p patient) again(ctx context.Context, call func() error) error {
+func (p retrying) again(ctx context.Context, call func() error) error {
 	for failures := 1; ; failures++ {
 		err := call()
 		if err == nil || !passing(err) || failures == maxFailures || p.pacing.wait(ctx) != nil {
@@ -137,12 +137,12 @@ func (n name) String() string { return n.kind + "/" + n.id }
 // toTheEnd follows operations until all have come to their end, and tells of each
 // change of their state. One that is not there yet is waited for. What it returns
 // is how they came out: the worst of it.
-func toTheEnd(ctx context.Context, s *seat, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
+func toTheEnd(ctx context.Context, s *settings, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
 	x := endings{names: slices.Clone(names), operations: make([]operator.Operation, len(names)), told: make([]string, len(names))}
 	for _, n := range names {
-		x.followers = append(x.followers, operator.Find(patient{store, p}, n.kind, n.id))
+		x.followers = append(x.followers, operator.Find(retrying{store, p}, n.kind, n.id))
 	}
 	for {
 		open, err := x.look(ctx, s, zone)
@@ -167,7 +167,7 @@ type endings struct {
 }
 
 // look looks once at each that has not ended, and says whether some are still open.
-func (x *endings) look(ctx context.Context, s *seat, zone *time.Location) (open bool, err error) {
+func (x *endings) look(ctx context.Context, s *settings, zone *time.Location) (open bool, err error) {
 	for i, f := range x.followers {
 		o := &x.operations[i]
 		if o.ID != "" && operator.EndOf(*o) != operator.NotYet {
@@ -256,7 +256,7 @@ is not in the journal yet is waited for.`,
 		Example: `  regild wait rollout/2026.11.3/office --timeout 12h
   regild wait request/ticket-4711 -o json`,
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	p.define(c, endWithin, "give up after this `time`")
 	o.define(c)
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
@@ -275,7 +275,7 @@ is not in the journal yet is waited for.`,
 }
 
 // waitFor follows operations to the end and shows what became of them.
-func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacing, o *output) error {
+func (s *settings) waitFor(ctx context.Context, given string, names []name, p *pacing, o *output) error {
 	if err := p.check(); err != nil {
 		return err
 	}
@@ -286,7 +286,7 @@ func (s *seat) waitFor(ctx context.Context, given string, names []name, p *pacin
 	return s.waitIn(ctx, store, zone, names, p, o)
 }
 
-func (s *seat) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
+func (s *settings) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
 	operations, end := toTheEnd(ctx, s, store, names, p, zone)
 	known := operations[:0:0]
 	for _, x := range operations {

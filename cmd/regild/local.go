@@ -90,7 +90,7 @@ func runLocal(ctx context.Context, w world, f *localFlags) error {
 	if f.rated() && f.rate < 0 {
 		return usageError{fmt.Errorf("--rate is %v; the clock does not run backwards", f.rate)}
 	}
-	p, err := f.play(ctx, w)
+	p, err := f.scenario(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -108,29 +108,29 @@ func runLocal(ctx context.Context, w world, f *localFlags) error {
 // rated says whether --rate was given.
 func (f *localFlags) rated() bool { return f.flags.Changed("rate") }
 
-// A play is all that is put on: the cloud, the function and what is sent.
-type play struct {
+// A scenario is all that a session consists of: the cloud, the function and what is sent.
+type scenario struct {
 	state      localcloud.State
 	fleets     fleet.Fleets
 	fleetsPath string
 	function   string
 	journal    string
-	acts       []act
+	steps      []step
 	log        *tail
 	rate       float64
 	tidy       []func() error
 }
 
-// clean removes what was made for the play.
-func (p *play) clean() {
+// clean removes what was made for the scenario.
+func (p *scenario) clean() {
 	for _, f := range p.tidy {
 		_ = f()
 	}
 }
 
-// play reads all that the flags name.
-func (f *localFlags) play(ctx context.Context, w world) (_ *play, err error) {
-	p := &play{journal: f.journal, log: &tail{}}
+// scenario reads all that the flags name.
+func (f *localFlags) scenario(ctx context.Context, w world) (_ *scenario, err error) {
+	p := &scenario{journal: f.journal, log: &tail{}}
 	defer func() {
 		if err != nil {
 			p.clean()
@@ -147,9 +147,9 @@ func (f *localFlags) play(ctx context.Context, w world) (_ *play, err error) {
 	}
 	switch {
 	case len(f.events) > 0:
-		p.acts, err = actsOf(f.events)
+		p.steps, err = stepsOf(f.events)
 	case !f.serve:
-		p.acts, err = showActs()
+		p.steps, err = showSteps()
 	}
 	if err != nil {
 		return nil, err
@@ -189,7 +189,7 @@ func (f *localFlags) state() (localcloud.State, error) {
 
 // readFleets finds the file that the function reads, and reads it too: the
 // display speaks of its windows and waves.
-func (f *localFlags) readFleets(p *play) error {
+func (f *localFlags) readFleets(p *scenario) error {
 	path := f.fleets
 	if path == "" && f.ours() {
 		temporary, err := showFleets()
@@ -223,9 +223,9 @@ func readFleets(path string) (fleet.Fleets, error) {
 }
 
 // start starts the cloud and the function in it.
-func (p *play) start(ctx context.Context) (*session, error) {
-	s := &session{play: p, began: time.Now(), zone: zoneOf(p.fleets)}
-	s.crew = &crew{hurry: func() {
+func (p *scenario) start(ctx context.Context) (*session, error) {
+	s := &session{scenario: p, began: time.Now(), zone: zoneOf(p.fleets)}
+	s.invoker = &invoker{hurry: func() {
 		if s.pacer != nil {
 			s.pacer.normal()
 		}
@@ -238,15 +238,15 @@ func (p *play) start(ctx context.Context) (*session, error) {
 	cloud, err := localcloud.Start(ctx, localcloud.Options{
 		State:    p.state,
 		Function: fc.Function{Path: p.function, Region: serveRegion, AccountID: serveAccount, Initializer: true, PreStop: true, Stdout: p.log},
-		Invoker:  s.crew,
-		Stream:   func(o *bridge.Options) { o.Observe = s.crew.settled },
+		Invoker:  s.invoker,
+		Stream:   func(o *bridge.Options) { o.Observe = s.invoker.settled },
 		Journal:  p.journal,
 		Env:      env,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s.cloud, s.crew.host = cloud, cloud.FC
+	s.cloud, s.invoker.host = cloud, cloud.FC
 	s.pacer = &pacer{clock: cloud.Clock, base: p.rate}
 	cloud.MNS.Watch(localcloud.ResultTopic, func(m mns.Publication) { s.watch.watch(m) })
 	s.fold = &folder{got: map[string]*operator.Follower{}}

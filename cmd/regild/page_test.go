@@ -169,7 +169,7 @@ func TestDashboardServesUntilItIsEnded(t *testing.T) {
 func dashboardConfig(t *testing.T, env map[string]string, f dashboardFlags, args ...string) dashboard.Config {
 	t.Helper()
 	c := &cobra.Command{}
-	s := newSeat(world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, c, forJournal, forQueue, []string{"fleets"})
+	s := newSettings(world{lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, c, forJournal, forQueue, []string{"fleets"})
 	if err := c.ParseFlags(args); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ came, who left, who is in another wave, and for whom another end is to be
 expected.`,
 		Args: noArgs,
 	}
-	s := newSeat(w, c, forJournal, forECD)
+	s := newSettings(w, c, forJournal, forECD)
 	fs := c.Flags()
 	fs.StringVar(&f.cloud, "cloud", "", "desktops and images are in this state `file`; by default those that\nregild local makes up for an --event")
 	fs.BoolVar(&f.live, "live", false, "ask the real ECD, which is only read")
@@ -71,7 +71,7 @@ type planDoc struct {
 	Diff *operator.Diff `json:"diff,omitempty"`
 }
 
-func runPlan(ctx context.Context, s *seat, f *planFlags) error {
+func runPlan(ctx context.Context, s *settings, f *planFlags) error {
 	switch {
 	case f.image == "" || f.name == "":
 		return usageError{errors.New("--image and --fleet are needed")}
@@ -120,7 +120,7 @@ func runPlan(ctx context.Context, s *seat, f *planFlags) error {
 // calls, and ECD may ask to slow down.
 const liveLimit = 10 * time.Minute
 
-func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
+func livePlan(ctx context.Context, s *settings, conf operator.Config, fleets fleet.Fleets, f *planFlags) (events.Plan, error) {
 	of, err := operator.FleetNamed(fleets, f.name)
 	if err != nil {
 		return events.Plan{}, err
@@ -133,13 +133,13 @@ func livePlan(ctx context.Context, s *seat, conf operator.Config, fleets fleet.F
 }
 
 // desktops returns a client of ECD, as something that only reads.
-func (s *seat) desktops(conf operator.Config) (operator.ECD, error) {
+func (s *settings) desktops(conf operator.Config) (operator.ECD, error) {
 	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: s.w.keys})
 }
 
 // desktopsOf is desktops in an account: in another than the function's own, by the role
 // that the function assumes there, if it trusts who asks here too.
-func (s *seat) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Account) (operator.ECD, error) {
+func (s *settings) desktopsOf(ctx context.Context, conf operator.Config, a fleet.Account) (operator.ECD, error) {
 	if a.ID == "" {
 		return s.desktops(conf)
 	}

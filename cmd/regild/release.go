@@ -151,7 +151,7 @@ func (x *sender) rolloutsOf(store journal.Store, fleets []string) func(context.C
 	var before []string
 	same := 0
 	return func(ctx context.Context) (found, error) {
-		ids, err := operator.OfRelease(ctx, patient{store, &x.pacing}, x.message.release)
+		ids, err := operator.OfRelease(ctx, retrying{store, &x.pacing}, x.message.release)
 		if err != nil {
 			return found{}, err
 		}

@@ -31,7 +31,7 @@ which, how long rebuilds took, and what failed and why. It is made of the
 journal alone and only reads it; with --json it is for programs, with --html it
 is one page for a browser that needs nothing else.`,
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	o.define(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON, as --output json does")
 	html.define(c)
@@ -45,7 +45,7 @@ is one page for a browser that needs nothing else.`,
 	return c
 }
 
-func runReport(ctx context.Context, s *seat, o output, html *htmlFlags, args []string) error {
+func runReport(ctx context.Context, s *settings, o output, html *htmlFlags, args []string) error {
 	given, names := journalAndName(args)
 	if len(names) == 0 {
 		return usageError{errors.New("name the rollout/ID or request/ID, after the journal if the settings have none")}

@@ -33,7 +33,7 @@ delivery from a second wish.`)
 // A sender sends requests, releases and controls, and waits for what becomes of
 // them.
 type sender struct {
-	*seat
+	*settings
 	message          sendFlags
 	door             string // through which requests go, as the function names it
 	yes, noWait, end bool
@@ -44,7 +44,7 @@ type sender struct {
 // define gives the command what all senders have. taken is what the function has
 // then done, all what has then ended, and wait what --timeout is for.
 func (x *sender) define(w world, c *cobra.Command, taken, all, wait string, groups ...[]string) {
-	x.seat = newSeat(w, c, append([][]string{forJournal, forQueue}, groups...)...)
+	x.settings = newSettings(w, c, append([][]string{forJournal, forQueue}, groups...)...)
 	fs := c.Flags()
 	fs.BoolVarP(&x.yes, "yes", "y", false, "do not ask")
 	fs.BoolVar(&x.noWait, "no-wait", false, "do not wait until the function has "+taken)
@@ -156,7 +156,7 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 	}
 	l := operator.Listing{Operations: []operator.Operation{}}
 	for _, n := range has.names {
-		a, err := operator.Opened(waiting, patient{store, &within}, n.kind, n.id, within.wait)
+		a, err := operator.Opened(waiting, retrying{store, &within}, n.kind, n.id, within.wait)
 		if err != nil {
 			return within.outcomeOf(waiting, err, notTaken)
 		}
@@ -270,7 +270,7 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 		return err
 	}
 	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) (found, error) {
-		s, err := x.opened(ctx, patient{store, &x.pacing}, m.request)
+		s, err := x.opened(ctx, retrying{store, &x.pacing}, m.request)
 		if err != nil || s == nil {
 			return found{missing: "nothing in the journal shows that the function took it"}, err
 		}

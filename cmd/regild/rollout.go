@@ -64,7 +64,7 @@ func rolloutListCommand(w world) *cobra.Command {
 		Long: "Lists the rollouts that the journal knows, the latest first: those that are open and those that have ended.",
 		Args: noArgs,
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	c.Flags().BoolVar(&open, "open", false, "list only those that have not ended")
 	c.Flags().StringVar(&q.fleet, "fleet", "", "list only those of this `fleet`")
 	c.Flags().IntVar(&q.most, "limit", rolloutsMost, "read at most this `number` of journals, those written last")
@@ -99,7 +99,7 @@ func showCommand(w world, kind string) *cobra.Command {
 		Use: "show ID", Short: "show a " + kind + ", desktop by desktop",
 		Long: "Shows what the journal knows of a " + kind + ": how far it is, why it waits, and each desktop.",
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	o.define(c)
 	c.ValidArgsFunction = s.completeOperations(kind)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -135,7 +135,7 @@ func historyCommand(w world) *cobra.Command {
 		Long: `Shows what happened in a rollout and when: its waves, why it stood still, and who said what. Of a fleet (a name
 without a slash) it shows which rollouts it had, in their order.`,
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	o.define(c)
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -163,7 +163,7 @@ without a slash) it shows which rollouts it had, in their order.`,
 }
 
 // fleetHistory shows the rollouts of a fleet in the order of its log.
-func fleetHistory(ctx context.Context, s *seat, store journal.Store, o output, fleet string, zone *time.Location) error {
+func fleetHistory(ctx context.Context, s *settings, store journal.Store, o output, fleet string, zone *time.Location) error {
 	ids, err := operator.Enrolled(ctx, store, fleet)
 	if err != nil {
 		return err
@@ -341,7 +341,7 @@ func (x *sender) answer(ctx context.Context, store journal.Store, control operat
 	within := x.soon()
 	waiting, cancel := within.within(ctx)
 	defer cancel()
-	a, err := control.Answer(waiting, patient{store, &within}, within.wait)
+	a, err := control.Answer(waiting, retrying{store, &within}, within.wait)
 	if err == nil {
 		return a, nil
 	}

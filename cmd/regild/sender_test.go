@@ -60,7 +60,7 @@ func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
 func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
 	store := journaltest.Memory()
 	var told strings.Builder
-	x := &sender{seat: &seat{w: world{err: &told}}, message: sendFlags{release: "r1"}, pacing: pacing{interval: leastInterval}}
+	x := &sender{settings: &settings{w: world{err: &told}}, message: sendFlags{release: "r1"}, pacing: pacing{interval: leastInterval}}
 	known, guessed := x.rolloutsOf(store, []string{"office", "lab"}), x.rolloutsOf(store, nil)
 	look := func(name string, at func() (found, error), rollouts int, missing string) {
 		t.Helper()

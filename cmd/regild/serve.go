@@ -10,16 +10,16 @@ import (
 )
 
 // serve keeps the cloud running until ctx ends.
-func (s *session) serve(ctx context.Context, w world, p *play) error {
+func (s *session) serve(ctx context.Context, w world, p *scenario) error {
 	defer func() { _ = s.cloud.Close() }()
 	for _, l := range s.guide() {
 		say(w.out, "%s\n", l)
 	}
 	s.pacer.base = p.rate
-	st := newStage(w, true)
+	st := newDisplay(w, true)
 	st.live = false
 	st.open(ctx, s, nil)
-	for _, a := range p.acts {
+	for _, a := range p.steps {
 		if err := s.send(ctx, a); err != nil {
 			return err
 		}

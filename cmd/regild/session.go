@@ -16,33 +16,33 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// A session is a play that is on.
+// A session is a scenario that runs.
 type session struct {
-	play  *play
-	cloud *localcloud.Cloud
-	crew  *crew
-	watch *watcher
-	fold  *folder
-	pacer *pacer
-	zone  *time.Location
-	began time.Time // real
+	scenario *scenario
+	cloud    *localcloud.Cloud
+	invoker  *invoker
+	watch    *watcher
+	fold     *folder
+	pacer    *pacer
+	zone     *time.Location
+	began    time.Time // real
 
 	mu    sync.Mutex
-	title string // of the act
+	title string // of the step
 }
 
 // beat is how often the session looks whether something is settled.
 const beat = 20 * time.Millisecond
 
-// run plays all acts, shows them, sums up and judges.
-func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) error {
+// run runs all steps, shows them, sums up and judges.
+func (s *session) run(ctx context.Context, w world, f *localFlags, p *scenario) error {
 	defer func() { _ = s.cloud.Close() }()
-	st := newStage(w, f.plain)
-	ctx, quit := context.WithCancelCause(ctx) // Ctrl-C is no signal while the stage has the terminal
+	st := newDisplay(w, f.plain)
+	ctx, quit := context.WithCancelCause(ctx) // Ctrl-C is no signal while the display has the terminal
 	defer quit(nil)
 	st.open(ctx, s, quit)
 	defer st.leave()
-	err := s.playAll(ctx, f.limit, st)
+	err := s.runAll(ctx, f.limit, st)
 	st.close(s)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		err = errInterrupted
@@ -58,16 +58,16 @@ func (s *session) run(ctx context.Context, w world, f *localFlags, p *play) erro
 	return err
 }
 
-// playAll puts on one act after the other, with the trigger running beside
+// runAll runs one step after the other, with the trigger running beside
 // them, and returns when the last is settled.
-func (s *session) playAll(ctx context.Context, limit time.Duration, st *stage) error {
+func (s *session) runAll(ctx context.Context, limit time.Duration, st *display) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("gave up after %s (--limit)", limit))
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
 	var trigger sync.WaitGroup
 	defer trigger.Wait()
 	defer stop(nil)
-	for i, a := range s.play.acts {
+	for i, a := range s.scenario.steps {
 		s.announce(st, a.title)
 		if err := s.send(ctx, a); err != nil {
 			return err
@@ -86,7 +86,7 @@ func (s *session) playAll(ctx context.Context, limit time.Duration, st *stage) e
 	return nil
 }
 
-func (s *session) announce(st *stage, title string) {
+func (s *session) announce(st *display, title string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.title = title
@@ -94,7 +94,7 @@ func (s *session) announce(st *stage, title string) {
 }
 
 // settle waits until nothing more happens by itself.
-func (s *session) settle(ctx context.Context, st *stage) error {
+func (s *session) settle(ctx context.Context, st *display) error {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
@@ -123,7 +123,7 @@ func (s *session) next() (time.Time, bool) { return s.cloud.MNS.Next(localcloud.
 
 // idle says whether the function has nothing to do before a tick comes.
 func (s *session) idle() bool {
-	if s.crew.busy() {
+	if s.invoker.busy() {
 		return false
 	}
 	now := s.cloud.Clock.Now()
@@ -132,7 +132,7 @@ func (s *session) idle() bool {
 			return false
 		}
 	}
-	return !s.crew.busy()
+	return !s.invoker.busy()
 }
 
 // settled says whether all that was heard of has ended, or waits for a person.
@@ -177,9 +177,9 @@ func stuck(s *rollout.State) bool {
 	return true
 }
 
-// A crew hands events to the function and remembers how that went. It may be
+// An invoker hands events to the function and remembers how that went. It may be
 // used from several goroutines.
-type crew struct {
+type invoker struct {
 	host  *fc.Host
 	hurry func() // called when an event is handed over
 
@@ -193,7 +193,7 @@ type crew struct {
 }
 
 // InvokeEvent is bridge.Invoker's.
-func (c *crew) InvokeEvent(ctx context.Context, e fc.Event) (fc.Result, error) {
+func (c *invoker) InvokeEvent(ctx context.Context, e fc.Event) (fc.Result, error) {
 	c.mu.Lock()
 	c.under++
 	c.mu.Unlock()
@@ -211,16 +211,16 @@ func (c *crew) InvokeEvent(ctx context.Context, e fc.Event) (fc.Result, error) {
 	return result, err
 }
 
-var _ bridge.Invoker = (*crew)(nil)
+var _ bridge.Invoker = (*invoker)(nil)
 
 // settled takes note of what the trigger did with a batch.
-func (c *crew) settled(d bridge.Delivery) {
+func (c *invoker) settled(d bridge.Delivery) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.givenUp += d.GivenUp
 }
 
-func (c *crew) busy() bool {
+func (c *invoker) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.under > 0

@@ -20,9 +20,9 @@ import (
 	"github.com/regild/regild/internal/operator"
 )
 
-// A seat is the settings of one command: which flags it has of them, and what is
+// settings are those of one command: which flags it has of them, and what is
 // in force once the command line is read.
-type seat struct {
+type settings struct {
 	w             world
 	flags         *pflag.FlagSet
 	values        map[string]*string // by flag
@@ -36,10 +36,10 @@ var (
 	forECD     = []string{"ecd-endpoint", "fleets"}
 )
 
-// newSeat gives the command the flags of some settings, and --profile and
+// newSettings gives the command the flags of some settings, and --profile and
 // --config.
-func newSeat(w world, c *cobra.Command, groups ...[]string) *seat {
-	s := &seat{w: w, flags: c.Flags(), values: map[string]*string{}}
+func newSettings(w world, c *cobra.Command, groups ...[]string) *settings {
+	s := &settings{w: w, flags: c.Flags(), values: map[string]*string{}}
 	wanted := slices.Concat(groups...)
 	for _, x := range operator.Settings {
 		if slices.Contains(wanted, x.Flag) {
@@ -66,7 +66,7 @@ func mustRegister(c *cobra.Command, flag string, f cobra.CompletionFunc) {
 }
 
 // load returns the settings in force.
-func (s *seat) load() (operator.Config, error) {
+func (s *settings) load() (operator.Config, error) {
 	deployed, err := envfile.Read(envfile.Default)
 	if err != nil {
 		return operator.Config{}, err
@@ -81,7 +81,7 @@ func (s *seat) load() (operator.Config, error) {
 }
 
 // open opens the journal of the settings, or that of a URL that was given.
-func (s *seat) open(given string) (journal.Store, operator.Config, *time.Location, error) {
+func (s *settings) open(given string) (journal.Store, operator.Config, *time.Location, error) {
 	conf, err := s.load()
 	if err != nil {
 		return nil, conf, nil, err
@@ -137,7 +137,7 @@ func journalAndName(args []string) (journalURL string, names []string) {
 
 // queueOf returns the client and the name of the queue that messages of the type go
 // to. A queue that was named by --queue takes them all.
-func (s *seat) queueOf(conf operator.Config, eventType string) (*mns.Client, string, error) {
+func (s *settings) queueOf(conf operator.Config, eventType string) (*mns.Client, string, error) {
 	queue := s.queueName(conf, eventType)
 	if queue == "" {
 		return nil, "", usageError{errors.New("name the queue: --queue, REGILD_REQUEST_QUEUE or a profile (regild config shows what is in force)")}
@@ -147,7 +147,7 @@ func (s *seat) queueOf(conf operator.Config, eventType string) (*mns.Client, str
 }
 
 // queueName is the name of that queue; "" none is set.
-func (s *seat) queueName(conf operator.Config, eventType string) string {
+func (s *settings) queueName(conf operator.Config, eventType string) string {
 	if s.flags.Changed("queue") {
 		return conf.Queue
 	}
@@ -155,7 +155,7 @@ func (s *seat) queueName(conf operator.Config, eventType string) string {
 }
 
 // messages returns a client of Message Service.
-func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
+func (s *settings) messages(conf operator.Config) (*mns.Client, error) {
 	client, err := mns.New(mns.Config{Endpoint: conf.MNSEndpoint, AccountID: conf.Account, RegionID: conf.Region,
 		Keys: s.w.keys})
 	if err != nil {
@@ -165,7 +165,7 @@ func (s *seat) messages(conf operator.Config) (*mns.Client, error) {
 }
 
 // who returns who says so: what the settings say, else the user's name.
-func (s *seat) who(conf operator.Config) (string, error) {
+func (s *settings) who(conf operator.Config) (string, error) {
 	if by := cmp.Or(conf.By, s.w.env("USER"), s.w.env("LOGNAME")); by != "" {
 		return by, nil
 	}
@@ -187,7 +187,7 @@ func configCommand(w world) *cobra.Command {
 	for _, x := range operator.Settings {
 		all = append(all, x.Flag)
 	}
-	s := newSeat(w, c, all)
+	s := newSettings(w, c, all)
 	o.define(c)
 	c.RunE = func(*cobra.Command, []string) error {
 		conf, err := s.load()

@@ -28,7 +28,7 @@ why they wait. Named one, it shows that one desktop by desktop.
 It only reads. Object Storage is reached with the credentials of
 ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
 	}
-	s := newSeat(w, c, forJournal)
+	s := newSettings(w, c, forJournal)
 	q.define(c, "list those that have ended, too")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, names := journalAndName(args)
@@ -70,7 +70,7 @@ const (
 )
 
 // listOperations shows the operations of some kinds.
-func listOperations(ctx context.Context, s *seat, given string, q listFlags, kinds ...string) error {
+func listOperations(ctx context.Context, s *settings, given string, q listFlags, kinds ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	l, zone, err := s.list(ctx, given, q, kinds...)
@@ -81,7 +81,7 @@ func listOperations(ctx context.Context, s *seat, given string, q listFlags, kin
 }
 
 // list reads the operations of some kinds.
-func (s *seat) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
+func (s *settings) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
 	if q.most < 0 {
 		return operator.Listing{}, nil, usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
 	}
@@ -172,7 +172,7 @@ func inBrief(x operator.Operation, zone *time.Location) string {
 }
 
 // showOperation shows one operation.
-func showOperation(ctx context.Context, s *seat, given string, o output, kind, id string) error {
+func showOperation(ctx context.Context, s *settings, given string, o output, kind, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	store, _, zone, err := s.open(given)

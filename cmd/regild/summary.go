@@ -46,8 +46,8 @@ type summary struct {
 // summary sums the session up.
 func (s *session) summary(ctx context.Context) summary {
 	sum := summary{zone: s.zone, statuses: map[events.Status]int{}, calls: s.cloud.Faults.Calls(),
-		cloudTime: s.cloud.Clock.Now().Sub(s.play.state.Clock.Start), real: time.Since(s.began)}
-	if s.play.state.Clock.Start.IsZero() {
+		cloudTime: s.cloud.Clock.Now().Sub(s.scenario.state.Clock.Start), real: time.Since(s.began)}
+	if s.scenario.state.Clock.Start.IsZero() {
 		sum.cloudTime = 0
 	}
 	operations, rollouts := s.watch.heard()
@@ -73,9 +73,9 @@ func (s *session) summary(ctx context.Context) summary {
 			sum.unfinished = append(sum.unfinished, id+": "+why)
 		}
 	}
-	s.crew.mu.Lock()
-	sum.invoked, sum.worked, sum.failed, sum.givenUp = s.crew.invocations, s.crew.worked, s.crew.failures, s.crew.givenUp
-	s.crew.mu.Unlock()
+	s.invoker.mu.Lock()
+	sum.invoked, sum.worked, sum.failed, sum.givenUp = s.invoker.invocations, s.invoker.worked, s.invoker.failures, s.invoker.givenUp
+	s.invoker.mu.Unlock()
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	sum.refused, sum.events, sum.repeated = s.watch.refused, s.watch.events, s.watch.repeated

@@ -38,7 +38,7 @@ others on the same queue do not see.`,
   regild tail -o json | jq 'select(.type == "regild.desktop.outcome.v1").data'`,
 		Args: noArgs,
 	}
-	s := newSeat(w, c, []string{"outcomes-queue", "account", "region", "mns-endpoint", "time-zone"})
+	s := newSettings(w, c, []string{"outcomes-queue", "account", "region", "mns-endpoint", "time-zone"})
 	o.define(c)
 	c.Flags().BoolVar(&once, "once", false, "end as soon as the queue is empty")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "end after this `time`; by default not before Ctrl-C")

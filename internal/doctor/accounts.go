@@ -29,7 +29,7 @@ type opened struct {
 }
 
 // member takes the role in another account, once for all checks.
-func (p *Patient) member(ctx context.Context, a fleet.Account) (Member, error) {
+func (p *Deployment) member(ctx context.Context, a fleet.Account) (Member, error) {
 	if o, there := p.members[a.ID]; there {
 		return o.Member, o.err
 	}
@@ -48,7 +48,7 @@ func (p *Patient) member(ctx context.Context, a fleet.Account) (Member, error) {
 
 // checkAccounts looks at each other account that fleets.yaml names: can the role be
 // taken, is it of that account, and may it read desktops there?
-func checkAccounts(ctx context.Context, p *Patient, say teller) {
+func checkAccounts(ctx context.Context, p *Deployment, say teller) {
 	accounts := p.Fleets.Accounts()
 	switch {
 	case p.FleetsErr != nil:
@@ -93,7 +93,7 @@ func checkMember(ctx context.Context, name string, a fleet.Account, m Member, sa
 // closed says why a member could not be opened. That the doctor may not take a role
 // is no fault: the role trusts the function's, and setup leaves it so. Then the dry
 // run tells whether the function may.
-func (p *Patient) closed(name string, a fleet.Account, err error, say teller) {
+func (p *Deployment) closed(name string, a fleet.Account, err error, say teller) {
 	switch {
 	case errors.Is(err, errOwnAccount):
 		say(Wrong, name+" is the function's own", "take it out of accounts, and account: out of its fleets, in "+p.FleetsFile)
@@ -114,7 +114,7 @@ func (p *Patient) closed(name string, a fleet.Account, err error, say teller) {
 
 // memberGrants are the grants of function-members.json, for each account that
 // fleets.yaml names.
-func (p *Patient) memberGrants() ([]grant, error) {
+func (p *Deployment) memberGrants() ([]grant, error) {
 	each, err := p.policy("function-members.json")
 	if err != nil {
 		return nil, err

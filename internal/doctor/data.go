@@ -17,7 +17,7 @@ const setUp = "run make setup"
 // week is the retention that leaves room for any outage; ticks wait for hours.
 const week = 7 * 24 * time.Hour
 
-func checkQueues(ctx context.Context, p *Patient, say teller) {
+func checkQueues(ctx context.Context, p *Deployment, say teller) {
 	messages, err := p.mns()
 	if err != nil {
 		trouble(say, "the queues", err)
@@ -41,7 +41,7 @@ func checkQueues(ctx context.Context, p *Patient, say teller) {
 }
 
 // queues are the names of all that regild uses, each once.
-func (p *Patient) queues() []string {
+func (p *Deployment) queues() []string {
 	var out []string
 	for _, name := range []string{p.RequestQueue, queueOf(p.ControlDoor), queueOf(p.ReleaseDoor), p.DeadLetterQueue, p.OutcomesQueue} {
 		if name != "" && !slices.Contains(out, name) {
@@ -61,7 +61,7 @@ func queueOf(door string) string {
 }
 
 // makes says how to get a queue.
-func (p *Patient) makes(queue string) string {
+func (p *Deployment) makes(queue string) string {
 	if queue == queueOf(p.ControlDoor) || queue == queueOf(p.ReleaseDoor) {
 		return "run make setup ARGS='--set Doors=yes', which makes " + p.Function + "-control and " + p.Function + "-releases, or make it by hand"
 	}
@@ -69,14 +69,14 @@ func (p *Patient) makes(queue string) string {
 }
 
 // timeout is the function's, or what s.yaml says when nothing is known of it.
-func (p *Patient) timeout() time.Duration {
+func (p *Deployment) timeout() time.Duration {
 	if p.function != nil {
 		return time.Duration(p.function.Timeout) * time.Second
 	}
 	return 280 * time.Second
 }
 
-func checkTopics(ctx context.Context, p *Patient, say teller) {
+func checkTopics(ctx context.Context, p *Deployment, say teller) {
 	messages, err := p.mns()
 	if err != nil {
 		trouble(say, "the topics", err)
@@ -101,7 +101,7 @@ func checkTopics(ctx context.Context, p *Patient, say teller) {
 }
 
 // checkSubscriptions says what is wrong with the subscriptions of a topic.
-func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, name string, say teller) {
+func (p *Deployment) checkSubscriptions(ctx context.Context, messages Messages, name string, say teller) {
 	subs, err := messages.Subscriptions(ctx, name)
 	if err != nil {
 		trouble(say, "the subscriptions of topic "+name, err)
@@ -129,7 +129,7 @@ func (p *Patient) checkSubscriptions(ctx context.Context, messages Messages, nam
 }
 
 // noJournal says why there is no journal to look at, and reports whether that is so.
-func (p *Patient) noJournal(say teller, what string) bool {
+func (p *Deployment) noJournal(say teller, what string) bool {
 	switch {
 	case p.Journal != "":
 		return false
@@ -141,7 +141,7 @@ func (p *Patient) noJournal(say teller, what string) bool {
 	return true
 }
 
-func checkBucket(ctx context.Context, p *Patient, say teller) {
+func checkBucket(ctx context.Context, p *Deployment, say teller) {
 	if p.noJournal(say, "the journal's bucket") {
 		return
 	}
@@ -191,7 +191,7 @@ func checkBucket(ctx context.Context, p *Patient, say teller) {
 }
 
 // checkJournal tries the two facts that the promise rests on.
-func checkJournal(ctx context.Context, p *Patient, say teller) {
+func checkJournal(ctx context.Context, p *Deployment, say teller) {
 	if p.noJournal(say, "the journal") {
 		return
 	}
@@ -231,7 +231,7 @@ func checkJournal(ctx context.Context, p *Patient, say teller) {
 // indexed are the keys of message that alarms and searches use.
 var indexed = []string{"msg", "status", "code", "type"}
 
-func checkIndex(ctx context.Context, p *Patient, say teller) {
+func checkIndex(ctx context.Context, p *Deployment, say teller) {
 	if p.LogProject == "" || p.Logstore == "" {
 		say(Unknown, "could not look at the log index: no log project is named",
 			"run where regild.env is (make setup writes it), or set REGILD_LOG_PROJECT and REGILD_LOGSTORE")
@@ -265,7 +265,7 @@ func checkIndex(ctx context.Context, p *Patient, say teller) {
 	say(Good, "full text and message as JSON", "")
 }
 
-func checkAlarms(ctx context.Context, p *Patient, say teller) {
+func checkAlarms(ctx context.Context, p *Deployment, say teller) {
 	rules, err := p.Cloud.AlarmRules(ctx, p.Function+": ")
 	switch off := offIn(rules); {
 	case err != nil:

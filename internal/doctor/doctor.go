@@ -58,7 +58,7 @@ type Check struct {
 	Name  string   // one or two words
 	Looks string   // what it looks at and why, a sentence
 	Calls []string // the RAM actions of the calls that it makes
-	run   func(ctx context.Context, p *Patient, say teller)
+	run   func(ctx context.Context, p *Deployment, say teller)
 }
 
 // Names are what things are called. RequestQueue, ResultTopic, Journal and the
@@ -102,9 +102,9 @@ type Alarms interface {
 	Alarms(ctx context.Context, name string) ([]desktop.Alarm, error)
 }
 
-// A Patient is a deployment, and how to reach it. All fields are required, but
+// A Deployment is what is looked at, and how to reach it. All fields are required, but
 // for Account, Fleets, Zip, their errors, FileRegion and Probe.
-type Patient struct {
+type Deployment struct {
 	Names
 	Cloud *acs.Client
 	// These open a service when a check needs it: the account, or the journal's
@@ -153,7 +153,7 @@ type Patient struct {
 // Run makes every check, in order, and tells each finding as it comes. A check
 // that cannot be made does not keep the others from being made, unless there
 // are no credentials that count.
-func Run(ctx context.Context, p *Patient, tell func(Finding)) {
+func Run(ctx context.Context, p *Deployment, tell func(Finding)) {
 	for _, c := range Checks() {
 		if c.Name == probeName && !p.Probe {
 			continue
@@ -183,8 +183,8 @@ func summing(say teller) teller {
 }
 
 // ofAccount makes a check only where the account is known: nothing is found without.
-func ofAccount(what string, run func(context.Context, *Patient, teller)) func(context.Context, *Patient, teller) {
-	return func(ctx context.Context, p *Patient, say teller) {
+func ofAccount(what string, run func(context.Context, *Deployment, teller)) func(context.Context, *Deployment, teller) {
+	return func(ctx context.Context, p *Deployment, say teller) {
 		if p.Account == "" {
 			trouble(say, what, errNoAccount)
 			return
@@ -195,7 +195,7 @@ func ofAccount(what string, run func(context.Context, *Patient, teller)) func(co
 
 // learn fills in the names that nobody gave: from the function's environment,
 // or as setup would have them when nothing is known of the function.
-func (p *Patient) learn(env map[string]string) {
+func (p *Deployment) learn(env map[string]string) {
 	for _, n := range []struct {
 		name      *string
 		setting   string
@@ -228,7 +228,7 @@ func Door(setting string) string {
 }
 
 // mns opens Message Service.
-func (p *Patient) mns() (Messages, error) {
+func (p *Deployment) mns() (Messages, error) {
 	if p.messages != nil {
 		return p.messages, nil
 	}
@@ -355,7 +355,7 @@ func Checks() []Check {
 	}
 }
 
-func checkAccount(ctx context.Context, p *Patient, say teller) {
+func checkAccount(ctx context.Context, p *Deployment, say teller) {
 	who, err := p.Cloud.Identity(ctx)
 	switch {
 	case acs.BadKeys(err):
@@ -383,7 +383,7 @@ func checkAccount(ctx context.Context, p *Patient, say teller) {
 // 15 seconds that instances' clocks may differ by.
 const maxSkew = 10 * time.Second
 
-func checkClock(ctx context.Context, p *Patient, say teller) {
+func checkClock(ctx context.Context, p *Deployment, say teller) {
 	at, err := p.Cloud.Time(ctx)
 	skew := p.Now().Sub(at).Round(time.Second).Abs()
 	switch {

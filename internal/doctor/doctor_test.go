@@ -64,7 +64,7 @@ func TestEveryOptionThatNeedsMoreRightsIsKnown(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := (&Patient{Fleets: fleets}).needsExtras(); got != want {
+			if got := (&Deployment{Fleets: fleets}).needsExtras(); got != want {
 				t.Errorf("%s: got %v, want %v", rest, got, want)
 			}
 		}

@@ -22,7 +22,7 @@ type census struct {
 	images   []desktop.Image
 }
 
-func checkFleets(ctx context.Context, p *Patient, say teller) {
+func checkFleets(ctx context.Context, p *Deployment, say teller) {
 	if p.FleetsErr != nil {
 		say(Wrong, "the fleets cannot be read: "+strings.ReplaceAll(p.FleetsErr.Error(), "\n", "; "), "mend "+p.FleetsFile+": regild check says the same")
 		return
@@ -72,7 +72,7 @@ func checkFleets(ctx context.Context, p *Patient, say teller) {
 
 // unseen is how bad it is that the doctor could not look at another account: with
 // the dry run, it is no more than the line on the account says.
-func (p *Patient) unseen(err error) Level {
+func (p *Deployment) unseen(err error) Level {
 	if p.Probe && acs.Denied(err) {
 		return Warning
 	}
@@ -81,7 +81,7 @@ func (p *Patient) unseen(err error) Level {
 
 // regions are those in which the function may rebuild; none when that is not
 // known.
-func (p *Patient) regions() []string {
+func (p *Deployment) regions() []string {
 	if p.function == nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (p *Patient) regions() []string {
 }
 
 // count reads a place's desktops and images, and tags if a fleet needs them.
-func (p *Patient) count(ctx context.Context, ecd Desktops, at desktop.Place) (*census, error) {
+func (p *Deployment) count(ctx context.Context, ecd Desktops, at desktop.Place) (*census, error) {
 	all, err := ecd.Select(ctx, at.Region, desktop.Selector{})
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (p *Patient) count(ctx context.Context, ecd Desktops, at desktop.Place) (*c
 	return &census{all, images}, err
 }
 
-func (p *Patient) checkFleet(f fleet.Fleet, c *census, say teller) {
+func (p *Deployment) checkFleet(f fleet.Fleet, c *census, say teller) {
 	size, tagged := 0, 0
 	for _, d := range c.desktops {
 		if owner := p.Fleets.Of(d); owner != nil && owner.Name == f.Name {
@@ -164,7 +164,7 @@ func (p *Patient) checkFleet(f fleet.Fleet, c *census, say teller) {
 
 // checkAlarmsOf looks whether the alarm rules are there that a fleet's rollouts read
 // between their waves: for one that is not, they stand still.
-func (p *Patient) checkAlarmsOf(ctx context.Context, f fleet.Fleet, say teller) {
+func (p *Deployment) checkAlarmsOf(ctx context.Context, f fleet.Fleet, say teller) {
 	if len(f.Strategy.Check.Alarms) == 0 {
 		return
 	}
@@ -211,7 +211,7 @@ const (
 // the outcome is a refusal: it travels the same way.
 const probeDesktop = "ecd-regilddoctorprobe"
 
-func checkProbe(ctx context.Context, p *Patient, say teller) {
+func checkProbe(ctx context.Context, p *Deployment, say teller) {
 	messages, err := p.mns()
 	switch {
 	case err != nil:
@@ -236,7 +236,7 @@ func checkProbe(ctx context.Context, p *Patient, say teller) {
 
 // probe sends a dry run for one account, the own if it has no id, and judges its
 // outcome.
-func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account, say teller) {
+func (p *Deployment) probe(ctx context.Context, messages Messages, a fleet.Account, say teller) {
 	id := "doctor-" + p.Token
 	if a.ID != "" {
 		id += "-" + a.ID
@@ -258,7 +258,7 @@ func (p *Patient) probe(ctx context.Context, messages Messages, a fleet.Account,
 // awaitProbe waits for the outcome of the dry run and judges it. A refusal shows
 // that queue, function, ECD and topic work; a desktop that is put off shows that
 // ECD did not answer.
-func (p *Patient) awaitProbe(ctx context.Context, messages Messages, id string, a fleet.Account, say teller) {
+func (p *Deployment) awaitProbe(ctx context.Context, messages Messages, id string, a fleet.Account, say teller) {
 	limit := cmp.Or(p.ProbeLimit, probeLimit)
 	start := p.Now()
 	in, codes := "", probeCodes
@@ -303,7 +303,7 @@ type probed struct {
 
 // probeOutcome reads a message of the outcomes queue, and deletes it if it is about
 // the dry run. ours says that it is the outcome of that.
-func (p *Patient) probeOutcome(ctx context.Context, messages Messages, m mns.Received, id string) (o probed, ours bool) {
+func (p *Deployment) probeOutcome(ctx context.Context, messages Messages, m mns.Received, id string) (o probed, ours bool) {
 	// A door or a source is part of the id that outcomes have.
 	if json.Unmarshal(m.Body, &o) != nil || !strings.HasPrefix(o.Data.RequestID, id) {
 		return o, false // somebody else's, who receives it again when it is visible

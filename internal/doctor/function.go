@@ -14,7 +14,7 @@ import (
 
 const redeploy = "run make deploy"
 
-func checkFunction(ctx context.Context, p *Patient, say teller) {
+func checkFunction(ctx context.Context, p *Deployment, say teller) {
 	defer func() {
 		if p.function == nil {
 			p.learn(nil)
@@ -54,7 +54,7 @@ func checkFunction(ctx context.Context, p *Patient, say teller) {
 }
 
 // faults returns what of the function is not as s.yaml and regild.env have it.
-func (p *Patient) faults(f acs.Function) []string {
+func (p *Deployment) faults(f acs.Function) []string {
 	var faults []string
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	if f.Runtime != "go1" || f.Handler != "main" {
@@ -81,7 +81,7 @@ func (p *Patient) faults(f acs.Function) []string {
 	return faults
 }
 
-func checkCode(_ context.Context, p *Patient, say teller) {
+func checkCode(_ context.Context, p *Deployment, say teller) {
 	switch {
 	case p.function == nil:
 		say(Unknown, "nothing is known of the function", "mend the line on the function first")
@@ -96,7 +96,7 @@ func checkCode(_ context.Context, p *Patient, say teller) {
 	}
 }
 
-func checkTriggers(ctx context.Context, p *Patient, say teller) {
+func checkTriggers(ctx context.Context, p *Deployment, say teller) {
 	var found []string
 	for _, name := range p.triggers() {
 		t, err := p.Cloud.Trigger(ctx, p.Function, name)
@@ -128,7 +128,7 @@ func checkTriggers(ctx context.Context, p *Patient, say teller) {
 
 // checkStream holds a trigger against s.yaml. What its configuration does not
 // have is passed over: which form Function Compute gives it is UNCONFIRMED.
-func (p *Patient) checkStream(t acs.Trigger, c stream, say teller) {
+func (p *Deployment) checkStream(t acs.Trigger, c stream, say teller) {
 	name := t.TriggerName
 	reads := map[string]string{"queue": "queues/" + p.RequestQueue, "control": p.ControlDoor, "releases": p.ReleaseDoor,
 		"topic": "topics/" + p.RequestTopic, "control-topic": p.ControlDoor, "releases-topic": p.ReleaseDoor}[name]
@@ -177,7 +177,7 @@ func (c stream) off() bool {
 }
 
 // checkDoors says what the doors separate.
-func checkDoors(_ context.Context, p *Patient, say teller) {
+func checkDoors(_ context.Context, p *Deployment, say teller) {
 	const set = "set REGILD_CONTROL_QUEUE and REGILD_RELEASE_QUEUE to queues of their own in regild.env and " + redeploy
 	doors := map[string]string{"control messages": p.ControlDoor, "releases": p.ReleaseDoor}
 	if p.ControlDoor == "" && p.ReleaseDoor == "" {
@@ -210,7 +210,7 @@ func checkDoors(_ context.Context, p *Patient, say teller) {
 	say(allWell, fmt.Sprintf("control messages by %s, releases by %s", p.ControlDoor, p.ReleaseDoor), "")
 }
 
-func checkConcurrency(ctx context.Context, p *Patient, say teller) {
+func checkConcurrency(ctx context.Context, p *Deployment, say teller) {
 	n, set, err := p.Cloud.Concurrency(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -226,7 +226,7 @@ func checkConcurrency(ctx context.Context, p *Patient, say teller) {
 	}
 }
 
-func checkAsync(ctx context.Context, p *Patient, say teller) {
+func checkAsync(ctx context.Context, p *Deployment, say teller) {
 	c, err := p.Cloud.AsyncConfig(ctx, p.Function)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
@@ -247,7 +247,7 @@ func checkAsync(ctx context.Context, p *Patient, say teller) {
 var linkedRoles = []string{"AliyunServiceRoleForEventBridgeSendToMNS", "AliyunServiceRoleForEventBridgeSourceCMS",
 	"AliyunServiceRoleForEventBridgeSourceActionTrail"}
 
-func checkLinked(ctx context.Context, p *Patient, say teller) {
+func checkLinked(ctx context.Context, p *Deployment, say teller) {
 	there := map[string]bool{}
 	for _, role := range linkedRoles {
 		found, err := p.Cloud.ServiceLinkedRole(ctx, role)

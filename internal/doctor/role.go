@@ -33,7 +33,7 @@ func (g grant) String() string {
 }
 
 // checkRole holds trust and policies of the function's role against docs/ram.
-func checkRole(ctx context.Context, p *Patient, say teller) {
+func checkRole(ctx context.Context, p *Deployment, say teller) {
 	documents, ok := p.role(ctx, p.Role, "fc.aliyuncs.com", say)
 	if !ok {
 		return
@@ -55,7 +55,7 @@ func checkRole(ctx context.Context, p *Patient, say teller) {
 
 // checkTopicRole looks at the role that Message Service takes for the topic
 // trigger. Other triggers of the account may use it, so that it may do more.
-func checkTopicRole(ctx context.Context, p *Patient, say teller) {
+func checkTopicRole(ctx context.Context, p *Deployment, say teller) {
 	if !slices.ContainsFunc(slices.Concat(p.triggers(), p.requestTriggers()), func(name string) bool { return strings.HasSuffix(name, "topic") }) {
 		say(Good, "there is no topic trigger", "")
 		return
@@ -85,7 +85,7 @@ func checkTopicRole(ctx context.Context, p *Patient, say teller) {
 
 // role looks at a role's trust and returns its policies by name. It reports
 // false when there is nothing to compare.
-func (p *Patient) role(ctx context.Context, name, service string, say teller) (map[string]string, bool) {
+func (p *Deployment) role(ctx context.Context, name, service string, say teller) (map[string]string, bool) {
 	trust, err := p.Cloud.Role(ctx, name)
 	switch {
 	case acs.NotThere(err):
@@ -142,7 +142,7 @@ func principals(trust string) (names []string, conditions bool, err error) {
 }
 
 // rights returns what the function's role needs, and what it may have.
-func (p *Patient) rights() (needs, may []grant, err error) {
+func (p *Deployment) rights() (needs, may []grant, err error) {
 	for _, file := range []struct {
 		name   string
 		needed bool
@@ -164,7 +164,7 @@ func (p *Patient) rights() (needs, may []grant, err error) {
 
 // tickDoor is the queue that ticks of rollouts go to; "" when that is the
 // request queue.
-func (p *Patient) tickDoor() string {
+func (p *Deployment) tickDoor() string {
 	for _, door := range []string{p.ControlDoor, p.ReleaseDoor} {
 		if queue, ok := strings.CutPrefix(door, "queues/"); ok && queue != p.RequestQueue {
 			return queue
@@ -175,7 +175,7 @@ func (p *Patient) tickDoor() string {
 
 // policy returns the grants of a policy of docs/ram, its placeholders filled in,
 // without those on what the function does not have, or what is not known.
-func (p *Patient) policy(file string) ([]grant, error) {
+func (p *Deployment) policy(file string) ([]grant, error) {
 	text, err := p.Policies(file)
 	if err != nil {
 		return nil, err
@@ -198,7 +198,7 @@ func (p *Patient) policy(file string) ([]grant, error) {
 
 // compare says what the role lacks, what it may not have, and what cannot be
 // told; or that all is well.
-func (p *Patient) compare(needs, may, has []grant, say teller) {
+func (p *Deployment) compare(needs, may, has []grant, say teller) {
 	var missing, unsure, denied, more []string
 	for _, n := range needs {
 		switch met, conditional := meets(n, has); {
@@ -265,7 +265,7 @@ func meets(n grant, has []grant) (met bool, conditional string) {
 }
 
 // beyond says of a grant in how far it is more than docs/ram has.
-func (p *Patient) beyond(h grant, may []grant) string {
+func (p *Deployment) beyond(h grant, may []grant) string {
 	for _, m := range may {
 		if h.condition == "" && m.condition != "" && h.action == m.action && h.resource == m.resource {
 			return h.String() + " without the condition " + m.condition
@@ -276,7 +276,7 @@ func (p *Patient) beyond(h grant, may []grant) string {
 
 // needsExtras says whether a fleet uses what function-extras.json allows. Those of
 // other accounts do so by their role there, but for alarms.
-func (p *Patient) needsExtras() bool {
+func (p *Deployment) needsExtras() bool {
 	for _, f := range p.Fleets {
 		s := f.Strategy
 		if f.Account.ID != "" {
@@ -294,7 +294,7 @@ func (p *Patient) needsExtras() bool {
 }
 
 // fill puts names in the place of a policy's placeholders.
-func (p *Patient) fill(text string) string {
+func (p *Deployment) fill(text string) string {
 	bucket, prefix, _ := strings.Cut(strings.TrimPrefix(p.Journal, "oss://"), "/")
 	return strings.NewReplacer(
 		"<account>", p.Account, "<region>", p.Region, "<function>", p.Function, "<request-queue>", p.RequestQueue,

@@ -12,7 +12,7 @@ import (
 
 // checkShares looks at the function that requests have to themselves, as at the first
 // one: it has to be the same but for its triggers.
-func checkShares(ctx context.Context, p *Patient, say teller) {
+func checkShares(ctx context.Context, p *Deployment, say teller) {
 	switch {
 	case p.Requests == "":
 		say(Good, "requests and doors share the function's instances: a flood of requests can take all of them (docs/ram.md, Shares)", "")
@@ -36,7 +36,7 @@ func checkShares(ctx context.Context, p *Patient, say teller) {
 		say(l, p.Requests+": "+text, do)
 	}
 	second := p.second()
-	for _, check := range []func(context.Context, *Patient, teller){checkFunction, checkCode, checkTriggers, checkConcurrency, checkAsync} {
+	for _, check := range []func(context.Context, *Deployment, teller){checkFunction, checkCode, checkTriggers, checkConcurrency, checkAsync} {
 		if check(ctx, second, heard); second.absent {
 			return
 		}
@@ -57,8 +57,8 @@ func checkShares(ctx context.Context, p *Patient, say teller) {
 	say(allWell, "requests have "+p.Requests+", with instances of its own", "")
 }
 
-// second is the patient as the checks of a function see it, for the one of requests.
-func (p *Patient) second() *Patient {
+// second is the deployment as the checks of a function see it, for the one of requests.
+func (p *Deployment) second() *Deployment {
 	second := *p
 	second.Function, second.function, second.absent = p.Requests, nil, false
 	second.Triggers, second.Requests = p.requestTriggers(), ""
@@ -67,14 +67,14 @@ func (p *Patient) second() *Patient {
 }
 
 // requestTriggers are those of the triggers that requests come by.
-func (p *Patient) requestTriggers() []string {
+func (p *Deployment) requestTriggers() []string {
 	return slices.DeleteFunc(slices.Clone(p.Triggers), func(name string) bool { return !slices.Contains(p.RequestTriggers, name) })
 }
 
 // triggers are the names of those that there must be: each door has one of its own,
 // both doors one if they are the same. What requests come by is the other function's,
 // where they have one.
-func (p *Patient) triggers() []string {
+func (p *Deployment) triggers() []string {
 	out := slices.Clone(p.Triggers)
 	if p.Requests != "" {
 		out = slices.DeleteFunc(out, func(name string) bool { return slices.Contains(p.RequestTriggers, name) })

@@ -14,9 +14,9 @@ import (
 // frame is the shortest time between two pictures.
 const frame = 100 * time.Millisecond
 
-// A stage is where a session is shown: a terminal that is painted anew at each
+// A display is where a session is shown: a terminal that is painted anew at each
 // frame, or lines that come one after the other.
-type stage struct {
+type display struct {
 	w      world
 	file   *os.File // the terminal; nil: there is none
 	live   bool
@@ -27,10 +27,10 @@ type stage struct {
 	drawn time.Time
 }
 
-// newStage returns a stage for what the process writes to. A terminal that knows
+// newDisplay returns a display for what the process writes to. A terminal that knows
 // no cursor, and --plain, take plain lines.
-func newStage(w world, plain bool) *stage {
-	st := &stage{w: w}
+func newDisplay(w world, plain bool) *display {
+	st := &display{w: w}
 	file, ok := w.out.(*os.File)
 	if !ok || !isTerminal(file) {
 		return st
@@ -43,7 +43,7 @@ func newStage(w world, plain bool) *stage {
 }
 
 // width is that of a line, or 0 where lines are as long as they take.
-func (st *stage) width() int {
+func (st *display) width() int {
 	if st.file == nil {
 		return 0
 	}
@@ -51,23 +51,23 @@ func (st *stage) width() int {
 	return width
 }
 
-// take takes the terminal, if the stage is live; quit is called when somebody
-// wants to end it. Until the stage is closed nothing else may write there.
-func (st *stage) take(ctx context.Context, quit func(error)) {
+// take takes the terminal, if the display is live; quit is called when somebody
+// wants to end it. Until the display is closed nothing else may write there.
+func (st *display) take(ctx context.Context, quit func(error)) {
 	if st.live {
 		st.screen = newScreen(ctx, st.w, st.file, quit)
 	}
 }
 
 // open begins to show the session.
-func (st *stage) open(ctx context.Context, s *session, quit func(error)) {
+func (st *display) open(ctx context.Context, s *session, quit func(error)) {
 	st.take(ctx, quit)
 	if st.live {
 		return
 	}
 	t := table{zone: s.zone, palette: palette{st.colour}}
-	pace := fmt.Sprintf("running %g times as fast as real time", s.play.rate)
-	if s.play.rate == 0 {
+	pace := fmt.Sprintf("running %g times as fast as real time", s.scenario.rate)
+	if s.scenario.rate == 0 {
 		pace = "jumping over every wait"
 	}
 	desktops := len(s.cloud.ECD.Desktops())
@@ -87,7 +87,7 @@ func (st *stage) open(ctx context.Context, s *session, quit func(error)) {
 }
 
 // announce says what comes next.
-func (st *stage) announce(s *session, title string) {
+func (st *display) announce(s *session, title string) {
 	if st.live {
 		return // the picture has it in its header
 	}
@@ -97,7 +97,7 @@ func (st *stage) announce(s *session, title string) {
 }
 
 // due says whether it is time for another picture.
-func (st *stage) due() bool {
+func (st *display) due() bool {
 	if st.screen == nil || time.Since(st.drawn) < frame {
 		return false
 	}
@@ -106,20 +106,20 @@ func (st *stage) due() bool {
 }
 
 // draw paints a picture, if it is time for one.
-func (st *stage) draw(s *session) {
+func (st *display) draw(s *session) {
 	if st.due() {
 		st.paint(func(height int) board { return s.picture(height) })
 	}
 }
 
 // paint shows a board that is made for the height of the terminal.
-func (st *stage) paint(of func(height int) board) {
+func (st *display) paint(of func(height int) board) {
 	width, height := st.screen.size()
 	st.screen.show(of(height).lines(width, height, palette{st.colour}))
 }
 
 // leave gives the terminal back.
-func (st *stage) leave() {
+func (st *display) leave() {
 	if st.screen != nil {
 		st.screen.close()
 		st.screen = nil
@@ -127,7 +127,7 @@ func (st *stage) leave() {
 }
 
 // close gives the terminal back, with the last picture on it.
-func (st *stage) close(s *session) {
+func (st *display) close(s *session) {
 	if !st.live {
 		return
 	}
@@ -136,7 +136,7 @@ func (st *stage) close(s *session) {
 }
 
 // last leaves a board on the terminal.
-func (st *stage) last(b board) {
+func (st *display) last(b board) {
 	for _, l := range b.lines(st.width(), 0, palette{st.colour}) {
 		say(st.w.out, "%s\n", l)
 	}
@@ -147,7 +147,7 @@ func (s *session) picture(height int) board {
 	s.mu.Lock()
 	title := s.title
 	s.mu.Unlock()
-	b := board{now: s.cloud.Clock.Now(), zone: s.zone, rate: s.cloud.Clock.Rate(), base: s.play.rate, real: time.Since(s.began),
+	b := board{now: s.cloud.Clock.Now(), zone: s.zone, rate: s.cloud.Clock.Rate(), base: s.scenario.rate, real: time.Since(s.began),
 		title: title, newest: s.watch.newest(height), calls: totals(s.cloud.Faults.Calls()), wipes: len(s.cloud.Wipes())}
 	operations, rollouts := s.watch.heard()
 	for _, id := range operations {
@@ -156,7 +156,7 @@ func (s *session) picture(height int) board {
 		case err != nil || state.Operation == nil:
 			b.add(heardPanel(id, s.watch.statuses(id)))
 		default:
-			b.add(panelOf(state, s.play.fleets, s.zone))
+			b.add(panelOf(state, s.scenario.fleets, s.zone))
 		}
 	}
 	return b

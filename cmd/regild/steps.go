@@ -19,8 +19,8 @@ import (
 //go:embed show
 var show embed.FS
 
-// An act is what is sent at once; the next act comes when all of it is settled.
-type act struct {
+// A step is what is sent at once; the next step comes when all of it is settled.
+type step struct {
 	title   string
 	queued  []message // put on the request queue together
 	invoked []message // handed to the function, one after the other
@@ -62,10 +62,10 @@ func showFleets() (string, error) {
 	return name, nil
 }
 
-// showActs returns what the show sends. The first request comes twice, as a
+// showSteps returns what the show sends. The first request comes twice, as a
 // queue may deliver it.
-func showActs() ([]act, error) {
-	requests := act{title: "the help desk puts requests on the queue: one twice, one cut off, one invalid"}
+func showSteps() ([]step, error) {
+	requests := step{title: "the help desk puts requests on the queue: one twice, one cut off, one invalid"}
 	for _, name := range []string{"1-cloudevent.json", "2-bare.json", "3-cut-off.json", "4-rebuilddesktops.json", "5-invalid.json", "1-cloudevent.json"} {
 		body, err := show.ReadFile(path.Join("show", name))
 		if err != nil {
@@ -81,14 +81,14 @@ func showActs() ([]act, error) {
 	if err != nil {
 		return nil, err
 	}
-	published := act{title: "images are published: win11-office, release 2026.11.3, and win11-lab, which is bad",
+	published := step{title: "images are published: win11-office, release 2026.11.3, and win11-lab, which is bad",
 		invoked: []message{{"release.json", release}, {"release-lab.json", bad}}}
-	return []act{requests, published}, nil
+	return []step{requests, published}, nil
 }
 
-// actsOf makes one act of event files.
-func actsOf(names []string) ([]act, error) {
-	var a act
+// stepsOf makes one step of event files.
+func stepsOf(names []string) ([]step, error) {
+	var a step
 	for _, name := range names {
 		body, err := readEvent(name)
 		if err != nil {
@@ -102,7 +102,7 @@ func actsOf(names []string) ([]act, error) {
 		}
 	}
 	a.title = strings.Join(names, ", ")
-	return []act{a}, nil
+	return []step{a}, nil
 }
 
 func readEvent(name string) ([]byte, error) {
@@ -143,8 +143,8 @@ func delivered(body []byte) bool {
 // asynchronous one. Source: FC, "Error handling".
 const tries = 3
 
-// send puts an act on.
-func (s *session) send(ctx context.Context, a act) error {
+// send sends all of a step.
+func (s *session) send(ctx context.Context, a step) error {
 	for _, m := range a.queued {
 		if _, err := s.cloud.MNS.Send(localcloud.RequestQueue, m.body, 0); err != nil {
 			return fmt.Errorf("putting %s on the request queue: %w", m.name, err)
@@ -152,7 +152,7 @@ func (s *session) send(ctx context.Context, a act) error {
 	}
 	for _, m := range a.invoked {
 		for try := range tries {
-			result, err := s.crew.InvokeEvent(ctx, fc.Event{Payload: m.body, RetryCount: try})
+			result, err := s.invoker.InvokeEvent(ctx, fc.Event{Payload: m.body, RetryCount: try})
 			if err != nil {
 				return fmt.Errorf("handing %s to the function: %w", m.name, err)
 			}
@@ -160,7 +160,7 @@ func (s *session) send(ctx context.Context, a act) error {
 				break
 			}
 			if try == tries-1 {
-				return s.play.log.with(fmt.Errorf("the function failed on %s %d times: %w", m.name, tries, result.Err()))
+				return s.scenario.log.with(fmt.Errorf("the function failed on %s %d times: %w", m.name, tries, result.Err()))
 			}
 		}
 	}
