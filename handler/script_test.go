@@ -414,8 +414,9 @@ func (s *stage) deliver(payload string) {
 	began := time.Now()
 	report, err := s.h.Handle(ctx, handler.Invocation{RequestID: fmt.Sprintf("i%d", s.n), Source: "acs:fc:cn-hangzhou:1:functions/regild"}, []byte(payload))
 	synctest.Wait()
-	for i := range s.acts { // snapshots are asked for at once
-		for k := i; k > 0 && strings.HasPrefix(s.acts[k-1], "CreateSnapshot") && s.acts[k] < s.acts[k-1]; k-- {
+	for i := range s.acts { // some are done at once
+		word, _, _ := strings.Cut(s.acts[i], " ")
+		for k := i; k > 0 && (word == "CreateSnapshot" || word == "Forget") && strings.HasPrefix(s.acts[k-1], word+" ") && s.acts[k] < s.acts[k-1]; k-- {
 			s.acts[k], s.acts[k-1] = s.acts[k-1], s.acts[k]
 		}
 	}
