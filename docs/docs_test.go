@@ -172,15 +172,15 @@ func TestPagesNeverNameWhatIsNotFinished(t *testing.T) {
 	}
 }
 
-func TestReadmeNamesEveryRoom(t *testing.T) {
+func TestReadmeNamesEveryPackage(t *testing.T) {
 	readme := read(t, "README.md")
 	found, err := filepath.Glob(filepath.Join(root, "internal", "*"))
 	if err != nil || len(found) == 0 {
-		t.Fatalf("no rooms: %v", err)
+		t.Fatalf("no packages: %v", err)
 	}
 	for _, path := range found {
-		if room := "internal/" + filepath.Base(path); !strings.Contains(readme, "]("+room+")") {
-			t.Errorf("the walk through the rooms leaves out %s", room)
+		if dir := "internal/" + filepath.Base(path); !strings.Contains(readme, "]("+dir+")") {
+			t.Errorf("the table of packages leaves out %s", dir)
 		}
 	}
 }

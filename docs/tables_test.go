@@ -302,7 +302,7 @@ func TestARollbackOfTheStatedSizeFitsALine(t *testing.T) {
 	}
 }
 
-// Both describe a message of MNS; neither room may import the other.
+// Both describe a message of MNS; neither package may import the other.
 func TestALimitThatStandsTwiceIsOne(t *testing.T) {
 	for _, p := range [][3]any{
 		{"bytes of a message", events.MaxBytes, mns.MaxBody},

@@ -3,7 +3,7 @@
 // `start` and `doctor` use it, and the function for one thing: the state of alarm
 // rules (alarms.go), where a fleet names any.
 //
-// It is the only room, beside internal/ecd, that knows the vendor's OpenAPI
+// It is the only package, beside internal/ecd, that knows the vendor's OpenAPI
 // client (darabonba-openapi): the client builds and signs each request, and
 // pace.Wire sends it, once. The vendor's packages for single products are not
 // used: a call is a name, a version and a few fields, which stand here beside

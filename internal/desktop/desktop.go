@@ -2,7 +2,7 @@
 // done to it: a desktop and an image as ECD shows them now, the spec of a
 // rebuild, its batches, its outcome, and how a call to the cloud ended.
 //
-// It is the vocabulary that the other rooms share. It imports nothing of ours,
+// It is the vocabulary that the other packages share. It imports nothing of ours,
 // knows no SDK, no clock and no client, and every type in it is a plain value.
 package desktop
 

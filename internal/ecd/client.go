@@ -1,4 +1,4 @@
-// Package ecd is the only room that knows Elastic Desktop Service (ECD, API
+// Package ecd is the only package that knows Elastic Desktop Service (ECD, API
 // 2020-09-30) and its SDK. It speaks desktop's words to the rest of regild.
 //
 // The SDK builds and signs each request; pace.Wire sends it, and the answer is

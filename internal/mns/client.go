@@ -1,4 +1,4 @@
-// Package mns is the only room that knows Message Service (MNS, now Simple
+// Package mns is the only package that knows Message Service (MNS, now Simple
 // Message Queue, API 2015-06-06) and its SDK: it publishes outcomes to a topic
 // and sends messages to a queue.
 //
