@@ -1,5 +1,7 @@
 package events
 
+import "sync"
+
 // A Code is one of our own words for why an outcome is what it is. Where ECD
 // spoke, an outcome carries ECD's code instead, unchanged.
 type Code struct {
@@ -207,10 +209,14 @@ var Codes = []Code{
 
 // CodeNamed returns the code of that name, and whether there is one.
 func CodeNamed(name string) (Code, bool) {
-	for _, c := range Codes {
-		if c.Name == name {
-			return c, true
-		}
-	}
-	return Code{}, false
+	c, listed := codesByName()[name]
+	return c, listed
 }
+
+var codesByName = sync.OnceValue(func() map[string]Code {
+	byName := map[string]Code{}
+	for _, c := range Codes {
+		byName[c.Name] = c
+	}
+	return byName
+})

@@ -35,7 +35,9 @@ func admit(eventType string, data any) (admitted, []string, error) {
 	var g gate
 	switch d := data.(type) {
 	case Outcome:
-		d.Code, d.Message = g.code(d.Code, d.Message, d.spoken())
+		if d.Code, d.Message = g.code(d.Code, d.Message, d.spoken()); g.unlisted == nil {
+			return admitted{data}, nil, nil // there are many of these, and a copy of each is to be spared
+		}
 		return admitted{d}, g.unlisted, nil
 	case Refused:
 		d.Code, d.Reason = g.code(d.Code, d.Reason, false)

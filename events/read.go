@@ -70,8 +70,8 @@ func (v value) fields() (f fields) {
 	slices.SortStableFunc(all, byName)
 	f.list = all[:0]
 	for _, m := range all {
-		if n := len(f.list); n > 0 && f.list[n-1].Name == m.Name {
-			f.twice = append(f.twice, m.Name)
+		if n := len(f.list); n > 0 && bytes.Equal(f.list[n-1].Name, m.Name) {
+			f.twice = append(f.twice, string(m.Name))
 			continue
 		}
 		f.list = append(f.list, m)
@@ -79,15 +79,16 @@ func (v value) fields() (f fields) {
 	return f
 }
 
-func byName(a, b jsonpart.Member) int { return strings.Compare(a.Name, b.Name) }
+func byName(a, b jsonpart.Member) int { return bytes.Compare(a.Name, b.Name) }
 
 // named returns the value of that name, and whether there is one.
 func (f fields) named(name string) (value, bool) {
-	i, found := slices.BinarySearchFunc(f.list, jsonpart.Member{Name: name}, byName)
-	if !found {
-		return nil, false
+	for _, m := range f.list {
+		if string(m.Name) == name {
+			return value(m.Value), true
+		}
 	}
-	return value(f.list[i].Value), true
+	return nil, false
 }
 
 // parse returns the one JSON value that data is.
@@ -122,7 +123,7 @@ type reader struct {
 // read opens a document that has to be one JSON object. On a fault the reader
 // has no fields and only that fault.
 func read(data []byte) *reader {
-	r := &reader{broken: true}
+	r := &reader{broken: true, known: make([]string, 0, 16)}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	switch {
 	case len(data) > MaxDocument:
@@ -258,8 +259,8 @@ func (r *reader) finish() error {
 		r.faults.add(path(name), "stands more than once; keep one")
 	}
 	for _, m := range r.list {
-		if !slices.Contains(r.known, m.Name) {
-			r.unknown(m.Name)
+		if name := string(m.Name); !slices.Contains(r.known, name) {
+			r.unknown(name)
 		}
 	}
 	return r.faults.err()

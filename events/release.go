@@ -77,7 +77,8 @@ func (r *reader) images() map[string]string {
 	}
 	images := map[string]string{}
 	for _, m := range regions.list {
-		region, at, image := m.Name, "images."+m.Name, value(m.Value)
+		region, image := string(m.Name), value(m.Value)
+		at := "images." + region
 		if problem := checkRegion(region); problem != "" {
 			r.faults.add("images", "%s", problem)
 			continue

@@ -121,7 +121,7 @@ func (t Tick) Event(source string, at time.Time) Event {
 
 // TickName is the id of the CloudEvent that is a tick, or stands in for one: a request
 // that the function sends again to itself is named as the tick that it comes instead of.
-func TickName(kind, id string, n int) string { return fmt.Sprintf("%s/%s/tick/%d", kind, id, n) }
+func TickName(kind, id string, n int) string { return kind + "/" + id + "/tick/" + strconv.Itoa(n) }
 
 // TickNamed takes the id of a CloudEvent apart; false: it is no name of a tick.
 func TickNamed(event string) (kind, id string, n int, is bool) {

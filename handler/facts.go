@@ -120,7 +120,7 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	each(l, &wg, need.Checks, l.facts.Checks, (*look).checks)
 	each(l, &wg, need.Members, l.facts.Members, (*look).members)
 	l.freezes(&wg, need.Freezes)
-	pages(l, &wg, need.Snapshots, max(1, len(need.Snapshots)), l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
+	pages(l, &wg, need.Snapshots, len(need.Snapshots), l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
 	pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, (*look).sessions)
 	pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, (*look).uses)
 	each(l, &wg, need.Logons, l.facts.Logons, (*look).logons)
@@ -196,6 +196,9 @@ const (
 func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map[string]rollout.Fact[T],
 	read func(*look, []string) (map[string]T, error),
 ) {
+	if len(ids) == 0 {
+		return
+	}
 	l.spread(wg, (len(ids)+size-1)/size, func(page int) {
 		ids := ids[page*size : min((page+1)*size, len(ids))]
 		at := l.business().UTC()
@@ -230,6 +233,9 @@ func halves[T any](l *look, ids []string, read func(*look, []string) (map[string
 
 // each reads one by one, some at once.
 func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(*look, string) (T, error)) {
+	if len(ids) == 0 {
+		return
+	}
 	l.spread(wg, len(ids), func(i int) {
 		at := l.business().UTC()
 		got, err := ask(l, ids[i], read)

@@ -199,8 +199,8 @@ func (o *outbox) outcome(j *job, op *rollout.Operation, id string, out rollout.O
 		PreviousImageID: out.From, Attempt: out.Attempt, Fleet: op.Fleet, ReleaseID: op.ReleaseID, Nth: out.N,
 		DurationSeconds: int(out.Duration / time.Second), SnapshotID: out.Snapshot, Via: op.Via,
 	}
-	if !out.Until.IsZero() {
-		e.Until = &out.Until
+	if until := out.Until; !until.IsZero() {
+		e.Until = &until
 	}
 	return item{job: j, event: e.Event(o.in.Source, out.At), group: groupOf{out.Status, out.N}}
 }
@@ -435,17 +435,21 @@ func (o *outbox) writeRest() { o.writeMore(0) }
 func (o *outbox) writeMore(n int) {
 	o.mu.Lock()
 	o.wait()
-	all := map[*job]*taken{}
+	var jobs []*job
 	for j, t := range o.taken {
 		if t.n > n {
-			all[j] = t
-			delete(o.taken, j)
+			jobs = append(jobs, j)
 		}
 	}
+	slices.SortFunc(jobs, func(a, b *job) int { return strings.Compare(a.name, b.name) }) // in one order: a seed of the simulation gives one trace
+	records := make([]rollout.Record, len(jobs))
+	for i, j := range jobs {
+		records[i] = o.taken[j].record()
+		delete(o.taken, j)
+	}
 	o.mu.Unlock()
-	byName := func(a, b *job) int { return strings.Compare(a.name, b.name) } // in one order: a seed of the simulation gives one trace
-	for _, j := range slices.SortedFunc(maps.Keys(all), byName) {
-		o.write(j, all[j].record())
+	for i, j := range jobs {
+		o.write(j, records[i])
 	}
 }
 

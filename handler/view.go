@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +65,7 @@ type update[S folded] struct {
 	decide  func(S) error            // makes the decision anew
 	flush   bool                     // what is ahead is written though nothing comes behind it
 	err     error                    // why nothing was written for this one
-	done    chan error
+	done    chan struct{}            // closed when it is written, or not; nil: its caller writes
 }
 
 // errOvertaken says that others have written since a decision was made, and that
@@ -204,12 +205,13 @@ func (v *view[S]) Refresh(ctx context.Context) error { return v.do(&update[S]{ct
 // do writes an update together with all others that wait, or leaves it to the caller
 // that is writing now.
 func (v *view[S]) do(u *update[S]) error {
-	u.done = make(chan error, 1)
 	v.mu.Lock()
 	v.waiting = append(v.waiting, u)
 	if v.writing {
+		u.done = make(chan struct{})
 		v.mu.Unlock()
-		return <-u.done
+		<-u.done
+		return u.err
 	}
 	v.writing = true
 	for len(v.waiting) > 0 {
@@ -223,16 +225,15 @@ func (v *view[S]) do(u *update[S]) error {
 			v.broken = bug // nothing is written by such a state, and those who wait are told
 		}
 		for _, u := range group {
-			if u.err != nil {
-				u.done <- u.err
-			} else {
-				u.done <- err
+			u.err = cmp.Or(u.err, err)
+			if u.done != nil {
+				close(u.done)
 			}
 		}
 	}
 	v.writing = false
 	v.mu.Unlock()
-	return <-u.done
+	return u.err
 }
 
 // appendInTime writes a group within the time of the update that has the most, so
@@ -392,14 +393,14 @@ func (v *view[S]) piece(records []rollout.Record) (_ []byte, n int, err error) {
 	var piece bytes.Buffer
 	for ; n < len(records) && piece.Len() < maxAppend; n++ {
 		v.sign(&records[n])
-		line, err := rollout.Encode(records[n : n+1])
-		if err != nil {
+		before := piece.Len()
+		if err := rollout.EncodeTo(&piece, records[n:n+1]); err != nil {
 			return nil, 0, err
 		}
-		if n > 0 && piece.Len()+len(line) > journal.MaxAppend {
+		if n > 0 && piece.Len() > journal.MaxAppend {
+			piece.Truncate(before)
 			break
 		}
-		piece.Write(line)
 	}
 	return piece.Bytes(), n, nil
 }

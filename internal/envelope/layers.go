@@ -40,7 +40,7 @@ func fieldsOf(object []byte) (fields, error) {
 // named returns the value of that name, or nil: of several the last, as decoding takes it.
 func (f fields) named(name string) json.RawMessage {
 	for _, m := range slices.Backward(f) {
-		if m.Name == name {
+		if string(m.Name) == name {
 			return m.Value
 		}
 	}
@@ -65,7 +65,7 @@ func (f fields) has(names ...string) bool {
 func (f fields) twice(name string) bool {
 	n := 0
 	for _, m := range f {
-		if m.Name == name {
+		if string(m.Name) == name {
 			n++
 		}
 	}
@@ -146,7 +146,7 @@ func (m *Message) unwrapObject(body []byte, f fields, left int) ([]byte, error) 
 		// A record of a queue: the data of its CloudEvent, or RawData.
 		m.MessageID = f.text("messageId")
 		return m.unwrap(f.named("messageBody"), left)
-	case f.has("body", "attrs") && !slices.ContainsFunc(f, func(m jsonpart.Member) bool { return m.Name != "body" && m.Name != "attrs" }):
+	case f.has("body", "attrs") && !slices.ContainsFunc(f, func(m jsonpart.Member) bool { return string(m.Name) != "body" && string(m.Name) != "attrs" }):
 		// STREAM of a topic, when the message has attributes.
 		return m.unwrap(f.named("body"), left)
 	case f.has("specversion"):

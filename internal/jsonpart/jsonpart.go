@@ -11,56 +11,67 @@ import (
 
 // A Member is one name and value of an object.
 type Member struct {
-	Name  string
+	Name  []byte
 	Value json.RawMessage
 }
 
 // Members returns those of an object, as they stand there: a name may come twice.
 func Members(object []byte) []Member {
-	pieces := Elements(object)
-	out := make([]Member, len(pieces))
-	for i, piece := range pieces {
+	out := make([]Member, 0, 8)
+	cut(object, func(piece []byte) {
 		end := endOfString(piece, 0)
-		out[i].Name, _ = Text(piece[:end+1]) // of valid JSON: cannot fail
-		out[i].Value = trim(trim(piece[end+1:])[1:])
-	}
+		name, _ := text(piece[:end+1]) // of valid JSON: cannot fail
+		out = append(out, Member{name, trim(trim(piece[end+1:])[1:])})
+	})
 	return out
 }
 
-// Elements returns those of an array; of an object its members, each as it stands there.
+// Elements returns those of an array.
 func Elements(array []byte) (out [][]byte) {
+	cut(array, func(piece []byte) { out = append(out, piece) })
+	return out
+}
+
+// cut calls f with each element of an array, or with each member of an object.
+func cut(whole []byte, f func(piece []byte)) {
 	depth, start := 0, 1
-	for i := 0; i < len(array); i++ {
-		switch array[i] {
+	for i := 0; i < len(whole); i++ {
+		switch whole[i] {
 		case '"':
-			i = endOfString(array, i)
+			i = endOfString(whole, i)
 		case '[', '{':
 			depth++
 		case ',':
 			if depth == 1 {
-				out, start = append(out, trim(array[start:i])), i+1
+				f(trim(whole[start:i]))
+				start = i + 1
 			}
 		case ']', '}':
 			if depth--; depth > 0 {
 				continue
 			}
-			if last := trim(array[start:i]); len(last) > 0 {
-				out = append(out, last)
+			if last := trim(whole[start:i]); len(last) > 0 {
+				f(last)
 			}
 		}
 	}
-	return out
 }
 
-// Text returns the string that a JSON value is. Most have no escape, and need no
-// decoding.
+// Text returns the string that a JSON value is.
 func Text(value []byte) (string, error) {
+	s, err := text(value)
+	return string(s), err
+}
+
+// text returns the string that a JSON value is. Most have no escape, and need no
+// decoding.
+func text(value []byte) ([]byte, error) {
 	if n := len(value); n > 1 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
-		return string(value[1 : n-1]), nil
+		return value[1 : n-1], nil
 	}
 	var s string
 	err := json.Unmarshal(value, &s)
-	return s, err
+	return []byte(s), err
 }
 
 // endOfString returns where the string ends that begins at i.

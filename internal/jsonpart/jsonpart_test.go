@@ -51,7 +51,7 @@ func sameMembers(t *testing.T, object []byte) {
 	}
 	got := map[string]json.RawMessage{}
 	for _, m := range jsonpart.Members(object) {
-		got[m.Name] = m.Value
+		got[string(m.Name)] = m.Value
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("%s: got %q, want %q", object, got, want)

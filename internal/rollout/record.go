@@ -141,15 +141,24 @@ type Group struct {
 // Encode returns the records as lines of a journal, stamped with the version.
 func Encode(records []Record) ([]byte, error) {
 	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	for _, r := range records {
-		r.pack()
-		if err := enc.Encode(&r); err != nil {
-			return nil, fmt.Errorf("encoding journal record %s: %w", r.Kind, err)
-		}
+	if err := EncodeTo(&out, records); err != nil {
+		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// EncodeTo is Encode behind what a buffer holds.
+func EncodeTo(out *bytes.Buffer, records []Record) error {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	var r Record
+	for _, r = range records {
+		r.pack()
+		if err := enc.Encode(&r); err != nil {
+			return fmt.Errorf("encoding journal record %s: %w", r.Kind, err)
+		}
+	}
+	return nil
 }
 
 // pack brings a record into the form in which it is written: the shortest that says the

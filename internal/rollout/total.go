@@ -35,14 +35,22 @@ type asked struct {
 }
 
 func newTotal(v *view) *total {
-	return &total{v: v, groups: map[outcome]int{}, marks: map[mark][]string{}, asked: map[asked]bool{}, notices: -1}
+	return &total{v: v, notices: -1}
+}
+
+// put sets a value in a map that is made for the first one: most decisions need none.
+func put[K comparable, V any](m *map[K]V, key K, value V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[key] = value
 }
 
 // add adds a step about a desktop.
 func (t *total) add(x *Desktop, s step) {
 	t.join(s)
 	for _, m := range s.marks {
-		t.marks[m] = append(t.marks[m], x.ID)
+		put(&t.marks, m, append(t.marks[m], x.ID))
 	}
 	if s.outcome != nil {
 		t.outcome(x, s)
@@ -72,7 +80,7 @@ func (t *total) join(s step) {
 	for _, m := range s.needs {
 		list := m.list(&t.out.Need)
 		if ask := (asked{list, m.key}); !t.asked[ask] {
-			t.asked[ask] = true
+			put(&t.asked, ask, true)
 			*list = append(*list, m.key)
 		}
 	}
@@ -92,7 +100,7 @@ func (t *total) outcome(x *Desktop, s step) {
 	i, known := t.groups[o]
 	if !known || len(t.outcomes[i].Desktops) >= maxIDs {
 		i = len(t.outcomes)
-		t.groups[o] = i
+		put(&t.groups, o, i)
 		t.outcomes = append(t.outcomes, Group{Status: o.Status, Code: o.Code, Message: o.Message, Until: o.until})
 		t.times = append(t.times, o.at)
 	}
