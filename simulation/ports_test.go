@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,16 +88,20 @@ func (l *log) Forget(ctx context.Context, key string) error {
 }
 
 func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	lines = bytes.Clone(lines)
 	entry := strings.HasPrefix(key, journal.OpenPrefix)
-	records := make([]record, 1) // an entry of the index has none that anybody reads
-	if !entry {
+	var label strings.Builder
+	label.Grow(80)
+	label.WriteString("Append ")
+	label.WriteString(key)
+	var records []record
+	if entry { // of the index: it has no records
+		label.WriteByte(' ')
+	} else {
 		records = decodeRecords(lines)
 	}
-	var label strings.Builder
-	label.WriteString("Append " + key)
-	for _, r := range records {
-		label.WriteString(" " + r.Kind)
+	for i := range records {
+		label.WriteByte(' ')
+		label.WriteString(records[i].Kind)
 	}
 	var length int64
 	var err error
@@ -171,12 +176,11 @@ func (h head) again() string {
 }
 
 func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) error {
-	body = bytes.Clone(body)
 	h := headOf(body)
 	by := of(ctx)
 	label := "Send " + cmpOr(h.Subject, h.ID)
 	if h.tick > 0 {
-		label += fmt.Sprintf(" tick %d", h.tick)
+		label += " tick " + strconv.Itoa(h.tick)
 	}
 	return q.call(ctx, label, false, func() {
 		q.note(by.id, label, "comes in "+delay.Round(time.Second).String())
@@ -251,7 +255,7 @@ func (w *world) put(body []byte, delay time.Duration) { w.putAs(headOf(body), bo
 
 func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	w.seen["message"]++
-	m := &message{id: fmt.Sprintf("m%d", w.seen["message"]), body: body, head: h, visible: time.Now().Add(delay)}
+	m := &message{id: "m" + strconv.Itoa(w.seen["message"]), body: body, head: h, visible: time.Now().Add(delay)}
 	// A message may come later than asked for.
 	label := "Delivery of " + cmpOr(h.Subject, h.ID)
 	w.seen[label]++
@@ -410,7 +414,7 @@ func describe(list []*message) string {
 		}
 		text += " " + cmpOr(m.head.Subject, m.head.ID)
 		if m.head.tick > 0 {
-			text += fmt.Sprintf(" %d", m.head.tick)
+			text += " " + strconv.Itoa(m.head.tick)
 		}
 		if m.got > 1 {
 			text += " (again)"
@@ -426,7 +430,6 @@ type topic struct{ *world }
 var _ handler.Topic = (*topic)(nil)
 
 func (t *topic) Publish(ctx context.Context, body []byte, tag string) error {
-	body = bytes.Clone(body)
 	h := headOf(body)
 	var refused error
 	err := t.call(ctx, "Publish "+h.ID, false, func() {

@@ -3,7 +3,6 @@ package simulation
 import (
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
 	"time"
 )
 
@@ -192,9 +191,11 @@ const (
 type dice uint64
 
 func newDice(seed uint64, name string, n int) dice {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name))
-	return dice(h.Sum64() ^ seed*0x9E3779B97F4A7C15 ^ uint64(n)*0xD1B54A32D192ED03)
+	h := uint64(0xCBF29CE484222325) // FNV-1a
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 0x100000001B3
+	}
+	return dice(h ^ seed*0x9E3779B97F4A7C15 ^ uint64(n)*0xD1B54A32D192ED03)
 }
 
 func (d *dice) next() uint64 {

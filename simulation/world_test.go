@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -213,6 +214,8 @@ const maxInvocations = 6000
 
 // run lets things happen until nothing more does.
 func (w *world) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
 		w.mu.Lock()
 		next, over := w.step()
@@ -220,10 +223,9 @@ func (w *world) run() {
 		if over {
 			return
 		}
-		timer := time.NewTimer(max(time.Until(next), 0))
+		timer.Reset(max(time.Until(next), 0))
 		select {
 		case <-w.wake:
-			timer.Stop()
 		case <-timer.C:
 		}
 	}
@@ -330,7 +332,7 @@ func (w *world) invoke() bool {
 	on := w.instance()
 	on.busy = true
 	w.active++
-	i := &invocation{id: fmt.Sprintf("i%d", w.count), on: on, began: time.Now(), deadline: time.Now().Add(w.s.Timeout.d()), messages: taken,
+	i := &invocation{id: "i" + strconv.Itoa(w.count), on: on, began: time.Now(), deadline: time.Now().Add(w.s.Timeout.d()), messages: taken,
 		shown: map[string]shot{}, images: map[string]desktop.Image{}}
 	ctx := context.WithValue(context.Background(), invocationKey{}, i)
 	ctx, i.cancel = context.WithDeadline(ctx, i.deadline)
@@ -416,7 +418,7 @@ func (w *world) instance() *instance {
 		}
 	}
 	n := len(w.instances) + w.count
-	i := &instance{name: fmt.Sprintf("instance %d", w.count), epoch: epoch}
+	i := &instance{name: "instance " + strconv.Itoa(w.count), epoch: epoch}
 	if len(w.s.Skew) > 0 {
 		i.skew = w.s.Skew[n%len(w.s.Skew)].d()
 	}
