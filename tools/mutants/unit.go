@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -65,7 +66,7 @@ func prepare(o options, work, overlay string) ([]*unit, error) {
 		if env != "" {
 			base.env = strings.Split(env, ",")
 		}
-		listed, err := base.list(tests, pkg != o.pkg && !o.whole)
+		listed, err := base.list(tests, !o.whole)
 		if err != nil {
 			return nil, err
 		}
@@ -99,8 +100,11 @@ func (u unit) list(tests string, subtests bool) ([]*unit, error) {
 		}
 		one := u
 		one.name = name
+		if strings.HasPrefix(name, "Fuzz") && strings.Contains(name, "/") { // seeds: many, and quick
+			continue
+		}
 		if test, sub, has := strings.Cut(name, "/"); has {
-			one.test, one.name = test, sub
+			one.test, one.name = test, regexp.QuoteMeta(sub)
 			units = slices.DeleteFunc(units, func(v *unit) bool { return v.test == "" && v.name == test })
 		}
 		units = append(units, &one)
@@ -198,9 +202,47 @@ func (u *unit) run(limit time.Duration, args ...string) ([]byte, time.Duration, 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", flags...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = u.dir, env, time.Second
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState == nil {
-		return out, 0, err
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return nil, 0, err
 	}
-	return out, cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
+	go stopWhenStuck(ctx, cancel, cmd.Process.Pid)
+	err := cmd.Wait()
+	return out.Bytes(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), err
+}
+
+// stuckFor is how long all threads of a test may sleep before it counts as one that
+// does not end. Tests do not wait for real time.
+const stuckFor = 10 * time.Second
+
+// stopWhenStuck ends a process that waits for something that never comes. One that
+// waits for the processor does not sleep.
+func stopWhenStuck(ctx context.Context, stop func(), pid int) {
+	since, before := time.Now(), ""
+	for ctx.Err() == nil {
+		time.Sleep(time.Second)
+		threads, asleep := threadsOf(pid)
+		if !asleep || threads != before {
+			since, before = time.Now(), threads
+		} else if time.Since(since) > stuckFor {
+			stop()
+		}
+	}
+}
+
+// threadsOf returns what the threads of a process have used, and whether all sleep.
+// Where that is not known none does.
+func threadsOf(pid int) (used string, asleep bool) {
+	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	asleep = len(names) > 0
+	for _, name := range names {
+		data, _ := os.ReadFile(name)
+		fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+		if len(fields) < 13 || fields[0] != "S" {
+			return "", false
+		}
+		used += fields[11] + " " + fields[12] + " " // user and system time
+	}
+	return used, asleep
 }
