@@ -318,3 +318,18 @@ func TestTheTimeOfDecisionsDoesNotGoBack(t *testing.T) {
 		t.Errorf("got %s, want %s", i.asOf(), later)
 	}
 }
+
+// What a panic may have left half changed is not kept for the next invocation.
+func TestABrokenStateIsNotKept(t *testing.T) {
+	v, err := openView(t.Context(), logOf{journaltest.Memory(), "request/r1.jsonl", "i1", time.Now}, nil, rollout.NewState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, broken := range []error{nil, errors.New("half")} {
+		c := &cache{}
+		v.broken = broken
+		if c.put(v); (len(c.order) == 1) != (broken == nil) {
+			t.Errorf("broken: %v, and kept: %v", broken, c.order)
+		}
+	}
+}
