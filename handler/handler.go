@@ -128,7 +128,6 @@ func (h *Handler) Handle(ctx context.Context, in Invocation, payload []byte) (Re
 
 	r.admit(r.open(payload)) // messages become jobs: the requests and rollouts that they are about
 	r.inPlaces(r.stages)     // those of each place by themselves, all at once
-	r.out.writeRest()        // what was published for jobs that could not go on
 
 	return r.report()
 }

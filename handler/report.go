@@ -81,7 +81,7 @@ func (e *RedeliverError) Unwrap() error { return e.Err }
 
 // report sums the invocation up, in the response and in one line of the log.
 func (r *run) report() (Report, error) {
-	r.out.writeRest()
+	r.out.writeRest() // also what was published for jobs that could not go on
 	r.out.close()
 	calls := map[string]int{}
 	for name, n := range r.meter.Snapshot() {
