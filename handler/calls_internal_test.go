@@ -115,7 +115,7 @@ func (b *callsBench) note(j *job, records ...rollout.Record) {
 // read notes that a desktop was read so long ago.
 func (b *callsBench) read(id string, ago time.Duration) {
 	list, _ := b.ecd.Desktops(b.Context(), region1, []string{id})
-	b.run.rebuilder.facts.place(here).Desktops[id] = rollout.Read(b.now.Add(-ago), &list[0])
+	b.run.rebuilder.facts.place(here).Desktops.Note(id, rollout.Read(b.now.Add(-ago), &list[0]))
 }
 
 // fails makes the next append fail.

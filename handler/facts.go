@@ -43,7 +43,7 @@ func (rd *reader) use(at desktop.Place, others rollout.Others, f func(*rollout.F
 	defer rd.mu.RUnlock()
 	shared := rd.places[at]
 	if shared == nil {
-		shared = rollout.NewFacts()
+		shared = &rollout.Facts{}
 	}
 	facts := *shared
 	facts.Others = others
@@ -84,7 +84,7 @@ func (rd *reader) place(at desktop.Place) *rollout.Facts {
 	rd.mu.Lock()
 	defer rd.mu.Unlock()
 	if rd.places[at] == nil {
-		rd.places[at] = rollout.NewFacts()
+		rd.places[at] = &rollout.Facts{}
 	}
 	return rd.places[at]
 }
@@ -98,6 +98,10 @@ func (rd *reader) look(sharers int, needs map[desktop.Place]*rollout.Need) {
 	defer cancel()
 	var wg sync.WaitGroup
 	for at, need := range needs {
+		if len(needs) == 1 { // as there mostly is
+			rd.lookAt(ctx, at, need)
+			return
+		}
 		wg.Go(func() { rd.lookAt(ctx, at, need) })
 	}
 	wg.Wait()
@@ -109,22 +113,22 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	l := &look{reader: rd, ctx: ctx, at: at, facts: rd.place(at)}
 	l.Services, l.fault = rd.accounts.of(at.Account)
 	var wg sync.WaitGroup
-	pages(l, &wg, need.Images, pageIDs, l.facts.Images, (*look).images)
+	pages(l, &wg, need.Images, pageIDs, &l.facts.Images, (*look).images)
 	wg.Wait()
 	if l.silence != nil {
 		l.fault = cmp.Or[error](l.fault, &unaskedError{l.silence})
 	}
-	pages(l, &wg, need.Desktops, pageIDs, l.facts.Desktops, (*look).desktops)
-	pages(l, &wg, need.Tags, pageIDs, l.facts.Tags, (*look).tags)
-	each(l, &wg, need.Changes, l.facts.Changes, (*look).changes)
-	each(l, &wg, need.Checks, l.facts.Checks, (*look).checks)
-	each(l, &wg, need.Members, l.facts.Members, (*look).members)
+	pages(l, &wg, need.Desktops, pageIDs, &l.facts.Desktops, (*look).desktops)
+	pages(l, &wg, need.Tags, pageIDs, &l.facts.Tags, (*look).tags)
+	each(l, &wg, need.Changes, &l.facts.Changes, (*look).changes)
+	each(l, &wg, need.Checks, &l.facts.Checks, (*look).checks)
+	each(l, &wg, need.Members, &l.facts.Members, (*look).members)
 	l.freezes(&wg, need.Freezes)
-	pages(l, &wg, need.Snapshots, len(need.Snapshots), l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
-	pages(l, &wg, need.Sessions, pageIDs, l.facts.Sessions, (*look).sessions)
-	pages(l, &wg, need.Uses, pageIDs, l.facts.Uses, (*look).uses)
-	each(l, &wg, need.Logons, l.facts.Logons, (*look).logons)
-	each(l, &wg, need.Alarms, l.facts.Alarms, (*look).alarms)
+	pages(l, &wg, need.Snapshots, len(need.Snapshots), &l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
+	pages(l, &wg, need.Sessions, pageIDs, &l.facts.Sessions, (*look).sessions)
+	pages(l, &wg, need.Uses, pageIDs, &l.facts.Uses, (*look).uses)
+	each(l, &wg, need.Logons, &l.facts.Logons, (*look).logons)
+	each(l, &wg, need.Alarms, &l.facts.Alarms, (*look).alarms)
 	wg.Wait()
 	l.forgetOlder(need.Members)
 }
@@ -193,7 +197,7 @@ const (
 
 // pages reads so many at once, some pages at the same time. What is not in the answer
 // does not exist.
-func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map[string]rollout.Fact[T],
+func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts *rollout.Table[T],
 	read func(*look, []string) (map[string]T, error),
 ) {
 	if len(ids) == 0 {
@@ -206,7 +210,7 @@ func pages[T any](l *look, wg *sync.WaitGroup, ids []string, size int, facts map
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			for _, id := range ids {
-				facts[id] = factOf(l, at, got[id], err)
+				facts.Note(id, factOf(l, at, got[id], err))
 			}
 		})
 	})
@@ -232,7 +236,7 @@ func halves[T any](l *look, ids []string, read func(*look, []string) (map[string
 }
 
 // each reads one by one, some at once.
-func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rollout.Fact[T], read func(*look, string) (T, error)) {
+func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts *rollout.Table[T], read func(*look, string) (T, error)) {
 	if len(ids) == 0 {
 		return
 	}
@@ -241,7 +245,7 @@ func each[T any](l *look, wg *sync.WaitGroup, ids []string, facts map[string]rol
 		got, err := ask(l, ids[i], read)
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		facts[ids[i]] = factOf(l, at, got, err)
+		facts.Note(ids[i], factOf(l, at, got, err))
 	})
 }
 
@@ -446,7 +450,7 @@ func (l *look) freezes(wg *sync.WaitGroup, keys []string) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for _, key := range keys {
-			l.facts.Freezes[key] = fact
+			l.facts.Freezes.Note(key, fact)
 		}
 	})
 }
@@ -461,7 +465,7 @@ func (rd *reader) rings(needs map[desktop.Place]*rollout.Need) {
 			if err != nil {
 				fact.Err = &rollout.Unread{Code: events.CodeFactsUnavailable, Message: err.Error()}
 			}
-			rd.change(at, func(f *rollout.Facts) { f.Rings[id] = fact })
+			rd.change(at, func(f *rollout.Facts) { f.Rings.Note(id, fact) })
 		}
 	}
 }

@@ -198,8 +198,9 @@ func TestADesktopThatWasReadLongAgoIsNotKeptFromItsUser(t *testing.T) {
 	}
 	now := js.business()
 	rd := &reader{invocation: js.invocation, places: map[desktop.Place]*rollout.Facts{}}
-	known := rd.place(desktop.Place{}).Desktops
-	known["old"], known["new"] = rollout.Read(now.Add(-2*factsAge), &desktop.Desktop{}), rollout.Read(now, &desktop.Desktop{})
+	known := &rd.place(desktop.Place{}).Desktops
+	known.Note("old", rollout.Read(now.Add(-2*factsAge), &desktop.Desktop{}))
+	known.Note("new", rollout.Read(now, &desktop.Desktop{}))
 	a := &acting{preparer: &preparer{invocation: js.invocation, facts: rd, accounts: &accounts{}}, job: j, call: "c1"}
 	only := []string{"new"}
 	want := []rollout.Act{{What: rollout.Hold, Desktops: only}, {What: rollout.Stop, Desktops: only}, {What: rollout.Release, Desktops: all}}

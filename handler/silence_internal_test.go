@@ -90,10 +90,10 @@ func TestALaterListingCountsMore(t *testing.T) {
 		"that could not be read":   {rollout.Fact[*desktop.Desktop]{ReadAt: was, Err: &rollout.Unread{}}, later, true},
 	} {
 		f := rollout.NewFacts()
-		f.Desktops["ecd-1"] = c.fact
+		f.Desktops.Note("ecd-1", c.fact)
 		listed := as("m-new")
 		listed.Tags = map[string]string{"a": "b"}
-		f.Members["office"] = rollout.Read(c.listed, []desktop.Desktop{*listed, {ID: "ecd-2"}})
+		f.Members.Note("office", rollout.Read(c.listed, []desktop.Desktop{*listed, {ID: "ecd-2"}}))
 		(&look{reader: &reader{}, facts: f}).forgetOlder([]string{"office"})
 		if _, stays := f.Desktops["ecd-1"]; stays != c.stays {
 			t.Errorf("a desktop %s stays: %t", name, stays)

@@ -387,7 +387,7 @@ func dull(s step) bool {
 }
 
 func (w *world) tell(out *strings.Builder, s step) {
-	fmt.Fprintf(out, "%12s  %-5s %s", s.at.Sub(w.t0).Round(time.Millisecond), s.who, s.label)
+	fmt.Fprintf(out, "%12s  %-5s %s", s.at.Round(time.Millisecond), s.who, s.label)
 	if s.what != "" {
 		fmt.Fprintf(out, ": %s", s.what)
 	}

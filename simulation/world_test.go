@@ -81,7 +81,7 @@ type world struct {
 type violation struct{ Rule, Text string }
 
 type step struct {
-	at          time.Time
+	at          time.Duration // since the beginning
 	who         string
 	label, what string
 }
@@ -191,7 +191,7 @@ func (w *world) epoch() int {
 }
 
 func (w *world) note(who, label, what string) {
-	w.trace = append(w.trace, step{time.Now(), who, label, what})
+	w.trace = append(w.trace, step{time.Since(w.t0), who, label, what})
 }
 
 // breaks notes a broken promise. Its rule is what known violations are listed by.

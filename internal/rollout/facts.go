@@ -37,6 +37,9 @@ type Unread struct {
 // asked for.
 type Table[T any] map[string]Fact[T]
 
+// Note notes a fact.
+func (t *Table[T]) Note(key string, f Fact[T]) { put((*map[string]Fact[T])(t), key, f) }
+
 // Facts are what is known of one region. A nil desktop or image is one that ECD
 // was asked for and does not list.
 type Facts struct {

@@ -151,26 +151,27 @@ func Encode(records []Record) ([]byte, error) {
 func EncodeTo(out *bytes.Buffer, records []Record) error {
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	var r Record
-	for _, r = range records {
-		r.pack()
-		if err := enc.Encode(&r); err != nil {
-			return fmt.Errorf("encoding journal record %s: %w", r.Kind, err)
+	for i := range records {
+		if err := enc.Encode(records[i].packed()); err != nil {
+			return fmt.Errorf("encoding journal record %s: %w", records[i].Kind, err)
 		}
 	}
 	return nil
 }
 
-// pack brings a record into the form in which it is written: the shortest that says the
+// packed returns a record in the form in which it is written: the shortest that says the
 // same. See decision 39.
-func (r *Record) pack() {
+func (r *Record) packed() *Record {
 	r.V = Version
 	switch {
 	case r.Kind == KindBack, r.UpTo > 0:
 		r.V = 2
 	case r.Kind == KindBegun && len(r.From) > 1 && len(r.From) == len(r.Desktops) && same(r.From):
-		r.V, r.From = 2, r.From[:1]
+		brief := *r
+		brief.V, brief.From = 2, r.From[:1]
+		return &brief
 	}
+	return r
 }
 
 func same(list []string) bool {
