@@ -99,6 +99,7 @@ func Decide(s *State, r Rules, f *Facts, now time.Time) Decision {
 	if !s.Operation.Request() {
 		if f := v.fleet(); f != nil {
 			v.rhythm = s.took.rhythm(f, f.Strategy.AtOnce(s.Size))
+			v.leave = v.proven()
 		}
 		v.rollout(t)
 		return t.decision()
@@ -122,7 +123,7 @@ type view struct {
 	f        *Facts
 	now      clock
 	rhythm   rhythm
-	stable   []time.Time // see proven
+	leave    []time.Time // see proven
 	planning bool        // nothing is begun: see snapshots
 }
 

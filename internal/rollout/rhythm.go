@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -62,38 +63,32 @@ type took struct {
 	newest time.Time     // the latest call of which a desktop has arrived
 }
 
-// arrived folds that desktops were seen rebuilt.
+// arrived folds that desktops were seen rebuilt. Of those that were called since the latest
+// call of which one had arrived the last took the least.
 func (s *State) arrived(r *Record) {
-	before := s.looked.last(r.By)
-	first := s.took
-	var fastest, missed, all time.Duration
-	n, fresh := 0, 0
+	var all time.Duration
+	n, fresh, newest := 0, 0, s.took.newest
 	for _, id := range r.Desktops {
 		d := s.Desktops[id]
 		if d == nil {
 			continue
 		}
 		if d.ArrivedAt.IsZero() && !d.Doubtful {
-			took := r.At.Sub(d.BegunAt)
-			n, all = n+1, all+took
-			if d.BegunAt.After(first.newest) { // of a call of which nobody had arrived
-				if fresh == 0 || took < fastest {
-					fastest, missed = took, before.Sub(d.BegunAt)
-				}
+			n, all, newest = n+1, all+r.At.Sub(d.BegunAt), later(newest, d.BegunAt)
+			if d.BegunAt.After(s.took.newest) {
 				fresh++
-				if d.BegunAt.After(s.took.newest) {
-					s.took.newest = d.BegunAt
-				}
 			}
 		}
 		d.ArrivedAt = r.At
 	}
+	if n == 0 {
+		return
+	}
 	if fresh > 0 {
-		s.took.learn(fastest, missed, fresh)
+		s.took.newest = newest
+		s.took.learn(r.At.Sub(newest), s.looked.last(r.By).Sub(newest), fresh)
 	}
-	if n > 0 {
-		s.took.apart = (3*s.took.apart + max(all/time.Duration(n)-s.took.least, 0)) / 4
-	}
+	s.took.apart = (3*s.took.apart + max(all/time.Duration(n)-s.took.least, 0)) / 4
 }
 
 // learn learns from the fastest of n rebuilds that were called together: it took that
@@ -123,7 +118,7 @@ func (t *took) first() time.Duration { return t.least - t.gap }
 // always be due. But it is no longer than it takes until enough have ended. A desktop is
 // looked at when it is expected to have ended at the latest.
 func (t took) rhythm(f *fleet.Fleet, atOnce int) rhythm {
-	if f == nil || t.least == 0 {
+	if t.least == 0 {
 		return rhythm{}
 	}
 	least, stays := min(t.least, f.Strategy.Expected), f.Strategy.Check.Stable
@@ -149,29 +144,23 @@ func (v *view) tooEarly(x *Desktop) (step, bool) {
 	return unfinished(v.along(later(due, v.now.in(v.rhythm.step/2)))), true
 }
 
-// proven returns when desktops that have arrived have been there for long enough, soonest
-// first: the rollout must be looked at then, for each of them leaves a place.
+// proven returns when desktops that have arrived will have been there for long enough,
+// soonest first: the rollout must be looked at then, for each of them leaves a place.
 func (v *view) proven() []time.Time {
-	if v.stable == nil {
-		v.stable = []time.Time{}
-		for _, x := range v.s.Desktops {
-			if x.Phase == Accepted && !x.ArrivedAt.IsZero() {
-				if due := x.ArrivedAt.Add(v.rhythm.stays); !v.now.due(due) {
-					v.stable = append(v.stable, due)
-				}
-			}
+	at := map[time.Time]bool{}
+	for _, x := range v.s.Desktops {
+		if due := x.ArrivedAt.Add(v.rhythm.stays); x.Phase == Accepted && !v.now.due(due) {
+			at[due] = true
 		}
-		slices.SortFunc(v.stable, time.Time.Compare)
-		v.stable = slices.CompactFunc(v.stable, time.Time.Equal)
 	}
-	return v.stable
+	return slices.SortedFunc(maps.Keys(at), time.Time.Compare)
 }
 
 // together returns when the rollout looks at what has been there for long enough at a
 // time: one look serves all for which that is soon.
 func (v *view) together(due time.Time) time.Time {
 	soon := v.now.in(v.rhythm.step / 2)
-	for _, other := range v.proven() {
+	for _, other := range v.leave {
 		if other.After(due) && !other.After(soon) {
 			due = other
 		}
@@ -182,7 +171,7 @@ func (v *view) together(due time.Time) time.Time {
 // along returns when the rollout looks for arrivals at about a time: when it has to look
 // for something else, if that is not far.
 func (v *view) along(at time.Time) time.Time {
-	for _, due := range v.proven() {
+	for _, due := range v.leave {
 		if d := due.Sub(at).Abs(); d <= v.rhythm.step/2 {
 			return due
 		}

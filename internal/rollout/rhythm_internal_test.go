@@ -63,6 +63,7 @@ func TestWhatIsSeenOfRebuildsIsLearned(t *testing.T) {
 		"between two looks that are close":             {sure, 360 * sec, 8 * sec},
 		"never looked at before":                       {[]sighting{{0, 480 * sec, 1}}, 480 * sec, 240 * sec},
 		"there at the first look":                      {[]sighting{canary, {0, 421 * sec, 90}}, 421 * sec, 180 * sec},
+		"there at the first look, no sooner":           {[]sighting{canary, {0, 480 * sec, 90}}, 480 * sec, 180 * sec},
 		"there at the first look, again":               {[]sighting{canary, {0, 421 * sec, 90}, {0, 242 * sec, 90}}, 242 * sec, 121 * sec},
 		"there at the first look, which was late":      {[]sighting{canary, {0, 500 * sec, 90}}, 480 * sec, 60 * sec},
 		"an earlier look was none":                     {[]sighting{canary, {300 * sec, 421 * sec, 90}}, 421 * sec, 180 * sec},
@@ -108,6 +109,12 @@ func TestHowFarApartRebuildsAreIsLearned(t *testing.T) {
 	if want := (took{least: 6 * time.Minute, gap: 30 * time.Second, apart: 30 * time.Second, newest: noon}); s.took != want {
 		t.Errorf("got %+v, want %+v", s.took, want)
 	}
+	s.Desktops["2"], s.Desktops["3"] = &Desktop{ID: "2", BegunAt: noon.Add(2 * time.Minute)}, &Desktop{ID: "3", BegunAt: noon.Add(3 * time.Minute)}
+	s.Desktops["4"] = &Desktop{ID: "4", BegunAt: noon.Add(time.Minute)}
+	s.arrived(&Record{By: "c", At: noon.Add(8 * time.Minute), Desktops: []string{"2", "3", "4"}}) // the last of them 2 minutes after a look
+	if want := (took{least: 5 * time.Minute, gap: 90 * time.Second, apart: 37500 * time.Millisecond, newest: noon.Add(3 * time.Minute)}); s.took != want {
+		t.Errorf("got %+v, want %+v", s.took, want)
+	}
 }
 
 // What was learned says when the next are looked at, and how often, within bounds.
@@ -143,6 +150,10 @@ func rolling(arrived []time.Duration, begun ...time.Duration) (*view, []*Desktop
 	add := func(x *Desktop) {
 		x.ID = fmt.Sprint("d", len(out))
 		v.s.Desktops[x.ID], out = x, append(out, x)
+		v.leave = v.proven()
+	}
+	for _, d := range []time.Duration{0, time.Minute, 5*time.Minute - 15*time.Second} { // they failed while they were to be stable
+		v.s.Desktops[d.String()] = &Desktop{ID: d.String(), Phase: Final, ArrivedAt: noon.Add(-d)}
 	}
 	for _, d := range arrived {
 		add(&Desktop{Phase: Accepted, BegunAt: noon.Add(-time.Hour), ArrivedAt: noon.Add(-d)})
@@ -162,6 +173,8 @@ func TestOneLookServesMany(t *testing.T) {
 		begun   time.Duration // 0: the first that has arrived is asked about
 		want    time.Duration // from now on; 0: now
 	}{
+		"another is stable much sooner":           {[]time.Duration{4 * min, 5*min - 10*sec}, 0, min},
+		"to be read at about the time of two":     {[]time.Duration{4 * min, 4*min + 10*sec, 4*min + 5*sec}, 3 * min, 50 * sec},
 		"stable":                                  {[]time.Duration{5 * min}, 0, 0},
 		"nearly stable":                           {[]time.Duration{5*min - sec}, 0, sec},
 		"another is stable soon":                  {[]time.Duration{5*min - sec, 5*min - 20*sec}, 0, 20 * sec},
