@@ -144,13 +144,13 @@ func (v *view) tooEarly(x *Desktop) (step, bool) {
 	return unfinished(v.along(later(due, v.now.in(v.rhythm.step/2)))), true
 }
 
-// proven returns when desktops that have arrived will have been there for long enough,
-// soonest first: the rollout must be looked at then, for each of them leaves a place.
+// proven returns when desktops that have arrived have been there for long enough, soonest
+// first: the rollout must be looked at then, for each of them leaves a place.
 func (v *view) proven() []time.Time {
 	at := map[time.Time]bool{}
 	for _, x := range v.s.Desktops {
-		if due := x.ArrivedAt.Add(v.rhythm.stays); x.Phase == Accepted && !v.now.due(due) {
-			at[due] = true
+		if x.Phase == Accepted {
+			at[x.ArrivedAt.Add(v.rhythm.stays)] = true // of one that has not arrived it is long ago, and changes nothing
 		}
 	}
 	return slices.SortedFunc(maps.Keys(at), time.Time.Compare)

@@ -105,13 +105,14 @@ func TestHowFarApartRebuildsAreIsLearned(t *testing.T) {
 		id := fmt.Sprint(i)
 		s.Desktops[id] = &Desktop{ID: id, BegunAt: noon}
 		s.arrived(&Record{By: id, At: noon.Add(took), Desktops: []string{id}})
+		s.tick(&Record{By: "c", At: noon.Add(450 * time.Second), N: 3}) // that the other is not there yet says nothing of the fastest
 	}
 	if want := (took{least: 6 * time.Minute, gap: 30 * time.Second, apart: 30 * time.Second, newest: noon}); s.took != want {
 		t.Errorf("got %+v, want %+v", s.took, want)
 	}
 	s.Desktops["2"], s.Desktops["3"] = &Desktop{ID: "2", BegunAt: noon.Add(2 * time.Minute)}, &Desktop{ID: "3", BegunAt: noon.Add(3 * time.Minute)}
 	s.Desktops["4"] = &Desktop{ID: "4", BegunAt: noon.Add(time.Minute)}
-	s.arrived(&Record{By: "c", At: noon.Add(8 * time.Minute), Desktops: []string{"2", "3", "4"}}) // the last of them 2 minutes after a look
+	s.arrived(&Record{By: "d", At: noon.Add(8 * time.Minute), Desktops: []string{"2", "3", "4"}})
 	if want := (took{least: 5 * time.Minute, gap: 90 * time.Second, apart: 37500 * time.Millisecond, newest: noon.Add(3 * time.Minute)}); s.took != want {
 		t.Errorf("got %+v, want %+v", s.took, want)
 	}
@@ -221,6 +222,26 @@ func TestWhenADesktopThatIsNotThereIsReadAgain(t *testing.T) {
 		if s := v.lookForArrival(list[len(list)-1]); s.next.Sub(noon) != c.want {
 			t.Errorf("%s: read again in %s, want %s", name, s.next.Sub(noon), c.want)
 		}
+	}
+}
+
+// A decision knows which of its desktops leave places, and when.
+func TestARolloutLooksForArrivalsWhenAPlaceIsLeft(t *testing.T) {
+	f := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default()}
+	s := NewState()
+	s.Apply(Record{Kind: KindOpened, At: noon.Add(-time.Hour), Operation: &Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1",
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}},
+		Record{Kind: KindWave, At: noon.Add(-time.Hour), Wave: 1, Waves: 1, Size: 2, Desktops: []string{"leaves", "comes"}})
+	s.took = took{least: 5 * time.Minute, gap: time.Minute, apart: time.Minute}
+	leaves, comes := s.Desktops["leaves"], s.Desktops["comes"]
+	leaves.Phase, leaves.BegunAt, leaves.ArrivedAt = Accepted, noon.Add(-time.Hour), noon.Add(40*time.Second-f.Strategy.Check.Stable)
+	comes.Phase, comes.BegunAt = Accepted, noon.Add(20*time.Second-4*time.Minute)
+	facts := NewFacts()
+	facts.Images["m-new"] = Read(noon, &desktop.Image{ID: "m-new", Status: desktop.ImageAvailable})
+	facts.Freezes[FreezesKey] = Read[Freezes](noon, nil)
+	d := Decide(s, Rules{Regions: []string{"cn-hangzhou"}, Fleets: fleet.Fleets{f}, Declared: true, Journal: true, RebuildTimeout: time.Hour}, facts, noon)
+	if !d.Need.Empty() || d.Next.Sub(noon) != 40*time.Second {
+		t.Errorf("looks again in %s and needs %+v, want 40 seconds, when a place is left", d.Next.Sub(noon), d.Need)
 	}
 }
 
