@@ -25,9 +25,7 @@ func (x told) open() bool {
 
 // published notes what MNS took of outcomes and of events.
 func (s *State) published(r *Record) {
-	if r.UpTo > 0 {
-		s.publishedUpTo(r.UpTo, r.N)
-	}
+	s.publishedUpTo(r.UpTo, r.N)
 	for _, g := range r.Outcomes {
 		for _, id := range g.Desktops {
 			if d := s.Desktops[id]; d != nil {
@@ -35,15 +33,18 @@ func (s *State) published(r *Record) {
 			}
 		}
 	}
-	for len(s.untold) > 0 && !s.untold[0].open() {
-		s.untold = s.untold[1:]
-	}
-	if len(s.untold) == 0 {
-		s.untold = nil
-	}
+	s.untold = slices.Delete(s.untold, 0, s.firstOpen())
 	for _, id := range r.Events {
 		s.UnpublishedEvents = withoutFirst(s.UnpublishedEvents, func(e Event) bool { return e.ID() == id })
 	}
+}
+
+// firstOpen returns how many outcomes are published before the first that is not.
+func (s *State) firstOpen() int {
+	if i := slices.IndexFunc(s.untold, told.open); i >= 0 {
+		return i
+	}
+	return len(s.untold)
 }
 
 // publishedUpTo notes that MNS took the n outcomes of the first so many lines that were
