@@ -824,7 +824,7 @@ func (w *world) openedTooLate(k *work) bool {
 }
 
 func (w *world) finishWork(k *work, finals map[wipe][]telling) {
-	if !k.closed && w.s.NoQueue && (k.request() || !w.s.Sweep) {
+	if !k.closed && w.s.NoQueue && (k.request() || !w.s.Sweep || w.fleetOf(k.fleet, len(w.fleets)-1) == nil) {
 		return // nothing wakes it
 	}
 	if !k.closed && w.openedTooLate(k) {

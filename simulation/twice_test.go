@@ -41,11 +41,14 @@ var twiceFleets = []string{"office", "design"}
 // twiceWithin changes a fleet two to four times within the time of one rebuild.
 func twiceWithin(s *schedule, d *dice) {
 	s.Timeout, s.Calm, s.Shift, s.Instances = pick(d, minute, 5*minute, 10*minute), 3*hour, hour, 1+d.n(3)
-	s.Budget, s.Sweep = pick(d, 0, 2, 4, 8), d.one(2)
+	s.Budget, s.Sweep = pick(d, 0, 3, 6, 12, 20), d.one(2)
 	s.NoQueue = s.Sweep && d.one(6) // something has to wake rollouts
 	s.Brief = !d.one(6)
 	s.Images = append(s.Images, imagePlan{ID: "m-new3", Region: region, Day: 70}, imagePlan{ID: "m-new4", Region: region, Day: 80}, imagePlan{ID: "m-new5", Region: region, Day: 90})
 	p := &twicePlan{schedule: s, d: d, images: []string{"m-new1", "m-new2", "m-new3", "m-new4", "m-new5"}}
+	if d.one(12) {
+		s.Rebuild = 4 * hour
+	}
 	p.people()
 	p.faults()
 	for range pick(d, 1, 1, 2) {
@@ -63,6 +66,9 @@ func twiceWithin(s *schedule, d *dice) {
 	}
 	p.besides()
 }
+
+// slowly says whether rebuilds take hours in the schedule, and their checks a day.
+func (s *schedule) slowly() bool { return s.Rebuild > hour }
 
 // besides are timers at any time, and what happens to desktops that nobody asked for.
 func (p *twicePlan) besides() {
@@ -99,6 +105,9 @@ func (p *twicePlan) people() {
 		if p.NoQueue { // a delivery that fails comes again all the time
 			x.Ends = ""
 		}
+		if p.slowly() {
+			x.Takes = p.d.between(hour, 3*hour)
+		}
 		x.Tags = map[string]string{"fleet": pick(p.d, "office", "office", "office", "design")}
 	}
 }
@@ -106,14 +115,14 @@ func (p *twicePlan) people() {
 // faults adds what breaks around a change of rollouts to what may break anyway.
 func (p *twicePlan) faults() {
 	p.Odds = append([]odd{
-		{"Append fleet/", isSlow, pick(p.d, 0, 0, 200), second, 2 * minute}, {"Append fleet/", killAfter, pick(p.d, 0, 0, 100), 0, 0}, {"Append fleet/", isLate, pick(p.d, 0, 0, 100), second, 2 * minute},
-		{" superseded", killAfter, pick(p.d, 0, 0, 200), 0, 0}, {" superseded", isSlow, pick(p.d, 0, 0, 200), second, 3 * minute}, {" superseded", fails, pick(p.d, 0, 0, 200), 0, 0},
-		{" begun", killAfter, pick(p.d, 0, 0, 100), 0, 0}, {" begun", isSlow, pick(p.d, 0, 0, 100), second, 50 * second}, {" begun", freezes, pick(p.d, 0, 0, 100), minute, 20 * minute},
-		{" ended", killBefore, pick(p.d, 0, 0, 100), 0, 0}, {" closed", killBefore, pick(p.d, 0, 0, 100), 0, 0}, {" closed", killAfter, pick(p.d, 0, 0, 100), 0, 0}, {" closed", isLate, pick(p.d, 0, 0, 100), second, 3 * minute},
-		{"RebuildDesktops", isLate, pick(p.d, 0, 0, 200), second, 55 * second}, {"RebuildDesktops", lostAfter, pick(p.d, 0, 0, 300), 0, 0},
-		{"Maintenance off", isSlow, pick(p.d, 0, 0, 300), second, 3 * minute}, {"Maintenance off", killAfter, pick(p.d, 0, 0, 200), 0, 0}, {"Maintenance off", fails, pick(p.d, 0, 0, 300), 0, 0},
-		{"Maintenance on", lostAfter, pick(p.d, 0, 0, 200), 0, 0}, {"Maintenance on", killAfter, pick(p.d, 0, 0, 200), 0, 0}, {"Maintenance on", isLate, pick(p.d, 0, 0, 200), second, 50 * second},
-		{"St", killAfter, pick(p.d, 0, 0, 100), 0, 0}, {"StartDesktops", fails, pick(p.d, 0, 0, 200), 0, 0}, {"StopDesktops", isSlow, pick(p.d, 0, 0, 200), second, 50 * second},
+		{"Append fleet/", isSlow, pick(p.d, 0, 200), second, 2 * minute}, {"Append fleet/", killAfter, pick(p.d, 0, 100), 0, 0}, {"Append fleet/", isLate, pick(p.d, 0, 100), second, 2 * minute},
+		{" superseded", killAfter, pick(p.d, 0, 200), 0, 0}, {" superseded", isSlow, pick(p.d, 0, 200), second, 3 * minute}, {" superseded", fails, pick(p.d, 0, 200), 0, 0},
+		{" begun", killAfter, pick(p.d, 0, 100), 0, 0}, {" begun", isSlow, pick(p.d, 0, 100), second, 50 * second}, {" begun", freezes, pick(p.d, 0, 100), minute, 20 * minute},
+		{" ended", killBefore, pick(p.d, 0, 100), 0, 0}, {" closed", killBefore, pick(p.d, 0, 100), 0, 0}, {" closed", killAfter, pick(p.d, 0, 100), 0, 0}, {" closed", isLate, pick(p.d, 0, 100), second, 3 * minute},
+		{"RebuildDesktops", isLate, pick(p.d, 0, 200), second, 55 * second}, {"RebuildDesktops", lostAfter, pick(p.d, 0, 300), 0, 0},
+		{"Maintenance off", isSlow, pick(p.d, 0, 300), second, 3 * minute}, {"Maintenance off", killAfter, pick(p.d, 0, 200), 0, 0}, {"Maintenance off", fails, pick(p.d, 0, 300), 0, 0},
+		{"Maintenance on", lostAfter, pick(p.d, 0, 200), 0, 0}, {"Maintenance on", killAfter, pick(p.d, 0, 200), 0, 0}, {"Maintenance on", isLate, pick(p.d, 0, 200), second, 50 * second},
+		{"St", killAfter, pick(p.d, 0, 100), 0, 0}, {"StartDesktops", fails, pick(p.d, 0, 200), 0, 0}, {"StopDesktops", isSlow, pick(p.d, 0, 200), second, 50 * second},
 	}, p.Odds...)
 	if p.one(3) { // or nothing but these
 		p.Odds = p.Odds[:22]
@@ -131,6 +140,9 @@ func (p *twicePlan) strategy() map[string]string {
 	o["canary"] = fmt.Sprintf("{share: %d, maxFailures: %d}", 1+p.d.n(2), p.d.n(2))
 	o["maintenance"], o["stopFirst"] = fmt.Sprint(p.one(2)), fmt.Sprint(p.one(3))
 	o["check"] = pick(p.d, "{stable: 0s}", "{stable: 0s}", "{stable: 5m}", `{stable: 0s, command: "exit 0"}`)
+	if p.slowly() {
+		o["check"] = "{stable: 24h}"
+	}
 	o["onHalt"] = pick(p.d, "", "", "rollback")
 	return o
 }
@@ -304,6 +316,9 @@ func (w *world) endsInTime(k *work) {
 			most = 25 * time.Hour // it cannot be started, and is given up after a day
 		}
 	}
+	if w.s.slowly() {
+		most += 28 * time.Hour
+	}
 	if took := time.Since(since); took > most {
 		w.breaks(earlierEndsOff, "%s took %s to end after it was stopped", k.id, took.Round(time.Minute))
 	}
@@ -318,7 +333,7 @@ func (w *world) releasesOpened() {
 	for _, log := range w.logs {
 		for _, e := range log {
 			release, name, _ := strings.Cut(e.id, "/")
-			if w.fleetOf(strings.TrimSuffix(name, "/rollback"), len(w.fleets)-1) == nil {
+			if w.cameAgain[release] && !w.always(strings.TrimSuffix(name, "/rollback")) {
 				continue // its message came again when there was no such fleet
 			}
 			late := w.s.Lossy && w.seen["Redelivery of "+release]+w.seen["Redelivery of "+e.id] > 0 // its entry came after its tick: see openedTooLate
@@ -327,4 +342,14 @@ func (w *world) releasesOpened() {
 			}
 		}
 	}
+}
+
+// always says whether a fleet is declared at all times.
+func (w *world) always(name string) bool {
+	for epoch := range w.fleets {
+		if w.fleetOf(name, epoch) == nil {
+			return false
+		}
+	}
+	return true
 }
