@@ -46,7 +46,7 @@ func twiceWithin(s *schedule, d *dice) {
 	s.Brief = !d.one(6)
 	s.Images = append(s.Images, imagePlan{ID: "m-new3", Region: region, Day: 70}, imagePlan{ID: "m-new4", Region: region, Day: 80}, imagePlan{ID: "m-new5", Region: region, Day: 90})
 	p := &twicePlan{schedule: s, d: d, images: []string{"m-new1", "m-new2", "m-new3", "m-new4", "m-new5"}}
-	if d.one(12) {
+	if d.one(12) && !s.NoQueue { // where each delivery comes again all the time
 		s.Rebuild = 4 * hour
 	}
 	p.people()
