@@ -49,7 +49,7 @@ func TestAReportNamesTheCallsOfItsInvocationAlone(t *testing.T) {
 
 // Without a journal, ticks carry each desktop that is not finished, and MNS takes each tick.
 func TestWhatTicksCarryFitsThem(t *testing.T) {
-	for _, zeros := range []int{42, 56} { // the first try is above our bound; above that of MNS
+	for _, zeros := range []int{44, 56} { // the first try is above our bound; above that of MNS
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
 			b.handle(nil, time.Minute, strings.ReplaceAll(requestFor(300), `"ecd-`, `"ecd-`+strings.Repeat("0", zeros)))
