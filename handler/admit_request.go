@@ -40,7 +40,7 @@ func (a *admission) request(m envelope.Message) error {
 		a.recovery.fail(j, err)
 		return nil
 	}
-	if why, err := a.tooFar(req, op.ID); why != "" || err != nil {
+	if why, err := a.tooFar(m, req, op.ID); why != "" || err != nil {
 		if why != "" {
 			a.refuse.request(m, req, op.ID, events.CodeInvalidRequest, why)
 		}
@@ -123,23 +123,40 @@ func operationOf(req events.Request) rollout.Operation {
 }
 
 // tooFar says why a request cannot be begun at the time that it names, or "". One
-// that the journal knows was asked when it came first.
-func (a *admission) tooFar(req events.Request, id string) (why string, err error) {
+// that the journal knows was asked when it came first, and what was refused then is
+// refused again: its journal remembers.
+func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (why string, err error) {
+	ahead := req.NotBefore.Sub(a.asOf())
+	far := ahead > rollout.MaxAhead
 	switch {
-	case !req.NotBefore.After(a.asOf()):
+	case ahead <= 0:
 		return "", nil
 	case !a.hasQueue:
 		return "notBefore: nothing would begin the request at that time, for REGILD_REQUEST_QUEUE is not set; send it then", nil
-	case req.NotBefore.Sub(a.asOf()) <= rollout.MaxAhead:
+	case !far && !a.hasJournal:
 		return "", nil
 	}
-	if a.hasJournal {
-		known := false
-		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
-			return "", err
-		}
+	text := fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour))
+	if !a.hasJournal {
+		return text, nil
 	}
-	return fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour)), nil
+	j := &job{kind: kindRequest, id: id}
+	if err := a.jobs.open(j); err != nil {
+		return "", err
+	}
+	defer a.jobs.keepOne(j)
+	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+		told := s.Refusals[a.identity(m)]
+		if why = text; s.Operation != nil || !far && !told {
+			why = ""
+		}
+		if why == "" || told || req.DryRun || len(s.Refusals) >= maxRefusals {
+			return nil
+		}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Name: id, Message: a.identity(m), Via: a.via(m),
+			Reason: &events.Reason{Code: events.CodeInvalidRequest, Message: why}}}
+	})
+	return why, err
 }
 
 // asPlanned refuses a request whose plan is no longer the one that it demands. One

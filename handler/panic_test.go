@@ -201,3 +201,20 @@ func TestARolloutsJournalKeepsAHundredRefusals(t *testing.T) {
 		}
 	})
 }
+
+// Messages cannot fill the journal of a request that nobody has opened, either.
+func TestARequestsJournalKeepsAHundredRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, store := newWorkbench(t), journaltest.Memory()
+		h := b.handler(b.ecd, store)
+		request := strings.TrimSuffix(requestFor(1), "}") + fmt.Sprintf(`,"notBefore":%q}`, time.Now().Add(8*24*time.Hour).Format(time.RFC3339))
+		for i := range 101 {
+			b.must(b.ask(h, time.Minute, fmt.Sprintf(`{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":"%d","source":"/ops","data":%s}`, i, request)))
+		}
+		lines, _, err := store.Read(t.Context(), "request/r1.jsonl", 0)
+		b.must(err)
+		if n := strings.Count(string(lines), `"kind":"refused"`); n != 100 || b.count("/refused/InvalidRequest/") != 101 {
+			t.Errorf("%d refusals are written down, and %d told; want 100 and 101", n, b.count("/refused/InvalidRequest/"))
+		}
+	})
+}

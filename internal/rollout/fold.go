@@ -25,7 +25,7 @@ func (s *State) Apply(records ...Record) {
 func (s *State) apply(r *Record) {
 	rule := forms[r.Kind].fold
 	opens := r.Kind == KindOpened || r.Kind == KindBack
-	if rule != nil && ((s.Operation == nil) == opens || r.Kind == KindUnplanned) {
+	if rule != nil && ((s.Operation == nil) == opens || r.Kind == KindUnplanned || r.Kind == KindRefused) {
 		rule(s, r)
 	}
 }
