@@ -102,7 +102,7 @@ type Record struct {
 	Invoke    string         `json:"invoke,omitempty"`       // the ids of the commands that were sent, joined by commas; none: the call was not made
 	RequestID string         `json:"ecdRequestId,omitempty"` // ECD's id of the call
 	Outcomes  []Group        `json:"outcomes,omitempty"`     // what became of desktops, or which outcomes were published
-	UpTo      int            `json:"upTo,omitempty"`         // version 2: all outcomes that the first so many lines tell are published, besides those that are named
+	UpTo      int            `json:"upTo,omitempty"`         // version 2: MNS took all outcomes that the first so many lines tell
 	Events    []string       `json:"news,omitempty"`         // ids of the events of the rollout that were published
 	Wave      int            `json:"wave,omitempty"`         // the number of the wave, from 1
 	Name      string         `json:"name,omitempty"`         // the name of the wave, or the id of the freeze, of what was refused, or of the image to go back to
@@ -122,7 +122,7 @@ type Record struct {
 	GiB       int            `json:"gib,omitempty"`          // the size of the disk that was saved
 	Use       *UseCount      `json:"use,omitempty"`          // how much the wave was used
 	Alarms    []Alarm        `json:"alarms,omitempty"`       // how each alarm is, and since when
-	N         int            `json:"n,omitempty"`            // the number of the tick or the snapshot, or the notice: 1 the first, 2 a reminder, 3 the last; with upTo, how many outcomes that are
+	N         int            `json:"n,omitempty"`            // number of tick, snapshot or notice (1 first, 2 reminder, 3 last); with upTo, of outcomes
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze
