@@ -57,7 +57,7 @@ func cut(whole []byte, f func(piece []byte)) {
 	}
 }
 
-// Text returns the string that a JSON value is.
+// Text returns the string that a JSON value is, or an error if it is none.
 func Text(value []byte) (string, error) {
 	s, err := text(value)
 	return string(s), err
@@ -66,8 +66,8 @@ func Text(value []byte) (string, error) {
 // text returns the string that a JSON value is. Most have no escape, and need no
 // decoding.
 func text(value []byte) ([]byte, error) {
-	if n := len(value); n > 1 && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 && utf8.Valid(value) {
-		return value[1 : n-1], nil
+	if bytes.HasPrefix(value, []byte(`"`)) && !bytes.Contains(value, []byte(`\`)) && utf8.Valid(value) {
+		return value[1 : len(value)-1], nil
 	}
 	var s string
 	err := json.Unmarshal(value, &s)
