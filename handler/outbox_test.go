@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -302,5 +303,26 @@ func TestWhatWasTakenDoesNotWaitIfTheSummaryWasNotTaken(t *testing.T) {
 	}
 	if outcomes, summaries := b.unpublished(); outcomes != 0 || summaries != 1 {
 		t.Errorf("%d outcomes and %d events are unpublished by the journal, want the summary alone", outcomes, summaries)
+	}
+}
+
+// Journals are written in the order of the names, so that the same invocation does the same
+// each time.
+func TestWhatWasTakenIsWrittenDownInTheOrderOfNames(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	var want, got []string
+	for n := range 20 {
+		name := fmt.Sprintf("request/r%02d", n)
+		signed := func() time.Time { got = append(got, name); return time.Now() }
+		v, err := openView(t.Context(), logOf{b.store, name + ".jsonl", "i1", signed}, nil, rollout.NewState)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.note(item{job: &job{name: name, journal: v}, eventID: "finished/"})
+		want = append(want, name)
+	}
+	b.writeRest()
+	if !slices.Equal(got, want) {
+		t.Errorf("written in the order %v", got)
 	}
 }

@@ -20,19 +20,19 @@ type tally struct {
 	mu                sync.Mutex
 	messages, skipped int                               // skipped: events that do not concern regild
 	looked            map[desktop.Place]map[string]bool // desktops that ECD was asked about
-	open              map[string]bool                   // operations that are unfinished
+	open              []string                          // operations that are unfinished
 	outcomes          map[events.Status]int
 }
 
 func newTally() *tally {
-	return &tally{looked: map[desktop.Place]map[string]bool{}, open: map[string]bool{}, outcomes: map[events.Status]int{}}
+	return &tally{looked: map[desktop.Place]map[string]bool{}, outcomes: map[events.Status]int{}}
 }
 
 func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
 
 func (t *tally) ignored() { t.do(func() { t.skipped++ }) }
 
-func (t *tally) unfinished(id string) { t.do(func() { t.open[id] = true }) }
+func (t *tally) unfinished(id string) { t.do(func() { t.open = append(t.open, id) }) }
 
 func (t *tally) lookedAt(at desktop.Place, ids []string) {
 	t.do(func() {
@@ -60,7 +60,7 @@ func (t *tally) sum(calls map[string]int) (rep Report, skipped int, open []strin
 		for _, there := range t.looked {
 			rep.Desktops += len(there)
 		}
-		skipped, open = t.skipped, slices.Sorted(maps.Keys(t.open))
+		skipped, open = t.skipped, slices.Compact(slices.Sorted(slices.Values(t.open)))
 	})
 	return rep, skipped, open
 }
