@@ -89,16 +89,17 @@ func (r *record) quick(line []byte) bool {
 	case "tick":
 		r.N = numberIn(line, `,"n":`)
 		return true
-	case "begun", "ended", "settled":
+	case "begun", "ended", "settled", "seen", "idle", "closed":
 	default:
 		return false
 	}
 	head, groups, _ := bytes.Cut(rest, []byte(`"outcomes":[`))
 	var err error
-	if r.At, err = time.Parse(time.RFC3339Nano, textIn(head, `"at":"`)); err != nil || bytes.IndexByte(line, '\\') >= 0 {
+	if r.At, err = time.Parse(time.RFC3339Nano, textIn(head, `"at":"`)); err != nil || bytes.IndexByte(line, '\\') >= 0 || bytes.Contains(line, []byte(`"reason":`)) {
 		return false
 	}
 	r.By, r.Call, r.Desktops, r.From = textIn(head, `"by":"`), textIn(head, `"call":"`), textsIn(head, `"desktops":[`), textsIn(head, `"from":[`)
+	r.Digest = textIn(head, `"digest":"`)
 	for _, group := range bytes.Split(groups, []byte(`{"status":"`))[1:] {
 		status, rest, _ := bytes.Cut(group, []byte(`"`))
 		r.Outcomes = append(r.Outcomes, outcomeGroup{string(status), textIn(rest, `"code":"`), textsIn(rest, `"desktops":[`)})
