@@ -373,7 +373,7 @@ func (w *world) putBack(list []*message) {
 // failed: when a tick for the same work is on the queue or, in a schedule that is
 // lossy, whatever it is but a tick. What was opened for it must go on all the same.
 func (w *world) mayForget(m *message) bool {
-	if w.s.Lossy && !w.s.NoJournal && !w.s.NoQueue && m.head.Type != events.TypeTick {
+	if w.s.Lossy && !w.s.NoJournal && !w.s.NoQueue && m.head.Type != events.TypeTick && m.head.again() == "" {
 		return true
 	}
 	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {
