@@ -444,6 +444,11 @@ func TestWhatIsNotOpenedIsNotKept(t *testing.T) {
 			return rollout.Opening(rollout.Operation{ID: "r1"}, time.Now()), nil
 		})
 	}
+	v.Look(func(s *rollout.State) {
+		if s.Length == 0 {
+			t.Error("what opens the log counts for nothing in its length")
+		}
+	})
 	var c cache
 	if c.put(v); err != nil || c.take(v.key) != nil {
 		t.Errorf("%v, or an instance keeps what no log holds", err)
