@@ -347,3 +347,26 @@ func TestARollbackOfARequestIsNotForWhatECDRefusedAfterALostCall(t *testing.T) {
 		}
 	}
 }
+
+// A plan says of a desktop that it is not rolled back if nobody knows to which image.
+func TestAPlanRefusesWhatHasNoImageToGoBackTo(t *testing.T) {
+	f := NewFacts()
+	f.Desktops["a"] = Read(noon, &desktop.Desktop{ID: "a", RegionID: "cn-hangzhou", ImageID: "m-new", Status: desktop.Running, Connection: desktop.Disconnected,
+		OS: desktop.Windows, SystemDiskGiB: 80})
+	for _, id := range []string{"m-new", "m-old"} {
+		f.Images[id] = Read(noon, &desktop.Image{ID: id, Status: desktop.ImageAvailable, OS: desktop.Windows, SizeGiB: 80})
+	}
+	op := Operation{ID: "r1/rollback", Undoes: "r1", Desktops: []string{"a"}, Consents: []string{events.ConsentDowngrade},
+		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+	for _, back := range []map[string][]string{nil, {"m-old": {"a"}}} {
+		op.Back = back
+		p, need, unread := Preview(op, Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: time.Hour}, f, noon)
+		want, code := events.PlanRebuild, ""
+		if back == nil {
+			want, code = events.PlanRefuse, events.CodeControlNotPossible
+		}
+		if x := p.Waves[0].Desktops[0]; x.Action != want || x.Code != code || !need.Empty() || unread != nil {
+			t.Errorf("goes back by %v: %+v (needs %+v, unread %v), want %s", back, x, need, unread, want)
+		}
+	}
+}
