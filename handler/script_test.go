@@ -511,6 +511,7 @@ func (s *stage) before() {
 	}
 	s.mu.Unlock()
 	if hook != nil {
+		synctest.Wait() // what is done beside this append is over, in whatever order they began
 		hook()
 	}
 }
