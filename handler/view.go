@@ -315,7 +315,7 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading journal %s: %w", v.key, err)
 	}
-	if ahead && length == v.length {
+	if length == v.length { // nobody has written
 		return nil
 	}
 	if ahead {

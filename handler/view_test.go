@@ -415,6 +415,7 @@ func TestALogIsOpenedBehindWhatOthersWroteFirst(t *testing.T) {
 	if err := mine.Flush(t.Context()); err != nil || mine.Flush(t.Context()) != nil {
 		t.Error(err)
 	}
+	wantNames(t, "who opens it", mine, "note", "another", "opened")
 	wantNames(t, "the log", viewOf(t, store, "reader"), "note", "another", "opened")
 }
 
