@@ -117,7 +117,7 @@ func (j *job) over() (over bool) {
 
 // known says whether the job's journal could be read and knows its operation.
 func (j *job) known() bool {
-	return j.journal != nil && !j.journal.Unopened() && j.operation() != nil
+	return j.journal != nil && j.operation() != nil
 }
 
 // byTick says whether a tick has the job looked at again: no message is needed for it.

@@ -334,3 +334,57 @@ func TestABrokenStateIsNotKept(t *testing.T) {
 		}
 	}
 }
+
+// A countedQueue counts what is put on it.
+type countedQueue struct{ sent int }
+
+func (q *countedQueue) Send(context.Context, []byte, time.Duration) error {
+	q.sent++
+	return nil
+}
+
+// A tick that comes before this invocation must have ended does not look after it, nor does
+// one that comes much later.
+func TestAWatchdogIsSentUnlessATickLooksAfterTheInvocation(t *testing.T) {
+	for _, c := range []struct {
+		later time.Duration // than the end of the invocation
+		want  int
+	}{{-2 * time.Second, 1}, {2 * time.Second, 0}, {Watch, 0}, {Watch + slack - 2*time.Second, 0}, {Watch + slack + 2*time.Second, 1}} {
+		b := newOutboxBench(t, 0, 1, nil)
+		b.hasQueue = true
+		q := &countedQueue{}
+		at := b.deadline.Add(grace)
+		b.write(rollout.Record{Kind: rollout.KindTick, N: 5, Until: at.Add(c.later), Indexed: true}, rollout.Record{Kind: rollout.KindTick, N: 6, Until: b.business()})
+		b.job.used = 6
+		sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox, watch: Watch}
+		if err := sc.watchdog(b.job); err != nil || q.sent != c.want {
+			t.Errorf("a tick comes %s after the invocation's end: %v, %d ticks are sent, want %d", c.later, err, q.sent, c.want)
+		}
+	}
+}
+
+// What was opened is written down at the end of an invocation in which nothing else was; if that
+// cannot be, the delivery is asked for again.
+func TestWhatWasOpenedIsWrittenAtTheEnd(t *testing.T) {
+	for _, next := range []time.Time{{}, time.Now()} {
+		for _, broken := range []error{nil, errors.New("out of order")} {
+			b := newOutboxBench(t, 0, 1, nil)
+			j := &job{name: "request/r2", kind: kindRequest, id: "r2"}
+			j.decision.Next = next
+			if err := (&jobs{invocation: b.invocation, store: b.store, cache: &cache{}}).open(j); err != nil {
+				t.Fatal(err)
+			}
+			op := rollout.Operation{ID: "r2", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}
+			if err := j.journal.OpenAhead(func(*rollout.State) ([]rollout.Record, error) { return rollout.Opening(op, b.business()), nil }); err != nil {
+				t.Fatal(err)
+			}
+			b.store.before = func(context.Context, int) error { return broken }
+			again := &redeliveries{}
+			sc := &scheduler{invocation: b.invocation, index: &openIndex{invocation: b.invocation, store: b.store}, counts: newTally(), again: again, out: b.outbox}
+			sc.schedule([]*job{j})
+			if j.journal.Unopened() != (broken != nil) || (again.err() != nil) != (broken != nil) {
+				t.Errorf("next %v, %v: not opened %t, asked again for %v", next, broken, j.journal.Unopened(), again.err())
+			}
+		}
+	}
+}
