@@ -85,14 +85,32 @@ func TestWhatAFleetCosts(t *testing.T) {
 	p.desktops, p.fleets, p.accounts, p.regions = 2000, 1, 1, 1
 	w := play(t, p)
 	w.holds(t)
-	for what, most := range map[string]int{"ecd RebuildDesktops": 101, "ecd DescribeDesktops": 99, "ecd DescribeDesktops of a fleet": 100, "ecd DescribeImages": 75,
-		"fc invocations": 145, "mns SendMessage": 115} {
+	for what, most := range map[string]int{"ecd RebuildDesktops": 101, "ecd DescribeDesktops": 90, "ecd DescribeDesktops of a fleet": 100, "ecd DescribeImages": 60,
+		"fc invocations": 110, "mns SendMessage": 100} {
 		if got := w.counts[what]; got > most {
 			t.Errorf("%s: %d calls for 2,000 desktops, want at most %d", what, got, most)
 		}
 	}
+	if x := w.ofLeast(0); x > 1.02 {
+		t.Errorf("it takes %.3f of the least", x)
+	}
 	if size := len(w.logs["rollout/2026.11.3~2ffleet000.jsonl"]); size > 156*2000 {
 		t.Errorf("the journal has %d bytes for 2,000 desktops", size)
+	}
+	if t.Failed() {
+		t.Log("\n" + w.report())
+	}
+}
+
+// TestWhatUnevenRebuildsCost holds the calls and the time of a fleet where a rebuild takes 4
+// to 8 minutes.
+func TestWhatUnevenRebuildsCost(t *testing.T) {
+	p := usual()
+	p.desktops, p.fleets, p.accounts, p.regions, p.spread = 2000, 1, 1, 1, 2*time.Minute
+	w := play(t, p)
+	w.holds(t)
+	if calls := w.counts["ecd DescribeDesktops"] + w.counts["ecd DescribeImages"] + w.counts["ecd RebuildDesktops"]; calls > 620 {
+		t.Errorf("%d calls for 2,000 desktops, and those that list them", calls)
 	}
 	if t.Failed() {
 		t.Log("\n" + w.report())
