@@ -121,3 +121,19 @@ func TestWhichPlanWasRefusedForWhichMessage(t *testing.T) {
 		}
 	}
 }
+
+// A message whose plan was refused, and which was refused for good later, has the later
+// reason: what else the log says of it is none.
+func TestWhyAMessageWasRefused(t *testing.T) {
+	why := &events.Reason{Code: events.CodeDowngrade, Message: "older"}
+	log := []rollout.Record{
+		{Kind: rollout.KindUnplanned, Name: "v1/office", Message: "m1"},
+		{Kind: rollout.KindRefused, Message: "m2", Reason: &events.Reason{Code: events.CodeJournalFull}},
+		{Kind: rollout.KindRefused, Message: "m1", Reason: why},
+	}
+	for message, want := range map[string]*events.Reason{"m1": why, "m3": nil} {
+		if got := rollout.RefusedBefore(log, message); got != want {
+			t.Errorf("%s: %+v, want %+v", message, got, want)
+		}
+	}
+}
