@@ -625,7 +625,7 @@ func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Flee
 // fleet says.
 func (w *world) deadline(k *work, p *progress, m *machine, f *fleet.Fleet, id string) {
 	s := f.Strategy.Sessions
-	if s.Policy != fleet.Wait || p.inUse.IsZero() || m.inUse.IsZero() || m.inUse.After(p.inUse) || w.s.Sweep || len(w.s.Fleets) > 1 || len(f.Strategy.Windows) > 0 {
+	if s.Policy != fleet.Wait || p.inUse.IsZero() || m.inUse.IsZero() || m.inUse.After(p.inUse) || w.s.Sweep || len(w.s.Fleets) > 1 || len(f.Strategy.Windows) > 0 || w.s.slowly() { // a check of a day keeps its place
 		return
 	}
 	for _, why := range slices.Sorted(maps.Keys(k.waitedFor)) {
