@@ -163,13 +163,17 @@ func (sc *scheduler) watchdog(j *job) error {
 		sc.index.enter(j) // and before anything is done, its end is waited for
 	}
 	at := sc.business().Add(sc.afterUs())
-	var sure bool
+	var sure, far bool
 	j.journal.Look(func(s *rollout.State) {
+		far = s.LastTick.After(at.Add(sc.watch + slack)) // it would hide one that serves several: they would multiply
 		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack)) ||
 			sc.watch > 0 && !s.LastTick.Before(at) && !s.LastTick.After(at.Add(sc.watch+slack))
 	})
-	if sure {
+	switch {
+	case sure:
 		return nil
+	case far:
+		return sc.tick(j, at)
 	}
 	return sc.tick(j, at.Add(sc.watch))
 }

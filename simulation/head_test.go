@@ -79,8 +79,8 @@ func TestAQuickRecordIsTheRecord(t *testing.T) {
 			t.Errorf("%s: got %+v, want %+v", line, got, want)
 		}
 	}
-	if quick != 3 {
-		t.Errorf("%d lines are read quickly, want 3", quick)
+	if quick != 4 {
+		t.Errorf("%d lines are read quickly, want 4", quick)
 	}
 }
 
