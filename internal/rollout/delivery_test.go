@@ -156,3 +156,74 @@ func TestADesktopThatIsDeniedAgainAndAgainEndsWithoutAJournalToo(t *testing.T) {
 	}
 	t.Errorf("after %d calls it is still begun", rounds)
 }
+
+// A rebuild failed, and ECD showed late that the desktop was on its former image again. A
+// request that was to bring it there, and had called nobody, took that for its own doing.
+// (simulation: completed-is-not-so-921006196)
+func TestWhatTheFailureOfAnotherRebuildBroughtBackIsNotOurOwnDoing(t *testing.T) {
+	theirs := func(state desktop.ChangeState) []desktop.Change {
+		return []desktop.Change{{From: "m-new", To: "m-old", State: state, Updated: began}}
+	}
+	ours := desktop.Change{From: "m-old", To: "m-new", State: desktop.Changing, Updated: began}
+	for name, c := range map[string]struct {
+		minute  float64
+		changes []desktop.Change
+		want    events.Status
+	}{
+		"its record may show late":    {4.5, nil, ""},
+		"no record of it":             {5, nil, events.StatusAccepted},
+		"it is under way":             {20, theirs(desktop.Changing), ""},
+		"it failed":                   {20, theirs(desktop.ChangeFailed), ""},
+		"it succeeded, and was over":  {5, theirs(desktop.ChangeSucceeded), events.StatusAccepted},
+		"and ours came after it":      {2, append([]desktop.Change{ours}, theirs(desktop.ChangeFailed)...), events.StatusAccepted},
+		"it was to yet another image": {5, []desktop.Change{{From: "m-new", To: "m-other", State: desktop.ChangeFailed, Updated: began}}, events.StatusAccepted},
+		"it came from one unknown":    {20, []desktop.Change{{To: "m-old", State: desktop.ChangeFailed, Updated: began}}, ""},
+		"it came from another image":  {5, []desktop.Change{{From: "m-other", To: "m-old", State: desktop.ChangeFailed, Updated: began}}, events.StatusAccepted},
+	} {
+		f := readAt(at(c.minute), pc(desktop.Running, "m-new"))
+		f.Changes["ecd-1"] = rollout.Read(at(c.minute), c.changes)
+		if status, code := statusOf(decide(called(began, "m-new", unknownC), fateRules, f, at(c.minute))); status != c.want {
+			t.Errorf("%s: it is %q %q, want %q", name, status, code, c.want)
+		}
+	}
+}
+
+// A desktop that is on yet another image is not idle, whatever failed before.
+func TestAFailureOfAnotherRebuildSaysNothingOfAThirdImage(t *testing.T) {
+	for _, image := range []string{"m-third", ""} {
+		s := called(began, "m-new", unknownC)
+		f := readAt(at(6), pc(desktop.Running, image))
+		f.Changes["ecd-1"] = rollout.Read(at(6), []desktop.Change{{From: "m-new", To: "m-old", State: desktop.ChangeFailed, Updated: began}})
+		s.Apply(decide(s, fateRules, f, at(6)).Records...)
+		if !s.Desktops["ecd-1"].IdleAt.IsZero() {
+			t.Errorf("on %q it counts as idle", image)
+		}
+	}
+}
+
+// Nor is it in the end: it counts as not called, and is left alone where it is.
+func TestWhatTheFailureOfAnotherRebuildBroughtBackIsSkipped(t *testing.T) {
+	s := called(began, "m-new", unknownC)
+	for _, look := range []struct {
+		minute float64
+		want   events.Status
+	}{{6, ""}, {12, ""}, {13, events.StatusSkipped}} {
+		f := readAt(at(look.minute), pc(desktop.Running, "m-new"))
+		f.Changes["ecd-1"] = rollout.Read(at(look.minute), []desktop.Change{{From: "m-new", To: "m-old", State: desktop.ChangeFailed, Updated: began}})
+		d := decide(s, fateRules, f, at(look.minute))
+		s.Apply(d.Records...)
+		if status, code := statusOf(d); status != look.want || len(d.Begin) > 0 {
+			t.Fatalf("minute %g: it is %q %q, and %v are begun; want %q and nobody", look.minute, status, code, d.Begin, look.want)
+		}
+	}
+}
+
+// Where ECD accepted a rebuild of ours before, what is on the image by a retry is looked at no further.
+func TestWhatWasAcceptedBeforeNeedsNoRecord(t *testing.T) {
+	s := called(began, "m-new", acceptedC, settled(at(6), events.StatusFailed, events.CodeCheckFailed), retry(at(10)))
+	f := readAt(at(11), pc(desktop.Running, "m-new"))
+	delete(f.Changes, "ecd-1")
+	if d := decide(s, fateRules, f, at(11)); !d.Need.Empty() {
+		t.Errorf("it asks for %+v", d.Need)
+	}
+}

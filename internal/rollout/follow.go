@@ -29,17 +29,18 @@ func (v *view) unknown(x *Desktop) step {
 	if s = s.with(more); !ok {
 		return s
 	}
-	if more, did := v.began(x, fact, change); did {
+	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
+	if more, did := v.began(x, fact, change, shown); did {
 		return s.with(more)
 	}
-	return s.with(v.unshown(x, fact.Value, earlier(fact.ReadAt, changesAt))) // as far as both tell
+	return s.with(v.unshown(x, fact.Value, shown))
 }
 
 // unshown deals with a call of unknown delivery of which ECD showed nothing at the time
 // shown.
 func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
 	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
-	idle := ready(now) && now.ImageID == x.From
+	idle := ready(now) && (now.ImageID == x.From || v.fellBack(x, now))
 	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
 		s = marks(KindIdle, shown)
 	}
@@ -59,9 +60,11 @@ func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s ste
 	return s.with(v.lookLater(x.asked()))
 }
 
-// began settles a call of unknown delivery of which ECD shows that it was carried
-// out, and how it ended if it failed.
-func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change) (step, bool) {
+// began settles a call of unknown delivery of which ECD shows at the time shown that it
+// was carried out, and how it ended if it failed. That the desktop is on the new image
+// proves it only once ECD would show that a rebuild of somebody else has failed, and so
+// left the desktop there, or brought it back.
+func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change, shown time.Time) (step, bool) {
 	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)
 	switch {
 	case change != nil && change.State == desktop.ChangeFailed:
@@ -70,7 +73,7 @@ func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Ch
 		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
 	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case now != nil && now.ImageID == spec.ImageID && x.From != spec.ImageID:
+	case now != nil && now.ImageID == spec.ImageID && x.From != spec.ImageID && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
 	return step{}, false
@@ -132,6 +135,18 @@ func (v *view) change(x *Desktop) (*desktop.Change, time.Time, step, bool) {
 func (v *view) elsewhere(x *Desktop) bool {
 	list := v.f.Changes[x.ID].Value
 	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(v.s.Operation.SpecOf(x.ID).ImageID, x.From)
+}
+
+// fellBack says whether a desktop is on the image that is wanted, and ECD's newest record is of
+// a rebuild from there to the image that it was on before its call, and not of its success:
+// if that failed, the desktop is back, by no call of ours.
+func (v *view) fellBack(x *Desktop, now *desktop.Desktop) bool {
+	list := v.f.Changes[x.ID].Value
+	if len(list) == 0 || now.ImageID == "" || now.ImageID != v.s.Operation.SpecOf(x.ID).ImageID {
+		return false
+	}
+	c := list[0]
+	return c.To == x.From && (c.From == now.ImageID || c.From == "") && (c.State == desktop.Changing || c.State == desktop.ChangeFailed)
 }
 
 // follow sees an accepted rebuild to its end.

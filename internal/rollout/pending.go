@@ -95,6 +95,11 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
 		return step{}, false
 	}
+	if !x.Touched { // no call of ours is known to have been carried out
+		if _, _, s, ok = v.change(x); !ok || v.fellBack(x, fact.Value) {
+			return s, !ok
+		}
+	}
 	s = v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it")
 	s.takesPlace = true // as whatever is accepted
 	return s, true
