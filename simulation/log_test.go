@@ -266,6 +266,7 @@ func (k *work) apply(r *record) {
 	case "wave":
 		if n := len(k.waves); n > 0 && r.Wave <= k.waves[n-1].n {
 			if r.Of > 0 && r.Wave == k.waves[n-1].n { // a further part of it
+				k.waves[n-1].desktops = slices.Concat(k.waves[n-1].desktops, r.Desktops)
 				k.come(r)
 			}
 			return

@@ -53,6 +53,27 @@ func (u usage) usedSince(t time.Time) bool {
 	return slices.ContainsFunc(u.logons, func(l logon) bool { return l.started.After(t) })
 }
 
+// failedSince counts the logons since then that came to nothing: bob's, who never gets
+// further than his ticket. Those that follow each other within five minutes are one, and
+// the last may still succeed for so long.
+func (u usage) failedSince(t time.Time) (n int) {
+	const mayTake = 5 * time.Minute
+	var last time.Time
+	for _, e := range u.tickets {
+		if e.User != "bob" || !e.At.After(t) {
+			continue
+		}
+		if !last.IsZero() && e.At.Sub(last) > mayTake {
+			n++
+		}
+		last = e.At
+	}
+	if !last.IsZero() && time.Since(last) > mayTake-clocksApart {
+		n++
+	}
+	return n
+}
+
 func (u *usage) wake() {
 	if !u.idle.IsZero() {
 		u.woke, u.slept, u.idle = time.Now(), u.idle, time.Time{}
@@ -250,10 +271,8 @@ func (w *world) haltsForProof(k *work, code string, f *fleet.Fleet) {
 	case events.CodeLogonsFailed:
 		failed := 0
 		for _, id := range k.waves[n-1].desktops {
-			for _, t := range w.machines[id].desk.usage.tickets {
-				if t.User == "bob" {
-					failed++
-				}
+			if p := k.desktops[id]; p != nil && p.status == "completed" && !p.wipedAt.IsZero() {
+				failed += w.machines[id].desk.usage.failedSince(p.wipedAt)
 			}
 		}
 		if failed < 2 {
