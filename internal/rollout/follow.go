@@ -202,7 +202,7 @@ func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	took := fact.Since(x.AcceptedAt)
 	late := took >= v.timeout(fact.Value)
 	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
-		late = fact.Since(x.ArrivedAt) >= giveUp
+		late = fact.Since(x.ArrivedAt) >= v.mayStay()
 	}
 	if late || ready(fact.Value) && took >= Settling {
 		if s, done := v.ended(x, fact.Value, late, took); done {
@@ -337,17 +337,23 @@ func (v *view) unproven(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	return v.lookLater(x.ArrivedAt)
 }
 
-// check runs the fleet's command on a desktop and waits for its result.
-func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) step {
-	switch {
+// check runs the fleet's command on a desktop and waits for its result. What cannot be
+// checked is tried for a while, from when somebody first looked at it: if nobody could, or
+// ECD did not answer, that time has not begun.
+func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) (s step) {
+	due, runs := x.ArrivedAt.Add(c.Stable), fact.Value.Status == desktop.Running
+	switch looked := !x.SeenAt.Before(due); {
 	case x.Check != "":
 		return v.checked(x, c)
-	case fact.Since(x.ArrivedAt) >= c.Stable+readyLimit:
+	case looked && fact.Since(x.SeenAt) >= readyLimit:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check could not be run on desktop %s, which is %s", x.ID, fact.Value.Status)
-	case fact.Value.Status != desktop.Running:
-		return unfinished(v.now.in(time.Minute))
+	case !looked && (!runs || fact.Since(due) >= Settling):
+		s = marks(KindSeen, fact.ReadAt)
 	}
-	return v.soon(Act{What: Check, Text: c.Command, Kind: c.Kind, Timeout: c.Timeout})
+	if !runs {
+		return s.with(unfinished(v.now.in(time.Minute)))
+	}
+	return s.with(v.soon(Act{What: Check, Text: c.Command, Kind: c.Kind, Timeout: c.Timeout}))
 }
 
 // checked looks at the result of the command that was run.

@@ -283,10 +283,7 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
 	limit, since := giveUp, x.AcceptedAt
 	if !x.ArrivedAt.IsZero() {
-		since = x.ArrivedAt
-		if s := v.strategy(nil); s != nil {
-			limit += s.Check.Stable
-		}
+		limit, since = v.mayStay(), x.ArrivedAt
 	}
 	switch {
 	case at.Sub(since) < limit || u.Unasked:
@@ -295,6 +292,15 @@ func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
 		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "it is not known to have ended after %s: %s", limit, u.Message)
 	}
 	return v.settle(events.StatusFailed, events.CodeCheckFailed, "it was seen on the image and could not be checked for %s: %s", limit, u.Message)
+}
+
+// mayStay is how long a desktop that was seen on the image is followed though it cannot be
+// told how it is: it is not read before it must have been stable.
+func (v *view) mayStay() time.Duration {
+	if s := v.strategy(nil); s != nil {
+		return giveUp + s.Check.Stable
+	}
+	return giveUp
 }
 
 // waited returns how long the desktop had been waiting for that reason when the
