@@ -167,7 +167,7 @@ func (sc *scheduler) watchdog(j *job) error {
 	j.journal.Look(func(s *rollout.State) {
 		far = s.LastTick.After(at.Add(sc.watch + slack)) // it would hide one that serves several: they would multiply
 		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack)) ||
-			sc.watch > 0 && !s.LastTick.Before(at)
+			sc.watch > 0 && !s.LastTick.Before(at) && !s.LastTick.After(at.Add(sc.watch+slack))
 	})
 	switch {
 	case sure:

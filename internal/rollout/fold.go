@@ -55,9 +55,7 @@ func (s *State) tick(r *Record) {
 	if r.N > s.TickN {
 		s.TickN, s.TickAt = r.N, r.Until
 		s.looked.ticked(r)
-		if r.Until.Sub(r.At) <= watched {
-			s.LastTick = later(s.LastTick, r.Until)
-		}
+		s.LastTick = later(s.LastTick, r.Until)
 	}
 }
 

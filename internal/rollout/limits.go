@@ -71,7 +71,3 @@ var zero time.Time
 func Backoff(since time.Duration) time.Duration {
 	return min(max(since/3, 30*time.Second), 5*time.Minute).Round(time.Second)
 }
-
-// watched is how much later than it was put on the queue a tick may come that looks after
-// further invocations: one that comes in an hour would leave a crash unnoticed for as long.
-const watched = 30 * time.Minute

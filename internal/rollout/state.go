@@ -82,7 +82,7 @@ type State struct {
 
 	TickN  int // the last tick that was put on the queue
 	TickAt time.Time
-	// LastTick, of those that were put on the queue for half an hour at most, is when the last of all ticks comes that were put on the queue. It may be an
+	// LastTick is when the last of all ticks comes that were put on the queue. It may be an
 	// earlier one than TickN.
 	LastTick time.Time
 	Indexed  bool // it is in the index of open operations
