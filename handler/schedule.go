@@ -163,17 +163,13 @@ func (sc *scheduler) watchdog(j *job) error {
 		sc.index.enter(j) // and before anything is done, its end is waited for
 	}
 	at := sc.business().Add(sc.afterUs())
-	var sure, far bool
+	var sure bool
 	j.journal.Look(func(s *rollout.State) {
-		far = s.LastTick.After(at.Add(sc.watch + slack)) // it would hide one that serves several: they would multiply
 		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack)) ||
 			sc.watch > 0 && !s.LastTick.Before(at) && !s.LastTick.After(at.Add(sc.watch+slack))
 	})
-	switch {
-	case sure:
+	if sure {
 		return nil
-	case far:
-		return sc.tick(j, at)
 	}
 	return sc.tick(j, at.Add(sc.watch))
 }
