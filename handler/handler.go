@@ -19,7 +19,6 @@
 package handler
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,8 +64,6 @@ type Config struct {
 
 	// Desktops are how many one invocation takes on; 0: MaxDesktops. For tests.
 	Desktops int
-	// Watch is how much later a watchdog comes; 0: Watch, below 0: no later. For tests.
-	Watch time.Duration
 	// Grown says that a log of the journal was seen to grow. For tests.
 	Grown bool
 
@@ -202,7 +199,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	accounts := &accounts{own: Services{h.ECD, h.Snapshots, h.Saver, h.Notifier, h.Census}, member: h.Member, fleets: h.Rules.Fleets}
 	index := &openIndex{invocation: i, store: h.Journal}
 	sched := &scheduler{invocation: i, queue: h.Queue, rolloutQueue: h.RolloutQueue, key: h.TickKey,
-		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}, watch: max(0, cmp.Or(h.Watch, Watch))}
+		index: index, counts: counts, again: again, ticked: map[string]rollout.Record{}}
 	jobs := &jobs{invocation: i, store: h.Journal, cache: &h.cache, sched: sched, byName: map[string]*job{}, handedOver: map[string]bool{}}
 	out := newOutbox(i, h.Topic, h.PublishConcurrency, counts, again)
 	sched.out = out

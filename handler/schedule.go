@@ -29,10 +29,6 @@ const (
 	maxTickBody = 60_000
 )
 
-// Watch is how much later than the end of an invocation the tick comes that looks after it:
-// for so long it looks after further ones, and so long a crash may go unnoticed.
-const Watch = 15 * time.Minute
-
 // errNoQueue says that there is no queue to put anything on.
 var errNoQueue = errors.New("no REGILD_REQUEST_QUEUE is set")
 
@@ -46,7 +42,6 @@ type scheduler struct {
 	counts              *tally
 	again               *redeliveries
 	out                 *outbox
-	watch               time.Duration // see Watch
 
 	mu     sync.Mutex
 	ticked map[string]rollout.Record // first ticks that were sent, by kind and id
@@ -149,10 +144,9 @@ func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
 	})
 }
 
-// watchdog sees to it that a tick is on the queue that comes after the invocation must have
-// ended, before anything is read or begun: after a crash the journal is looked at again. One
-// serves all invocations that must have ended before it. The ticks that are really wanted
-// overtake it.
+// watchdog puts a tick on the queue that comes after the invocation must have ended,
+// before anything is read or begun: after a crash the journal is looked at again. In
+// the end the tick that is really wanted overtakes it.
 func (sc *scheduler) watchdog(j *job) error {
 	if !sc.hasQueue || !sc.hasJournal {
 		return nil
@@ -165,13 +159,12 @@ func (sc *scheduler) watchdog(j *job) error {
 	at := sc.business().Add(sc.afterUs())
 	var sure bool
 	j.journal.Look(func(s *rollout.State) {
-		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack)) ||
-			sc.watch > 0 && !s.LastTick.Before(at) && !s.LastTick.After(at.Add(sc.watch+slack))
+		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack))
 	})
 	if sure {
 		return nil
 	}
-	return sc.tick(j, at.Add(sc.watch))
+	return sc.tick(j, at)
 }
 
 // firstTick sees to it that a tick for an operation that is not opened yet is on the

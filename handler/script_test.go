@@ -90,7 +90,7 @@ func play(t *testing.T, archive *txtar.Archive, script string) string {
 		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
 	s.store = &scriptStore{Store: journaltest.Memory(), stage: s, expired: map[string]bool{}}
 	s.config = handler.Config{ECD: s, Snapshots: s, Saver: s, Notifier: s, Census: s, Alarms: s, Topic: s, Queue: scriptQueue{s, "q"}, Journal: s.store,
-		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1, Watch: -1,
+		Rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}, RebuildConcurrency: 1, PublishConcurrency: 1,
 		Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Now().Add(s.skew) }}
 	s.fleets("fleets.yaml")
 	for i, id := range []string{"m-old", "m-new"} {
@@ -161,8 +161,6 @@ func (s *stage) command(word, rest string) {
 	case "most": // desktops that an invocation takes on
 		s.config.Desktops, _ = strconv.Atoi(rest)
 		s.h = nil
-	case "watched": // looked after by ticks as in production
-		s.config.Watch, s.h = 0, nil
 	case "lost": // what is on the queues never comes
 		s.queue = nil
 	case "limit":

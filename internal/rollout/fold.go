@@ -55,7 +55,6 @@ func (s *State) tick(r *Record) {
 	if r.N > s.TickN {
 		s.TickN, s.TickAt = r.N, r.Until
 		s.looked.ticked(r)
-		s.LastTick = later(s.LastTick, r.Until)
 	}
 }
 

@@ -80,12 +80,9 @@ type State struct {
 	Use       *UseCount       // how much a wave was used when that was asked last
 	Alarms    []Alarm         // how the alarms were when that changed last
 
-	TickN  int // the last tick that was put on the queue
-	TickAt time.Time
-	// LastTick is when the last of all ticks comes that were put on the queue. It may be an
-	// earlier one than TickN.
-	LastTick time.Time
-	Indexed  bool // it is in the index of open operations
+	TickN   int // the last tick that was put on the queue
+	TickAt  time.Time
+	Indexed bool // it is in the index of open operations
 	// Length is how many bytes the journal has, as it was read or written last; 0: that is
 	// not known. No record says it.
 	Length int64
