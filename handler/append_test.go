@@ -3,6 +3,7 @@ package handler_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,4 +88,22 @@ func TestARequestIsInTheIndexBeforeItsFirstCall(t *testing.T) {
 			t.Errorf("called %v, before the request was in the index: %t", b.ecd.calls, ecd.early)
 		}
 	})
+}
+
+// A request for up to a hundred desktops is sent again instead of its first tick.
+func TestALargeRequestIsNotSentAgain(t *testing.T) {
+	for n, want := range map[int]bool{100: true, 101: false} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t)
+			h := b.handler(b.ecd, journaltest.Memory())
+			b.must(b.ask(h, time.Minute, strings.Replace(requestFor(1), "ecd-", "ecd-0", 1)))
+			b.must(b.ask(h, time.Minute, strings.Replace(requestFor(n), `"r1"`, `"r2"`, 1)))
+			again := slices.ContainsFunc(b.queue.sent, func(q queued) bool {
+				return strings.Contains(q.body, `"id":"request/r2/tick/1"`) && strings.Contains(q.body, "requested.v1")
+			})
+			if again != want {
+				t.Errorf("%d desktops: sent again %t, want %t", n, again, want)
+			}
+		})
+	}
 }
