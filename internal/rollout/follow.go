@@ -188,8 +188,8 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 		return s, false
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.proveSaved(x, v.moved(x, now))), true
-	case !x.ArrivedAt.IsZero() && now.ImageID == x.From && fact.Since(x.AcceptedAt) < Settling:
-		return s, false // ECD may still show what was before the rebuild, at times
+	case !x.ArrivedAt.IsZero() && fact.Since(x.ArrivedAt) < Settling: // perhaps by a part of ECD that lags behind
+		return s, false
 	case !x.ArrivedAt.IsZero():
 		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,
 			"desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true
