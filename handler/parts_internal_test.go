@@ -363,6 +363,17 @@ func TestAWatchdogIsSentUnlessATickLooksAfterTheInvocation(t *testing.T) {
 	}
 }
 
+// The line of the log about an invocation names each operation that is unfinished once, in one order.
+func TestTheLogNamesEachUnfinishedOperationOnce(t *testing.T) {
+	counts := newTally()
+	for _, id := range []string{"r2", "r1", "r2"} {
+		counts.unfinished(id)
+	}
+	if _, _, open := counts.sum(nil); !slices.Equal(open, []string{"r1", "r2"}) {
+		t.Errorf("got %v", open)
+	}
+}
+
 // What was opened is written down at the end of an invocation in which nothing else was; if that
 // cannot be, the delivery is asked for again.
 func TestWhatWasOpenedIsWrittenAtTheEnd(t *testing.T) {

@@ -99,19 +99,17 @@ func (a *admission) isTick(m envelope.Message, req events.Request, op rollout.Op
 	}
 	if known := j.operation(); known == nil || !known.Same(op) {
 		if fresh {
-			a.jobs.keepOne(j)
 			a.jobs.drop(j)
 		}
 		return false
 	}
 	j.used = max(j.used, t.N)
-	if !fresh {
-		return true
-	}
-	j.tick = t.N
-	if a.stale(j, t) {
-		a.jobs.keepOne(j)
-		a.jobs.drop(j)
+	if fresh {
+		j.tick = t.N
+		if a.stale(j, t) {
+			a.jobs.keepOne(j)
+			a.jobs.drop(j)
+		}
 	}
 	return true
 }

@@ -321,10 +321,8 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 	if ahead {
 		v.state, v.ahead = v.empty(), nil
 	}
-	if len(records) > 0 {
-		v.state.Apply(records...)
-		v.version++
-	}
+	v.state.Apply(records...)
+	v.version++
 	v.reached(length)
 	if ahead {
 		if err := v.openAhead(v.reopen); err != nil {
