@@ -42,7 +42,10 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	case told != nil:
 		return a.refuse.control(m, c, told.Code, told.Message)
 	case why != nil:
-		err := no(events.CodeControlNotPossible, why.Error())
+		err := a.beingOpened(origin)
+		if err == nil {
+			err = no(events.CodeControlNotPossible, why.Error())
+		}
 		if fresh {
 			a.jobs.drop(origin)
 		}
@@ -58,6 +61,20 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 		return err
 	}
 	return a.enterRequestRollback(m, c, origin, op, refused, no)
+}
+
+// beingOpened is an error, to have a message delivered again, if the job's request is worked
+// on and its journal does not know it yet: it is on the queue instead of its first tick, and its
+// entry is written.
+func (a *admission) beingOpened(j *job) error {
+	if j.operation() != nil {
+		return nil
+	}
+	e, err := a.index.read(journal.OpenKey(j.id))
+	if err == nil && e.Request != nil && a.asOf().Sub(e.At) <= reopen {
+		err = fmt.Errorf("request %s is being opened", j.id)
+	}
+	return err
 }
 
 // rollbackIDTaken says whether a sender has called a request what its rollback is called:

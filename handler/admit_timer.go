@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,7 +41,7 @@ func (a *admission) sweepRequests() error {
 	if err != nil {
 		return fmt.Errorf("sweeping open requests: %w", err)
 	}
-	overdue := make([]string, len(keys))
+	overdue := make([]openEntry, len(keys))
 	var group errgroup.Group
 	group.SetLimit(sweepWorkers)
 	for i, key := range keys {
@@ -52,19 +53,20 @@ func (a *admission) sweepRequests() error {
 		})
 	}
 	err = group.Wait()
-	for _, id := range overdue {
-		if id != "" {
-			err = errors.Join(err, a.wakeRequest(id))
+	for _, e := range overdue {
+		if e.ID != "" {
+			err = errors.Join(err, a.wakeRequest(e))
 		}
 	}
 	return err
 }
 
-// sweepRequest looks at one request, and returns its id if its tick is overdue.
-func (a *admission) sweepRequest(key string) (overdueID string, err error) {
+// sweepRequest looks at one request, and returns its entry if its tick is overdue: with the
+// request only if its journal is empty.
+func (a *admission) sweepRequest(key string) (none openEntry, err error) {
 	e, err := a.index.read(key)
 	if e.ID == "" || err != nil {
-		return "", err
+		return none, err
 	}
 	over, still, opened := false, false, false
 	err = a.jobs.peek(kindRequest, e.ID, func(s *rollout.State) {
@@ -74,40 +76,46 @@ func (a *admission) sweepRequest(key string) (overdueID string, err error) {
 	if err == nil && !opened {
 		still, over, err = a.sweepUnopened(e)
 	}
+	if opened {
+		e.Request = nil
+	}
 	switch {
 	case err != nil:
-		return "", err
+		return none, err
 	case over:
 		a.index.remove(key)
-		return "", nil
 	case still:
-		return e.ID, nil
+		return e, nil
 	}
-	return "", nil
+	return none, nil
 }
 
 // sweepUnopened says of a request whose journal is empty whether it is a rollback that was
 // entered some time ago, and whoever did so could not open it, or is over: it has expired.
-// One of which only its entry is written may be being opened.
+// One of which only its entry is written may be being opened; if its entry has the request, and
+// what was put on the queue instead of its first tick must have come, it stands still too.
 func (a *admission) sweepUnopened(open openEntry) (still, over bool, err error) {
 	e, err := a.fleets.entryOf(kindRequest, open.ID)
 	if e == nil {
-		return false, a.asOf().Sub(open.At) > reopen, err
+		age := a.asOf().Sub(open.At)
+		return open.Request != nil && a.hasQueue && age > rollout.MaxTick, age > reopen, err
 	}
 	age := a.asOf().Sub(e.At)
 	return age >= overdue, age > reopen, err
 }
 
-// wakeRequest sends a tick for a request, so that another invocation looks at it;
-// without a queue this one does.
-func (a *admission) wakeRequest(id string) error {
-	a.log.Warn("a request stood still and is woken", "request_id", id)
-	if !a.hasQueue {
-		j, fresh := a.jobs.add(kindRequest, id)
-		if fresh {
-			return a.jobs.open(j)
-		}
-		return nil
+// wakeRequest sends a tick for a request, so that another invocation looks at it, or the
+// request itself if nobody has opened it; without a queue this one looks at it.
+func (a *admission) wakeRequest(e openEntry) error {
+	a.log.Warn("a request stood still and is woken", "request_id", e.ID)
+	switch {
+	case e.Request != nil:
+		return a.sched.send(kindRequest, e.Request, time.Second)
+	case a.hasQueue:
+		return a.sched.at(kindRequest, e.ID, events.TickAnyway)
 	}
-	return a.sched.at(kindRequest, id, events.TickAnyway)
+	if j, fresh := a.jobs.add(kindRequest, e.ID); fresh {
+		return a.jobs.open(j)
+	}
+	return nil
 }

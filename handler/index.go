@@ -16,6 +16,9 @@ import (
 type openEntry struct {
 	ID string    `json:"id"`
 	At time.Time `json:"at,omitzero"` // when it was written; zero in entries of earlier builds
+	// Request is the request as it is on the queue instead of its first tick, if it is: its
+	// journal may be empty yet.
+	Request json.RawMessage `json:"request,omitempty"`
 }
 
 // The openIndex lists the requests that are open, for the sweep.
@@ -79,7 +82,7 @@ func (x *openIndex) wait() {
 
 // write puts a request into the index, and says whether it is there.
 func (x *openIndex) write(j *job) bool {
-	line, err := json.Marshal(openEntry{j.id, x.business().UTC().Truncate(time.Second)})
+	line, err := json.Marshal(openEntry{j.id, x.business().UTC().Truncate(time.Second), j.again})
 	if err == nil {
 		_, err = x.store.Append(x.ctx, journal.OpenKey(j.id), 0, append(line, '\n'))
 	}

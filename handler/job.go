@@ -31,6 +31,7 @@ type job struct {
 	request  *events.Request  // as it came, when it did
 	tick     int              // the number of the tick that brought it; -1: no tick did
 	used     int              // the highest number of a tick that was delivered to us; -1: none
+	again    []byte           // the request as it was put on the queue instead of its first tick; nil: it was not
 
 	journal  *stateView
 	others   rollout.Others   // what other operations have to do with its desktops; replaced, not changed
@@ -316,6 +317,9 @@ func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent) 
 		return err
 	}
 	if again != nil && j.journal.Length() == 0 {
+		if j.again, err = again.as(js.in.Source, js.asOf()).Marshal(); err != nil {
+			return err
+		}
 		return j.journal.OpenAhead(func(s *rollout.State) ([]rollout.Record, error) { return open(s, first) })
 	}
 	var refused error
