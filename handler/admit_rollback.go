@@ -71,7 +71,7 @@ func (a *admission) beingOpened(j *job) error {
 		return nil
 	}
 	e, err := a.index.read(journal.OpenKey(j.id))
-	if err == nil && e.Request != nil && a.asOf().Sub(e.At) <= reopen {
+	if e.Request != nil && a.asOf().Sub(e.At) <= reopen {
 		err = fmt.Errorf("request %s is being opened", j.id)
 	}
 	return err

@@ -191,12 +191,14 @@ func TestWhatTheFailureOfAnotherRebuildBroughtBackIsNotOurOwnDoing(t *testing.T)
 // A desktop that is on yet another image is not idle, whatever failed before.
 func TestAFailureOfAnotherRebuildSaysNothingOfAThirdImage(t *testing.T) {
 	for _, image := range []string{"m-third", ""} {
-		s := called(began, "m-new", unknownC)
-		f := readAt(at(6), pc(desktop.Running, image))
-		f.Changes["ecd-1"] = rollout.Read(at(6), []desktop.Change{{From: "m-new", To: "m-old", State: desktop.ChangeFailed, Updated: began}})
-		s.Apply(decide(s, fateRules, f, at(6)).Records...)
-		if !s.Desktops["ecd-1"].IdleAt.IsZero() {
-			t.Errorf("on %q it counts as idle", image)
+		for _, wanted := range []string{"m-new", ""} { // and of a reset
+			s := called(began, wanted, unknownC)
+			f := readAt(at(6), pc(desktop.Running, image))
+			f.Changes["ecd-1"] = rollout.Read(at(6), []desktop.Change{{To: "m-old", State: desktop.ChangeFailed, Updated: began.Add(-time.Hour)}})
+			s.Apply(decide(s, fateRules, f, at(6)).Records...)
+			if !s.Desktops["ecd-1"].IdleAt.IsZero() {
+				t.Errorf("on %q instead of %q it counts as idle", image, wanted)
+			}
 		}
 	}
 }
