@@ -88,6 +88,25 @@ func TestReportAsAPageRefusesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Whoever sent a request knows it by the id that they gave it.
+func TestAPageIsFoundByTheSendersID(t *testing.T) {
+	url := "file://" + filepath.ToSlash(t.TempDir())
+	store, err := journal.Open(url, journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := reporttest.Rollout(reporttest.Options{})
+	records[0].Operation.ID = rollout.Apart("ticket-4711", "queues/q", "")
+	key := journal.Key(operator.Request, records[0].Operation.ID)
+	if _, err := store.Append(t.Context(), key, 0, reporttest.Lines(records)); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, code := runRegild(t, "report", url, "request/ticket-4711", "--html")
+	if code != 0 || !strings.Contains(html.UnescapeString(out), key) {
+		t.Errorf("code %d, %s; want the page of %s", code, errs, key)
+	}
+}
+
 func TestDashboardRefusesWhatIsWrong(t *testing.T) {
 	url := journalOf(t)
 	for name, c := range map[string]struct {

@@ -57,18 +57,21 @@ func runReport(ctx context.Context, s *settings, o output, html *htmlFlags, args
 	if err != nil {
 		return err
 	}
+	if !html.on && (html.file != "" || html.plan != "") {
+		return usageError{errors.New("--file and --plan are for a page; add --html")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
 	store, _, zone, err := s.open(given)
 	if err != nil {
 		return err
 	}
-	if html.on {
-		return html.write(ctx, s.w, store, zone, kind, id)
-	}
 	state, records, err := operator.Read(ctx, store, kind, id)
 	if err != nil {
 		return err
+	}
+	if html.on {
+		return html.write(ctx, s.w, store, zone, kind, state.Operation.ID)
 	}
 	r := reportOf(state, records)
 	r.asOf = time.Now()
