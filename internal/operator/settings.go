@@ -21,6 +21,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -214,10 +215,13 @@ func read(named string) (f file, path string, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return f, path, fmt.Errorf("reading settings %s: %w", path, err)
+		return f, path, fmt.Errorf("reading settings %s: %s", path, notFound.ReplaceAllString(err.Error(), `there is no setting "$1"; regild config --help lists them`))
 	}
 	return f, path, nil
 }
+
+// notFound is what the library says of a key that is none, by the name of our type.
+var notFound = regexp.MustCompile(`field (\S+) not found in type \S+`)
 
 // Zone returns the time zone in which times are shown.
 func (c Config) Zone() (*time.Location, error) {

@@ -104,7 +104,7 @@ func TestAProfileIsChosenByName(t *testing.T) {
 func TestSettingsThatAreAtFaultAreNamed(t *testing.T) {
 	profile := func(line string) string { return "profiles:\n  p:\n    " + line + "\n" }
 	for text, want := range map[string]string{
-		profile("regoin: cn-hangzhou"):                     "regoin",
+		profile("regoin: cn-hangzhou"):                     `line 3: there is no setting "regoin"; regild config --help lists them`,
 		profile("region: Hangzhou"):                        `region (from profile p of`,
 		profile("account: me"):                             `"me" is no account`,
 		profile("journal: /var/journal"):                   "write oss://bucket/prefix or file:///dir",
