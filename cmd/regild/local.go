@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -216,6 +217,9 @@ func (f *localFlags) readFleets(p *scenario) error {
 // readFleets reads a fleets.yaml. The error names every fault of it.
 func readFleets(path string) (fleet.Fleets, error) {
 	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s; name another with --fleets", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading fleets: %w", err)
 	}

@@ -135,18 +135,21 @@ func rootCommand(w world) *cobra.Command {
 	return root
 }
 
-// narrow trims the help of a command and of those under it, and wraps what is too
-// long in it.
+// narrow trims the help of a command and of those under it, and wraps its
+// paragraphs anew. What is indented stays as it is.
 func narrow(c *cobra.Command) {
-	var out []string
-	for l := range strings.SplitSeq(strings.TrimSpace(c.Long), "\n") {
-		if columnsOf(l) > textWidth && !strings.HasPrefix(l, " ") {
-			out = append(out, wrap(l, textWidth)...)
+	var out, text []string
+	for l := range strings.SplitSeq(strings.TrimSpace(c.Long)+"\n", "\n") {
+		if l != "" && strings.TrimLeft(l, " \t") == l {
+			text = append(text, l)
 			continue
+		}
+		if len(text) > 0 {
+			out, text = append(out, wrap(strings.Join(text, " "), textWidth)...), nil
 		}
 		out = append(out, l)
 	}
-	c.Long = strings.Join(out, "\n")
+	c.Long = strings.TrimSpace(strings.Join(out, "\n"))
 	for _, sub := range c.Commands() {
 		narrow(sub)
 	}

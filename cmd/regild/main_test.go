@@ -1,6 +1,7 @@
 package main
 
 import (
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,6 +81,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"check " + broken, ":2:5: fleets[0]: must have the key region", exitFailed},
 		{"check --desktops 0", "a fleet has 1 to", exitUsage},
 		{"check --at noon", "write it like", exitUsage},
+		{"check /absent.yaml", "there is no file /absent.yaml; name another with --fleets", exitFailed},
 		{"plan", "--image and --fleet are needed", exitUsage},
 		{"plan --fleets show/fleets.yaml --image m-1 --fleet nix", "there are office, lab, helpdesk", exitFailed},
 		{"plan --fleets show/fleets.yaml --cloud show/cloud.yaml --image m-1 --fleet office", "no image m-1", exitFailed},
@@ -93,10 +95,16 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"status " + journalIn(t) + " request/x and", "one argument too many", exitUsage},
 		{"status " + journalIn(t) + " request/x", "knows no request x", exitFailed},
 		{"status oss://regild-journal/prod", "there are no credentials", exitFailed},
+		{"status " + journalIn(t) + " rollout/x", "knows no rollout x; the id of a rollout is RELEASE/FLEET", exitFailed},
 		{"report file:///absent", "name the rollout/ID", exitUsage},
+		{"report " + journalIn(t) + " request/x --html", "knows no request x", exitFailed},
+		{"report file:///absent request/x --file report.html", "add --html", exitUsage},
+		{"report file:///absent request/x --plan plan.json", "add --html", exitUsage},
 		{"completion foo", `has no command "foo"`, exitUsage},
 		{"rollout frob", `has no command "frob"`, exitUsage},
 		{"request send ecd-gx2x1dhsmucyy0001 --region cn-hangzhou --journal " + journalIn(t), "refuses without --consent reset", exitUsage},
+		{"request send --image m-1", "name the desktops", exitUsage},
+		{"release 1", "name the image: --image-in REGION=ID", exitUsage},
 		{"send", "say what to send", exitUsage},
 		{"send nonsense", `"nonsense" cannot be sent`, exitUsage},
 		{"send release --image-in m-1", "write cn-hangzhou=m-", exitUsage},
@@ -148,6 +156,24 @@ func TestEveryCommandHasHelp(t *testing.T) {
 		for l := range strings.Lines(out) {
 			if columnsOf(l) > helpWidth+1 {
 				t.Errorf("%s --help: too long for a terminal: %s", name, l)
+			}
+		}
+		for line, next := range followed(c.Long) {
+			if word, _, _ := strings.Cut(next, " "); columnsOf(line+" "+word) <= textWidth {
+				t.Errorf("%s --help: a line breaks too early: %s", name, line)
+			}
+		}
+	}
+}
+
+// followed yields each line of a paragraph with the one after it.
+func followed(text string) iter.Seq2[string, string] {
+	return func(yield func(line, next string) bool) {
+		lines := strings.Split(text, "\n")
+		for i, next := range lines[1:] {
+			flows := !strings.HasPrefix(lines[i], " ") && !strings.HasPrefix(next, " ") && lines[i] != "" && next != ""
+			if flows && !yield(lines[i], next) {
+				return
 			}
 		}
 	}

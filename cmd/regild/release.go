@@ -41,6 +41,9 @@ exits as regild wait does (0, 3, 4 or 5).`,
 		if err := takesNo(args[1:]); err != nil {
 			return err
 		}
+		if len(m.images) == 0 {
+			return usageError{errors.New("name the image: --image-in REGION=ID, once for each region")}
+		}
 		m.release = args[0]
 		return x.release(c)
 	}

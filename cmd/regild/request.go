@@ -217,6 +217,9 @@ have come to their end (--wait). The region is that of the settings.`,
 	defineRebuild(c, m)
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError{errors.New("name the desktops, such as ecd-gx2x1dhsmucyy0001")}
+		}
 		store, conf, zone, err := x.ready(c)
 		if err != nil {
 			return err

@@ -147,5 +147,5 @@ func switchError(err error, name, region string) error {
 	if acs.Code(err) == "FunctionNotFound" {
 		return fmt.Errorf("there is no function %s in %s: is the region right?", name, region)
 	}
-	return errors.New(acs.Sentence(err))
+	return fmt.Errorf("function %s: %s", name, acs.Sentence(err))
 }

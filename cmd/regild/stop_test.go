@@ -97,7 +97,8 @@ func TestTheKillSwitchShowsWhereItStands(t *testing.T) {
 		t.Errorf("got %d, %s", code, out)
 	}
 	cloud.Control.Change(func(a *control.Account) { a.Denied["fc:PutConcurrencyConfig"] = true })
-	if out, code := regild("stop --region cn-hangzhou"); code != exitFailed || !strings.Contains(out, "may not call PutConcurrencyConfig") {
+	if out, code := regild("stop --region cn-hangzhou"); code != exitFailed || !strings.Contains(out, "may not call PutConcurrencyConfig") ||
+		!strings.Contains(out, "function regild: ") || !strings.Contains(out, "function regild-requests: ") {
 		t.Errorf("got %d, %s", code, out)
 	}
 	if out, code := regild("stop"); code != exitUsage || !strings.Contains(out, "no region") {

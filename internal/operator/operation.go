@@ -247,5 +247,9 @@ func Read(ctx context.Context, from Reader, kind, id string) (*rollout.State, []
 type UnknownError struct{ Kind, ID string }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("the journal knows no %s %s", e.Kind, e.ID)
+	text := fmt.Sprintf("the journal knows no %s %s", e.Kind, e.ID)
+	if e.Kind == Rollout && !strings.Contains(e.ID, "/") {
+		text += "; the id of a rollout is RELEASE/FLEET"
+	}
+	return text
 }
