@@ -73,7 +73,7 @@ func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Ch
 		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
 	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case now != nil && now.ImageID == spec.ImageID && x.From != spec.ImageID && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
+	case now != nil && now.ImageID != "" && now.ImageID == spec.ImageID && x.From != spec.ImageID && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
 	return step{}, false
@@ -188,7 +188,7 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 		return s, false
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.proveSaved(x, v.moved(x, now))), true
-	case !x.ArrivedAt.IsZero() && fact.Since(x.ArrivedAt) < Settling: // perhaps by a part of ECD that lags behind
+	case fact.Since(x.ArrivedAt) < Settling: // perhaps by a part of ECD that lags behind
 		return s, false
 	case !x.ArrivedAt.IsZero():
 		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,

@@ -216,7 +216,7 @@ func (p *player) desktop(id string, words []string, o map[string]string) {
 	if words[0] == "gone" {
 		p.cloud.Desktops[id] = just[*desktop.Desktop](nil)
 	} else {
-		x := &desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: words[0], ImageID: words[1], Connection: desktop.Disconnected, OS: desktop.Windows, SystemDiskGiB: 80,
+		x := &desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: words[0], ImageID: strings.Trim(words[1], "-"), Connection: desktop.Disconnected, OS: desktop.Windows, SystemDiskGiB: 80,
 			Users: list(o["users"]), Tags: map[string]string{}}
 		if _, linux := o["linux"]; linux {
 			x.OS = desktop.Linux
