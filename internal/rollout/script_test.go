@@ -293,8 +293,10 @@ func (p *player) fill(n rollout.Need) {
 				}
 			}
 			fact.FieldByName("ReadAt").Set(reflect.ValueOf(p.now))
-			if u, broken := p.broken[f.Name]; broken {
-				fact.FieldByName("Err").Set(reflect.ValueOf(&u))
+			for _, name := range []string{f.Name, key} {
+				if u, broken := p.broken[name]; broken {
+					fact.FieldByName("Err").Set(reflect.ValueOf(&u))
+				}
 			}
 			if f.Name == "Checks" {
 				results := map[string]desktop.Invocation{}
