@@ -13,11 +13,11 @@ import (
 // control writes into the journal of a rollout what an operator orders.
 func (a *admission) control(m envelope.Message) error {
 	c, err := events.ParseControl(m.Data)
+	if why := a.heardControl(m, c); why != "" { // first: what came by a wrong way leaves nothing in the journal
+		return a.refuse.control(m, c, events.CodeWrongDoor, why)
+	}
 	if err != nil {
 		return a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
-	}
-	if why := a.heardControl(m, c); why != "" {
-		return a.refuse.control(m, c, events.CodeWrongDoor, why)
 	}
 	if c.RequestID != "" {
 		return a.rollbackRequest(m, c)

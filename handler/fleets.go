@@ -524,6 +524,11 @@ func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
 	if err := fs.jobs.open(before); err != nil {
 		return err
 	}
+	if !fs.jobs.isHandedOver(kindRollout, earlier) {
+		if err := fs.openIfEntered(before); err != nil { // whoever entered it could not, and its events are waited for
+			return err
+		}
+	}
 	if err := fs.supersede(before, latest); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/regild/regild/events"
@@ -58,7 +59,8 @@ func (rf *refusals) request(m envelope.Message, req events.Request, id, code, re
 }
 
 // control publishes that a control message is not followed, and why, once the journal of
-// what it is for knows that: what comes again is told the same.
+// what it is for knows that: what comes again is told the same. It tells nothing of one that
+// another instance follows by now.
 func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) error {
 	kind, id := kindRollout, c.RolloutID
 	if id == "" {
@@ -66,9 +68,11 @@ func (rf *refusals) control(m envelope.Message, c events.Control, code, reason s
 	}
 	j := rf.jobs.find(kind, id)
 	if j != nil && code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
-		if err := rf.note(m, c, j, &events.Reason{Code: code, Message: reason}); err != nil {
+		told, err := rf.note(m, c, j, &events.Reason{Code: code, Message: reason})
+		if told == nil || err != nil {
 			return err
 		}
+		code, reason = told.Code, told.Message
 	}
 	if c.RolloutID == "" {
 		rf.message(m, code, reason)
@@ -90,21 +94,31 @@ func (rf *refusals) control(m envelope.Message, c events.Control, code, reason s
 // cannot fill it.
 const maxRefusals = 100
 
-// note writes down that a control message is not followed. A journal that is full takes
-// no orders either.
-func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) error {
+// note writes down that a control message is not followed, and returns what to tell: why, or
+// what another instance told meanwhile; nil: that one follows it. A journal that is full
+// takes no orders either.
+func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) (told *events.Reason, err error) {
 	id := rf.identity(m)
-	err := j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
-		if s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+	err = j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
+		told = cmp.Or(s.Answers[id], why)
+		if follows(s, id) {
+			told = nil
+		}
+		if told == nil || s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
 		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())
-		return nil
+		return told, nil
 	}
-	return err
+	return told, err
+}
+
+// follows says whether the journal has a message among those that are followed.
+func follows(s *rollout.State, message string) bool {
+	return s.Controls[message] || s.Undoing != nil && s.Undoing.Message == message
 }
 
 // refusedBefore returns why a message was refused when it came before, or nil.
