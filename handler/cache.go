@@ -14,6 +14,7 @@ type cache struct {
 	mu    sync.Mutex
 	order []string // oldest first
 	byKey map[string]knownState
+	over  map[string]bool // rollouts of which nothing is left to do, by id
 }
 
 type knownState = known[*rollout.State]
@@ -23,7 +24,25 @@ type knownState = known[*rollout.State]
 const (
 	maxCached         = 64
 	maxCachedDesktops = 2 * MaxDesktops
+	maxOver           = 20_000 // 100 for each of 200 fleets: some MB
 )
+
+// isOver says whether a past invocation saw that a rollout has ended and that all of it is
+// published.
+func (c *cache) isOver(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.over[id]
+}
+
+func (c *cache) noteOver(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over == nil || len(c.over) >= maxOver {
+		c.over = map[string]bool{} // what is forgotten is read again
+	}
+	c.over[id] = true
+}
 
 func (c *cache) take(key string) *knownState {
 	c.mu.Lock()

@@ -110,11 +110,11 @@ func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *eve
 	var fault error
 	err = v.Update(fs.ctx, func(l *recordList) []rollout.Record {
 		log := rollout.ReadFleetLog(*l)
-		if before := log.Find(op.ID); before != nil {
-			e, refusal, fault = *before, nil, nil
+		if refusal = rollout.RefusedBefore(*l, why.message); refusal != nil {
 			return nil
 		}
-		if refusal = rollout.RefusedBefore(*l, why.message); refusal != nil {
+		if before := log.Find(op.ID); before != nil {
+			e, refusal, fault = *before, nil, nil
 			return nil
 		}
 		if refusal, fault = fs.mayFollow(log, op, why.image); fault != nil {
@@ -274,13 +274,20 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 }
 
 // endedAndPublished says whether a rollout has ended and all of it is published, by the end
-// of its journal.
+// of its journal. That stays so, though it may be taken back, so it is read once.
 func (fs *fleets) endedAndPublished(id string) (bool, error) {
+	if fs.jobs.cache.isOver(id) {
+		return true, nil
+	}
 	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, id), endBytes)
 	if err != nil {
 		return false, fmt.Errorf("looking at the end of rollout %s: %w", id, err)
 	}
-	return rollout.EndingIn(lines) != nil, nil
+	over := rollout.EndingIn(lines) != nil
+	if over {
+		fs.jobs.cache.noteOver(id)
+	}
+	return over, nil
 }
 
 // wakeEntered has an operation looked at whose journal is empty, if another log says that

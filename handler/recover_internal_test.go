@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,5 +154,16 @@ func TestWhatAnEarlierRolloutUsesIsKnown(t *testing.T) {
 	}
 	if err := fs.follow("v1/office", "v2/office", &rollout.Others{}); err != nil || len(js.all()) != 0 {
 		t.Errorf("got %v and %d jobs", err, len(js.all()))
+	}
+}
+
+// Of the rollouts that it saw end an instance remembers so many.
+func TestHowManyEndedRolloutsAreRemembered(t *testing.T) {
+	c := &cache{}
+	for i := range maxOver + 1 {
+		c.noteOver(strconv.Itoa(i))
+	}
+	if len(c.over) != 1 || !c.isOver(strconv.Itoa(maxOver)) {
+		t.Errorf("%d are remembered, want the last alone", len(c.over))
 	}
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
@@ -173,4 +176,98 @@ func (b *workbench) handlerTo(topic handler.Topic, ecd handler.ECD, store journa
 		RebuildConcurrency: 1, PublishConcurrency: 1, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	b.must(err)
 	return h
+}
+
+// A newer image is made later.
+type newerImages struct{ *accountECD }
+
+func (e newerImages) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
+	list, err := e.accountECD.Images(ctx, region, ids)
+	for i := range list {
+		n, _ := strconv.Atoi(strings.TrimPrefix(list[i].ID, "m-"))
+		list[i].Created = time.Date(1999, 2, 1, 0, n, 0, 0, time.UTC)
+	}
+	return list, err
+}
+
+// Desktops that are not ready: each rollout is superseded before it has begun any.
+func (e newerImages) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	list, err := e.accountECD.Desktops(ctx, region, ids)
+	for i := range list {
+		list[i].Status = desktop.Starting
+	}
+	return list, err
+}
+
+// readKeys counts how often each log was read.
+type readKeys struct {
+	journal.Store
+	n map[string]int
+}
+
+func (r *readKeys) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	r.n[key]++
+	return r.Store.Read(ctx, key, from)
+}
+
+func numbered(i int) string {
+	return strings.NewReplacer(`"v1"`, fmt.Sprintf(`"v%d"`, i), "m-new", fmt.Sprintf("m-%d", i)).Replace(release)
+}
+
+// A fleet gets thirty releases within days. A tick for the latest does not look at the ends
+// of all others each time; but one that is taken back is looked at again.
+func TestAnEarlierRolloutIsSeenToHaveEndedOnce(t *testing.T) {
+	lab := "\n  - {name: lab, region: cn-hangzhou, images: [\"lab*\"], select: {tags: {team: lab}}}\n"
+	for name, fleets := range map[string]string{"one fleet": office, "two fleets": strings.Replace(office, "\n", lab, 1)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newWorkbench(t)
+				var err error
+				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(fleets))
+				b.must(err)
+				b.rules.Declared = true
+				store, ecd := &readKeys{journaltest.Memory(), map[string]int{}}, newerImages{newAccountECD()}
+				h := b.handler(ecd, store)
+				tick := func() {
+					b.must(b.ask(h, time.Minute, fmt.Sprintf(
+						`{"specversion":"1.0","type":"regild.tick.v1","id":"t","source":"s","data":{"kind":"rollout","id":"v29/office","n":%d}}`, events.TickAnyway)))
+				}
+				for i := range 30 {
+					b.must(b.ask(h, time.Minute, numbered(i)))
+					time.Sleep(time.Hour)
+				}
+				tick()
+				b.must(b.ask(h, time.Minute, `{"triggerTime":"x","triggerName":"t"}`))
+				clear(store.n)
+				tick()
+				b.must(b.ask(h, time.Minute, `{"triggerTime":"x","triggerName":"t"}`))
+				if n := len(store.n); n > 12 || store.n["rollout/v29~2foffice.jsonl"] == 0 {
+					t.Errorf("read %v, want only what may have changed", store.n)
+				}
+			})
+		})
+	}
+}
+
+// A release was refused, and another message has given another image the same id since.
+// When the first comes again, it is told what it was told.
+func TestAReleaseThatComesAgainIsToldWhatItWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		var err error
+		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
+		b.must(err)
+		b.rules.Declared = true
+		store, told := journaltest.Memory(), &bodies{slowTopic: b.topic}
+		h := b.handlerTo(told, newerImages{newAccountECD()}, store)
+		b.must(b.ask(h, time.Minute, numbered(5)))
+		older := strings.ReplaceAll(numbered(6), "m-6", "m-4")
+		b.must(b.ask(h, time.Minute, older))
+		b.must(b.ask(h, time.Minute, strings.Replace(strings.ReplaceAll(numbered(6), "m-6", "m-7"), `"id":"v6"`, `"id":"other"`, 1)))
+		told.all = ""
+		b.must(b.ask(h, time.Minute, older))
+		if !strings.Contains(told.all, `"Downgrade"`) || strings.Contains(told.all, `"RequestIdReused"`) {
+			t.Errorf("told %s, want the downgrade once more", told.all)
+		}
+	})
 }
