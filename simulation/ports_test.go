@@ -379,10 +379,14 @@ func (w *world) mayForget(m *message) bool {
 	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {
 		return false
 	}
-	if slices.ContainsFunc(w.messages, func(o *message) bool { return o != m && o.head.again() == m.work() }) {
-		return true // whoever gets that opens it
+	k := w.works[m.work()]
+	if slices.ContainsFunc(w.messages, func(o *message) bool {
+		_, id, n, is := events.TickNamed(o.head.ID)
+		return is && o != m && o.head.Type == events.TypeRequest && id == m.work() && (k == nil || n >= max(k.tickN, 1))
+	}) {
+		return true // whoever gets that opens it, or looks as at a tick
 	}
-	k := w.works[m.head.Subject]
+	k = w.works[m.head.Subject]
 	if k == nil {
 		return false
 	}

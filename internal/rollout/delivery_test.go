@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -227,5 +228,20 @@ func TestWhatWasAcceptedBeforeNeedsNoRecord(t *testing.T) {
 	delete(f.Changes, "ecd-1")
 	if d := decide(s, fateRules, f, at(11)); !d.Need.Empty() {
 		t.Errorf("it asks for %+v", d.Need)
+	}
+}
+
+// What is on the image behind a call that was lost is held against ECD's records first.
+func TestWhatIsOnItsImageBehindALostCallIsHeldAgainstTheRecords(t *testing.T) {
+	s := called(began, "m-new", unknownC, rollout.Record{Kind: rollout.KindNotBegun, At: at(12), Desktops: []string{"ecd-1"}})
+	f := readAt(at(13), pc(desktop.Running, "m-new"))
+	delete(f.Changes, "ecd-1")
+	d := decide(s, fateRules, f, at(13))
+	if status, code := statusOf(d); status != "" || !slices.Equal(d.Need.Changes, []string{"ecd-1"}) {
+		t.Errorf("it is %q %q, and asks for %+v; want its records", status, code, d.Need)
+	}
+	f.Changes["ecd-1"] = rollout.Read[[]desktop.Change](at(13), nil)
+	if status, code := statusOf(decide(s, fateRules, f, at(13))); status != events.StatusAccepted {
+		t.Errorf("without a record it is %q %q, want it accepted", status, code)
 	}
 }
