@@ -229,7 +229,11 @@ func verdict(names []name, operations []operator.Operation) error {
 		default:
 			continue
 		}
-		texts = append(texts, fmt.Sprintf("%s: %s", names[i], joined(", ", o.State, o.Why, countsText(o.Counts))))
+		state := o.State
+		if strings.HasPrefix(o.Why, state) { // superseded by …, aborted by …
+			state = ""
+		}
+		texts = append(texts, fmt.Sprintf("%s: %s", names[i], joined(", ", state, o.Why, countsText(o.Counts))))
 	}
 	if code == 0 {
 		return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/report"
 )
 
 // The whole show, with the real function, on a clock that stands still but for
@@ -356,5 +357,17 @@ func TestABuildTellsItsVersion(t *testing.T) {
 	info.Main.Version = "v1.2.3"
 	if got := version(info); !strings.HasPrefix(got, "regild v1.2.3, go") {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestAVerdictSaysOnceWhoEndedIt(t *testing.T) {
+	of := []name{{operator.Rollout, "1/f"}, {operator.Rollout, "2/f"}}
+	err := verdict(of, []operator.Operation{
+		{ID: "1/f", State: string(report.StateSuperseded), Why: "superseded by 2/f"},
+		{ID: "2/f", State: string(report.StateHalted), Why: "2 of 3 desktops have failed"},
+	})
+	const want = "rollout/1/f: superseded by 2/f; rollout/2/f: halted, 2 of 3 desktops have failed"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
