@@ -113,7 +113,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"send control --rollout 1/f --action stop --by me --reason why", `action: "stop" is unknown`, exitFailed},
 		{"send freeze --freeze f1 --action freeze --by me --reason why --in cn-hangzhou", "until: is missing", exitFailed},
 		{"send freeze --freeze f1 --action freeze --until soon --in cn-hangzhou", "--until is", exitUsage},
-		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "give --account and --region", exitFailed},
+		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "give --account and --region", exitUsage},
 	}
 	for _, tt := range tests {
 		out, errs, code := runRegild(t, strings.Fields(tt.args)...)

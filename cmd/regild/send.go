@@ -111,9 +111,12 @@ func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 		say(w.out, "%s\n", body)
 		return nil
 	}
+	if f.endpoint == "" && (f.account == "" || f.region == "") {
+		return usageError{errors.New("to send to a queue give --account and --region, or --endpoint")}
+	}
 	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region, Keys: w.keys})
 	if err != nil {
-		return fmt.Errorf("%w (give --account and --region; --endpoint reaches another host)", err)
+		return err
 	}
 	id, err := client.Send(ctx, f.queue, body, f.delay)
 	if err != nil {
