@@ -215,7 +215,8 @@ func read(named string) (f file, path string, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
-		return f, path, fmt.Errorf("reading settings %s: %s", path, notFound.ReplaceAllString(err.Error(), `there is no setting "$1"; regild config --help lists them`))
+		text := notFound.ReplaceAllString(err.Error(), `there is no setting "$1"; regild config --help lists them`)
+		return f, path, fmt.Errorf("reading settings %s: %s", path, text)
 	}
 	return f, path, nil
 }
