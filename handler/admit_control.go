@@ -74,7 +74,7 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	case refusal != nil:
 		err = a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
 	}
-	if err != nil || refusal != nil && code == events.CodeRolloutUnknown {
+	if err != nil || code == events.CodeRolloutUnknown {
 		a.jobs.drop(j)
 	}
 	return err
