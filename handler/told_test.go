@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -161,7 +162,7 @@ func TestARolloutThatIsSupersededBeforeItIsOpenedIsOpened(t *testing.T) {
 // bodies are a topic that keeps all that it takes.
 type bodies struct {
 	*slowTopic
-	all string
+	all string // one publisher writes it
 }
 
 func (t *bodies) Publish(ctx context.Context, body []byte, tag string) error {
@@ -202,11 +203,14 @@ func (e newerImages) Desktops(ctx context.Context, region string, ids []string) 
 // readKeys counts how often each log was read.
 type readKeys struct {
 	journal.Store
-	n map[string]int
+	mu sync.Mutex
+	n  map[string]int
 }
 
 func (r *readKeys) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	r.mu.Lock()
 	r.n[key]++
+	r.mu.Unlock()
 	return r.Store.Read(ctx, key, from)
 }
 
@@ -226,7 +230,7 @@ func TestAnEarlierRolloutIsSeenToHaveEndedOnce(t *testing.T) {
 				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(fleets))
 				b.must(err)
 				b.rules.Declared = true
-				store, ecd := &readKeys{journaltest.Memory(), map[string]int{}}, newerImages{newAccountECD()}
+				store, ecd := &readKeys{Store: journaltest.Memory(), n: map[string]int{}}, newerImages{newAccountECD()}
 				h := b.handler(ecd, store)
 				tick := func() {
 					b.must(b.ask(h, time.Minute, fmt.Sprintf(
