@@ -89,22 +89,16 @@ func (rd *reader) place(at desktop.Place) *rollout.Facts {
 	return rd.places[at]
 }
 
-// look reads what the decisions need to know, for each place, all at once, within the
-// time that there is where so many share the invocation (see patience). What
+// look reads what the decisions need to know, for each place (there is mostly one), within
+// the time that there is where so many share the invocation (see patience). What
 // cannot be read is noted as such, and guards count it as a no.
 func (rd *reader) look(sharers int, needs map[desktop.Place]*rollout.Need) {
 	rd.rings(needs)
 	ctx, cancel := rd.patience(sharers)
 	defer cancel()
-	var wg sync.WaitGroup
 	for at, need := range needs {
-		if len(needs) == 1 { // as there mostly is
-			rd.lookAt(ctx, at, need)
-			return
-		}
-		wg.Go(func() { rd.lookAt(ctx, at, need) })
+		rd.lookAt(ctx, at, need)
 	}
-	wg.Wait()
 }
 
 // lookAt reads what must be known of a place. Its images come first: where nobody answers
