@@ -91,7 +91,7 @@ func (rc *recovery) sendBack(j *job, delay time.Duration) {
 	case j.request != nil:
 		again := *j.request
 		again.RequestID = j.id
-		body, err = requestEvent(again, rc.in.Source, rc.asOf()).Marshal()
+		body, err = named(requestEvent(again, rc.in.Source, rc.asOf()), j.message).Marshal()
 	}
 	if err == nil {
 		err = rc.sched.send(j.kind, body, delay)
@@ -101,13 +101,21 @@ func (rc *recovery) sendBack(j *job, delay time.Duration) {
 	}
 }
 
+// named keeps the name of a request that came instead of a tick: it does so once more.
+func named(e events.Event, m envelope.Message) events.Event {
+	if _, _, _, is := events.TickNamed(m.ID); is {
+		e.ID = m.ID
+	}
+	return e
+}
+
 // sameRequest is a request as it came, but for an id if it had none: from the source
 // that it came from.
 func sameRequest(req events.Request, m envelope.Message, now time.Time) ([]byte, error) {
 	if m.Type == "" {
 		return json.Marshal(req)
 	}
-	return requestEvent(req, m.Source, now).Marshal()
+	return named(requestEvent(req, m.Source, now), m).Marshal()
 }
 
 // requestEvent is a request as the CloudEvent in which it can be sent again.

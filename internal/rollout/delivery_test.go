@@ -245,3 +245,22 @@ func TestWhatIsOnItsImageBehindALostCallIsHeldAgainstTheRecords(t *testing.T) {
 		t.Errorf("without a record it is %q %q, want it accepted", status, code)
 	}
 }
+
+// A desktop whose call's answer was lost was on the new image, and somebody put it back before
+// that counted: it is not rebuilt once more. (simulation: wiped-twice-8139545)
+func TestWhatWasSeenOnTheNewImageIsNotRebuiltAgain(t *testing.T) {
+	s := called(began, "m-new", unknownC)
+	for _, look := range []struct {
+		minute float64
+		image  string
+		want   events.Status
+	}{{2, "m-new", ""}, {6, "m-old", ""}, {12, "m-old", ""}, {18, "m-old", ""}, {40, "m-old", events.StatusFailed}} {
+		f := readAt(at(look.minute), pc(desktop.Running, look.image))
+		f.Changes["ecd-1"] = rollout.Read(at(look.minute), []desktop.Change(nil))
+		d := decide(s, fateRules, f, at(look.minute))
+		s.Apply(d.Records...)
+		if status, code := statusOf(d); status != look.want || len(d.Begin) > 0 || s.Desktops["ecd-1"].Phase == rollout.Pending {
+			t.Fatalf("minute %g: it is %q %q, and %v are begun; want %q and nobody", look.minute, status, code, d.Begin, look.want)
+		}
+	}
+}

@@ -40,9 +40,12 @@ func (v *view) unknown(x *Desktop) step {
 // shown.
 func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
 	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
-	idle := ready(now) && (now.ImageID == x.From || v.fellBack(x, now))
+	if v.onNew(x, now) && !x.Seen { // if it is on its former image later, that does not say that nothing happened
+		s = marks(KindSeen, shown)
+	}
+	idle := ready(now) && (now.ImageID == x.From && !x.Seen || v.fellBack(x, now))
 	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
-		s = marks(KindIdle, shown)
+		s = s.with(marks(KindIdle, shown))
 	}
 	never := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
@@ -73,10 +76,16 @@ func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Ch
 		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
 	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case now != nil && now.ImageID != "" && now.ImageID == spec.ImageID && x.From != spec.ImageID && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
+	case v.onNew(x, now) && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
 	return step{}, false
+}
+
+// onNew says whether a desktop is shown on the image that it was to get, and was on another.
+func (v *view) onNew(x *Desktop, now *desktop.Desktop) bool {
+	image := v.s.Operation.SpecOf(x.ID).ImageID
+	return now != nil && image != "" && now.ImageID == image && x.From != image
 }
 
 // gone says whether ECD did not list a desktop in two looks, a settling time

@@ -43,7 +43,7 @@ const (
 	KindEnded      Kind = "ended"      // what became of a RebuildDesktops call
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
 	KindNotBegun   Kind = "again"      // ECD shows that these were not begun: they are pending again
-	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call, or could not be checked when it was time
+	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call, or on their new image; or could not be checked when it was time
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
