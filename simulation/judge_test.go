@@ -612,7 +612,11 @@ func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Flee
 	case status == "failed" && code == "IncorrectDesktopStatus" && p.denials < 5:
 		w.breaks(failedAtOnce, "%s of %s has failed after ECD denied it %d times for its status", id, k.id, p.denials)
 	case (status == "skipped" || status == "refused") && wiped > 0 && p.retried == 0 && code != events.CodeChangedOutside && p.phase == "":
-		w.breaks(wipedAndDenied, "%s of %s is said to be %s (%s), and was wiped for it", id, k.id, status, code)
+		rule := wipedAndDenied
+		if !w.s.Records && w.takenBackUnseen(m, k, p.wipedAt) { // ECD keeps no trace of it
+			rule = wipedUnseen
+		}
+		w.breaks(rule, "%s of %s is said to be %s (%s), and was wiped for it", id, k.id, status, code)
 	case status == "completed" && m.now.Status == desktop.Rebuilding && m.byUs && m.rebuilt == wiped:
 		w.breaks(completedUntrue, "%s of %s is said to be completed, and is being rebuilt", id, k.id)
 	}
@@ -919,7 +923,8 @@ func (w *world) summary(k *work, ids []string) {
 			}
 		}
 	}
-	if n != 1 && !(n == 0 && k.untold()) {
+	gone := w.s.NoQueue && !k.request() && w.fleetOf(k.fleet, len(w.fleets)-1) == nil // what comes again is not for it any more
+	if n != 1 && !(n == 0 && (k.untold() || gone)) {
 		w.breaks(notTold, "%s has %d endings", k.id, n)
 	}
 }
