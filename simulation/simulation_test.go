@@ -23,7 +23,7 @@ import (
 // same one does each time.
 func TestMain(m *testing.M) {
 	runtime.GOMAXPROCS(1)
-	debug.SetGCPercent(800) // a schedule lives for a millisecond: collect seldom, in memory that stays in the cache
+	debug.SetGCPercent(1600) // a schedule lives for a millisecond: collect seldom, in memory that stays in the cache
 	debug.SetMemoryLimit(256 << 20)
 	runtime.MemProfileRate = 0 // each sample walks a stack
 	startLarge()
