@@ -152,10 +152,14 @@ func newAccountsBench(t *testing.T) *accountsBench {
 // wire makes the handler anew, as an instance with other settings.
 func (b *accountsBench) wire() {
 	b.Helper()
+	b.wireTo(func(a fleet.Account) handler.ECD { return map[string]handler.ECD{tools: b.tools, lab: b.lab}[a.ID] })
+}
+
+// wireTo does so with that ECD of each other account.
+func (b *accountsBench) wireTo(ecd func(fleet.Account) handler.ECD) {
+	b.Helper()
 	h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
-		Member: func(a fleet.Account) handler.Services {
-			return handler.Services{ECD: map[string]handler.ECD{tools: b.tools, lab: b.lab}[a.ID]}
-		},
+		Member:             func(a fleet.Account) handler.Services { return handler.Services{ECD: ecd(a)} },
 		RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now})
 	if err != nil {
 		b.Fatal(err)
@@ -332,13 +336,7 @@ func (hangingECD) Desktops(ctx context.Context, _ string, _ []string) ([]desktop
 func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
-			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
-			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.h = h
+		b.wireTo(func(fleet.Account) handler.ECD { return hangingECD{} })
 		began := time.Now()
 		b.send(ask("r-tools", tools, "ecd-0000", "m-new"), ask("r-own", "", "ecd-0000", "m-new"))
 		b.want("r-own/ecd-0000/accepted", events.StatusAccepted, events.CodeSuccess, "")
@@ -356,13 +354,7 @@ func TestAnAccountThatAnswersNothingLeavesTheOthersTheirTime(t *testing.T) {
 func TestAnAccountThatAnswersNothingLeavesTimeForOtherPlans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
-			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
-			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.h = h
+		b.wireTo(func(fleet.Account) handler.ECD { return hangingECD{} })
 		dry := func(request string) string { return strings.Replace(request, "{", `{"dryRun":true,`, 1) }
 		began := time.Now()
 		b.send(dry(ask("r-tools", tools, "ecd-0000", "m-new")), dry(ask("r-own", "", "ecd-0000", "m-new")))
@@ -377,13 +369,7 @@ func TestAnAccountThatAnswersNothingLeavesTimeForOtherPlans(t *testing.T) {
 func TestAnAccountThatIsAloneHasAllTheTimeThereIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		h, err := handler.New(handler.Config{ECD: b.own, Topic: b.topic, Queue: b.queue, Journal: b.store, Rules: b.rules,
-			Member:             func(fleet.Account) handler.Services { return handler.Services{ECD: hangingECD{}} },
-			RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler), Now: time.Now})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.h = h
+		b.wireTo(func(fleet.Account) handler.ECD { return hangingECD{} })
 		began := time.Now()
 		b.send(ask("r-1", tools, "ecd-0000", "m-new"), ask("r-2", tools, "ecd-0001", "m-new"))
 		if took := time.Since(began); took < 4*time.Minute {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal/journaltest"
 )
 
@@ -76,10 +75,7 @@ func TestNothingIsDoneByADecisionThatHasGrownOld(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				var err error
-				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "canary: 1", "canary: 1, "+c.strategy, 1)))
-				b.must(err)
-				b.rules.Declared = true
+				b.declare(strings.Replace(office, "canary: 1", "canary: 1, "+c.strategy, 1))
 				ecd := &timedECD{slowECD: b.ecd, down: true}
 				store := journaltest.Memory()
 				with := func(topic handler.Topic) *handler.Handler {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/regild/regild/handler"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 )
@@ -39,10 +38,7 @@ const rollsBack = `{"specversion":"1.0","type":"regild.rollout.control.v1","id":
 func rolledBack(t *testing.T) (*workbench, *accountECD, journal.Store) {
 	t.Helper()
 	b := newWorkbench(t)
-	var err error
-	b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-	b.must(err)
-	b.rules.Declared = true
+	b.declare(office)
 	store, ecd := journaltest.Memory(), newAccountECD()
 	h := b.handler(ecd, store)
 	b.must(b.ask(h, time.Minute, release))

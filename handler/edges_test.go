@@ -13,7 +13,6 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 )
@@ -131,10 +130,7 @@ func (e *enteredECD) Maintain(context.Context, string, []string, bool) error {
 func TestARequestIsEnteredBeforeAnythingIsDoneToADesktop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1))
 		store := &slowIndex{Store: journaltest.Memory()}
 		ecd := &enteredECD{slowECD: b.ecd, store: store}
 		b.must(b.ask(b.handler(ecd, store), time.Minute, requestFor(1)))

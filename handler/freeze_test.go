@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
@@ -117,10 +116,7 @@ func TestAConsentToPassAFreezeCountsOnlyThroughTheDoorsThatTheFleetNames(t *test
 	}{{"queues/ops", false, 0}, {"queues/ops", true, 0}, {"unknown", false, 1}, {"unknown", true, 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
-			var err error
-			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(apart, "DOOR", c.door, 1)))
-			b.must(err)
-			b.rules.Declared = true
+			b.declare(strings.Replace(apart, "DOOR", c.door, 1))
 			store := &hookedStore{Store: journaltest.Memory()}
 			freeze := func() {
 				store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
@@ -146,10 +142,7 @@ func TestAFreezeOfARegionIsLiftedByWhoMayControlAllItsFleets(t *testing.T) {
 `
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(guarded))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(guarded)
 		store := &hookedStore{Store: journaltest.Memory()}
 		store.freeze(t, rollout.Record{Kind: rollout.KindFreeze, Name: "f1", Who: "ada", Regions: []string{region}, Until: time.Now().Add(time.Hour)})
 		for _, c := range []struct {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
@@ -186,11 +185,7 @@ const release = `{"specversion":"1.0","type":"regild.image.published.v1","id":"v
 func TestATickForARolloutIsOnTheQueueBeforeItIsEntered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		if b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office)); err != nil {
-			t.Fatal(err)
-		}
-		b.rules.Declared = true
+		b.declare(office)
 		first := map[string]int{} // ticks that were on the queue before the first append
 		store := &lateStore{Store: journaltest.Memory(), words: `"opened"`}
 		store.seen = func(key string) {
@@ -215,10 +210,7 @@ func TestATickForARolloutIsOnTheQueueBeforeItIsEntered(t *testing.T) {
 func TestARolloutIsNotEnteredWhosePlanIsRefusedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		store := &lateStore{Store: journaltest.Memory()}
 		h := b.handler(listedECD{b.ecd}, store)
 		b.must(b.ask(h, time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))
@@ -255,10 +247,7 @@ func TestADeliveryOfWhatAnotherRefusedDoesNotGoOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				var err error
-				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(c.fleets))
-				b.must(err)
-				b.rules.Declared = true
+				b.declare(c.fleets)
 				inner := journaltest.Memory()
 				ecd := &movedECD{slowECD: b.ecd}
 				b.must(b.ask(b.handler(selectedECD{ecd}, inner), time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))

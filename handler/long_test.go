@@ -13,6 +13,7 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
@@ -136,6 +137,15 @@ type workbench struct {
 func newWorkbench(t *testing.T) *workbench {
 	return &workbench{T: t, ecd: &slowECD{began: map[string]time.Time{}, calls: map[string]int{}}, topic: &slowTopic{told: map[string]int{}}, queue: &outQueue{},
 		rules: rollout.Rules{Regions: []string{region}, RebuildTimeout: 30 * time.Minute}}
+}
+
+// declare has fleets.yaml say which fleets there are.
+func (b *workbench) declare(fleets string) {
+	b.Helper()
+	var err error
+	b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(fleets))
+	b.must(err)
+	b.rules.Declared = true
 }
 
 func (b *workbench) handle(store journal.Store, limit time.Duration, payload string) {

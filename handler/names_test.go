@@ -11,7 +11,6 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -22,10 +21,7 @@ func TestARequestDoesNotTakeTheNameOfARollout(t *testing.T) {
 	for id, taken := range map[string]bool{"v1/office": false, "v1/office/rollback": false, "a/b/office": false, "v1/lab": true, "ticket/4711": true, "office": true, "v1/office@x": true} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newWorkbench(t)
-			var err error
-			b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1)))
-			b.must(err)
-			b.rules.Declared = true
+			b.declare(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1))
 			b.handle(journaltest.Memory(), time.Minute, strings.Replace(requestFor(1), `"r1"`, fmt.Sprintf("%q", id), 1))
 			if got := b.ecd.calls["ecd-0000"] == 1; got != taken {
 				t.Errorf("the request %s was carried out: %v, want %v; told %v", id, got, taken, b.topic.told)
@@ -40,10 +36,7 @@ func TestARequestThatTheJournalKnowsKeepsItsName(t *testing.T) {
 		b := newWorkbench(t)
 		store, payload := journaltest.Memory(), strings.Replace(requestFor(1), "r1", "v1/office", 1)
 		b.handle(store, time.Minute, payload) // there is no such fleet yet
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		b.handle(store, time.Minute, payload)
 		if n := b.count("/refused"); n > 0 {
 			t.Errorf("told %v, want nothing that is refused", b.topic.told)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
@@ -65,10 +64,7 @@ func (e panickingECD) Maintain(context.Context, string, []string, bool) error {
 func TestAPanicWhileADesktopIsPreparedEndsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1)))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(strings.Replace(office, "{canary: 1}", "{maintenance: true}\n    requests: true", 1))
 		b.must(b.ask(b.handler(panickingECD{ECD: b.ecd}, journaltest.Memory()), time.Minute, requestFor(1)))
 		if b.ecd.calls["ecd-0000"] != 0 {
 			t.Errorf("calls: %v, want none", b.ecd.calls)
@@ -140,10 +136,7 @@ func (e panickingECD) Images(ctx context.Context, region string, ids []string) (
 func TestAReleaseThatMadeUsPanicIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		b.must(b.ask(b.handler(panickingECD{b.ecd, "m-new"}, journaltest.Memory()), time.Minute, release))
 		if !b.topic.refused() {
 			t.Errorf("told: %v, want a refusal", b.topic.told)
@@ -182,10 +175,7 @@ func TestAPanicLeavesATickForWhatTheJournalKnows(t *testing.T) {
 func TestARolloutsJournalKeepsAHundredRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		store := journaltest.Memory()
 		h := b.handler(b.ecd, store)
 		b.must(b.ask(h, time.Minute, release))

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal/journaltest"
 )
 
@@ -93,10 +92,7 @@ func TestAQuestionThatECDRefusesIsAnsweredAndDoesNotComeAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				var err error
-				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1)))
-				b.must(err)
-				b.rules.Declared = true
+				b.declare(strings.Replace(office, "strategy:", "requests: true\n    strategy:", 1))
 				if err := b.ask(b.handler(&pickyECD{slowECD: b.ecd, bad: c.bad}, journaltest.Memory()), time.Minute, c.payload); err != nil {
 					t.Errorf("it is to be delivered again: %v", err)
 				}

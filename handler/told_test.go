@@ -15,7 +15,6 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 )
@@ -44,10 +43,7 @@ func (a *appendOnce) Append(ctx context.Context, key string, at int64, data []by
 func releasedTo(t *testing.T, fleets string) (*workbench, *accountECD, journal.Store) {
 	t.Helper()
 	b := newWorkbench(t)
-	var err error
-	b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(fleets))
-	b.must(err)
-	b.rules.Declared = true
+	b.declare(fleets)
 	store, ecd := journaltest.Memory(), newAccountECD()
 	b.must(b.ask(b.handler(ecd, store), time.Minute, release))
 	return b, ecd, store
@@ -144,10 +140,7 @@ func (w withoutLog) Append(ctx context.Context, key string, at int64, data []byt
 func TestARolloutThatIsSupersededBeforeItIsOpenedIsOpened(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		store, ecd := journaltest.Memory(), newAccountECD()
 		_ = b.ask(b.handler(ecd, withoutLog{store, rolloutV1}), time.Minute, release)
 		b.queue.sent = nil
@@ -226,10 +219,7 @@ func TestAnEarlierRolloutIsSeenToHaveEndedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newWorkbench(t)
-				var err error
-				b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(fleets))
-				b.must(err)
-				b.rules.Declared = true
+				b.declare(fleets)
 				store, ecd := &readKeys{Store: journaltest.Memory(), n: map[string]int{}}, newerImages{newAccountECD()}
 				h := b.handler(ecd, store)
 				tick := func() {
@@ -258,10 +248,7 @@ func TestAnEarlierRolloutIsSeenToHaveEndedOnce(t *testing.T) {
 func TestAReleaseThatComesAgainIsToldWhatItWasTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newWorkbench(t)
-		var err error
-		b.rules.Fleets, err = fleet.Parse("fleets.yaml", []byte(office))
-		b.must(err)
-		b.rules.Declared = true
+		b.declare(office)
 		store, told := journaltest.Memory(), &bodies{slowTopic: b.topic}
 		h := b.handlerTo(told, newerImages{newAccountECD()}, store)
 		b.must(b.ask(h, time.Minute, numbered(5)))
