@@ -55,7 +55,7 @@ func ParseControl(data []byte) (Control, error) {
 	c.RequestID = r.str("requestId", checkText(maxOperationID))
 	switch {
 	case !r.has("requestId"):
-		r.require("rolloutId", "name the rollout as release/fleet, or by requestId a request that is to be taken back")
+		r.require("rolloutId", "name the rollout as release/fleet, or by requestId a request that is to be rolled back")
 	case r.has("rolloutId"):
 		r.faults.add("requestId", "goes without rolloutId; name a rollout or a request")
 	}
@@ -63,7 +63,7 @@ func ParseControl(data []byte) (Control, error) {
 	r.require("action", "write "+alternatives(Actions))
 	c.Action = r.str("action", oneOf(Actions...))
 	if r.has("requestId") && c.Action != ActionRollback && c.Action != "" {
-		r.faults.add("action", "is not possible for a request; a request can be taken back (rollback)")
+		r.faults.add("action", "is not possible for a request; a request can be rolled back (rollback)")
 	}
 	r.require("by", "say who commands it")
 	c.By = r.str("by", checkBytes(MaxWho))

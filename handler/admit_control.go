@@ -87,7 +87,7 @@ func (a *admission) allow(s *rollout.State, c events.Control) error {
 		return err
 	}
 	if c.Action != events.ActionAbort && s.Crammed(a.rules.JournalLimit) {
-		return errors.New("its journal is nearly full; it can be aborted or taken back")
+		return errors.New("its journal is nearly full; it can be aborted or rolled back")
 	}
 	return nil
 }

@@ -274,7 +274,7 @@ func (fs *fleets) unfinishedOf(fleet string) (list []rollout.Entry, err error) {
 }
 
 // endedAndPublished says whether a rollout has ended and all of it is published, by the end
-// of its journal. That stays so, though it may be taken back, so it is read once.
+// of its journal. That stays so, though it may be rolled back, so it is read once.
 func (fs *fleets) endedAndPublished(id string) (bool, error) {
 	if fs.jobs.cache.isOver(id) {
 		return true, nil

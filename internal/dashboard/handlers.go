@@ -250,7 +250,7 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 	d.write(w, status, func(o page.Options, out io.Writer) error { return page.WriteQuestion(out, q, o) })
 }
 
-// notLatest says why a rollout cannot be taken back, as its fleet's log stands.
+// notLatest says why a rollout cannot be rolled back, as its fleet's log stands.
 func (d *Dashboard) notLatest(of report.Brief) string {
 	return report.NotLatest(of.ID, d.index.rollouts(of.Fleet))
 }
