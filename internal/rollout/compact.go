@@ -130,9 +130,6 @@ func (c *compaction) history(d *Desktop) {
 	for range d.Attempt {
 		c.add(partBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
 	}
-	if d.Phase == Begun && d.Seen {
-		c.add(partAgain, Record{Kind: KindSeen, At: d.SeenAt, Desktops: id})
-	}
 	final := d.Phase == Final
 	switch {
 	case d.Phase == Begun && !d.CallEnded.IsZero():

@@ -264,3 +264,13 @@ func TestWhatWasSeenOnTheNewImageIsNotRebuiltAgain(t *testing.T) {
 		}
 	}
 }
+
+// A desktop that was on the wanted image before its call shows nothing by being on it.
+func TestTheImageThatADesktopHadSaysNothingOfItsCall(t *testing.T) {
+	f := readAt(at(6), pc(desktop.Running, "m-old"))
+	f.Changes["ecd-1"] = rollout.Read(at(6), []desktop.Change(nil))
+	d := decide(called(began, "m-old", unknownC), fateRules, f, at(6))
+	if status, code := statusOf(d); status != "" {
+		t.Errorf("it is %q %q, want that it is looked at again", status, code)
+	}
+}
