@@ -24,7 +24,7 @@ func (a *admission) release(m envelope.Message) error {
 		return nil
 	}
 	var operations []rollout.Operation
-	var omitted []events.Reason
+	var refused []events.Reason
 	var failed error
 	for _, region := range slices.Sorted(maps.Keys(rel.Images)) {
 		found, err := a.search(region, func(ctx context.Context, d Describer) ([]desktop.Image, error) {
@@ -33,19 +33,18 @@ func (a *admission) release(m envelope.Message) error {
 		if failed = errors.Join(failed, found.failed); err != nil || failed != nil && (rel.DryRun || rel.PlanDigest != "") {
 			return fmt.Errorf("reading the image of release %s: %w", rel.ReleaseID, errors.Join(err, failed))
 		}
-		operations = append(operations, a.released(m, rel, region, found)...)
+		of, not := a.released(rel, region, found)
+		operations, refused = append(operations, of...), append(refused, not...)
 		if len(found.images) > 0 {
-			omitted = append(omitted, a.omitted(cmp.Or(rel.Image, found.images[0].Name), rel.Images[region], found)...)
+			refused = append(refused, a.omitted(cmp.Or(rel.Image, found.images[0].Name), rel.Images[region], found)...)
 		}
 	}
-	a.tellOmitted(m, omitted)
-	if len(operations) == 0 {
-		if len(rel.Images) > 0 && failed == nil {
-			a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
-		}
-		return failed
+	if len(operations) == 0 && len(refused) == 0 && len(rel.Images) > 0 && failed == nil {
+		a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
 	}
-	if operations = a.heardRelease(m, operations); len(operations) > 0 {
+	operations, unheard := a.heardRelease(m, operations)
+	a.refuseSome(m, append(refused, unheard...))
+	if len(operations) > 0 {
 		err = a.openRollouts(asked{m, false}, operations, rel.DryRun, rel.PlanDigest)
 	}
 	return errors.Join(err, failed) // delivered again, what is open stays as it is
@@ -85,12 +84,12 @@ func (a *admission) trail(m envelope.Message) error {
 	for _, image := range found.images {
 		operations = append(operations, a.operationsOf(image.ID, image)...)
 	}
-	a.tellOmitted(m, a.denied(found.images[0].Name, found))
 	if len(operations) == 0 {
 		a.counts.ignored()
-		return found.failed
 	}
-	if operations = a.heardRelease(m, operations); len(operations) > 0 {
+	operations, unheard := a.heardRelease(m, operations)
+	a.refuseSome(m, append(a.denied(found.images[0].Name, found), unheard...))
+	if len(operations) > 0 {
 		err = a.openRollouts(asked{m, true}, operations, false, "")
 	}
 	return errors.Join(err, found.failed)
@@ -162,25 +161,23 @@ func (a *admission) search(region string, find func(context.Context, Describer) 
 }
 
 // released returns the rollouts of a release in one region.
-func (a *admission) released(m envelope.Message, rel events.Release, region string, s search) (out []rollout.Operation) {
+func (a *admission) released(rel events.Release, region string, s search) (out []rollout.Operation, refused []events.Reason) {
 	id := rel.Images[region]
 	switch {
 	case len(a.placesIn(region)) == 0:
-		a.refuse.message(m, events.CodeRegionNotAllowed, fmt.Sprintf("region %s is not in REGILD_REGIONS", region))
-		return nil
+		return nil, []events.Reason{{Code: events.CodeRegionNotAllowed, Message: fmt.Sprintf("region %s is not in REGILD_REGIONS", region)}}
 	case len(s.images) == 0 && s.failed == nil:
 		why := fmt.Sprintf("ECD lists no image %s in %s", id, region)
 		for _, d := range s.denied {
 			why += fmt.Sprintf("; it could not be asked for in %s: %s", d.at, d.err)
 		}
-		a.refuse.message(m, events.CodeImageNotFound, why)
-		return nil
+		return nil, []events.Reason{{Code: events.CodeImageNotFound, Message: why}}
 	}
 	for _, image := range s.images {
 		image.Name = cmp.Or(rel.Image, image.Name)
 		out = append(out, a.operationsOf(rel.ReleaseID, image)...)
 	}
-	return out
+	return out, nil
 }
 
 // omitted says which fleets follow an image name and do not get the image, since their
@@ -205,8 +202,8 @@ func (a *admission) denied(name string, s search) (out []events.Reason) {
 	return out
 }
 
-// tellOmitted refuses a release for some fleets, in one event: a message has one.
-func (a *admission) tellOmitted(m envelope.Message, list []events.Reason) {
+// refuseSome refuses a release for some regions, accounts and fleets, in one event.
+func (a *admission) refuseSome(m envelope.Message, list []events.Reason) {
 	if len(list) == 0 {
 		return
 	}
@@ -249,7 +246,7 @@ type asked struct {
 // the order alone, and leaves each to an invocation of its own.
 func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun bool, digest string) error {
 	if !a.hasJournal && !dryRun {
-		a.refuse.message(m.Message, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
+		a.refuse.part(m.Message, events.CodeRolloutNeedsJournal, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil
 	}
 	if dryRun || digest != "" {
@@ -306,7 +303,7 @@ func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool,
 			return false, err
 		}
 	}
-	a.refuse.message(m.Message, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
+	a.refuse.part(m.Message, events.CodePlanChanged, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
 	return false, nil
 }
 

@@ -166,21 +166,17 @@ func (a *admission) hears(name, kind string, m envelope.Message) (why string) {
 	return rollout.WrongDoor(name, kind, door, m.Source, g)
 }
 
-// heardRelease returns the rollouts of those fleets that take the message, and
-// refuses it for the others.
-func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operation) []rollout.Operation {
-	var refused []string
-	operations = slices.DeleteFunc(operations, func(op rollout.Operation) bool {
+// heardRelease returns the rollouts of those fleets that take the message, and why the
+// others do not.
+func (a *admission) heardRelease(m envelope.Message, operations []rollout.Operation) (heard []rollout.Operation, refused []events.Reason) {
+	heard = slices.DeleteFunc(operations, func(op rollout.Operation) bool {
 		why := a.hears(op.Fleet, saysRelease, m)
 		if why != "" {
-			refused = append(refused, why)
+			refused = append(refused, events.Reason{Code: events.CodeWrongDoor, Message: why})
 		}
 		return why != ""
 	})
-	if len(refused) > 0 { // in one: a message has one refusal
-		a.refuse.message(m, events.CodeWrongDoor, strings.Join(refused, "; "))
-	}
-	return operations
+	return heard, refused
 }
 
 // heardControl says why a control message is not followed because of the way that it

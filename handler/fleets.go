@@ -44,13 +44,14 @@ func (fs *fleets) enrol(m asked, op rollout.Operation, plan string) (*rollout.En
 		fs.counts.ignored() // most events tell of what was released by a message as well
 		return nil, nil
 	case refusal != nil:
-		fs.refuse.message(m.Message, refusal.Code, refusal.Message)
 		if refusal.Code == events.CodePlanChanged {
+			fs.refuse.part(m.Message, refusal.Code, refusal.Code, refusal.Message)
 			return nil, errPlanRefused
 		}
+		fs.refuse.part(m.Message, op.Fleet, refusal.Code, refusal.Message)
 		return nil, nil
 	case !e.Same(op):
-		fs.refuse.message(m.Message, events.CodeRequestIdReused, fmt.Sprintf(
+		fs.refuse.part(m.Message, op.Fleet, events.CodeRequestIdReused, fmt.Sprintf(
 			"release %s was published before with another image; give every release an id of its own", op.ReleaseID))
 		return nil, nil
 	}

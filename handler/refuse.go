@@ -19,7 +19,11 @@ type refusals struct {
 }
 
 // message refuses a message in which no desktop could be read.
-func (rf *refusals) message(m envelope.Message, code, reason string) {
+func (rf *refusals) message(m envelope.Message, code, reason string) { rf.part(m, "", code, reason) }
+
+// part refuses a part of a message, such as its release for one fleet: beside the refusal
+// of another part, with an id of its own.
+func (rf *refusals) part(m envelope.Message, part, code, reason string) {
 	refused := events.NewRefused(code, reason, m.Raw)
 	refused.MessageID, refused.Source, refused.EventID = m.MessageID, m.Source, m.ID
 	if m.Raw != nil {
@@ -29,7 +33,11 @@ func (rf *refusals) message(m envelope.Message, code, reason string) {
 		refused.RequestID = rf.in.RequestID
 	}
 	rf.log.Warn("message refused", "message_id", m.MessageID, "event_id", m.ID, "code", code, "reason", reason)
-	rf.out.put(item{event: refused.Event(rf.in.Source, rf.asOf())})
+	e := refused.Event(rf.in.Source, rf.asOf())
+	if part != "" {
+		e.ID += "/" + part
+	}
+	rf.out.put(item{event: e})
 }
 
 // request refuses every desktop of a request, or the message if none can be read. id is
