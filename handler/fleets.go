@@ -44,12 +44,12 @@ func (fs *fleets) enrol(m asked, op rollout.Operation, plan string) (*rollout.En
 		fs.counts.ignored() // most events tell of what was released by a message as well
 		return nil, nil
 	case refusal != nil:
-		if refusal.Code == events.CodePlanChanged {
-			fs.refuse.part(m.Message, refusal.Code, refusal.Code, refusal.Message)
-			return nil, errPlanRefused
+		part := op.Fleet
+		if refusal.Code == events.CodePlanChanged { // one plan stands for all of them
+			part, err = refusal.Code, errPlanRefused
 		}
-		fs.refuse.part(m.Message, op.Fleet, refusal.Code, refusal.Message)
-		return nil, nil
+		fs.refuse.part(m.Message, part, refusal.Code, refusal.Message)
+		return nil, err
 	case !e.Same(op):
 		fs.refuse.part(m.Message, op.Fleet, events.CodeRequestIdReused, fmt.Sprintf(
 			"release %s was published before with another image; give every release an id of its own", op.ReleaseID))
