@@ -202,7 +202,7 @@ func TestTheBoundsOnThePagesAreThoseOfTheCode(t *testing.T) {
 		[]string{"desktops in a wave", "the fleet", "a record of the journal holds " + thousands(number(t, "internal/rollout/total.go", "maxIDs")) + "; a larger wave takes several"},
 		[]string{"desktops in a rollout", capacities(), "its journal must hold all that may have to be written; asked before the first wave (`FleetTooLarge`)"},
 		[]string{"desktops in a rollback", "as many", "asked before it is entered"},
-		[]string{"desktops in a rollback of which no journal tells", thousands(number(t, "handler/fleets.go", "maxByRecords")), "ECD is asked about one after the other"},
+		[]string{"desktops in a rollback of which no journal tells", thousands(number(t, "handler/undo.go", "maxByRecords")), "ECD is asked about one after the other"},
 		[]string{"desktops, or tags of desktops, in a listing of ECD", thousands(number(t, "internal/ecd/client.go", "maxPages")*number(t, "internal/ecd/client.go", "pageSize")) + ", " +
 			thousands(number(t, "internal/ecd/client.go", "maxPages")*number(t, "internal/ecd/select.go", "maxTagIDs")), "page follows on page, within an invocation (`FleetTooLarge`)"},
 		[]string{"a journal", mib(journal.MaxLog), "it is read into memory; what is left is kept for what was begun (`JournalFull`)"},

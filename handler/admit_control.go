@@ -176,29 +176,19 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 	return e.By == c.By && e.Why == c.Reason
 }
 
-// rollbackAgreed says whether a rollback may begin: its plan is the one that is demanded, or
-// none is. It publishes the plan of a dry run. Any other plan is refused, after refusePlan
-// has written that down.
+// rollbackAgreed says whether a rollback may begin. refusePlan writes down that its plan is
+// refused.
 func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation, refusePlan func() error) (bool, error) {
-	if !c.DryRun && c.PlanDigest == "" {
-		return true, nil
-	}
-	p := a.facts.preview(op)
-	if c.DryRun {
-		a.refuse.publishPlan(p.Plan, op)
-		return false, nil
-	}
-	if p.is(c.PlanDigest) {
-		return true, nil
-	}
-	err := p.complete()
-	if err == nil {
-		err = refusePlan()
-	}
-	if err == nil {
-		err = a.refuse.control(m, c, events.CodePlanChanged, "the plan made now is "+p.PlanDigest+"; look at it with dryRun and ask again")
-	}
-	return false, err
+	return a.agreed(agreement{
+		operations: []rollout.Operation{op}, dryRun: c.DryRun, digest: c.PlanDigest,
+		checked: func() (bool, error) { return false, nil },
+		refuse: func(text string) (bool, error) {
+			if err := refusePlan(); err != nil {
+				return false, err
+			}
+			return false, a.refuse.control(m, c, events.CodePlanChanged, text)
+		},
+	})
 }
 
 // beginRollback enters a rollback into the log of its fleet and opens it, or shows

@@ -249,10 +249,18 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 		a.refuse.part(m.Message, events.CodeRolloutNeedsJournal, events.CodeRolloutNeedsJournal, "a rollout remembers what it began in a journal; set REGILD_JOURNAL")
 		return nil
 	}
-	if dryRun || digest != "" {
-		if agreed, err := a.agreed(m, operations, dryRun, digest); !agreed || err != nil {
-			return err
-		}
+	var open []rollout.Operation
+	agreed, err := a.agreed(agreement{
+		operations: operations, dryRun: dryRun, digest: digest,
+		checked: func() (bool, error) {
+			var err error
+			open, err = a.unchecked(m, operations)
+			return len(open) == 0, err
+		},
+		refuse: func(text string) (bool, error) { return false, a.refusePlans(m, open, digest, text) },
+	})
+	if !agreed || err != nil {
+		return err
 	}
 	var failed error // of some fleets, which must not keep the others from beginning
 	for _, op := range operations {
@@ -274,62 +282,22 @@ func (a *admission) beginEntered(m envelope.Message, e rollout.Entry, of int) er
 	if a.fleets.separately(of) && a.asOf().Sub(e.At) <= reopen {
 		return a.sched.at(kindRollout, e.ID, tickIfIdle)
 	}
-	return a.fleets.openRollout(m, e)
+	j, fresh := a.jobs.add(kindRollout, e.ID)
+	if fresh {
+		j.message = m
+	}
+	return a.jobs.begin(j, e.Operation, "", nil)
 }
 
-// agreed plans rollouts. It publishes the plan of a dry run, and otherwise says whether
-// the plan is the one that is demanded, or was checked before; if not, it refuses them.
-func (a *admission) agreed(m asked, operations []rollout.Operation, dryRun bool, digest string) (bool, error) {
-	plans, total, incomplete := a.previews(operations, dryRun)
-	if dryRun {
-		for i, p := range plans {
-			a.refuse.publishPlan(p, operations[i])
-		}
-		return false, nil
-	}
-	open, err := a.unchecked(m, operations)
-	switch {
-	case err != nil:
-		return false, err
-	case len(open) == 0:
-		return true, nil
-	case incomplete != nil:
-		return false, incomplete // no plan that anybody can agree to
-	case total == digest:
-		return true, nil
-	}
+// refusePlans refuses the rollouts that are not entered yet, since their plan has changed.
+func (a *admission) refusePlans(m asked, open []rollout.Operation, digest, text string) error {
 	for _, op := range open {
 		if err := a.fleets.refusePlan(op, digest, a.identity(m.Message)); err != nil {
-			return false, err
+			return err
 		}
 	}
-	a.refuse.part(m.Message, events.CodePlanChanged, events.CodePlanChanged, "the plan made now is "+total+"; look at it with dryRun and ask again")
-	return false, nil
-}
-
-// previews plans several rollouts, and keeps the plans if they are wanted: they are as
-// large as the fleets. One planDigest stands for all of them together.
-func (a *admission) previews(operations []rollout.Operation, wanted bool) (plans []events.Plan, total string, incomplete error) {
-	var digests []string
-	for _, op := range operations {
-		p := a.facts.preview(op)
-		if wanted {
-			plans = append(plans, p.Plan)
-		}
-		digests = append(digests, p.PlanDigest)
-		incomplete = errors.Join(incomplete, p.complete())
-		if a.fleets.separately(len(operations)) { // nothing of it is begun here
-			a.facts.forgetPlace(op.Place())
-		}
-	}
-	total = digests[0]
-	if len(digests) > 1 {
-		total = events.Digest(digests)
-	}
-	for i := range plans {
-		plans[i].PlanDigest = total
-	}
-	return plans, total, incomplete
+	a.refuse.part(m.Message, events.CodePlanChanged, events.CodePlanChanged, text)
+	return nil
 }
 
 // unchecked returns those of the rollouts whose plan is still to be checked: none if

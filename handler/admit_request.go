@@ -49,15 +49,13 @@ func (a *admission) request(m envelope.Message) error {
 	if refused, err := a.misnamed(m, req, op.ID); refused || err != nil {
 		return err
 	}
-	if req.DryRun || req.PlanDigest != "" {
-		plan := a.facts.preview(op)
-		if req.DryRun {
-			a.refuse.publishPlan(plan.Plan, op)
-			return nil
-		}
-		if ok, err := a.asPlanned(m, req, op.ID, plan); !ok || err != nil {
-			return err
-		}
+	agreed, err := a.agreed(agreement{
+		operations: []rollout.Operation{op}, dryRun: req.DryRun, digest: req.PlanDigest,
+		checked: func() (bool, error) { return a.isKnown(op.ID) },
+		refuse:  func(text string) (bool, error) { return a.refusePlan(m, req, op.ID, text) },
+	})
+	if !agreed || err != nil {
+		return err
 	}
 	a.takeOn(m, req, op)
 	return nil
@@ -80,14 +78,19 @@ func (a *admission) misnamed(m envelope.Message, req events.Request, id string) 
 	default:
 		return false, nil
 	}
-	if a.hasJournal {
-		known := false
-		if err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil }); known || err != nil {
-			return false, err
-		}
+	if known, err := a.isKnown(id); known || err != nil {
+		return false, err
 	}
 	a.refuse.request(m, req, id, events.CodeInvalidRequest, why)
 	return true, nil
+}
+
+// isKnown says whether the journal has a request of that id.
+func (a *admission) isKnown(id string) (known bool, err error) {
+	if a.hasJournal {
+		err = a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
+	}
+	return known, err
 }
 
 // takeOn opens the journal of a request.
@@ -159,46 +162,26 @@ func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (w
 	return why, err
 }
 
-// asPlanned refuses a request whose plan is no longer the one that it demands. One
-// that is in the journal, which id names, was compared when it was opened. The
-// journal remembers the refusal: what is still on its way to open the request
-// finds it, and whatever comes again with this plan is answered in the same way.
-func (a *admission) asPlanned(m envelope.Message, req events.Request, id string, plan preview) (bool, error) {
-	if plan.is(req.PlanDigest) {
-		return true, nil
-	}
-	known := false
-	err := a.jobs.peek(kindRequest, id, func(s *rollout.State) { known = s.Operation != nil })
-	if known || err != nil {
-		return known, err
-	}
-	if err := plan.complete(); err != nil {
-		return false, err
-	}
-	if known, err = a.planRefused(id, req.PlanDigest); known || err != nil {
-		return known, err
-	}
-	a.refuse.request(m, req, id, events.CodePlanChanged, "the plan made now is "+plan.PlanDigest+"; look at it with dryRun and ask again")
-	return false, nil
-}
-
-// planRefused writes down that a request was refused with a plan, unless it was
-// opened meanwhile.
-func (a *admission) planRefused(id, digest string) (opened bool, err error) {
-	if !a.hasJournal {
-		return false, nil
-	}
-	j := &job{kind: kindRequest, id: id}
-	if err := a.jobs.open(j); err != nil {
-		return false, err
-	}
-	defer a.jobs.keepOne(j)
-	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		if opened = s.Operation != nil; opened || s.PlansRefused[digest] > 0 {
-			return nil
+// refusePlan refuses a request whose plan has changed, unless it was opened meanwhile. The
+// journal remembers that: what is still on its way to open the request finds it, and whatever
+// comes again with this plan is answered in the same way.
+func (a *admission) refusePlan(m envelope.Message, req events.Request, id, text string) (opened bool, err error) {
+	if a.hasJournal {
+		j := &job{kind: kindRequest, id: id}
+		if err := a.jobs.open(j); err != nil {
+			return false, err
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: id, Digest: digest}}
-	})
+		defer a.jobs.keepOne(j)
+		err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
+			if opened = s.Operation != nil; opened || s.PlansRefused[req.PlanDigest] > 0 {
+				return nil
+			}
+			return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: id, Digest: req.PlanDigest}}
+		})
+	}
+	if !opened && err == nil {
+		a.refuse.request(m, req, id, events.CodePlanChanged, text)
+	}
 	return opened, err
 }
 

@@ -523,16 +523,3 @@ type preview struct {
 	events.Plan
 	unread *rollout.Unread
 }
-
-// is says whether it is the plan that is demanded. A plan that was made although
-// something could not be read is no plan that anybody can agree to.
-func (p preview) is(digest string) bool { return p.unread == nil && p.PlanDigest == digest }
-
-// complete returns an error, to have the message delivered again, if the plan was
-// made although something could not be read: it is no plan to compare with.
-func (p preview) complete() error {
-	if p.unread == nil || p.unread.Refused { // ECD would refuse it again, however often the message comes
-		return nil
-	}
-	return fmt.Errorf("making the plan whose planDigest is asked for: %s", p.unread.Message)
-}
