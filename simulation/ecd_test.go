@@ -186,7 +186,22 @@ func (e *ecd) Desktops(ctx context.Context, region string, ids []string) ([]desk
 		out = e.show(of(ctx), region, ids)
 		return nil
 	})
+	e.looked(ctx, out, err)
 	return out, err
+}
+
+// looked notes what an invocation was told, where ECD has no records.
+func (e *ecd) looked(ctx context.Context, list []desktop.Desktop, err error) {
+	if err != nil || e.s.Records {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	i := of(ctx)
+	for _, d := range list {
+		m := e.machines[d.ID]
+		m.looks = append(m.looks, look{i, i.shown[d.ID].at, d.Status, d.ImageID})
+	}
 }
 
 func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop {
@@ -200,9 +215,6 @@ func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop
 		d := newDice(e.s.Seed, id, int(now.Sub(e.t0)/time.Millisecond))
 		s := m.show(now, &d)
 		i.shown[id] = s
-		if !e.s.Records {
-			m.looks = append(m.looks, look{i, now})
-		}
 		if !s.gone {
 			out = append(out, s.is)
 		}
@@ -225,6 +237,7 @@ func (e *ecd) selects(ctx context.Context, region string, s desktop.Selector, ac
 		}
 		return nil
 	})
+	e.looked(ctx, out, err)
 	return out, err
 }
 

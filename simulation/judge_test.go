@@ -228,7 +228,7 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 		p.wipedAt = time.Now()
 		if n := w.wiped[at]; n > 1+p.retried {
 			rule := wipedTwice
-			if !w.s.Records && (m.plan.Ends == "fail" || w.takenBackUnseen(m, k, before)) { // ECD keeps no trace of it but while it lasts
+			if w.unseen(m, k, before) && w.settled(m, k, before) {
 				rule = wipedUnseen
 			}
 			w.breaks(rule, "%s was wiped %d times for %s, with %d retries of it", id, n, o, p.retried)
@@ -613,7 +613,7 @@ func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Flee
 		w.breaks(failedAtOnce, "%s of %s has failed after ECD denied it %d times for its status", id, k.id, p.denials)
 	case (status == "skipped" || status == "refused") && wiped > 0 && p.retried == 0 && code != events.CodeChangedOutside && p.phase == "":
 		rule := wipedAndDenied
-		if !w.s.Records && w.takenBackUnseen(m, k, p.wipedAt) { // ECD keeps no trace of it
+		if w.unseen(m, k, p.wipedAt) {
 			rule = wipedUnseen
 		}
 		w.breaks(rule, "%s of %s is said to be %s (%s), and was wiped for it", id, k.id, status, code)

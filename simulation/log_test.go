@@ -283,7 +283,7 @@ func (k *work) apply(r *record) {
 			if p := k.desktops[id]; p != nil {
 				p.phase, p.call, p.idle = "begun", r.Call, false
 				p.begun++
-				if p.from == "" && len(r.From) > 0 {
+				if len(r.From) > 0 {
 					p.from = r.From[min(i, len(r.From)-1)] // there may be one for all
 				}
 			}

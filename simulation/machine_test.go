@@ -35,30 +35,6 @@ type machine struct {
 	desk   desk
 }
 
-// A look is when an invocation was shown a desktop.
-type look struct {
-	by *invocation
-	at time.Time
-}
-
-// takenBackUnseen says that somebody else has rebuilt the desktop since then, or another
-// operation has, to another image, and that nobody had looked at it for this operation in
-// between.
-func (w *world) takenBackUnseen(m *machine, k *work, since time.Time) bool {
-	back := []time.Time{m.outside}
-	for _, a := range w.wipes {
-		if a.desktop == m.now.ID && a.work != k.id && a.image != k.image {
-			back = append(back, a.at)
-		}
-	}
-	return slices.ContainsFunc(back, func(at time.Time) bool {
-		return at.After(since) && !slices.ContainsFunc(m.looks, func(l look) bool {
-			return l.at.After(since) && l.at.Before(at) &&
-				slices.ContainsFunc(l.by.messages, func(msg *message) bool { return msg.work() == k.id })
-		})
-	})
-}
-
 // A shot is a desktop at some time.
 type shot struct {
 	at   time.Time

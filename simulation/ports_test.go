@@ -50,6 +50,9 @@ func (l *log) Read(ctx context.Context, key string, from int64) ([]byte, int64, 
 		l.mu.Unlock()
 		return nil, 0, errDead
 	}
+	if !l.s.Records {
+		i.journals = append(i.journals, key)
+	}
 	l.seen[label]++
 	k := l.strikeAt(label, l.seen[label], newDice(l.s.Seed, label, l.seen[label]))
 	if k.What == fails || k.What == lostBefore || k.What == lostAfter {
@@ -122,6 +125,9 @@ func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (i
 			l.wrote(key, &records[n], by)
 		}
 	})
+	if h.what != "" && !l.s.Records {
+		l.lost(by, key)
+	}
 	switch {
 	case h.dead:
 		return 0, errDead
@@ -132,6 +138,16 @@ func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (i
 	}
 	// The adapter reads what is there when an answer is lost. It may find it.
 	return 0, fmt.Errorf("appending: %w", journal.ErrUnsettled)
+}
+
+// lost notes that an invocation could not write something down.
+func (l *log) lost(by *invocation, key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if by.unwritten == nil {
+		by.unwritten = map[string]time.Time{}
+	}
+	by.unwritten[key] = time.Now()
 }
 
 // queue delivers at least once, in any order, some messages together.

@@ -117,6 +117,10 @@ type invocation struct {
 	shown    map[string]shot // what ECD told it last of each desktop
 	images   map[string]desktop.Image
 	thawedAt time.Time // when it read the freezes last
+	// Where ECD has no records:
+	journals  []string             // that it has read
+	unwritten map[string]time.Time // by journal: when an append to it failed last
+	cutOff    bool                 // it was killed, or its time was up
 }
 
 type invocationKey struct{}
@@ -469,6 +473,7 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	}
 	if ctx.Err() != nil {
 		w.note(i.id, label, "is not made: its time is up")
+		i.cutOff = true
 		w.mu.Unlock()
 		return how{what: fails}
 	}
@@ -632,6 +637,7 @@ func (w *world) kill(on *instance) {
 	on.dead = true
 	for _, i := range w.alive {
 		if i.on == on {
+			i.cutOff = true
 			w.giveUp(i)
 		}
 	}
