@@ -111,8 +111,8 @@ func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
 // busyLimit is how long after a rollout was superseded desktops may still be under way for
 // it: a day each at the most until it is known whether a call began a rebuild, for the
 // rebuild (rebuildTimeout), for its check (check.stable), as long as ECD cannot be asked, and
-// until the desktop is restored; and some time for the last look.
-const busyLimit = 5*24*time.Hour + 2*time.Hour
+// until the desktop is restored; an hour more each if nobody looked; and some time for the last look.
+const busyLimit = 5*24*time.Hour + 7*time.Hour
 
 // supersede writes down that a newer rollout took over. From then on no desktop is
 // begun for the old one, not even by an instance that is working on it now.

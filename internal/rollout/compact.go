@@ -149,6 +149,9 @@ func (c *compaction) history(d *Desktop) {
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
 		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt, Desktops: id})
 	}
+	if (d.Phase == Begun || d.Phase == Accepted) && !d.SeenAt.IsZero() && !d.Seen {
+		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt, Desktops: id})
+	}
 	if d.Phase == Pending && d.WaitCode != "" {
 		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})

@@ -41,9 +41,9 @@ func TestACallThatECDCannotBeAskedAboutIsGivenUp(t *testing.T) {
 	if status, code := statusOf(early); status != "" || early.Next.IsZero() {
 		t.Errorf("after 6 hours it is %s %s, to be looked at again %s; want it open", status, code, early.Next)
 	}
-	late := decide(called(at, "m-new"), rules, f, at.Add(25*time.Hour))
+	late := decide(called(at, "m-new"), rules, f, at.Add(24*time.Hour+5*time.Minute))
 	if status, code := statusOf(late); status != events.StatusFailed || code != events.CodeOutcomeUnknown {
-		t.Errorf("after 25 hours it is %q %q, want failed OutcomeUnknown", status, code)
+		t.Errorf("after a day it is %q %q, want failed OutcomeUnknown", status, code)
 	}
 }
 
@@ -254,7 +254,7 @@ func TestWhatWasSeenOnTheNewImageIsNotRebuiltAgain(t *testing.T) {
 		minute float64
 		image  string
 		want   events.Status
-	}{{2, "m-new", ""}, {6, "m-old", ""}, {12, "m-old", ""}, {18, "m-old", ""}, {40, "m-old", events.StatusFailed}} {
+	}{{2, "m-new", ""}, {6, "m-old", ""}, {12, "m-old", ""}, {18, "m-old", ""}, {35, "m-old", events.StatusFailed}} {
 		f := readAt(at(look.minute), pc(desktop.Running, look.image))
 		f.Changes["ecd-1"] = rollout.Read(at(look.minute), []desktop.Change(nil))
 		d := decide(s, fateRules, f, at(look.minute))

@@ -32,7 +32,7 @@ type Desktop struct {
 	DoneAt     time.Time // when it became Final
 	Attempt    int       // calls that may have reached ECD
 	From       string    // the image it was on before the first call that may have changed it
-	SeenAt     time.Time // when it was seen Rebuilding since the call, or on the new image, or first could not be checked
+	SeenAt     time.Time // when it was seen Rebuilding since the call, or on the new image, or for the first time after its time was over
 	// Flags stand together, since there is one of these for each desktop.
 	Seen     bool // seen Rebuilding since the call, or on the new image
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt

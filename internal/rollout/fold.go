@@ -205,6 +205,8 @@ func (d *Desktop) mark(r *Record) {
 		}
 	case KindSeen:
 		d.Seen, d.SeenAt = true, r.At
+	case KindLate:
+		d.SeenAt = r.At
 	case KindMissing:
 		d.MissingAt = r.At
 	case KindListed:

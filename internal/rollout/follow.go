@@ -57,7 +57,9 @@ func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s ste
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; given up after %d calls", last, x.Attempt))
 	case never:
 		return s.with(marks(KindNotBegun, v.now.t)).with(unfinished(v.now.t))
-	case passed >= v.timeout(now):
+	}
+	over, more := overdue(x, shown, x.asked().Add(v.timeout(now)))
+	if s = s.with(more); over {
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s", last))
 	}
 	return s.with(v.lookLater(x.asked()))
@@ -207,18 +209,36 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 }
 
 // followOn waits for a rebuild that shows no success, as long as it may take.
-func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) step {
-	took := fact.Since(x.AcceptedAt)
-	late := took >= v.timeout(fact.Value)
+func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) (s step) {
+	due := x.AcceptedAt.Add(v.timeout(fact.Value))
 	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
-		late = fact.Since(x.ArrivedAt) >= v.mayStay()
+		due = x.ArrivedAt.Add(v.mayStay())
 	}
-	if late || ready(fact.Value) && took >= Settling {
-		if s, done := v.ended(x, fact.Value, late, took); done {
+	late := !fact.ReadAt.Before(due)
+	if late || ready(fact.Value) && fact.Since(x.AcceptedAt) >= Settling {
+		if !ready(fact.Value) || fact.Value.ImageID == "" { // which does not show where it is
+			late, s = overdue(x, fact.ReadAt, due)
+		}
+		if s, done := v.ended(x, fact, late); done {
 			return s
 		}
 	}
-	return v.lookForArrival(x)
+	return s.with(v.lookForArrival(x))
+}
+
+// overdue says whether the time of a desktop, which ended at due, is over by what was seen of
+// it until it was looked at, and notes the first look if that came long after: nobody knows
+// what was meanwhile, so it may pass through a status for a while from then on.
+func overdue(x *Desktop, at, due time.Time) (bool, step) {
+	switch {
+	case at.Before(due):
+		return false, step{}
+	case at.Sub(due) < lateLook:
+		return true, step{}
+	case x.SeenAt.Before(due):
+		return false, marks(KindLate, at)
+	}
+	return at.Sub(x.SeenAt) >= readyLimit, step{}
 }
 
 // ready says whether a desktop is in a status in which it can be rebuilt, and in
@@ -272,7 +292,7 @@ func (v *view) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) (her
 
 // ended asks ECD's records about a rebuild that shows no success, and settles
 // it if they tell, or if its time is over.
-func (v *view) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Duration) (step, bool) {
+func (v *view) ended(x *Desktop, fact Fact[*desktop.Desktop], late bool) (step, bool) {
 	change, _, s, ok := v.change(x)
 	switch {
 	case !ok:
@@ -281,9 +301,16 @@ func (v *view) ended(x *Desktop, now *desktop.Desktop, late bool, took time.Dura
 		return v.rebuildFailed(x, change), true
 	case !late:
 		return s, false
+	case !x.ArrivedAt.IsZero():
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s was seen on the image, and %s later it is neither Running nor Stopped; last seen %s",
+			x.ID, fact.Since(x.ArrivedAt).Round(time.Second), seen(fact.Value)), true
+	}
+	took := fact.Since(x.AcceptedAt).Round(time.Second)
+	if v.s.Operation.SpecOf(x.ID).Reset() {
+		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s", x.ID, took, seen(fact.Value)), true
 	}
 	return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
-		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took.Round(time.Second), seen(now)), true
+		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took, seen(fact.Value)), true
 }
 
 // prove completes a desktop that has arrived once it is in the wanted status, has

@@ -47,6 +47,7 @@ var forms = map[Kind]form{
 	KindTick:       {"n until indexed?", (*State).tick},
 	KindNotBegun:   {someDesktops, foldMark},
 	KindSeen:       {someDesktops, foldMark},
+	KindLate:       {someDesktops, foldMark},
 	KindArrived:    {someDesktops, (*State).arrived},
 	KindMissing:    {someDesktops, foldMark},
 	KindListed:     {someDesktops, foldMark},

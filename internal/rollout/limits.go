@@ -39,6 +39,10 @@ const (
 	// readyLimit is how long a desktop may take to leave a passing status.
 	readyLimit = time.Hour
 
+	// lateLook is how long after its time is over a desktop may be looked at and still
+	// counts as looked at all the while: looks at what takes long are 5 minutes apart.
+	lateLook = 6 * time.Minute
+
 	// stopAgain is after how long a desktop that was told to stop and is still
 	// Running is told again; a stop takes a minute or two.
 	stopAgain = 5 * time.Minute

@@ -267,8 +267,8 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 		}
 		return s.with(v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message))
 	case Begun:
-		if at.Sub(x.asked()) < giveUp || u.Unasked {
-			return s.with(v.lookLater(x.BegunAt))
+		if over, more := overdueUnread(x, u, at, x.asked().Add(giveUp)); !over {
+			return s.with(more).with(v.lookLater(x.BegunAt))
 		}
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
 			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
@@ -285,13 +285,22 @@ func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
 	if !x.ArrivedAt.IsZero() {
 		limit, since = v.mayStay(), x.ArrivedAt
 	}
+	over, s := overdueUnread(x, u, at, since.Add(limit))
 	switch {
-	case at.Sub(since) < limit || u.Unasked:
-		return v.lookLater(since)
+	case !over:
+		return s.with(v.lookLater(since))
 	case x.ArrivedAt.IsZero():
 		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "it is not known to have ended after %s: %s", limit, u.Message)
 	}
 	return v.settle(events.StatusFailed, events.CodeCheckFailed, "it was seen on the image and could not be checked for %s: %s", limit, u.Message)
+}
+
+// overdueUnread is overdue for a desktop about which ECD could not be asked at that time.
+func overdueUnread(x *Desktop, u *Unread, at, due time.Time) (bool, step) {
+	if u.Unasked {
+		return false, step{}
+	}
+	return overdue(x, at, due)
 }
 
 // mayStay is how long a desktop that was seen on the image is followed though it cannot be

@@ -75,8 +75,8 @@ func TestADesktopThatArrivedAndCannotBeReadAnyMoreIsGivenUp(t *testing.T) {
 	if status, code := statusOf(decide(s, fateRules, f, at(60*23))); status != "" {
 		t.Errorf("after 23 hours it is %s %s, want it followed", status, code)
 	}
-	if status, code := statusOf(decide(s, fateRules, f, at(60*25))); status != events.StatusFailed || code != events.CodeCheckFailed {
-		t.Errorf("after 25 hours it is %q %q, want failed CheckFailed", status, code)
+	if status, code := statusOf(decide(s, fateRules, f, at(60*24+15))); status != events.StatusFailed || code != events.CodeCheckFailed {
+		t.Errorf("after a day it is %q %q, want failed CheckFailed", status, code)
 	}
 }
 
