@@ -32,6 +32,9 @@ func (a *admission) request(m envelope.Message) error {
 		return nil
 	}
 	if err := a.nameApart(&op); err != nil {
+		if !a.doors.apart() && (op.Reset() || len(op.Consents) > 0) { // put back, it comes from elsewhere, and the facts alone are not enough then
+			return err
+		}
 		j, fresh := a.jobs.add(kindRequest, op.ID)
 		if !fresh { // perhaps another sender's
 			return err
@@ -207,42 +210,43 @@ func meant(m envelope.Message) string {
 // was sent, an @, and a digest of its door and source. So another sender's request of the same
 // id is another request. Two keep their ids: a request through the request queue without a
 // source, and one that has a journal under its id already, if that says that it came in the
-// same way, or not how (it is of an earlier build).
+// same way, or not how (it is of an earlier build). One that has a journal under the id of its
+// own keeps that, though senders may not be kept apart any more.
 func (a *admission) nameApart(op *rollout.Operation) error {
-	if !a.doors.apart() {
-		return nil
-	}
 	door, source := op.Came()
 	own := rollout.Apart(op.ID, door, source)
 	home := door == a.doors.Request && source == "" && !rollout.IsApart(op.ID)
 	if !a.hasJournal {
-		if !home {
+		if a.doors.apart() && !home {
 			rename(op, own)
 		}
 		return nil
 	}
-	had, mine := false, false
 	if !home {
-		if err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil }); err != nil {
+		had := false
+		err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil })
+		if had {
+			rename(op, own)
+		}
+		if had || err != nil {
 			return err
 		}
 	}
-	if !had {
-		err := a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) {
-			mine = home
-			if s.Operation != nil {
-				d, src := s.Operation.Came()
-				mine = s.Operation.Via == nil || d == door && src == source
-			}
-		})
-		if err != nil {
-			return err
-		}
+	if !a.doors.apart() {
+		return nil
 	}
-	if !mine {
+	mine := false
+	err := a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) {
+		mine = home
+		if s.Operation != nil {
+			d, src := s.Operation.Came()
+			mine = s.Operation.Via == nil || d == door && src == source
+		}
+	})
+	if err == nil && !mine {
 		rename(op, own)
 	}
-	return nil
+	return err
 }
 
 // rename gives a request another id, and keeps its sender's.
