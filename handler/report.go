@@ -18,14 +18,14 @@ type Report = events.Report
 // tally counts what an invocation did. It may be used from several goroutines.
 type tally struct {
 	mu                sync.Mutex
-	messages, skipped int                               // skipped: events that do not concern regild
-	looked            map[desktop.Place]map[string]bool // desktops that ECD was asked about
-	open              []string                          // operations that are unfinished
+	messages, skipped int                                   // skipped: events that do not concern regild
+	looked            map[desktop.Place]map[string]struct{} // desktops that ECD was asked about
+	open              []string                              // operations that are unfinished
 	outcomes          map[events.Status]int
 }
 
 func newTally() *tally {
-	return &tally{looked: map[desktop.Place]map[string]bool{}, outcomes: map[events.Status]int{}}
+	return &tally{looked: map[desktop.Place]map[string]struct{}{}, outcomes: map[events.Status]int{}}
 }
 
 func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
@@ -38,11 +38,11 @@ func (t *tally) lookedAt(at desktop.Place, ids []string) {
 	t.do(func() {
 		there := t.looked[at]
 		if there == nil {
-			there = map[string]bool{}
+			there = map[string]struct{}{}
 			t.looked[at] = there
 		}
 		for _, id := range ids {
-			there[id] = true
+			there[id] = struct{}{}
 		}
 	})
 }

@@ -2,10 +2,12 @@ package handler
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -258,18 +260,63 @@ func TestWhichDesktopsTicksCarry(t *testing.T) {
 		s.Desktops[id], s.Order = &d, append(s.Order, id)
 		s.Operation.Desktops = append(s.Operation.Desktops, id)
 	}
-	var sent string
-	if err := (&scheduler{invocation: js.invocation}).carriers(j, time.Now(), func(body []byte) error { sent += string(body); return nil }); err != nil {
+	sent, err := carriedBy(js, j, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range s.Order {
-		if got := strings.Contains(sent, id); got == (id == "through") {
+		if got := strings.Contains(strings.Join(sent, ""), id); got == (id == "through") {
 			t.Errorf("%s is carried: %t", id, got)
 		}
 	}
 	fault := errors.New("the queue is full")
-	if err := (&scheduler{invocation: js.invocation}).carriers(j, time.Now(), func([]byte) error { return fault }); !errors.Is(err, fault) {
+	if _, err := carriedBy(js, j, fault); !errors.Is(err, fault) {
 		t.Errorf("got %v, want that it is not sent", err)
+	}
+}
+
+// carriedBy returns what the ticks hold, together, that carry a job. Each is sent with the
+// error fault.
+func carriedBy(js *jobs, j *job, fault error) (sent []string, err error) {
+	var mu sync.Mutex
+	sc := &scheduler{invocation: js.invocation}
+	err = sc.carriers(j, time.Now(), func(body []byte) error {
+		mu.Lock()
+		defer mu.Unlock()
+		sent = append(sent, string(body))
+		return fault
+	})
+	return sent, err
+}
+
+// Ticks that carry more desktops than fit one are sent some at once, each desktop once;
+// and no more are made once one could not be sent.
+func TestManyDesktopsAreCarriedByManyTicks(t *testing.T) {
+	js := jobsOf(t)
+	j, _ := js.add(kindRequest, "r1")
+	if err := js.open(j); err != nil {
+		t.Fatal(err)
+	}
+	s := j.journal.known().state
+	s.Operation = &rollout.Operation{ID: "r1", Spec: desktop.Spec{RegionID: region1, ImageID: "m-new"}}
+	for i := range 40 * firstFit {
+		id := fmt.Sprintf("ecd-%06d", i)
+		s.Desktops[id], s.Order = &rollout.Desktop{ID: id, Phase: rollout.Accepted, Touched: true, Call: id}, append(s.Order, id)
+	}
+	s.Operation.Desktops = s.Order
+	sent, err := carriedBy(js, j, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range s.Order {
+		in := slices.DeleteFunc(slices.Clone(sent), func(body string) bool { return !strings.Contains(body, id) })
+		if len(in) != 1 {
+			t.Fatalf("%s is in %d of %d ticks", id, len(in), len(sent))
+		}
+	}
+	fault := errors.New("the queue is full")
+	if failed, err := carriedBy(js, j, fault); !errors.Is(err, fault) || len(failed) > carryWorkers+1 || len(failed) >= len(sent) {
+		t.Errorf("%d of %d were sent, and %v, want that it ends with the first", len(failed), len(sent), err)
 	}
 }
 

@@ -1,11 +1,14 @@
 package handler
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
@@ -255,13 +258,17 @@ func (sc *scheduler) carry(j *job, at time.Time) {
 	}
 }
 
-// firstFit is how many desktops the first tick is tried with. Further ones are tried
-// with as many as went into the one before.
-const firstFit = 256
+const (
+	// firstFit is how many desktops the first tick is tried with. Further ones are tried
+	// with as many as went into the one before.
+	firstFit = 256
+	// carryWorkers is how many ticks that carry records are sent at once.
+	carryWorkers = 4
+)
 
 // carriers makes the ticks that carry what is unfinished, one after the other, and sends
-// each. An error of send ends it; a desktop that does not fit into a tick is an error
-// too, and those before it are sent even so.
+// each, some at once. An error of send ends it; a desktop that does not fit into a tick is
+// an error too, and those before it are sent even so.
 func (sc *scheduler) carriers(j *job, now time.Time, send func([]byte) error) error {
 	var ids []string
 	j.journal.Look(func(s *rollout.State) {
@@ -271,23 +278,23 @@ func (sc *scheduler) carriers(j *job, now time.Time, send func([]byte) error) er
 			}
 		}
 	})
-	for fit := firstFit; len(ids) > 0; {
+	group, ctx := errgroup.WithContext(context.WithoutCancel(sc.last)) // only an error of send ends it
+	group.SetLimit(carryWorkers)
+	for fit := firstFit; len(ids) > 0 && ctx.Err() == nil; {
 		n := min(fit, len(ids))
 		var body []byte
 		var err error
 		j.journal.Look(func(s *rollout.State) { body, err = carried(s, j, ids[:n], sc.in.Source, sc.key, now) })
 		if err != nil || len(body) > maxTickBody {
 			if fit = n / 2; fit == 0 {
-				return errors.Join(fmt.Errorf("desktop %s does not fit a tick", ids[0]), err)
+				return errors.Join(fmt.Errorf("desktop %s does not fit a tick", ids[0]), err, group.Wait())
 			}
 			continue
 		}
-		if err := send(body); err != nil {
-			return err
-		}
+		group.Go(func() error { return contain(func() error { return send(body) }) })
 		fit, ids = max(1, n*maxTickBody*9/10/len(body)), ids[n:]
 	}
-	return nil
+	return group.Wait()
 }
 
 // carried is a tick with the records of some desktops.

@@ -301,12 +301,16 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 }
 
 // withoutFirst returns the list without the first of which is holds. The list itself
-// is not written to.
+// is not written to; nothing of it is kept if none is left.
 func withoutFirst[T any](list []T, is func(T) bool) []T {
-	if i := slices.IndexFunc(list, is); i >= 0 {
-		return append(list[:i:i], list[i+1:]...)
+	i := slices.IndexFunc(list, is)
+	switch {
+	case i < 0:
+		return list
+	case len(list) == 1:
+		return nil
 	}
-	return list
+	return append(list[:i:i], list[i+1:]...)
 }
 
 func (s *State) close(r *Record) {

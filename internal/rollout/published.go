@@ -33,7 +33,9 @@ func (s *State) published(r *Record) {
 			}
 		}
 	}
-	s.untold = slices.Delete(s.untold, 0, s.firstOpen())
+	if s.untold = slices.Delete(s.untold, 0, s.firstOpen()); len(s.untold) == 0 {
+		s.untold = nil // all of it was for each desktop
+	}
 	for _, id := range r.Events {
 		s.UnpublishedEvents = withoutFirst(s.UnpublishedEvents, func(e Event) bool { return e.ID() == id })
 	}
