@@ -165,7 +165,7 @@ var Codes = []Code{
 	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
 	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},
-	{CodeAborted, StatusRefused, "The rollout was aborted before the rebuild began."},
+	{CodeAborted, StatusRefused, "The rollout or request was aborted before the rebuild began."},
 	{CodeEcsImage, StatusRefused, "The event speaks of an ECS image, which is not an image of ECD."},
 	{CodeFactsUnavailable, StatusDeferred, "ECD could not be asked about the desktop; what cannot be asked is not touched."},
 	{CodePanicked, StatusRefused, "Handling the message made the function panic; the message is set aside."},

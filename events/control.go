@@ -30,11 +30,11 @@ const maxWave = 10_000
 const maxOperationID = 2 * MaxRequestID
 
 // A Control is the data of regild.rollout.control.v1: somebody tells a rollout
-// what to do, or has a request rolled back.
+// what to do, or has a request stopped or rolled back.
 type Control struct {
 	RolloutID string `json:"rolloutId,omitempty"`
-	// RequestID is the request that is rolled back, as its outcomes call it; then Action is
-	// ActionRollback, and RolloutID empty.
+	// RequestID is the request that is meant, as its outcomes call it; then Action is
+	// ActionAbort or ActionRollback, and RolloutID empty.
 	RequestID string `json:"requestId,omitempty"`
 	Action    string `json:"action"` // one of Actions
 	By        string `json:"by"`     // who says so
@@ -46,6 +46,14 @@ type Control struct {
 	PlanDigest string   `json:"planDigest,omitempty"`
 }
 
+// Of returns what the message is for: TickRequest or TickRollout, and its id.
+func (c Control) Of() (kind, id string) {
+	if c.RequestID != "" {
+		return TickRequest, c.RequestID
+	}
+	return TickRollout, c.RolloutID
+}
+
 // ParseControl reads a control message. The error, if any, is a *Faults; then
 // the result still holds the rollout's id and the action when they could be
 // read, so that the refusal can be addressed.
@@ -55,15 +63,15 @@ func ParseControl(data []byte) (Control, error) {
 	c.RequestID = r.str("requestId", checkText(maxOperationID))
 	switch {
 	case !r.has("requestId"):
-		r.require("rolloutId", "name the rollout as release/fleet, or by requestId a request that is to be rolled back")
+		r.require("rolloutId", "name the rollout as release/fleet, or by requestId a request that is to be stopped or rolled back")
 	case r.has("rolloutId"):
 		r.faults.add("requestId", "goes without rolloutId; name a rollout or a request")
 	}
 	c.RolloutID = r.str("rolloutId", checkRollout)
 	r.require("action", "write "+alternatives(Actions))
 	c.Action = r.str("action", oneOf(Actions...))
-	if r.has("requestId") && c.Action != ActionRollback && c.Action != "" {
-		r.faults.add("action", "is not possible for a request; a request can be rolled back (rollback)")
+	if r.has("requestId") && c.Action != ActionRollback && c.Action != ActionAbort && c.Action != "" {
+		r.faults.add("action", "is not possible for a request; a request can be stopped (abort) or rolled back (rollback)")
 	}
 	r.require("by", "say who commands it")
 	c.By = r.str("by", checkBytes(MaxWho))

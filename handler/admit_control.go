@@ -10,7 +10,7 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
-// control writes into the journal of a rollout what an operator orders.
+// control writes into the journal of a rollout or request what an operator orders.
 func (a *admission) control(m envelope.Message) error {
 	c, err := events.ParseControl(m.Data)
 	if why := a.heardControl(m, c); why != "" { // first: what came by a wrong way leaves nothing in the journal
@@ -19,13 +19,15 @@ func (a *admission) control(m envelope.Message) error {
 	if err != nil {
 		return a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
 	}
-	if c.RequestID != "" {
+	switch {
+	case c.RequestID != "" && c.Action == events.ActionRollback:
 		return a.rollbackRequest(m, c)
-	}
-	if !a.hasJournal {
+	case c.RequestID != "" && !a.hasJournal:
+		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, "without a journal it goes on by ticks, which nothing stops; set REGILD_JOURNAL"))
+	case !a.hasJournal:
 		return a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 	}
-	j, fresh := a.jobs.add(kindRollout, c.RolloutID)
+	j, fresh := a.jobs.add(c.Of())
 	if fresh {
 		j.message = m
 	}
@@ -43,7 +45,13 @@ func (a *admission) control(m envelope.Message) error {
 	return a.order(m, c, j)
 }
 
-// order writes a control message into the journal of its rollout, or refuses it: one that
+// notPossible says that a control message is not followed, and why.
+func notPossible(c events.Control, why string) string {
+	kind, id := c.Of()
+	return fmt.Sprintf("%s is not possible for %s %s: %s", c.Action, kind, id, why)
+}
+
+// order writes a control message into the journal of what it is for, or refuses it: one that
 // was refused before in any case, since its sender knows that.
 func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	if err := a.lookedAfter(m, c, j); err != nil {
@@ -52,15 +60,13 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	}
 	var refusal error
 	var told *events.Reason
-	var code string
+	unknown := false
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		refusal, code = nil, events.CodeControlNotPossible
+		refusal, unknown = nil, false
 		if told = refusedBefore(s, a.identity(m)); told != nil || s.Controls[a.identity(m)] {
 			return nil // delivered again
 		}
-		if s.Operation == nil {
-			code = events.CodeRolloutUnknown
-		}
+		unknown = s.Operation == nil
 		if refusal = a.allow(s, c); refusal != nil || c.DryRun {
 			return nil
 		}
@@ -71,13 +77,29 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	case err != nil:
 	case told != nil:
 		err = a.refuse.control(m, c, told.Code, told.Message)
+	case refusal != nil && unknown:
+		err = a.refuseUnknown(m, c, j)
 	case refusal != nil:
-		err = a.refuse.control(m, c, code, fmt.Sprintf("%s is not possible for rollout %s: %s", c.Action, c.RolloutID, refusal))
+		err = a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, refusal.Error()))
 	}
-	if err != nil || code == events.CodeRolloutUnknown {
+	if err != nil || unknown {
 		a.jobs.drop(j)
 	}
 	return err
+}
+
+// refuseUnknown refuses a control message for what the journal does not know. It is an
+// error, to have the message delivered again, if that is a request which is being opened.
+func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) error {
+	kind, _ := c.Of()
+	code := events.CodeRolloutUnknown
+	if kind == kindRequest {
+		if err := a.beingOpened(j); err != nil {
+			return err
+		}
+		code = events.CodeControlNotPossible
+	}
+	return a.refuse.control(m, c, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))
 }
 
 // allow says why a control message cannot be followed now, or nil. What is left of a
@@ -128,7 +150,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	op := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
 		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
-		return a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
+		return a.refuse.control(m, c, code, notPossible(c, why))
 	}
 	var log rollout.FleetLog
 	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
@@ -153,7 +175,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	}
 	origin := log.Find(c.RolloutID)
 	if origin == nil {
-		a.jobs.drop(j)
+		defer a.jobs.drop(j)
 		return no(events.CodeRolloutUnknown, "there is no such rollout in the journal")
 	}
 	if why := mayRollBack(j, *origin, log); why != nil {
@@ -178,15 +200,16 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 
 // rollbackAgreed says whether a rollback may begin. refusePlan writes down that its plan is
 // refused.
-func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation, refusePlan func() error) (bool, error) {
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation, refusePlan func(why *events.Reason) error) (bool, error) {
 	return a.agreed(agreement{
 		operations: []rollout.Operation{op}, dryRun: c.DryRun, digest: c.PlanDigest,
 		checked: func() (bool, error) { return false, nil },
 		refuse: func(text string) (bool, error) {
-			if err := refusePlan(); err != nil {
+			why := &events.Reason{Code: events.CodePlanChanged, Message: text}
+			if err := refusePlan(why); err != nil {
 				return false, err
 			}
-			return false, a.refuse.control(m, c, events.CodePlanChanged, text)
+			return false, a.refuse.control(m, c, why.Code, why.Message)
 		},
 	})
 }
@@ -201,9 +224,9 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		}
 	}
 	if why := a.cannotGoBack(j, op, err); why != "" {
-		return a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, why))
+		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, why))
 	}
-	agreed, err := a.rollbackAgreed(m, c, op, func() error { return a.fleets.refusePlan(op, c.PlanDigest, a.identity(m)) })
+	agreed, err := a.rollbackAgreed(m, c, op, func(*events.Reason) error { return a.fleets.refusePlan(op, c.PlanDigest, a.identity(m)) })
 	if !agreed || err != nil {
 		return err
 	}
@@ -212,9 +235,9 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 	case err != nil:
 		return err
 	case refusal != nil:
-		return a.refuse.control(m, c, refusal.Code, fmt.Sprintf("rollback is not possible for rollout %s: %s", c.RolloutID, refusal.Message))
+		return a.refuse.control(m, c, refusal.Code, notPossible(c, refusal.Message))
 	case !asksFor(e, a.identity(m), c):
-		return a.refuse.control(m, c, events.CodeControlNotPossible, fmt.Sprintf("rollback is not possible for rollout %s: %s has begun before", c.RolloutID, op.ID))
+		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, op.ID+" has begun before"))
 	}
 	a.fleets.wake(e)
 	return nil

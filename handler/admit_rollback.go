@@ -15,7 +15,7 @@ import (
 // asked for, so that a message that is delivered again finds it.
 func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
 	no := func(code, why string) error {
-		return a.refuse.control(m, c, code, fmt.Sprintf("rollback is not possible for request %s: %s", c.RequestID, why))
+		return a.refuse.control(m, c, code, notPossible(c, why))
 	}
 	if !a.hasJournal {
 		return no(events.CodeControlNotPossible, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL")
@@ -56,7 +56,7 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	} else if named {
 		return no(events.CodeControlNotPossible, "another request is called "+op.ID+", as its rollback would be")
 	}
-	agreed, err := a.rollbackAgreed(m, c, op, func() error { return a.refuseRollbackPlan(m, c, origin, op) })
+	agreed, err := a.rollbackAgreed(m, c, op, func(why *events.Reason) error { return a.refuseRollbackPlan(m, c, origin, op, why) })
 	if !agreed || err != nil {
 		return err
 	}
@@ -86,14 +86,14 @@ func (a *admission) rollbackIDTaken(op rollout.Operation) (named bool, err error
 
 // refuseRollbackPlan writes into the journal of a request that its rollback was asked for
 // with a plan that it no longer had, so that what is still on its way to enter it comes too
-// late.
-func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, origin *job, op rollout.Operation) error {
+// late, and what whoever asked is told: the same when the message comes again.
+func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, origin *job, op rollout.Operation, why *events.Reason) error {
 	entered := false
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		if entered = s.Undoing != nil; entered || s.Refusals[a.identity(m)] {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: op.ID, Digest: c.PlanDigest, Message: a.identity(m)}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: op.ID, Digest: c.PlanDigest, Message: a.identity(m), Reason: why}}
 	})
 	if err == nil && entered { // delivered again, its plan counts as checked
 		err = fmt.Errorf("rollback %s was entered meanwhile", op.ID)

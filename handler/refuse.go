@@ -70,11 +70,7 @@ func (rf *refusals) request(m envelope.Message, req events.Request, id, code, re
 // what it is for knows that: what comes again is told the same. It tells nothing of one that
 // another instance follows by now.
 func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) error {
-	kind, id := kindRollout, c.RolloutID
-	if id == "" {
-		kind, id = kindRequest, c.RequestID
-	}
-	j := rf.jobs.find(kind, id)
+	j := rf.jobs.find(c.Of())
 	if j != nil && code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
 		told, err := rf.note(m, c, j, &events.Reason{Code: code, Message: reason})
 		if told == nil || err != nil {
@@ -112,7 +108,7 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 		if follows(s, id) {
 			told = nil
 		}
-		if told == nil || s.Operation == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+		if told == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
 		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}

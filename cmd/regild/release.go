@@ -61,7 +61,7 @@ func (x *sender) release(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	before, err := operator.OfRelease(c.Context(), store, m.release)
+	before, err := operator.OfRelease(c.Context(), store, m.release, nil)
 	if err != nil {
 		return err
 	}
@@ -153,8 +153,9 @@ const settledLooks = 5
 func (x *sender) rolloutsOf(store journal.Store, fleets []string) func(context.Context) (found, error) {
 	var before []string
 	same := 0
+	known := map[string]string{}
 	return func(ctx context.Context) (found, error) {
-		ids, err := operator.OfRelease(ctx, retrying{store, &x.pacing}, x.message.release)
+		ids, err := operator.OfRelease(ctx, retrying{store, &x.pacing}, x.message.release, known)
 		if err != nil {
 			return found{}, err
 		}

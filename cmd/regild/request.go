@@ -24,6 +24,9 @@ func requestCommand(w world) *cobra.Command {
 A request names the desktops that are to be rebuilt. Its id tells a second
 delivery from a second wish.`)
 	c.AddCommand(requestSendCommand(w), showCommand(w, operator.Request), operationWatchCommand(w, operator.Request), requestRetryCommand(w),
+		controlCommand(w, operator.Request, events.ActionAbort, "begin nothing more of a request, ever",
+			"Ends the request: what it has not begun, now or for later, is refused (Aborted). What was begun is followed to its\n"+
+				"end, and can be rolled back. The ID is that of the outcomes."),
 		controlCommand(w, operator.Request, events.ActionRollback, "return every desktop that the request had rebuilt to its former image",
 			"Returns every desktop that the request had rebuilt to the image that it was on before, as a request of its own\n(ID/rollback). The images come back; "+
 				"what was on the system disks does not. Desktops that somebody else has changed since\nare left alone. The ID is that of the outcomes."))
@@ -214,6 +217,7 @@ have come to their end (--wait). The region is that of the settings.`,
 	fs.StringVar(&m.request, "id", "", "the request's `id`, by which repetitions are recognised; by default a new one")
 	fs.StringVar(&m.image, "image", "", "the `id` of the image; without one, back to the current image (needs --consent reset)")
 	fs.StringVar(&m.of, "of-account", "", "the `id` of the account of the desktops; by default the function's own")
+	fs.StringVar(&m.notBefore, "not-before", "", "begin nothing before this `time` (RFC 3339), 7 days ahead at most")
 	defineRebuild(c, m)
 	c.ValidArgsFunction = cobra.NoFileCompletions
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -261,6 +265,9 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, operator.Count(len(desktops), "desktop"), at, image)}, about...)
 	if len(desktops) > 0 {
 		about = append(about, "  "+operator.First(10, " ", desktops))
+	}
+	if m.notBefore != "" {
+		about = append(about, "  nothing begins before "+m.notBefore)
 	}
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))

@@ -329,6 +329,9 @@ func (x *sender) touch(ctx context.Context, store journal.Store, kind, id string
 	if err != nil {
 		return expired, 0, err
 	}
+	if kind == operator.Request {
+		x.message.request = state.Operation.ID // a person's may be shorter
+	}
 	t := operator.TouchOf(state, x.message.action, x.message.wave)
 	if t.Refused == "" && back {
 		t.Refused = model.NotLatest(id, enrolled)

@@ -55,6 +55,18 @@ func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
 	}
 }
 
+// A person may leave out the mark of a request that is kept apart by its door: the function
+// does not find it without.
+func TestAControlNamesARequestAsTheFunctionDoes(t *testing.T) {
+	store := journaltest.Memory()
+	own := rollout.Apart("t1", "queues/helpdesk", "/helpdesk")
+	keep(t, store, operator.Request, rollout.Operation{ID: own, Desktops: []string{"ecd-1"}})
+	x := &sender{message: sendFlags{action: events.ActionAbort, request: "t1"}}
+	if touch, _, err := x.touch(t.Context(), store, operator.Request, "t1"); err != nil || touch.Refused != "" || x.message.request != own {
+		t.Errorf("got %q, %+v, %v; want %q", x.message.request, touch, err, own)
+	}
+}
+
 // Which rollouts a release has is known by its fleets. Where they are not known, some
 // looks in a row must find the same ones: a late one would not be waited for.
 func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {

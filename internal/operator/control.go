@@ -54,9 +54,9 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 		}
 	case events.ActionAbort:
 		t.underWay()
-		t.tell("%s not begun yet, and never will be by this rollout; only rollback is possible then", are(of.Pending, "is", "are"))
+		t.tell("%s not begun yet, and never will be by this %s; only rollback is possible then", are(of.Pending, "is", "are"), kindOf(s))
 		if of.Held > 0 {
-			t.tell("%s in maintenance mode or stopped by the rollout, and restored", are(of.Held, "is", "are"))
+			t.tell("%s in maintenance mode or stopped by the %s, and restored", are(of.Held, "is", "are"), kindOf(s))
 		}
 		t.name("under way are", of.Running)
 	case events.ActionRetry:
@@ -73,6 +73,13 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 
 func (t *Touch) tell(format string, args ...any) {
 	t.Facts = append(t.Facts, fmt.Sprintf(format, args...))
+}
+
+func kindOf(s *rollout.State) string {
+	if s.Operation.Request() {
+		return Request
+	}
+	return Rollout
 }
 
 // firstNamed is how many desktops a sentence names.
@@ -96,10 +103,7 @@ func (t *Touch) underWay() {
 
 // rollback says who goes back where, and what cannot come back.
 func (t *Touch) rollback(s *rollout.State, of report.Touch) {
-	what := Rollout
-	if s.Operation.Request() {
-		what = Request
-	}
+	what := kindOf(s)
 	var all []string
 	for _, b := range of.Back {
 		t.Back = append(t.Back, Back{b.ImageID, len(b.Desktops)})
@@ -210,14 +214,6 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the function refuses it (%s): %s", e.Reason.Code, e.Reason.Message)
 }
 
-// Of returns the kind and the id of what the control is for.
-func (c Control) Of() (kind, id string) {
-	if c.RequestID != "" {
-		return Request, c.RequestID
-	}
-	return Rollout, c.RolloutID
-}
-
 // Answer waits until the journal shows that the function took the control, or
 // fails with a RefusedError. It looks at once and then each time wait returns nil;
 // wait's error ends it.
@@ -303,9 +299,10 @@ func Opened(ctx context.Context, from Reader, kind, id string, wait func(context
 	}
 }
 
-// OfRelease returns the ids of the rollouts of a release that have a journal,
-// but for rollbacks.
-func OfRelease(ctx context.Context, store journal.Store, release string) ([]string, error) {
+// OfRelease returns the ids of the rollouts of a release that were opened, but for
+// rollbacks. known remembers from one look to the next which those are, by the keys of their
+// journals, so that they are read once; nil: nothing is remembered.
+func OfRelease(ctx context.Context, store journal.Store, release string, known map[string]string) ([]string, error) {
 	// Of an overlong id the key holds a hash, and only the beginning can be sought.
 	prefix, _, _ := strings.Cut(strings.TrimSuffix(journal.Key(Rollout, release+"/"), ".jsonl"), "~~")
 	keys, err := store.Keys(ctx, prefix)
@@ -314,13 +311,15 @@ func OfRelease(ctx context.Context, store journal.Store, release string) ([]stri
 	}
 	var ids []string
 	for _, key := range keys {
-		_, id, ok := journal.SplitKey(key)
-		if !ok {
+		id := known[key]
+		if id == "" { // a journal may hold nothing but what was refused of a rollout that is not there
 			o, _, err := brief(ctx, store, journal.Entry{Key: key}, true)
 			if err != nil {
 				return nil, err
 			}
-			id = o.ID
+			if id = o.ID; id != "" && known != nil {
+				known[key] = id
+			}
 		}
 		if of, _, ok := rollout.SplitID(id); ok && of == release && !strings.HasSuffix(id, "/rollback") {
 			ids = append(ids, id)

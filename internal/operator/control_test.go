@@ -168,6 +168,31 @@ func TestAnAnswerIsToTheMessageThatWasSent(t *testing.T) {
 	}
 }
 
+// A request that has begun nothing can be stopped, and says so in its own words.
+func TestARequestThatHasBegunNothingCanBeStopped(t *testing.T) {
+	op := rollout.Operation{ID: "t1", Desktops: []string{"a", "b"}, NotBefore: at.Add(time.Hour)}
+	s := folded(rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op})
+	got := TouchOf(s, events.ActionAbort, 0)
+	want := []string{"nothing is under way", "2 desktops are not begun yet, and never will be by this request; only rollback is possible then"}
+	if got.Refused != "" || !slices.Equal(got.Facts, want) {
+		t.Errorf("abort: got %+v, want %q", got, want)
+	}
+	if got, want := TouchOf(s, events.ActionRollback, 0).Refused, "it has not changed any desktop; abort ends it before it does"; got != want {
+		t.Errorf("rollback: got %q, want %q", got, want)
+	}
+}
+
+// What is not there is refused as well: whoever waits for the answer hears it.
+func TestARefusalOfWhatIsNotThereIsHeard(t *testing.T) {
+	s := stored(t, Request, "t1", rollout.Record{Kind: rollout.KindRefused, At: at, Action: "abort", Message: "mns:7",
+		Reason: &events.Reason{Code: "ControlNotPossible", Message: "there is no such request in the journal"}})
+	c := Control{Control: events.Control{RequestID: "t1", Action: "abort", By: "ann", Reason: "bad"}, MessageID: "7"}
+	a, err := c.Answer(t.Context(), s, func(context.Context) error { return errEnough })
+	if _, refused := errors.AsType[*RefusedError](err); !refused {
+		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
 func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
 	s := stored(t, Rollout, id, underWay()...)
 	op := rollout.Operation{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}
@@ -191,10 +216,15 @@ func TestOnlyRolloutsOfTheReleaseAreFound(t *testing.T) {
 		op := rollout.Operation{ID: x, Fleet: "office"}
 		put(t, s, Rollout, x, rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op})
 	}
+	put(t, s, Rollout, "r1/nowhere", rollout.Record{Kind: rollout.KindRefused, At: at, Action: "pause", Message: "mns:7"}) // there is no such rollout
+	known := map[string]string{}
 	for release, want := range map[string][]string{"r1": {"r1/lab", "r1/office"}, "r10": {"r10/office"}, "r1/a": {"r1/a/office"}, long: {long + "/office"}, "r2": nil} {
-		if got, err := OfRelease(t.Context(), s, release); err != nil || !slices.Equal(got, want) {
+		if got, err := OfRelease(t.Context(), s, release, known); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%.10s: got %q, %v, want %q", release, got, err, want)
 		}
+	}
+	if got, want := known[journal.Key(Rollout, "r1/lab")], "r1/lab"; got != want || known[journal.Key(Rollout, "r1/nowhere")] != "" {
+		t.Errorf("remembered %q", known)
 	}
 }
 

@@ -78,15 +78,15 @@ func (s *State) undoable() error {
 			return errors.New("it is a rollback itself; send a request for the image that is wanted instead")
 		}
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")
-	case s.Operation.Reset():
-		return errors.New("it reset desktops to the image that each was on; there is none to go back to")
 	case s.Undoing != nil:
 		return fmt.Errorf("%s has begun before", s.Undoing.ID)
 	case len(s.Undo()) == 0:
-		if s.takesNothing(events.ActionAbort) == nil && !s.Operation.Request() {
+		if s.takesNothing(events.ActionAbort) == nil {
 			return errors.New("it has not changed any desktop; abort ends it before it does")
 		}
 		return errors.New("it has not changed any desktop")
+	case s.Operation.Reset():
+		return errors.New("it reset desktops to the image that each was on; there is none to go back to")
 	}
 	return nil
 }

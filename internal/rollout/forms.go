@@ -37,7 +37,7 @@ var (
 var forms = map[Kind]form{
 	KindOpened:     {"work message?", (*State).takeOn},
 	KindBack:       {"name desktops", (*State).takeBack},
-	KindUnplanned:  {"name digest message?", (*State).refusePlan},
+	KindUnplanned:  {"name digest message? reason?", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
 	KindWaveEnded:  {"wave", (*State).endWave},
 	KindBegun:      {"call desktops from?", (*State).begun},

@@ -128,8 +128,11 @@ func (v *view) tooLarge(more []string) string {
 }
 
 // givenUp returns what becomes of the desktops of a request that are not begun, where
-// none of them is to be: it is rolled back, or its journal has no room for them.
+// none of them is to be: it was stopped, it is rolled back, or its journal has no room for them.
 func (v *view) givenUp() *Result {
+	if by := v.s.Aborted; by != "" {
+		return &Result{events.StatusRefused, events.CodeAborted, "the request was aborted by " + by}
+	}
 	if by := v.s.Superseded; by != "" {
 		return &Result{events.StatusSkipped, events.CodeSuperseded, by + " took over before the rebuild began"}
 	}
