@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,10 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/pace"
+	"github.com/regild/regild/internal/pattern"
+	"github.com/regild/regild/internal/rollout"
 )
 
 // A pacing says how often the journal is looked at, and for how long at the most.
@@ -180,7 +184,11 @@ func (x *endings) look(ctx context.Context, s *settings, zone *time.Location) (o
 			*o = operator.OperationOf(f.State)
 			x.names[i].id = o.ID // that of a person may be shorter
 		}
-		if text := changeText(*o, zone); text != x.told[i] && text != "" {
+		text := changeText(*o, zone)
+		if o.ID == "" {
+			text = "is not in the journal yet, and is waited for"
+		}
+		if text != x.told[i] && text != "" {
 			say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(x.names[i].String()+"  "+text))
 			x.told[i] = text
 		}
@@ -256,11 +264,13 @@ and exits with
   5    timed out: not ended within --timeout, or never begun
 
 One that halted counts as ended: it stands still until somebody says go on. What
-is not in the journal yet is waited for.`,
+is not in the journal yet is waited for, and that is said; what cannot come is an
+error at once: an id that nothing can have, or a rollout over a fleet that neither
+fleets.yaml nor the journal knows.`,
 		Example: `  regild wait rollout/2026.11.3/office --timeout 12h
   regild wait request/ticket-4711 -o json`,
 	}
-	s := newSettings(w, c, forJournal)
+	s := newSettings(w, c, forJournal, []string{"fleets"})
 	p.define(c, endWithin, "give up after this `time`")
 	o.define(c)
 	c.ValidArgsFunction = s.completeOperations(operator.Rollout, operator.Request)
@@ -283,11 +293,60 @@ func (s *settings) waitFor(ctx context.Context, given string, names []name, p *p
 	if err := p.check(); err != nil {
 		return err
 	}
-	store, _, zone, err := s.open(given)
+	for _, n := range names {
+		if why := n.fault(); why != "" {
+			return usageError{fmt.Errorf("%s cannot come: %s", n, why)}
+		}
+	}
+	store, conf, zone, err := s.open(given)
 	if err != nil {
 		return err
 	}
+	for _, n := range names {
+		if why, err := n.neverComes(ctx, store, cmp.Or(conf.Fleets, defaultFleets)); err != nil || why != "" {
+			return cmp.Or(err, fmt.Errorf("%s cannot come: %s", n, why))
+		}
+	}
 	return s.waitIn(ctx, store, zone, names, p, o)
+}
+
+// fault says why nothing can have the id, or "".
+func (n name) fault() string {
+	if n.kind == operator.Rollout {
+		if !pattern.Rollout.Matches(n.id) {
+			return "the id of a rollout is RELEASE/FLEET, such as 2026.11.3/office"
+		}
+		return ""
+	}
+	if why := events.CheckRequestID(rollout.Unmarked(strings.TrimSuffix(n.id, rollout.BackOf("")))); why != "" {
+		return "the id of the request " + why
+	}
+	return ""
+}
+
+// neverComes says why a rollout that is not in the journal will not come, as far as the
+// fleets file at the path and the journal tell, or "".
+func (n name) neverComes(ctx context.Context, store journal.Store, path string) (string, error) {
+	_, fleet, is := rollout.SplitID(n.id)
+	fleets, err := readFleets(path)
+	if n.kind != operator.Rollout || !is || err != nil { // without the file any fleet may come
+		return "", nil
+	}
+	if _, declared := fleets.Named(fleet); declared {
+		return "", nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	had, err := operator.Enrolled(ctx, store, fleet)
+	if err != nil || len(had) > 0 {
+		return "", err
+	}
+	if _, _, err = operator.Read(ctx, store, n.kind, n.id); err == nil {
+		return "", nil
+	} else if _, unknown := errors.AsType[*operator.UnknownError](err); !unknown {
+		return "", err
+	}
+	return fmt.Sprintf("%s declares no fleet %s, and the journal knows no rollout of one", path, fleet), nil
 }
 
 func (s *settings) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
