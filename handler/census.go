@@ -29,44 +29,31 @@ func (l *look) sessions(ids []string) (map[string][]desktop.Session, error) {
 	return got, optional(err)
 }
 
-// uses reads who was on desktops since a time, by rollout.UseKey.
-func (l *look) uses(keys []string) (map[string][]desktop.Session, error) {
-	if l.Census == nil {
-		return nil, errNoCensus
-	}
-	byTime := map[time.Time][]string{}
-	for _, key := range keys {
-		since, id, ok := rollout.SplitUseKey(key)
-		if !ok {
-			return nil, fmt.Errorf("%q is not what is asked for", key)
+// uses returns how to read who was on desktops from a time on.
+func uses(from time.Time) func(*look, []string) (map[string]rollout.History[desktop.Session], error) {
+	return func(l *look, ids []string) (map[string]rollout.History[desktop.Session], error) {
+		if l.Census == nil {
+			return nil, errNoCensus
 		}
-		byTime[since] = append(byTime[since], id)
-	}
-	out := make(map[string][]desktop.Session, len(keys))
-	for since, ids := range byTime {
-		got, err := l.Census.Sessions(l.ctx, l.at.Region, ids, since)
-		if err != nil {
-			return nil, optional(err)
+		got, err := l.Census.Sessions(l.ctx, l.at.Region, ids, from)
+		out := make(map[string]rollout.History[desktop.Session], len(ids))
+		for _, id := range ids {
+			out[id] = rollout.History[desktop.Session]{From: from, List: got[id]}
 		}
-		for id, list := range got {
-			out[rollout.UseKey(since, id)] = list
-		}
+		return out, optional(err)
 	}
-	return out, nil
 }
 
-// logons reads who tried to connect to a desktop, or to any of the region, since a
-// time, by rollout.UseKey.
-func (l *look) logons(key string) ([]desktop.Event, error) {
-	from, id, ok := rollout.SplitUseKey(key)
-	switch {
-	case !ok:
-		return nil, fmt.Errorf("%q is not what is asked for", key)
-	case l.Census == nil:
-		return nil, errNoCensus
+// logons returns how to read who tried to connect to a desktop ("": to any of the region)
+// from a time on.
+func logons(from time.Time) func(*look, string) (rollout.History[desktop.Event], error) {
+	return func(l *look, id string) (rollout.History[desktop.Event], error) {
+		if l.Census == nil {
+			return rollout.History[desktop.Event]{}, errNoCensus
+		}
+		got, err := l.Census.Events(l.ctx, l.at.Region, id, from, l.business())
+		return rollout.History[desktop.Event]{From: from, List: got}, optional(err)
 	}
-	got, err := l.Census.Events(l.ctx, l.at.Region, id, from, l.business())
-	return got, optional(err)
 }
 
 // alarms reads the alarm rules of a name.

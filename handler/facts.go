@@ -120,8 +120,8 @@ func (rd *reader) lookAt(ctx context.Context, at desktop.Place, need *rollout.Ne
 	l.freezes(&wg, need.Freezes)
 	pages(l, &wg, need.Snapshots, len(need.Snapshots), &l.facts.Snapshots, (*look).snapshots) // the adapter asks for many at once
 	pages(l, &wg, need.Sessions, pageIDs, &l.facts.Sessions, (*look).sessions)
-	pages(l, &wg, need.Uses, pageIDs, &l.facts.Uses, (*look).uses)
-	each(l, &wg, need.Logons, &l.facts.Logons, (*look).logons)
+	pages(l, &wg, need.Uses, pageIDs, &l.facts.Uses, uses(need.From))
+	each(l, &wg, need.Logons, &l.facts.Logons, logons(need.From))
 	each(l, &wg, need.Alarms, &l.facts.Alarms, (*look).alarms)
 	wg.Wait()
 	l.forgetOlder(need.Members)

@@ -58,13 +58,19 @@ type Facts struct {
 	// Sessions are those on a desktop, where its fleet says after how long somebody
 	// who is idle does not count; by desktop.
 	Sessions Table[[]desktop.Session]
-	// Uses are the sessions on a desktop since a time, by UseKey; Logons who tried to
-	// connect to it, or with no desktop to any of the region, by UseKey too.
-	Uses   Table[[]desktop.Session]
-	Logons Table[[]desktop.Event]
+	// Uses are who was on a desktop, by desktop; Logons who tried to connect to it, or
+	// under "" to any of the region.
+	Uses   Table[History[desktop.Session]]
+	Logons Table[History[desktop.Event]]
 	Alarms Table[[]desktop.Alarm] // by name: all rules that have it
 	// Others come from journals, and differ between operations.
 	Others
+}
+
+// A History is what happened from a time on.
+type History[T any] struct {
+	From time.Time
+	List []T
 }
 
 // Others are what other operations have to do with the desktops of one.
@@ -119,8 +125,8 @@ var (
 	ofFreezes   = from(func(f *Facts) *Table[Freezes] { return &f.Freezes }, func(n *Need) *[]string { return &n.Freezes })
 	ofRings     = from(func(f *Facts) *Table[Ring] { return &f.Rings }, func(n *Need) *[]string { return &n.Rings })
 	ofSessions  = from(func(f *Facts) *Table[[]desktop.Session] { return &f.Sessions }, func(n *Need) *[]string { return &n.Sessions })
-	ofUses      = from(func(f *Facts) *Table[[]desktop.Session] { return &f.Uses }, func(n *Need) *[]string { return &n.Uses })
-	ofLogons    = from(func(f *Facts) *Table[[]desktop.Event] { return &f.Logons }, func(n *Need) *[]string { return &n.Logons })
+	ofUses      = from(func(f *Facts) *Table[History[desktop.Session]] { return &f.Uses }, func(n *Need) *[]string { return &n.Uses })
+	ofLogons    = from(func(f *Facts) *Table[History[desktop.Event]] { return &f.Logons }, func(n *Need) *[]string { return &n.Logons })
 	ofAlarms    = from(func(f *Facts) *Table[[]desktop.Alarm] { return &f.Alarms }, func(n *Need) *[]string { return &n.Alarms })
 
 	sources = []interface {
@@ -171,9 +177,11 @@ type Need struct {
 	Freezes   []string // FreezesKey
 	Rings     []string // of these rollouts
 	Sessions  []string // of these desktops
-	Uses      []string // of these desktops since a time: see UseKey
-	Logons    []string // of these desktops, or of all, since a time: see UseKey
+	Uses      []string // of these desktops, from From on
+	Logons    []string // of these desktops, or "": of all, from From on
 	Alarms    []string // of these names
+
+	From time.Time // of the decision that wants the longest History
 }
 
 // Empty says whether nothing more must be known.
@@ -184,6 +192,7 @@ func (n *Need) Empty() bool {
 
 // Add adds the needs of another decision, each once.
 func (n *Need) Add(o Need) {
+	n.From = soonest(n.From, o.From)
 	for _, s := range sources {
 		to, from := s.list(n), *s.list(&o)
 		if len(*to) == 0 {
@@ -218,7 +227,21 @@ func find[T any](v *view, from source[T], key string, since time.Time) (Fact[T],
 	if !v.now.due(since) {
 		return Fact[T]{}, unfinished(since), false
 	}
-	return Fact[T]{}, step{needs: []missingFact{{from.asked, key}}}, false
+	return Fact[T]{}, step{needs: []missingFact{{list: from.asked, key: key}}}, false
+}
+
+// findHistory is find for what happened from a time on, in whole seconds. What is known
+// of less than that is asked for again.
+func findHistory[T any](v *view, of source[History[T]], key string, from, since time.Time) (Fact[History[T]], step, bool) {
+	from = from.Truncate(time.Second)
+	f, s, ok := find(v, of, key, since)
+	if ok && f.Err == nil && f.Value.From.After(from) {
+		s, ok = step{needs: []missingFact{{list: of.asked, key: key}}}, false
+	}
+	for i := range s.needs {
+		s.needs[i].from = from
+	}
+	return f, s, ok
 }
 
 // about is find for a fact about one desktop. If it could not be had, the step says

@@ -12,8 +12,10 @@ import (
 func TestNeedsAreJoined(t *testing.T) {
 	var n rollout.Need
 	n.Add(rollout.Need{Desktops: []string{"b", "c"}, Images: []string{"m"}})
-	n.Add(rollout.Need{Desktops: []string{"c", "a"}, Tags: []string{"b"}})
-	if want := (rollout.Need{Desktops: []string{"a", "b", "c"}, Images: []string{"m"}, Tags: []string{"b"}}); !reflect.DeepEqual(n, want) {
+	n.Add(rollout.Need{Desktops: []string{"c", "a"}, Tags: []string{"b"}, From: start.Add(time.Hour)})
+	n.Add(rollout.Need{Uses: []string{"b"}, From: start})
+	n.Add(rollout.Need{Uses: []string{"b"}, From: start.Add(time.Minute)})
+	if want := (rollout.Need{Desktops: []string{"a", "b", "c"}, Images: []string{"m"}, Tags: []string{"b"}, Uses: []string{"b"}, From: start}); !reflect.DeepEqual(n, want) {
 		t.Errorf("got %+v, want %+v", n, want)
 	}
 }
@@ -26,7 +28,11 @@ func TestNoNeedIsOverlooked(t *testing.T) {
 	}
 	for i := range reflect.TypeFor[rollout.Need]().NumField() {
 		n := rollout.Need{}
-		reflect.ValueOf(&n).Elem().Field(i).Set(reflect.ValueOf([]string{"x"}))
+		field := reflect.ValueOf(&n).Elem().Field(i)
+		if field.Kind() != reflect.Slice { // From, which is no need by itself
+			continue
+		}
+		field.Set(reflect.ValueOf([]string{"x"}))
 		if n.Empty() {
 			t.Errorf("%+v is no need", n)
 		}

@@ -15,17 +15,6 @@ import (
 // use (use.go), and by alarms that stay quiet (alarms.go). Going back proves nothing,
 // so a rollback is not held by either.
 
-// UseKey is the key of Facts.Uses, and of Need.Uses, of a desktop's sessions since a
-// time.
-func UseKey(since time.Time, id string) string { return since.UTC().Format(time.RFC3339) + " " + id }
-
-// SplitUseKey returns what UseKey was made of.
-func SplitUseKey(key string) (since time.Time, id string, ok bool) {
-	at, id, ok := strings.Cut(key, " ")
-	since, err := time.Parse(time.RFC3339, at)
-	return since, id, ok && err == nil
-}
-
 // standAnew is stand for a reason that is published again when its message changes.
 func (v *view) standAnew(code, message string, until time.Time) step {
 	if w := v.s.Waiting; w != nil && w.Message != message {
@@ -119,21 +108,21 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 		if _, in := rebuilt[id]; !in {
 			continue
 		}
-		fact, more, ok := find(v, ofUses, UseKey(since, id), from)
+		fact, more, ok := findHistory(v, ofUses, id, since, from)
 		if ok && fact.Err != nil {
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		sessions[id], at = fact.Value, soonest(at, fact.ReadAt)
+		sessions[id], at = fact.Value.List, soonest(at, fact.ReadAt)
 	}
 	var logons []desktop.Event
 	for _, id := range logonsOf(f, w, rebuilt) {
-		fact, more, ok := find(v, ofLogons, UseKey(since, id), from)
+		fact, more, ok := findHistory(v, ofLogons, id, since, from)
 		if ok && fact.Err != nil {
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		logons, at = append(logons, fact.Value...), soonest(at, fact.ReadAt)
+		logons, at = append(logons, fact.Value.List...), soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s

@@ -145,7 +145,7 @@ func (p *player) command(word string, words []string) {
 		p.cloud.Sessions[words[0]] = just(append(p.cloud.Sessions[words[0]].Value, desktop.Session{DesktopID: words[0], User: words[1], Status: words[2], Started: p.now, Idle: idle, IdleKnown: err == nil}))
 	case "logon":
 		kind := map[string]desktop.EventKind{"ticket": desktop.TicketAsked, "connected": desktop.ConnectDone}[words[2]]
-		p.cloud.Logons[words[0]] = just(append(p.cloud.Logons[words[0]].Value, desktop.Event{DesktopID: words[0], User: words[1], Kind: kind, At: p.now}))
+		p.cloud.Logons[words[0]] = just(rollout.History[desktop.Event]{List: append(p.cloud.Logons[words[0]].Value.List, desktop.Event{DesktopID: words[0], User: words[1], Kind: kind, At: p.now})})
 	case "snapshot":
 		state := map[string]desktop.SnapshotState{"made": desktop.SnapshotUnderWay, "done": desktop.SnapshotDone, "failed": desktop.SnapshotFailed}[words[2]]
 		p.cloud.Snapshots[words[0]] = just([]desktop.Snapshot{{ID: words[1], DesktopID: words[0], DataDisk: true, Name: words[3], GiB: 100, State: state, Created: p.now}})
@@ -188,7 +188,7 @@ func (p *player) command(word string, words []string) {
 	case "without-a-journal":
 		p.rules.Journal, p.rules.Freezes, p.rules.SignedTicks = false, false, o["signed"] != ""
 	case "use": // somebody logs on
-		p.cloud.Uses[words[0]] = just([]desktop.Session{{DesktopID: words[0], User: words[1], Started: p.now}})
+		p.cloud.Uses[words[0]] = just(rollout.History[desktop.Session]{List: []desktop.Session{{DesktopID: words[0], User: words[1], Started: p.now}}})
 	case "carried": // by a tick
 		s := rollout.NewState()
 		s.Apply(p.s.Compact(p.s.Order)...)
@@ -282,15 +282,17 @@ func (p *player) fill(n rollout.Need) {
 	var said []string
 	need, cloud, facts := reflect.ValueOf(n), reflect.ValueOf(p.cloud).Elem(), reflect.ValueOf(p.facts).Elem()
 	for f := range need.Type().Fields() {
-		for _, key := range need.FieldByIndex(f.Index).Interface().([]string) {
+		keys, _ := need.FieldByIndex(f.Index).Interface().([]string)
+		for _, key := range keys {
 			said = append(said, f.Name+" "+key)
 			table := facts.FieldByName(f.Name)
 			fact := reflect.New(table.Type().Elem()).Elem()
-			_, id, _ := rollout.SplitUseKey(key)
-			for _, k := range []string{key, id} {
-				if there := cloud.FieldByName(f.Name).MapIndex(reflect.ValueOf(k)); there.IsValid() {
-					fact.Set(there)
-				}
+			if there := cloud.FieldByName(f.Name).MapIndex(reflect.ValueOf(key)); there.IsValid() {
+				fact.Set(there)
+			}
+			if history := fact.FieldByName("Value"); history.Kind() == reflect.Struct {
+				history.FieldByName("From").Set(reflect.ValueOf(n.From))
+				said[len(said)-1] = f.Name + " " + n.From.Format(time.RFC3339) + " " + key
 			}
 			fact.FieldByName("ReadAt").Set(reflect.ValueOf(p.now))
 			for _, name := range []string{f.Name, key} {

@@ -497,13 +497,6 @@ func TestHowAWaveIsCalled(t *testing.T) {
 	}
 }
 
-// A key of sessions says of which desktop, and since when.
-func TestAUseKeyIsReadAsItWasMade(t *testing.T) {
-	if since, id, ok := SplitUseKey(UseKey(noon, "ecd-1")); !ok || id != "ecd-1" || !since.Equal(noon) {
-		t.Errorf("got %s %s, %t", since, id, ok)
-	}
-}
-
 // Once somebody approved it waits for nothing any more.
 func TestWhoeverIsApprovedWaitsNoMore(t *testing.T) {
 	for _, code := range []string{events.CodeUseAwaited, events.CodeAlarmActive} {

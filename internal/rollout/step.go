@@ -52,6 +52,7 @@ type mark struct {
 type missingFact struct {
 	list func(*Need) *[]string
 	key  string
+	from time.Time // of a History; else zero
 }
 
 // with returns both steps as one. A desktop has one outcome: the first.

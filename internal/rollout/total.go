@@ -83,6 +83,7 @@ func (t *total) join(s step) {
 			put(&t.asked, ask, true)
 			*list = append(*list, m.key)
 		}
+		t.out.Need.From = soonest(t.out.Need.From, m.from)
 	}
 	if s.unread != nil {
 		t.unread = s.unread

@@ -177,15 +177,21 @@ func TestAWaveIsJudgedByItsOwnUse(t *testing.T) {
 		counts bool
 	}{
 		"all is read":                        {func(f *Facts) {}, true},
-		"the sessions of the first are not":  {func(f *Facts) { delete(f.Uses, UseKey(noon, "a")) }, false},
-		"the sessions of the second are not": {func(f *Facts) { delete(f.Uses, UseKey(noon, "b")) }, false},
-		"the logons of the first are not":    {func(f *Facts) { delete(f.Logons, UseKey(noon, "a")) }, false},
-		"the logons of the second are not":   {func(f *Facts) { delete(f.Logons, UseKey(noon, "b")) }, false},
+		"the sessions of the first are not":  {func(f *Facts) { delete(f.Uses, "a") }, false},
+		"the sessions of the second are not": {func(f *Facts) { delete(f.Uses, "b") }, false},
+		"the logons of the first are not":    {func(f *Facts) { delete(f.Logons, "a") }, false},
+		"the logons of the second are not":   {func(f *Facts) { delete(f.Logons, "b") }, false},
+		"the sessions of the first are of less": {func(f *Facts) {
+			f.Uses["a"] = Read(after, History[desktop.Session]{From: noon.Add(time.Second)})
+		}, false},
+		"the logons of the second are of less": {func(f *Facts) {
+			f.Logons["b"] = Read(after, History[desktop.Event]{From: noon.Add(time.Second)})
+		}, false},
 	} {
 		s, waits := ask(nil, after, func(f *Facts) {
 			for _, id := range []string{"a", "b"} {
-				f.Uses[UseKey(noon, id)] = Read(after, []desktop.Session{})
-				f.Logons[UseKey(noon, id)] = Read(after, []desktop.Event{})
+				f.Uses[id] = Read(after, History[desktop.Session]{From: noon})
+				f.Logons[id] = Read(after, History[desktop.Event]{From: noon})
 			}
 			c.facts(f)
 		})
