@@ -39,7 +39,7 @@ func (co *concluder) concludeOne(j *job) error {
 	})
 	switch {
 	case !d.Need.Empty():
-		d.Next = earlier(d.Next, co.asOf().Add(30*time.Second))
+		d.Next = rollout.Soonest(d.Next, co.asOf().Add(30*time.Second))
 	case len(d.Begin) > 0 || len(d.Acts) > 0:
 		d.Next = co.asOf() // time ran short
 	default:
@@ -54,12 +54,4 @@ func (co *concluder) concludeOne(j *job) error {
 	}
 	j.decision = decision{Decision: d, made: true}
 	return nil
-}
-
-// earlier returns the earlier of two times, of which zero is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

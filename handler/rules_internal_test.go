@@ -56,14 +56,6 @@ func TestWhoseOrderAnEntryIs(t *testing.T) {
 	}
 }
 
-// Of two times the earlier counts, and none at all does not.
-func TestTheEarlierOfTwoTimes(t *testing.T) {
-	a, b, none := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
-	if !earlier(a, b).Equal(a) || !earlier(b, a).Equal(a) || !earlier(none, b).Equal(b) || !earlier(a, none).Equal(a) || !earlier(none, none).IsZero() {
-		t.Error("which is earlier")
-	}
-}
-
 // Ids that are too long become shorter ones of their own; texts are cut between letters.
 func TestIdsAndTextsThatAreTooLong(t *testing.T) {
 	js := jobsOf(t)

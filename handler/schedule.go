@@ -63,7 +63,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		j.journal.Look(func(s *rollout.State) {
 			open = s.Open()
 			if since, fresh := s.Unsaid(); fresh && kept == nil {
-				next = earlier(next, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
+				next = rollout.Soonest(next, sc.business().Add(rollout.Backoff(sc.business().Sub(since))))
 			}
 		})
 		if next.IsZero() {

@@ -109,7 +109,7 @@ func judgeAlarms(list []Alarm, readAt time.Time) (answer alarmAnswer, names []st
 		switch a.State {
 		case AlarmActive:
 			names = append(names, a.Name)
-			halts = soonest(halts, a.Since.Add(alarmHolds))
+			halts = Soonest(halts, a.Since.Add(alarmHolds))
 		case AlarmUnknown:
 			unclear = append(unclear, a.Name)
 		case AlarmQuiet, AlarmBefore:

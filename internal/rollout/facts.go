@@ -192,7 +192,7 @@ func (n *Need) Empty() bool {
 
 // Add adds the needs of another decision, each once.
 func (n *Need) Add(o Need) {
-	n.From = soonest(n.From, o.From)
+	n.From = Soonest(n.From, o.From)
 	for _, s := range sources {
 		to, from := s.list(n), *s.list(&o)
 		if len(*to) == 0 {
@@ -230,12 +230,11 @@ func find[T any](v *view, from source[T], key string, since time.Time) (Fact[T],
 	return Fact[T]{}, step{needs: []missingFact{{list: from.asked, key: key}}}, false
 }
 
-// findHistory is find for what happened from a time on, in whole seconds. What is known
-// of less than that is asked for again.
+// findHistory is find for what happened from a time on. What is known of less than
+// that is asked for again.
 func findHistory[T any](v *view, of source[History[T]], key string, from, since time.Time) (Fact[History[T]], step, bool) {
-	from = from.Truncate(time.Second)
 	f, s, ok := find(v, of, key, since)
-	if ok && f.Err == nil && f.Value.From.After(from) {
+	if f.Value.From.After(from) {
 		s, ok = step{needs: []missingFact{{list: of.asked, key: key}}}, false
 	}
 	for i := range s.needs {

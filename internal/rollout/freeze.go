@@ -138,7 +138,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = unfinished(soonest(freeze.Until, v.now.in(thaw)))
+	s = unfinished(Soonest(freeze.Until, v.now.in(thaw)))
 	if c.WaitCode != events.CodeFrozen {
 		s.outcome = v.deferred(events.CodeFrozen, freeze.Until, "%s", freeze.Message())
 	}
@@ -166,7 +166,7 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = look(soonest(v.now.in(MaxTick), freeze.Until))
+	s = look(Soonest(v.now.in(MaxTick), freeze.Until))
 	if w := v.s.Waiting; w != nil && w.Message == freeze.Message() { // which names it
 		return s, true
 	}

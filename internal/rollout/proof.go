@@ -15,18 +15,6 @@ import (
 // use (use.go), and by alarms that stay quiet (alarms.go). Going back proves nothing,
 // so a rollback is not held by either.
 
-// standAnew is stand for a reason that is published again when its message changes.
-func (v *view) standAnew(code, message string, until time.Time) step {
-	if w := v.s.Waiting; w != nil && w.Message != message {
-		r := &events.Reason{Code: code, Message: message}
-		if !until.IsZero() {
-			r.Until = &until
-		}
-		return look(soonest(v.now.in(MaxTick), until)).with(v.write(Record{Kind: KindWaiting, Reason: r}))
-	}
-	return v.stand(code, message, until)
-}
-
 // rebuilt returns the desktops of a wave that this rollout rebuilt, and when ECD
 // accepted that.
 func (s *State) rebuilt(w *Wave) map[string]time.Time {
@@ -57,7 +45,7 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	}
 	next := earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
 	if c != nil {
-		next = soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
+		next = Soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
 		if !c.At.Before(ends) {
 			next = c.At.Add(usePause(u, true))
 		}
@@ -99,7 +87,7 @@ func (v *view) judgedUse(u fleet.Use, w *Wave, c UseCount, next, ends time.Time)
 func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, from time.Time) step {
 	since := zero
 	for _, at := range rebuilt {
-		since = soonest(since, at)
+		since = Soonest(since, at)
 	}
 	var s step
 	sessions := map[string][]desktop.Session{}
@@ -113,7 +101,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		sessions[id], at = fact.Value.List, soonest(at, fact.ReadAt)
+		sessions[id], at = fact.Value.List, Soonest(at, fact.ReadAt)
 	}
 	var logons []desktop.Event
 	for _, id := range logonsOf(f, w, rebuilt) {
@@ -122,7 +110,7 @@ func (v *view) readUse(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time, fr
 			return v.unreadProof(fact.Err)
 		}
 		s, whole = s.with(more), whole && ok
-		logons, at = append(logons, fact.Value.List...), soonest(at, fact.ReadAt)
+		logons, at = append(logons, fact.Value.List...), Soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s
@@ -147,11 +135,6 @@ func logonsOf(f *fleet.Fleet, w *Wave, rebuilt map[string]time.Time) []string {
 	return slices.DeleteFunc(slices.Clone(w.Desktops), func(id string) bool { return rebuilt[id].IsZero() })
 }
 
-// unreadProof holds the next wave because something could not be read.
-func (v *view) unreadProof(u *Unread) step {
-	return v.stand(u.Code, u.Message, zero).with(look(v.now.in(alarmPause)))
-}
-
 // heldByAlarms says whether alarms hold the wave behind w (nil: the first), and when to
 // look at them again if not.
 func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
@@ -167,7 +150,7 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 			return v.unreadProof(fact.Err), true
 		}
 		s, whole = s.with(more), whole && ok
-		states[rule.Name], at = alarmState(fact.Value), soonest(at, fact.ReadAt)
+		states[rule.Name], at = alarmState(fact.Value), Soonest(at, fact.ReadAt)
 	}
 	if !whole {
 		return s, true

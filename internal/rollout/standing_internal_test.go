@@ -538,3 +538,11 @@ func TestAPlanWithoutAFleetTellsOfNoNotice(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// Of two times the earlier counts, and none at all does not.
+func TestTheSoonerOfTwoTimes(t *testing.T) {
+	a, b, none := time.Unix(1, 0), time.Unix(2, 0), time.Time{}
+	if !Soonest(a, b).Equal(a) || !Soonest(b, a).Equal(a) || !Soonest(none, b).Equal(b) || !Soonest(a, none).Equal(a) || !Soonest(none, none).IsZero() {
+		t.Error("which is the soonest")
+	}
+}

@@ -67,7 +67,7 @@ func (s step) with(o step) step {
 	if s.notify == nil {
 		s.notify = o.notify
 	}
-	s.next = soonest(s.next, o.next)
+	s.next = Soonest(s.next, o.next)
 	s.begin, s.unfinished, s.unrestored = s.begin || o.begin, s.unfinished || o.unfinished, s.unrestored || o.unrestored
 	s.givenUp, s.takesPlace, s.goBack = s.givenUp || o.givenUp, s.takesPlace || o.takesPlace, s.goBack || o.goBack
 	return s
@@ -109,8 +109,8 @@ func inOrder[T any](x T, rules ...func(T) (step, bool)) (s step, done bool) {
 	return s, false
 }
 
-// soonest returns the earlier of two times, of which zero is never.
-func soonest(a, b time.Time) time.Time {
+// Soonest returns the earlier of two times, of which zero is never.
+func Soonest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

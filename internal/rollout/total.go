@@ -83,13 +83,13 @@ func (t *total) join(s step) {
 			put(&t.asked, ask, true)
 			*list = append(*list, m.key)
 		}
-		t.out.Need.From = soonest(t.out.Need.From, m.from)
+		t.out.Need.From = Soonest(t.out.Need.From, m.from)
 	}
 	if s.unread != nil {
 		t.unread = s.unread
 	}
 	t.out.Records = append(t.out.Records, s.records...)
-	t.out.Next = soonest(t.out.Next, s.next)
+	t.out.Next = Soonest(t.out.Next, s.next)
 	t.out.Back = t.out.Back || s.goBack
 }
 

@@ -107,35 +107,6 @@ func (v *view) standDown(t *total) {
 	}
 }
 
-// stand says why the rollout stands still, once for each reason.
-func (v *view) stand(code, message string, until time.Time) step {
-	s := look(soonest(v.now.in(MaxTick), until))
-	if w := v.s.Waiting; w != nil && w.Code == code {
-		return s // how many, or of what request, may change each time
-	}
-	r := &events.Reason{Code: code, Message: message}
-	if !until.IsZero() {
-		r.Until = &until
-	}
-	return s.with(v.write(Record{Kind: KindWaiting, Reason: r}))
-}
-
-// standUnread says that the rollout stands still because something cannot be read. It is
-// asked for less often the longer that lasts.
-func (v *view) standUnread(u *Unread) step {
-	since := v.now.t
-	if w := v.s.Waiting; w != nil && w.Code == u.Code {
-		since = v.s.WaitingAt
-	}
-	return v.stand(u.Code, u.Message, zero).with(look(later(v.now.in(time.Minute), v.now.backoff(since))))
-}
-
-// halt stops the rollout by itself. What is under way is followed to its end.
-func (v *view) halt(code, format string, args ...any) step {
-	reason := &events.Reason{Code: code, Message: fmt.Sprintf(format, args...)}
-	return v.write(v.onHalt(Record{Kind: KindHalted, Reason: reason})).with(look(v.now.t))
-}
-
 // tooLong halts the rollout when it has taken longer than it may.
 func (v *view) tooLong(f *fleet.Fleet) (step, bool) {
 	limit := v.since(f).Add(f.Strategy.RolloutTimeout)
