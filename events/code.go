@@ -145,7 +145,7 @@ var Codes = []Code{
 	{CodeSessionActive, StatusRefused, "Somebody is connected; it needs the consent sessions."},
 	{CodeOutsideFleet, StatusRefused, "The desktop is in no fleet that allows requests."},
 	{CodeFleetUnknown, StatusRefused, "No fleet of that name is declared."},
-	{CodeFleetEmpty, StatusRefused, "The fleet has no desktop."},
+	{CodeFleetEmpty, StatusRefused, "The fleet has no desktop, or no further one; it is listed once more before its rollout ends."},
 	{CodeFleetTooLarge, StatusRefused, "The fleet has more desktops than ECD lists or than the journal of one rollout holds; nothing more is begun."},
 	{CodeJournalFull, StatusRefused, "The journal has room for what was begun and for nothing more."},
 	{CodeNoFleetFollows, StatusRefused, "No fleet follows the image."},

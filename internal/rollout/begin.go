@@ -61,7 +61,7 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 		}
 		s, done := v.departed(x)
 		if !done {
-			s = v.pending(x)
+			s = s.with(v.pending(x))
 		}
 		t.add(x, s)
 		if (s.inPlace() || len(s.needs) > 0) && !v.hasPlace(x) { // what is not known yet may begin
@@ -81,19 +81,33 @@ func (v *view) departed(x *Desktop) (step, bool) {
 		return step{}, false
 	case fact.Value != nil && x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
 		return step{}, false
-	case fact.Value == nil && x.ours() && (x.MissingAt.IsZero() || fact.Since(x.MissingAt) < Settling):
-		return step{}, false
 	case fact.Value == nil:
-		return v.settle(events.StatusSkipped, events.CodeLeftFleet, "ECD no longer lists desktop %s", x.ID), true
+		return v.away(x, fact, fmt.Sprintf("ECD no longer lists desktop %s", x.ID)), true
 	}
 	now, s, ok := v.tagged(x, fact.Value)
 	switch {
 	case !ok:
 		return s, true // it waits for its tags
 	case v.member(*now):
-		return v.changedSince(x, now)
+		if !x.MissingAt.IsZero() && !x.ours() { // see missing
+			s = marks(KindListed, fact.ReadAt)
+		}
+		more, done := v.changedSince(x, now)
+		return s.with(more), done
 	}
-	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "desktop %s is no longer in the fleet %s", x.ID, v.s.Operation.Fleet), true
+	return v.away(x, fact, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, v.s.Operation.Fleet)), true
+}
+
+// away settles a desktop that is no longer in the fleet by two looks, a settling time apart:
+// one answer may leave out the desktop, or its tags.
+func (v *view) away(x *Desktop, fact Fact[*desktop.Desktop], why string) step {
+	switch {
+	case x.MissingAt.IsZero():
+		return marks(KindMissing, fact.ReadAt).with(unfinished(v.now.in(Settling)))
+	case fact.Since(x.MissingAt) < Settling:
+		return unfinished(x.MissingAt.Add(Settling))
+	}
+	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "%s", why)
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to

@@ -58,15 +58,17 @@ func TestACanaryThatShowsNothingGrows(t *testing.T) {
 }
 
 func TestARolloutEndsThoughNoDesktopShowsAnything(t *testing.T) {
-	rules, facts, _ := fleetOfTen(nil)
+	rules, facts, members := fleetOfTen(nil)
 	for _, x := range facts.Desktops {
 		x.Value.GroupID = "g"
 	}
 	s := rollout.NewState()
 	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: start, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office", ReleaseID: "v1",
 		Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}}})
-	for range 40 {
-		s.Apply(rollout.Decide(s, rules, facts, start.Add(time.Hour)).Records...)
+	for n := range 40 {
+		at := start.Add(time.Hour + time.Duration(n)*time.Minute)
+		facts.Members["office"] = rollout.Read(at, members)
+		s.Apply(rollout.Decide(s, rules, facts, at).Records...)
 	}
 	if got := s.Counts(); !s.Closed || got.Refused != 10 || len(s.Waves) != 1 || len(s.Waves[0].Desktops) != 10 {
 		t.Errorf("closed: %t, %+v in %d waves; want ten refused in the canary, and an end", s.Closed, got, len(s.Waves))

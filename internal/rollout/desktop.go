@@ -56,7 +56,7 @@ type Desktop struct {
 	ActedAt     time.Time // when we last did something to it besides rebuilding it
 
 	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
-	MissingAt time.Time // when ECD first did not list it though it was begun
+	MissingAt time.Time // when ECD first did not list it, or not in its fleet
 	IdleAt    time.Time // when ECD first showed nothing of its call, whose delivery is unknown
 	Check     string    // the id of the check command that was sent to it
 	CheckedAt time.Time // when

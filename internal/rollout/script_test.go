@@ -136,6 +136,9 @@ func (p *player) command(word string, words []string) {
 		}
 	case "desktop":
 		p.desktop(words[0], words[1:], o)
+	case "lists": // of a fleet, until a desktop changes: these alone
+		all := p.cloud.Members[words[0]].Value
+		p.cloud.Members[words[0]] = just(slices.DeleteFunc(slices.Clone(all), func(x desktop.Desktop) bool { return !slices.Contains(words[1:], x.ID) }))
 	case "change":
 		state := map[string]desktop.ChangeState{"changing": desktop.Changing, "succeeded": desktop.ChangeSucceeded, "failed": desktop.ChangeFailed}[words[3]]
 		c := desktop.Change{DesktopID: words[0], From: strings.Trim(words[1], "-"), To: words[2], State: state, Updated: p.now}

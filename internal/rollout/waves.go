@@ -285,7 +285,10 @@ func (v *view) nextWave(t *total, f *fleet.Fleet, w *Wave) {
 		return
 	}
 	if len(rest) == 0 {
-		v.end(t)
+		s, once := v.listOnceMore(f, w)
+		if t.join(s); !once {
+			v.end(t)
+		}
 		return
 	}
 	n := 1
@@ -388,6 +391,33 @@ func (v *view) member(x desktop.Desktop) bool {
 		f = v.r.Fleets.Of(x)
 	}
 	return f != nil && f.Name == v.s.Operation.Fleet
+}
+
+// listOnceMore has a fleet listed once more of which no desktop is left, before its rollout
+// ends: a listing may miss some. The last wave took all that were listed when it began; else
+// it is said since when none was.
+func (v *view) listOnceMore(f *fleet.Fleet, w *Wave) (step, bool) {
+	var since time.Time
+	switch stands := v.s.Waiting; {
+	case v.s.Operation.Undoes != "": // it is known who goes back
+		return step{}, false
+	case w != nil && len(v.s.Desktops) >= v.s.Size:
+		since = w.BegunAt
+	case stands != nil && stands.Code == events.CodeFleetEmpty:
+		since = v.s.WaitingAt
+	default:
+		why := "ECD lists no desktop of the fleet"
+		if w != nil {
+			why = fmt.Sprintf("ECD lists no further desktop of the fleet, which had %d when %s began", v.s.Size, w.Title())
+		}
+		return v.stand(events.CodeFleetEmpty, why+"; it is asked once more", v.now.in(Settling)), true
+	}
+	again := since.Add(Settling)
+	if !v.now.due(again) {
+		return look(again), true
+	}
+	_, s, ok := find(v, ofMembers, f.Name, again)
+	return s, !ok
 }
 
 // end closes a rollout of which nothing remains to be done.

@@ -65,11 +65,11 @@ func TestWhoHasLeftARollout(t *testing.T) {
 		fact *Fact[*desktop.Desktop]
 		want string
 	}{
+		{"another image, for the first time", Desktop{MissingAt: noon.Add(-Settling + 1)}, new(Read(noon, on("m-x"))), ""}, {"gone, for the first time", Desktop{MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"not read", Desktop{}, nil, ""}, {"a member", Desktop{}, new(Read(noon, on("m-old"))), ""}, {"another image", Desktop{}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"on the image by an earlier call", Desktop{Touched: true}, new(Read(noon, on("m-new"))), ""}, {"on the image without one", Desktop{}, new(Read(noon, on("m-new"))), events.CodeLeftFleet},
 		{"tried, and on another image", Desktop{Touched: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"gone", Desktop{}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet}, {"gone, and tried", Desktop{Touched: true}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
-		{"gone, and ours", Desktop{Held: true}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: noon.Add(-Settling)}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
 		{"ours, and on another image", Desktop{Held: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
@@ -79,13 +79,13 @@ func TestWhoHasLeftARollout(t *testing.T) {
 	} {
 		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
 		v.r.Fleets = fleet.Fleets{office}
-		c.x.ID = "ecd-1"
+		c.x.ID, c.x.MissingAt = "ecd-1", later(c.x.MissingAt, noon.Add(-Settling))
 		if c.fact != nil {
 			v.f.Desktops["ecd-1"] = *c.fact
 		}
 		s, done := v.departed(&c.x)
 		got := ""
-		if done {
+		if done && s.outcome != nil {
 			got = s.outcome.Code
 		}
 		if got != c.want {
