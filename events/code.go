@@ -107,6 +107,7 @@ const (
 	CodeTooFewUsed      = "TooFewUsed"
 	CodeLogonsFailed    = "LogonsFailed"
 	CodeRolloutTimeout  = "RolloutTimeout"
+	CodeOpenedLate      = "OpenedLate"
 )
 
 // Codes is the closed list of our codes, by status.
@@ -205,6 +206,7 @@ var Codes = []Code{
 	{CodeTooFewUsed, StatusFailed, "Too few of a wave's desktops were used in time, so the rollout halted."},
 	{CodeLogonsFailed, StatusFailed, "More of the logons to a wave's desktops failed than the fleet allows, so the rollout halted."},
 	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
+	{CodeOpenedLate, StatusFailed, "The rollout was entered more than a day before anybody could open it, so it halted before it began; say resume, or abort it."},
 }
 
 // CodeNamed returns the code of that name, and whether there is one.

@@ -31,7 +31,7 @@ func (a *admission) request(m envelope.Message) error {
 	if a.isTick(m, req, op) {
 		return nil
 	}
-	if err := a.nameApart(&op); err != nil {
+	if err := a.nameApart(&op, req.DryRun); err != nil {
 		if !a.doors.apart() && (op.Reset() || len(op.Consents) > 0) { // put back, it comes from elsewhere, and the facts alone are not enough then
 			return err
 		}
@@ -212,7 +212,10 @@ func meant(m envelope.Message) string {
 // source, and one that has a journal under its id already, if that says that it came in the
 // same way, or not how (it is of an earlier build). One that has a journal under the id of its
 // own keeps that, though senders may not be kept apart any more.
-func (a *admission) nameApart(op *rollout.Operation) error {
+func (a *admission) nameApart(op *rollout.Operation, dryRun bool) error {
+	if dryRun && !a.doors.apart() {
+		return nil
+	}
 	door, source := op.Came()
 	own := rollout.Apart(op.ID, door, source)
 	home := door == a.doors.Request && source == "" && !rollout.IsApart(op.ID)

@@ -101,7 +101,7 @@ func (a *admission) sweepUnopened(open openEntry) (still, over bool, err error) 
 		return open.Request != nil && a.hasQueue && age > rollout.MaxTick, age > reopen, err
 	}
 	age := a.asOf().Sub(e.At)
-	return age >= overdue, age > reopen, err
+	return age >= overdue, age > forget, err
 }
 
 // wakeRequest sends a tick for a request, so that another invocation looks at it, or the

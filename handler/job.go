@@ -291,8 +291,9 @@ func (nowhere) Read(ctx context.Context, _ string, from int64) ([]byte, int64, e
 // for another operation. plan is the digest of the plan that is demanded, or "". The result is
 // errPlanRefused if the operation was refused with that plan before. again, if there is one, is
 // sent instead of the tick and brings the whole request again; then all this is written down
-// together with what follows (docs/decisions/0040-a-request-is-its-own-first-tick.md).
-func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent) error {
+// together with what follows (docs/decisions/0040-a-request-is-its-own-first-tick.md). more is
+// written down with it.
+func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent, more ...rollout.Record) error {
 	if err := js.open(j); err != nil {
 		return err
 	}
@@ -305,7 +306,7 @@ func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent) 
 		case s.PlansRefused[plan] > 0:
 			return nil, errPlanRefused
 		}
-		return append(rollout.Opening(op, js.asOf()), first...), nil
+		return slices.Concat(rollout.Opening(op, js.asOf()), first, more), nil
 	}
 	if j.journal.Unopened() { // by another message of this delivery
 		var other error

@@ -35,17 +35,22 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 	if e.Back, err = fs.undo(origin, e.Operation); err != nil {
 		return err
 	}
-	return fs.jobs.begin(back, e.Operation, "", nil)
+	return fs.jobs.begin(back, e.Operation, "", nil, fs.late(e)...)
 }
 
 // undo returns what a rollout changed: from its journal or, if that has expired,
 // from what ECD records.
 func (fs *fleets) undo(j *job, op rollout.Operation) (map[string][]string, error) {
-	if j.operation() == nil {
+	var back map[string][]string
+	gone := false
+	j.journal.Look(func(s *rollout.State) {
+		if gone = s.Operation == nil || s.OpenedLate(); !gone {
+			back = s.Undo()
+		}
+	})
+	if gone {
 		return fs.undoByRecords(op)
 	}
-	var back map[string][]string
-	j.journal.Look(func(s *rollout.State) { back = s.Undo() })
 	return back, nil
 }
 

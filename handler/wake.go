@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -142,7 +143,7 @@ func (fs *fleets) wake(e rollout.Entry) {
 	}
 	err := fs.jobs.open(j)
 	if err == nil && j.operation() == nil {
-		if fs.asOf().Sub(e.At) > reopen {
+		if fs.asOf().Sub(e.At) > forget {
 			fs.jobs.drop(j)
 			return
 		}
@@ -153,10 +154,15 @@ func (fs *fleets) wake(e rollout.Entry) {
 	}
 }
 
-// reopen is how long after it was entered a rollout whose journal is empty is
-// opened: the invocation that entered it was ended just then. Later, its journal has
-// expired, and what is long over must not begin again.
-const reopen = 24 * time.Hour
+const (
+	// reopen is how long after it was entered an operation whose journal is empty begins
+	// when it is opened: the invocation that entered it was ended just then.
+	reopen = 24 * time.Hour
+	// forget is how long after that it is opened at all, and a rollout halts then. Later, its
+	// journal may have expired, which is kept for 30 days at least, and what is long over must
+	// not begin again.
+	forget = 14 * 24 * time.Hour
+)
 
 // openIfEntered opens the journal of a rollout that was entered just now: its own
 // invocation is still to come, and what somebody orders of it counts all the same.
@@ -165,10 +171,20 @@ func (fs *fleets) openIfEntered(j *job) error {
 		return nil
 	}
 	e, err := fs.entryOf(j.kind, j.id)
-	if e == nil || fs.asOf().Sub(e.At) > reopen {
+	if e == nil || fs.asOf().Sub(e.At) > forget {
 		return err
 	}
 	return fs.openEntered(j, *e)
+}
+
+// late returns the record by which a rollout halts that is opened long after it was
+// entered: nobody knows whether it is wanted still, or was begun and its journal deleted.
+func (fs *fleets) late(e rollout.Entry) []rollout.Record {
+	if e.Request() || fs.asOf().Sub(e.At) <= reopen {
+		return nil
+	}
+	return []rollout.Record{{Kind: rollout.KindHalted, At: fs.asOf(), Reason: &events.Reason{Code: events.CodeOpenedLate,
+		Message: fmt.Sprintf("it was entered at %s and its journal is empty: nobody has opened it since, or the journal was deleted", e.At.UTC().Format(time.RFC3339))}}}
 }
 
 // openEntered opens the journal of an operation that was entered.
@@ -179,5 +195,5 @@ func (fs *fleets) openEntered(j *job, e rollout.Entry) error {
 	case e.Undoes != "":
 		return fs.openRollback(j, e)
 	}
-	return fs.jobs.begin(j, e.Operation, "", nil)
+	return fs.jobs.begin(j, e.Operation, "", nil, fs.late(e)...)
 }

@@ -80,6 +80,7 @@ func (s *State) undoable() error {
 		return errors.New("it is a rollback itself; publish the image that is wanted instead")
 	case s.Undoing != nil:
 		return fmt.Errorf("%s has begun before", s.Undoing.ID)
+	case s.OpenedLate():
 	case len(s.Undo()) == 0:
 		if s.takesNothing(events.ActionAbort) == nil {
 			return errors.New("it has not changed any desktop; abort ends it before it does")
@@ -89,6 +90,12 @@ func (s *State) undoable() error {
 		return errors.New("it reset desktops to the image that each was on; there is none to go back to")
 	}
 	return nil
+}
+
+// OpenedLate says whether the rollout halted since it was opened long after it was entered, and
+// has no desktop yet. Then its journal may have been deleted: ECD's records tell what it did.
+func (s *State) OpenedLate() bool {
+	return s.Halted != nil && s.Halted.Code == events.CodeOpenedLate && len(s.Waves) == 0
 }
 
 // Undo returns the desktops that this operation has changed or may have, by the
