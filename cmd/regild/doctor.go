@@ -37,7 +37,8 @@ or unknown, with the right that is missing. It reads, and writes one marked log
 below probe/ in the journal's bucket; --probe also sends a dry run and waits for
 its outcome. Its rights are those of docs/ram/doctor.json. It exits 0 only if
 nothing is wrong and nothing was left unseen. A check that cannot be made says
-why, and the others are made all the same.`,
+why, and the others are made all the same. Where no service can be reached at all
+it says so once, within seconds.`,
 	}
 	f.at.define(c.Flags())
 	c.Flags().StringVar(&f.at.name, "name", "", "the `name` that setup was given; by default REGILD_NAME, or regild")
@@ -84,7 +85,7 @@ func runDoctor(ctx context.Context, w world, f *doctorFlags) error {
 				say(w.out, "%21s do: %s\n", "", x.Do)
 			}
 		}
-	})
+	}, func(check string) { say(w.err, "still looking: %s\n", check) })
 	return doctorEnd(w, findings, f.asJSON)
 }
 

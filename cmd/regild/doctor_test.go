@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -426,6 +427,30 @@ func TestTheDoctorSaysOnceThatTheCredentialsAreNotValid(t *testing.T) {
 		if code == 0 || len(findings) != 2 || findings[0].Level != doctor.Wrong || !strings.Contains(findings[0].Text, name) || findings[1].Level != doctor.Unknown {
 			t.Errorf("exit code %d, %+v", code, findings)
 		}
+	}
+}
+
+// Without a network it says so once, and what the files show all the same.
+func TestTheDoctorSaysOnceThatThereIsNoNetwork(t *testing.T) {
+	s := healthySite(t)
+	nobody, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = nobody.Close() // who listens nowhere is reached by nobody
+	for name := range s.env {
+		if strings.HasSuffix(name, "_ENDPOINT") {
+			s.env[name] = "http://" + nobody.Addr().String()
+		}
+	}
+	s.cloud.ControlURL = "http://" + nobody.Addr().String()
+	s.write("fleets.yaml", "fleets: [")
+	findings, code := s.examine()
+	if code != 1 || len(findings) == 0 || findings[0].Check != "network" || findings[0].Level != doctor.Unknown || !strings.Contains(findings[0].Text, "there is no network: no host could be reached") {
+		t.Errorf("exit code %d, %+v", code, findings)
+	}
+	if rest := findings[1:]; len(rest) != 1 || rest[0].Check != "fleets" || rest[0].Level != doctor.Wrong {
+		t.Errorf("besides it told %+v", rest)
 	}
 }
 

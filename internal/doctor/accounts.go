@@ -30,7 +30,9 @@ type opened struct {
 
 // member takes the role in another account, once for all checks.
 func (p *Deployment) member(ctx context.Context, a fleet.Account) (Member, error) {
-	if o, there := p.members[a.ID]; there {
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	if o, there := p.shared.members[a.ID]; there {
 		return o.Member, o.err
 	}
 	var o opened
@@ -39,10 +41,7 @@ func (p *Deployment) member(ctx context.Context, a fleet.Account) (Member, error
 	} else {
 		o.Member, o.err = p.Member(ctx, a)
 	}
-	if p.members == nil {
-		p.members = map[string]opened{}
-	}
-	p.members[a.ID] = o
+	p.shared.members[a.ID] = o
 	return o.Member, o.err
 }
 

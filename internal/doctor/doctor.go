@@ -143,29 +143,10 @@ type Deployment struct {
 	ProbeLimit time.Duration
 
 	function *acs.Function // what was read of it; nil: nothing
-	messages Messages      // once it was opened
-	members  map[string]opened
-	absent   bool // there is no function
-	hopeless bool // the credentials are none, or not valid
-	doorless bool // the function has no triggers of doors
-}
-
-// Run makes every check, in order, and tells each finding as it comes. A check
-// that cannot be made does not keep the others from being made, unless there
-// are no credentials that count.
-func Run(ctx context.Context, p *Deployment, tell func(Finding)) {
-	for _, c := range Checks() {
-		if c.Name == probeName && !p.Probe {
-			continue
-		}
-		if p.hopeless {
-			tell(Finding{Check: "the rest", Level: Unknown, Text: "nothing else can be looked at without credentials that are valid", Do: "mend the line above first"})
-			return
-		}
-		c.run(ctx, p, summing(func(l Level, text, do string) {
-			tell(Finding{Check: c.Name, Level: l, Text: text, Do: do}.withRight(c))
-		}))
-	}
+	shared   *shared       // what checks have opened
+	absent   bool          // there is no function
+	hopeless bool          // the credentials are none, or not valid
+	doorless bool          // the function has no triggers of doors
 }
 
 // summing leaves out an allWell that follows on something else.
@@ -229,15 +210,17 @@ func Door(setting string) string {
 
 // mns opens Message Service.
 func (p *Deployment) mns() (Messages, error) {
-	if p.messages != nil {
-		return p.messages, nil
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	if p.shared.messages != nil {
+		return p.shared.messages, nil
 	}
 	if p.Account == "" {
 		return nil, errNoAccount
 	}
 	m, err := p.Messages(p.Account)
 	if err == nil {
-		p.messages = m
+		p.shared.messages = m
 	}
 	return m, err
 }

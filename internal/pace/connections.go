@@ -61,10 +61,8 @@ func (c *Connections) fresh() *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return c.dial(ctx, network, address)
-		},
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         c.connect,
 		TLSClientConfig:     &tls.Config{RootCAs: c.roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: connectTimeout,
 		MaxIdleConns:        2 * c.idle,
@@ -72,6 +70,14 @@ func (c *Connections) fresh() *http.Transport {
 		IdleConnTimeout:     idleTimeout,
 		Protocols:           protocols,
 	}
+}
+
+// connect dials an address, watched by the context's Reach if it has one.
+func (c *Connections) connect(ctx context.Context, network, address string) (net.Conn, error) {
+	if r, watched := ctx.Value(reachKey{}).(*Reach); watched {
+		return r.dial(ctx, c.dial, network, address)
+	}
+	return c.dial(ctx, network, address)
 }
 
 // Renew has every request from now on use a connection that was made from now

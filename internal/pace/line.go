@@ -134,7 +134,7 @@ func (l *Line) dial(ctx context.Context) (net.Conn, error) {
 	if port == "" {
 		port = l.target.Scheme // a service's name will do
 	}
-	conn, err := l.connections.dial(ctx, "tcp", net.JoinHostPort(l.target.Hostname(), port))
+	conn, err := l.connections.connect(ctx, "tcp", net.JoinHostPort(l.target.Hostname(), port))
 	if err != nil || l.target.Scheme == "http" {
 		return conn, err
 	}

@@ -79,7 +79,7 @@ func Retry(ctx context.Context, p Policy, call func(context.Context) error) erro
 // unknown deliveries down.
 func (p *Policy) again(err error) bool {
 	e, ok := errors.AsType[*desktop.CallError](err)
-	if !ok || errors.Is(err, ErrNoTime) || errors.Is(err, desktop.ErrTooLate) || errors.Is(err, errGivenUp) {
+	if !ok || errors.Is(err, ErrNoTime) || errors.Is(err, desktop.ErrTooLate) || errors.Is(err, errGivenUp) || errors.Is(err, ErrUnreached) {
 		return false
 	}
 	if e.Delivery == desktop.Unknown && p.Unknown > 0 {
