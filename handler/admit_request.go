@@ -32,16 +32,7 @@ func (a *admission) request(m envelope.Message) error {
 		return nil
 	}
 	if err := a.nameApart(&op, req.DryRun); err != nil {
-		if !a.doors.apart() && (op.Reset() || len(op.Consents) > 0) { // put back, it comes from elsewhere, and the facts alone are not enough then
-			return err
-		}
-		j, fresh := a.jobs.add(kindRequest, op.ID)
-		if !fresh { // perhaps another sender's
-			return err
-		}
-		j.message, j.request = m, &req
-		a.recovery.fail(j, err)
-		return nil
+		return a.notNamed(m, req, op, err)
 	}
 	if why, err := a.tooFar(m, req, op.ID); why != "" || err != nil {
 		if why != "" {
@@ -57,10 +48,23 @@ func (a *admission) request(m envelope.Message) error {
 		checked: func() (bool, error) { return a.isKnown(op.ID) },
 		refuse:  func(text string) (bool, error) { return a.refusePlan(m, req, op.ID, text) },
 	})
-	if !agreed || err != nil {
+	if agreed && err == nil {
+		a.takeOn(m, req, op)
+	}
+	return err
+}
+
+// notNamed fails a request of which it could not be read under which id it is known here.
+func (a *admission) notNamed(m envelope.Message, req events.Request, op rollout.Operation, err error) error {
+	if !a.doors.apart() && (op.Reset() || len(op.Consents) > 0) { // put back, it comes from elsewhere, and the facts alone are not enough then
 		return err
 	}
-	a.takeOn(m, req, op)
+	j, fresh := a.jobs.add(kindRequest, op.ID)
+	if !fresh { // perhaps another sender's
+		return err
+	}
+	j.message, j.request = m, &req
+	a.recovery.fail(j, err)
 	return nil
 }
 

@@ -63,15 +63,7 @@ func operationWatchCommand(w world, kind string) *cobra.Command {
 		Long: "Draws the " + kind + " from the journal until it has ended, as regild watch does.",
 	}
 	x.define(w, c)
-	c.ValidArgsFunction = x.completeOperations(kind)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := oneID(kind, args)
-		if err != nil {
-			return err
-		}
-		return x.run(c.Context(), "", []name{{kind, id}})
-	}
-	return c
+	return x.forID(c, kind, func(c *cobra.Command, id string) error { return x.run(c.Context(), "", []name{{kind, id}}) })
 }
 
 // A watchList is what is being watched.

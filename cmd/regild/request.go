@@ -300,15 +300,7 @@ new one has an id of its own, by default ID/retry-N.`,
 	}
 	x.definePlan(w, c)
 	c.Flags().StringVar(&x.message.request, "id", "", "the new request's `id`")
-	c.ValidArgsFunction = x.completeOperations(operator.Request)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := oneID(operator.Request, args)
-		if err != nil {
-			return err
-		}
-		return x.retry(c, id)
-	}
-	return c
+	return x.forID(c, operator.Request, x.retry)
 }
 
 // retry sends a new request for those desktops of a request that failed.

@@ -101,13 +101,18 @@ func showCommand(w world, kind string) *cobra.Command {
 	}
 	s := newSettings(w, c, forJournal)
 	o.define(c)
+	return s.forID(c, kind, func(c *cobra.Command, id string) error { return showOperation(c.Context(), s, "", o, kind, id) })
+}
+
+// forID has a command take the id of one operation, and nothing else.
+func (s *settings) forID(c *cobra.Command, kind string, run func(c *cobra.Command, id string) error) *cobra.Command {
 	c.ValidArgsFunction = s.completeOperations(kind)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		id, err := oneID(kind, args)
 		if err != nil {
 			return err
 		}
-		return showOperation(c.Context(), s, "", o, kind, id)
+		return run(c, id)
 	}
 	return c
 }
@@ -137,12 +142,7 @@ without a slash) it shows which rollouts it had, in their order.`,
 	}
 	s := newSettings(w, c, forJournal)
 	o.define(c)
-	c.ValidArgsFunction = s.completeOperations(operator.Rollout)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := oneID(operator.Rollout, args)
-		if err != nil {
-			return err
-		}
+	return s.forID(c, operator.Rollout, func(c *cobra.Command, id string) error {
 		ctx, cancel := context.WithTimeout(c.Context(), oneCall)
 		defer cancel()
 		store, _, zone, err := s.open("")
@@ -158,8 +158,7 @@ without a slash) it shows which rollouts it had, in their order.`,
 		}
 		h := history{ID: id, Entries: entriesOf(records)}
 		return o.show(w, h, func() []string { return h.lines(zone) })
-	}
-	return c
+	})
 }
 
 // fleetHistory shows the rollouts of a fleet in the order of its log.
@@ -250,20 +249,14 @@ func controlCommand(w world, kind, action, short, long string) *cobra.Command {
 			strings.Join(events.Consents, ", ")+"; may be given several times")
 		defineDigest(c, m)
 	}
-	c.ValidArgsFunction = x.completeOperations(kind)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		id, err := oneID(kind, args)
-		if err != nil {
-			return err
-		}
+	return x.forID(c, kind, func(c *cobra.Command, id string) error {
 		if kind == operator.Request {
 			m.request = id
 		} else {
 			m.rollout = id
 		}
 		return x.control(c, kind, id)
-	}
-	return c
+	})
 }
 
 const controlHelp = `It shows first what it will touch and asks; --yes does not ask. The message goes to the request queue; the

@@ -20,9 +20,7 @@ import (
 )
 
 func tailCommand(w world) *cobra.Command {
-	var o output
-	var once bool
-	var timeout time.Duration
+	var f tailFlags
 	c := &cobra.Command{
 		Use: "tail", Short: "print outcomes as they come, and take them off their queue",
 		Long: `
@@ -39,40 +37,45 @@ others on the same queue do not see.`,
 		Args: noArgs,
 	}
 	s := newSettings(w, c, []string{"outcomes-queue", "account", "region", "mns-endpoint", "time-zone"})
-	o.define(c)
-	c.Flags().BoolVar(&once, "once", false, "end as soon as the queue is empty")
-	c.Flags().DurationVar(&timeout, "timeout", 0, "end after this `time`; by default not before Ctrl-C")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		conf, err := s.load()
-		if err != nil {
-			return err
-		}
-		if conf.OutcomesQueue == "" {
-			return usageError{errors.New("name the queue that outcomes come to: --outcomes-queue, REGILD_OUTCOMES_QUEUE or a profile")}
-		}
-		if o == outputYAML {
-			return usageError{errors.New("tail writes a table or JSON lines (-o json)")}
-		}
-		if timeout < 0 {
-			return usageError{fmt.Errorf("--timeout is %s; it must be more than nothing", timeout)}
-		}
-		zone, err := conf.Zone()
-		if err != nil {
-			return err
-		}
-		messages, err := s.messages(conf)
-		if err != nil {
-			return err
-		}
-		ctx := c.Context()
-		if timeout > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, timeout)
-			defer cancel()
-		}
-		return (&tailer{from: messages, queue: conf.OutcomesQueue, once: once, print: printerOf(w.out, o, zone)}).run(ctx)
-	}
+	f.out.define(c)
+	c.Flags().BoolVar(&f.once, "once", false, "end as soon as the queue is empty")
+	c.Flags().DurationVar(&f.timeout, "timeout", 0, "end after this `time`; by default not before Ctrl-C")
+	c.RunE = func(c *cobra.Command, _ []string) error { return runTail(c.Context(), s, &f) }
 	return c
+}
+
+type tailFlags struct {
+	out     output
+	once    bool
+	timeout time.Duration
+}
+
+func runTail(ctx context.Context, s *settings, f *tailFlags) error {
+	conf, err := s.load()
+	switch {
+	case err != nil:
+		return err
+	case conf.OutcomesQueue == "":
+		return usageError{errors.New("name the queue that outcomes come to: --outcomes-queue, REGILD_OUTCOMES_QUEUE or a profile")}
+	case f.out == outputYAML:
+		return usageError{errors.New("tail writes a table or JSON lines (-o json)")}
+	case f.timeout < 0:
+		return usageError{fmt.Errorf("--timeout is %s; it must be more than nothing", f.timeout)}
+	}
+	zone, err := conf.Zone()
+	if err != nil {
+		return err
+	}
+	messages, err := s.messages(conf)
+	if err != nil {
+		return err
+	}
+	if f.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+	}
+	return (&tailer{from: messages, queue: conf.OutcomesQueue, once: f.once, print: printerOf(s.w.out, f.out, zone)}).run(ctx)
 }
 
 // A source is a queue, as tail uses it; *mns.Client is one.

@@ -25,6 +25,23 @@
 //
 // A call is made only for a desktop that a record says was begun, and a desktop
 // is begun only while it is Pending. So no desktop is rebuilt twice for one request.
+//
+// The files, in the order in which they are best read:
+//
+//   - what goes in and out: operation.go with apart.go, state.go, desktop.go, record.go,
+//     facts.go
+//   - a decision: decide.go, step.go, total.go, limits.go
+//   - one desktop: pending.go (may it begin?), follow.go (what became of the call?)
+//     with answer.go, restore.go
+//   - a rollout: waves.go, begin.go, standing.go, rhythm.go (when to look again)
+//   - what holds a rollout back: freeze.go, rings.go, proof.go with use.go and alarms.go,
+//     room.go
+//   - what comes before a rebuild: act.go (how anything else is done to desktops), notice.go,
+//     before.go, snapshot.go, idle.go, scheduled.go
+//   - orders, and going back: control.go, onhalt.go, undo.go, fleetlog.go
+//   - the journal: forms.go (a table of all records), fold.go, published.go, compact.go,
+//     ending.go, doubt.go
+//   - plans: preview.go, gates.go
 package rollout
 
 import (

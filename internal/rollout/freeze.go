@@ -166,11 +166,7 @@ func (v *view) rolloutFrozen(f *fleet.Fleet) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = look(Soonest(v.now.in(MaxTick), freeze.Until))
-	if w := v.s.Waiting; w != nil && w.Message == freeze.Message() { // which names it
-		return s, true
-	}
-	return s.with(v.write(Record{Kind: KindWaiting, Reason: &events.Reason{Code: events.CodeFrozen, Message: freeze.Message(), Until: &freeze.Until}})), true
+	return v.standAnew(events.CodeFrozen, freeze.Message(), freeze.Until), true
 }
 
 // ordered are the waits that somebody asked for. The desktop is not read meanwhile:
