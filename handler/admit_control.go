@@ -88,9 +88,12 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	return err
 }
 
-// refuseUnknown refuses a control message for what the journal does not know. It is an
-// error, to have the message delivered again, if that is a request which is being opened.
+// refuseUnknown refuses a control message for what the journal does not know, and takes
+// its job off the list. It is an error, to have the message delivered again, if that is a request
+// which is being opened. The refusal stands in a journal if the operation may still come: any
+// request may, and a rollout of a fleet that is declared.
 func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) error {
+	defer a.jobs.drop(j)
 	kind, _ := c.Of()
 	code := events.CodeRolloutUnknown
 	if kind == kindRequest {
@@ -98,6 +101,8 @@ func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) 
 			return err
 		}
 		code = events.CodeControlNotPossible
+	} else if _, name, is := rollout.SplitID(c.RolloutID); !is || fleetNamed(a.rules.Fleets, name) == nil {
+		a.jobs.drop(j)
 	}
 	return a.refuse.control(m, c, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))
 }
@@ -175,8 +180,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	}
 	origin := log.Find(c.RolloutID)
 	if origin == nil {
-		defer a.jobs.drop(j)
-		return no(events.CodeRolloutUnknown, "there is no such rollout in the journal")
+		return a.refuseUnknown(m, c, j)
 	}
 	if why := mayRollBack(j, *origin, log); why != nil {
 		return no(events.CodeControlNotPossible, why.Error())
