@@ -800,7 +800,7 @@ func (w *world) undoOpened() {
 // excused says whether nothing at all was heard of a request because the queue
 // lost it, or it was answered with a refusal of the whole.
 func (w *world) excused(id string) bool {
-	if w.seen["Redelivery of "+id] > 0 {
+	if w.seen["Redelivery of "+id] > 0 && w.unopenedOf(id) == nil {
 		return true
 	}
 	for _, t := range w.told.first {

@@ -708,6 +708,11 @@ func swept(s *schedule, d *dice) {
 		s.Messages = s.Messages[:1]
 	}
 	s.Sweep, s.Budget = true, 10
+	if apart := newDice(s.Seed, "unopened", 0); apart.one(3) { // nobody opens it, and what comes instead of its first tick is lost
+		defer func() {
+			s.Odds = append([]odd{{"Append open/", killAfter, 400, 0, 0}, {"Describe", killAfter, 200, 0, 0}, {"Delivery of r", vanishes, 600, 0, 0}}, s.Odds...)
+		}()
+	}
 	s.Odds = append([]odd{{"Delivery of r", vanishes, pick(d, 50, 300), 0, 0}, {"Delivery of v", vanishes, pick(d, 20, 200), 0, 0}}, onlyOdds(s.Odds, fails, lostAfter, killAfter, isSlow, isLate)...)
 }
 
@@ -825,12 +830,26 @@ func (w *world) operate(idle bool) bool {
 			w.post(messagePlan{Kind: "control", ID: fmt.Sprintf("op%d", w.acted), Rollout: k.id, Action: action})
 		}
 	}
-	if idle && !put && w.s.Sweep && w.swept < 60 && slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed || !w.told.ended[k.id] }) {
+	if idle && !put && w.s.Sweep && w.swept < 60 && (w.unopenedYet() || slices.ContainsFunc(w.workList(), func(k *work) bool { return !k.closed || !w.told.ended[k.id] })) {
 		w.swept++
-		w.put([]byte(timer), time.Hour)
+		w.sweeps(time.Hour)
 		put = true
 	}
 	return put
+}
+
+// sweeps has the timer come.
+func (w *world) sweeps(in time.Duration) {
+	w.timerAt = time.Now().Add(in)
+	w.put([]byte(timer), in)
+}
+
+// sweepsSometimes has the timer come every two hours while something goes on: beside it, what
+// has lost its tick may stand still, and it may wait for that.
+func (w *world) sweepsSometimes(now time.Time) {
+	if w.s.Sweep && len(w.messages) > 0 && now.Sub(w.timerAt) >= 2*time.Hour {
+		w.sweeps(0)
+	}
 }
 
 func (k *work) anyFailed() bool {

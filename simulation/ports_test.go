@@ -80,7 +80,10 @@ func (l *log) Some(ctx context.Context, prefix, after string, limit int) ([]stri
 
 func (l *log) Forget(ctx context.Context, key string) error {
 	var err error
-	h := l.call(ctx, "Forget "+key, false, func() { err = l.store.Forget(context.Background(), key) })
+	h := l.call(ctx, "Forget "+key, false, func() {
+		err = l.store.Forget(context.Background(), key)
+		delete(l.unopened, key)
+	})
 	switch {
 	case h.dead:
 		return errDead
@@ -116,9 +119,7 @@ func (l *log) Append(ctx context.Context, key string, at int64, lines []byte) (i
 		}
 		l.bytes[key] += len(lines)
 		if entry {
-			var is struct{ ID string }
-			_ = json.Unmarshal(lines, &is)
-			l.indexed[is.ID] = true
+			l.entered(key, lines)
 			return
 		}
 		for n := range records {
@@ -160,7 +161,8 @@ type message struct {
 	body    []byte
 	head    head
 	visible time.Time
-	got     int // how often it was delivered
+	got     int  // how often it was delivered
+	lost    bool // before it comes, if somebody makes good for it by then
 }
 
 // work returns the id of the work that the message is of.
@@ -272,6 +274,9 @@ func (w *world) put(body []byte, delay time.Duration) { w.putAs(headOf(body), bo
 func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	w.seen["message"]++
 	m := &message{id: "m" + strconv.Itoa(w.seen["message"]), body: body, head: h, visible: time.Now().Add(delay)}
+	if u := w.unopenedOf(h.again()); u != nil {
+		u.sent = time.Now()
+	}
 	// A message may come later than asked for.
 	label := "Delivery of " + cmpOr(h.Subject, h.ID)
 	w.seen[label]++
@@ -282,6 +287,8 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 		w.note("", label, "never comes")
 		w.poke()
 		return
+	} else if k.What == vanishes && w.s.Sweep {
+		m.lost = h.again() != ""
 	} else if k.What == twice {
 		again := *m
 		again.visible = again.visible.Add(k.For.d())
@@ -310,6 +317,9 @@ func (w *world) mayVanish(m *message) bool {
 // three, in any order.
 func (w *world) take() []*message {
 	now := time.Now()
+	if w.s.Sweep {
+		w.messages = slices.DeleteFunc(w.messages, w.isLost)
+	}
 	if w.s.Brief {
 		w.messages = slices.DeleteFunc(w.messages, func(m *message) bool { return !m.visible.After(now) && w.overtaken(m) })
 	}
@@ -389,7 +399,7 @@ func (w *world) putBack(list []*message) {
 // failed: when a tick for the same work is on the queue or, in a schedule that is
 // lossy, whatever it is but a tick. What was opened for it must go on all the same.
 func (w *world) mayForget(m *message) bool {
-	if w.s.Lossy && !w.s.NoJournal && !w.s.NoQueue && m.head.Type != events.TypeTick && m.head.again() == "" {
+	if w.s.Lossy && !w.s.NoJournal && !w.s.NoQueue && m.head.Type != events.TypeTick && m.head.again() == "" || w.sentBySweep(m.head.again()) {
 		return true
 	}
 	if m.head.Type != events.TypeTick && m.head.Type != events.TypeRequest {

@@ -50,6 +50,7 @@ type world struct {
 	looked    time.Time
 	acted     int
 	swept     int
+	timerAt   time.Time // when the timer came last, or is to come
 	lastWords string
 
 	machines map[string]*machine
@@ -62,7 +63,8 @@ type world struct {
 	byKey    map[string]*work
 	logs     map[string][]enrolment // of the fleets
 	bytes    map[string]int
-	indexed  map[string]bool // requests that a sweep finds
+	indexed  map[string]bool      // requests that a sweep finds
+	unopened map[string]*unopened // by the keys of their entries
 	// cameAgain are the works of which a message was delivered more than once.
 	cameAgain map[string]bool
 	told      told
@@ -130,13 +132,13 @@ func of(ctx context.Context) *invocation { return ctx.Value(invocationKey{}).(*i
 func newWorld(s *schedule, known map[string]bool) *world {
 	w := &world{s: s, t0: time.Now(), store: journaltest.Memory(), known: known, seen: map[string]int{}, budget: s.Budget, wake: make(chan struct{}, 1),
 		machines: map[string]*machine{}, images: map[string]*imageNow{}, works: map[string]*work{}, byKey: map[string]*work{},
-		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
+		logs: map[string][]enrolment{}, bytes: map[string]int{}, indexed: map[string]bool{}, unopened: map[string]*unopened{}, cameAgain: map[string]bool{}, wiped: map[wipe]int{}, ownCodes: map[string]bool{}}
 	w.rings = map[string]ringNow{}
 	w.told.first, w.told.ended, w.told.resume, w.told.finals = map[string]telling{}, map[string]bool{}, map[string]int{}, map[wipe]bool{}
 	w.trace = make([]step, 0, 200)
 	w.calm = w.at(s.Calm)
 	w.end = w.at(s.Calm + s.Bound)
-	w.looked = w.t0
+	w.looked, w.timerAt = w.t0, w.t0
 	if !s.Drawn {
 		w.given = map[string]strike{}
 		for _, k := range s.Strikes {
@@ -253,6 +255,7 @@ func (w *world) step() (time.Time, bool) {
 	case w.count >= maxInvocations:
 		w.stop(ticksUnbounded, "after %d invocations there is still something to do%s", maxInvocations, w.left())
 	}
+	w.sweepsSometimes(now)
 	for w.lastWords == "" && w.invoke() {
 	}
 	if len(w.alive) == 0 && w.coming == 0 && len(w.happen) == 0 && (len(w.messages) == 0 || w.lastWords != "") {
@@ -365,6 +368,7 @@ func (w *world) invoke() bool {
 			words = "returns an error: " + err.Error()
 		}
 		w.note(i.id, words, "")
+		w.sweptBy(i, err)
 		if (on.dead || err != nil) && !i.given {
 			w.putBack(i.messages)
 		}
