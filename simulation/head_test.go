@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -45,6 +46,25 @@ func TestAQuickHeadIsTheHead(t *testing.T) {
 	}
 	if _, ok := quickHead([]byte(`{"requestId":"r1","data":{}}`)); ok {
 		t.Error("a bare request is taken for an event of the function")
+	}
+}
+
+func TestAQuickSummaryIsTheSummary(t *testing.T) {
+	at := time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC)
+	for _, id := range []string{"r1", `r"1`} {
+		body, err := events.Finished{RequestID: id, AccountID: "2", RegionID: "cn-hangzhou", Desktops: 12, Statuses: map[events.Status]int{events.StatusFailed: 3}, Digest: "sha256:7",
+			StartedAt: at, FinishedAt: at, Via: &events.Via{RequestID: "r0"}}.Event("acs:fc").Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var h head
+		var got, want telling
+		if err := errors.Join(json.Unmarshal(body, &h), json.Unmarshal(h.Data, &want.finished)); err != nil {
+			t.Fatal(err)
+		}
+		if quick := got.quickFinished(h.Data); quick != (id == "r1") || quick && got.finished != want.finished {
+			t.Errorf("%s: got %+v, %t, want %+v", id, got.finished, quick, want.finished)
+		}
 	}
 }
 

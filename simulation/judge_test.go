@@ -142,6 +142,16 @@ func (t *telling) quickOutcome(data []byte) bool {
 	return true
 }
 
+// quickFinished reads a summary, as quickOutcome does an outcome.
+func (t *telling) quickFinished(data []byte) bool {
+	if bytes.IndexByte(data, '\\') >= 0 {
+		return false
+	}
+	t.finished.RequestID, t.finished.Digest = textIn(data, `"requestId":"`), textIn(data, `"digest":"`)
+	t.finished.Desktops = numberIn(data, `"desktops":`)
+	return true
+}
+
 // isFinal says whether a desktop is told to have ended.
 func (t telling) isFinal() bool {
 	o := t.outcome
@@ -165,8 +175,9 @@ func (w *world) fleetOf(name string, epoch int) *fleet.Fleet {
 // invocation has begun.
 func (w *world) ownersOf(i *invocation, b desktop.Batch) map[string][]string {
 	out := map[string][]string{}
+	works := w.workList()
 	for _, id := range b.IDs {
-		for _, k := range w.workList() {
+		for _, k := range works {
 			if p := k.desktops[id]; p != nil && p.phase == "begun" && p.by == i.id && p.call != "" {
 				out[id] = append(out[id], k.id)
 			}
@@ -683,7 +694,9 @@ func (w *world) hear(h head) string {
 		}
 		t.outcome.DesktopID = inner(t.outcome.AccountID, t.outcome.DesktopID)
 	case events.TypeFinished:
-		err = json.Unmarshal(h.Data, &t.finished)
+		if !t.quickFinished(h.Data) {
+			err = json.Unmarshal(h.Data, &t.finished)
+		}
 		t.result = t.finished.Digest
 	case events.TypeRefused:
 		err = json.Unmarshal(h.Data, &t.refused)

@@ -24,6 +24,9 @@ type unopened struct {
 
 // entered takes an entry among the open requests.
 func (w *world) entered(key string, line []byte) {
+	if !w.s.Sweep { // nobody asks for it
+		return
+	}
 	var is struct {
 		ID      string
 		At      time.Time
@@ -31,7 +34,7 @@ func (w *world) entered(key string, line []byte) {
 	}
 	_ = json.Unmarshal(line, &is)
 	w.indexed[is.ID] = true
-	if w.s.Sweep && is.Request != nil {
+	if is.Request != nil {
 		w.unopened[key] = &unopened{id: is.ID, at: time.Now()}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/handler"
@@ -224,10 +225,18 @@ func (w *world) run() {
 	defer timer.Stop()
 	for {
 		w.mu.Lock()
+		if w.pending() {
+			w.mu.Unlock()
+			synctest.Wait() // all else that happens at this moment has happened, whoever the runtime lets go on first
+			w.mu.Lock()
+		}
 		next, over := w.step()
 		w.mu.Unlock()
 		if over {
 			return
+		}
+		if next.IsZero() {
+			continue
 		}
 		timer.Reset(max(time.Until(next), 0))
 		select {
@@ -237,7 +246,15 @@ func (w *world) run() {
 	}
 }
 
-// step does what is due and says when to look again, or that all is over.
+// pending says whether a step may do something while an invocation is under way.
+func (w *world) pending() bool {
+	now := time.Now()
+	return len(w.alive) > 0 && (w.s.Sweep || w.s.Shift > 0 || len(w.happen) > 0 && !w.happen[0].at.After(now) ||
+		w.free() && slices.ContainsFunc(w.messages, func(m *message) bool { return !m.visible.After(now) }))
+}
+
+// step does what is due and says when to look again, or that all is over. It begins one
+// invocation at a time: the time is zero if it has.
 func (w *world) step() (time.Time, bool) {
 	now := time.Now()
 	for len(w.happen) > 0 && !w.happen[0].at.After(now) {
@@ -256,7 +273,8 @@ func (w *world) step() (time.Time, bool) {
 		w.stop(ticksUnbounded, "after %d invocations there is still something to do%s", maxInvocations, w.left())
 	}
 	w.sweepsSometimes(now)
-	for w.lastWords == "" && w.invoke() {
+	if w.lastWords == "" && w.invoke() {
+		return time.Time{}, false
 	}
 	if len(w.alive) == 0 && w.coming == 0 && len(w.happen) == 0 && (len(w.messages) == 0 || w.lastWords != "") {
 		if w.lastWords != "" || !w.operate(true) {
@@ -372,7 +390,7 @@ func (w *world) invoke() bool {
 		if (on.dead || err != nil) && !i.given {
 			w.putBack(i.messages)
 		}
-		if err == nil && !on.dead && time.Now().After(i.deadline) && !i.frozen {
+		if err == nil && !on.dead && time.Since(i.deadline) > time.Millisecond && !i.frozen {
 			w.breaks(worksTooLong, "invocation %s returns %s after its deadline", i.id, time.Since(i.deadline))
 		}
 		w.poke()
@@ -476,6 +494,8 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 		return how{dead: true}
 	}
 	if ctx.Err() != nil {
+		d := newDice(w.s.Seed, label, w.seen[label])
+		w.ownMoment(d.next())
 		w.note(i.id, label, "is not made: its time is up")
 		i.cutOff = true
 		w.mu.Unlock()
@@ -485,11 +505,15 @@ func (w *world) call(ctx context.Context, label string, reads bool, do func()) h
 	n := w.seen[label]
 	d := newDice(w.s.Seed, label, n)
 	takes := span(time.Millisecond) + span(d.next()%uint64(50*time.Millisecond))
-	k := w.strikeAt(label, n, d)
-	w.mu.Unlock()
-
 	deadline, bounded := ctx.Deadline()
 	due := time.Now().Add(takes.d())
+	k := w.drawn(label, n, d)
+	if k.What != "" && w.s.Drawn { // of two that begin at one moment, the same one gets what is left of the budget each time
+		w.ownMoment(uint64(takes))
+	}
+	k = w.strikes(k)
+	w.mu.Unlock()
+
 	gaveUp := func() bool { return bounded && !time.Now().Before(deadline) }
 	sleepTill := func(t time.Time) {
 		if bounded && deadline.Before(t) {
@@ -648,15 +672,37 @@ func (w *world) kill(on *instance) {
 	w.poke()
 }
 
+// ownMoment waits for some microseconds, so that what two do at one moment has an order that
+// does not depend on whom the runtime lets go on first. The lock is held before and after.
+func (w *world) ownMoment(luck uint64) {
+	w.mu.Unlock()
+	time.Sleep(time.Microsecond + time.Duration(luck%uint64(50*time.Microsecond))) //nolint:forbidigo // as above
+	w.mu.Lock()
+}
+
 // strikeAt says what the call meets.
 func (w *world) strikeAt(label string, n int, d dice) strike {
+	return w.strikes(w.drawn(label, n, d))
+}
+
+// strikes has a strike happen, if it is one and the budget is not used up.
+func (w *world) strikes(k strike) strike {
+	if k.What == "" || w.s.Drawn && w.budget <= 0 {
+		return strike{}
+	}
+	w.hits++
+	w.lastHit = time.Now()
+	if w.s.Drawn {
+		w.budget--
+		w.struck = append(w.struck, k)
+	}
+	return k
+}
+
+// drawn says what the call would meet.
+func (w *world) drawn(label string, n int, d dice) strike {
 	if !w.s.Drawn {
-		k := w.given[strikeKey(label, n)]
-		if k.What != "" {
-			w.hits++
-			w.lastHit = time.Now()
-		}
-		return k
+		return w.given[strikeKey(label, n)]
 	}
 	if w.budget <= 0 || w.quiet() {
 		return strike{}
@@ -666,12 +712,7 @@ func (w *world) strikeAt(label string, n int, d dice) strike {
 			continue
 		}
 		if d.n(1000) < o.PerMille {
-			k := strike{At: label, N: n, What: o.What, For: d.between(o.Min, o.Max) / second * second}
-			w.budget--
-			w.hits++
-			w.lastHit = time.Now()
-			w.struck = append(w.struck, k)
-			return k
+			return strike{At: label, N: n, What: o.What, For: d.between(o.Min, o.Max) / second * second}
 		}
 	}
 	return strike{}
