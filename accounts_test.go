@@ -35,7 +35,7 @@ func accountsCloud(t *testing.T) *localcloud.Cloud {
 	state := func(name string) ecd.State {
 		return ecd.State{
 			Images:   []ecd.Image{{ID: "m-old0000000000000001", RegionID: "cn-hangzhou"}},
-			Desktops: []ecd.Desktop{{ID: "ecd-small00000000001", Name: name, RegionID: "cn-hangzhou", ImageID: "m-old0000000000000001"}},
+			Desktops: []ecd.Desktop{{ID: "ecd-small00000000001", OfficeSiteID: name, RegionID: "cn-hangzhou", ImageID: "m-old0000000000000001"}},
 		}
 	}
 	role := sts.Role{Name: "regild-member", Trusts: []string{sts.ARN("1234567890123456", "regild-function")}, ExternalID: "tools-7"}
@@ -75,7 +75,7 @@ func TestEachAccountIsCalledWithItsOwnRole(t *testing.T) {
 		return m.services(fleets[i].Account).ECD
 	}
 	list, err := services("tools").Desktops(ctx, "cn-hangzhou", []string{"ecd-small00000000001"})
-	if err != nil || len(list) != 1 || list[0].Name != "tools" {
+	if err != nil || len(list) != 1 || list[0].OfficeSiteID != "tools" {
 		t.Fatalf("got %+v (%v), want the desktop of tools", list, err)
 	}
 	_, err = services("lab").Desktops(ctx, "cn-hangzhou", []string{"ecd-small00000000001"})

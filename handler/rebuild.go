@@ -206,8 +206,8 @@ func (c *calls) deferRest() {
 		batches, g := c.late[why], c.tooLate(why)
 		byOwner := map[int][]string{}
 		for _, b := range batches {
-			for _, id := range b.IDs {
-				for _, owner := range b.Owners[id] {
+			for i, id := range b.IDs {
+				for _, owner := range b.Owners[i] {
 					byOwner[owner] = append(byOwner[owner], id)
 				}
 			}
@@ -246,8 +246,8 @@ func (c *calls) batch(b plan.Batch) {
 	if len(b.IDs) == 0 {
 		return
 	}
-	for _, id := range b.IDs {
-		for _, owner := range b.Owners[id] {
+	for _, owners := range b.Owners {
+		for _, owner := range owners {
 			c.index.await(c.owners[owner]) // its entry is written beside the claim
 		}
 	}
@@ -310,15 +310,13 @@ func (c *calls) claim(b *plan.Batch, call string) (readAt time.Time) {
 			readAt = at
 		}
 	}
-	var out []string
-	for _, id := range b.IDs {
-		if granted[id] == len(b.Owners[id]) {
-			out = append(out, id)
-		} else if granted[id] > 0 {
-			c.rollBackClaim(*b, id, call)
+	b.Keep(func(id string, owners []int) bool {
+		all := granted[id] == len(owners)
+		if !all && granted[id] > 0 {
+			c.rollBackClaim(owners, id, call)
 		}
-	}
-	b.IDs = out
+		return all
+	})
 	return readAt
 }
 
@@ -380,10 +378,10 @@ func (c *calls) mayClaim(j *job, account string, x *rollout.Desktop, fact rollou
 }
 
 // rollBackClaim rolls back the claim of a desktop that not all its owners may have.
-func (c *calls) rollBackClaim(b plan.Batch, id, call string) {
+func (c *calls) rollBackClaim(owners []int, id, call string) {
 	g := rollout.Group{Status: events.StatusDeferred, Code: events.CodeStatusWait, Until: c.asOf().Add(time.Minute),
 		Message: "another instance is at work on this desktop"}
-	for _, owner := range b.Owners[id] {
+	for _, owner := range owners {
 		c.write(c.owners[owner], call, []ending{{group: g, ids: []string{id}}})
 	}
 }
@@ -391,7 +389,7 @@ func (c *calls) rollBackClaim(b plan.Batch, id, call string) {
 func owned(b plan.Batch, owner int, ids []string) []string {
 	var out []string
 	for _, id := range ids {
-		if slices.Contains(b.Owners[id], owner) {
+		if slices.Contains(b.OwnersOf(id), owner) {
 			out = append(out, id)
 		}
 	}

@@ -46,7 +46,6 @@ const (
 // A Desktop is what ECD says of one desktop now.
 type Desktop struct {
 	ID        string
-	Name      string
 	RegionID  string
 	AccountID string // whose it is; "": the function's own account. The adapter does not fill it in
 
@@ -57,8 +56,8 @@ type Desktop struct {
 	// Flags are ECD's management flags without NoFlag: Migrating, Updating.
 	Flags []string
 
-	ImageID       string
-	Type          string // the instance type, such as ecd.basic.large
+	ImageID string
+
 	OS            string // family in lower case: windows, linux
 	GPU           bool
 	GPUUnknown    bool   // ECD does not say whether it has one; GPU is false then
@@ -71,8 +70,6 @@ type Desktop struct {
 	PolicyGroupID string
 	EndUsers      []string          // the people the desktop is assigned to
 	Tags          map[string]string // nil until they were asked for: DescribeDesktops leaves them out
-	CreationTime  time.Time         // zero: unknown
-	ExpiredTime   time.Time         // zero: unknown or never
 }
 
 // Place returns where the desktop is.

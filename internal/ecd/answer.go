@@ -135,8 +135,8 @@ func (l *texts) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// timeForms are the ways in which ECD writes times: CreationTime of a desktop
-// has no seconds, UpdateTime of a record has milliseconds.
+// timeForms are the ways in which ECD writes times: some CreationTime has no
+// seconds, UpdateTime of a record has milliseconds.
 var timeForms = []string{"2006-01-02T15:04Z07:00", time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05"}
 
 // parseTime returns the time that t says, or zero when it says none.

@@ -145,14 +145,12 @@ type describedDesktops struct {
 
 type describedDesktop struct {
 	DesktopID         text `json:"DesktopId"`
-	DesktopName       text
 	DesktopStatus     text
 	ConnectionStatus  text
 	Sessions          list[struct{ EndUserID, ExternalUserName text }]
 	ManagementFlag    text
 	ManagementFlags   texts
 	ImageID           text `json:"ImageId"`
-	DesktopType       text
 	OsType            text
 	GpuCategory       text
 	GpuCount          number
@@ -164,8 +162,6 @@ type describedDesktop struct {
 	PolicyGroupID     text    `json:"PolicyGroupId"`
 	PolicyGroupIDList texts   `json:"PolicyGroupIdList"`
 	EndUserIDs        texts   `json:"EndUserIds"`
-	CreationTime      text
-	ExpiredTime       text
 }
 
 type disk struct {
@@ -176,13 +172,11 @@ type disk struct {
 func (d *describedDesktop) desktop(region string) *desktop.Desktop {
 	out := &desktop.Desktop{
 		ID:            string(d.DesktopID),
-		Name:          string(d.DesktopName),
 		RegionID:      region,
 		Status:        shared(d.DesktopStatus),
 		Connection:    shared(d.ConnectionStatus),
 		Flags:         slices.DeleteFunc(words(d.ManagementFlags, texts{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
 		ImageID:       shared(d.ImageID),
-		Type:          shared(d.DesktopType),
 		OS:            shared(text(strings.ToLower(string(d.OsType)))),
 		Protocol:      shared(d.ProtocolType),
 		SessionType:   shared(d.SessionType),
@@ -190,8 +184,6 @@ func (d *describedDesktop) desktop(region string) *desktop.Desktop {
 		OfficeSiteID:  shared(d.OfficeSiteID),
 		PolicyGroupID: shared(d.PolicyGroupID),
 		EndUsers:      words(d.EndUserIDs),
-		CreationTime:  parseTime(d.CreationTime),
-		ExpiredTime:   parseTime(d.ExpiredTime),
 	}
 	var users texts
 	for _, s := range d.Sessions {

@@ -38,7 +38,27 @@ func company(lost int) int {
 // A Batch is one call to make, and whose wishes it fulfils.
 type Batch struct {
 	desktop.Batch
-	Owners map[string][]int // of each desktop, in the order of their wishes
+	Owners [][]int // of each of the desktops, in the order of their wishes
+}
+
+// OwnersOf returns the owners of one of the desktops.
+func (b *Batch) OwnersOf(id string) []int {
+	if i := slices.Index(b.IDs, id); i >= 0 {
+		return b.Owners[i]
+	}
+	return nil
+}
+
+// Keep leaves in the batch the desktops of which keep holds.
+func (b *Batch) Keep(keep func(id string, owners []int) bool) {
+	var ids []string
+	var owners [][]int
+	for i, id := range b.IDs {
+		if keep(id, b.Owners[i]) {
+			ids, owners = append(ids, id), append(owners, b.Owners[i])
+		}
+	}
+	b.IDs, b.Owners = ids, owners
 }
 
 // A Plan is what is to be done about some wishes.
@@ -85,10 +105,10 @@ func Make(wishes []Wish) Plan {
 	}
 	for _, k := range kinds {
 		for some := range slices.Chunk(firsts[k], k.most) {
-			b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: make([]string, 0, len(some))}, Owners: make(map[string][]int, len(some))}
+			b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: make([]string, 0, len(some))}, Owners: make([][]int, 0, len(some))}
 			for _, i := range some {
 				b.IDs = append(b.IDs, wishes[i].ID)
-				b.Owners[wishes[i].ID] = owners[i]
+				b.Owners = append(b.Owners, owners[i])
 			}
 			p.Batches = append(p.Batches, b)
 		}

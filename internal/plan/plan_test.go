@@ -55,7 +55,7 @@ func TestTheSameTargetAskedForTwiceIsOneTargetOfBothOwners(t *testing.T) {
 	if len(p.Batches) != 1 || len(p.Conflicts) != 0 {
 		t.Fatalf("got %+v, want one batch and no conflict", p)
 	}
-	want := map[string][]int{"a": {0, 1}, "b": {1}}
+	want := [][]int{{0, 1}, {1}}
 	if got := p.Batches[0]; !reflect.DeepEqual(got.IDs, []string{"a", "b"}) || !reflect.DeepEqual(got.Owners, want) {
 		t.Errorf("got %v of owners %v, want [a b] of %v", got.IDs, got.Owners, want)
 	}
@@ -96,7 +96,7 @@ func TestPlansHoldTheirInvariants(t *testing.T) {
 					t.Fatalf("seed %d: %s is in two batches", seed, id)
 				}
 				seen[id] = b.Spec
-				granted += len(b.Owners[id])
+				granted += len(b.OwnersOf(id))
 			}
 		}
 		for s, c := range perSpec {
