@@ -80,7 +80,7 @@ func outcomeLines(s *rollout.State, r rollout.Record) []line {
 			}
 			l := line{At: r.At, Operation: s.Operation.ID, Desktop: id, Status: string(g.Status), Code: g.Code, Message: g.Message, Until: g.Until}
 			if g.Status == events.StatusCompleted && l.Message == "" && !d.AcceptedAt.IsZero() {
-				l.Message = "took " + d.DoneAt.Sub(d.AcceptedAt).Round(time.Second).String()
+				l.Message = "took " + d.DoneAt.Sub(d.AcceptedAt.Time()).Round(time.Second).String()
 			}
 			out = append(out, l)
 		}

@@ -171,9 +171,9 @@ func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 		d := s.Desktops[id]
 		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: o.SpecOf(id).ImageID,
 			Status: string(d.Last.Status), Code: d.Last.Code, Message: d.Last.Message, Attempts: d.Attempt,
-			Accepted: known(d.AcceptedAt), Done: known(d.DoneAt), Snapshot: snapshotOf(d.Saved)})
+			Accepted: known(d.AcceptedAt.Time()), Done: known(d.DoneAt.Time()), Snapshot: snapshotOf(d.Saved)})
 		if d.Last.Status == events.StatusCompleted {
-			took = append(took, int(d.DoneAt.Sub(d.AcceptedAt)/time.Second))
+			took = append(took, int(d.DoneAt.Sub(d.AcceptedAt.Time())/time.Second))
 		}
 	}
 	r.Rebuilds = lengthsOf(took)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -302,12 +303,7 @@ func waveLine(w rollout.Wave, zone *time.Location) string {
 var phases = map[rollout.Phase]string{rollout.Pending: "pending", rollout.Begun: "begun", rollout.Accepted: "accepted", rollout.Final: "done"}
 
 func desktopLine(d *rollout.Desktop, zone *time.Location) string {
-	since := d.DoneAt
-	for _, t := range []time.Time{d.AcceptedAt, d.BegunAt, d.WaitSince} {
-		if since.IsZero() {
-			since = t
-		}
-	}
+	since := cmp.Or(d.DoneAt, d.AcceptedAt, d.BegunAt, d.WaitSince).Time()
 	text := d.Last.Message
 	if d.Phase == rollout.Pending && d.RestsUntil.After(since) {
 		text = joined("; ", text, "looked at again "+d.RestsUntil.In(zone).Format("15:04:05"))

@@ -259,7 +259,7 @@ func (b *Builder) Report() (*Report, error) {
 
 func (b *Builder) desktop(d *rollout.Desktop) Desktop {
 	out := Desktop{ID: d.ID, Wave: d.Wave, Stand: StandOf(d), Code: d.Last.Code, Message: d.Last.Message, From: d.From,
-		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt}
+		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt.Time()}
 	if x := d.Saved; x != nil && !x.Done.IsZero() {
 		out.Snapshot = &Snapshot{ID: x.Got, GiB: x.GiB, Seen: x.Done}
 	}
@@ -268,7 +268,7 @@ func (b *Builder) desktop(d *rollout.Desktop) Desktop {
 		out.RequestID = l.requestID
 	}
 	if out.Stand.Final() {
-		out.Done = d.DoneAt
+		out.Done = d.DoneAt.Time()
 		if l != nil {
 			out.Nth = l.nth
 		}

@@ -124,7 +124,7 @@ func (c *Call) over() time.Time {
 // act notes what we do to a desktop to keep it from its users, or to restore it. Records
 // of earlier builds name no call: they are taken at their word.
 func (d *Desktop) act(r *Record) {
-	d.ActedAt = later(d.ActedAt, r.At)
+	d.ActedAt = max(d.ActedAt, MomentOf(r.At))
 	last := func(c *Call) bool { return c == nil || r.Call == "" || c.ended(r) }
 	now := callOf(r)
 	switch r.Kind {
@@ -141,7 +141,7 @@ func (d *Desktop) act(r *Record) {
 			d.Held, d.Entered = false, false
 		}
 	case KindStopping:
-		d.Stopped, d.StoppedAt, d.Power = true, r.At, &now
+		d.Stopped, d.StoppedAt, d.Power = true, MomentOf(r.At), &now
 	case KindStarting:
 		d.Power = &now
 	case KindStarted:

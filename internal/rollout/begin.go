@@ -104,7 +104,7 @@ func (v *view) away(x *Desktop, fact Fact[*desktop.Desktop], why string) step {
 	switch {
 	case x.MissingAt.IsZero():
 		return marks(KindMissing, fact.ReadAt).with(unfinished(v.now.in(Settling)))
-	case fact.Since(x.MissingAt) < Settling:
+	case fact.Since(x.MissingAt.Time()) < Settling:
 		return unfinished(x.MissingAt.Add(Settling))
 	}
 	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "%s", why)

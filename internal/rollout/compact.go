@@ -116,10 +116,10 @@ func (c *compaction) desktop(d *Desktop) {
 	c.ask(d)
 	c.save(d)
 	if d.Held {
-		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt, Desktops: id})
+		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt.Time(), Desktops: id})
 	}
 	if d.Stopped {
-		c.add(partFinal, Record{Kind: KindStopping, At: d.StoppedAt, Desktops: id})
+		c.add(partFinal, Record{Kind: KindStopping, At: d.StoppedAt.Time(), Desktops: id})
 	}
 }
 
@@ -128,36 +128,36 @@ func (c *compaction) history(d *Desktop) {
 	id := []string{d.ID}
 	c.waits(d)
 	for range d.Attempt {
-		c.add(partBegun, Record{Kind: KindBegun, At: d.BegunAt, Call: d.Call, Desktops: id, From: []string{d.From}})
+		c.add(partBegun, Record{Kind: KindBegun, At: d.BegunAt.Time(), Call: d.Call, Desktops: id, From: []string{d.From}})
 	}
 	final := d.Phase == Final
 	switch {
 	case d.Phase == Begun && !d.CallEnded.IsZero():
-		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.CallEnded, Call: d.Call},
+		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.CallEnded.Time(), Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: d.Last.Message})
 	case d.Phase == Accepted, final && d.Touched:
-		c.outcome(partAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
+		c.outcome(partAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt.Time()}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
 		if d.Seen {
-			c.add(partAgain, Record{Kind: KindSeen, At: d.AcceptedAt, Desktops: id})
+			c.add(partAgain, Record{Kind: KindSeen, At: d.AcceptedAt.Time(), Desktops: id})
 		}
 	case d.denied() && d.WaitCode == IncorrectDesktopStatus:
-		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince, Call: d.Call},
+		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince.Time(), Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 		return
 	case d.denied():
-		c.known(partEnded, d, Record{Kind: KindEnded, At: d.BegunAt, Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
+		c.known(partEnded, d, Record{Kind: KindEnded, At: d.BegunAt.Time(), Call: d.Call}, Group{Status: events.StatusDeferred, Code: IncorrectDesktopStatus})
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
-		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt, Desktops: id})
+		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt.Time(), Desktops: id})
 	}
 	if (d.Phase == Begun || d.Phase == Accepted) && !d.SeenAt.IsZero() && !d.Seen {
-		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt, Desktops: id})
+		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt.Time(), Desktops: id})
 	}
 	if d.Phase == Pending && d.WaitCode != "" {
-		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince},
+		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince.Time()},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 	}
 	if final {
-		c.outcome(partFinal, d, Record{Kind: KindSettled, At: d.DoneAt}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
+		c.outcome(partFinal, d, Record{Kind: KindSettled, At: d.DoneAt.Time()}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
 	}
 }
 
@@ -173,7 +173,7 @@ func (c *compaction) waits(d *Desktop) {
 	}
 	waits := slices.Clone(d.Waits)
 	if d.Phase == Begun && d.WaitCode != "" {
-		waits = append(waits, Wait{d.WaitCode, d.WaitSince})
+		waits = append(waits, Wait{d.WaitCode, d.WaitSince.Time()})
 	}
 	part := partWaits
 	if d.denied() && d.WaitCode != IncorrectDesktopStatus { // it waits for them still, or again: what was denied does not end them

@@ -25,14 +25,14 @@ type Desktop struct {
 	Wave  int // the wave it came in; 1 for a request
 	Phase Phase
 
-	Call       string    // the last call it was in
-	CallEnded  time.Time // when the end of that call was written down; zero: it was not
-	BegunAt    time.Time
-	AcceptedAt time.Time
-	DoneAt     time.Time // when it became Final
-	Attempt    int       // calls that may have reached ECD
-	From       string    // the image it was on before the first call that may have changed it
-	SeenAt     time.Time // when it was seen Rebuilding since the call, or on the new image, or for the first time after its time was over
+	Call       string // the last call it was in
+	CallEnded  Moment // when the end of that call was written down; zero: it was not
+	BegunAt    Moment
+	AcceptedAt Moment
+	DoneAt     Moment // when it became Final
+	Attempt    int    // calls that may have reached ECD
+	From       string // the image it was on before the first call that may have changed it
+	SeenAt     Moment // when it was seen Rebuilding since the call, or on the new image, or for the first time after its time was over
 	// Flags stand together, since there is one of these for each desktop.
 	Seen     bool // seen Rebuilding since the call, or on the new image
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
@@ -44,22 +44,22 @@ type Desktop struct {
 	Stopped  bool // we stopped it, or are about to, and have to start it unless it is rebuilt
 
 	WaitCode   string    // why it is not begun, if it is waiting
-	WaitSince  time.Time // since when, for that reason
+	WaitSince  Moment    // since when, for that reason
 	Waits      []Wait    // further reasons that have not passed, as far as is known, oldest first
-	RestsUntil time.Time // need not be looked at before
-	WaitFirst  time.Time // since when, for whatever reason
+	RestsUntil time.Time // need not be looked at before; in the zone in which that was said
+	WaitFirst  Moment    // since when, for whatever reason
 	Denied     int       // how often ECD said that the status does not allow it
 
-	Maintenance *Call     // what we did last about maintenance mode
-	StoppedAt   time.Time // when we stopped it last
-	Power       *Call     // what we did last about that
-	ActedAt     time.Time // when we last did something to it besides rebuilding it
+	Maintenance *Call  // what we did last about maintenance mode
+	StoppedAt   Moment // when we stopped it last
+	Power       *Call  // what we did last about that
+	ActedAt     Moment // when we last did something to it besides rebuilding it
 
-	ArrivedAt time.Time // first seen rebuilt, while it has yet to prove stable
-	MissingAt time.Time // when ECD first did not list it, or not in its fleet
-	IdleAt    time.Time // when ECD first showed nothing of its call, whose delivery is unknown
-	Check     string    // the id of the check command that was sent to it
-	CheckedAt time.Time // when
+	ArrivedAt Moment // first seen rebuilt, while it has yet to prove stable
+	MissingAt Moment // when ECD first did not list it, or not in its fleet
+	IdleAt    Moment // when ECD first showed nothing of its call, whose delivery is unknown
+	Check     string // the id of the check command that was sent to it
+	CheckedAt Moment // when
 
 	Notice *Notice // what its users were told; nil: nothing
 	Ask    *Asking // what it was asked; nil: nothing
@@ -83,7 +83,7 @@ func (d *Desktop) asked() time.Time {
 	if d.CallEnded.IsZero() { // its end is not written down
 		return d.BegunAt.Add(lease)
 	}
-	return d.CallEnded
+	return d.CallEnded.Time()
 }
 
 // eventful returns when the desktop last changed by what we did: what was read
@@ -93,12 +93,12 @@ func (d *Desktop) eventful() time.Time {
 	case Begun:
 		return d.asked()
 	case Accepted:
-		return later(d.AcceptedAt.Add(statusLag), d.SeenAt)
+		return later(d.AcceptedAt.Add(statusLag), d.SeenAt.Time())
 	case Pending:
-		return later(d.DoneAt, d.ActedAt)
+		return later(d.DoneAt.Time(), d.ActedAt.Time())
 	case Final:
 	}
-	return d.ActedAt
+	return d.ActedAt.Time()
 }
 
 // tried says whether a call for the desktop was carried out, or may have been.
@@ -171,9 +171,9 @@ var blind = map[string]bool{
 func (d *Desktop) waitFor(code string, at time.Time) {
 	switch {
 	case ordered[code]:
-		d.WaitFirst = zero
+		d.WaitFirst = 0
 	case d.WaitFirst.IsZero():
-		d.WaitFirst = at
+		d.WaitFirst = MomentOf(at)
 	}
 	since, waits := d.waitsSince(code)
 	if !waits || d.WaitCode == code && at.Sub(d.RestsUntil) > MaxTick { // it was not tried meanwhile: that does not count
@@ -181,12 +181,12 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 	}
 	others := make([]Wait, 0, len(d.Waits)+1)
 	if d.WaitCode != "" {
-		others = append(others, Wait{d.WaitCode, d.WaitSince})
+		others = append(others, Wait{d.WaitCode, d.WaitSince.Time()})
 	}
 	others = slices.DeleteFunc(append(slices.Clone(d.Waits), others...), func(w Wait) bool {
 		return w.Code == code || !blind[code] && w.Code != events.CodeSessionWait || ordered[code]
 	})
-	d.WaitCode, d.WaitSince, d.Waits = code, since, slices.Clip(others)
+	d.WaitCode, d.WaitSince, d.Waits = code, MomentOf(since), slices.Clip(others)
 	if len(others) == 0 {
 		d.Waits = nil
 	}
@@ -195,7 +195,7 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 // waitsSince returns since when the desktop waits for that reason, if it does.
 func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {
 	if d.WaitCode == code {
-		return d.WaitSince, code != ""
+		return d.WaitSince.Time(), code != ""
 	}
 	for _, w := range d.Waits {
 		if w.Code == code {
@@ -206,5 +206,5 @@ func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {
 }
 
 func (d *Desktop) waitNoMore() {
-	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.RestsUntil = "", zero, nil, zero, zero
+	d.WaitCode, d.WaitSince, d.Waits, d.WaitFirst, d.RestsUntil = "", 0, nil, 0, zero
 }

@@ -41,8 +41,8 @@ func (d *Desktop) doubt(now time.Time) {
 		d.Phase, d.Call, d.CallEnded, d.BegunAt = Begun, was.Call, was.CallEnded, was.BegunAt
 		d.Attempt = min(max(was.Attempt, 1), maxAttempts)
 	}
-	for _, t := range []*time.Time{&d.WaitSince, &d.WaitFirst, &d.CallEnded, &d.BegunAt} {
-		notAfter(now, t)
+	for _, m := range []*Moment{&d.WaitSince, &d.WaitFirst, &d.CallEnded, &d.BegunAt} {
+		*m = min(*m, MomentOf(now))
 	}
 	for i := range d.Waits {
 		notAfter(now, &d.Waits[i].Since)

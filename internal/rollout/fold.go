@@ -3,7 +3,6 @@ package rollout
 import (
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -177,8 +176,8 @@ func (s *State) begun(r *Record) {
 		if d == nil {
 			continue
 		}
-		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, r.At, time.Time{}
-		d.Refuted, d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, false, zero, zero, zero, zero, ""
+		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, MomentOf(r.At), 0
+		d.Refuted, d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, false, 0, 0, 0, 0, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -201,20 +200,20 @@ func (d *Desktop) mark(r *Record) {
 	switch r.Kind {
 	case KindNotBegun:
 		if d.Phase == Begun {
-			d.Phase, d.CallEnded, d.Doubtful, d.Refuted = Pending, r.At, true, true
+			d.Phase, d.CallEnded, d.Doubtful, d.Refuted = Pending, MomentOf(r.At), true, true
 		}
 	case KindSeen:
-		d.Seen, d.SeenAt = true, r.At
+		d.Seen, d.SeenAt = true, MomentOf(r.At)
 	case KindLate:
-		d.SeenAt = r.At
+		d.SeenAt = MomentOf(r.At)
 	case KindMissing:
-		d.MissingAt = r.At
+		d.MissingAt = MomentOf(r.At)
 	case KindListed:
-		d.MissingAt = time.Time{}
+		d.MissingAt = 0
 	case KindIdle:
-		d.IdleAt = r.At
+		d.IdleAt = MomentOf(r.At)
 	case KindChecking:
-		d.Check, d.CheckedAt = r.Call, r.At
+		d.Check, d.CheckedAt = r.Call, MomentOf(r.At)
 	}
 }
 
@@ -229,7 +228,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	published := g.Status == events.StatusDeferred && g.Code == d.WaitCode // that it waits for this
 	switch g.Status {
 	case events.StatusAccepted:
-		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, r.At, r.At, true
+		d.Phase, d.AcceptedAt, d.CallEnded, d.Touched = Accepted, MomentOf(r.At), MomentOf(r.At), true
 		d.waitNoMore()
 		d.Notice, d.Ask = nil, nil
 	case events.StatusDeferred:
@@ -237,9 +236,9 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	default:
 		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
 		d.Refuted = d.Refuted || r.Kind == KindEnded
-		d.Phase, d.DoneAt = Final, r.At
+		d.Phase, d.DoneAt = Final, MomentOf(r.At)
 		if g.Status == events.StatusCompleted {
-			o.Duration = r.At.Sub(d.AcceptedAt)
+			o.Duration = r.At.Sub(d.AcceptedAt.Time())
 		}
 		if d.Touched && s.Operation.AfterStatus == desktop.Stopped || g.Status == events.StatusCompleted && s.Operation.AfterStatus != "" {
 			d.Stopped = false // it is in the status that was asked for; else we start it if it does not run
@@ -281,7 +280,7 @@ func (d *Desktop) may(r *Record, status events.Status) bool {
 // pending again.
 func (s *State) deferred(r *Record, g Group, d *Desktop) {
 	if r.Kind == KindEnded {
-		d.CallEnded = r.At
+		d.CallEnded = MomentOf(r.At)
 		switch g.Code {
 		case events.CodeOutcomeUnknown:
 			d.Doubtful = true

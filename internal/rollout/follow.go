@@ -47,9 +47,9 @@ func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s ste
 	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
 		s = s.with(marks(KindIdle, shown))
 	}
-	never := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt) >= Settling
+	never := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt.Time()) >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
-		x.BegunAt.UTC().Format(time.RFC3339), seen(now)) + x.cameBack()
+		x.BegunAt.Time().Format(time.RFC3339), seen(now)) + x.cameBack()
 	switch {
 	case never && reset:
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; a reset is never sent twice: look at the desktop before you ask again", last))
@@ -78,7 +78,7 @@ func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Ch
 		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
 	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case v.onNew(x, now) && shown.Sub(x.BegunAt) >= Settling && !v.fellBack(x, now):
+	case v.onNew(x, now) && shown.Sub(x.BegunAt.Time()) >= Settling && !v.fellBack(x, now):
 		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
 	}
 	return step{}, false
@@ -102,7 +102,7 @@ func (v *view) gone(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
 		return step{}, false
 	case x.MissingAt.IsZero():
 		return marks(KindMissing, fact.ReadAt).with(look(v.now.in(Settling))), false
-	case fact.Since(x.MissingAt) < Settling:
+	case fact.Since(x.MissingAt.Time()) < Settling:
 		return look(x.MissingAt.Add(Settling)), false
 	}
 	return step{}, true
@@ -199,7 +199,7 @@ func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool)
 		return s, false
 	case now.ImageID != x.From && now.ImageID != spec.ImageID:
 		return s.with(v.proveSaved(x, v.moved(x, now))), true
-	case fact.Since(x.ArrivedAt) < Settling: // perhaps by a part of ECD that lags behind
+	case fact.Since(x.ArrivedAt.Time()) < Settling: // perhaps by a part of ECD that lags behind
 		return s, false
 	case !x.ArrivedAt.IsZero():
 		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,
@@ -215,7 +215,7 @@ func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) (s step) {
 		due = x.ArrivedAt.Add(v.mayStay())
 	}
 	late := !fact.ReadAt.Before(due)
-	if late || ready(fact.Value) && fact.Since(x.AcceptedAt) >= Settling {
+	if late || ready(fact.Value) && fact.Since(x.AcceptedAt.Time()) >= Settling {
 		if !ready(fact.Value) || fact.Value.ImageID == "" { // which does not show where it is
 			late, s = overdue(x, fact.ReadAt, due)
 		}
@@ -238,7 +238,7 @@ func overdue(x *Desktop, at, due time.Time) (bool, step) {
 	case x.SeenAt.Before(due):
 		return false, marks(KindLate, at)
 	}
-	return at.Sub(x.SeenAt) >= readyLimit, step{}
+	return at.Sub(x.SeenAt.Time()) >= readyLimit, step{}
 }
 
 // ready says whether a desktop is in a status in which it can be rebuilt, and in
@@ -303,9 +303,9 @@ func (v *view) ended(x *Desktop, fact Fact[*desktop.Desktop], late bool) (step, 
 		return s, false
 	case !x.ArrivedAt.IsZero():
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s was seen on the image, and %s later it is neither Running nor Stopped; last seen %s",
-			x.ID, fact.Since(x.ArrivedAt).Round(time.Second), seen(fact.Value)), true
+			x.ID, fact.Since(x.ArrivedAt.Time()).Round(time.Second), seen(fact.Value)), true
 	}
-	took := fact.Since(x.AcceptedAt).Round(time.Second)
+	took := fact.Since(x.AcceptedAt.Time()).Round(time.Second)
 	if v.s.Operation.SpecOf(x.ID).Reset() {
 		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s", x.ID, took, seen(fact.Value)), true
 	}
@@ -323,8 +323,8 @@ func (v *view) prove(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	wanted := v.s.Operation.AfterStatus
 	otherStatus := wanted != "" && now.Status != wanted && x.ArrivedAt.IsZero()
 	switch {
-	case otherStatus && fact.Since(x.AcceptedAt) < v.timeout(now):
-		return v.lookLater(x.AcceptedAt)
+	case otherStatus && fact.Since(x.AcceptedAt.Time()) < v.timeout(now):
+		return v.lookLater(x.AcceptedAt.Time())
 	case otherStatus && !v.s.Operation.Request():
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s is on the image, but it is %s and not %s", x.ID, now.Status, wanted)
 	case otherStatus:
@@ -333,7 +333,7 @@ func (v *view) prove(x *Desktop, fact Fact[*desktop.Desktop]) step {
 		return v.unproven(x, fact)
 	case x.ArrivedAt.IsZero() && (check.Stable > 0 || check.Command != ""):
 		return marks(KindArrived, fact.ReadAt).with(unfinished(v.now.in(check.Stable)))
-	case fact.Since(x.ArrivedAt) < check.Stable:
+	case fact.Since(x.ArrivedAt.Time()) < check.Stable:
 		return unfinished(x.ArrivedAt.Add(check.Stable))
 	case check.Command != "" && now.OS == desktop.Linux && x.Check == "":
 		// The guard refuses such desktops; the command came into fleets.yaml since.
@@ -366,11 +366,11 @@ func (v *view) unproven(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	case v.s.Aborted != "" || v.s.Superseded != "":
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "it is on the image; "+not)
 	case x.ArrivedAt.IsZero():
-		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt))
-	case fact.Since(x.ArrivedAt) >= giveUp:
+		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt.Time()))
+	case fact.Since(x.ArrivedAt.Time()) >= giveUp:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s is on the image for %s; %s", x.ID, giveUp, not)
 	}
-	return v.lookLater(x.ArrivedAt)
+	return v.lookLater(x.ArrivedAt.Time())
 }
 
 // check runs the fleet's command on a desktop and waits for its result. What cannot be
@@ -381,7 +381,7 @@ func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) (s 
 	switch looked := !x.SeenAt.Before(due); {
 	case x.Check != "":
 		return v.checked(x, c)
-	case looked && fact.Since(x.SeenAt) >= readyLimit:
+	case looked && fact.Since(x.SeenAt.Time()) >= readyLimit:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check could not be run on desktop %s, which is %s", x.ID, fact.Value.Status)
 	case !looked && (!runs || fact.Since(due) >= Settling):
 		s = marks(KindSeen, fact.ReadAt)
@@ -394,7 +394,7 @@ func (v *view) check(x *Desktop, fact Fact[*desktop.Desktop], c fleet.Check) (s 
 
 // checked looks at the result of the command that was run.
 func (v *view) checked(x *Desktop, c fleet.Check) step {
-	results, s, ok := about(v, x, ofChecks, x.Check, x.CheckedAt)
+	results, s, ok := about(v, x, ofChecks, x.Check, x.CheckedAt.Time())
 	if !ok {
 		return s
 	}
@@ -405,7 +405,7 @@ func (v *view) checked(x *Desktop, c fleet.Check) step {
 	case got.Done:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed,
 			"the check ended on desktop %s with %s and exit code %d: %s", x.ID, got.Status, got.ExitCode, got.Output)
-	case results.Since(x.CheckedAt) >= c.Timeout+5*time.Minute:
+	case results.Since(x.CheckedAt.Time()) >= c.Timeout+5*time.Minute:
 		return v.settle(events.StatusFailed, events.CodeCheckFailed, "the check on desktop %s did not end", x.ID)
 	}
 	return v.soon()

@@ -21,7 +21,7 @@ func TestSilenceAloneIsNotOverdue(t *testing.T) {
 		{"nearly an hour on", 5*time.Hour + readyLimit - 1, 5 * time.Hour, false, false},
 		{"an hour on", 5*time.Hour + readyLimit, 5 * time.Hour, true, false},
 	} {
-		x := &Desktop{SeenAt: noon.Add(c.seen)}
+		x := &Desktop{SeenAt: MomentOf(noon.Add(c.seen))}
 		if over, s := overdue(x, noon.Add(c.at), noon); over != c.over || s.marked(KindLate) != c.late {
 			t.Errorf("%s: over %t, noted %t; want %t, %t", c.name, over, s.marked(KindLate), c.over, c.late)
 		}

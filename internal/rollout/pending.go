@@ -268,10 +268,10 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 		return s.with(v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message))
 	case Begun:
 		if over, more := overdueUnread(x, u, at, x.asked().Add(giveUp)); !over {
-			return s.with(more).with(v.lookLater(x.BegunAt))
+			return s.with(more).with(v.lookLater(x.BegunAt.Time()))
 		}
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
-			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.UTC().Format(time.RFC3339), giveUp))
+			"the answer to the call of %s was lost and ECD could not be asked about it for %s", x.BegunAt.Time().Format(time.RFC3339), giveUp))
 	case Accepted:
 		return s.with(v.unreadable(x, u, at))
 	case Final: // it has its outcome; see restoreFinal
@@ -281,9 +281,9 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 
 // unreadable deals with an accepted desktop about which ECD could not be asked.
 func (v *view) unreadable(x *Desktop, u *Unread, at time.Time) step {
-	limit, since := giveUp, x.AcceptedAt
+	limit, since := giveUp, x.AcceptedAt.Time()
 	if !x.ArrivedAt.IsZero() {
-		limit, since = v.mayStay(), x.ArrivedAt
+		limit, since = v.mayStay(), x.ArrivedAt.Time()
 	}
 	over, s := overdueUnread(x, u, at, since.Add(limit))
 	switch {
@@ -343,7 +343,7 @@ func (v *view) wait(c candidate, verdict guard.Verdict) step {
 	}
 	waited := v.waited(c.Desktop, code, c.fact.ReadAt)
 	switch {
-	case !c.WaitFirst.IsZero() && c.fact.Since(c.WaitFirst) >= waitLimit && v.s.Operation.Request():
+	case !c.WaitFirst.IsZero() && c.fact.Since(c.WaitFirst.Time()) >= waitLimit && v.s.Operation.Request():
 		return v.settle(events.StatusRefused, code, "given up after %s: %s", waitLimit, message)
 	case code == events.CodeImageCreating && waited >= imageLimit:
 		return v.settle(events.StatusRefused, events.CodeImageNotAvailable, "%s after %s", message, imageLimit)
@@ -371,7 +371,7 @@ func (v *view) start(c candidate) step {
 	switch stopFirst := c.strategy != nil && c.strategy.StopFirst && c.now.Status == desktop.Running; {
 	case c.strategy != nil && c.strategy.Maintenance && !c.Entered:
 		next = v.soon(Act{What: Hold})
-	case stopFirst && c.fact.Since(c.StoppedAt) >= stopAgain:
+	case stopFirst && c.fact.Since(c.StoppedAt.Time()) >= stopAgain:
 		next = v.soon(Act{What: Stop})
 	case stopFirst:
 		next = v.wait(c, guard.Verdict{Code: events.CodeStopWait, Message: fmt.Sprintf("desktop %s was told to stop and is still Running", c.ID)})
@@ -405,7 +405,7 @@ func (v *view) obstructed(c candidate) (step, bool) {
 		over = later(over, c.Power.over())
 	}
 	switch limit := passing[c.WaitCode]; {
-	case limit > 0 && c.RestsUntil.Sub(c.WaitSince) >= limit:
+	case limit > 0 && c.RestsUntil.Sub(c.WaitSince.Time()) >= limit:
 		return v.settle(events.StatusFailed, c.WaitCode, "gave up after %s: %s", limit, c.Last.Message), true
 	case c.Denied >= maxDenied:
 		return v.settle(events.StatusFailed, IncorrectDesktopStatus,

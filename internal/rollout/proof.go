@@ -21,7 +21,7 @@ func (s *State) rebuilt(w *Wave) map[string]time.Time {
 	out := map[string]time.Time{}
 	for _, id := range w.Desktops {
 		if x := s.Desktops[id]; x != nil && x.Phase == Final && x.Last.Status == events.StatusCompleted && !x.AcceptedAt.IsZero() {
-			out[id] = x.AcceptedAt
+			out[id] = x.AcceptedAt.Time()
 		}
 	}
 	return out

@@ -25,7 +25,7 @@ func (v *view) restoreFinal(x *Desktop) step {
 // it, it is left alone: the two calls could overtake each other. stuck says that it
 // cannot be read though it was asked for, or is in a status that must pass.
 func (v *view) restore(x *Desktop) (s step, stuck bool) {
-	s = look(v.now.backoff(x.StoppedAt))
+	s = look(v.now.backoff(x.StoppedAt.Time()))
 	fact, more, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if s = s.with(more); !ok {
 		return s, false
@@ -61,7 +61,7 @@ func (v *view) release(x *Desktop, gone bool) step {
 // startAgain starts a desktop that we stopped.
 func (v *view) startAgain(x *Desktop, fact Fact[*desktop.Desktop], gone bool) (s step, stuck bool) {
 	switch over := x.Power.over(); {
-	case gone, fact.Value.Status == desktop.Running && fact.Since(x.StoppedAt) >= stopAgain:
+	case gone, fact.Value.Status == desktop.Running && fact.Since(x.StoppedAt.Time()) >= stopAgain:
 		return marks(KindStarted, v.now.t), false
 	case fact.Value.Status != desktop.Stopped:
 		return step{}, true

@@ -74,12 +74,12 @@ func (s *State) arrived(r *Record) {
 			continue
 		}
 		if d.ArrivedAt.IsZero() && !d.Doubtful {
-			n, all, newest = n+1, all+r.At.Sub(d.BegunAt), later(newest, d.BegunAt)
+			n, all, newest = n+1, all+r.At.Sub(d.BegunAt.Time()), later(newest, d.BegunAt.Time())
 			if d.BegunAt.After(s.took.newest) {
 				fresh++
 			}
 		}
-		d.ArrivedAt = r.At
+		d.ArrivedAt = MomentOf(r.At)
 	}
 	if n == 0 {
 		return
@@ -183,7 +183,7 @@ func (v *view) along(at time.Time) time.Time {
 // have, while others do, and then the less often the longer it takes.
 func (v *view) lookForArrival(x *Desktop) step {
 	if v.rhythm.step == 0 {
-		return v.lookLater(x.AcceptedAt)
+		return v.lookLater(x.AcceptedAt.Time())
 	}
 	if least := x.BegunAt.Add(v.rhythm.least); least.After(v.now.in(v.rhythm.step / 2)) {
 		return unfinished(v.along(earlier(least, v.now.in(mostStep))))

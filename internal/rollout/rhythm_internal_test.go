@@ -36,7 +36,7 @@ func learned(t *testing.T, looks ...sighting) took {
 		r := Record{By: look(l.took), At: begun.Add(l.took), Desktops: []string{"unknown"}}
 		for range l.n {
 			id := fmt.Sprint("d", len(s.Desktops))
-			s.Desktops[id] = &Desktop{ID: id, BegunAt: begun}
+			s.Desktops[id] = &Desktop{ID: id, BegunAt: MomentOf(begun)}
 			r.Desktops = append(r.Desktops, id)
 		}
 		s.tick(&Record{By: r.By, At: r.At.Add(time.Second), N: ticks + 1})
@@ -44,7 +44,7 @@ func learned(t *testing.T, looks ...sighting) took {
 		s.arrived(&Record{Desktops: r.Desktops, At: r.At.Add(time.Hour)}) // seen again: teaches nothing
 		ticks++
 	}
-	s.Desktops["doubtful"] = &Desktop{ID: "doubtful", BegunAt: begun, Doubtful: true}
+	s.Desktops["doubtful"] = &Desktop{ID: "doubtful", BegunAt: MomentOf(begun), Doubtful: true}
 	s.arrived(&Record{Desktops: []string{"doubtful"}, At: begun.Add(time.Second)})
 	return s.took
 }
@@ -103,15 +103,15 @@ func TestHowFarApartRebuildsAreIsLearned(t *testing.T) {
 	s.tick(&Record{By: "b", At: noon.Add(5 * time.Minute), N: 2})
 	for i, took := range []time.Duration{6 * time.Minute, 8 * time.Minute} {
 		id := fmt.Sprint(i)
-		s.Desktops[id] = &Desktop{ID: id, BegunAt: noon}
+		s.Desktops[id] = &Desktop{ID: id, BegunAt: MomentOf(noon)}
 		s.arrived(&Record{By: id, At: noon.Add(took), Desktops: []string{id}})
 		s.tick(&Record{By: "c", At: noon.Add(450 * time.Second), N: 3}) // that the other is not there yet says nothing of the fastest
 	}
 	if want := (took{least: 6 * time.Minute, gap: 30 * time.Second, apart: 30 * time.Second, newest: noon}); s.took != want {
 		t.Errorf("got %+v, want %+v", s.took, want)
 	}
-	s.Desktops["2"], s.Desktops["3"] = &Desktop{ID: "2", BegunAt: noon.Add(2 * time.Minute)}, &Desktop{ID: "3", BegunAt: noon.Add(3 * time.Minute)}
-	s.Desktops["4"] = &Desktop{ID: "4", BegunAt: noon.Add(time.Minute)}
+	s.Desktops["2"], s.Desktops["3"] = &Desktop{ID: "2", BegunAt: MomentOf(noon.Add(2 * time.Minute))}, &Desktop{ID: "3", BegunAt: MomentOf(noon.Add(3 * time.Minute))}
+	s.Desktops["4"] = &Desktop{ID: "4", BegunAt: MomentOf(noon.Add(time.Minute))}
 	s.arrived(&Record{By: "d", At: noon.Add(8 * time.Minute), Desktops: []string{"2", "3", "4"}})
 	if want := (took{least: 5 * time.Minute, gap: 90 * time.Second, apart: 37500 * time.Millisecond, newest: noon.Add(3 * time.Minute)}); s.took != want {
 		t.Errorf("got %+v, want %+v", s.took, want)
@@ -154,13 +154,13 @@ func rolling(arrived []time.Duration, begun ...time.Duration) (*view, []*Desktop
 		v.leave = v.proven()
 	}
 	for _, d := range []time.Duration{0, time.Minute, 5*time.Minute - 15*time.Second} { // they failed while they were to be stable
-		v.s.Desktops[d.String()] = &Desktop{ID: d.String(), Phase: Final, ArrivedAt: noon.Add(-d)}
+		v.s.Desktops[d.String()] = &Desktop{ID: d.String(), Phase: Final, ArrivedAt: MomentOf(noon.Add(-d))}
 	}
 	for _, d := range arrived {
-		add(&Desktop{Phase: Accepted, BegunAt: noon.Add(-time.Hour), ArrivedAt: noon.Add(-d)})
+		add(&Desktop{Phase: Accepted, BegunAt: MomentOf(noon.Add(-time.Hour)), ArrivedAt: MomentOf(noon.Add(-d))})
 	}
 	for _, d := range begun {
-		add(&Desktop{Phase: Accepted, BegunAt: noon.Add(-d)})
+		add(&Desktop{Phase: Accepted, BegunAt: MomentOf(noon.Add(-d))})
 	}
 	return v, out
 }
@@ -234,8 +234,8 @@ func TestARolloutLooksForArrivalsWhenAPlaceIsLeft(t *testing.T) {
 		Record{Kind: KindWave, At: noon.Add(-time.Hour), Wave: 1, Waves: 1, Size: 2, Desktops: []string{"leaves", "comes"}})
 	s.took = took{least: 5 * time.Minute, gap: time.Minute, apart: time.Minute}
 	leaves, comes := s.Desktops["leaves"], s.Desktops["comes"]
-	leaves.Phase, leaves.BegunAt, leaves.ArrivedAt = Accepted, noon.Add(-time.Hour), noon.Add(40*time.Second-f.Strategy.Check.Stable)
-	comes.Phase, comes.BegunAt = Accepted, noon.Add(20*time.Second-4*time.Minute)
+	leaves.Phase, leaves.BegunAt, leaves.ArrivedAt = Accepted, MomentOf(noon.Add(-time.Hour)), MomentOf(noon.Add(40*time.Second-f.Strategy.Check.Stable))
+	comes.Phase, comes.BegunAt = Accepted, MomentOf(noon.Add(20*time.Second-4*time.Minute))
 	facts := NewFacts()
 	facts.Images["m-new"] = Read(noon, &desktop.Image{ID: "m-new", Status: desktop.ImageAvailable})
 	facts.Freezes[FreezesKey] = Read[Freezes](noon, nil)

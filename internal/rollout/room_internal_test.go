@@ -89,7 +89,7 @@ func TestWhoJoinsComesOnlyIfTheJournalHoldsThem(t *testing.T) {
 // is begun; what was begun is followed, and what was not can be given up.
 func TestAJournalThatIsNearlyFullIsKeptForWhatWasBegun(t *testing.T) {
 	const limit = 100_000
-	pending, begun := &Desktop{ID: "ecd-1"}, &Desktop{ID: "ecd-2", Phase: Begun, Attempt: 1, BegunAt: noon}
+	pending, begun := &Desktop{ID: "ecd-1"}, &Desktop{ID: "ecd-2", Phase: Begun, Attempt: 1, BegunAt: MomentOf(noon)}
 	for _, c := range []struct {
 		length int64
 		both   bool

@@ -24,7 +24,7 @@ func TestADoubtedDesktopHasNotWaitedLongEnough(t *testing.T) {
 		{false, time.Hour, guard.ForceInUse}, {false, time.Hour - 1, guard.WaitInUse},
 		{true, time.Hour, guard.WaitInUse}, {true, 1000 * time.Hour, guard.WaitInUse},
 	} {
-		x := &Desktop{ID: "ecd-1", Doubted: c.doubted, WaitCode: events.CodeSessionWait, WaitSince: noon.Add(-c.waited)}
+		x := &Desktop{ID: "ecd-1", Doubted: c.doubted, WaitCode: events.CodeSessionWait, WaitSince: MomentOf(noon.Add(-c.waited))}
 		if got := (&view{}).sessions(x, s, noon); got != c.want {
 			t.Errorf("doubted %t, waited %s: got %v, want %v", c.doubted, c.waited, got, c.want)
 		}
@@ -81,7 +81,7 @@ func TestHowManyMayFail(t *testing.T) {
 		add := func(n, wave int, phase Phase, status events.Status) (ids []string) {
 			for range n {
 				id := fmt.Sprint("ecd-", len(s.Desktops))
-				s.Desktops[id] = &Desktop{ID: id, Wave: wave, Phase: phase, DoneAt: noon, Last: Result{Status: status}}
+				s.Desktops[id] = &Desktop{ID: id, Wave: wave, Phase: phase, DoneAt: MomentOf(noon), Last: Result{Status: status}}
 				ids = append(ids, id)
 			}
 			return ids
@@ -110,8 +110,8 @@ func TestWhatIsUnderWayCounts(t *testing.T) {
 		want int
 	}{
 		"pending": {Desktop{}, 0}, "pending, and stopped": {Desktop{Stopped: true}, 1}, "pending, and held": {Desktop{Held: true}, 1},
-		"begun": {Desktop{Phase: Begun, BegunAt: noon, Call: "c"}, 1}, "accepted": {Desktop{Phase: Accepted, AcceptedAt: noon}, 1},
-		"final": {Desktop{Phase: Final, DoneAt: noon}, 0}, "final, and to be restored": {Desktop{Phase: Final, DoneAt: noon, Held: true}, 0},
+		"begun": {Desktop{Phase: Begun, BegunAt: MomentOf(noon), Call: "c"}, 1}, "accepted": {Desktop{Phase: Accepted, AcceptedAt: MomentOf(noon)}, 1},
+		"final": {Desktop{Phase: Final, DoneAt: MomentOf(noon)}, 0}, "final, and to be restored": {Desktop{Phase: Final, DoneAt: MomentOf(noon), Held: true}, 0},
 	} {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1/office", Fleet: "office"}
@@ -240,7 +240,7 @@ func TestTheStatusIsLookedAtWhenADesktopArrives(t *testing.T) {
 	} {
 		v := viewOf(&Operation{ID: "r1/office", Fleet: "office", Spec: desktop.Spec{ImageID: "m-new", AfterStatus: desktop.Stopped}})
 		v.r = Rules{Fleets: fleet.Fleets{office}, RebuildTimeout: time.Hour}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon.Add(-2 * time.Hour), ArrivedAt: c.arrived}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: MomentOf(noon.Add(-2 * time.Hour)), ArrivedAt: MomentOf(c.arrived)}
 		got := ""
 		s := v.prove(x, Read(noon, &desktop.Desktop{ID: "ecd-1", Status: c.status, ImageID: "m-new"}))
 		if s.outcome != nil {
@@ -270,7 +270,7 @@ func TestHowLongADesktopWaits(t *testing.T) {
 		{rollout, events.CodeStatusWait, time.Hour, time.Hour - 1, "goes on waiting"}, {rollout, events.CodeStatusWait, time.Hour, time.Hour, events.CodeDesktopNotReady + " refused"},
 	} {
 		v := viewOf(c.w)
-		x := &Desktop{ID: "ecd-1", WaitFirst: noon.Add(-c.first), WaitCode: c.code, WaitSince: noon.Add(-c.since)}
+		x := &Desktop{ID: "ecd-1", WaitFirst: MomentOf(noon.Add(-c.first)), WaitCode: c.code, WaitSince: MomentOf(noon.Add(-c.since))}
 		s := v.wait(candidate{Desktop: x, fact: Fact[*desktop.Desktop]{ReadAt: noon}}, guard.Verdict{Code: c.code, Message: "because"})
 		got := "goes on waiting"
 		if s.outcome != nil {
@@ -294,7 +294,7 @@ func TestWhichDoubtedDesktopsMayHaveBegun(t *testing.T) {
 		"accepted": {Desktop{Phase: Accepted}, true}, "touched": {Desktop{Touched: true, Denied: 1, Attempt: 1}, true}, "of unknown delivery": {Desktop{Doubtful: true, Denied: 1, Attempt: 1}, true},
 		"tried": {Desktop{Attempt: 1}, true}, "tried, and denied": {Desktop{Attempt: 1, Denied: 1}, false},
 	} {
-		c.d.ID, c.d.WaitSince = "ecd-1", future
+		c.d.ID, c.d.WaitSince = "ecd-1", MomentOf(future)
 		c.d.Waits = []Wait{{Code: events.CodeSessionWait, Since: future}}
 		given := c.d.Waits
 		if c.d.doubt(noon); (c.d.Phase == Begun) != c.want || !c.d.Doubted || c.want && c.d.Attempt < 1 {
@@ -310,9 +310,9 @@ func TestWhichDoubtedDesktopsMayHaveBegun(t *testing.T) {
 func TestWhichDesktopsOfAWaveWereRebuilt(t *testing.T) {
 	s := NewState()
 	for id, x := range map[string]Desktop{
-		"completed": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon}, "already": {Phase: Final, Last: Result{Status: events.StatusCompleted}},
-		"failed": {Phase: Final, Last: Result{Status: events.StatusFailed}, AcceptedAt: noon}, "under-way": {Phase: Accepted, Last: Result{Status: events.StatusAccepted}, AcceptedAt: noon},
-		"again": {Phase: Begun, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon}, "other": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: noon},
+		"completed": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: MomentOf(noon)}, "already": {Phase: Final, Last: Result{Status: events.StatusCompleted}},
+		"failed": {Phase: Final, Last: Result{Status: events.StatusFailed}, AcceptedAt: MomentOf(noon)}, "under-way": {Phase: Accepted, Last: Result{Status: events.StatusAccepted}, AcceptedAt: MomentOf(noon)},
+		"again": {Phase: Begun, Last: Result{Status: events.StatusCompleted}, AcceptedAt: MomentOf(noon)}, "other": {Phase: Final, Last: Result{Status: events.StatusCompleted}, AcceptedAt: MomentOf(noon)},
 	} {
 		s.Desktops[id] = &x
 	}

@@ -276,7 +276,7 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 		return s
 	}
 	since := x.eventful()
-	if gone := x.Saved.Gone; gone.After(x.AcceptedAt) {
+	if gone := x.Saved.Gone; gone.After(x.AcceptedAt.Time()) {
 		since = gone.Add(Settling)
 	}
 	fact, more, ok := find(v, ofSnapshots, x.ID, since)
@@ -285,12 +285,12 @@ func (v *view) proveSaved(x *Desktop, s step) step {
 		more.unfinished = true
 		return more
 	case fact.Err != nil && x.ArrivedAt.IsZero(): // from now on it is given a day
-		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt))
+		return marks(KindArrived, fact.ReadAt).with(v.lookLater(x.AcceptedAt.Time()))
 	case fact.Err != nil:
 		return v.unproved(x, fact)
 	case stillListed(fact.Value, x.Saved.Got):
 		return s
-	case !x.Saved.Gone.After(x.AcceptedAt):
+	case !x.Saved.Gone.After(x.AcceptedAt.Time()):
 		return marks(KindUnsaved, fact.ReadAt).with(unfinished(fact.ReadAt.Add(Settling)))
 	case v.losesSnapshots(x):
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "%s", joined(s.outcome.Message,
@@ -377,7 +377,7 @@ func (d *Desktop) save(r *Record) {
 	case KindSaved:
 		s.saved(r)
 	case KindUnsaved:
-		if s.Gone.IsZero() || s.Gone.Before(d.AcceptedAt) {
+		if s.Gone.IsZero() || s.Gone.Before(d.AcceptedAt.Time()) {
 			s.Gone = r.At
 		}
 	case KindSafe:

@@ -168,7 +168,7 @@ func TestAFleetThatConsentsToLosingSnapshotsDoesNotFailForIt(t *testing.T) {
 	} {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1/office", Fleet: "office", Undoes: c.undoes}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: MomentOf(noon), Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
 		f := NewFacts()
 		f.Snapshots["ecd-1"] = Read(noon.Add(time.Hour), []desktop.Snapshot{})
 		v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}, r: Rules{Fleets: fleet.Fleets{{Name: "office", Rebuild: fleet.Rebuild{Consent: c.consent}}}}}
@@ -185,7 +185,7 @@ func TestAConsentToLoseSnapshotsCountsOnlyThroughItsDoor(t *testing.T) {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Consents: []string{events.ConsentSnapshots}, Via: &events.Via{Door: door},
 			Spec: desktop.Spec{RegionID: "cn-hangzhou"}}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon, Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: MomentOf(noon), Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: noon.Add(10 * time.Minute)}}
 		f := NewFacts()
 		f.Desktops["ecd-1"] = Read(noon.Add(time.Hour), &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou"})
 		f.Snapshots["ecd-1"] = Read(noon.Add(time.Hour), []desktop.Snapshot{})
@@ -204,7 +204,7 @@ func TestADesktopThatMovedOnCompletesOnlyIfItsSnapshotIsStillThere(t *testing.T)
 	decide := func(gone time.Time, list []desktop.Snapshot) step {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new", OperateType: "replace"}}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, BegunAt: noon.Add(-time.Minute), AcceptedAt: noon, From: "m-old",
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, BegunAt: MomentOf(noon.Add(-time.Minute)), AcceptedAt: MomentOf(noon), From: "m-old",
 			Saved: &Saved{Round: 1, Call: Call{Got: "s-1"}, Done: noon.Add(-time.Minute), Gone: gone}}
 		f := NewFacts()
 		f.Desktops["ecd-1"] = Read(now, &desktop.Desktop{ID: "ecd-1", Status: desktop.Running, ImageID: "m-other"})
@@ -436,11 +436,11 @@ func TestSnapshotsAreReadAfterWhatWasDone(t *testing.T) {
 	f := NewFacts()
 	f.Snapshots["ecd-1"] = Read(noon.Add(-time.Minute), []desktop.Snapshot{{ID: "s-1", Name: SnapshotName("r1", "ecd-1", 1), DataDisk: true, State: desktop.SnapshotDone, Created: noon.Add(-time.Hour)}})
 	v := &view{s: s, f: f, now: clock{noon.Add(time.Hour)}}
-	c := candidate{Desktop: &Desktop{ID: "ecd-1", ActedAt: noon}, now: &desktop.Desktop{DataDisks: 1}, erases: true}
+	c := candidate{Desktop: &Desktop{ID: "ecd-1", ActedAt: MomentOf(noon)}, now: &desktop.Desktop{DataDisks: 1}, erases: true}
 	if got, done := v.saved(c); !done || len(got.needs) != 1 {
 		t.Errorf("got %+v, %t, want that they are read again", got, done)
 	}
-	c.ActedAt = noon.Add(-time.Hour)
+	c.ActedAt = MomentOf(noon.Add(-time.Hour))
 	if got, done := v.saved(c); done || len(got.records) != 1 {
 		t.Errorf("got %+v, %t, want that it is complete", got, done)
 	}

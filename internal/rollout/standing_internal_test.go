@@ -220,7 +220,7 @@ func TestWhenItIsSaidWhatWaits(t *testing.T) {
 		{"nothing waits", 0, 0, false, "", ""},
 		{"for something new", 0, 0, false, "SomethingNew", "SomethingNew"},
 	} {
-		x := &Desktop{ID: "ecd-1", WaitCode: c.wait, WaitSince: noon}
+		x := &Desktop{ID: "ecd-1", WaitCode: c.wait, WaitSince: MomentOf(noon)}
 		if c.wait == "" {
 			x.Phase = Final
 		}

@@ -154,7 +154,7 @@ func (v *view) accept(readAt time.Time, message string) step {
 // postpone leaves a desktop for later. The world is told when the reason is new.
 func (v *view) postpone(x *Desktop, code, format string, args ...any) step {
 	if x.WaitCode == code {
-		return v.lookLater(x.WaitSince)
+		return v.lookLater(x.WaitSince.Time())
 	}
 	s := v.soon()
 	s.outcome = v.deferred(code, s.next, format, args...)

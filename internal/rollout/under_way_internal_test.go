@@ -19,7 +19,7 @@ func TestWhoIsUnderWayIsAlwaysLookedAtAgain(t *testing.T) {
 		v, f := officeView()
 		for i := range d.IntN(6) {
 			begun, id := noon.Add(upTo(40*time.Hour)), fmt.Sprint("past", i)
-			v.s.Desktops[id] = &Desktop{ID: id, BegunAt: begun, Phase: Final}
+			v.s.Desktops[id] = &Desktop{ID: id, BegunAt: MomentOf(begun), Phase: Final}
 			v.s.tick(&Record{By: fmt.Sprint("a", i), At: begun.Add(upTo(8 * time.Hour)), N: 2*i + 1})
 			v.s.arrived(&Record{By: fmt.Sprint("b", i), At: begun.Add(upTo(8*time.Hour) - 14*time.Second), Desktops: []string{id}})
 			v.s.tick(&Record{By: fmt.Sprint("b", i), At: begun.Add(upTo(8 * time.Hour)), N: 2*i + 2})
@@ -28,10 +28,10 @@ func TestWhoIsUnderWayIsAlwaysLookedAtAgain(t *testing.T) {
 		v.now = clock{now}
 		f.Strategy.Expected, f.Strategy.Check.Stable = time.Minute+upTo(24*time.Hour-time.Minute), upTo(24*time.Hour)
 		for i := range 1 + d.IntN(8) {
-			x := &Desktop{ID: fmt.Sprint("d", i), Phase: Accepted, BegunAt: now.Add(14*time.Second - upTo(25*time.Hour))}
-			x.AcceptedAt = x.BegunAt.Add(upTo(time.Minute))
+			x := &Desktop{ID: fmt.Sprint("d", i), Phase: Accepted, BegunAt: MomentOf(now.Add(14*time.Second - upTo(25*time.Hour)))}
+			x.AcceptedAt = MomentOf(x.BegunAt.Add(upTo(time.Minute)))
 			if d.IntN(2) == 0 {
-				x.ArrivedAt = now.Add(-upTo(25 * time.Hour))
+				x.ArrivedAt = MomentOf(now.Add(-upTo(25 * time.Hour)))
 			}
 			v.s.Desktops[x.ID] = x
 		}
@@ -73,9 +73,9 @@ func TestACheckIsTriedForAnHourFromTheFirstLook(t *testing.T) {
 		"it was seen before it was time":   {30 * hour, due - 1, desktop.Running, true, true, false},
 		"after hours, and tried for a bit": {30*hour + hour - 1, 30 * hour, desktop.Stopped, false, false, false},
 	} {
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, ArrivedAt: noon}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, ArrivedAt: MomentOf(noon)}
 		if c.seen > 0 {
-			x.SeenAt = noon.Add(c.seen)
+			x.SeenAt = MomentOf(noon.Add(c.seen))
 		}
 		v, _ := officeView(x)
 		v.now = clock{noon.Add(c.at)}

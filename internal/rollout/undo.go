@@ -57,7 +57,7 @@ func (s *State) Fill(op Operation) Operation {
 	none := !slices.ContainsFunc(s.Order, func(id string) bool { return s.changed(s.Desktops[id]) })
 	for _, id := range s.Order {
 		if d := s.Desktops[id]; s.changed(d) || none && d.From != "" {
-			at := d.BegunAt.UTC().Format(time.RFC3339Nano)
+			at := d.BegunAt.Time().Format(time.RFC3339Nano)
 			op.Desktops, op.Since[at] = append(op.Desktops, id), append(op.Since[at], id)
 		}
 	}

@@ -23,7 +23,7 @@ func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
 		"being rebuilt":                     {Desktop{Phase: Accepted, Touched: true, Attempt: 1, From: "m-old"}, true},
 		"a call is under way":               {Desktop{Phase: Begun, Attempt: 1, From: "m-old"}, true},
 		"its delivery was never known":      {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, true},
-		"was shown idle after its call":     {Desktop{Phase: Final, Doubtful: true, IdleAt: noon, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, false},
+		"was shown idle after its call":     {Desktop{Phase: Final, Doubtful: true, IdleAt: MomentOf(noon), Attempt: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, false},
 		"shown not to have begun":           {Desktop{Phase: Pending, Doubtful: true, Attempt: 1, From: "m-old"}, false},
 		"shown not to have begun, and over": {Desktop{Phase: Final, Doubtful: true, Attempt: 1, From: "m-old", Last: Result{Status: events.StatusSkipped}}, false},
 		"denied":                            {Desktop{Phase: Final, Attempt: 1, Denied: 1, From: "m-old", Last: Result{Status: events.StatusFailed}}, false},
@@ -31,7 +31,7 @@ func TestARollbackOfARequestIsForWhatTheRequestRebuilt(t *testing.T) {
 	} {
 		s := NewState()
 		s.Operation = &Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}}
-		c.x.ID, c.x.BegunAt = "ecd-1", noon
+		c.x.ID, c.x.BegunAt = "ecd-1", MomentOf(noon)
 		s.Desktops["ecd-1"], s.Order = &c.x, []string{"ecd-1"}
 		op := s.Fill(Operation{ID: "r1/rollback", Undoes: "r1"})
 		if got := slices.Contains(op.Desktops, "ecd-1") && slices.Contains(op.Back["m-old"], "ecd-1") && slices.Contains(op.Since[noon.UTC().Format(time.RFC3339Nano)], "ecd-1"); got != c.want {
@@ -88,10 +88,10 @@ func TestADesktopThatSomebodyElseChangedSinceDoesNotGoBack(t *testing.T) {
 		"from another image alone":      {[]desktop.Change{change(9, "m-x", "m-new")}, Desktop{}, true},
 		"to another image alone":        {[]desktop.Change{change(9, "m-old", "m-x")}, Desktop{}, true},
 		"the same by somebody else":     {[]desktop.Change{change(9, "m-old", "m-new"), change(5, "m-old", "m-new")}, Desktop{}, true},
-		"ours of the rollback":          {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, false},
-		"that of somebody else before":  {[]desktop.Change{change(28, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
-		"from elsewhere since our call": {[]desktop.Change{change(31, "m-x", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
-		"elsewhere since our call":      {[]desktop.Change{change(31, "m-new", "m-x"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: at(30)}, true},
+		"ours of the rollback":          {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, false},
+		"that of somebody else before":  {[]desktop.Change{change(28, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, true},
+		"from elsewhere since our call": {[]desktop.Change{change(31, "m-x", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, true},
+		"elsewhere since our call":      {[]desktop.Change{change(31, "m-new", "m-x"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, true},
 		"and without a call of ours":    {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{}, true},
 	} {
 		v := backView()

@@ -149,7 +149,7 @@ func TestAWaveIsJudgedByItsOwnUse(t *testing.T) {
 		s.Operation = &Operation{ID: "r1/office", Fleet: "office"}
 		s.Waves = []Wave{{N: 1, EndedAt: noon}, {N: 2, Desktops: []string{"a", "b"}, EndedAt: end}}
 		for _, id := range s.Waves[1].Desktops {
-			s.Desktops[id] = &Desktop{ID: id, Phase: Final, AcceptedAt: noon, Last: Result{Status: events.StatusCompleted}}
+			s.Desktops[id] = &Desktop{ID: id, Phase: Final, AcceptedAt: MomentOf(noon), Last: Result{Status: events.StatusCompleted}}
 		}
 		s.Use = use
 		v := &view{s: s, f: NewFacts(), now: clock{now}}

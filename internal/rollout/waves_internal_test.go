@@ -65,21 +65,21 @@ func TestWhoHasLeftARollout(t *testing.T) {
 		fact *Fact[*desktop.Desktop]
 		want string
 	}{
-		{"another image, for the first time", Desktop{MissingAt: noon.Add(-Settling + 1)}, new(Read(noon, on("m-x"))), ""}, {"gone, for the first time", Desktop{MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
+		{"another image, for the first time", Desktop{MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read(noon, on("m-x"))), ""}, {"gone, for the first time", Desktop{MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read[*desktop.Desktop](noon, nil)), ""},
 		{"not read", Desktop{}, nil, ""}, {"a member", Desktop{}, new(Read(noon, on("m-old"))), ""}, {"another image", Desktop{}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"on the image by an earlier call", Desktop{Touched: true}, new(Read(noon, on("m-new"))), ""}, {"on the image without one", Desktop{}, new(Read(noon, on("m-new"))), events.CodeLeftFleet},
 		{"tried, and on another image", Desktop{Touched: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"gone", Desktop{}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet}, {"gone, and tried", Desktop{Touched: true}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
-		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: noon.Add(-Settling + 1)}, new(Read[*desktop.Desktop](noon, nil)), ""},
-		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: noon.Add(-Settling)}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
+		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read[*desktop.Desktop](noon, nil)), ""},
+		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: MomentOf(noon.Add(-Settling))}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
 		{"ours, and on another image", Desktop{Held: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
-		{"read before something was done", Desktop{ActedAt: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""},
+		{"read before something was done", Desktop{ActedAt: MomentOf(noon.Add(time.Second))}, new(Read(noon, on("m-x"))), ""},
 		{"rests", Desktop{RestsUntil: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""}, {"has rested", Desktop{RestsUntil: noon}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
 		{"not to be read", Desktop{}, &Fact[*desktop.Desktop]{ReadAt: noon, Err: &Unread{}}, ""},
 	} {
 		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
 		v.r.Fleets = fleet.Fleets{office}
-		c.x.ID, c.x.MissingAt = "ecd-1", later(c.x.MissingAt, noon.Add(-Settling))
+		c.x.ID, c.x.MissingAt = "ecd-1", max(c.x.MissingAt, MomentOf(noon.Add(-Settling)))
 		if c.fact != nil {
 			v.f.Desktops["ecd-1"] = *c.fact
 		}
@@ -128,9 +128,9 @@ func TestHowLongADesktopMayBeUnreadable(t *testing.T) {
 	} {
 		v := viewOf(&Operation{ID: "v1/office", Fleet: "office"})
 		v.r.Fleets = fleet.Fleets{office}
-		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: noon.Add(-c.accepted)}
+		x := &Desktop{ID: "ecd-1", Phase: Accepted, AcceptedAt: MomentOf(noon.Add(-c.accepted))}
 		if c.arrived > 0 {
-			x.ArrivedAt = noon.Add(-c.arrived)
+			x.ArrivedAt = MomentOf(noon.Add(-c.arrived))
 		}
 		got := ""
 		if s := v.unreadable(x, &Unread{Message: "no answer"}, noon); s.outcome != nil {
@@ -213,7 +213,7 @@ func TestWhichRoundOfASnapshotCounts(t *testing.T) {
 	if !d.Saved.Gone.Equal(noon.Add(8 * time.Hour)) {
 		t.Errorf("it is missed since %s", d.Saved.Gone)
 	}
-	d.AcceptedAt = noon.Add(10 * time.Hour)
+	d.AcceptedAt = MomentOf(noon.Add(10 * time.Hour))
 	d.save(&Record{Kind: KindUnsaved, At: noon.Add(11 * time.Hour)})
 	if !d.Saved.Gone.Equal(noon.Add(11 * time.Hour)) {
 		t.Errorf("it is missed since %s, before it was rebuilt", d.Saved.Gone)
@@ -318,7 +318,7 @@ func TestARollbackWaitsForNoOtherFleet(t *testing.T) {
 			t.Errorf("undoes %q: it waits: %t", undoes, waits)
 		}
 		f.Strategy.Check.Use = fleet.Use{Least: fleet.Amount{Count: 1}, Within: 8 * time.Hour, Else: fleet.UseWait}
-		v.s.Desktops["a"] = &Desktop{ID: "a", Phase: Final, AcceptedAt: noon, Last: Result{Status: events.StatusCompleted}}
+		v.s.Desktops["a"] = &Desktop{ID: "a", Phase: Final, AcceptedAt: MomentOf(noon), Last: Result{Status: events.StatusCompleted}}
 		if _, waits := v.awaitsUse(f, &Wave{N: 1, Desktops: []string{"a"}, EndedAt: noon}); waits != want {
 			t.Errorf("undoes %q: it waits for use: %t", undoes, waits)
 		}
