@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/rollout"
@@ -67,27 +69,58 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 		fs.wake(*latest)
 		return nil
 	}
+	earlier, err := fs.stillOpen(log[:at+1])
+	if err != nil {
+		return err
+	}
 	var others rollout.Others
-	for at--; at >= 0; at-- {
-		if err := fs.follow(log[at].ID, op.ID, &others); err != nil {
+	for _, id := range earlier {
+		if err := fs.follow(id, op.ID, &others); err != nil {
 			return err
-		}
-		if fs.asOf().Sub(log[at+1].At) > busyLimit {
-			break
 		}
 	}
 	j.others = others
 	return nil
 }
 
-// follow has an earlier rollout of a fleet superseded by the latest, and adds the desktops
-// that it still uses. It may use some though a rollout after it has ended.
-func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
-	if fs.jobs.find(kindRollout, earlier) == nil {
-		if over, err := fs.endedAndPublished(earlier); over || err != nil { // its journal may be large
-			return err
+// stillOpen returns the rollouts before the last of these that may have something left to do,
+// the latest first. Some use desktops though a rollout after them has ended. Of the others the
+// end of the journal is looked at, which may be large, of some at once.
+func (fs *fleets) stillOpen(log rollout.FleetLog) ([]string, error) {
+	var ids []string
+	for at := len(log) - 2; at >= 0; at-- {
+		ids = append(ids, log[at].ID)
+		if fs.asOf().Sub(log[at+1].At) > busyLimit {
+			break
 		}
 	}
+	over := make([]bool, len(ids))
+	var group errgroup.Group
+	group.SetLimit(sweepWorkers)
+	for i, id := range ids {
+		if fs.jobs.find(kindRollout, id) != nil {
+			continue
+		}
+		group.Go(func() error {
+			return contain(func() (err error) {
+				over[i], err = fs.endedAndPublished(id)
+				return err
+			})
+		})
+	}
+	err := group.Wait()
+	var out []string
+	for i, id := range ids {
+		if !over[i] {
+			out = append(out, id)
+		}
+	}
+	return out, err
+}
+
+// follow has an earlier rollout of a fleet superseded by the latest, and adds the desktops
+// that it still uses.
+func (fs *fleets) follow(earlier, latest string, others *rollout.Others) error {
 	before, fresh := fs.jobs.add(kindRollout, earlier)
 	if err := fs.jobs.open(before); err != nil {
 		return err

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/internal/journal"
@@ -148,13 +150,52 @@ func TestWhatAnEarlierRolloutUsesIsKnown(t *testing.T) {
 	}
 	js.drop(j)
 	fs := &fleets{invocation: b.invocation, jobs: js}
+	log := rollout.FleetLog{{Operation: rollout.Operation{ID: "v1/office"}}, {Operation: rollout.Operation{ID: "v2/office"}}}
 	js.store = &brokenStore{b.store, 1}
-	if err := fs.follow("v1/office", "v2/office", &rollout.Others{}); err == nil {
+	if _, err := fs.stillOpen(log); err == nil {
 		t.Error("it is followed though its end could not be read")
+	}
+	if open, err := fs.stillOpen(log); err != nil || len(open) != 1 {
+		t.Errorf("got %v, %v; want that it is looked at", open, err)
 	}
 	if err := fs.follow("v1/office", "v2/office", &rollout.Others{}); err != nil || len(js.all()) != 0 {
 		t.Errorf("got %v and %d jobs", err, len(js.all()))
 	}
+}
+
+// A slowStore takes a second for each read, and has nothing.
+type slowStore struct{ journal.Store }
+
+func (slowStore) Read(context.Context, string, int64) ([]byte, int64, error) {
+	time.Sleep(time.Second) //nolint:forbidigo // time of the bubble, which takes none
+	return nil, 0, nil
+}
+
+// A new instance reads the ends of a fleet's earlier rollouts some at once, of those that may
+// still have desktops under way, and says of each in its place whether it is still open.
+func TestEndsOfEarlierRolloutsAreReadSomeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutboxBench(t, 0, 1, nil)
+		js := &jobs{invocation: b.invocation, store: slowStore{}, cache: &cache{}, byName: map[string]*job{}}
+		fs := &fleets{invocation: b.invocation, jobs: js}
+		var log rollout.FleetLog
+		for i := range 60 { // the first ten were superseded long ago, the last is the latest
+			at := fs.asOf()
+			if i <= 10 {
+				at = at.Add(-busyLimit - time.Second)
+			}
+			log = append(log, rollout.Entry{Operation: rollout.Operation{ID: fmt.Sprintf("v%d/office", i)}, At: at})
+		}
+		js.cache.noteOver("v58/office")
+		start := time.Now()
+		open, err := fs.stillOpen(log)
+		if err != nil || len(open) != 49 || open[0] != "v57/office" || open[48] != "v9/office" {
+			t.Errorf("open are %d, %v: %v", len(open), err, open)
+		}
+		if took := time.Since(start); took != 7*time.Second {
+			t.Errorf("49 reads of a second each took %s, want 7 seconds, with %d at once", took, sweepWorkers)
+		}
+	})
 }
 
 // Of the rollouts that it saw end an instance remembers so many.
