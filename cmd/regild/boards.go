@@ -146,6 +146,9 @@ func (g *watchList) watch(ctx context.Context, st *display) error {
 		t := table{zone: g.zone, palette: palette{st.colour}}
 		say(st.w.out, "times are those of %s\n%s\n", zoneName(g.zone), t.head())
 		g.told = func(l line) { say(st.w.out, "%s\n", strings.TrimRight(t.row(l), " ")) }
+		if len(g.names) == 0 {
+			say(st.w.err, "nothing is open yet; what opens is shown\n")
+		}
 	}
 	st.take(quitting, quit)
 	defer st.leave()
@@ -161,6 +164,10 @@ func (g *watchList) watch(ctx context.Context, st *display) error {
 		return nil
 	case ctx.Err() == nil && quitting.Err() != nil && !errors.Is(context.Cause(quitting), errInterrupted): // q
 		return nil
+	}
+	open := func(f *operator.Follower) bool { return f.State.Open() }
+	if g.all && !slices.ContainsFunc(g.followers, open) {
+		return g.pacing.outcomeOf(bounded, err, "nothing is open, and nothing more was opened")
 	}
 	return g.pacing.outcomeOf(bounded, err, "not all has ended")
 }

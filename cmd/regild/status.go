@@ -130,7 +130,11 @@ func listOr(l operator.Listing, zone *time.Location, none, more string) []string
 		out = append(out, "", "times are those of "+zoneName(zone))
 	}
 	if l.Ended > 0 {
-		out = append(out, fmt.Sprintf("%d that have ended are not listed; %s", l.Ended, more))
+		ended := fmt.Sprintf("%d that have ended are not listed; %s", l.Ended, more)
+		if l.Ended == 1 {
+			ended = "1 that has ended is not listed; " + more
+		}
+		out = append(out, ended)
 	}
 	if l.NotRead > 0 {
 		out = append(out, fmt.Sprintf("%d more journals, written longest ago, were not read; --limit reads more, and naming one shows it", l.NotRead))

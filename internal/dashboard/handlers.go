@@ -240,7 +240,7 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 	}
 	q.Of, _ = report.BriefOf(b.State())
 	if q.Of.Request() {
-		d.problem(w, r, http.StatusBadRequest, "Only rollouts take controls; this is a request.")
+		d.problem(w, r, http.StatusBadRequest, "This page controls rollouts. A request is stopped by regild request abort, and rolled back by regild request rollback.")
 		return
 	}
 	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action, 0), d.csrf
@@ -306,7 +306,7 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 // check holds a control against the rules that the function has.
 func check(s *rollout.State, c events.Control) error {
 	if s.Operation.Request() {
-		return errors.New("only rollouts take controls; this is a request")
+		return errors.New("this page controls rollouts; use regild request abort, or rollback, for a request")
 	}
 	data, err := json.Marshal(c)
 	if err != nil {

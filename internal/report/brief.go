@@ -90,8 +90,21 @@ func stateOf(s *rollout.State) (State, *events.Reason, string) {
 		return StatePaused, nil, s.Paused
 	case s.Waiting != nil:
 		return StateWaiting, s.Waiting, ""
+	case scheduled(s):
+		at := s.Operation.NotBefore
+		return StateWaiting, &events.Reason{Code: events.CodeScheduled, Message: "it is to begin no earlier", Until: &at}, ""
 	}
 	return StateRunning, nil, ""
+}
+
+// scheduled says whether a request still waits for the time at which it is to begin.
+func scheduled(s *rollout.State) bool {
+	for _, d := range s.Desktops {
+		if d.Phase != rollout.Pending || d.WaitCode != events.CodeScheduled {
+			return false
+		}
+	}
+	return len(s.Desktops) > 0
 }
 
 // Request says whether it is a request: one wave and no gates.

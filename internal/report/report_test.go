@@ -179,6 +179,32 @@ func TestARequestHasOneWaveAndADigest(t *testing.T) {
 	}
 }
 
+// A request for later waits, and says until when; once its time has come it is under way.
+func TestARequestForLaterWaits(t *testing.T) {
+	at := time.Date(2026, 11, 23, 22, 0, 0, 0, time.UTC)
+	op := rollout.Operation{ID: "t1", Desktops: []string{"ecd-0001", "ecd-0002"}, NotBefore: at}
+	s := rollout.NewState()
+	settle := func(code string, ids ...string) {
+		s.Apply(rollout.Record{Kind: rollout.KindSettled, At: at, Outcomes: []rollout.Group{{Status: events.StatusDeferred, Code: code, Until: at, Desktops: ids}}})
+	}
+	state := func() (report.State, *events.Reason) {
+		b, _ := report.BriefOf(s)
+		return b.State, b.Reason
+	}
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: at.Add(-5 * time.Hour), Operation: &op})
+	if got, _ := state(); got != report.StateRunning {
+		t.Errorf("nothing was decided yet: got %s", got)
+	}
+	settle(events.CodeScheduled, op.Desktops...)
+	if got, why := state(); got != report.StateWaiting || why.Code != events.CodeScheduled || why.Until == nil || !why.Until.Equal(at) {
+		t.Errorf("before its time: got %s, %+v", got, why)
+	}
+	settle(events.CodeThrottled, "ecd-0001")
+	if got, why := state(); got != report.StateRunning {
+		t.Errorf("when its time has come: got %s, %+v", got, why)
+	}
+}
+
 // However a journal is cut into reads, the report is the same.
 func TestAReportDoesNotDependOnHowTheJournalWasRead(t *testing.T) {
 	records := reporttest.Rollout(reporttest.Options{Until: reporttest.Underway})
