@@ -298,6 +298,9 @@ func slow(s *schedule, d *dice) {
 		{"Append", fails, 30, 0, 0},
 		{"Delivery", twice, 100, 0, 6 * minute},
 	}
+	if apart := newDice(s.Seed, "unread", 0); apart.one(3) { // what became of a call cannot be asked at times
+		s.Odds, s.Budget = append(s.Odds, odd{"DescribeImageModified", fails, 400, 0, 0}), 14
+	}
 	for range 1 + d.n(3) {
 		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(90*second, 10*minute)}
 		p.LagStatus, p.LagImage, p.LagRecord = d.between(minute, 280*second), d.between(minute, 280*second), d.between(minute, 280*second)

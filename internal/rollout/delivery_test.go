@@ -274,3 +274,38 @@ func TestTheImageThatADesktopHadSaysNothingOfItsCall(t *testing.T) {
 		t.Errorf("it is %q %q, want that it is looked at again", status, code)
 	}
 }
+
+// ECD showed a desktop as Rebuilding, and its records could not be asked for. Nothing was kept
+// of that, the rebuild failed, ECD had no record of it, and the desktop was rebuilt again.
+func TestWhatADesktopShowsIsKeptThoughItsRecordsCannotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		image string
+		shows *desktop.Desktop
+		again bool
+	}{
+		"Rebuilding":             {"m-new", pc(desktop.Rebuilding, "m-old"), false},
+		"on the new image":       {"m-new", pc(desktop.Running, "m-new"), false},
+		"Starting on it":         {"m-new", pc(desktop.Starting, "m-new"), false},
+		"idle":                   {"m-new", pc(desktop.Running, "m-old"), true},
+		"Starting":               {"m-new", pc(desktop.Starting, "m-old"), true},
+		"not listed":             {"m-new", nil, true},
+		"Rebuilding for a reset": {"", pc(desktop.Rebuilding, "m-old"), false},
+	} {
+		s := called(began, c.image, unknownC)
+		f := readAt(at(1), c.shows)
+		f.Changes["ecd-1"] = rollout.Fact[[]desktop.Change]{Err: &rollout.Unread{Code: events.CodeFactsUnavailable, Message: "no"}, ReadAt: at(1)}
+		s.Apply(rollout.Decide(s, fateRules, f, at(1)).Records...)
+		if seen := s.Desktops["ecd-1"].Seen; seen == (c.again || c.image == "") {
+			t.Errorf("%s: kept as seen: %t", name, seen)
+		}
+		again := false
+		for _, m := range []float64{6, 12, 18} {
+			d := rollout.Decide(s, fateRules, readAt(at(m), pc(desktop.Running, "m-old")), at(m))
+			again = again || slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindNotBegun })
+			s.Apply(d.Records...)
+		}
+		if again != c.again {
+			t.Errorf("%s: called again: %t, want %t", name, again, c.again)
+		}
+	}
+}

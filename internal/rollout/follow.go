@@ -27,13 +27,25 @@ func (v *view) unknown(x *Desktop) step {
 	}
 	change, changesAt, more, ok := v.change(x)
 	if s = s.with(more); !ok {
-		return s
+		return s.with(v.shownAnyway(x, fact))
 	}
 	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
 	if more, did := v.began(x, fact, change, shown); did {
 		return s.with(more)
 	}
 	return s.with(v.unshown(x, fact.Value, shown))
+}
+
+// shownAnyway notes that a desktop whose records could not be read is shown Rebuilding, or on
+// the new image: once they can be read it may be back, and ECD may have no record of it. A
+// reset is not sent again anyway, and Rebuilding may be for somebody else.
+func (v *view) shownAnyway(x *Desktop, fact Fact[*desktop.Desktop]) step {
+	now, image := fact.Value, v.s.Operation.SpecOf(x.ID).ImageID
+	unread := v.f.Changes[x.ID].Err != nil
+	if !unread || now == nil || x.Seen || image == "" || image == x.From || now.Status != desktop.Rebuilding && now.ImageID != image {
+		return step{}
+	}
+	return marks(KindSeen, fact.ReadAt)
 }
 
 // unshown deals with a call of unknown delivery of which ECD showed nothing at the time
