@@ -249,6 +249,10 @@ func (q queue) Send(ctx context.Context, body []byte, delay time.Duration) error
 	return err
 }
 
+func (q queue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	return q.Client.SendEach(ctx, q.name, body, delays...)
+}
+
 // counted counts the calls to a journal as the calls of the other services are.
 type counted struct {
 	journal.Store

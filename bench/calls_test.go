@@ -25,7 +25,7 @@ func TestNDesktopsOfOneSpecTakeExactlyOneCallForEachTwenty(t *testing.T) {
 			want := map[string]int{
 				"RebuildDesktops": k.rebuild, "DescribeDesktops": k.describe, "DescribeImages": 1, "PublishMessage": k.n,
 				// The journal, and the freezes: once for the decision and before each call.
-				"GetObject": k.messages + 1 + k.rebuild, "SendMessage": 2 * k.messages, // one tick before anything is begun, one to follow it
+				"GetObject": k.messages + 1 + k.rebuild, "SendMessage": k.messages, "BatchSendMessage": k.messages, // one tick before anything is begun; one to follow it, with its watchdog
 			}
 			if !maps.Equal(got, want) {
 				t.Errorf("calls are %v, want %v", got, want)

@@ -239,14 +239,24 @@ func (s *standIn) take(c *fasthttp.RequestCtx) {
 }
 
 func (s *standIn) send(c *fasthttp.RequestCtx) {
-	seconds, _ := strconv.Atoi(string(between(c.PostBody(), "<DelaySeconds>", "</DelaySeconds>"))) // 0 when it is not there
-	body := string(between(c.PostBody(), "<MessageBody>", "</MessageBody>"))
+	messages := bytes.SplitAfter(c.PostBody(), []byte("</Message>"))
+	messages = messages[:len(messages)-1] // behind the last
+	name := "SendMessage"
+	if len(messages) > 1 {
+		name = "BatchSendMessage"
+	}
 	s.mu.Lock()
-	s.counts.Calls["SendMessage"]++
-	s.queue = append(s.queue, Message{body, time.Now().Add(time.Duration(seconds) * time.Second)})
+	s.counts.Calls[name]++
+	for _, m := range messages {
+		seconds, _ := strconv.Atoi(string(between(m, "<DelaySeconds>", "</DelaySeconds>"))) // 0 when it is not there
+		s.queue = append(s.queue, Message{string(between(m, "<MessageBody>", "</MessageBody>")), time.Now().Add(time.Duration(seconds) * time.Second)})
+	}
 	s.mu.Unlock()
 	s.wait(func(d Delays) time.Duration { return d.Publish })
 	s.take(c)
+	if len(messages) > 1 {
+		c.SetBodyString(`<Messages xmlns="http://mns.aliyuncs.com/doc/v1">` + strings.Repeat(messageTaken[strings.Index(messageTaken, "?>")+2:], len(messages)) + "</Messages>")
+	}
 }
 
 // between cuts out what stands between two marks; JSON needs no unescaping but

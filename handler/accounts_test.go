@@ -391,6 +391,13 @@ func (q *panickingQueue) Send(ctx context.Context, body []byte, delay time.Durat
 	return q.outQueue.Send(ctx, body, delay)
 }
 
+func (q *panickingQueue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	if q.sends++; q.sends == 3 {
+		panic("index out of range")
+	}
+	return q.outQueue.SendEach(ctx, body, delays...)
+}
+
 // A stage that panics in one place ends what is done there, and the delivery comes again.
 func TestAPanicInOnePlaceIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

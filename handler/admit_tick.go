@@ -58,7 +58,7 @@ func (a *admission) tick(m envelope.Message) error {
 func (a *admission) stale(j *job, t events.Tick) (stale bool) {
 	j.journal.Look(func(s *rollout.State) {
 		stale = s.Operation == nil || s.Closed && s.Quiet() ||
-			t.N < s.TickN && a.asOf().Before(s.TickAt.Add(slack)) // the later one is still to come
+			t.N < s.TickN && a.asOf().Before(later(s.TickAt, s.AgainAt).Add(slack)) // the later one is still to come
 	})
 	return stale
 }

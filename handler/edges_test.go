@@ -92,6 +92,10 @@ func (downQueue) Send(context.Context, []byte, time.Duration) error {
 	return errors.New("out of order")
 }
 
+func (downQueue) SendEach(context.Context, []byte, ...time.Duration) error {
+	return errors.New("out of order")
+}
+
 // What goes on behind an invocation is frozen with its instance, and comes at any time.
 func TestNothingIsEnteredBehindAnInvocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

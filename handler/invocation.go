@@ -27,6 +27,7 @@ type invocation struct {
 	cancel   func()          // ends both
 	log      *slog.Logger
 	began    time.Time        // real time, for the deadline and the log
+	since    time.Time        // business time at its beginning
 	deadline time.Time        // real time; zero: none. ctx ends before it, so that there is time for what must come at the end
 	clock    func() time.Time // business time
 	decided  atomic.Pointer[time.Time]
@@ -36,7 +37,8 @@ type invocation struct {
 
 func newInvocation(ctx context.Context, c Config, in Invocation) *invocation {
 	i := &invocation{in: in, began: time.Now(), clock: c.Now, log: c.Log.With("invocation", in.RequestID), hasJournal: c.Journal != nil, hasQueue: c.Queue != nil}
-	i.decideAt(c.Now().UTC())
+	i.since = c.Now().UTC()
+	i.decideAt(i.since)
 	var end, endLast context.CancelFunc
 	var limited bool
 	if i.deadline, limited = ctx.Deadline(); limited {

@@ -121,6 +121,9 @@ func (j *job) known() bool {
 	return j.journal != nil && j.operation() != nil
 }
 
+// ownMessage says whether a message brought the job, and not another job alone.
+func (j *job) ownMessage() bool { return j.used >= 0 || j.message.Raw != nil }
+
 // byTick says whether a tick has the job looked at again: no message is needed for it.
 func (j *job) byTick() bool { return j.tick >= 0 || j.message.Raw == nil || j.known() }
 

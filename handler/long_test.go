@@ -122,6 +122,20 @@ func (q *outQueue) Send(_ context.Context, body []byte, delay time.Duration) err
 	return nil
 }
 
+func (q *outQueue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	return sendEach(ctx, q, body, delays...)
+}
+
+// sendEach sends one by one.
+func sendEach(ctx context.Context, q handler.Queue, body []byte, delays ...time.Duration) error {
+	for _, delay := range delays {
+		if err := q.Send(ctx, body, delay); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (q *outQueue) last() queued { return q.sent[len(q.sent)-1] }
 
 // A workbench is a handler among slow services.

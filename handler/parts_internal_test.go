@@ -343,6 +343,11 @@ func (q *countedQueue) Send(context.Context, []byte, time.Duration) error {
 	return nil
 }
 
+func (q *countedQueue) SendEach(context.Context, []byte, ...time.Duration) error {
+	q.sent++
+	return nil
+}
+
 // Another tick looks after the invocation if it is still to come, and no later than the
 // watchdog would.
 func TestAWatchdogIsSentUnlessATickLooksAfterTheInvocation(t *testing.T) {
@@ -350,16 +355,68 @@ func TestAWatchdogIsSentUnlessATickLooksAfterTheInvocation(t *testing.T) {
 		later time.Duration // than the end of the invocation
 		want  int
 	}{{-time.Hour, 1}, {-2 * time.Second, 0}, {slack - 2*time.Second, 0}, {slack + 2*time.Second, 1}} {
+		for used := 5; used <= 7; used++ {
+			for _, again := range []bool{false, true} { // the copy of the tick comes then
+				b := newOutboxBench(t, 0, 1, nil)
+				b.hasQueue = true
+				q := &countedQueue{}
+				rec := rollout.Record{Kind: rollout.KindTick, N: 6, Until: b.deadline.Add(grace + c.later), Indexed: true}
+				last := 5 // the number up to which those that came leave it to come
+				if again {
+					rec.Until, rec.Again, last = b.business(), rec.Until, 6
+				}
+				b.write(rec)
+				b.job.used = used
+				sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox}
+				want := c.want
+				if used > last {
+					want = 1
+				}
+				if err := sc.watchdog(b.job); err != nil || q.sent != want {
+					t.Errorf("a tick, for the second time %t, comes %s after the invocation's end, %d was delivered: %v, %d ticks are sent, want %d",
+						again, c.later, used, err, q.sent, want)
+				}
+			}
+		}
+	}
+}
+
+// A queue that takes no two messages in one call.
+type singleQueue struct{ countedQueue }
+
+func (*singleQueue) SendEach(context.Context, []byte, ...time.Duration) error {
+	return errors.New("not all of them were taken")
+}
+
+// The tick that is to come brings its own watchdog: one call and one record for both. If
+// that call fails, if the watchdog would come later than a tick may, or if another job
+// brought this one, the tick is sent alone.
+func TestATickBringsTheWatchdogOfItsInvocation(t *testing.T) {
+	for name, c := range map[string]struct {
+		queue   Queue
+		in      time.Duration
+		used    int
+		guarded bool
+	}{
+		"a tick":             {&countedQueue{}, time.Minute, 5, true},
+		"no batch":           {&singleQueue{}, time.Minute, 5, false},
+		"in an hour":         {&countedQueue{}, rollout.MaxTick, 5, false},
+		"brought by another": {&countedQueue{}, time.Minute, -1, false},
+	} {
 		b := newOutboxBench(t, 0, 1, nil)
 		b.hasQueue = true
-		q := &countedQueue{}
-		at := b.deadline.Add(grace)
-		b.write(rollout.Record{Kind: rollout.KindTick, N: 6, Until: at.Add(c.later), Indexed: true})
-		b.job.used = 5
-		sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox}
-		if err := sc.watchdog(b.job); err != nil || q.sent != c.want {
-			t.Errorf("a tick comes %s after the invocation's end: %v, %d ticks are sent, want %d", c.later, err, q.sent, c.want)
-		}
+		b.write(rollout.Record{Kind: rollout.KindTick, N: 5, Until: b.business(), Indexed: true})
+		b.job.used = c.used
+		b.job.decision.Next = b.business().Add(c.in)
+		sc := &scheduler{invocation: b.invocation, queue: c.queue, index: &openIndex{invocation: b.invocation, store: b.store}, counts: newTally(),
+			again: &redeliveries{}, out: b.outbox}
+		sc.schedule([]*job{b.job})
+		b.job.journal.Look(func(s *rollout.State) {
+			after := s.AgainAt.Sub(s.TickAt)
+			if s.TickN != 6 || s.AgainAt.IsZero() == c.guarded || c.guarded && after != sc.longest() || sc.again.err() != nil {
+				t.Errorf("%s: tick %d comes once more after %s: %v", name, s.TickN, after, sc.again.err())
+			}
+		})
 	}
 }
 

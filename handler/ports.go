@@ -95,6 +95,9 @@ type Topic interface {
 // A Queue is where requests come from and ticks go to.
 type Queue interface {
 	Send(ctx context.Context, body []byte, delay time.Duration) error
+	// SendEach puts a message there that comes once after each of the delays, in one call.
+	// After an error none, some or all of them may be there.
+	SendEach(ctx context.Context, body []byte, delays ...time.Duration) error
 }
 
 // A Meter counts API calls by name. The zero value is ready; it may be used from

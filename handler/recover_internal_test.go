@@ -24,6 +24,13 @@ func (s *sentBodies) Send(_ context.Context, body []byte, _ time.Duration) error
 	return nil
 }
 
+func (s *sentBodies) SendEach(_ context.Context, body []byte, delays ...time.Duration) error {
+	for range delays {
+		*s = append(*s, string(body))
+	}
+	return nil
+}
+
 // A job that cannot go on is logged with the message by which it came: what is sent back
 // has another id, and an audit goes on with this one.
 func TestAJobThatFailsIsLoggedWithItsMessage(t *testing.T) {

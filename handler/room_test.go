@@ -20,7 +20,7 @@ fleets:
     requests: true
     strategy: {canary: 9, waves: [], approval: none, maxUnavailable: 1, sessions: {policy: wait, deadline: 5d, after: skip}, check: {stable: 0}}
 `))
-	flaps := strings.Repeat("desktop ecd-0001 Running m-old user=ann\nqueued\ndesktop ecd-0001 Starting m-old\nqueued\n", 150)
+	flaps := strings.Repeat("desktop ecd-0001 Running m-old user=ann\nqueued\ndesktop ecd-0001 Starting m-old\nqueued\n", 300)
 	for name, c := range map[string]struct{ ask, then, says string }{
 		"a rollout": {`ask event release 1 {"releaseId":"v1","images":{"cn-hangzhou":"m-new"}}`, `ask event control c1 {"rolloutId":"v1/office","action":"abort","by":"ada","reason":"it is full"}`, `"kind":"halted"`},
 		"a request": {`ask event request r1 {"requestId":"r1","regionId":"cn-hangzhou","imageId":"m-new","desktopIds":["ecd-0001","ecd-0002"]}`, "queued", `"kind":"settled"`},

@@ -81,7 +81,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		case !sc.hasJournal:
 			sc.carry(j, next)
 		default:
-			if err := sc.tick(j, next, kept...); err != nil {
+			if err := sc.tick(j, next, j.ownMessage(), kept...); err != nil {
 				sc.again.add(err)
 			}
 		}
@@ -118,38 +118,59 @@ func (sc *scheduler) noQueue(j *job, open bool) {
 
 // tick puts a tick on the queue, unless one is on its way that comes in time.
 // So however often things are delivered, there is one chain of ticks and not
-// many. What else is to be written down then goes into the same append.
-func (sc *scheduler) tick(j *job, at time.Time, kept ...rollout.Record) error {
+// many. What else is to be written down then goes into the same append. A guarded tick
+// comes once more after the invocation that gets it must have ended, and is the watchdog
+// of that.
+func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Record) error {
 	now := sc.business().UTC()
 	var n int
-	var coming time.Time
-	j.journal.Look(func(s *rollout.State) { n, coming = s.TickN, s.TickAt })
-	if n > j.used && coming.After(now.Add(slack)) && coming.After(at.Add(-early)) && !coming.After(at.Add(slack)) {
+	var inTime bool
+	j.journal.Look(func(s *rollout.State) {
+		n, inTime = s.TickN, coming(s, j.used, later(now.Add(slack), at.Add(-early)), at.Add(slack))
+	})
+	if inTime {
 		sc.out.write(j, kept...)
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
 	// The record of the tick that brought us may be late. A sender of a tick chooses its
 	// number, perhaps the highest: after that one all have it, and none is overtaken.
-	n = min(max(n, j.used)+1, events.TickAnyway)
-	body, err := events.Tick{Kind: j.kind, ID: j.id, N: n}.Event(sc.in.Source, now).Marshal()
-	if err == nil {
+	rec := rollout.Record{Kind: rollout.KindTick, N: min(max(n, j.used)+1, events.TickAnyway), Until: now.Add(delay)}
+	body, err := events.Tick{Kind: j.kind, ID: j.id, N: rec.N}.Event(sc.in.Source, now).Marshal()
+	if again := delay + sc.longest(); err == nil && guarded && again <= rollout.MaxTick && sc.queueOf(j.kind).SendEach(sc.last, body, delay, again) == nil {
+		// When it was looked at counts: no record says so before anything was read.
+		rec.At, rec.Again = sc.since, now.Add(again)
+	} else if err == nil {
 		err = sc.send(j.kind, body, delay)
 	}
 	if err != nil {
 		sc.out.write(j, kept...)
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
 	}
-	indexed := sc.index.has(j)
+	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	return j.journal.Update(sc.last, func(*rollout.State) []rollout.Record {
-		return append(kept, rollout.Record{Kind: rollout.KindTick, N: n, Until: now.Add(delay), Indexed: indexed})
-	})
+	return j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
+}
+
+// coming says whether a tick is on its way that comes between two times, when those up to the
+// number used have been delivered: of that one only its second copy may still come.
+func coming(s *rollout.State, used int, from, to time.Time) bool {
+	within := func(t time.Time) bool { return t.After(from) && !t.After(to) }
+	return s.TickN > used && within(s.TickAt) || s.TickN >= used && within(s.AgainAt)
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // watchdog puts a tick on the queue that comes after the invocation must have ended,
 // before anything is read or begun: after a crash the journal is looked at again. In
-// the end the tick that is really wanted overtakes it.
+// the end the tick that is really wanted overtakes it. Mostly the tick that brought the
+// invocation comes once more and is the watchdog.
 func (sc *scheduler) watchdog(j *job) error {
 	if !sc.hasQueue || !sc.hasJournal {
 		return nil
@@ -162,12 +183,12 @@ func (sc *scheduler) watchdog(j *job) error {
 	at := sc.business().Add(sc.afterUs())
 	var sure bool
 	j.journal.Look(func(s *rollout.State) {
-		sure = !open || s.TickN > j.used && s.TickAt.After(sc.asOf().Add(slack)) && !s.TickAt.After(at.Add(slack))
+		sure = !open || coming(s, j.used, sc.asOf().Add(slack), at.Add(slack))
 	})
 	if sure {
 		return nil
 	}
-	return sc.tick(j, at)
+	return sc.tick(j, at, false)
 }
 
 // firstTick sees to it that a tick for an operation that is not opened yet is on the
@@ -247,6 +268,15 @@ func (sc *scheduler) afterUs() time.Duration {
 	return time.Until(sc.deadline) + grace
 }
 
+// longest is how long it takes from its beginning until an invocation must have ended: one
+// that is still to come has as much time as this one.
+func (sc *scheduler) longest() time.Duration {
+	if sc.deadline.IsZero() {
+		return sc.afterUs()
+	}
+	return sc.deadline.Sub(sc.began) + grace
+}
+
 // carry sends what is unfinished to ourselves, for want of a journal, in as many
 // ticks as it takes.
 func (sc *scheduler) carry(j *job, at time.Time) {
@@ -318,8 +348,13 @@ func (sc *scheduler) send(kind string, body []byte, delay time.Duration) error {
 	if !sc.hasQueue {
 		return errNoQueue
 	}
+	return sc.queueOf(kind).Send(sc.last, body, delay)
+}
+
+// queueOf returns the queue for operations of the kind.
+func (sc *scheduler) queueOf(kind string) Queue {
 	if kind == kindRollout && sc.rolloutQueue != nil {
-		return sc.rolloutQueue.Send(sc.last, body, delay)
+		return sc.rolloutQueue
 	}
-	return sc.queue.Send(sc.last, body, delay)
+	return sc.queue
 }

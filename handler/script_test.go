@@ -688,6 +688,10 @@ func (q scriptQueue) Send(_ context.Context, body []byte, delay time.Duration) e
 	return nil
 }
 
+func (q scriptQueue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	return sendEach(ctx, q, body, delays...)
+}
+
 func (s *stage) Rebuild(_ context.Context, b desktop.Batch) (desktop.Answer, error) {
 	spec, err := json.Marshal(b.Spec)
 	if err = errors.Join(err, s.acting("RebuildDesktops", b.IDs, string(spec))); err != nil {

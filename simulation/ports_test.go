@@ -15,6 +15,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 )
 
@@ -209,6 +210,33 @@ func (q *queue) Send(ctx context.Context, body []byte, delay time.Duration) erro
 		q.sent++
 		q.countTicks(h)
 	}).callError("SendMessage")
+}
+
+// SendEach is one call, of which MNS may take a part: that is an error.
+func (q *queue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	h := headOf(body)
+	by := of(ctx)
+	label := "Send " + cmpOr(h.Subject, h.ID) + " tick " + strconv.Itoa(h.tick) + " and again"
+	partly := false
+	met := q.call(ctx, label, false, func() {
+		taken := len(delays)
+		luck, which := newDice(q.s.Seed, label+" "+leavesOut, q.seen[label]), newDice(q.s.Seed, label, q.seen[label])
+		if partly = q.strikesIf(label, leavesOut, func() bool { return !q.quiet() && luck.n(1000) < 20 }); partly {
+			taken = which.n(len(delays))
+		}
+		for _, delay := range delays[:taken] {
+			q.note(by.id, label, "comes in "+delay.Round(time.Second).String())
+			q.putAs(h, body, delay)
+			q.sent++
+			q.countTicks(h)
+		}
+	})
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if err := met.callError("BatchSendMessage"); err != nil || !partly {
+		return err
+	}
+	return &desktop.CallError{Call: "BatchSendMessage", Delivery: desktop.Unknown, Message: "not all of them were taken"}
 }
 
 func cmpOr(a, b string) string {

@@ -57,6 +57,19 @@ func TestADelayedMessageIsThereWhenItsTimeHasCome(t *testing.T) {
 	}
 }
 
+func TestABatchComesAfterEachOfItsDelays(t *testing.T) {
+	s, clock, c := newCloud(t, &fault.Injector{})
+	if err := c.SendEach(t.Context(), "requests", []byte("tick"), time.Second, 20*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for _, wait := range []time.Duration{time.Second, 19 * time.Second} {
+		clock.Advance(wait)
+		if got := s.Receive(t.Context(), "requests", 2, 0); len(got) != 1 || string(got[0].Body) != "tick" || got[0].Priority != priority {
+			t.Errorf("after %s more: got %+v", wait, got)
+		}
+	}
+}
+
 func TestAMessageGetsThroughWhateverBreaksAtFirst(t *testing.T) {
 	for kind, copies := range map[fault.Kind]int{
 		fault.Throttle: 1, fault.Error: 1, fault.HTML: 1, fault.Empty: 1, fault.CloseBefore: 1,

@@ -33,6 +33,30 @@ func messageID(body []byte) (string, error) {
 	return pace.Message(v.ID, credentials.Keys{}), nil
 }
 
+// allTaken reads the answer to a batch, of which so many messages are to have an id.
+func allTaken(body []byte, n int) error {
+	var v struct {
+		XMLName  xml.Name `xml:"Messages"`
+		Messages []struct {
+			ID        string `xml:"MessageId"`
+			ErrorCode string
+		} `xml:"Message"`
+	}
+	if err := xml.Unmarshal(body, &v); err != nil {
+		return err
+	}
+	taken := 0
+	for _, m := range v.Messages {
+		if m.ID != "" && m.ErrorCode == "" {
+			taken++
+		}
+	}
+	if taken != n {
+		return fmt.Errorf("of %d messages %d were taken", n, taken)
+	}
+	return nil
+}
+
 // plainID reads an id of letters, digits and hyphens from a whole answer.
 func plainID(body []byte) (string, bool) {
 	head, rest, ok1 := bytes.Cut(body, []byte("<MessageId>"))

@@ -22,7 +22,11 @@ const (
 	MaxBody  = 64 << 10           // bytes of a body
 	MaxTag   = 16                 // characters of a tag
 	MaxDelay = 7 * 24 * time.Hour // of a message to a queue
+	maxBatch = 16                 // messages of a call
 )
+
+// namespace is the documented one.
+const namespace = "http://mns.aliyuncs.com/doc/v1/"
 
 // priority is the middle of MNS's 1 to 16; the SDK would send 0, which MNS refuses.
 const priority = 8
@@ -59,10 +63,41 @@ func (c *Client) Send(ctx context.Context, queue string, body []byte, delay time
 		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
 	var w bytes.Buffer
-	open(&w, body)
+	delayed(&w, body, delay)
+	return c.post(ctx, api, "queues/"+queue+"/messages", w.Bytes())
+}
+
+// SendEach sends body to a queue once for each delay, in one call: at most maxBatch times,
+// and MaxBody bytes in all. MNS may take some of them and no others: that is an error, as
+// any other is, after which none, some or all may be there. Source: BatchSendMessage.
+func (c *Client) SendEach(ctx context.Context, queue string, body []byte, delays ...time.Duration) error {
+	const api = "BatchSendMessage"
+	err := cmp.Or(checkName("queue", queue), checkBody(body))
+	if n := len(delays); err == nil && (n < 1 || n > maxBatch || n*len(body) > MaxBody) {
+		err = fmt.Errorf("a batch has 1 to %d messages of %d bytes in all, not %d of %d each", maxBatch, MaxBody, n, len(body))
+	}
+	if err != nil {
+		return &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
+	}
+	var w bytes.Buffer
+	w.WriteString(`<Messages xmlns="` + namespace + `">`)
+	for _, delay := range delays {
+		delayed(&w, body, delay)
+	}
+	w.WriteString("</Messages>")
+	return c.do(ctx, api, sdk.POST, "queues/"+queue+"/messages", w.Bytes(), func(a pace.Answer) (done bool, err error) {
+		if a.Status != http.StatusCreated {
+			return false, nil
+		}
+		return true, allTaken(a.Body, len(delays))
+	})
+}
+
+// delayed writes a message to a queue.
+func delayed(w *bytes.Buffer, body []byte, delay time.Duration) {
+	open(w, body)
 	w.WriteString("<DelaySeconds>" + strconv.FormatInt(delaySeconds(delay), 10) + "</DelaySeconds>")
 	w.WriteString("<Priority>" + strconv.Itoa(priority) + "</Priority></Message>")
-	return c.post(ctx, api, "queues/"+queue+"/messages", w.Bytes())
 }
 
 func (c *Client) post(ctx context.Context, api, resource string, message []byte) (id string, err error) {
@@ -110,10 +145,10 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 
 // open writes the head of a message and its body. The XML is written by hand:
 // the SDK's encoder turns each quote of a JSON body into five bytes, which may
-// count toward the limit. The namespace is the documented one.
+// count toward the limit.
 func open(w *bytes.Buffer, body []byte) {
 	w.Grow(len(body) + len(body)/8 + 256)
-	w.WriteString(`<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>`)
+	w.WriteString(`<Message xmlns="` + namespace + `"><MessageBody>`)
 	escape(w, body)
 	w.WriteString("</MessageBody>")
 }

@@ -158,6 +158,57 @@ func TestAMessageToAQueueHasAPriorityAndItsDelayInWholeSeconds(t *testing.T) {
 	}
 }
 
+// A batch is one request. If MNS does not say of each of its messages that it was taken,
+// that is an error, and it is sent again.
+func TestAMessageThatComesTwiceIsOneRequest(t *testing.T) {
+	entry := strings.TrimPrefix(taken, `<?xml version="1.0" ?>`)
+	batch := func(entries ...string) string {
+		return `<?xml version="1.0" ?><Messages xmlns="http://mns.aliyuncs.com/doc/v1">` + strings.Join(entries, "") + "</Messages>"
+	}
+	const refused = "<Message><ErrorCode>InternalError</ErrorCode><ErrorMessage>none</ErrorMessage></Message>"
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		sent   int
+	}{
+		"both taken":              {201, batch(entry, entry), 1},
+		"one refused":             {500, batch(entry, refused), 4},
+		"one refused in a 201":    {201, batch(entry, refused), 4},
+		"one missing":             {201, batch(entry), 4},
+		"the answer to one alone": {201, taken, 4},
+	} {
+		s := serve(t, say(c.status, c.body))
+		err := client(t, s.URL).SendEach(t.Context(), "requests", []byte("<tick>"), time.Second, 76*time.Second)
+		e, failed := errors.AsType[*desktop.CallError](err)
+		if failed != (c.sent > 1) || failed && (e.Call != "BatchSendMessage" || e.Delivery != desktop.Unknown) || s.calls() != c.sent {
+			t.Errorf("%s: %v after %d calls, want %d", name, err, s.calls(), c.sent)
+		}
+		want := `<Messages xmlns="http://mns.aliyuncs.com/doc/v1/">` +
+			`<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>&lt;tick></MessageBody><DelaySeconds>1</DelaySeconds><Priority>8</Priority></Message>` +
+			`<Message xmlns="http://mns.aliyuncs.com/doc/v1/"><MessageBody>&lt;tick></MessageBody><DelaySeconds>76</DelaySeconds><Priority>8</Priority></Message></Messages>`
+		if got := s.requests[0]; strings.ReplaceAll(got.body, "&gt;", ">") != want || got.uri != "/queues/requests/messages" {
+			t.Errorf("%s: got %s to %s", name, got.body, got.uri)
+		}
+	}
+}
+
+func TestABatchThatMNSWouldNotTakeIsNotSent(t *testing.T) {
+	s := serve(t, say(201, taken))
+	for _, c := range []struct {
+		queue string
+		bytes int
+		n     int
+	}{{"no queue", 1, 2}, {"requests", 0, 2}, {"requests", 1, 0}, {"requests", 1, maxBatch + 1}, {"requests", MaxBody/2 + 1, 2}} {
+		err := client(t, s.URL).SendEach(t.Context(), c.queue, make([]byte, c.bytes), make([]time.Duration, c.n)...)
+		if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Delivery != desktop.Refused {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if s.calls() > 0 {
+		t.Errorf("%d calls", s.calls())
+	}
+}
+
 func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 	for name, c := range map[string]struct {
 		status    int

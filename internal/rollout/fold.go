@@ -52,7 +52,7 @@ func (s *State) outcomes(r *Record) {
 func (s *State) tick(r *Record) {
 	s.Indexed = s.Indexed || r.Indexed
 	if r.N > s.TickN {
-		s.TickN, s.TickAt = r.N, r.Until
+		s.TickN, s.TickAt, s.AgainAt = r.N, r.Until, r.Again
 		s.looked.ticked(r)
 	}
 }

@@ -44,7 +44,7 @@ var forms = map[Kind]form{
 	KindEnded:      {"call outcomes ecdRequestId?", (*State).outcomes},
 	KindSettled:    {"outcomes ecdRequestId?", (*State).outcomes},
 	KindPublished:  {"outcomes? upTo? n? news? ending?", (*State).published},
-	KindTick:       {"n until indexed?", (*State).tick},
+	KindTick:       {"n until again? indexed?", (*State).tick},
 	KindNotBegun:   {someDesktops, foldMark},
 	KindSeen:       {someDesktops, foldMark},
 	KindLate:       {someDesktops, foldMark},

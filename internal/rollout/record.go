@@ -126,6 +126,7 @@ type Record struct {
 	N         int            `json:"n,omitempty"`            // number of tick, snapshot or notice (1 first, 2 reminder, 3 last); with upTo, of outcomes
 	Indexed   bool           `json:"indexed,omitempty"`      // the operation is in the index of open operations
 	Ending    *Ending        `json:"ending,omitempty"`       // how the operation came out, in short
+	Again     time.Time      `json:"again,omitzero"`         // when the same tick comes once more, in case the invocation that it brings about is cut off
 	Until     time.Time      `json:"until,omitzero"`         // when the tick is due, the time that the notice names, or the end of the freeze
 }
 

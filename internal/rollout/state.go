@@ -82,7 +82,8 @@ type State struct {
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time
-	Indexed bool // it is in the index of open operations
+	AgainAt time.Time // when it comes once more; zero: it does not
+	Indexed bool      // it is in the index of open operations
 	// Length is how many bytes the journal has, as it was read or written last; 0: that is
 	// not known. No record says it.
 	Length int64

@@ -107,6 +107,21 @@ func (q queue) Send(ctx context.Context, body []byte, delay time.Duration) error
 	return nil
 }
 
+func (q queue) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	body = bytes.Clone(body)
+	if err := pass(ctx, messageTakes); err != nil {
+		return unsent("BatchSendMessage", err)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.count("mns", "BatchSendMessage")
+	for _, delay := range delays {
+		q.trace("  SEND in %s", delay)
+		q.put(&message{body: body, visible: q.now() + delay})
+	}
+	return nil
+}
+
 func unsent(api string, err error) error {
 	return &desktop.CallError{Call: api, Delivery: desktop.NotSent, Message: "no time is left", Err: err}
 }
