@@ -122,7 +122,7 @@ func measure(t *testing.T, payload string) (bounds, int) {
 		switch name {
 		case "PublishMessage":
 			got.published += n
-		case "SendMessage":
+		case "SendMessage", "BatchSendMessage":
 			got.sent += n
 		case "JournalRead":
 			got.reads += n

@@ -297,7 +297,7 @@ var operations = [][2]string{
 	{"ecd", "RebuildDesktops"}, {"ecd", "RebuildDesktops"}, {"ecd", "RebuildDesktops"}, {"ecd", "RebuildDesktops"},
 	{"ecd", "DescribeDesktops"}, {"ecd", "DescribeDesktops"}, {"ecd", "DescribeImages"}, {"ecd", "DescribeImageModifiedRecords"},
 	{"ecd", "ListTagResources"}, {"ecd", "SetDesktopMaintenance"}, {"ecd", "StopDesktops"}, {"ecd", "StartDesktops"}, {"ecd", "RunCommand"}, {"ecd", "DescribeInvocations"},
-	{"mns", "PublishMessage"}, {"mns", "PublishMessage"}, {"mns", "SendMessage"}, {"mns", "SendMessage"},
+	{"mns", "PublishMessage"}, {"mns", "PublishMessage"}, {"mns", "SendMessage"}, {"mns", "BatchSendMessage"},
 	{"oss", "AppendObject"}, {"oss", "AppendObject"}, {"oss", "AppendObject"}, {"oss", "GetObject"},
 }
 
