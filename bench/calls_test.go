@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"maps"
+	"os"
 	"testing"
 )
 
@@ -62,4 +63,19 @@ func TestARedeliveredRequestOnlyReads(t *testing.T) {
 	f := c.function(main, withJournal("redelivered"))
 	c.measure(f, "redelivered", n)
 	c.again(f, "redelivered", n)
+}
+
+// The linker leaves out what is not called of ECD's SDK, as long as no type parameter has
+// the SDK's client in it: else it keeps all of its 400 operations, which are 9 MB. All of the
+// binary counts in memory and at each start.
+func TestTheBinaryHasOnlyThoseOperationsOfTheSDKThatAreCalled(t *testing.T) {
+	const most = 20 << 20
+	c := newCloud(t)
+	info, err := os.Stat(c.build("main", "github.com/regild/regild"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Size() > most {
+		t.Errorf("the function's binary has %d bytes, want at most %d", info.Size(), most)
+	}
 }

@@ -192,20 +192,13 @@ func (c *Client) ReleaseLeases(ctx context.Context) {
 // said is what every answer has.
 type said interface{ said() envelope }
 
-// A method is one of the SDK's that makes a call, such as
-// (*sdk.Client).RebuildDesktopsWithContext.
-type method[Query, Result any] func(*sdk.Client, context.Context, *Query, *dara.RuntimeOptions) (*Result, error)
-
 // ask makes one call of the kind that by describes, and decodes the answer's
-// body. What the SDK's method makes of it is not looked at. Errors are
-// *desktop.CallError.
-func ask[T said, Query, Result any](ctx context.Context, c *Client, by *pace.Caller, api, region string,
-	call method[Query, Result], query *Query,
+// body. send calls the SDK's method, whose result is not looked at. (The method itself as
+// an argument, of a type parameter's form, would have the linker keep all methods of the
+// SDK's client: 9 MB.) Errors are *desktop.CallError.
+func ask[T said](ctx context.Context, c *Client, by *pace.Caller, api, region string,
+	send func(context.Context, *sdk.Client, *dara.RuntimeOptions) error,
 ) (body T, requestID string, err error) {
-	send := func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
-		_, err := call(s, ctx, query, o)
-		return err
-	}
 	if !pattern.Region.Matches(region) {
 		return body, "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: fmt.Sprintf("%q is not the form of a region", region)}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
@@ -37,8 +38,9 @@ func (c *Client) Maintain(ctx context.Context, region string, ids []string, on b
 	if on {
 		mode = "ENTER"
 	}
-	return change(ctx, c, "SetDesktopMaintenance", region, ids, (*sdk.Client).SetDesktopMaintenanceWithContext, func(ids []*string) *sdk.SetDesktopMaintenanceRequest {
-		return &sdk.SetDesktopMaintenanceRequest{RegionId: &region, DesktopIds: ids, Mode: &mode}
+	return c.change(ctx, "SetDesktopMaintenance", region, ids, func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions, ids []*string) error {
+		_, err := s.SetDesktopMaintenanceWithContext(ctx, &sdk.SetDesktopMaintenanceRequest{RegionId: &region, DesktopIds: ids, Mode: &mode}, o)
+		return err
 	})
 }
 
@@ -46,8 +48,9 @@ func (c *Client) Maintain(ctx context.Context, region string, ids []string, on b
 // can be started again. It goes out in chunks as Maintain does; ECD refuses a
 // chunk with a desktop that does not run. Source: StopDesktops, "StoppedMode".
 func (c *Client) Stop(ctx context.Context, region string, ids []string) error {
-	return change(ctx, c, "StopDesktops", region, ids, (*sdk.Client).StopDesktopsWithContext, func(ids []*string) *sdk.StopDesktopsRequest {
-		return &sdk.StopDesktopsRequest{RegionId: &region, DesktopId: ids, StoppedMode: new("KeepCharging")}
+	return c.change(ctx, "StopDesktops", region, ids, func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions, ids []*string) error {
+		_, err := s.StopDesktopsWithContext(ctx, &sdk.StopDesktopsRequest{RegionId: &region, DesktopId: ids, StoppedMode: new("KeepCharging")}, o)
+		return err
 	})
 }
 
@@ -55,17 +58,21 @@ func (c *Client) Stop(ctx context.Context, region string, ids []string) error {
 // does; ECD refuses a chunk with a desktop that is not stopped. Source:
 // StartDesktops.
 func (c *Client) Start(ctx context.Context, region string, ids []string) error {
-	return change(ctx, c, "StartDesktops", region, ids, (*sdk.Client).StartDesktopsWithContext, func(ids []*string) *sdk.StartDesktopsRequest {
-		return &sdk.StartDesktopsRequest{RegionId: &region, DesktopId: ids}
+	return c.change(ctx, "StartDesktops", region, ids, func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions, ids []*string) error {
+		_, err := s.StartDesktopsWithContext(ctx, &sdk.StartDesktopsRequest{RegionId: &region, DesktopId: ids}, o)
+		return err
 	})
 }
 
-// change makes a call about desktops, chunk by chunk; query makes that of a chunk.
-func change[Query, Result any](ctx context.Context, c *Client, api, region string, ids []string,
-	call method[Query, Result], query func(ids []*string) *Query,
+func (c *Client) change(ctx context.Context, api, region string, ids []string,
+	send func(context.Context, *sdk.Client, *dara.RuntimeOptions, []*string) error,
 ) error {
 	for chunk := range slices.Chunk(distinct(ids), maxIDs) {
-		if _, _, err := ask[acknowledged](ctx, c, &c.in(region).changes, api, region, call, query(pointers(chunk))); err != nil {
+		_, _, err := ask[acknowledged](ctx, c, &c.in(region).changes, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				return send(ctx, s, o, pointers(chunk))
+			})
+		if err != nil {
 			return fmt.Errorf("changing %d desktops from %s on in %s: %w", len(chunk), chunk[0], region, err)
 		}
 	}
@@ -107,7 +114,11 @@ func (c *Client) runCommand(ctx context.Context, region string, query *sdk.RunCo
 	body, requestID, err := ask[struct {
 		envelope
 		InvokeID text `json:"InvokeId"`
-	}](ctx, c, &c.in(region).changes, api, region, (*sdk.Client).RunCommandWithContext, query)
+	}](ctx, c, &c.in(region).changes, api, region,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.RunCommandWithContext(ctx, query, o)
+			return err
+		})
 	if err == nil && body.InvokeID == "" {
 		err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no invocation"}
 	}
@@ -140,7 +151,11 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 	var out []desktop.Invocation
 	err := pages(api, maxCommandIDs, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedInvocations](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeInvocationsWithContext, &query)
+		page, _, err := ask[describedInvocations](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeInvocationsWithContext(ctx, &query, o)
+				return err
+			})
 		for _, i := range page.Invocations {
 			for _, d := range i.InvokeDesktops {
 				out = append(out, desktop.Invocation{

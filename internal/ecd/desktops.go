@@ -12,6 +12,7 @@ import (
 	"unique"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/internal/desktop"
@@ -126,7 +127,11 @@ func (c *Client) list(ctx context.Context, region string, query sdk.DescribeDesk
 	found := map[string]*desktop.Desktop{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedDesktops](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeDesktopsWithContext, &query)
+		page, _, err := ask[describedDesktops](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeDesktopsWithContext(ctx, &query, o)
+				return err
+			})
 		for _, d := range page.Desktops {
 			if d != nil && d.DesktopID != "" {
 				found[string(d.DesktopID)] = d.desktop(region)

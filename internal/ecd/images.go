@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -98,7 +99,11 @@ func (c *Client) listImages(ctx context.Context, region string, query sdk.Descri
 	found := map[string]desktop.Image{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedImages](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeImagesWithContext, &query)
+		page, _, err := ask[describedImages](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeImagesWithContext(ctx, &query, o)
+				return err
+			})
 		for _, i := range page.Images {
 			if i.ImageID != "" {
 				found[string(i.ImageID)] = i.image(region)
@@ -148,7 +153,11 @@ func (c *Client) Changes(ctx context.Context, region, desktopID string) ([]deskt
 	var out []desktop.Change
 	err := pages(api, maxChangePages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[modifiedRecords](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeImageModifiedRecordsWithContext, &query)
+		page, _, err := ask[modifiedRecords](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeImageModifiedRecordsWithContext(ctx, &query, o)
+				return err
+			})
 		for _, r := range page.ImageModifiedRecords {
 			out = append(out, desktop.Change{
 				DesktopID: desktopID, From: string(r.ImageID), To: string(r.NewImageID),

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
@@ -39,7 +40,11 @@ func (c *Client) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, 
 		RegionId: &b.RegionID, DesktopId: pointers(b.IDs),
 		ImageId: set(b.ImageID), OperateType: set(b.OperateType), Language: set(b.Language), AfterStatus: set(b.AfterStatus),
 	}
-	body, requestID, err := ask[rebuilt](ctx, c, &c.in(b.RegionID).rebuilds, api, b.RegionID, (*sdk.Client).RebuildDesktopsWithContext, req)
+	body, requestID, err := ask[rebuilt](ctx, c, &c.in(b.RegionID).rebuilds, api, b.RegionID,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.RebuildDesktopsWithContext(ctx, req, o)
+			return err
+		})
 	if err != nil {
 		return desktop.Answer{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -144,7 +145,11 @@ func (c *Client) listTags(ctx context.Context, region string, query sdk.ListTagR
 	found := map[string]map[string]string{}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[listedTags](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).ListTagResourcesWithContext, &query)
+		page, _, err := ask[listedTags](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.ListTagResourcesWithContext(ctx, &query, o)
+				return err
+			})
 		for _, t := range page.TagResources {
 			id := string(t.ResourceID)
 			if id == "" {

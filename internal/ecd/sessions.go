@@ -6,6 +6,7 @@ import (
 	"time"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -70,7 +71,11 @@ func (c *Client) listSessions(ctx context.Context, region string, ids []string, 
 	seen := 0
 	for n := range int32(maxSessionPages) {
 		query.PageNumber = new(n + 1)
-		page, _, err := ask[describedSessions](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeDesktopSessionsWithContext, &query)
+		page, _, err := ask[describedSessions](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeDesktopSessionsWithContext(ctx, &query, o)
+				return err
+			})
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +126,11 @@ func (c *Client) Events(ctx context.Context, region, id string, from, to time.Ti
 	var out []desktop.Event
 	err := pages(api, maxEventPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedEvents](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeClientEventsWithContext, &query)
+		page, _, err := ask[describedEvents](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeClientEventsWithContext(ctx, &query, o)
+				return err
+			})
 		for _, e := range page.Events {
 			event := desktop.Event{DesktopID: string(e.DesktopID), User: string(e.EndUserID), Kind: eventKinds[string(e.EventType)], At: parseTime(e.EventTime)}
 			if event.Kind != 0 && event.DesktopID != "" && !event.At.IsZero() {

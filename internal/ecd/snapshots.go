@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	sdk "github.com/alibabacloud-go/ecd-20200930/v5/client"
+	"github.com/alibabacloud-go/tea/dara"
 
 	"github.com/regild/regild/internal/desktop"
 )
@@ -65,7 +66,11 @@ func (c *Client) listSnapshots(ctx context.Context, region string, ids []string)
 	}
 	err := pages(api, maxPages, func(token *string) (string, error) {
 		query.NextToken = token
-		page, _, err := ask[describedSnapshots](ctx, c, &c.in(region).reads, api, region, (*sdk.Client).DescribeSnapshotsWithContext, &query)
+		page, _, err := ask[describedSnapshots](ctx, c, &c.in(region).reads, api, region,
+			func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+				_, err := s.DescribeSnapshotsWithContext(ctx, &query, o)
+				return err
+			})
 		for _, s := range page.Snapshots {
 			id := string(s.DesktopID)
 			if id == "" && len(ids) == 1 {
@@ -115,9 +120,13 @@ func (c *Client) CreateSnapshot(ctx context.Context, region, id, name string) (s
 	body, requestID, err := ask[struct {
 		envelope
 		SnapshotID text `json:"SnapshotId"`
-	}](ctx, c, &c.in(region).changes, api, region, (*sdk.Client).CreateSnapshotWithContext, &sdk.CreateSnapshotRequest{
-		RegionId: &region, DesktopId: &id, SnapshotName: &name, SourceDiskType: new("data"),
-	})
+	}](ctx, c, &c.in(region).changes, api, region,
+		func(ctx context.Context, s *sdk.Client, o *dara.RuntimeOptions) error {
+			_, err := s.CreateSnapshotWithContext(ctx, &sdk.CreateSnapshotRequest{
+				RegionId: &region, DesktopId: &id, SnapshotName: &name, SourceDiskType: new("data"),
+			}, o)
+			return err
+		})
 	if err == nil && body.SnapshotID == "" {
 		err = &desktop.CallError{Call: api, RequestID: requestID, Message: "the answer names no snapshot"}
 	}
