@@ -232,11 +232,12 @@ func (a *admission) nameApart(op *rollout.Operation, dryRun bool) error {
 	if !home {
 		had := false
 		err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil })
+		if err != nil {
+			return err
+		}
 		if had {
 			rename(op, own)
-		}
-		if had || err != nil {
-			return err
+			return nil
 		}
 	}
 	if !a.doors.apart() {
@@ -250,10 +251,13 @@ func (a *admission) nameApart(op *rollout.Operation, dryRun bool) error {
 			mine = s.Operation.Via == nil || d == door && src == source
 		}
 	})
-	if err == nil && !mine {
+	if err != nil {
+		return err
+	}
+	if !mine {
 		rename(op, own)
 	}
-	return err
+	return nil
 }
 
 // rename gives a request another id, and keeps its sender's.

@@ -188,19 +188,21 @@ func TestEndsOfEarlierRolloutsAreReadSomeAtOnce(t *testing.T) {
 		var log rollout.FleetLog
 		for i := range 60 { // the first ten were superseded long ago, the last is the latest
 			at := fs.asOf()
-			if i <= 10 {
-				at = at.Add(-busyLimit - time.Second)
+			if i < 10 {
+				at = at.Add(-busyLimit - 1)
+			} else if i == 10 {
+				at = at.Add(-busyLimit)
 			}
 			log = append(log, rollout.Entry{Operation: rollout.Operation{ID: fmt.Sprintf("v%d/office", i)}, At: at})
 		}
 		js.cache.noteOver("v58/office")
 		start := time.Now()
 		open, err := fs.stillOpen(log)
-		if err != nil || len(open) != 49 || open[0] != "v57/office" || open[48] != "v9/office" {
+		if err != nil || len(open) != 50 || open[0] != "v57/office" || open[49] != "v8/office" {
 			t.Errorf("open are %d, %v: %v", len(open), err, open)
 		}
 		if took := time.Since(start); took != 7*time.Second {
-			t.Errorf("49 reads of a second each took %s, want 7 seconds, with %d at once", took, sweepWorkers)
+			t.Errorf("50 reads of a second each took %s, want 7 seconds, with %d at once", took, sweepWorkers)
 		}
 	})
 }
@@ -213,5 +215,21 @@ func TestHowManyEndedRolloutsAreRemembered(t *testing.T) {
 	}
 	if len(c.over) != 1 || !c.isOver(strconv.Itoa(maxOver)) {
 		t.Errorf("%d are remembered, want the last alone", len(c.over))
+	}
+}
+
+// What is opened more than a day after it was entered halts, if it is a rollout.
+func TestWhatIsOpenedLateHalts(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	fs := &fleets{invocation: b.invocation}
+	for _, c := range []struct {
+		fleet string
+		age   time.Duration
+		halts bool
+	}{{"office", reopen, false}, {"office", reopen + 1, true}, {"", reopen + 1, false}} {
+		e := rollout.Entry{Operation: rollout.Operation{ID: "v1/office", Fleet: c.fleet}, At: fs.asOf().Add(-c.age)}
+		if got := fs.late(e); (len(got) > 0) != c.halts {
+			t.Errorf("%q, %s after its entry: got %v, want that it halts: %t", c.fleet, c.age, got, c.halts)
+		}
 	}
 }
