@@ -30,22 +30,9 @@ func (a *admission) freeze(m envelope.Message) error {
 		return fmt.Errorf("reading the log of freezes: %w", err)
 	}
 	var code, why string
-	err = v.Update(a.ctx, func(l *recordList) []rollout.Record {
-		code, why = events.CodeSuccess, ""
-		if i := slices.IndexFunc(*l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }); i >= 0 {
-			if rec := (*l)[i]; rec.Kind == rollout.KindRefused && rec.Reason != nil {
-				code, why = rec.Reason.Code, rec.Reason.Message
-			}
-			return nil // delivered again, perhaps after a crash right behind this record
-		}
-		all := rollout.ReadFreezes(*l)
-		if code, why = a.mayFreeze(m, f, all); code == "" && f.Action == events.FreezeBegin {
-			code, why = a.roomForFreeze(f, all, v.length)
-		}
-		if code != "" {
-			return a.notLifted(m, f, code, why, v.length)
-		}
-		return []rollout.Record{a.freezeRecord(m, f)}
+	err = v.Update(a.ctx, func(l *recordList) (write []rollout.Record) {
+		code, why, write = a.freezeAt(*l, m, f, v.length)
+		return write
 	})
 	switch {
 	case err != nil:
@@ -57,6 +44,25 @@ func (a *admission) freeze(m envelope.Message) error {
 		a.log.Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
 	}
 	return a.fleets.wakeLatest(events.TickAnyway) // those that go on now, or say why not
+}
+
+// freezeAt says why a freeze message cannot be followed at the end of the log, which is so
+// long, and what the log is to say of it. CodeSuccess: it is followed already. "": it is now.
+func (a *admission) freezeAt(l recordList, m envelope.Message, f events.Freeze, length int64) (code, why string, write []rollout.Record) {
+	if i := slices.IndexFunc(l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }); i >= 0 {
+		if rec := l[i]; rec.Kind == rollout.KindRefused && rec.Reason != nil {
+			return rec.Reason.Code, rec.Reason.Message, nil
+		}
+		return events.CodeSuccess, "", nil // delivered again, perhaps after a crash right behind this record
+	}
+	all := rollout.ReadFreezes(l)
+	if code, why = a.mayFreeze(m, f, all); code == "" && f.Action == events.FreezeBegin {
+		code, why = a.roomForFreeze(f, all, length)
+	}
+	if code != "" {
+		return code, why, a.notLifted(m, f, code, why, length)
+	}
+	return "", "", []rollout.Record{a.freezeRecord(m, f)}
 }
 
 // notLifted has the log say that a freeze was not lifted, so that it is not when the message

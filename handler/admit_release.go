@@ -42,12 +42,19 @@ func (a *admission) release(m envelope.Message) error {
 	if len(operations) == 0 && len(refused) == 0 && len(rel.Images) > 0 && failed == nil {
 		a.refuse.message(m, events.CodeNoFleetFollows, fmt.Sprintf("no fleet of fleets.yaml follows the image of release %s", rel.ReleaseID))
 	}
-	operations, unheard := a.heardRelease(m, operations)
-	a.refuseSome(m, append(refused, unheard...))
-	if len(operations) > 0 {
-		err = a.openRollouts(asked{m, false}, operations, rel.DryRun, rel.PlanDigest)
-	}
+	err = a.openHeard(asked{m, false}, operations, refused, rel.DryRun, rel.PlanDigest)
 	return errors.Join(err, failed) // delivered again, what is open stays as it is
+}
+
+// openHeard opens those rollouts whose fleets take the message from where it came, or shows
+// what they would do, and refuses the others beside what is refused already.
+func (a *admission) openHeard(m asked, operations []rollout.Operation, refused []events.Reason, dryRun bool, digest string) error {
+	heard, unheard := a.heardRelease(m.Message, operations)
+	a.refuseSome(m.Message, append(refused, unheard...))
+	if len(heard) == 0 {
+		return nil
+	}
+	return a.openRollouts(m, heard, dryRun, digest)
 }
 
 // trail makes rollouts of an image event that ActionTrail recorded. Most of what it
@@ -87,11 +94,7 @@ func (a *admission) trail(m envelope.Message) error {
 	if len(operations) == 0 {
 		a.counts.ignored()
 	}
-	operations, unheard := a.heardRelease(m, operations)
-	a.refuseSome(m, append(a.denied(found.images[0].Name, found), unheard...))
-	if len(operations) > 0 {
-		err = a.openRollouts(asked{m, true}, operations, false, "")
-	}
+	err = a.openHeard(asked{m, true}, operations, a.denied(found.images[0].Name, found), false, "")
 	return errors.Join(err, found.failed)
 }
 

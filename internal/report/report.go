@@ -61,9 +61,6 @@ type Wave struct {
 	Counts   events.Counts
 }
 
-// Title names the wave for people, such as wave 1 (canary).
-func (w Wave) Title() string { return (&rollout.Wave{N: w.N, Name: w.Name}).Title() }
-
 // A Happening is one event of the rollout as a whole.
 type Happening struct {
 	At     time.Time
