@@ -235,15 +235,15 @@ func (w *world) accepted(i *invocation, m *machine, spec desktop.Spec, owners []
 			continue
 		}
 		p := k.desktops[id]
-		before := p.wipedAt
 		p.wipedAt = time.Now()
 		if n := w.wiped[at]; n > 1+p.retried {
 			rule := wipedTwice
-			if w.unseen(m, k, before) && w.settled(m, k, before) {
+			if p.overlooked {
 				rule = wipedUnseen
 			}
 			w.breaks(rule, "%s was wiped %d times for %s, with %d retries of it", id, n, o, p.retried)
 		}
+		p.overlooked = false
 		w.heeded(i, k, p, m, shown)
 		w.isFrozen(i, k, m)
 		w.isSaved(i, k, m, spec)
@@ -492,6 +492,8 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 		if k.stopped() {
 			w.breaks(begunAfterStop, "%s: wave %d after it was stopped", k.id, r.Wave)
 		}
+	case "again":
+		w.overlook(k, r)
 	case "holding", "stopping":
 		w.alone(k, r, f)
 		w.keptFrom(k, r, by, f)
@@ -624,7 +626,7 @@ func (w *world) weigh(k *work, r *record, status, code, id string, f *fleet.Flee
 		w.breaks(failedAtOnce, "%s of %s has failed after ECD denied it %d times for its status", id, k.id, p.denials)
 	case (status == "skipped" || status == "refused") && wiped > 0 && p.retried == 0 && code != events.CodeChangedOutside && p.phase == "":
 		rule := wipedAndDenied
-		if w.unseen(m, k, p.wipedAt) {
+		if p.overlooked {
 			rule = wipedUnseen
 		}
 		w.breaks(rule, "%s of %s is said to be %s (%s), and was wiped for it", id, k.id, status, code)

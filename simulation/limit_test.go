@@ -44,6 +44,16 @@ func (w *world) unseen(m *machine, k *work, since time.Time) bool {
 		slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.desktop == m.now.ID && a.work != k.id && a.at.After(since) }))
 }
 
+// overlook notes of which desktops it is written down, as the guarantees allow, that a call was
+// not carried out, though it was. What is shown of them later says nothing of that call.
+func (w *world) overlook(k *work, r *record) {
+	for _, id := range r.Desktops {
+		if p, m := k.desktops[id], w.machine(id); p != nil && m != nil && !p.wipedAt.IsZero() {
+			p.overlooked = w.unseen(m, k, p.wipedAt) && w.settled(m, k, p.wipedAt)
+		}
+	}
+}
+
 // settled says whether a work has looked twice at a desktop since then as it has to before it
 // may make a call again: a settling time after the call, and a settling time later.
 func (w *world) settled(m *machine, k *work, since time.Time) bool {

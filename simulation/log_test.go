@@ -174,6 +174,8 @@ type progress struct {
 	ready     readiness
 	lost      bool // its call's answer was lost, and what ECD showed, or shows later, is taken for its own
 	idle      bool // ECD showed it idle on its former image after the call
+	// overlooked: it was rebuilt, and ECD has shown that it was not, as far as it can.
+	overlooked bool
 }
 
 func (k *work) request() bool { return k.fleet == "" }

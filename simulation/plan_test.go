@@ -309,6 +309,7 @@ func slow(s *schedule, d *dice) {
 		}
 		s.Desktops = append(s.Desktops, p)
 	}
+	broughtElsewhere(s)
 	s.Desktops = append(s.Desktops, desktopPlan{ID: "ecd-0009", Region: region, Image: "m-new1", Takes: 5 * minute})
 	var ids []string
 	for _, p := range s.Desktops {
@@ -317,6 +318,21 @@ func slow(s *schedule, d *dice) {
 	s.request(d, 0, "r1", pick(d, "m-new1", "m-new1", ""), ids[:len(ids)-1])
 	for n := range 1 + d.n(3) {
 		s.request(d, d.between(30*second, 8*minute), fmt.Sprintf("r%d", n+2), "m-new1", ids[len(ids)-1:])
+	}
+}
+
+// broughtElsewhere has somebody bring desktops to another image after a call, and back. It is drawn
+// apart.
+func broughtElsewhere(s *schedule) {
+	d := newDice(s.Seed, "elsewhere", 0)
+	if !d.one(4) {
+		return
+	}
+	at := d.between(2*minute, 6*minute)
+	for i := range s.Desktops {
+		s.Desktops[i].Takes = d.between(minute, 2*minute)
+		s.Events = append(s.Events, eventPlan{At: at, Desktop: s.Desktops[i].ID, What: "outside", Arg: "m-outside"},
+			eventPlan{At: at + d.between(4*minute, 15*minute), Desktop: s.Desktops[i].ID, What: "outside", Arg: "m-old"})
 	}
 }
 

@@ -286,6 +286,7 @@ func TestWhatADesktopShowsIsKeptThoughItsRecordsCannotBeRead(t *testing.T) {
 		"Rebuilding":             {"m-new", pc(desktop.Rebuilding, "m-old"), false},
 		"on the new image":       {"m-new", pc(desktop.Running, "m-new"), false},
 		"Starting on it":         {"m-new", pc(desktop.Starting, "m-new"), false},
+		"on a third image":       {"m-new", pc(desktop.Running, "m-third"), false},
 		"idle":                   {"m-new", pc(desktop.Running, "m-old"), true},
 		"Starting":               {"m-new", pc(desktop.Starting, "m-old"), true},
 		"not listed":             {"m-new", nil, true},
@@ -306,6 +307,24 @@ func TestWhatADesktopShowsIsKeptThoughItsRecordsCannotBeRead(t *testing.T) {
 		}
 		if again != c.again {
 			t.Errorf("%s: called again: %t, want %t", name, again, c.again)
+		}
+	}
+}
+
+// A desktop was rebuilt by a call whose answer was lost, and somebody else brought it to a third
+// image, and back. A look had shown it on the third; it was rebuilt again all the same.
+func TestADesktopThatWasElsewhereIsNotCalledAgain(t *testing.T) {
+	for image, again := range map[string]bool{"m-third": false, "m-new": false, "m-old": true, "": true} {
+		s := called(began, "m-new", unknownC)
+		s.Apply(rollout.Decide(s, fateRules, readAt(at(1), pc(desktop.Running, image)), at(1)).Records...)
+		got := false
+		for _, m := range []float64{6, 12, 18} {
+			d := rollout.Decide(s, fateRules, readAt(at(m), pc(desktop.Running, "m-old")), at(m))
+			got = got || slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind == rollout.KindNotBegun })
+			s.Apply(d.Records...)
+		}
+		if got != again {
+			t.Errorf("seen on %q, it is called again: %t, want %t", image, got, again)
 		}
 	}
 }

@@ -37,22 +37,29 @@ func (v *view) unknown(x *Desktop) step {
 }
 
 // shownAnyway notes that a desktop whose records could not be read is shown Rebuilding, or on
-// the new image: once they can be read it may be back, and ECD may have no record of it. A
+// another image: once they can be read it may be back, and ECD may have no record of it. A
 // reset is not sent again anyway, and Rebuilding may be for somebody else.
 func (v *view) shownAnyway(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	now, image := fact.Value, v.s.Operation.SpecOf(x.ID).ImageID
 	unread := v.f.Changes[x.ID].Err != nil
-	if !unread || now == nil || x.Seen || image == "" || image == x.From || now.Status != desktop.Rebuilding && now.ImageID != image {
+	if !unread || now == nil || x.Seen || image == "" || now.Status != desktop.Rebuilding && !v.left(x, now) {
 		return step{}
 	}
 	return marks(KindSeen, fact.ReadAt)
+}
+
+// left says whether a desktop is shown on another image than its former one: on the new one,
+// or on one to which somebody else has brought it, perhaps after our rebuild. For a reset that
+// says nothing, and it is not sent again anyway.
+func (v *view) left(x *Desktop, now *desktop.Desktop) bool {
+	return now != nil && now.ImageID != "" && now.ImageID != x.From && v.s.Operation.SpecOf(x.ID).ImageID != ""
 }
 
 // unshown deals with a call of unknown delivery of which ECD showed nothing at the time
 // shown.
 func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
 	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
-	if v.onNew(x, now) && !x.Seen { // if it is on its former image later, that does not say that nothing happened
+	if v.left(x, now) && !x.Seen { // if it is on its former image later, that does not say that nothing happened
 		s = marks(KindSeen, shown)
 	}
 	idle := ready(now) && (now.ImageID == x.From && !x.Seen || v.fellBack(x, now))

@@ -43,7 +43,7 @@ const (
 	KindEnded      Kind = "ended"      // what became of a RebuildDesktops call
 	KindSettled    Kind = "settled"    // outcomes that follow from the facts alone
 	KindNotBegun   Kind = "again"      // ECD shows that these were not begun: they are pending again
-	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call, or on their new image; or could not be checked when it was time
+	KindSeen       Kind = "seen"       // these were seen Rebuilding after their call, or on another image; or could not be checked when it was time
 	KindLate       Kind = "late"       // the time of these was over when somebody looked at them again; they may yet arrive
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue
