@@ -101,7 +101,7 @@ func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) 
 			return err
 		}
 		code = events.CodeControlNotPossible
-	} else if _, name, is := rollout.SplitID(c.RolloutID); !is || fleetNamed(a.rules.Fleets, name) == nil {
+	} else if _, name, _ := rollout.SplitID(c.RolloutID); fleetNamed(a.rules.Fleets, name) == nil {
 		a.jobs.drop(j)
 	}
 	return a.refuse.control(m, c, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))

@@ -806,7 +806,7 @@ func (w *world) undoOpened() {
 		refused = refused || t.typ == events.TypeRefused
 	}
 	for _, m := range w.s.Messages {
-		if m.Of != "" && !m.Planned && !w.s.NoJournal && !refused && w.works[m.Of+"/rollback"] == nil && w.seen["Redelivery of "+m.ID] == 0 && w.seen["Redelivery of "+m.Of] == 0 {
+		if m.Action == events.ActionRollback && m.Of != "" && !m.Planned && !w.s.NoJournal && !refused && w.works[m.Of+"/rollback"] == nil && w.seen["Redelivery of "+m.ID] == 0 && w.seen["Redelivery of "+m.Of] == 0 {
 			w.breaks(undoNeverOpened, "%s was to be taken back, and has no rollback", m.Of)
 		}
 	}

@@ -249,10 +249,30 @@ func requests(s *schedule, d *dice) {
 		s.Messages = append(s.Messages, m)
 	}
 	takenBack(s)
+	calledOff(s)
 	for i := range s.Desktops { // few looks at what is being rebuilt
 		if s.Brief {
 			s.Desktops[i].Takes /= 3
 		}
+	}
+}
+
+// calledOff has somebody stop a request, or its rollback, sometimes before it comes, and
+// sometimes twice. It is drawn apart, as takenBack is.
+func calledOff(s *schedule) {
+	d := newDice(s.Seed, "off", 0)
+	if !d.one(5) {
+		return
+	}
+	at := d.between(0, pick(&d, minute, 10*minute, 2*hour))
+	for n := range pick(&d, 1, 1, 2) {
+		of := s.Messages[d.n(len(s.Messages))]
+		id := cmp.Or(of.Of, of.ID)
+		if of.Of != "" && d.one(2) {
+			id += "/rollback"
+		}
+		s.Messages = append(s.Messages, messagePlan{At: at, Kind: "control", ID: fmt.Sprintf("off%d", n+1), Of: id, Action: events.ActionAbort, DryRun: d.one(12)})
+		at += d.between(0, 20*minute)
 	}
 }
 
