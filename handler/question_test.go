@@ -80,6 +80,21 @@ func TestAFloodOfIdsThatECDDoesNotTakeCostsABoundedNumberOfReads(t *testing.T) {
 	})
 }
 
+// A plan that was made although something could not be read is none that anybody can agree
+// to: not even the one who has seen it so.
+func TestAReleaseWithThePlanThatECDDidNotAnswerForIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		b.declare(office)
+		h := b.handler(&pickyECD{slowECD: b.ecd, bad: "ecd-0000"}, journaltest.Memory())
+		b.must(b.ask(h, time.Minute, strings.Replace(release, `"releaseId"`, `"dryRun":true,"releaseId"`, 1)))
+		b.must(b.ask(h, time.Minute, strings.Replace(release, `"releaseId"`, fmt.Sprintf(`"planDigest":%q,"releaseId"`, b.planned()), 1)))
+		if b.count("refused") == 0 || b.count("started") > 0 {
+			t.Errorf("told %v, want a refusal and no rollout", b.topic.told)
+		}
+	})
+}
+
 // What ECD refuses today it refuses tomorrow. A message that is delivered again because
 // of it comes for a day, and holds up its queue.
 func TestAQuestionThatECDRefusesIsAnsweredAndDoesNotComeAgain(t *testing.T) {

@@ -66,9 +66,9 @@ func seenAlarm(rule fleet.Alarm, was *Alarm, state AlarmState, at time.Time, beg
 	return Alarm{rule.Name, state, at}
 }
 
-// seenAlarms is seenAlarm for all rules of a fleet, and says whether anything is new.
-// rules that are not among them any more are forgotten.
-func seenAlarms(rules []fleet.Alarm, was []Alarm, states map[string]AlarmState, at time.Time, begun bool) (now []Alarm, news bool) {
+// seenAlarms is seenAlarm for all rules of a fleet, and says whether anything has changed.
+// Rules that are not among them any more are forgotten.
+func seenAlarms(rules []fleet.Alarm, was []Alarm, states map[string]AlarmState, at time.Time, begun bool) (now []Alarm, changed bool) {
 	for _, rule := range rules {
 		var before *Alarm
 		if i := slices.IndexFunc(was, func(a Alarm) bool { return a.Name == rule.Name }); i >= 0 {

@@ -101,8 +101,8 @@ func (f Freeze) Message() string {
 	return fmt.Sprintf("%s has frozen it (%s): %s", f.Who, f.ID, f.Why)
 }
 
-// thaw is how often something frozen is looked at: a freeze may be lifted.
-const thaw = 5 * time.Minute
+// freezePause is how often something frozen is looked at: a freeze may be lifted.
+const freezePause = 5 * time.Minute
 
 // PassesFreezes says whether whoever sent the operation consented to begin it in spite of
 // freezes, as far as the fleet (nil: none) hears consents through the door that the
@@ -138,7 +138,7 @@ func (v *view) frozen(c candidate) (step, bool) {
 	if freeze == nil {
 		return step{}, false
 	}
-	s = unfinished(Soonest(freeze.Until, v.now.in(thaw)))
+	s = unfinished(Soonest(freeze.Until, v.now.in(freezePause)))
 	if c.WaitCode != events.CodeFrozen {
 		s.outcome = v.deferred(events.CodeFrozen, freeze.Until, "%s", freeze.Message())
 	}

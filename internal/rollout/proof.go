@@ -155,8 +155,8 @@ func (v *view) heldByAlarms(f *fleet.Fleet, w *Wave) (step, bool) {
 	if !whole {
 		return s, true
 	}
-	list, news := seenAlarms(rules, v.s.Alarms, states, at, w != nil)
-	if news {
+	list, changed := seenAlarms(rules, v.s.Alarms, states, at, w != nil)
+	if changed {
 		return v.write(Record{Kind: KindAlarms, Alarms: list}).with(look(v.now.t)), true
 	}
 	answer, names, halts := judgeAlarms(list, at)
