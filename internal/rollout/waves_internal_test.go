@@ -94,6 +94,19 @@ func TestWhoHasLeftARollout(t *testing.T) {
 	}
 }
 
+// That a member is listed again is noted once: of one that is ours to restore elsewhere.
+func TestAMemberThatIsListedAgain(t *testing.T) {
+	for _, ours := range []bool{false, true} {
+		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+		v.r.Fleets = fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}}
+		v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: "m-old"})
+		x := Desktop{ID: "ecd-1", Held: ours, MissingAt: MomentOf(noon)}
+		if s, done := v.departed(&x); done || s.marked(KindListed) == ours {
+			t.Errorf("ours %t: noted %t, settled %t", ours, s.marked(KindListed), done)
+		}
+	}
+}
+
 // What a desktop was lost in is taken up again by an earlier call only if that was one.
 func TestWhatAnEarlierCallHasDone(t *testing.T) {
 	for _, c := range []struct {
