@@ -176,7 +176,7 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 		d.WaitFirst = MomentOf(at)
 	}
 	since, waits := d.waitsSince(code)
-	if !waits || d.WaitCode == code && at.Sub(d.RestsUntil) > MaxTick { // it was not tried meanwhile: that does not count
+	if !waits || d.WaitCode == code && d.left(at) { // that does not count
 		since = at
 	}
 	others := make([]Wait, 0, len(d.Waits)+1)
@@ -191,6 +191,9 @@ func (d *Desktop) waitFor(code string, at time.Time) {
 		d.Waits = nil
 	}
 }
+
+// left says whether a desktop that waits was not tried for long.
+func (d *Desktop) left(at time.Time) bool { return at.Sub(d.RestsUntil) > MaxTick }
 
 // waitsSince returns since when the desktop waits for that reason, if it does.
 func (d *Desktop) waitsSince(code string) (since time.Time, waits bool) {

@@ -262,10 +262,11 @@ func (v *view) cannotRead(x *Desktop, u *Unread, at time.Time) step {
 	s := step{unread: u}
 	switch x.Phase {
 	case Pending:
-		if v.waited(x, u.Code, at) < askLimit {
-			return s.with(v.postpone(x, u.Code, "%s", u.Message))
+		over, more := v.waited(x, u.Code, at, askLimit, u.Message)
+		if over {
+			more = v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message)
 		}
-		return s.with(v.settle(events.StatusFailed, u.Code, "gave up after %s: %s", askLimit, u.Message))
+		return s.with(more)
 	case Begun:
 		if over, more := overdueUnread(x, u, at, x.asked().Add(giveUp)); !over {
 			return s.with(more).with(v.lookLater(x.BegunAt.Time()))
@@ -312,14 +313,24 @@ func (v *view) mayStay() time.Duration {
 	return giveUp
 }
 
-// waited returns how long the desktop had been waiting for that reason when the
-// fact was read that says so.
-func (v *view) waited(x *Desktop, code string, readAt time.Time) time.Duration {
+// waited says whether the desktop had been waiting for that reason for as long as it may
+// when the fact was read that says so, and postpones it if not. If nobody had tried it for
+// long it waits anew: see waitFor.
+func (v *view) waited(x *Desktop, code string, readAt time.Time, limit time.Duration, message string) (over bool, s step) {
 	since, waits := x.waitsSince(code)
-	if w := v.s.Waiting; !waits || w != nil && w.Code == events.CodeWindowClosed {
-		return 0 // while the window was closed it was not read
+	if w := v.s.Waiting; w != nil && w.Code == events.CodeWindowClosed {
+		waits = false // it was not read
 	}
-	return readAt.Sub(later(since, v.s.Resumed))
+	passed := readAt.Sub(later(since, v.s.Resumed))
+	switch {
+	case !waits || passed < limit:
+		return false, v.postpone(x, code, "%s", message)
+	case passed >= limit+lateLook && x.WaitCode == code && x.left(readAt):
+		s = v.soon()
+		s.outcome = v.deferred(code, s.next, "%s", message)
+		return false, s
+	}
+	return true, step{}
 }
 
 // waiting leaves a desktop for later to which a guard objects for now. Its users are
@@ -341,16 +352,24 @@ func (v *view) wait(c candidate, verdict guard.Verdict) step {
 	if c.Stopped && code == events.CodeStatusWait {
 		code, message = events.CodeStopWait, fmt.Sprintf("desktop %s was told to stop before it is rebuilt", c.ID)
 	}
-	waited := v.waited(c.Desktop, code, c.fact.ReadAt)
+	limit, end := time.Duration(0), ""
+	switch code {
+	case events.CodeImageCreating:
+		limit, end = imageLimit, events.CodeImageNotAvailable
+	case events.CodeStatusWait, events.CodeStopWait:
+		limit, end = readyLimit, events.CodeDesktopNotReady
+	}
 	switch {
 	case !c.WaitFirst.IsZero() && c.fact.Since(c.WaitFirst.Time()) >= waitLimit && v.s.Operation.Request():
 		return v.settle(events.StatusRefused, code, "given up after %s: %s", waitLimit, message)
-	case code == events.CodeImageCreating && waited >= imageLimit:
-		return v.settle(events.StatusRefused, events.CodeImageNotAvailable, "%s after %s", message, imageLimit)
-	case (code == events.CodeStatusWait || code == events.CodeStopWait) && waited >= readyLimit:
-		return v.settle(events.StatusRefused, events.CodeDesktopNotReady, "%s after %s", message, readyLimit)
+	case limit == 0:
+		return v.postpone(c.Desktop, code, "%s", message)
 	}
-	return v.postpone(c.Desktop, code, "%s", message)
+	over, s := v.waited(c.Desktop, code, c.fact.ReadAt, limit, message)
+	if over {
+		return v.settle(events.StatusRefused, end, "%s after %s", message, limit)
+	}
+	return s
 }
 
 // passing are the reasons for which a call that may be made was not made, and how
