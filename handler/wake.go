@@ -184,7 +184,8 @@ func (fs *fleets) late(e rollout.Entry) []rollout.Record {
 		return nil
 	}
 	return []rollout.Record{{Kind: rollout.KindHalted, At: fs.asOf(), Reason: &events.Reason{Code: events.CodeOpenedLate,
-		Message: fmt.Sprintf("it was entered at %s and its journal is empty: nobody has opened it since, or the journal was deleted", e.At.UTC().Format(time.RFC3339))}}}
+		Message: fmt.Sprintf("it was entered at %s and its journal is empty: nobody has opened it since, or the journal was deleted",
+			e.At.UTC().Format(time.RFC3339))}}}
 }
 
 // openEntered opens the journal of an operation that was entered.

@@ -326,7 +326,8 @@ func (v *view) ended(x *Desktop, fact Fact[*desktop.Desktop], late bool) (step, 
 	}
 	took := fact.Since(x.AcceptedAt.Time()).Round(time.Second)
 	if v.s.Operation.SpecOf(x.ID).Reset() {
-		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s", x.ID, took, seen(fact.Value)), true
+		return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
+			"ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s", x.ID, took, seen(fact.Value)), true
 	}
 	return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
 		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took, seen(fact.Value)), true

@@ -113,8 +113,8 @@ func (t *total) outcome(x *Desktop, s step) {
 }
 
 // markOrder is the order in which marks are written down.
-var markOrder = []Kind{KindNotBegun, KindSeen, KindLate, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified, KindUnnotified,
-	KindCleared, KindNotNow, KindUnasked, KindOnHold, KindUnsaved}
+var markOrder = []Kind{KindNotBegun, KindSeen, KindLate, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified,
+	KindUnnotified, KindCleared, KindNotNow, KindUnasked, KindOnHold, KindUnsaved}
 
 // decision writes down what was gathered, and closes a request of which nothing is
 // left.
