@@ -232,7 +232,7 @@ func entriesOf(records []rollout.Record) []reportSaid {
 	return out
 }
 
-// controlCommand tells a rollout what to do, or has a request rolled back.
+// controlCommand tells a rollout what to do, or has a request stopped or rolled back.
 func controlCommand(w world, kind, action, short, long string) *cobra.Command {
 	x := &sender{}
 	m := &x.message
@@ -259,8 +259,8 @@ func controlCommand(w world, kind, action, short, long string) *cobra.Command {
 	})
 }
 
-const controlHelp = `It shows first what it will touch and asks; --yes does not ask. The message goes to the request queue; the
-answer is what the journal shows of it.`
+const controlHelp = `It shows first what it will touch and asks; --yes does not ask. The message goes to the queue of controls, by
+default that of requests; the answer is what the journal shows of it.`
 
 // control asks and sends, and waits for the answer.
 func (x *sender) control(c *cobra.Command, kind, id string) error {

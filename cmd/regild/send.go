@@ -69,7 +69,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.digest, "plan-digest", "", "demand that the plan is still the one with this `digest`")
 	fs.StringArrayVar(&f.consent, "consent", nil, "`what` is knowingly destroyed: os-change, data-disk, sessions,\ndowngrade, reset, snapshots or freeze; "+
 		"several times if there are several (request, control)")
-	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised; control: the request that is rolled back")
+	fs.StringVar(&f.request, "request", "", "request: its own `id`, by which repetitions are recognised; control: the request that is stopped or rolled back")
 	fs.StringVar(&f.region, "region", "", "request: the `region` of the desktops; also that of the queue")
 	fs.StringVar(&f.of, "of-account", "", "request: the `id` of the account of the desktops; by default the function's own")
 	fs.StringVar(&f.image, "image", "", "request: the `id` of the image; without one, reset to the current image\n(needs --consent reset)")

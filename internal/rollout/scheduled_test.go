@@ -35,3 +35,41 @@ func TestARequestIsLeftAloneUntilItsTime(t *testing.T) {
 		t.Errorf("it waits for %s since %s, want Scheduled, which does not count as waiting", x.WaitCode, x.WaitFirst)
 	}
 }
+
+// Whoever stops a request that has begun nothing has every desktop refused at once, and the
+// request ended: nothing is asked of ECD, and nothing begins when its time comes.
+func TestARequestForLaterCanBeStopped(t *testing.T) {
+	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	rules := rollout.Rules{Regions: []string{"cn-hangzhou"}, Journal: true, RebuildTimeout: time.Hour}
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindOpened, At: now, Operation: &rollout.Operation{ID: "r1", Desktops: []string{"ecd-1", "ecd-2"}, NotBefore: now.Add(time.Hour),
+		Spec: desktop.Spec{RegionID: "cn-hangzhou"}}}) // a reset
+	may := func(action, want string) {
+		t.Helper()
+		got := ""
+		if err := rollout.Allow(s, action, 0); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", action, got, want)
+		}
+	}
+	may(events.ActionAbort, "")
+	may(events.ActionRollback, "it has not changed any desktop; abort ends it before it does")
+	s.Apply(rollout.Record{Kind: rollout.KindControl, At: now, Action: events.ActionAbort, Who: "ada", Message: "m1"})
+	d := rollout.Decide(s, rules, rollout.NewFacts(), now.Add(time.Minute))
+	if !d.Need.Empty() || len(d.Begin) > 0 || !d.Next.IsZero() {
+		t.Errorf("got %+v, want nothing that is asked, begun or waited for", d)
+	}
+	s.Apply(d.Records...)
+	for _, x := range s.Desktops {
+		if want := (rollout.Result{Status: events.StatusRefused, Code: events.CodeAborted, Message: "the request was aborted by ada"}); x.Last != want {
+			t.Errorf("%s: got %+v, want %+v", x.ID, x.Last, want)
+		}
+	}
+	if !s.Closed {
+		t.Error("it has not ended")
+	}
+	may(events.ActionAbort, "it has ended; only rollback is possible now")
+	may(events.ActionRollback, "it has not changed any desktop")
+}
