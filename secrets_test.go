@@ -145,10 +145,14 @@ func callsOf(ctx context.Context, t *testing.T, endpoint string) map[string]func
 			}
 			in := []reflect.Value{reflect.ValueOf(ctx)}
 			for j := 1; j < kind.NumIn(); j++ {
+				takes := kind.In(j)
+				if kind.IsVariadic() && j == kind.NumIn()-1 {
+					takes = takes.Elem()
+				}
 				if args := given[name]; args != nil {
 					in = append(in, reflect.ValueOf(args[j-1]))
 				} else {
-					in = append(in, madeUp(t, name, kind.In(j)))
+					in = append(in, madeUp(t, name, takes))
 				}
 			}
 			calls[name] = func() error {
