@@ -16,7 +16,7 @@ func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 		plain: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}),
 		escaping: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Value.Kind() == slog.KindString {
-				a.Value = slog.StringValue(escape.Log(a.Value.String()))
+				a.Value = slog.StringValue(escape.Terminal(a.Value.String()))
 			}
 			return a
 		}}),
@@ -64,7 +64,7 @@ func (h logHandler) WithGroup(name string) slog.Handler {
 func harmless(v slog.Value) bool {
 	switch v.Kind() {
 	case slog.KindString:
-		return escape.Log(v.String()) == v.String()
+		return escape.Terminal(v.String()) == v.String()
 	case slog.KindBool, slog.KindDuration, slog.KindFloat64, slog.KindInt64, slog.KindTime, slog.KindUint64:
 		return true
 	case slog.KindAny, slog.KindGroup, slog.KindLogValuer:

@@ -193,6 +193,16 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		c.Alarms = watch
 		f.renew = append(f.renew, watch.renew)
 	}
+	f.queues(&c, messages)
+	if store != nil {
+		c.Journal = store
+		f.renew = append(f.renew, func() { journal.Renew(store.Store) })
+	}
+	return handler.New(c)
+}
+
+// queues says where requests come from, and to which queues ticks go.
+func (f *function) queues(c *handler.Config, messages *mns.Client) {
 	if f.conf.RequestQueue != "" {
 		c.Queue = queue{messages, f.conf.RequestQueue}
 		c.Doors.Request = "queues/" + f.conf.RequestQueue
@@ -202,11 +212,6 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 			c.RolloutQueue = queue{messages, name}
 		}
 	}
-	if store != nil {
-		c.Journal = store
-		f.renew = append(f.renew, func() { journal.Renew(store.Store) })
-	}
-	return handler.New(c)
 }
 
 // journal opens the journal; nil: there is none.

@@ -11,7 +11,7 @@ import (
 func Lines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, l := range lines {
-		lines[i] = inert(l)
+		lines[i] = Terminal(l)
 	}
 	return strings.Join(lines, "\n")
 }

@@ -1,6 +1,6 @@
 // Package escape makes text from outside fit to be shown: what senders wrote,
 // what ECD answered, names of desktops and people. There is one function for
-// each place where text is shown. All of them give one line of UTF-8, and show
+// each kind of text. All of them give one line of UTF-8, and show
 // what does not print as an escape, so that it is seen and does nothing.
 //
 // Each takes a whole text, once: what is escaped twice is not wrong, but shown
@@ -15,20 +15,13 @@ import (
 	"unicode/utf8"
 )
 
-// Terminal returns text as it may be printed on a terminal: no control character
-// (so no command to the terminal, and no second line), no mark that turns the
-// direction of writing, no broken UTF-8. They become \n, \t, \x1b or \u202e. A
-// backslash stays one: the text is for people, and \x1b may have been written so.
-func Terminal(text string) string { return inert(text) }
-
-// Log returns text as it may stand in a line of a log, in whatever format: a
-// line stays one line, and whoever looks at it on a terminal is as safe as with
-// Terminal. A logger that writes JSON doubles the backslashes.
-func Log(text string) string { return inert(text) }
-
-// inert shows what does not print as an escape. Only the ordinary space counts
-// as a space: others look like it and are not.
-func inert(text string) string {
+// Terminal returns text as it may be printed on a terminal, and stand in a line of a log,
+// at which people look on one: no control character (so no command to the terminal, and no
+// second line), no mark that turns the direction of writing, no broken UTF-8. They become
+// \n, \t, \x1b or \u202e. A backslash stays one: the text is for people, and \x1b may
+// have been written so. Only the ordinary space counts as a space: others look like it and
+// are not.
+func Terminal(text string) string {
 	if plain(text) || !strings.ContainsFunc(text, hidden) {
 		return text
 	}
@@ -67,5 +60,5 @@ func plain(text string) bool {
 }
 
 // hidden says whether a character does not print, or does something else.
-// U+FFFD prints, but it is also how broken UTF-8 reads: inert tells them apart.
+// U+FFFD prints, but it is also how broken UTF-8 reads: Terminal tells them apart.
 func hidden(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }

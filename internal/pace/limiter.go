@@ -138,14 +138,6 @@ func (s Slot) Release(err error) {
 	l.grant()
 }
 
-// Allowed returns how many calls may be under way at once now.
-func (l *Limiter) Allowed() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.begin()
-	return int(l.allowed)
-}
-
 func (l *Limiter) max() int {
 	if l.Max <= 0 {
 		return defaultMax

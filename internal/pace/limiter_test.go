@@ -225,3 +225,11 @@ func TestTheBoundHoldsUnderAnyMixOfOutcomes(t *testing.T) {
 		}
 	})
 }
+
+// Allowed returns how many calls may be under way at once now.
+func (l *Limiter) Allowed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.begin()
+	return int(l.allowed)
+}
