@@ -328,3 +328,88 @@ func TestADesktopThatWasElsewhereIsNotCalledAgain(t *testing.T) {
 		}
 	}
 }
+
+// What showed that a reset had begun was not known any more when it was over, if ECD keeps
+// no records of resets: it was given up as not having shown up.
+func TestAResetThatWasSeenWhileItsAnswerWasLostIsCompleted(t *testing.T) {
+	s := called(began, "", unknownC)
+	for _, look := range []struct {
+		minute float64
+		status string
+		want   events.Status
+	}{{2, desktop.Rebuilding, events.StatusAccepted}, {4, desktop.Running, events.StatusCompleted}} {
+		f := readAt(at(look.minute), pc(look.status, "m-old"))
+		f.Changes["ecd-1"] = rollout.Read(at(look.minute), []desktop.Change(nil))
+		d := decide(s, fateRules, f, at(look.minute))
+		s.Apply(d.Records...)
+		if status, code := statusOf(d); status != look.want {
+			t.Fatalf("minute %g: it is %q %q, want %q", look.minute, status, code, look.want)
+		}
+	}
+}
+
+// ECD shows late that a call was carried out, and somebody else's way back has failed since:
+// the desktop was said to be skipped, though ECD's records show that it was rebuilt.
+func TestWhatECDRecordsOfALostCallOutweighsWhatCameAfterIt(t *testing.T) {
+	s := called(began, "m-new", unknownC, rollout.Record{Kind: rollout.KindNotBegun, At: at(12), Desktops: []string{"ecd-1"}})
+	f := readAt(at(14), pc(desktop.Running, "m-new"))
+	f.Changes["ecd-1"] = rollout.Read(at(14), []desktop.Change{
+		{From: "m-new", To: "m-old", State: desktop.ChangeFailed, Updated: at(6)}, {From: "m-old", To: "m-new", State: desktop.ChangeSucceeded, Updated: at(4)}})
+	if status, code := statusOf(decide(s, fateRules, f, at(14))); status != events.StatusAccepted {
+		t.Errorf("it is %q %q, want it accepted", status, code)
+	}
+}
+
+// A retry may come before ECD shows how the failed rebuild has left the desktop.
+func TestARetryDoesNotTakeTheImageOfAFailedRebuildForItsOwn(t *testing.T) {
+	failed := desktop.Change{From: "m-old", To: "m-new", State: desktop.ChangeFailed, Updated: at(4)}
+	for name, first := range map[string]rollout.Record{"whose answer was lost": unknownC, "that was accepted": acceptedC} {
+		for minute, want := range map[float64]events.Status{6: "", 8.9: "", 9: events.StatusAccepted, 11: events.StatusAccepted} {
+			s := called(began, "m-new", first, settled(at(5), events.StatusFailed, events.CodeRebuildFailed), retry(at(5.5)))
+			f := readAt(at(minute), pc(desktop.Running, "m-new"))
+			f.Changes["ecd-1"] = rollout.Read(at(minute), []desktop.Change{failed})
+			d := decide(s, fateRules, f, at(minute))
+			if status, code := statusOf(d); status != want || len(d.Begin) > 0 || status == "" && d.Next.IsZero() {
+				t.Errorf("one %s, minute %g: it is %q %q, looked at again %s, and %v are begun; want %q and nobody", name, minute, status, code, d.Next, d.Begin, want)
+			}
+		}
+	}
+}
+
+// The image of a call of unknown delivery proves nothing at once, after a retry either.
+func TestARetryDoesNotTakeTheImageForItsOwnAtOnce(t *testing.T) {
+	for minute, want := range map[float64]events.Status{3: "", 4.9: "", 5: events.StatusAccepted} {
+		s := called(began, "m-new", unknownC, settled(at(2), events.StatusFailed, events.CodeRebuildFailed), retry(at(2.5)))
+		f := readAt(at(minute), pc(desktop.Running, "m-new"))
+		f.Changes["ecd-1"] = rollout.Read(at(minute), []desktop.Change(nil))
+		d := decide(s, fateRules, f, at(minute))
+		if status, code := statusOf(d); status != want || len(d.Begin) > 0 {
+			t.Errorf("minute %g: it is %q %q, and %v are begun; want %q and nobody", minute, status, code, d.Begin, want)
+		}
+	}
+}
+
+// ECD's record that the rebuild has failed says more than where somebody else has brought the desktop.
+func TestARebuildThatHasFailedIsToldAsFailedWhereverTheDesktopIs(t *testing.T) {
+	arrived := rollout.Record{Kind: rollout.KindArrived, At: at(3), Desktops: []string{"ecd-1"}}
+	for name, c := range map[string]struct {
+		image string
+		more  []rollout.Record
+	}{"on a third image": {"m-third", nil}, "back on its former one": {"m-old", []rollout.Record{arrived}}} {
+		f := readAt(at(9), pc(desktop.Running, c.image))
+		f.Changes["ecd-1"] = rollout.Read(at(9), []desktop.Change{{From: "m-old", To: "m-new", State: desktop.ChangeFailed, Updated: at(4)}})
+		if status, code := statusOf(decide(called(began, "m-new", append([]rollout.Record{acceptedC}, c.more...)...), fateRules, f, at(9))); code != events.CodeRebuildFailed {
+			t.Errorf("%s: it is %q %q, want failed RebuildFailed", name, status, code)
+		}
+	}
+}
+
+// A reset that is asked for again is done again: that it succeeded before says nothing.
+func TestARetriedResetIsNotTakenForTheOneBefore(t *testing.T) {
+	s := called(began, "", acceptedC, settled(at(5), events.StatusFailed, events.CodeCheckFailed), retry(at(5.5)))
+	f := readAt(at(7), pc(desktop.Running, "")) // the image is left out
+	f.Changes["ecd-1"] = rollout.Read(at(7), []desktop.Change{{From: "m-old", To: "m-old", State: desktop.ChangeSucceeded, Updated: at(4)}})
+	if status, code := statusOf(decide(s, fateRules, f, at(7))); status == events.StatusAccepted {
+		t.Errorf("it is %q %q, want that it waits to be reset", status, code)
+	}
+}

@@ -25,88 +25,43 @@ func (v *view) unknown(x *Desktop) step {
 	if gone {
 		return s.with(v.removed(x))
 	}
-	change, changesAt, more, ok := v.change(x)
-	if s = s.with(more); !ok {
-		return s.with(v.shownAnyway(x, fact))
+	a, more, ok := v.answers(x, fact, true)
+	spec := v.s.Operation.SpecOf(x.ID)
+	shown := x.shown(spec.ImageID, a)
+	if s = s.with(more).with(step{marks: shown.marks}); !ok {
+		return s
 	}
-	shown := earlier(fact.ReadAt, changesAt) // as far as both tell
-	if more, did := v.began(x, fact, change, shown); did {
-		return s.with(more)
-	}
-	return s.with(v.unshown(x, fact.Value, shown))
-}
-
-// shownAnyway notes that a desktop whose records could not be read is shown Rebuilding, or on
-// another image: once they can be read it may be back, and ECD may have no record of it. A
-// reset is not sent again anyway, and Rebuilding may be for somebody else.
-func (v *view) shownAnyway(x *Desktop, fact Fact[*desktop.Desktop]) step {
-	now, image := fact.Value, v.s.Operation.SpecOf(x.ID).ImageID
-	unread := v.f.Changes[x.ID].Err != nil
-	if !unread || now == nil || x.Seen || image == "" || now.Status != desktop.Rebuilding && !v.left(x, now) {
-		return step{}
-	}
-	return marks(KindSeen, fact.ReadAt)
-}
-
-// left says whether a desktop is shown on another image than its former one: on the new one,
-// or on one to which somebody else has brought it, perhaps after our rebuild. For a reset that
-// says nothing, and it is not sent again anyway.
-func (v *view) left(x *Desktop, now *desktop.Desktop) bool {
-	return now != nil && now.ImageID != "" && now.ImageID != x.From && v.s.Operation.SpecOf(x.ID).ImageID != ""
-}
-
-// unshown deals with a call of unknown delivery of which ECD showed nothing at the time
-// shown.
-func (v *view) unshown(x *Desktop, now *desktop.Desktop, shown time.Time) (s step) {
-	reset, passed := v.s.Operation.SpecOf(x.ID).Reset(), shown.Sub(x.asked())
-	if v.left(x, now) && !x.Seen { // if it is on its former image later, that does not say that nothing happened
-		s = marks(KindSeen, shown)
-	}
-	idle := ready(now) && (now.ImageID == x.From && !x.Seen || v.fellBack(x, now))
-	if idle && x.IdleAt.IsZero() && passed >= Settling { // by then a call that was carried out has shown, or is over
-		s = s.with(marks(KindIdle, shown))
-	}
-	never := idle && !x.IdleAt.IsZero() && shown.Sub(x.IdleAt.Time()) >= Settling
 	last := fmt.Sprintf("the answer to the call of %s was lost and ECD does not show whether the rebuild began; last seen %s",
-		x.BegunAt.Time().Format(time.RFC3339), seen(now)) + x.cameBack()
-	switch {
-	case never && reset:
+		x.BegunAt.Time().Format(time.RFC3339), seen(fact.Value)) + x.cameBack()
+	switch never := shown.evidence == shownNotBegun; {
+	case shown.evidence == shownFailed:
+		return s.with(v.rebuildFailed(x, shown.change))
+	case shown.evidence >= shownBegun:
+		return s.with(v.accept(fact.ReadAt, "the answer was lost; "+shown.by))
+	case never && spec.Reset():
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; a reset is never sent twice: look at the desktop before you ask again", last))
 	case never && x.Attempt >= maxAttempts:
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s; given up after %d calls", last, x.Attempt))
 	case never:
 		return s.with(marks(KindNotBegun, v.now.t)).with(unfinished(v.now.t))
 	}
-	over, more := overdue(x, shown, x.asked().Add(v.timeout(now)))
+	over, more := overdue(x, a.at, x.asked().Add(v.timeout(fact.Value)))
 	if s = s.with(more); over {
 		return s.with(v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "%s", last))
 	}
 	return s.with(v.lookLater(x.asked()))
 }
 
-// began settles a call of unknown delivery of which ECD shows at the time shown that it
-// was carried out, and how it ended if it failed. That the desktop is on the new image
-// proves it only once ECD would show that a rebuild of somebody else has failed, and so
-// left the desktop there, or brought it back.
-func (v *view) began(x *Desktop, fact Fact[*desktop.Desktop], change *desktop.Change, shown time.Time) (step, bool) {
-	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)
-	switch {
-	case change != nil && change.State == desktop.ChangeFailed:
-		return v.rebuildFailed(x, change), true
-	case change != nil:
-		return v.accept(fact.ReadAt, "the answer was lost; ECD's record of image changes shows that the rebuild began"), true
-	case now != nil && now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == spec.ImageID) && !v.elsewhere(x):
-		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop as Rebuilding"), true
-	case v.onNew(x, now) && shown.Sub(x.BegunAt.Time()) >= Settling && !v.fellBack(x, now):
-		return v.accept(fact.ReadAt, "the answer was lost; ECD shows the desktop on the new image"), true
+// answers returns what ECD shows of a desktop that was read, with its records if they are
+// wanted: they cost a call for each desktop.
+func (v *view) answers(x *Desktop, fact Fact[*desktop.Desktop], records bool) (answers, step, bool) {
+	a := answers{now: fact.Value, at: fact.ReadAt}
+	if !records {
+		return a, step{}, true
 	}
-	return step{}, false
-}
-
-// onNew says whether a desktop is shown on the image that it was to get, and was on another.
-func (v *view) onNew(x *Desktop, now *desktop.Desktop) bool {
-	image := v.s.Operation.SpecOf(x.ID).ImageID
-	return now != nil && image != "" && now.ImageID == image && x.From != image
+	list, s, ok := about(v, x, ofChanges, x.ID, x.eventful())
+	a.changes, a.unread, a.at = list.Value, !ok, earlier(a.at, list.ReadAt)
+	return a, s, ok
 }
 
 // gone says whether ECD did not list a desktop in two looks, a settling time
@@ -136,49 +91,6 @@ func (v *view) rebuildFailed(x *Desktop, c *desktop.Change) step {
 	return v.settle(events.StatusFailed, events.CodeRebuildFailed, "ECD records that the rebuild of %s failed: %s", x.ID, cmp.Or(c.Reason, "ECD gives no reason"))
 }
 
-// change returns ECD's newest record of an image change that belongs to the
-// desktop's last call, or nil, and when that was asked.
-func (v *view) change(x *Desktop) (*desktop.Change, time.Time, step, bool) {
-	list, s, ok := about(v, x, ofChanges, x.ID, x.eventful())
-	if !ok {
-		return nil, zero, s, false
-	}
-	spec := v.s.Operation.SpecOf(x.ID)
-	for i := range list.Value {
-		c := &list.Value[i]
-		if c.Updated.Before(x.BegunAt.Add(-clockSkew)) {
-			break
-		}
-		// A reset keeps the image: a change from another one was somebody else's.
-		if spec.Reset() && c.From != "" && c.From != x.From {
-			continue
-		}
-		if c.State != desktop.ChangeUnknown && c.To == cmp.Or(spec.ImageID, x.From) {
-			return c, list.ReadAt, s, true
-		}
-	}
-	return nil, list.ReadAt, s, true
-}
-
-// elsewhere says whether ECD records that the desktop is on its way to another
-// image than ours: then it is Rebuilding for somebody else.
-func (v *view) elsewhere(x *Desktop) bool {
-	list := v.f.Changes[x.ID].Value
-	return len(list) > 0 && list[0].State == desktop.Changing && list[0].To != cmp.Or(v.s.Operation.SpecOf(x.ID).ImageID, x.From)
-}
-
-// fellBack says whether a desktop is on the image that is wanted, and ECD's newest record is of
-// a rebuild from there to the image that it was on before its call, and not of its success:
-// if that failed, the desktop is back, by no call of ours.
-func (v *view) fellBack(x *Desktop, now *desktop.Desktop) bool {
-	list := v.f.Changes[x.ID].Value
-	if len(list) == 0 || now.ImageID == "" || now.ImageID != v.s.Operation.SpecOf(x.ID).ImageID {
-		return false
-	}
-	c := list[0]
-	return c.To == x.From && (c.From == now.ImageID || c.From == "") && (c.State == desktop.Changing || c.State == desktop.ChangeFailed)
-}
-
 // follow sees an accepted rebuild to its end.
 func (v *view) follow(x *Desktop) step {
 	if s, early := v.tooEarly(x); early {
@@ -192,57 +104,47 @@ func (v *view) follow(x *Desktop) step {
 	if gone {
 		return s.with(v.removed(x))
 	}
-	now, reset := fact.Value, v.s.Operation.SpecOf(x.ID).Reset()
-	if ready(now) {
-		more, done := v.followReady(x, fact)
-		if s = s.with(more); done {
-			return s
-		}
-	} else if now != nil && now.Status == desktop.Rebuilding && reset && !x.Seen {
-		s = s.with(marks(KindSeen, fact.ReadAt))
-	}
-	return s.with(v.followOn(x, fact))
-}
-
-// followReady looks at an accepted desktop that is Running or Stopped: it has
-// arrived, is somewhere else, or nothing shows yet.
-func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
-	now, spec := fact.Value, v.s.Operation.SpecOf(x.ID)
-	here, s, ok := v.arrived(x, now, spec)
-	switch {
-	case !ok:
-		return s, true
-	case here:
-		return s.with(v.runs(x, now)).with(v.proveSaved(x, v.prove(x, fact))), true
-	case now.ImageID == "": // ECD left it out of this answer, which so tells nothing
-		return s, false
-	case now.ImageID != x.From && now.ImageID != spec.ImageID:
-		return s.with(v.proveSaved(x, v.moved(x, now))), true
-	case fact.Since(x.ArrivedAt.Time()) < Settling: // perhaps by a part of ECD that lags behind
-		return s, false
-	case !x.ArrivedAt.IsZero():
-		return s.with(v.settle(events.StatusFailed, events.CodeChangedOutside,
-			"desktop %s was on %s and is no more: somebody else changed it", x.ID, spec.ImageID)), true
-	}
-	return s, false
-}
-
-// followOn waits for a rebuild that shows no success, as long as it may take.
-func (v *view) followOn(x *Desktop, fact Fact[*desktop.Desktop]) (s step) {
 	due := x.AcceptedAt.Add(v.timeout(fact.Value))
 	if !x.ArrivedAt.IsZero() { // it has shown up, and is only passing through another status
 		due = x.ArrivedAt.Add(v.mayStay())
 	}
 	late := !fact.ReadAt.Before(due)
-	if late || ready(fact.Value) && fact.Since(x.AcceptedAt.Time()) >= Settling {
-		if !ready(fact.Value) || fact.Value.ImageID == "" { // which does not show where it is
-			late, s = overdue(x, fact.ReadAt, due)
-		}
-		if s, done := v.ended(x, fact, late); done {
-			return s
+	a, more, ok := v.answers(x, fact, v.recordsTell(x, fact, late))
+	if s = s.with(more); !ok {
+		return s
+	}
+	shown := x.shown(v.s.Operation.SpecOf(x.ID).ImageID, a)
+	if s = s.with(step{marks: shown.marks}); shown.evidence == shownFailed {
+		return s.with(v.rebuildFailed(x, shown.change))
+	}
+	if ready(fact.Value) {
+		if more, done := v.followReady(x, fact, shown); done {
+			return s.with(more)
 		}
 	}
+	if !ready(fact.Value) || fact.Value.ImageID == "" { // which does not show where it is
+		late, more = overdue(x, fact.ReadAt, due)
+		s = s.with(more)
+	}
+	if late {
+		return s.with(v.notShown(x, fact))
+	}
 	return s.with(v.lookForArrival(x))
+}
+
+// notShown settles an accepted desktop that has shown no success in time.
+func (v *view) notShown(x *Desktop, fact Fact[*desktop.Desktop]) step {
+	took, spec := fact.Since(x.AcceptedAt.Time()).Round(time.Second), v.s.Operation.SpecOf(x.ID)
+	switch {
+	case !x.ArrivedAt.IsZero():
+		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s was seen on the image, and %s later it is neither Running nor Stopped; last seen %s",
+			x.ID, fact.Since(x.ArrivedAt.Time()).Round(time.Second), seen(fact.Value))
+	case spec.Reset():
+		return v.settle(events.StatusFailed, events.CodeRebuildTimeout, "ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s",
+			x.ID, took, seen(fact.Value))
+	}
+	return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
+		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took, seen(fact.Value))
 }
 
 // overdue says whether the time of a desktop, which ended at due, is over by what was seen of
@@ -260,6 +162,41 @@ func overdue(x *Desktop, at, due time.Time) (bool, step) {
 	return at.Sub(x.SeenAt.Time()) >= readyLimit, step{}
 }
 
+// recordsTell says whether ECD's records tell more of an accepted rebuild than the desktop
+// itself: whether a reset is over, what somebody else has overwritten was done, or what
+// shows no success in time has failed.
+func (v *view) recordsTell(x *Desktop, fact Fact[*desktop.Desktop], late bool) bool {
+	now, image := fact.Value, v.s.Operation.SpecOf(x.ID).ImageID
+	late = late || ready(now) && fact.Since(x.AcceptedAt.Time()) >= Settling
+	switch {
+	case !ready(now), now.ImageID == "":
+		return late
+	case now.ImageID == image:
+		return false
+	}
+	return late || image == "" || now.ImageID != x.From
+}
+
+// followReady looks at an accepted desktop that is Running or Stopped: it has
+// arrived, is somewhere else, or nothing shows yet.
+func (v *view) followReady(x *Desktop, fact Fact[*desktop.Desktop], shown shown) (step, bool) {
+	now, image := fact.Value, v.s.Operation.SpecOf(x.ID).ImageID
+	switch done := shown.evidence == shownDone; {
+	case done && now.ImageID == cmp.Or(image, x.From):
+		return v.runs(x, now).with(v.proveSaved(x, v.prove(x, fact))), true
+	case now.ImageID == "": // ECD left it out of this answer, which so tells nothing
+		return step{}, false
+	case now.ImageID != x.From:
+		return v.proveSaved(x, v.moved(x, now, done)), true
+	case fact.Since(x.ArrivedAt.Time()) < Settling: // perhaps by a part of ECD that lags behind
+		return step{}, false
+	case !x.ArrivedAt.IsZero():
+		return v.settle(events.StatusFailed, events.CodeChangedOutside,
+			"desktop %s was on %s and is no more: somebody else changed it", x.ID, image), true
+	}
+	return step{}, false
+}
+
 // ready says whether a desktop is in a status in which it can be rebuilt, and in
 // which it is once its rebuild has ended.
 func ready(now *desktop.Desktop) bool {
@@ -275,13 +212,9 @@ func (v *view) runs(x *Desktop, now *desktop.Desktop) step {
 }
 
 // moved settles a desktop that is on neither the image that it was on nor the one
-// that it was to get.
-func (v *view) moved(x *Desktop, now *desktop.Desktop) step {
-	c, _, s, ok := v.change(x)
-	switch {
-	case !ok:
-		return s
-	case c != nil && c.State == desktop.ChangeSucceeded && v.provesNothing(now):
+// that it was to get; done says that it was rebuilt before.
+func (v *view) moved(x *Desktop, now *desktop.Desktop, done bool) step {
+	if done && v.provesNothing(now) {
 		return v.settle(events.StatusCompleted, events.CodeCompleted, "ECD records that it was rebuilt; it is on %s by now", now.ImageID)
 	}
 	return v.settle(events.StatusFailed, events.CodeChangedOutside,
@@ -292,45 +225,6 @@ func (v *view) moved(x *Desktop, now *desktop.Desktop) step {
 func (v *view) provesNothing(now *desktop.Desktop) bool {
 	check, declared := v.checkOf(now)
 	return declared && check.Stable == 0 && check.Command == ""
-}
-
-// arrived says whether a desktop that is Running or Stopped is where its
-// rebuild was to bring it. For a reset the image says nothing: ECD's record must
-// say that it succeeded or, if there is none, it must have been seen Rebuilding.
-func (v *view) arrived(x *Desktop, now *desktop.Desktop, spec desktop.Spec) (here bool, s step, ok bool) {
-	wanted := cmp.Or(spec.ImageID, x.From)
-	if now.ImageID != wanted || x.From != wanted {
-		return now.ImageID == wanted, step{}, true
-	}
-	c, _, s, ok := v.change(x)
-	if c != nil {
-		return c.State == desktop.ChangeSucceeded, s, ok
-	}
-	return x.Seen, s, ok
-}
-
-// ended asks ECD's records about a rebuild that shows no success, and settles
-// it if they tell, or if its time is over.
-func (v *view) ended(x *Desktop, fact Fact[*desktop.Desktop], late bool) (step, bool) {
-	change, _, s, ok := v.change(x)
-	switch {
-	case !ok:
-		return s, true // it was dealt with, or waits for the answer
-	case change != nil && change.State == desktop.ChangeFailed:
-		return v.rebuildFailed(x, change), true
-	case !late:
-		return s, false
-	case !x.ArrivedAt.IsZero():
-		return v.settle(events.StatusFailed, events.CodeCheckFailed, "desktop %s was seen on the image, and %s later it is neither Running nor Stopped; last seen %s",
-			x.ID, fact.Since(x.ArrivedAt.Time()).Round(time.Second), seen(fact.Value)), true
-	}
-	took := fact.Since(x.AcceptedAt.Time()).Round(time.Second)
-	if v.s.Operation.SpecOf(x.ID).Reset() {
-		return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
-			"ECD has not shown that desktop %s was reset %s after it accepted that; last seen %s", x.ID, took, seen(fact.Value)), true
-	}
-	return v.settle(events.StatusFailed, events.CodeRebuildTimeout,
-		"desktop %s has not shown up on the image %s after ECD accepted the rebuild; last seen %s", x.ID, took, seen(fact.Value)), true
 }
 
 // prove completes a desktop that has arrived once it is in the wanted status, has

@@ -82,10 +82,11 @@ func (v *view) missing(x *Desktop) (step, bool) {
 
 // reconciled settles a pending desktop that is on its image already by an earlier
 // call of ours, for which it failed, or of which ECD did not show in time that it
-// was carried out: it is followed, and checked, like any other.
+// was carried out: it is followed, and checked, like any other. So is one whose
+// rebuild has failed and that is there all the same, once ECD does not show that by a lag.
 func (v *view) reconciled(x *Desktop) (step, bool) {
 	spec := v.s.Operation.SpecOf(x.ID)
-	if !x.tried() || spec.Reset() || x.From == spec.ImageID {
+	if !x.tried() || spec.Reset() {
 		return step{}, false
 	}
 	fact, s, ok := v.read(x)
@@ -95,10 +96,20 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
 		return step{}, false
 	}
-	if !x.Touched { // no call of ours is known to have been carried out
-		if _, _, s, ok = v.change(x); !ok || v.fellBack(x, fact.Value) {
-			return s, !ok
-		}
+	a, s, ok := v.answers(x, fact, !x.Touched || fact.Since(x.DoneAt.Time()) < Settling)
+	if !ok {
+		return s, true
+	}
+	shown, since := x.shown(spec.ImageID, a), x.BegunAt.Time()
+	if shown.evidence == shownFailed {
+		since = shown.change.Updated
+	}
+	switch {
+	case shown.evidence == shownBegun, shown.evidence == shownDone:
+	case a.at.Sub(since) < Settling:
+		return s.with(v.lookLater(since)), true
+	case shown.evidence == shownNothing:
+		return s, false
 	}
 	s = v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it")
 	s.takesPlace = true // as whatever is accepted

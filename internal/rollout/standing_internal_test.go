@@ -324,24 +324,6 @@ func TestNothingIsShownOnLinux(t *testing.T) {
 	}
 }
 
-// What is under way to our image is our rebuild; to another it is somebody else's.
-func TestWhoseRebuildIsShown(t *testing.T) {
-	for _, c := range []struct {
-		to, image, state string
-		want             bool
-	}{{"m-new", "m-new", "", false}, {"m-x", "m-new", "", true}, {"m-old", "", "", false}, {"m-new", "", "", true}, {"m-x", "m-new", "over", false}} {
-		v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: c.image}})
-		change := desktop.Change{DesktopID: "ecd-1", To: c.to, State: desktop.Changing}
-		if c.state == "over" {
-			change.State = desktop.ChangeSucceeded
-		}
-		v.f.Changes["ecd-1"] = Read(noon, []desktop.Change{change})
-		if got := v.elsewhere(&Desktop{ID: "ecd-1", From: "m-old"}); got != c.want {
-			t.Errorf("%+v: got %t", c, got)
-		}
-	}
-}
-
 // A fleet that wants a desktop to stay up for a while, or a check to pass, wants proof.
 func TestWhoProvesNothing(t *testing.T) {
 	for _, c := range []struct {
