@@ -456,3 +456,24 @@ func TestWhatWasOpenedIsWrittenAtTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A rollout beside another is looked at whenever that is. Each look put one more tick for it on
+// the queue, for an hour later.
+func TestWhatIsWantedLateIsReachedInStepsWhateverTheirLength(t *testing.T) {
+	for _, c := range []struct {
+		wanted, comes time.Duration
+		sent          int
+	}{
+		{5 * time.Hour, 55 * time.Minute, 0}, {5 * time.Hour, 31 * time.Minute, 0}, {5 * time.Hour, 29 * time.Minute, 1}, {rollout.MaxTick, 31 * time.Minute, 0},
+		{rollout.MaxTick, 29 * time.Minute, 1}, {59 * time.Minute, 55 * time.Minute, 1}, {59 * time.Minute, 59 * time.Minute, 0},
+	} {
+		b := newOutboxBench(t, 0, 1, nil)
+		b.hasQueue, b.job.used = true, 5
+		q, now := &countedQueue{}, b.business()
+		b.write(rollout.Record{Kind: rollout.KindTick, N: 6, Until: now.Add(c.comes), Indexed: true})
+		sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox}
+		if err := sc.tick(b.job, now.Add(c.wanted), false); err != nil || q.sent != c.sent {
+			t.Errorf("wanted in %s, and one comes in %s: %v, %d are sent, want %d", c.wanted, c.comes, err, q.sent, c.sent)
+		}
+	}
+}

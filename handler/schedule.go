@@ -126,7 +126,7 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	var n int
 	var inTime bool
 	j.journal.Look(func(s *rollout.State) {
-		n, inTime = s.TickN, coming(s, j.used, later(now.Add(slack), at.Add(-early)), at.Add(slack))
+		n, inTime = s.TickN, coming(s, j.used, later(now.Add(slack), soonest(now, at)), at.Add(slack))
 	})
 	if inTime {
 		sc.out.write(j, kept...)
@@ -150,6 +150,16 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
 	return j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
+}
+
+// soonest returns how soon a tick on its way may come instead of one that is wanted at a time.
+// What is wanted later than a tick can come is reached in steps, and any step of a fair length
+// does: else each look at a rollout beside another puts one more on the queue.
+func soonest(now, at time.Time) time.Time {
+	if at.After(now.Add(rollout.MaxTick - slack)) {
+		return now.Add(rollout.MaxTick / 2)
+	}
+	return at.Add(-early)
 }
 
 // coming says whether a tick is on its way that comes between two times, when those up to the
