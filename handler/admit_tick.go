@@ -29,6 +29,10 @@ func (a *admission) tick(m envelope.Message) error {
 			a.handOver(j)
 			return nil
 		}
+		if a.hasJournal && a.jobs.cache.overtaken(j.key(), t.N, a.asOf()) {
+			a.jobs.drop(j)
+			return nil
+		}
 	}
 	if t.N != events.TickAnyway { // which belongs to no chain of ticks
 		j.used = max(j.used, t.N)
@@ -58,7 +62,7 @@ func (a *admission) tick(m envelope.Message) error {
 func (a *admission) stale(j *job, t events.Tick) (stale bool) {
 	j.journal.Look(func(s *rollout.State) {
 		stale = s.Operation == nil || s.Closed && s.Quiet() ||
-			t.N < s.TickN && a.asOf().Before(later(s.TickAt, s.AgainAt).Add(slack)) // the later one is still to come
+			laterComes(s, t.N, a.asOf())
 	})
 	return stale
 }

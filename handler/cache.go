@@ -3,6 +3,7 @@ package handler
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/regild/regild/internal/rollout"
 )
@@ -53,6 +54,24 @@ func (c *cache) take(key string) *knownState {
 	}
 	c.remove(key)
 	return &got
+}
+
+// overtaken says whether a tick of an operation is one that a later one has overtaken, by what
+// is known of its journal. Whatever others have written since, that later one was put on the
+// queue and is still to come: the journal need not be read.
+func (c *cache) overtaken(key string, n int, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, is := c.byKey[key]
+	if !is || n <= tickIfIdle { // what the timer sends is to find what this instance does not know
+		return false
+	}
+	return laterComes(known.state, n, now)
+}
+
+// laterComes says whether a later tick than n is still to come.
+func laterComes(s *rollout.State, n int, now time.Time) bool {
+	return n < s.TickN && now.Before(later(s.TickAt, s.AgainAt).Add(slack))
 }
 
 // remove forgets an entry. The lock is held.

@@ -171,13 +171,17 @@ func (b *workbench) handle(store journal.Store, limit time.Duration, payload str
 
 func (b *workbench) handler(ecd handler.ECD, store journal.Store) *handler.Handler {
 	b.Helper()
-	h, err := handler.New(handler.Config{ECD: ecd, Topic: b.topic, Queue: b.queue, Journal: store,
-		Rules: b.rules, RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler),
-		Now: func() time.Time { return time.Now().Add(b.skew) }})
+	h, err := handler.New(b.config(ecd, store, b.queue))
 	if err != nil {
 		b.Fatal(err)
 	}
 	return h
+}
+
+func (b *workbench) config(ecd handler.ECD, store journal.Store, queue handler.Queue) handler.Config {
+	return handler.Config{ECD: ecd, Topic: b.topic, Queue: queue, Journal: store,
+		Rules: b.rules, RebuildConcurrency: 1, PublishConcurrency: 2, Meter: &handler.Meter{}, Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time { return time.Now().Add(b.skew) }}
 }
 
 func (b *workbench) ask(h *handler.Handler, limit time.Duration, payload string) error {

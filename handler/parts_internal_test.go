@@ -335,6 +335,28 @@ func TestABrokenStateIsNotKept(t *testing.T) {
 	}
 }
 
+// What an instance knows of a journal tells it that a tick was overtaken, while the later one, or
+// the copy of that, is still to come. The timer's tick is not held against what it knows.
+func TestWhichTicksNeedNoLookAtTheJournal(t *testing.T) {
+	now := time.Now()
+	s := rollout.NewState()
+	s.TickN, s.TickAt, s.AgainAt = 6, now, now.Add(time.Minute)
+	c := &cache{byKey: map[string]knownState{"k": {state: s}}}
+	for _, x := range []struct {
+		key  string
+		n    int
+		at   time.Duration
+		want bool
+	}{
+		{"k", 5, 0, true}, {"k", 5, time.Minute + slack - 1, true}, {"k", 5, time.Minute + slack, false},
+		{"k", 6, 0, false}, {"k", 7, 0, false}, {"k", tickIfIdle, 0, false}, {"other", 5, 0, false},
+	} {
+		if got := c.overtaken(x.key, x.n, now.Add(x.at)); got != x.want {
+			t.Errorf("%+v: got %t", x, got)
+		}
+	}
+}
+
 // A countedQueue counts what is put on it.
 type countedQueue struct{ sent int }
 

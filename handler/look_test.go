@@ -1,0 +1,94 @@
+package handler_test
+
+import (
+	"context"
+	"maps"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regild/regild/handler"
+	"github.com/regild/regild/internal/desktop"
+	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
+)
+
+// tallied counts the calls of all ports by name.
+type tallied struct {
+	journal.Store
+	*slowECD
+	*outQueue
+	calls map[string]int
+}
+
+func (c *tallied) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	c.calls["Read"]++
+	return c.Store.Read(ctx, key, from)
+}
+
+func (c *tallied) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
+	c.calls["Append"]++
+	return c.Store.Append(ctx, key, at, lines)
+}
+
+func (c *tallied) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
+	c.calls["Desktops"]++
+	return c.slowECD.Desktops(ctx, region, ids)
+}
+
+func (c *tallied) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
+	c.calls["Images"]++
+	return c.slowECD.Images(ctx, region, ids)
+}
+
+func (c *tallied) Send(ctx context.Context, body []byte, delay time.Duration) error {
+	c.calls["Send"]++
+	return c.outQueue.Send(ctx, body, delay)
+}
+
+func (c *tallied) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
+	c.calls["SendEach"]++
+	return c.outQueue.SendEach(ctx, body, delays...)
+}
+
+// A look that finds nothing new takes four calls: the journal is read, ECD is asked once, and
+// the next tick and its watchdog are put on the queue by one call and stand in one record. The
+// watchdog of a look that was not cut off takes none, if the instance has made that look.
+func TestALookThatFindsNothingTakesFourCallsAndItsWatchdogNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		c := &tallied{Store: journaltest.Memory(), slowECD: b.ecd, outQueue: b.queue, calls: map[string]int{}}
+		start := func() *handler.Handler {
+			h, err := handler.New(b.config(c, c, c))
+			b.must(err)
+			return h
+		}
+		h := start()
+		b.must(b.ask(h, time.Minute, requestFor(1)))
+		first := b.queue.last() // which came before anything was begun, and has no copy
+		time.Sleep(first.delay) //nolint:forbidigo // time of the bubble, which takes none
+		b.must(b.ask(h, time.Minute, first.body))
+		tick := b.queue.sent[len(b.queue.sent)-2]
+		look := map[string]int{"Read": 1, "Desktops": 1, "SendEach": 1, "Append": 1}
+		for _, step := range []struct {
+			name string
+			in   time.Duration
+			want map[string]int
+		}{
+			{"the tick", tick.delay, look},
+			{"its copy", 20 * time.Second, map[string]int{}},
+			{"its copy once more, in another instance", 0, map[string]int{"Read": 1}},
+			{"its copy, when the next tick and the copy of that are overdue", 5 * time.Minute, map[string]int{"Read": 1, "Desktops": 1, "Send": 1, "SendEach": 1, "Append": 2}},
+		} {
+			time.Sleep(step.in) //nolint:forbidigo // time of the bubble, which takes none
+			if step.name == "its copy once more, in another instance" {
+				h = start()
+			}
+			clear(c.calls)
+			b.must(b.ask(h, time.Minute, tick.body))
+			if !maps.Equal(c.calls, step.want) {
+				t.Errorf("%s: %v, want %v", step.name, c.calls, step.want)
+			}
+		}
+	})
+}
