@@ -92,3 +92,27 @@ func TestALookThatFindsNothingTakesFourCallsAndItsWatchdogNone(t *testing.T) {
 		}
 	})
 }
+
+func (c *tallied) Maintain(context.Context, string, []string, bool) error {
+	c.calls["Maintain"]++
+	return nil
+}
+
+// The record that announces what is done to a desktop shows whether others have written: the
+// journal is not read once more before it.
+func TestWhatIsAnnouncedIsNotReadBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		b.declare("fleets:\n  - {name: office, region: cn-hangzhou, images: [win*], select: all, requests: true, strategy: {maintenance: true}}\n")
+		c := &tallied{Store: journaltest.Memory(), slowECD: b.ecd, outQueue: b.queue, calls: map[string]int{}}
+		h, err := handler.New(b.config(c, c, c))
+		b.must(err)
+		b.must(b.ask(h, time.Minute, requestFor(1)))
+		// Of the journal under both ids that the request may have, and of freezes for the decision and before the call;
+		// opened, entered, holding, held, begun, ended, published.
+		want := map[string]int{"Read": 4, "Desktops": 2, "Images": 1, "Maintain": 1, "Send": 1, "Append": 7}
+		if !maps.Equal(c.calls, want) {
+			t.Errorf("%v, want %v", c.calls, want)
+		}
+	})
+}

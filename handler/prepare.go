@@ -157,8 +157,11 @@ type acting struct {
 // decision has grown old. If others have written since that was made, it writes nothing
 // and returns errOvertaken.
 func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act, err error) {
-	if err := a.job.journal.Refresh(a.ctx); err != nil { // a check announces nothing
-		return nil, err
+	// The record that announces what is done shows whether others have written; a check has none.
+	if slices.ContainsFunc(acts, func(x rollout.Act) bool { return x.What == rollout.Check }) {
+		if err := a.job.journal.Refresh(a.ctx); err != nil {
+			return nil, err
+		}
 	}
 	basis, decided := made.basis, made.at
 	err = a.job.journal.UpdateBy(a.ctx, &basis, overtaken, func(s *rollout.State) (out []rollout.Record) {
