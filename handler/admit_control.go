@@ -62,8 +62,8 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	var told *events.Reason
 	unknown := false
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		refusal, unknown = nil, false
-		if told = refusedBefore(s, a.identity(m)); told != nil || s.Controls[a.identity(m)] {
+		told, refusal, unknown = refusedBefore(s, a.identity(m)), nil, false
+		if told != nil || s.Controls[a.identity(m)] {
 			return nil // delivered again
 		}
 		unknown = s.Operation == nil
@@ -77,12 +77,12 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	case err != nil:
 	case told != nil:
 		err = a.refuse.control(m, c, told.Code, told.Message)
-	case refusal != nil && unknown:
+	case unknown:
 		err = a.refuseUnknown(m, c, j)
 	case refusal != nil:
 		err = a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, refusal.Error()))
 	}
-	if err != nil || unknown {
+	if err != nil {
 		a.jobs.drop(j)
 	}
 	return err
