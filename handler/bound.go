@@ -9,7 +9,7 @@ import (
 
 // MaxDesktops bounds the desktops of the operations that one invocation takes on. All of
 // them are in memory at once: their journals, what ECD says of them, and what is told of
-// them. With 10,000 the whole function takes some 64 MB (docs/benchmarks.md), and their
+// them. With 10,000 the whole function takes some 50 MB (docs/benchmarks.md), and their
 // 500 calls, four at once and each of a second, take half of an invocation's time. What
 // is above goes back as ticks, for other instances. An operation alone may have more
 // desktops: it is never taken apart.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/regild/regild/internal/desktop"
@@ -58,6 +59,14 @@ func TestTheSameTargetAskedForTwiceIsOneTargetOfBothOwners(t *testing.T) {
 	want := [][]int{{0, 1}, {1}}
 	if got := p.Batches[0]; !reflect.DeepEqual(got.IDs, []string{"a", "b"}) || !reflect.DeepEqual(got.Owners, want) {
 		t.Errorf("got %v of owners %v, want [a b] of %v", got.IDs, got.Owners, want)
+	}
+}
+
+func TestABatchKeepsSomeOfItsDesktopsWithTheirOwners(t *testing.T) {
+	b := plan.Make([]plan.Wish{wish(0, "a", "m-1"), wish(1, "b", "m-1"), wish(1, "c", "m-1"), wish(2, "c", "m-1")}).Batches[0]
+	b.Keep(func(id string, owners []int) bool { return id != "b" && slices.Equal(owners, b.OwnersOf(id)) })
+	if !slices.Equal(b.IDs, []string{"a", "c"}) || !slices.Equal(b.OwnersOf("a"), []int{0}) || !slices.Equal(b.OwnersOf("c"), []int{1, 2}) || b.OwnersOf("b") != nil {
+		t.Errorf("got %v of owners %v, want a of 0 and c of 1 and 2", b.IDs, b.Owners)
 	}
 }
 
