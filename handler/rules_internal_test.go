@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -252,7 +254,7 @@ func TestWhichDesktopsTicksCarry(t *testing.T) {
 		s.Desktops[id], s.Order = &d, append(s.Order, id)
 		s.Operation.Desktops = append(s.Operation.Desktops, id)
 	}
-	sent, err := carriedBy(js, j, nil)
+	sent, err := carriedBy(js, j, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,20 +264,21 @@ func TestWhichDesktopsTicksCarry(t *testing.T) {
 		}
 	}
 	fault := errors.New("the queue is full")
-	if _, err := carriedBy(js, j, fault); !errors.Is(err, fault) {
+	if _, err := carriedBy(js, j, 0, fault); !errors.Is(err, fault) {
 		t.Errorf("got %v, want that it is not sent", err)
 	}
 }
 
-// carriedBy returns what the ticks hold, together, that carry a job. Each is sent with the
+// carriedBy returns the ticks that carry a job. To send one takes so long and ends with the
 // error fault.
-func carriedBy(js *jobs, j *job, fault error) (sent []string, err error) {
+func carriedBy(js *jobs, j *job, takes time.Duration, fault error) (sent []string, err error) {
 	var mu sync.Mutex
 	sc := &scheduler{invocation: js.invocation}
 	err = sc.carriers(j, time.Now(), func(body []byte) error {
 		mu.Lock()
-		defer mu.Unlock()
 		sent = append(sent, string(body))
+		mu.Unlock()
+		<-time.After(takes)
 		return fault
 	})
 	return sent, err
@@ -283,7 +286,9 @@ func carriedBy(js *jobs, j *job, fault error) (sent []string, err error) {
 
 // Ticks that carry more desktops than fit one are sent some at once, each desktop once;
 // and no more are made once one could not be sent.
-func TestManyDesktopsAreCarriedByManyTicks(t *testing.T) {
+func TestManyDesktopsAreCarriedByManyTicks(t *testing.T) { synctest.Test(t, testManyTicks) }
+
+func testManyTicks(t *testing.T) {
 	js := jobsOf(t)
 	j, _ := js.add(kindRequest, "r1")
 	if err := js.open(j); err != nil {
@@ -296,18 +301,23 @@ func TestManyDesktopsAreCarriedByManyTicks(t *testing.T) {
 		s.Desktops[id], s.Order = &rollout.Desktop{ID: id, Phase: rollout.Accepted, Touched: true, Call: id}, append(s.Order, id)
 	}
 	s.Operation.Desktops = s.Order
-	sent, err := carriedBy(js, j, nil)
+	began := time.Now()
+	sent, err := carriedBy(js, j, time.Second, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range s.Order {
-		in := slices.DeleteFunc(slices.Clone(sent), func(body string) bool { return !strings.Contains(body, id) })
-		if len(in) != 1 {
-			t.Fatalf("%s is in %d of %d ticks", id, len(in), len(sent))
-		}
+	if took, want := time.Since(began), time.Duration((len(sent)+carryWorkers-1)/carryWorkers)*time.Second; took != want {
+		t.Errorf("%d ticks were sent in %s, want %s", len(sent), took, want)
+	}
+	var carried []string
+	for _, body := range sent {
+		carried = append(carried, slices.Compact(slices.Sorted(slices.Values(regexp.MustCompile(`ecd-\d{6}`).FindAllString(body, -1))))...)
+	}
+	if slices.Sort(carried); !slices.Equal(carried, s.Order) {
+		t.Errorf("%d desktops are carried by %d ticks, want each of %d once", len(carried), len(sent), len(s.Order))
 	}
 	fault := errors.New("the queue is full")
-	if failed, err := carriedBy(js, j, fault); !errors.Is(err, fault) || len(failed) > carryWorkers+1 || len(failed) >= len(sent) {
+	if failed, err := carriedBy(js, j, time.Second, fault); !errors.Is(err, fault) || len(failed) > carryWorkers+1 {
 		t.Errorf("%d of %d were sent, and %v, want that it ends with the first", len(failed), len(sent), err)
 	}
 }
