@@ -35,24 +35,11 @@ func (v *view) rollout(t *total) {
 			v.standDown(t)
 			return
 		}
-		rules := []func(*fleet.Fleet) (step, bool){v.tooLong, t.tooMany, v.imageMissing, v.full}
-		if v.allBegun() {
-			rules = slices.Delete(rules, 2, 3)
-		}
-		s, stops := inOrder(f, rules...)
+		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing, v.full)
 		if t.join(s); !stops {
 			v.advance(t, f, busy)
 		}
 	}
-}
-
-// allBegun says whether nothing can begin before the wave that is under way has ended. Then the
-// image matters to nobody: it is read when the next wave is to begin. It does not say so of a wave
-// of which it takes several calls to read the desktops: that for the image is made first, and
-// shows whether anybody answers.
-func (v *view) allBegun() bool {
-	w := v.s.Wave()
-	return w != nil && w.whole() && w.EndedAt.IsZero() && !v.anyPending() && len(w.Desktops) <= v.page()
 }
 
 // underWay decides about the desktops that were begun or have ended, and returns
