@@ -840,8 +840,8 @@ func (w *world) operate(idle bool) bool {
 			d := newDice(w.s.Seed, "operator "+k.id, w.acted)
 			var action string
 			switch {
-			case w.acted >= 8 && (k.paused || k.halted != ""):
-				action = events.ActionAbort
+			case (w.acted >= 8 || time.Until(w.end) < w.s.Bound.d()/2) && (k.paused || k.halted != ""):
+				action = events.ActionAbort // a retry of what cannot be read takes six hours
 			case k.paused:
 				action = events.ActionResume
 			case k.halted != "":
