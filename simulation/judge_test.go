@@ -874,7 +874,8 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 		}
 		ids = append(ids, last.id)
 		w.truth(k, id, last)
-		if k.undoes != "" && k.request() && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
+		// Who stops a rollback wants no more taken back, what is under way included.
+		if k.undoes != "" && k.request() && p.code != events.CodeAborted && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
 			w.breaks(undoneTooEarly, "%s of %s ended as %s, and %s had it rebuilt after that", id, k.id, p.code, k.undoes)
 		}
 	}
