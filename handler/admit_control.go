@@ -165,9 +165,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		}
 	}
 	if before := log.Find(op.ID); before != nil {
-		ordered := false
-		j.journal.Look(func(s *rollout.State) { ordered = s.Controls[a.identity(m)] })
-		if !asksFor(*before, a.identity(m), c) && !ordered {
+		if !asksFor(*before, a.identity(m), c) {
 			return no(events.CodeControlNotPossible, op.ID+" has begun before")
 		}
 		a.fleets.wake(*before)

@@ -56,7 +56,7 @@ func (a *admission) request(m envelope.Message) error {
 
 // notNamed fails a request of which it could not be read under which id it is known here.
 func (a *admission) notNamed(m envelope.Message, req events.Request, op rollout.Operation, err error) error {
-	if !a.doors.apart() && (op.Reset() || len(op.Consents) > 0) { // put back, it comes from elsewhere, and the facts alone are not enough then
+	if !a.doors.apart() && len(op.Consents) > 0 { // put back, it comes from elsewhere, and the facts alone are not enough then
 		return err
 	}
 	j, fresh := a.jobs.add(kindRequest, op.ID)

@@ -29,7 +29,7 @@ func (a *admission) tick(m envelope.Message) error {
 			a.handOver(j)
 			return nil
 		}
-		if a.hasJournal && a.jobs.cache.overtaken(j.key(), t.N, a.asOf()) {
+		if a.jobs.cache.overtaken(j.key(), t.N, a.asOf()) {
 			a.jobs.drop(j)
 			return nil
 		}
