@@ -92,10 +92,10 @@ func (s *State) undoable() error {
 	return nil
 }
 
-// OpenedLate says whether the rollout halted since it was opened long after it was entered, and
-// has no desktop yet. Then its journal may have been deleted: ECD's records tell what it did.
+// OpenedLate says whether the rollout halted since it was opened long after it was entered. It
+// has no desktop yet, and its journal may have been deleted: ECD's records tell what it did.
 func (s *State) OpenedLate() bool {
-	return s.Halted != nil && s.Halted.Code == events.CodeOpenedLate && len(s.Waves) == 0
+	return s.Halted != nil && s.Halted.Code == events.CodeOpenedLate
 }
 
 // Undo returns the desktops that this operation has changed or may have, by the
