@@ -137,9 +137,6 @@ func (c *compaction) history(d *Desktop) {
 			Group{Status: events.StatusDeferred, Code: events.CodeOutcomeUnknown, Message: d.Last.Message})
 	case d.Phase == Accepted, final && d.Touched:
 		c.outcome(partAccepted, d, Record{Kind: KindSettled, At: d.AcceptedAt.Time()}, Group{Status: events.StatusAccepted, Code: events.CodeSuccess})
-		if d.Seen {
-			c.add(partAgain, Record{Kind: KindSeen, At: d.AcceptedAt.Time(), Desktops: id})
-		}
 	case d.denied() && d.WaitCode == IncorrectDesktopStatus:
 		c.outcome(partEnded, d, Record{Kind: KindEnded, At: d.WaitSince.Time(), Call: d.Call},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
@@ -149,15 +146,32 @@ func (c *compaction) history(d *Desktop) {
 	case d.Attempt > 0 && (d.Phase == Pending || final && d.Last.Status != events.StatusFailed):
 		c.add(partAgain, Record{Kind: KindNotBegun, At: d.BegunAt.Time(), Desktops: id})
 	}
-	if (d.Phase == Begun || d.Phase == Accepted) && !d.SeenAt.IsZero() && !d.Seen {
-		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt.Time(), Desktops: id})
-	}
+	c.looks(d)
 	if d.Phase == Pending && d.WaitCode != "" {
 		c.outcome(partWaiting, d, Record{Kind: KindSettled, At: d.WaitSince.Time()},
 			Group{Status: events.StatusDeferred, Code: d.WaitCode, Message: d.Last.Message, Until: d.RestsUntil})
 	}
 	if final {
 		c.outcome(partFinal, d, Record{Kind: KindSettled, At: d.DoneAt.Time()}, Group{Status: d.Last.Status, Code: d.Last.Code, Message: d.Last.Message})
+	}
+}
+
+// looks writes what was seen of the desktop since its call, and when. Arrived is noted here
+// only of one of whose snapshot ECD could not be asked.
+func (c *compaction) looks(d *Desktop) {
+	id := []string{d.ID}
+	seen, called := d.SeenAt.Time(), d.Phase == Begun || d.Phase == Accepted
+	if d.Touched && d.Phase != Begun {
+		seen = d.AcceptedAt.Time()
+	}
+	if d.Seen {
+		c.add(partAgain, Record{Kind: KindSeen, At: seen, Desktops: id})
+	}
+	if called && !d.SeenAt.IsZero() && (!d.Seen || d.SeenAt.Sub(seen) >= lateLook) {
+		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt.Time(), Desktops: id})
+	}
+	if d.Phase == Accepted && d.Saved != nil && !d.ArrivedAt.IsZero() {
+		c.add(partAgain, Record{Kind: KindArrived, At: d.ArrivedAt.Time(), Desktops: id})
 	}
 }
 

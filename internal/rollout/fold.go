@@ -290,7 +290,7 @@ func (s *State) deferred(r *Record, g Group, d *Desktop) {
 		default: // certainly not sent: it was no attempt
 			d.Attempt--
 		}
-		d.Phase, d.Refuted = Pending, true
+		d.Phase, d.Refuted, d.Seen = Pending, true, false
 	}
 	d.waitFor(g.Code, r.At)
 	d.RestsUntil = g.Until

@@ -94,7 +94,7 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 		return s, true
 	}
 	if fact.Value == nil || fact.Value.ImageID != spec.ImageID {
-		return step{}, false
+		return v.seenElsewhere(x, fact.Value)
 	}
 	a, s, ok := v.answers(x, fact, !x.Touched || fact.Since(x.DoneAt.Time()) < Settling)
 	if !ok {
@@ -114,6 +114,16 @@ func (v *view) reconciled(x *Desktop) (step, bool) {
 	s = v.accept(fact.ReadAt, "ECD shows the desktop on the image, to which an earlier call was to bring it")
 	s.takesPlace = true // as whatever is accepted
 	return s, true
+}
+
+// seenElsewhere settles a pending desktop that is not on its image, and was seen on another
+// than its former one after its last call, which counts as not carried out: it may have been.
+func (v *view) seenElsewhere(x *Desktop, now *desktop.Desktop) (step, bool) {
+	if !x.Seen || now == nil || now.ImageID == "" {
+		return step{}, false
+	}
+	return v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "the answer to the call of %s was lost, and ECD showed the desktop on another image after it; it is not rebuilt again by itself; last seen %s",
+		x.BegunAt.Time().Format(time.RFC3339), seen(now)), true
 }
 
 // question fills in all that the guards want to know, or asks for it: false says
@@ -433,6 +443,9 @@ func (v *view) obstructed(c candidate) (step, bool) {
 	over := c.Maintenance.over()
 	if c.Power != nil && c.Power.Kind == KindStarting { // the end of a stop is seen, and not written down
 		over = later(over, c.Power.over())
+	}
+	if c.tried() && !c.DoneAt.IsZero() { // else ECD's record of a failure could be that of the next call
+		over = later(over, c.DoneAt.Add(2*clockSkew))
 	}
 	switch limit := passing[c.WaitCode]; {
 	case limit > 0 && c.RestsUntil.Sub(c.WaitSince.Time()) >= limit:

@@ -49,8 +49,9 @@ func (x *Desktop) shown(image string, a answers) shown {
 	// Later nothing else tells that a reset is over, or that the desktop was not at rest.
 	rebuilding := a.now.Status == desktop.Rebuilding
 	resets := image == "" && rebuilding && (x.Phase == Accepted || s.evidence == shownBegun)
-	left := a.now.ImageID != "" && a.now.ImageID != x.From // perhaps by somebody else, after our rebuild
-	shows := image != "" && x.Phase == Begun && s.evidence < shownBegun && (left || a.unread && rebuilding)
+	left := a.now.ImageID != "" && a.now.ImageID != x.From                       // perhaps by somebody else, after our rebuild
+	doubtful := a.unread || a.now.ImageID == "" && !elsewhere(wanted, a.changes) // whether it is Rebuilding for us
+	shows := image != "" && x.Phase == Begun && s.evidence < shownBegun && (left || rebuilding && doubtful)
 	if (resets || shows) && !x.Seen {
 		s.marks = append(s.marks, mark{KindSeen, a.at})
 	}
