@@ -52,6 +52,6 @@ func (co *concluder) concludeOne(j *job) error {
 			return err
 		}
 	}
-	j.decision = decision{Decision: d, made: true}
+	j.decision = decision{Decision: d, made: true, basis: seen}
 	return nil
 }

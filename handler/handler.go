@@ -214,7 +214,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, index: index, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
-			jobs: jobs, facts: facts, perms: perms, out: out, recovery: recovery, index: index},
+			jobs: jobs, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery, index: index},
 		rollbacker: &rollbacker{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, sched: sched, recovery: recovery},
 		concluder:  &concluder{invocation: i, rules: h.Rules, facts: facts, out: out, recovery: recovery},
 		scheduler:  sched,

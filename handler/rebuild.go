@@ -26,6 +26,7 @@ type rebuilder struct {
 	jobs        *jobs
 	facts       *reader
 	perms       *permissions
+	sched       *scheduler
 	out         *outbox
 	recovery    *recovery
 	index       *openIndex
@@ -352,11 +353,12 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 }
 
 // redecide decides about a job anew, by the state in which others have left it
-// and without asking ECD.
+// and without asking ECD. If their tick has overtaken the watchdog of this invocation,
+// another one is put on the queue first.
 func (c *calls) redecide(j *job, s *rollout.State) {
 	now := c.business().UTC()
 	c.facts.use(s.Operation.Place(), j.others, func(f *rollout.Facts) { j.decision.Decision = rollout.Decide(s, c.rules, f, now) })
-	if !j.decision.Need.Empty() {
+	if !j.decision.Need.Empty() || !c.sched.watched(j, s) {
 		j.decision.Begin = nil
 		c.noteTooOld(s.Operation.AccountID)
 	}

@@ -149,7 +149,17 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	}
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	return j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
+	err = j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
+	if err != nil || !sc.overtakes(j, at) {
+		return err
+	}
+	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
+}
+
+// overtakes says whether a tick that is wanted at a time may be too late for what others have
+// written since that was decided, and overtakes the watchdog of whoever is at work.
+func (sc *scheduler) overtakes(j *job, at time.Time) bool {
+	return j.journal.Look(func(*rollout.State) {}) != j.decision.basis && at.After(sc.business().Add(sc.longest()))
 }
 
 // soonest returns how soon a tick on its way may come instead of one that is wanted at a time.
@@ -190,15 +200,19 @@ func (sc *scheduler) watchdog(j *job) error {
 	if open && j.kind == kindRequest {
 		sc.index.enter(j) // and before anything is done, its end is waited for
 	}
-	at := sc.business().Add(sc.afterUs())
-	var sure bool
-	j.journal.Look(func(s *rollout.State) {
-		sure = !open || coming(s, j.used, sc.asOf().Add(slack), at.Add(slack))
-	})
-	if sure {
+	watched := true
+	j.journal.Look(func(s *rollout.State) { watched = sc.watched(j, s) })
+	if watched {
 		return nil
 	}
-	return sc.tick(j, at, false)
+	return sc.tick(j, sc.business().Add(sc.afterUs()), false)
+}
+
+// watched says whether a tick looks after this invocation, if there is anything to look after.
+// Another invocation may put a later one on the queue, which overtakes it.
+func (sc *scheduler) watched(j *job, s *rollout.State) bool {
+	end := sc.business().Add(sc.afterUs())
+	return !sc.hasQueue || !sc.hasJournal || !s.Open() || coming(s, j.used, sc.asOf().Add(slack), end.Add(slack))
 }
 
 // firstTick sees to it that a tick for an operation that is not opened yet is on the
