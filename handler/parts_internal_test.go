@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -437,6 +438,58 @@ func TestATickBringsTheWatchdogOfItsInvocation(t *testing.T) {
 			after := s.AgainAt.Sub(s.TickAt)
 			if s.TickN != 6 || s.AgainAt.IsZero() == c.guarded || c.guarded && after != sc.longest() || sc.again.err() != nil {
 				t.Errorf("%s: tick %d comes once more after %s: %v", name, s.TickN, after, sc.again.err())
+			}
+		})
+		records := b.records()
+		if at := records[len(records)-1].At; at.Equal(b.since) != (c.used >= 0) {
+			t.Errorf("%s: it was looked at at %s, and the invocation began at %s", name, at, b.since)
+		}
+	}
+}
+
+func (b *outboxBench) records() []rollout.Record {
+	b.Helper()
+	lines, _, err := b.store.Read(b.Context(), b.job.key(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	records, err := rollout.Decode(lines)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return records
+}
+
+// What others have written since it was decided when to look again may need somebody to look
+// sooner: behind a tick that comes later than that one more is sent.
+func TestALateTickBehindOthersIsFollowedByOneInTime(t *testing.T) {
+	for _, c := range []struct {
+		in     time.Duration // behind the end of an invocation that begins now
+		others bool
+		sent   int
+	}{{-2 * time.Second, true, 1}, {slack - 2*time.Second, true, 1}, {slack + 2*time.Second, false, 1}, {slack + 2*time.Second, true, 2}, {10 * time.Hour, true, 2}} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newOutboxBench(t, 0, 1, nil)
+			b.hasQueue = true
+			q := &countedQueue{}
+			sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox}
+			b.job.decision.basis = b.job.journal.Look(func(*rollout.State) {})
+			if c.others {
+				lines, err := rollout.Encode([]rollout.Record{{Kind: rollout.KindControl, At: b.since, Action: "resume"}})
+				if err == nil {
+					_, err = b.store.Append(b.Context(), b.job.key(), b.job.journal.Length(), lines)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := sc.tick(b.job, b.business().Add(sc.longest()+c.in), true); err != nil || q.sent != c.sent {
+				t.Errorf("%+v: %v, %d are sent", c, err, q.sent)
+			}
+			var last time.Duration
+			b.job.journal.Look(func(s *rollout.State) { last = s.TickAt.Sub(b.since) })
+			if last > sc.longest()+slack && c.others {
+				t.Errorf("%+v: the last tick comes in %s", c, last)
 			}
 		})
 	}

@@ -137,15 +137,15 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	// number, perhaps the highest: after that one all have it, and none is overtaken.
 	rec := rollout.Record{Kind: rollout.KindTick, N: min(max(n, j.used)+1, events.TickAnyway), Until: now.Add(delay)}
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: rec.N}.Event(sc.in.Source, now).Marshal()
-	if again := delay + sc.longest(); err == nil && guarded && again <= rollout.MaxTick && sc.queueOf(j.kind).SendEach(sc.last, body, delay, again) == nil {
-		// When it was looked at counts: no record says so before anything was read.
-		rec.At, rec.Again = sc.since, now.Add(again)
-	} else if err == nil {
-		err = sc.send(j.kind, body, delay)
+	if err == nil {
+		rec.Again, err = sc.sendTick(j, body, now, delay, guarded)
 	}
 	if err != nil {
 		sc.out.write(j, kept...)
 		return fmt.Errorf("putting a tick for %s on the queue: %w", j.id, err)
+	}
+	if guarded {
+		rec.At = sc.since // when it was looked at counts: perhaps no record says so before anything was read
 	}
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
@@ -154,6 +154,18 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 		return err
 	}
 	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
+}
+
+// sendTick puts a tick on the queue that comes after a delay, and says when it comes once more. If MNS
+// does not take the two for sure it is sent alone: whoever gets it sends a watchdog.
+func (sc *scheduler) sendTick(j *job, body []byte, now time.Time, delay time.Duration, guarded bool) (again time.Time, err error) {
+	if after := delay + sc.longest(); guarded && after <= rollout.MaxTick {
+		if err = sc.queueOf(j.kind).SendEach(sc.last, body, delay, after); err == nil {
+			return now.Add(after), nil
+		}
+		sc.log.Warn("a tick is sent without its watchdog", "job", j.id, "error", err.Error())
+	}
+	return time.Time{}, sc.send(j.kind, body, delay)
 }
 
 // overtakes says whether a tick that is wanted at a time may be too late for what others have

@@ -511,9 +511,15 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 	}
 }
 
+// tickLate is how long after an invocation has ended the tick that looks after it may come: it is
+// sent for a quarter of a minute later, clocks differ, and a call that takes it to the queue may be slow.
+const tickLate = 5 * time.Minute
+
 // reminded says whether a tick for a work is on the queue, or with somebody else, so
 // that whoever begins something may die of it. Where the timer wakes works, ticks
 // may be lost.
+//
+// It must come soon after the invocation has ended, and no later one may have overtaken it.
 func (w *world) reminded(k *work, by *invocation) bool {
 	if w.s.NoQueue || w.s.Sweep {
 		return true
@@ -521,7 +527,10 @@ func (w *world) reminded(k *work, by *invocation) bool {
 	tick := func(m *message) bool {
 		return m.head.Type == events.TypeTick && m.head.Subject == k.id || m.head.again() == k.id
 	}
-	return slices.ContainsFunc(w.messages, tick) ||
+	soon := func(m *message) bool {
+		return tick(m) && !w.overtaken(m) && m.visible.Add(-m.late).Before(by.deadline.Add(tickLate))
+	}
+	return slices.ContainsFunc(w.messages, soon) ||
 		slices.ContainsFunc(w.alive, func(i *invocation) bool { return i != by && slices.ContainsFunc(i.messages, tick) })
 }
 

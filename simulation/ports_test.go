@@ -162,8 +162,9 @@ type message struct {
 	body    []byte
 	head    head
 	visible time.Time
-	got     int  // how often it was delivered
-	lost    bool // before it comes, if somebody makes good for it by then
+	late    time.Duration // by how much it comes later than asked for
+	got     int           // how often it was delivered
+	lost    bool          // before it comes, if somebody makes good for it by then
 }
 
 // work returns the id of the work that the message is of.
@@ -223,6 +224,9 @@ func (q *queue) SendEach(ctx context.Context, body []byte, delays ...time.Durati
 		luck, which := newDice(q.s.Seed, label+" "+leavesOut, q.seen[label]), newDice(q.s.Seed, label, q.seen[label])
 		if partly = q.strikesIf(label, leavesOut, func() bool { return !q.quiet() && luck.n(1000) < 20 }); partly {
 			taken = which.n(len(delays))
+			if which.one(2) { // those behind the first
+				slices.Reverse(delays)
+			}
 		}
 		for _, delay := range delays[:taken] {
 			q.note(by.id, label, "comes in "+delay.Round(time.Second).String())
@@ -309,7 +313,8 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 	label := "Delivery of " + cmpOr(h.Subject, h.ID)
 	w.seen[label]++
 	if k := w.strikeAt(label, w.seen[label], newDice(w.s.Seed, label, w.seen[label])); k.What == isLate {
-		m.visible = m.visible.Add(k.For.d())
+		m.late = k.For.d()
+		m.visible = m.visible.Add(m.late)
 		w.note("", label, "comes "+k.For.String()+" late")
 	} else if k.What == vanishes && w.mayVanish(m) {
 		w.note("", label, "never comes")
