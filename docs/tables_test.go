@@ -393,3 +393,38 @@ func TestTheLogMessagesOfTheRunbookAreWritten(t *testing.T) {
 		}
 	}
 }
+
+// halts finds the codes with which a rollout halts by itself.
+var halts = regexp.MustCompile(`(?:halt\(|KindHalted, .*Code: )events\.Code(\w+)`)
+
+func TestTheRunbookSaysWhatToDoAboutEachWaitAndHalt(t *testing.T) {
+	entry := func(name string) string {
+		_, text, _ := strings.Cut(read(t, "docs/runbook.md"), "\n## "+name+"\n")
+		text, _, _ = strings.Cut(text, "\n## ")
+		return text
+	}
+	waits := entry("A request or rollout stands still")
+	for _, c := range events.Codes {
+		if c.Status == events.StatusDeferred && c.Name != events.CodePaused && c.Name != events.CodeUnlisted && !strings.Contains(waits, "`"+c.Name+"`") {
+			t.Errorf("docs/runbook.md does not say until when %s lasts: %s", c.Name, c.Meaning)
+		}
+	}
+	halted, seen := entry("A rollout has halted"), 0
+	for _, dir := range []string{"handler", "internal/rollout"} {
+		files, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range files {
+			for _, m := range halts.FindAllStringSubmatch(read(t, dir+"/"+filepath.Base(path)), -1) {
+				seen++
+				if !strings.Contains(halted, "`"+m[1]+"`") {
+					t.Errorf("docs/runbook.md does not say what to do about a rollout that halted with %s", m[1])
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d places were found in which a rollout halts", seen)
+	}
+}

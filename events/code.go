@@ -164,7 +164,7 @@ var Codes = []Code{
 	{CodeRolloutNeedsJournal, StatusRefused, "A rollout with waves needs a journal."},
 	{CodeNeedsTickKey, StatusRefused, "Maintenance mode and stopFirst need a journal, or ticks that are signed: else nothing remembers to give the desktop back."},
 	{CodeRolloutUnknown, StatusRefused, "There is no such rollout."},
-	{CodeControlNotPossible, StatusRefused, "The rollout is not in a state in which the command makes sense."},
+	{CodeControlNotPossible, StatusRefused, "The rollout or request is not in a state in which the command makes sense, or there is no such request or freeze."},
 	{CodePlanChanged, StatusRefused, "The plan is no longer the one whose digest was demanded."},
 	{CodeAborted, StatusRefused, "The rollout or request was aborted before the rebuild began."},
 	{CodeEcsImage, StatusRefused, "The event speaks of an ECS image, which is not an image of ECD."},
