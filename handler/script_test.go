@@ -68,6 +68,7 @@ type stage struct {
 	queue    []scriptMessage
 	hook     func()            // called before an append
 	until    int               // how many come before that
+	reading  string            // the key of the journal before whose next read it is called instead; "": before an append
 	plan     string            // the digest of the plan that was told last; PLAN in a message stands for it
 	sent     int               // of queue that were said
 	reasons  map[string]string // that were told, by the id of the event: a subscriber drops repetitions
@@ -225,6 +226,10 @@ func (s *stage) command(word, rest string) {
 	case "meanwhile": // before the n-th append of the next delivery another instance handles a message, or the same
 		n, rest, _ := strings.Cut(rest, " ")
 		s.until, _ = strconv.Atoi(n)
+		s.hook = func() { s.meanwhile(rest) }
+	case "reading": // KEY: the same before that journal is read next
+		key, rest, _ := strings.Cut(rest, " ")
+		s.until, s.reading = 1, key
 		s.hook = func() { s.meanwhile(rest) }
 	case "at": // before the n-th append of the next delivery, as a line of the script says
 		n, rest, _ := strings.Cut(rest, " ")
@@ -498,15 +503,18 @@ func (s *stage) say(text string) {
 	s.out.WriteString("  " + strings.ReplaceAll(text, "\n", " | ") + "\n")
 }
 
-// before calls the hook if its append has come.
-func (s *stage) before() {
+// before calls the hook if its append has come, or the read of its key.
+func (s *stage) before(reading string) {
 	s.mu.Lock()
 	hook := s.hook
-	if s.until--; s.until > 0 {
+	if reading == s.reading {
+		s.until--
+	}
+	if reading != s.reading || s.until > 0 {
 		hook = nil
 	}
 	if hook != nil {
-		s.hook = nil
+		s.hook, s.reading = nil, ""
 	}
 	s.mu.Unlock()
 	if hook != nil {
@@ -537,7 +545,7 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 	if strings.HasPrefix(key, journal.OpenPrefix) { // it is written beside the rest, before or after
 		fault, lost = "Enter", "EnterLost"
 	} else {
-		s.before()
+		s.before("")
 		time.Sleep(s.slow["Append"]) //nolint:forbidigo // time of the bubble, which takes none
 	}
 	if err := st.stage.meets(fault); err != nil {
@@ -564,6 +572,7 @@ func (st *scriptStore) Append(ctx context.Context, key string, at int64, lines [
 }
 
 func (st *scriptStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
+	st.stage.before(key)
 	if err := st.stage.meets("Read"); err != nil {
 		return nil, 0, err
 	}
