@@ -236,6 +236,9 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	default:
 		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
 		d.Refuted = d.Refuted || r.Kind == KindEnded
+		if d.Phase == Pending { // that it is not in its fleet does not say that it is gone: it may have to be restored
+			d.MissingAt = 0
+		}
 		d.Phase, d.DoneAt = Final, MomentOf(r.At)
 		if g.Status == events.StatusCompleted {
 			o.Duration = r.At.Sub(d.AcceptedAt.Time())

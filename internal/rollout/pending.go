@@ -346,7 +346,8 @@ func (v *view) waited(x *Desktop, code string, readAt time.Time, limit time.Dura
 	switch {
 	case !waits || passed < limit:
 		return false, v.postpone(x, code, "%s", message)
-	case passed >= limit+lateLook && x.WaitCode == code && x.left(readAt):
+	case passed >= limit+lateLook && x.WaitCode == code && x.left(readAt) &&
+		(passed >= waitLimit || readAt.Sub(later(x.WaitFirst.Time(), v.s.Resumed)) < waitLimit): // which looks too far apart must not repeat for ever
 		s = v.soon()
 		s.outcome = v.deferred(code, s.next, "%s", message)
 		return false, s

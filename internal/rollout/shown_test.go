@@ -485,7 +485,7 @@ func TestADesktopThatIsOursToGiveBackIsNotGivenUpAfterASingleLook(t *testing.T) 
 	f := seen(nil)
 	f.Members["office"] = just[[]desktop.Desktop](nil)
 	for minute := range 5 {
-		s.Apply(decide(s, rules, f, at(9+float64(minute))).Records...)
+		s.Apply(decide(s, rules, f, at(9+2*float64(minute))).Records...)
 	}
 	if !s.Closed || s.Desktops["ecd-1"].Stopped {
 		t.Errorf("once it is gone for good: closed %t, still ours to start %t", s.Closed, s.Desktops["ecd-1"].Stopped)
