@@ -44,14 +44,17 @@ func TestSilenceDoesNotEndAWait(t *testing.T) {
 		at         time.Duration
 		over, anew bool
 	}{
-		{"for a while", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit - 1, false, false},
-		{"for as long as it may", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit, true, false},
-		{"a little longer", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit + lateLook - 1, true, false},
-		{"nobody looked", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit + lateLook, false, true},
-		{"it rested", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: noon.Add(2 * time.Hour)}, 2*time.Hour + MaxTick, true, false},
-		{"it rested, and nobody looked", Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: noon.Add(2 * time.Hour)}, 2*time.Hour + MaxTick + 1, false, true},
-		{"it could not be read since", Desktop{WaitCode: other, WaitSince: MomentOf(noon), Waits: []Wait{{code, noon}}, RestsUntil: rests}, 5 * time.Hour, true, false},
-		{"for another reason", Desktop{WaitCode: other, WaitSince: MomentOf(noon), RestsUntil: rests}, 5 * time.Hour, false, true},
+		{"for a while", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit - 1, false, false},
+		{"for as long as it may", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit, true, false},
+		{"a little longer", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit + lateLook - 1, true, false},
+		{"nobody looked", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: rests}, readyLimit + lateLook, false, true},
+		{"it rested", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: noon.Add(2 * time.Hour)}, 2*time.Hour + MaxTick, true, false},
+		{"it rested, and nobody looked", Desktop{WaitCode: code, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: noon.Add(2 * time.Hour)}, 2*time.Hour + MaxTick + 1, false, true},
+		{"it could not be read since", Desktop{WaitCode: other, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), Waits: []Wait{{code, noon}}, RestsUntil: rests}, 5 * time.Hour, true, false},
+		{"for another reason", Desktop{WaitCode: other, WaitFirst: MomentOf(noon), WaitSince: MomentOf(noon), RestsUntil: rests}, 5 * time.Hour, false, true},
+		{"it waits for a week, anew each time", Desktop{WaitCode: code, WaitFirst: MomentOf(noon.Add(2*time.Hour - waitLimit)), WaitSince: MomentOf(noon), RestsUntil: rests}, 2 * time.Hour, true, false},
+		{"it waits for almost a week", Desktop{WaitCode: code, WaitFirst: MomentOf(noon.Add(2*time.Hour + 1 - waitLimit)), WaitSince: MomentOf(noon), RestsUntil: rests}, 2 * time.Hour, false, true},
+		{"nobody looked for a week", Desktop{WaitCode: code, WaitFirst: MomentOf(noon.Add(-time.Hour)), WaitSince: MomentOf(noon), RestsUntil: rests}, waitLimit, false, true},
 	} {
 		v := viewOf(&Operation{ID: "r1", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
 		v.now = clock{noon.Add(c.at)}
@@ -67,6 +70,11 @@ func TestSilenceDoesNotEndAWait(t *testing.T) {
 		}
 	}
 	v := viewOf(&Operation{ID: "v1/office", Fleet: "office"})
+	resumed := Desktop{WaitCode: code, WaitFirst: MomentOf(noon.Add(-2 * waitLimit)), WaitSince: MomentOf(noon.Add(-time.Hour)), RestsUntil: rests}
+	v.s.Resumed = noon
+	if over, s := v.waited(&resumed, code, noon.Add(2*time.Hour), readyLimit, ""); over || s.outcome == nil {
+		t.Error("a week counts from before it went on")
+	}
 	v.s.Waiting = &events.Reason{Code: events.CodeWindowClosed}
 	if over, _ := v.waited(&Desktop{WaitCode: code, WaitSince: MomentOf(noon), RestsUntil: rests}, code, noon.Add(readyLimit), readyLimit, ""); over {
 		t.Error("a wait while the window was closed counts")
