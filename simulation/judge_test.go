@@ -855,7 +855,7 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 	if !k.closed && w.s.NoQueue && (k.request() || !w.s.Sweep || w.fleetOf(k.fleet, len(w.fleets)-1) == nil) {
 		return // nothing wakes it
 	}
-	if !k.closed && w.openedTooLate(k) {
+	if !k.closed && (w.openedTooLate(k) || !w.s.Sweep && k.controlledTooLate()) {
 		return // its sender hears nothing, and sends it again: docs/guarantees.md
 	}
 	if !k.closed {
@@ -958,6 +958,11 @@ func (w *world) summary(k *work, ids []string) {
 // request ended, and nothing has brought it up since: it is told when something does.
 // docs/guarantees.md, without a queue.
 func (k *work) untold() bool { return k.request() && k.untoldAt.After(k.lookedAt) }
+
+// controlledTooLate says whether an order was written down so late that its tick had come, by an
+// instance that was given up while it was frozen, and the platform has forgotten the message: the
+// timer finds the rollout. docs/guarantees.md
+func (k *work) controlledTooLate() bool { return !k.request() && k.controlledAt.After(k.lookedAt) }
 
 // member says whether a desktop belongs to the fleet by the last fleets.yaml.
 func (w *world) member(m *machine, name string) bool {

@@ -141,7 +141,10 @@ type work struct {
 	overSince  time.Time // since when it begins nothing more, for good
 	untoldAt   time.Time // without a queue: when an instance that was given up while it was frozen wrote down how something ended
 	lookedAt   time.Time // when a message about it was delivered last
-	people     workOfPeople
+	// controlledAt is when an instance that was given up while it was frozen wrote down an
+	// order, in a schedule that may forget its delivery.
+	controlledAt time.Time
+	people       workOfPeople
 }
 
 type waveOf struct {
@@ -247,6 +250,9 @@ func (w *world) wrote(key string, r *record, by *invocation) {
 		w.byKey[key], w.works[k.id] = k, k
 		w.lookAtRings()
 		return
+	}
+	if w.s.Lossy && by.frozen && by.given && r.Kind == "control" {
+		k.controlledAt = time.Now()
 	}
 	if w.s.NoQueue && by.frozen && by.given && (r.Kind == "settled" || r.Kind == "ended" || r.Kind == "closed") {
 		k.untoldAt = time.Now()

@@ -364,7 +364,7 @@ func (w *world) invoke() bool {
 	w.alive = append(w.alive, i)
 	w.note(i.id, "invoked", on.name+" with "+describe(taken))
 	for _, m := range taken {
-		if k := w.works[m.work()]; w.s.NoQueue && k != nil {
+		if k := w.works[m.work()]; (w.s.NoQueue || w.s.Lossy) && k != nil {
 			k.lookedAt = time.Now()
 		}
 	}
