@@ -66,13 +66,14 @@ func (p *pacing) wait(ctx context.Context) error {
 	return nil
 }
 
-// outcomeOf makes of an error that ended a wait what the process exits with.
-func (p *pacing) outcomeOf(ctx context.Context, err error, what string) error {
+// outcomeOf makes of an error that ended a wait what the process exits with. What was not
+// reached is said with what the reader may look at.
+func (p *pacing) outcomeOf(ctx context.Context, err error, what string, hints ...string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(context.Cause(ctx), errTimedOut):
-		return endError{exitTimedOut, fmt.Errorf("%s within %s (--timeout)", what, p.timeout)}
+		return endError{exitTimedOut, errors.New(joined("; ", append([]string{fmt.Sprintf("%s within %s (--timeout)", what, p.timeout)}, hints...)...))}
 	case ctx.Err() != nil:
 		return errInterrupted
 	}

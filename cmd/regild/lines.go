@@ -36,6 +36,9 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 	switch r.Kind {
 	case rollout.KindOpened:
 		l.Status, l.Message = "started", "image "+cmp.Or(s.Operation.ImageID, "that each is on")
+		if s.Operation.Undoes != "" {
+			l.Message += " is taken back"
+		}
 		return []line{l}
 	case rollout.KindWave:
 		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, operator.Count(len(r.Desktops), "desktop"))

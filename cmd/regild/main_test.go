@@ -101,8 +101,8 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"report " + journalIn(t) + " request/x --html", "knows no request x", exitFailed},
 		{"report file:///absent request/x --file report.html", "add --html", exitUsage},
 		{"report file:///absent request/x --plan plan.json", "add --html", exitUsage},
-		{"completion foo", `has no command "foo"`, exitUsage},
-		{"rollout frob", `has no command "frob"`, exitUsage},
+		{"completion foo", `regild completion: there is no command "regild completion foo"`, exitUsage},
+		{"rollout frob", `regild rollout: there is no command "regild rollout frob"`, exitUsage},
 		{"request send ecd-gx2x1dhsmucyy0001 --region cn-hangzhou --journal " + journalIn(t), "refuses without --consent reset", exitUsage},
 		{"request send --image m-1", "name the desktops", exitUsage},
 		{"release 1", "name the image: --image-in REGION=ID", exitUsage},
@@ -113,7 +113,7 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"send control --rollout 1/f --action stop --by me --reason why", `action: "stop" is unknown`, exitFailed},
 		{"send freeze --freeze f1 --action freeze --by me --reason why --in cn-hangzhou", "until: is missing", exitFailed},
 		{"send freeze --freeze f1 --action freeze --until soon --in cn-hangzhou", "--until is", exitUsage},
-		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "give --account and --region", exitUsage},
+		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "--account and --region, REGILD_ACCOUNT and REGILD_REGION", exitUsage},
 	}
 	for _, tt := range tests {
 		out, errs, code := runRegild(t, strings.Fields(tt.args)...)
@@ -315,10 +315,27 @@ func TestAMessageReachesTheQueue(t *testing.T) {
 	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
 	var out strings.Builder
 	w := world{out: &out, err: &out, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
-	code := run(t.Context(), w, strings.Fields("send control --rollout 1/f --action pause --by me --reason why --queue regild-requests --account 1234567890123456 --region cn-hangzhou --endpoint "+cloud.MNSURL))
-	pending := cloud.MNS.Pending(localcloud.RequestQueue)
-	if code != 0 || len(pending) != 1 || !strings.Contains(string(pending[0].Body), `"action":"pause"`) {
-		t.Errorf("exit code %d, %d messages, %s", code, len(pending), out.String())
+	send := func(want int, args string) string {
+		t.Helper()
+		code := run(t.Context(), w, strings.Fields("send "+args+" --reason why --queue regild-requests"))
+		pending := cloud.MNS.Pending(localcloud.RequestQueue)
+		if code != 0 || len(pending) != want {
+			t.Fatalf("exit code %d, %d messages, %s", code, len(pending), out.String())
+		}
+		return string(pending[want-1].Body)
+	}
+	if got := send(1, "control --rollout 1/f --action pause --by me --account 1234567890123456 --region cn-hangzhou --endpoint "+cloud.MNSURL); !strings.Contains(got, `"action":"pause"`) {
+		t.Errorf("got %s", got)
+	}
+	env["REGILD_ACCOUNT"], env["REGILD_REGION"], env["REGILD_MNS_ENDPOINT"], env["REGILD_BY"] = "1234567890123456", "cn-hangzhou", cloud.MNSURL, "the-profile"
+	if got := send(2, "freeze --freeze exam --action lift"); !strings.Contains(got, `"by":"the-profile"`) {
+		t.Errorf("by the settings alone: got %s", got)
+	}
+	if got := send(3, "request ecd-0001 --image m-0001 --request r1"); !strings.Contains(got, `"regionId":"cn-hangzhou"`) {
+		t.Errorf("by the settings alone: got %s", got)
+	}
+	if got := send(4, "freeze --freeze exam --action lift --by me"); !strings.Contains(got, `"by":"me"`) {
+		t.Errorf("a flag wins: got %s", got)
 	}
 }
 

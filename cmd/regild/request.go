@@ -150,9 +150,10 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 			has, err = look(waiting)
 		}
 	}
-	notTaken := what + " was sent, and " + missing + "; if it was refused, the result topic was told (regild tail)"
+	const hint = "if it was refused, the result topic was told (regild tail)"
+	notTaken := what + " was sent, and " + missing
 	if err != nil {
-		return within.outcomeOf(waiting, err, notTaken)
+		return within.outcomeOf(waiting, err, notTaken, hint)
 	}
 	if x.end {
 		return x.waitIn(ctx, store, zone, has.names, &x.pacing, &x.out)
@@ -161,7 +162,7 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 	for _, n := range has.names {
 		a, err := operator.Opened(waiting, retrying{store, &within}, n.kind, n.id, within.wait)
 		if err != nil {
-			return within.outcomeOf(waiting, err, notTaken)
+			return within.outcomeOf(waiting, err, notTaken, hint)
 		}
 		l.Operations = append(l.Operations, a.Operation)
 	}
@@ -207,8 +208,9 @@ func requestSendCommand(w world) *cobra.Command {
 		Use: "send DESKTOP...", Short: "ask for desktops to be rebuilt",
 		Long: `
 Puts a request on the queue that names the desktops, after showing what it asks
-for, and waits until the function has taken it (--no-wait) or until all desktops
-have come to their end (--wait). The region is that of the settings.`,
+for, and waits until the function has taken it, or with --wait until all desktops
+have come to their end; --no-wait waits for neither. The region is that of the
+settings.`,
 		Example: `  regild request send ecd-gx2x1dhsmucyy0001 ecd-gx2x1dhsmucyy0002 --image m-84mztzatmlnys0001
   regild request send --consent reset ecd-gx2x1dhsmucyy0001 --id ticket-4711 --wait`,
 	}

@@ -48,7 +48,7 @@ func group(use, short, long string) *cobra.Command {
 		Use: use, Short: short, Long: long,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usageError{fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])}
+				return usageError{fmt.Errorf("there is no command %q", c.CommandPath()+" "+args[0])}
 			}
 			return nil
 		},

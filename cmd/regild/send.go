@@ -15,11 +15,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/mns"
 )
 
 func sendCommand(w world) *cobra.Command {
 	var f sendFlags
+	var s *settings
 	c := &cobra.Command{
 		Use: "send request|release|control|freeze", Short: "write a message to the function, or send it",
 		Long: `
@@ -33,21 +33,25 @@ holding it against the same rules as the function does:
 
 With --queue it is sent to that queue of Message Service, with the credentials of
 ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN; without, it is
-written to standard output, for whatever client you like.`,
-		RunE: func(c *cobra.Command, args []string) error { return runSend(c.Context(), w, &f, args) },
+written to standard output, for whatever client you like. Region, account,
+endpoint and who says so are those of the settings (regild config) where no flag
+says otherwise.`,
+		RunE: func(c *cobra.Command, args []string) error { return s.send(c.Context(), &f, args) },
 	}
 	f.define(c.Flags())
+	s = newSettings(w, c, []string{"account", "mns-endpoint", "by"})
+	s.values["region"] = &f.region
 	return c
 }
 
 // sendFlags are those of all three kinds of message.
 type sendFlags struct {
-	id, source                       string
-	queue, endpoint, account, region string
-	delay                            time.Duration
-	dryRun                           bool
-	digest                           string
-	consent                          []string
+	id, source              string
+	queue, endpoint, region string
+	delay                   time.Duration
+	dryRun                  bool
+	digest                  string
+	consent                 []string
 
 	// Of a request.
 	request, of, image, operate, language, after, notBefore string
@@ -82,7 +86,6 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.images, "image-in", nil, "release: `REGION=ID` of the image there; may be given several times")
 	fs.StringVar(&f.rollout, "rollout", "", "control: the rollout's `id`, release/fleet")
 	fs.StringVar(&f.action, "action", "", "control: "+strings.Join(events.Actions, ", ")+"\n(freeze: freeze or lift)")
-	fs.StringVar(&f.by, "by", "", "control, freeze: `who` says so")
 	fs.StringVar(&f.reason, "reason", "", "control, freeze: `why`")
 	fs.IntVar(&f.wave, "wave", 0, "control: the `wave` that is approved; by default the one that waits")
 	fs.StringVar(&f.freeze, "freeze", "", "freeze: its own `id`, by which it is lifted")
@@ -90,15 +93,21 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.in, "in", nil, "freeze: a `region` that is frozen; may be given several times")
 	fs.StringArrayVar(&f.fleets, "fleet", nil, "freeze: a `fleet` that is frozen; may be given several times")
 	fs.StringVar(&f.queue, "queue", "", "send it to this `queue`")
-	fs.StringVar(&f.endpoint, "endpoint", "", "reach Message Service at this `URL` instead of the account's in the region")
-	fs.StringVar(&f.account, "account", "", "the `id` of the account that owns the queue")
+	fs.StringVar(&f.endpoint, "endpoint", "", "the same as --mns-endpoint: a host or loopback `URL`")
 	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`")
 }
 
-func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
+// send writes the message, or sends it.
+func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error {
 	if len(rest) == 0 {
 		return usageError{errors.New("say what to send: request, release, control or freeze")}
 	}
+	conf, err := s.load()
+	if err != nil {
+		return err
+	}
+	f.region, conf.MNSEndpoint = conf.Region, cmp.Or(f.endpoint, conf.MNSEndpoint)
+	f.by, _ = s.who(conf) // where nobody is known, the message lacks it, and that is said
 	e, err := f.event(rest[0], rest[1:], time.Now())
 	if err != nil {
 		return err
@@ -108,21 +117,18 @@ func runSend(ctx context.Context, w world, f *sendFlags, rest []string) error {
 		return err
 	}
 	if f.queue == "" {
-		say(w.out, "%s\n", body)
+		say(s.w.out, "%s\n", body)
 		return nil
 	}
-	if f.endpoint == "" && (f.account == "" || f.region == "") {
-		return usageError{errors.New("to send to a queue give --account and --region, or --endpoint")}
-	}
-	client, err := mns.New(mns.Config{Endpoint: f.endpoint, AccountID: f.account, RegionID: f.region, Keys: w.keys})
+	client, err := s.messages(conf)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	id, err := client.Send(ctx, f.queue, body, f.delay)
 	if err != nil {
 		return fmt.Errorf("sending to %s: %w", f.queue, err)
 	}
-	say(w.out, "sent to %s as message %s\n", f.queue, id)
+	say(s.w.out, "sent to %s as message %s\n", f.queue, id)
 	return nil
 }
 

@@ -310,7 +310,7 @@ func desktopLine(d *rollout.Desktop, zone *time.Location) string {
 	since := cmp.Or(d.DoneAt, d.AcceptedAt, d.BegunAt, d.WaitSince).Time()
 	text := d.Last.Message
 	if d.Phase == rollout.Pending && d.RestsUntil.After(since) {
-		text = joined("; ", text, "looked at again "+d.RestsUntil.In(zone).Format("15:04:05"))
+		text = joined("; ", text, againText(d.RestsUntil, zone))
 	}
 	at := ""
 	if !since.IsZero() {

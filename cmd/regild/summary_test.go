@@ -106,8 +106,11 @@ func TestLinesTellEveryKindOfEvent(t *testing.T) {
 	finished := events.Finished{RequestID: "r", Statuses: map[events.Status]int{events.StatusCompleted: 2, events.StatusRefused: 1}, StartedAt: start, FinishedAt: start}
 	done := outcome("ecd-0001", events.StatusCompleted, 1)
 	done.DurationSeconds = 312
+	later := outcome("ecd-0001", events.StatusDeferred, 0)
+	later.Code, later.Message, later.Until = events.CodeScheduled, "the request is to begin no earlier", &until
 	news := events.Rollout{RolloutID: "1/f", ImageID: "m-new", Wave: 1, Waves: 3, Counts: events.Counts{Completed: 2, Pending: 4}}
-	waiting, paused := news, news
+	waiting, paused, back := news, news, news
+	back.RolloutID, back.ReleaseID, back.Fleet = "1/f/rollback", "1", "f"
 	waiting.Reason = reasonOf("WindowClosed", "the window is closed", &until)
 	paused.By, paused.Reason = "ann", reasonOf("Paused", "lunch", nil)
 	var got []string
@@ -115,9 +118,9 @@ func TestLinesTellEveryKindOfEvent(t *testing.T) {
 	tb := table{zone: hangzhou}
 	w.told = func(l line) { got = append(got, strings.TrimRight(tb.row(l), " ")) }
 	for _, e := range []events.Event{
-		outcome("ecd-0001", events.StatusAccepted, 1).Event("here", start), done.Event("here", start), finished.Event("here"),
+		later.Event("here", start), outcome("ecd-0001", events.StatusAccepted, 1).Event("here", start), done.Event("here", start), finished.Event("here"),
 		events.NewRefused("MalformedMessage", "it is no JSON", []byte("{")).Event("here", start),
-		news.Event(events.RolloutStarted, "", "here", start), news.Event(events.RolloutWaveStarted, "1", "here", start),
+		news.Event(events.RolloutStarted, "", "here", start), back.Event(events.RolloutStarted, "", "here", start), news.Event(events.RolloutWaveStarted, "1", "here", start),
 		news.Event(events.RolloutWaveFinished, "1", "here", start), waiting.Event(events.RolloutWaiting, "1", "here", start),
 		paused.Event(events.RolloutPaused, "1", "here", start), news.Event(events.RolloutCompleted, "", "here", start),
 		events.Plan{RolloutID: "1/f", PlanDigest: "sha256:00", Page: 1, Pages: 2}.Event("here", start),

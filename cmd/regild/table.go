@@ -51,11 +51,18 @@ func (t table) head() string {
 // row is one line of the table.
 func (t table) row(l line) string {
 	message := l.Message
-	if !l.Until.IsZero() {
+	switch {
+	case l.Until.IsZero():
+	case l.Desktop == "":
 		message += " until " + dayTime(l.Until, t.zone)
+	default:
+		message = joined("; ", message, againText(l.Until, t.zone))
 	}
 	return t.columns(l.At.In(t.zone).Format("15:04:05"), l.Operation, l.Desktop, l.Status, l.Code, message, statusInk(l.Status))
 }
+
+// againText says when a desktop is looked at again that could not be rebuilt yet.
+func againText(at time.Time, zone *time.Location) string { return "looked at again " + dayTime(at, zone) }
 
 func (t table) columns(at, operation, desktop, status, code, message string, i ink) string {
 	operations, desktops, codes := t.widths()

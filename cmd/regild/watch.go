@@ -13,6 +13,7 @@ import (
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/localcloud/mns"
 	"github.com/regild/regild/internal/report"
+	"github.com/regild/regild/internal/rollout"
 )
 
 // A line is one thing that regild told the world, as one line of a table.
@@ -23,7 +24,7 @@ type line struct {
 	Status    string // of an outcome, or what happened
 	Code      string
 	Message   string
-	Until     time.Time // of a rollout that waits; zero: it is not known
+	Until     time.Time // of a rollout that waits, or when a desktop is looked at again; zero: it is not known
 }
 
 // A target is one desktop under one request or rollout: what must have exactly
@@ -132,6 +133,9 @@ func (w *watcher) outcome(o events.Outcome) line {
 	}
 	w.last[t] = o.Status
 	l := line{Operation: o.RequestID, Desktop: o.DesktopID, Status: string(o.Status), Code: o.Code, Message: o.Message}
+	if o.Until != nil {
+		l.Until = *o.Until
+	}
 	if o.Status == events.StatusCompleted && o.Message == "" && o.DurationSeconds > 0 {
 		l.Message = "took " + (time.Duration(o.DurationSeconds) * time.Second).String()
 	}
@@ -181,6 +185,9 @@ func eventText(what events.What, r events.Rollout) string {
 	switch what {
 	case events.RolloutStarted:
 		text = "image " + r.ImageID
+		if r.RolloutID == rollout.BackOf(r.ReleaseID+"/"+r.Fleet) {
+			text += " is taken back"
+		}
 	case events.RolloutWaveStarted:
 		text = fmt.Sprintf("wave %d of %d", r.Wave, r.Waves)
 	case events.RolloutWaveFinished:

@@ -54,7 +54,11 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 		}
 	case events.ActionAbort:
 		t.underWay()
-		t.tell("%s not begun yet, and never will be by this %s; only rollback is possible then", are(of.Pending, "is", "are"), kindOf(s))
+		rest := ""
+		if len(s.Undo()) > 0 {
+			rest = "; only rollback is possible then"
+		}
+		t.tell("%s not begun yet, and never will be by this %s%s", are(of.Pending, "is", "are"), kindOf(s), rest)
 		if of.Held > 0 {
 			t.tell("%s in maintenance mode or stopped by the %s, and restored", are(of.Held, "is", "are"), kindOf(s))
 		}

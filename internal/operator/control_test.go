@@ -173,7 +173,7 @@ func TestARequestThatHasBegunNothingCanBeStopped(t *testing.T) {
 	op := rollout.Operation{ID: "t1", Desktops: []string{"a", "b"}, NotBefore: at.Add(time.Hour)}
 	s := folded(rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op})
 	got := TouchOf(s, events.ActionAbort, 0)
-	want := []string{"nothing is under way", "2 desktops are not begun yet, and never will be by this request; only rollback is possible then"}
+	want := []string{"nothing is under way", "2 desktops are not begun yet, and never will be by this request"}
 	if got.Refused != "" || !slices.Equal(got.Facts, want) {
 		t.Errorf("abort: got %+v, want %q", got, want)
 	}
