@@ -62,7 +62,9 @@ func (t table) row(l line) string {
 }
 
 // againText says when a desktop is looked at again that could not be rebuilt yet.
-func againText(at time.Time, zone *time.Location) string { return "looked at again " + dayTime(at, zone) }
+func againText(at time.Time, zone *time.Location) string {
+	return "looked at again " + dayTime(at, zone)
+}
 
 func (t table) columns(at, operation, desktop, status, code, message string, i ink) string {
 	operations, desktops, codes := t.widths()
