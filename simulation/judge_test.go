@@ -519,7 +519,8 @@ const tickLate = 5 * time.Minute
 // that whoever begins something may die of it. Where the timer wakes works, ticks
 // may be lost.
 //
-// It must come soon after the invocation has ended, and no later one may have overtaken it.
+// It must come soon after the invocation has ended, or by as much later as the invocation stood
+// frozen while it sent it; and no later one may have overtaken it.
 func (w *world) reminded(k *work, by *invocation) bool {
 	if w.s.NoQueue || w.s.Sweep {
 		return true
@@ -528,7 +529,7 @@ func (w *world) reminded(k *work, by *invocation) bool {
 		return m.head.Type == events.TypeTick && m.head.Subject == k.id || m.head.again() == k.id
 	}
 	soon := func(m *message) bool {
-		return tick(m) && !w.overtaken(m) && m.visible.Add(-m.late).Before(by.deadline.Add(tickLate))
+		return tick(m) && !w.overtaken(m) && m.visible.Add(-m.late).Before(by.deadline.Add(w.s.Timeout.d()+tickLate))
 	}
 	return slices.ContainsFunc(w.messages, soon) ||
 		slices.ContainsFunc(w.alive, func(i *invocation) bool { return i != by && slices.ContainsFunc(i.messages, tick) })
