@@ -214,6 +214,9 @@ func (e *ecd) show(i *invocation, region string, ids []string) []desktop.Desktop
 		}
 		d := newDice(e.s.Seed, id, int(now.Sub(e.t0)/time.Millisecond))
 		s := m.show(now, &d)
+		if out := newDice(e.s.Seed, "left out "+id, int(now.Sub(e.t0)/time.Millisecond)); out.n(1000) < e.s.LeftOut {
+			s.is.ImageID = ""
+		}
 		i.shown[id] = s
 		if !s.gone {
 			out = append(out, s.is)

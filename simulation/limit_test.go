@@ -38,7 +38,7 @@ func (w *world) unseen(m *machine, k *work, since time.Time) bool {
 		return false
 	}
 	showed := slices.ContainsFunc(m.looks, func(l look) bool {
-		return l.at.After(since) && (l.status == desktop.Rebuilding || l.image != p.from) && l.kept(k)
+		return l.at.After(since) && (l.status == desktop.Rebuilding || l.image != "" && l.image != p.from) && l.kept(k)
 	})
 	return !showed && (m.plan.Ends == "fail" || m.outside.After(since) ||
 		slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.desktop == m.now.ID && a.work != k.id && a.at.After(since) }))
@@ -60,7 +60,7 @@ func (w *world) settled(m *machine, k *work, since time.Time) bool {
 	asked, looks := since.Add(-rollout.CallLimit-clocksApart), 0 // an answer may be lost before its call is carried out
 	var last time.Time
 	for _, l := range m.looks {
-		if !l.at.Before(asked.Add(rollout.Settling)) && l.by.lookedFor(k) {
+		if !l.at.Before(asked.Add(rollout.Settling)) && l.by.lookedFor(k) && l.image != "" {
 			looks, last = looks+1, l.at
 		}
 	}
@@ -88,6 +88,8 @@ func TestASecondRebuildIsBehindTheLimitOnlyWhereNothingShowedTheFirst(t *testing
 		"it failed, and was a reset":              {func(_ *world, m *machine, k *work) { m.plan.Ends, k.image = "fail", "" }, nil, false},
 		"it failed, and was shown":                {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{ours, at(minute), desktop.Rebuilding, "m-old"}}, false},
 		"it failed, and its image was shown":      {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{ours, at(minute), desktop.Running, "m-new1"}}, false},
+		"it failed, and was shown without image":  {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{ours, at(minute), desktop.Rebuilding, ""}}, false},
+		"it failed, and its image was left out":   {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{ours, at(minute), desktop.Running, ""}}, true},
 		"it failed, and was shown to others":      {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{others, at(minute), desktop.Rebuilding, "m-old"}}, true},
 		"it failed, and was shown before":         {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{ours, at(0), desktop.Rebuilding, "m-old"}}, true},
 		"it failed, and who saw it was killed":    {func(_ *world, m *machine, _ *work) { m.plan.Ends = "fail" }, []look{{&invocation{journals: ours.journals, cutOff: true}, at(minute), desktop.Rebuilding, "m-old"}}, true},

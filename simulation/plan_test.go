@@ -321,6 +321,9 @@ func slow(s *schedule, d *dice) {
 	if apart := newDice(s.Seed, "unread", 0); apart.one(3) { // what became of a call cannot be asked at times
 		s.Odds, s.Budget = append(s.Odds, odd{"DescribeImageModified", fails, 400, 0, 0}), 14
 	}
+	if apart := newDice(s.Seed, "left out", 0); apart.one(3) {
+		s.LeftOut = pick(&apart, 100, 400, 800)
+	}
 	for range 1 + d.n(3) {
 		p := desktopPlan{ID: fmt.Sprintf("ecd-%04d", len(s.Desktops)+1), Region: region, Image: "m-old", Takes: d.between(90*second, 10*minute)}
 		p.LagStatus, p.LagImage, p.LagRecord = d.between(minute, 280*second), d.between(minute, 280*second), d.between(minute, 280*second)

@@ -38,6 +38,7 @@ type schedule struct {
 	Calm       span        // no strikes from then on
 	Bound      span        // how long after that everything may take
 	Unreadable span        `json:",omitempty"` // from then on, for good, some desktops cannot be read
+	LeftOut    int         `json:",omitempty"` // of 1000 answers about a desktop so many leave out on which image it is
 	Linux      bool        `json:",omitempty"` // desktops and images are of Linux
 	People     bool        `json:",omitempty"` // commands, freezes and rings take the time that they take
 	Results    results     `json:",omitzero"`  // what becomes of commands on desktops
