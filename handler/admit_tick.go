@@ -34,9 +34,6 @@ func (a *admission) tick(m envelope.Message) error {
 			return nil
 		}
 	}
-	if t.N != events.TickAnyway { // which belongs to no chain of ticks
-		j.used = max(j.used, t.N)
-	}
 	if j.failure() != nil {
 		a.recovery.failToo(j, &job{kind: t.Kind, id: t.ID, message: m, tick: t.N})
 		return nil
@@ -45,6 +42,7 @@ func (a *admission) tick(m envelope.Message) error {
 		a.recovery.fail(j, err)
 		return nil
 	}
+	j.use(t.N)
 	if !a.hasJournal && fresh {
 		return a.carried(j, t)
 	}

@@ -121,6 +121,21 @@ func (j *job) known() bool {
 	return j.journal != nil && j.operation() != nil
 }
 
+// maxUnwritten is how far the number of a tick may be ahead of what the journal says: so many may
+// have been sent whose records could not be written.
+const maxUnwritten = 1000
+
+// use notes that a tick of that number was delivered to us, if it belongs to the chain of ticks: not
+// TickAnyway, nor one that its sender made up. The ticks behind the highest number there is would all
+// have that one, and none would be overtaken.
+func (j *job) use(n int) {
+	j.journal.Look(func(s *rollout.State) {
+		if n <= s.TickN+maxUnwritten {
+			j.used = max(j.used, n)
+		}
+	})
+}
+
 // ownMessage says whether a message brought the job, and not another job alone.
 func (j *job) ownMessage() bool { return j.used >= 0 || j.message.Raw != nil }
 

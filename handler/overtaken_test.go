@@ -3,11 +3,14 @@ package handler_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
@@ -153,4 +156,57 @@ func TestALateTickBehindWhatWasBegunIsNotTheOnlyOne(t *testing.T) {
 			t.Errorf("somebody looks in %s, want within %s", in, latest)
 		}
 	})
+}
+
+// Who sends a tick chooses its number. Behind the highest that there is all others had that one too,
+// so that none was overtaken: each look brought three more, and there were thousands within an hour.
+func TestTicksDoNotMultiplyWhateverNumberSomebodySends(t *testing.T) {
+	for _, n := range []int{1, 500, events.TickAnyway - 1, events.TickAnyway} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newWorkbench(t)
+			store := journaltest.Memory()
+			b.waits(store)
+			h, q := b.handler(inUse{b.ecd}, store), &dueQueue{outQueue: b.queue}
+			b.queue.sent = nil
+			b.must(b.ask(h, time.Minute, fmt.Sprintf(`{"specversion":"1.0","type":"regild.tick.v1","id":"t","source":"/ops","data":{"kind":"request","id":"r1","n":%d}}`, n)))
+			looks := 0
+			for end := time.Now().Add(time.Hour); ; looks++ {
+				body := q.next(end)
+				if body == "" || looks > 100 {
+					break
+				}
+				b.must(b.ask(h, time.Minute, body))
+			}
+			if looks > 60 || n != 1 && looks < 10 {
+				t.Errorf("number %d: %d ticks in an hour", n, looks)
+			}
+		})
+	}
+}
+
+// A dueQueue delivers what is on a queue when it is due.
+type dueQueue struct {
+	*outQueue
+	list []dueMessage
+}
+
+type dueMessage struct {
+	at   time.Time
+	body string
+}
+
+// next waits for what is due next, and takes it; "" if that is not before end.
+func (q *dueQueue) next(end time.Time) string {
+	for _, m := range q.sent {
+		q.list = append(q.list, dueMessage{time.Now().Add(m.delay), m.body})
+	}
+	q.sent = nil
+	slices.SortStableFunc(q.list, func(a, b dueMessage) int { return a.at.Compare(b.at) })
+	if len(q.list) == 0 || q.list[0].at.After(end) {
+		return ""
+	}
+	m := q.list[0]
+	q.list = q.list[1:]
+	time.Sleep(time.Until(m.at)) //nolint:forbidigo // time of the bubble, which takes none
+	return m.body
 }

@@ -103,7 +103,7 @@ func (a *admission) isTick(m envelope.Message, req events.Request, op rollout.Op
 		}
 		return false
 	}
-	j.used = max(j.used, t.N)
+	j.use(t.N)
 	if fresh {
 		j.tick = t.N
 		if a.stale(j, t) {

@@ -133,8 +133,7 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
-	// The record of the tick that brought us may be late. A sender of a tick chooses its
-	// number, perhaps the highest: after that one all have it, and none is overtaken.
+	// The record of the tick that brought us may be late.
 	rec := rollout.Record{Kind: rollout.KindTick, N: min(max(n, j.used)+1, events.TickAnyway), Until: now.Add(delay)}
 	body, err := events.Tick{Kind: j.kind, ID: j.id, N: rec.N}.Event(sc.in.Source, now).Marshal()
 	if err == nil {
