@@ -415,6 +415,7 @@ func (*singleQueue) SendEach(context.Context, []byte, ...time.Duration) error {
 // that call fails, if the watchdog would come later than a tick may, or if another job
 // brought this one, the tick is sent alone.
 func TestATickBringsTheWatchdogOfItsInvocation(t *testing.T) {
+	const longest = time.Minute + grace
 	for name, c := range map[string]struct {
 		queue   Queue
 		in      time.Duration
@@ -423,26 +424,45 @@ func TestATickBringsTheWatchdogOfItsInvocation(t *testing.T) {
 	}{
 		"a tick":             {&countedQueue{}, time.Minute, 5, true},
 		"no batch":           {&singleQueue{}, time.Minute, 5, false},
-		"in an hour":         {&countedQueue{}, rollout.MaxTick, 5, false},
+		"its copy in time":   {&countedQueue{}, rollout.MaxTick - longest, 5, true},
+		"its copy too late":  {&countedQueue{}, rollout.MaxTick - longest + 1, 5, false},
 		"brought by another": {&countedQueue{}, time.Minute, -1, false},
 	} {
-		b := newOutboxBench(t, 0, 1, nil)
-		b.hasQueue = true
-		b.write(rollout.Record{Kind: rollout.KindTick, N: 5, Until: b.business(), Indexed: true})
-		b.job.used = c.used
-		b.job.decision.Next = b.business().Add(c.in)
-		sc := &scheduler{invocation: b.invocation, queue: c.queue, index: &openIndex{invocation: b.invocation, store: b.store}, counts: newTally(),
-			again: &redeliveries{}, out: b.outbox}
-		sc.schedule([]*job{b.job})
-		b.job.journal.Look(func(s *rollout.State) {
-			after := s.AgainAt.Sub(s.TickAt)
-			if s.TickN != 6 || s.AgainAt.IsZero() == c.guarded || c.guarded && after != sc.longest() || sc.again.err() != nil {
-				t.Errorf("%s: tick %d comes once more after %s: %v", name, s.TickN, after, sc.again.err())
+		synctest.Test(t, func(t *testing.T) {
+			b := newOutboxBench(t, 0, 1, nil)
+			var log strings.Builder
+			b.hasQueue, b.log = true, slog.New(slog.NewTextHandler(&log, nil))
+			b.write(rollout.Record{Kind: rollout.KindTick, N: 5, Until: b.business(), Indexed: true})
+			b.job.used = c.used
+			sc := &scheduler{invocation: b.invocation, queue: c.queue, index: &openIndex{invocation: b.invocation, store: b.store}, counts: newTally(),
+				again: &redeliveries{}, out: b.outbox}
+			time.Sleep(time.Second) //nolint:forbidigo // time of the bubble, which takes none
+			b.job.decision.Next = b.business().Add(c.in)
+			sc.schedule([]*job{b.job})
+			b.job.journal.Look(func(s *rollout.State) {
+				after := s.AgainAt.Sub(s.TickAt)
+				if s.TickN != 6 || s.AgainAt.IsZero() == c.guarded || c.guarded && after != longest || sc.again.err() != nil {
+					t.Errorf("%s: tick %d comes once more after %s: %v", name, s.TickN, after, sc.again.err())
+				}
+			})
+			records := b.records()
+			if at := records[len(records)-1].At; at.Equal(b.since) != (c.used >= 0) {
+				t.Errorf("%s: it was looked at at %s, and the invocation began at %s", name, at, b.since)
+			}
+			if said := strings.Contains(log.String(), "without its watchdog"); said != (name == "no batch") {
+				t.Errorf("%s: the log says %q", name, log.String())
 			}
 		})
-		records := b.records()
-		if at := records[len(records)-1].At; at.Equal(b.since) != (c.used >= 0) {
-			t.Errorf("%s: it was looked at at %s, and the invocation began at %s", name, at, b.since)
+	}
+}
+
+// A number far ahead of the journal belongs to no chain of ticks.
+func TestWhichNumberOfATickCounts(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	b.write(rollout.Record{Kind: rollout.KindTick, N: 5, Until: b.business()})
+	for _, c := range []struct{ n, used int }{{4, 4}, {3, 4}, {5 + maxUnwritten + 1, 4}, {5 + maxUnwritten, 5 + maxUnwritten}} {
+		if b.job.use(c.n); b.job.used != c.used {
+			t.Errorf("after tick %d the highest is %d, want %d", c.n, b.job.used, c.used)
 		}
 	}
 }
