@@ -67,12 +67,16 @@ func (p *pacing) wait(ctx context.Context) error {
 }
 
 // outcomeOf makes of an error that ended a wait what the process exits with. What was not
-// reached is said with what the reader may look at.
+// reached is said with why the journal could not be read, if it could not, and with what
+// the reader may look at.
 func (p *pacing) outcomeOf(ctx context.Context, err error, what string, hints ...string) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(context.Cause(ctx), errTimedOut):
+		if passing(err) {
+			hints = append([]string{"the last look failed: " + err.Error()}, hints...)
+		}
 		return endError{exitTimedOut, errors.New(joined("; ", append([]string{fmt.Sprintf("%s within %s (--timeout)", what, p.timeout)}, hints...)...))}
 	case ctx.Err() != nil:
 		return errInterrupted

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/operator"
@@ -101,5 +105,22 @@ func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
 	look("settled", byLooks, 2, "")
 	if want := "which fleets follow it is not known here; it has rollouts over lab, office\n"; told.String() != want {
 		t.Errorf("told %q, want %q", told.String(), want)
+	}
+}
+
+// Whoever waited in vain hears whether the journal could be read at all.
+func TestAWaitThatTimedOutSaysWhyTheJournalCouldNotBeRead(t *testing.T) {
+	p := pacing{timeout: time.Second}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errTimedOut)
+	for want, err := range map[string]error{
+		"r1 did not begin within 1s (--timeout)": errTimedOut,
+		"r1 did not begin within 1s (--timeout); the last look failed: listing: GetObject: not sent: no such host": fmt.Errorf("listing: %w",
+			&desktop.CallError{Call: "GetObject", Delivery: desktop.NotSent, Message: "no such host"}),
+	} {
+		got := p.outcomeOf(ctx, err, "r1 did not begin")
+		if end, ok := errors.AsType[endError](got); !ok || end.code != exitTimedOut || got.Error() != want {
+			t.Errorf("got %v, want %q and exit code %d", got, want, exitTimedOut)
+		}
 	}
 }

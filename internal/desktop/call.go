@@ -3,6 +3,7 @@ package desktop
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // A Delivery says what a failed call to the cloud did there, which is all that
@@ -82,8 +83,8 @@ func (e *CallError) Error() string {
 	if e.Code != "" {
 		s += ": " + e.Code
 	}
-	if e.Message != "" {
-		s += ": " + e.Message
+	if text := strings.TrimPrefix(e.Message, e.Delivery.String()+": "); text != "" { // it may say so itself
+		s += ": " + text
 	}
 	if e.RequestID != "" {
 		s += fmt.Sprintf(" (request id %s)", e.RequestID)
