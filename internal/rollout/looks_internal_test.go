@@ -1,0 +1,62 @@
+package rollout
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/regild/regild/internal/desktop"
+)
+
+// A tick without a journal carries when a desktop was seen since its call, and when somebody
+// looked at it late or saw it on its image, as far as that is asked for in its phase.
+func TestWhatWasSeenOfADesktopIsCarried(t *testing.T) {
+	at := func(d time.Duration) Moment { return MomentOf(noon.Add(d)) }
+	type look struct {
+		kind Kind
+		at   time.Time
+	}
+	seen, late := look{KindSeen, noon}, look{KindLate, noon.Add(lateLook)}
+	for name, c := range map[string]struct {
+		x    Desktop
+		want []look
+	}{
+		"accepted, and looked at late":     {Desktop{Phase: Accepted, Touched: true, Seen: true, AcceptedAt: at(0), SeenAt: at(lateLook)}, []look{seen, late}},
+		"accepted, and looked at in time":  {Desktop{Phase: Accepted, Touched: true, Seen: true, AcceptedAt: at(0), SeenAt: at(lateLook - 1)}, []look{seen}},
+		"begun again":                      {Desktop{Phase: Begun, Touched: true, Seen: true, AcceptedAt: at(-time.Hour), SeenAt: at(0)}, []look{seen}},
+		"never accepted":                   {Desktop{Phase: Pending, Seen: true, SeenAt: at(0)}, []look{seen}},
+		"saved, and not arrived":           {Desktop{Phase: Accepted, Saved: &Saved{}}, nil},
+		"saved, and arrived":               {Desktop{Phase: Accepted, Saved: &Saved{}, ArrivedAt: at(0)}, []look{{KindArrived, noon}}},
+		"saved and arrived, and has ended": {Desktop{Phase: Final, Touched: true, Saved: &Saved{}, ArrivedAt: at(0)}, nil},
+	} {
+		c.x.ID = "ecd-1"
+		var all compaction
+		all.looks(&c.x)
+		var got []look
+		for _, r := range all.parts[partAgain].records {
+			got = append(got, look{r.Kind, r.At})
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// A pending desktop that was seen elsewhere waits for an answer that says where it is.
+func TestADesktopThatWasSeenElsewhereIsSettledOnlyWhereItShows(t *testing.T) {
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}})
+	for _, c := range []struct {
+		now  *desktop.Desktop
+		seen bool
+		want bool
+	}{
+		{nil, true, false},
+		{&desktop.Desktop{ID: "ecd-1"}, true, false},
+		{&desktop.Desktop{ID: "ecd-1", ImageID: "m-old"}, true, true},
+		{&desktop.Desktop{ID: "ecd-1", ImageID: "m-old"}, false, false},
+	} {
+		if _, got := v.seenElsewhere(&Desktop{ID: "ecd-1", Phase: Pending, Seen: c.seen}, c.now); got != c.want {
+			t.Errorf("%+v, seen %t: settled %t, want %t", c.now, c.seen, got, c.want)
+		}
+	}
+}
