@@ -467,6 +467,20 @@ func TestWhichNumberOfATickCounts(t *testing.T) {
 	}
 }
 
+// A tick comes once more if that is not later than a tick may come.
+func TestHowLateAWatchdogMayCome(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	b.hasQueue, b.deadline = true, b.began.Add(time.Minute)
+	sc := &scheduler{invocation: b.invocation, queue: &countedQueue{}}
+	now := b.business()
+	for _, c := range []struct{ more, again time.Duration }{{0, rollout.MaxTick}, {1, 0}} {
+		again, err := sc.sendTick(b.job, nil, now, rollout.MaxTick-sc.longest()+c.more, true)
+		if err != nil || c.again == 0 && !again.IsZero() || c.again > 0 && !again.Equal(now.Add(c.again)) {
+			t.Errorf("%s later than it may: comes once more at %s, %v", c.more, again, err)
+		}
+	}
+}
+
 func (b *outboxBench) records() []rollout.Record {
 	b.Helper()
 	lines, _, err := b.store.Read(b.Context(), b.job.key(), 0)

@@ -60,3 +60,26 @@ func TestADesktopThatWasSeenElsewhereIsSettledOnlyWhereItShows(t *testing.T) {
 		}
 	}
 }
+
+// Who failed after a call is not called again before ECD's record of the failure is old; who
+// failed without one is.
+func TestWhoFailedAfterACallIsNotCalledAgainAtOnce(t *testing.T) {
+	v := viewOf(&Operation{ID: "r1", Desktops: []string{"ecd-1"}, Spec: desktop.Spec{ImageID: "m-new"}})
+	for _, c := range []struct {
+		called bool
+		ago    time.Duration
+		want   bool
+	}{
+		{true, 2*clockSkew - 1, true},
+		{true, 2 * clockSkew, false},
+		{false, 0, false},
+	} {
+		x := &Desktop{ID: "ecd-1", Phase: Pending, Touched: c.called, DoneAt: MomentOf(noon.Add(-c.ago))}
+		if _, got := v.obstructed(candidate{Desktop: x}); got != c.want {
+			t.Errorf("called %t, failed %s ago: waits %t, want %t", c.called, c.ago, got, c.want)
+		}
+	}
+	if _, got := v.obstructed(candidate{Desktop: &Desktop{ID: "ecd-1", Phase: Pending, Touched: true}}); got {
+		t.Error("who has not ended waits")
+	}
+}

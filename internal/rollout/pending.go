@@ -445,7 +445,7 @@ func (v *view) obstructed(c candidate) (step, bool) {
 	if c.Power != nil && c.Power.Kind == KindStarting { // the end of a stop is seen, and not written down
 		over = later(over, c.Power.over())
 	}
-	if c.tried() && !c.DoneAt.IsZero() { // else ECD's record of a failure could be that of the next call
+	if c.tried() { // else ECD's record of a failure could be that of the next call
 		over = later(over, c.DoneAt.Add(2*clockSkew))
 	}
 	switch limit := passing[c.WaitCode]; {
