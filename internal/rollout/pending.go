@@ -122,7 +122,8 @@ func (v *view) seenElsewhere(x *Desktop, now *desktop.Desktop) (step, bool) {
 	if !x.Seen || now == nil || now.ImageID == "" {
 		return step{}, false
 	}
-	return v.settle(events.StatusFailed, events.CodeOutcomeUnknown, "the answer to the call of %s was lost, and ECD showed the desktop on another image after it; it is not rebuilt again by itself; last seen %s",
+	return v.settle(events.StatusFailed, events.CodeOutcomeUnknown,
+		"the answer to the call of %s was lost, and ECD showed the desktop on another image after it; it is not rebuilt again by itself; last seen %s",
 		x.BegunAt.Time().Format(time.RFC3339), seen(now)), true
 }
 
