@@ -51,7 +51,7 @@ func (e *ecd) Rebuild(ctx context.Context, b desktop.Batch) (desktop.Answer, err
 				return &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.Refused, Code: e.spoken("InvalidDesktopId.NotFound"), Message: id}
 			}
 		}
-		no := e.answersAll(label)
+		no := e.answersAll(label, owners)
 		if no != nil && !e.carriedOut(label, no.Delivery) {
 			return no
 		}
@@ -98,7 +98,7 @@ var (
 
 // answersAll returns what the answer to a whole call is taken for, if it is drawn
 // from all that an answer may be.
-func (e *ecd) answersAll(label string) *desktop.CallError {
+func (e *ecd) answersAll(label string, owners map[string][]string) *desktop.CallError {
 	n := e.seen["Answer to "+label]
 	d := newDice(e.s.Seed, "answer to "+label, n)
 	if !e.strikesIf("Answer to "+label, answers, func() bool { return !e.quiet() && e.answerOdds() > d.n(1000) }) {
@@ -107,6 +107,11 @@ func (e *ecd) answersAll(label string) *desktop.CallError {
 	which := newDice(e.s.Seed, "code of "+label, n)
 	f := product.Fault("RebuildDesktops", oddStatuses[which.n(len(oddStatuses))], oddCodes[which.n(len(oddCodes))])
 	e.spoken(f.Code)
+	if f.Code == rollout.IncorrectDesktopStatus {
+		for id, of := range owners {
+			e.denied(of, id)
+		}
+	}
 	e.note("", label, fmt.Sprintf("answers %q, taken for %s", f.Code, f.Delivery))
 	return f
 }

@@ -506,7 +506,7 @@ func TestTheDoctorKnowsDoors(t *testing.T) {
 		"crossed triggers": {function(func(f *control.Function) { f.Triggers["control"] = f.Triggers["releases"] }), "triggers", doctor.Wrong, "trigger control reads the queue regild-releases"},
 		"no right": {func(s *site) {
 			s.cloud.Control.Change(func(a *control.Account) { delete(a.Roles["regild-function"].Policies, "regild-function-doors") })
-		}, "role", doctor.Wrong, "may not: mns:SendMessage on acs:mns:cn-hangzhou:1234567890123456:/queues/regild-control/messages"},
+		}, "role", doctor.Wrong, "may not: mns:BatchSendMessage on acs:mns:cn-hangzhou:1234567890123456:/queues/regild-control/messages, mns:SendMessage on acs:mns:cn-hangzhou:1234567890123456:/queues/regild-control/messages"},
 		"the requests' own": {door("REGILD_CONTROL_QUEUE", "regild-requests"), "doors", doctor.Wrong, "is the one of requests"},
 		"the outcomes'":     {door("REGILD_RELEASE_QUEUE", "regild-outcomes"), "doors", doctor.Wrong, "where regild's own messages go"},
 		"a topic": {func(s *site) {

@@ -410,7 +410,7 @@ func (v *view) listOnceMore(f *fleet.Fleet, w *Wave) (step, bool) {
 		if w != nil {
 			why = fmt.Sprintf("ECD lists no further desktop of the fleet, which had %d when %s began", v.s.Size, w.Title())
 		}
-		return v.stand(events.CodeFleetEmpty, why+"; it is asked once more", v.now.in(Settling)), true
+		return v.stand(events.CodeFleetEmpty, why+"; the rollout stays open", v.now.in(Settling)), true
 	}
 	again := since.Add(Settling)
 	if !v.now.due(again) {
