@@ -389,7 +389,7 @@ func (k *work) outcome(r *record, status, code, id string) {
 			p.inUse = r.At
 		}
 	default:
-		p.lost = p.lost || code == "OutcomeUnknown" && !p.idle
+		p.lost = p.lost || code == "OutcomeUnknown" && !p.idle || code == "RebuildFailed" && p.phase == "begun"
 		p.phase, p.finalAt = "final", time.Now()
 		p.finals++
 	}
