@@ -3,6 +3,7 @@ package handler_test
 import (
 	"context"
 	"maps"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,36 +19,43 @@ type tallied struct {
 	journal.Store
 	*slowECD
 	*outQueue
+	mu    sync.Mutex
 	calls map[string]int
 }
 
+func (c *tallied) count(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[name]++
+}
+
 func (c *tallied) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
-	c.calls["Read"]++
+	c.count("Read")
 	return c.Store.Read(ctx, key, from)
 }
 
 func (c *tallied) Append(ctx context.Context, key string, at int64, lines []byte) (int64, error) {
-	c.calls["Append"]++
+	c.count("Append")
 	return c.Store.Append(ctx, key, at, lines)
 }
 
 func (c *tallied) Desktops(ctx context.Context, region string, ids []string) ([]desktop.Desktop, error) {
-	c.calls["Desktops"]++
+	c.count("Desktops")
 	return c.slowECD.Desktops(ctx, region, ids)
 }
 
 func (c *tallied) Images(ctx context.Context, region string, ids []string) ([]desktop.Image, error) {
-	c.calls["Images"]++
+	c.count("Images")
 	return c.slowECD.Images(ctx, region, ids)
 }
 
 func (c *tallied) Send(ctx context.Context, body []byte, delay time.Duration) error {
-	c.calls["Send"]++
+	c.count("Send")
 	return c.outQueue.Send(ctx, body, delay)
 }
 
 func (c *tallied) SendEach(ctx context.Context, body []byte, delays ...time.Duration) error {
-	c.calls["SendEach"]++
+	c.count("SendEach")
 	return c.outQueue.SendEach(ctx, body, delays...)
 }
 
@@ -94,7 +102,7 @@ func TestALookThatFindsNothingTakesFourCallsAndItsWatchdogNone(t *testing.T) {
 }
 
 func (c *tallied) Maintain(context.Context, string, []string, bool) error {
-	c.calls["Maintain"]++
+	c.count("Maintain")
 	return nil
 }
 
