@@ -32,7 +32,7 @@
 //     facts.go
 //   - a decision: decide.go, step.go, total.go, limits.go
 //   - one desktop: pending.go (may it begin?), follow.go (what became of the call?)
-//     with answer.go, restore.go
+//     with shown.go (what has ECD shown of it?), answer.go, restore.go
 //   - a rollout: waves.go, begin.go, standing.go, rhythm.go (when to look again)
 //   - what holds a rollout back: freeze.go, rings.go, proof.go with use.go and alarms.go,
 //     room.go
