@@ -173,12 +173,15 @@ func (w *world) fleetOf(name string, epoch int) *fleet.Fleet {
 
 // ownersOf finds out for whom a call is, by what the journals say that the
 // invocation has begun.
+// ownersOf says for which works the desktops of a call are: those for which the invocation has begun
+// them. What it announced longer ago it does not carry out any more, though the record that says so
+// may be late.
 func (w *world) ownersOf(i *invocation, b desktop.Batch) map[string][]string {
 	out := map[string][]string{}
 	works := w.workList()
 	for _, id := range b.IDs {
 		for _, k := range works {
-			if p := k.desktops[id]; p != nil && p.phase == "begun" && p.by == i.id && p.call != "" {
+			if p := k.desktops[id]; p != nil && p.phase == "begun" && p.by == i.id && p.call != "" && time.Since(p.begunAt) <= oldFacts {
 				out[id] = append(out[id], k.id)
 			}
 		}
@@ -453,7 +456,7 @@ func (w *world) audit(k *work, r *record, by *invocation) {
 				w.breaks(begunTwice, "%s: %s is begun and not pending", k.id, id)
 				continue
 			}
-			p.by = by.id
+			p.by, p.begunAt = by.id, time.Now()
 			if f != nil {
 				w.approved(k, f, id)
 			}

@@ -161,6 +161,7 @@ type progress struct {
 	wave      int
 	phase     string // "", begun, accepted or final
 	call, by  string
+	begunAt   time.Time
 	from      string
 	begun     int
 	status    string

@@ -138,11 +138,17 @@ func (x *Desktop) rest(wanted string, a answers) evidence {
 
 // fellBack says of a desktop on the image that is wanted whether ECD's newest record is of
 // a rebuild from there to its former image, and not of its success: if that failed, the
-// desktop is back, by no call of ours.
+// desktop is back, by no call of ours. Newer rebuilds from there to elsewhere that have not
+// succeeded either say nothing of how it came there.
 func (x *Desktop) fellBack(wanted string, a answers) bool {
-	if len(a.changes) == 0 {
-		return false
+	for i := range a.changes {
+		c := &a.changes[i]
+		if c.From != wanted && c.From != "" || c.State != desktop.Changing && c.State != desktop.ChangeFailed {
+			return false
+		}
+		if c.To == x.From {
+			return true
+		}
 	}
-	c := a.changes[0]
-	return c.To == x.From && (c.From == wanted || c.From == "") && (c.State == desktop.Changing || c.State == desktop.ChangeFailed)
+	return false
 }
