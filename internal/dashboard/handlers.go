@@ -240,7 +240,8 @@ func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int,
 	}
 	q.Of, _ = report.BriefOf(b.State())
 	if q.Of.Request() {
-		d.problem(w, r, http.StatusBadRequest, "This page controls rollouts. A request is stopped by regild request abort, and rolled back by regild request rollback.")
+		d.problem(w, r, http.StatusBadRequest,
+			"This page controls rollouts. A request is stopped by regild request abort, and rolled back by regild request rollback.")
 		return
 	}
 	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action, 0), d.csrf
