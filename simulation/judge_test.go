@@ -277,8 +277,8 @@ func (w *world) goesBack(k *work, m *machine, shown shot) {
 			own = a.at
 		}
 	}
-	if from := w.works[k.undoes]; own.IsZero() && from != nil && from.desktops[id] != nil && from.desktops[id].lost {
-		return // it took another's rebuild for its own, or may have: docs/guarantees.md, two requests for one desktop
+	if own.IsZero() && w.tookAnothers(k.undoes, id) {
+		return
 	}
 	if own.IsZero() {
 		w.breaks(undoneOfOthers, "%s took %s back, which %s never had rebuilt", k.id, id, k.undoes)
@@ -825,6 +825,13 @@ func (w *world) undoOpened() {
 	}
 }
 
+// tookAnothers says whether a work took another's rebuild of a desktop for its own, or may have:
+// docs/guarantees.md, two requests for one desktop.
+func (w *world) tookAnothers(work, id string) bool {
+	k := w.works[work]
+	return k != nil && k.desktops[id] != nil && k.desktops[id].lost
+}
+
 // excused says whether nothing at all was heard of a request because the queue
 // lost it, or it was answered with a refusal of the whole.
 func (w *world) excused(id string) bool {
@@ -888,7 +895,8 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 		ids = append(ids, last.id)
 		w.truth(k, id, last)
 		// Who stops a rollback wants no more taken back, what is under way included.
-		if k.undoes != "" && k.request() && p.code != events.CodeAborted && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
+		// Who took another request's rebuild for its own has ended while its call may be under way.
+		if k.undoes != "" && k.request() && p.code != events.CodeAborted && !w.tookAnothers(k.undoes, id) && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
 			w.breaks(undoneTooEarly, "%s of %s ended as %s, and %s had it rebuilt after that", id, k.id, p.code, k.undoes)
 		}
 	}

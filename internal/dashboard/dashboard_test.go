@@ -436,9 +436,9 @@ func TestAPageThatListensIsToldOfChangesAndOfTheEnd(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ended := make(chan error, 1)
+	ended, seen := make(chan error, 1), d.hub.revision("request/ticket-2") // before it is read
 	go func() { ended <- d.Serve(ctx, l) }()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/events?of=request/ticket-2&seen="+d.hub.revision("request/ticket-2"), nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/events?of=request/ticket-2&seen="+seen, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
