@@ -168,9 +168,18 @@ func (sc *scheduler) sendTick(j *job, body []byte, now time.Time, delay time.Dur
 }
 
 // overtakes says whether a tick that is wanted at a time may be too late for what others have
-// written since that was decided, and overtakes the watchdog of whoever is at work.
+// written since that was decided, and overtakes the watchdog of whoever is at work: something was
+// begun or done within the time that an invocation may take. Two that only look wake each other for
+// ever otherwise.
 func (sc *scheduler) overtakes(j *job, at time.Time) bool {
-	return j.journal.Look(func(*rollout.State) {}) != j.decision.basis && at.After(sc.business().Add(sc.longest()))
+	now, atWork := sc.business(), false
+	since := now.Add(-sc.longest())
+	basis := j.journal.Look(func(s *rollout.State) {
+		for _, d := range s.Desktops {
+			atWork = atWork || d.BegunAt.Time().After(since) || d.ActedAt.Time().After(since)
+		}
+	})
+	return atWork && basis != j.decision.basis && at.After(now.Add(sc.longest()))
 }
 
 // soonest returns how soon a tick on its way may come instead of one that is wanted at a time.
