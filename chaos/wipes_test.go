@@ -33,12 +33,14 @@ func (w *world) works() map[string]*work {
 			w.breaksLocked("journal %s cannot be read: %v", key, err)
 			continue
 		}
-		if len(log) == 0 || log[0].Operation == nil || key == journal.Key("fleet", log[0].Operation.Fleet) {
+		// An order that was refused may stand before what opens the journal.
+		at := slices.IndexFunc(log, func(r rollout.Record) bool { return r.Operation != nil })
+		if at < 0 || key == journal.Key("fleet", log[at].Operation.Fleet) {
 			continue
 		}
 		s := rollout.NewState()
 		s.Apply(log...)
-		out[log[0].Operation.ID] = &work{log[0].Operation.ID, log, s}
+		out[log[at].Operation.ID] = &work{log[at].Operation.ID, log, s}
 	}
 	return out
 }
