@@ -503,7 +503,7 @@ func TestALateTickBehindOthersIsFollowedByOneInTime(t *testing.T) {
 		in     time.Duration // behind the end of an invocation that begins now
 		others rollout.Kind
 		sent   int
-	}{{-2 * time.Second, begun, 1}, {slack - 2*time.Second, begun, 1}, {slack + 2*time.Second, "", 1}, {slack + 2*time.Second, begun, 2}, {10 * time.Hour, begun, 2}, {10 * time.Hour, rollout.KindControl, 1}} {
+	}{{-2 * time.Second, begun, 1}, {slack - 2*time.Second, begun, 1}, {slack + 2*time.Second, "", 1}, {slack + 2*time.Second, begun, 2}, {10 * time.Hour, begun, 2}, {10 * time.Hour, rollout.KindStopping, 2}, {10 * time.Hour, rollout.KindControl, 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newOutboxBench(t, 1, 1, nil)
 			b.hasQueue = true
@@ -512,8 +512,10 @@ func TestALateTickBehindOthersIsFollowedByOneInTime(t *testing.T) {
 			b.job.decision.basis = b.job.journal.Look(func(*rollout.State) {})
 			if c.others != "" {
 				r := rollout.Record{Kind: c.others, At: b.since}
-				if r.Action = "resume"; c.others == begun {
-					r.Action, r.Call, r.Desktops = "", "c9", b.ids
+				if c.others == rollout.KindControl {
+					r.Action = "resume"
+				} else {
+					r.Call, r.Desktops = "c9", b.ids
 				}
 				lines, err := rollout.Encode([]rollout.Record{r})
 				if err == nil {
@@ -528,7 +530,7 @@ func TestALateTickBehindOthersIsFollowedByOneInTime(t *testing.T) {
 			}
 			var last time.Duration
 			b.job.journal.Look(func(s *rollout.State) { last = s.TickAt.Sub(b.since) })
-			if last > sc.longest()+slack && c.others == begun {
+			if last > sc.longest()+slack && c.sent == 2 {
 				t.Errorf("%+v: the last tick comes in %s", c, last)
 			}
 		})

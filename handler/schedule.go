@@ -176,7 +176,9 @@ func (sc *scheduler) overtakes(j *job, at time.Time) bool {
 	since := now.Add(-sc.longest())
 	basis := j.journal.Look(func(s *rollout.State) {
 		for _, d := range s.Desktops {
-			atWork = atWork || d.BegunAt.Time().After(since) || d.ActedAt.Time().After(since)
+			if max(d.BegunAt, d.ActedAt).Time().After(since) {
+				atWork = true
+			}
 		}
 	})
 	return atWork && basis != j.decision.basis && at.After(now.Add(sc.longest()))
