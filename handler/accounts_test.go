@@ -425,12 +425,15 @@ func TestAPanicInOnePlaceIsAskedForAgain(t *testing.T) {
 // A wholeStore counts how often journals were read from their beginning.
 type wholeStore struct {
 	journal.Store
+	mu    sync.Mutex
 	whole map[string]int
 }
 
 func (s *wholeStore) Read(ctx context.Context, key string, from int64) ([]byte, int64, error) {
 	if from == 0 {
+		s.mu.Lock()
 		s.whole[key]++
+		s.mu.Unlock()
 	}
 	return s.Store.Read(ctx, key, from)
 }
@@ -440,7 +443,7 @@ func (s *wholeStore) Read(ctx context.Context, key string, from int64) ([]byte, 
 func TestWhatIsOverIsNoJobOfTheNextRelease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newAccountsBench(t)
-		store := &wholeStore{b.store, map[string]int{}}
+		store := &wholeStore{Store: b.store, whole: map[string]int{}}
 		b.store = store
 		b.rules.Fleets, b.own.on = b.rules.Fleets[:1], "m-new"
 		b.rules.Fleets[0].Strategy.Waves, b.rules.Fleets[0].Strategy.Approval = nil, fleet.Approval{}
