@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/regild/regild/internal/desktop"
@@ -76,6 +77,8 @@ func (x *Desktop) shows(wanted string, a answers) shown {
 		return shown{evidence: shownBegun, by: "ECD shows the desktop as Rebuilding"}
 	case now.ImageID == wanted && x.brought(wanted, a):
 		return shown{evidence: shownDone, by: "ECD shows the desktop on the new image"}
+	case x.unclear(wanted, a.changes):
+		return shown{}
 	}
 	return shown{evidence: x.rest(wanted, a)}
 }
@@ -100,6 +103,17 @@ func (x *Desktop) record(wanted string, changes []desktop.Change) *desktop.Chang
 		}
 	}
 	return nil
+}
+
+// unclear says whether ECD has a record that may be of the desktop's last call, and leaves out
+// when that was or to which image, or has a state that nobody knows: it does not say that
+// nothing was carried out.
+func (x *Desktop) unclear(wanted string, changes []desktop.Change) bool {
+	return slices.ContainsFunc(changes, func(c desktop.Change) bool {
+		older := !c.Updated.IsZero() && c.Updated.Before(x.BegunAt.Add(-clockSkew))
+		whole := c.To != "" && c.State != desktop.ChangeUnknown && !c.Updated.IsZero()
+		return !older && !whole && (c.To == "" || c.To == wanted)
+	})
 }
 
 // elsewhere says whether ECD records that the desktop is on its way to another image than

@@ -111,6 +111,14 @@ func TestWhatECDHasShownOfACall(t *testing.T) {
 		{"the image left out", lost(idle6), runs, "", nil, 20, shownNothing, nil},
 		{"on its former image, and was on the new one", lost(idle6, seenBefore), runs, "m-old", nil, 20, shownNothing, nil},
 		{"not listed", lost(idle6), "", "", nil, 20, shownNothing, nil},
+		{"a record of a state that nobody knows", lost(idle6), runs, "m-old", list(changed("m-old", "m-new", desktop.ChangeUnknown, 1)), 20, shownNothing, nil},
+		{"such a record, too late for a first look", lost(), runs, "m-old", list(changed("m-old", "m-new", desktop.ChangeUnknown, 1)), 6, shownNothing, nil},
+		{"such a record of before", lost(idle6), runs, "m-old", list(changed("m-old", "m-new", desktop.ChangeUnknown, -1.1)), 20, shownNotBegun, nil},
+		{"such a record as old as clocks may differ by", lost(idle6), runs, "m-old", list(changed("m-old", "m-new", desktop.ChangeUnknown, -1)), 20, shownNothing, nil},
+		{"such a record to another image", lost(idle6), runs, "m-old", list(changed("m-old", "m-third", desktop.ChangeUnknown, 1)), 20, shownNotBegun, nil},
+		{"a record without the image that is wanted", lost(idle6), runs, "m-old", list(changed("m-old", "", failed, 1)), 20, shownNothing, nil},
+		{"a record without a time", lost(idle6), runs, "m-old", list(desktop.Change{From: "m-old", To: "m-new", State: changing}), 20, shownNothing, nil},
+		{"a record without a time, to another image", lost(idle6), runs, "m-old", list(desktop.Change{From: "m-old", To: "m-third", State: changing}), 20, shownNotBegun, nil},
 		{"at rest, and accepted", lost(accepted, idle6), runs, "m-old", nil, 20, shownNothing, nil},
 	} {
 		var now *desktop.Desktop

@@ -126,7 +126,7 @@ func (v *view) overtaken(c candidate) (step, bool) {
 	since := op.since[c.ID].Add(-clockSkew)
 	theirs := slices.DeleteFunc(slices.Clone(fact.Value), func(x desktop.Change) bool {
 		ours := c.Attempt > 0 && x.From == op.ImageID && x.To == op.to[c.ID] && !x.Updated.Before(c.BegunAt.Add(-clockSkew))
-		return x.Updated.Before(since) || ours
+		return !x.Updated.IsZero() && x.Updated.Before(since) || ours // of which no time is known: perhaps since then
 	})
 	if len(theirs) == 0 || len(theirs) == 1 && theirs[0].To == op.ImageID && (theirs[0].From == op.to[c.ID] || theirs[0].From == "") {
 		return step{}, false

@@ -88,6 +88,8 @@ func TestADesktopThatSomebodyElseChangedSinceDoesNotGoBack(t *testing.T) {
 		"from another image alone":      {[]desktop.Change{change(9, "m-x", "m-new")}, Desktop{}, true},
 		"to another image alone":        {[]desktop.Change{change(9, "m-old", "m-x")}, Desktop{}, true},
 		"the same by somebody else":     {[]desktop.Change{change(9, "m-old", "m-new"), change(5, "m-old", "m-new")}, Desktop{}, true},
+		"one of which no time is known": {[]desktop.Change{change(5, "m-old", "m-new"), {DesktopID: "ecd-1", From: "m-new", To: "m-new", State: desktop.ChangeSucceeded}}, Desktop{}, true},
+		"its own, without a time":       {[]desktop.Change{{DesktopID: "ecd-1", From: "m-old", To: "m-new", State: desktop.ChangeSucceeded}}, Desktop{}, false},
 		"ours of the rollback":          {[]desktop.Change{change(30, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, false},
 		"that of somebody else before":  {[]desktop.Change{change(28, "m-new", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, true},
 		"from elsewhere since our call": {[]desktop.Change{change(31, "m-x", "m-old"), change(5, "m-old", "m-new")}, Desktop{Attempt: 1, BegunAt: MomentOf(at(30))}, true},
