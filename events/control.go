@@ -1,6 +1,9 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Actions of a control message.
 const (
@@ -14,6 +17,9 @@ const (
 
 // Actions lists every action of a control message.
 var Actions = []string{ActionPause, ActionResume, ActionApprove, ActionAbort, ActionRetry, ActionRollback}
+
+// RequestActions lists those that are possible for a request.
+var RequestActions = []string{ActionAbort, ActionRollback}
 
 // MaxWho and MaxWhy bound who commands and why, in bytes: both are written
 // down for ever.
@@ -34,7 +40,7 @@ const maxOperationID = 2 * MaxRequestID
 type Control struct {
 	RolloutID string `json:"rolloutId,omitempty"`
 	// RequestID is the request that is meant, as its outcomes call it; then Action is
-	// ActionAbort or ActionRollback, and RolloutID empty.
+	// one of RequestActions, and RolloutID empty.
 	RequestID string `json:"requestId,omitempty"`
 	Action    string `json:"action"` // one of Actions
 	By        string `json:"by"`     // who says so
@@ -70,7 +76,7 @@ func ParseControl(data []byte) (Control, error) {
 	c.RolloutID = r.str("rolloutId", checkRollout)
 	r.require("action", "write "+alternatives(Actions))
 	c.Action = r.str("action", oneOf(Actions...))
-	if r.has("requestId") && c.Action != ActionRollback && c.Action != ActionAbort && c.Action != "" {
+	if r.has("requestId") && c.Action != "" && !slices.Contains(RequestActions, c.Action) {
 		r.faults.add("action", "is not possible for a request; a request can be stopped (abort) or rolled back (rollback)")
 	}
 	r.require("by", "say who commands it")

@@ -38,8 +38,9 @@ Serves pages on this machine that show what the journal knows: every fleet with
 its image and how far it is, what is under way as it happens, history, and the
 report of each rollout and request. It only reads the journal.
 
-With --allow-control it also sends what somebody asks for there (pause, resume,
-approve, abort, retry, rollback) to the queue, after showing what that touches.
+With --allow-control it also sends what somebody asks for there (of a rollout
+pause, resume, approve, abort, retry, rollback; of a request abort, rollback) to
+the queue, after showing what that touches.
 It then wants a token, as it does when it listens on anything but loopback. Give
 one of 20 characters or more in REGILD_DASHBOARD_TOKEN; otherwise it makes one up
 and writes the address with it.`, Args: cobra.MaximumNArgs(1),
@@ -115,7 +116,7 @@ func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, er
 		return dashboard.Config{}, fmt.Errorf("--allow-control sends to the function's queue: %w", err)
 	}
 	config.Control = func(ctx context.Context, c events.Control) (string, error) {
-		f := sendFlags{source: "regild-dashboard", rollout: c.RolloutID, action: c.Action, by: c.By, reason: c.Reason, wave: c.Wave}
+		f := sendFlags{source: "regild-dashboard", rollout: c.RolloutID, request: c.RequestID, action: c.Action, by: c.By, reason: c.Reason, wave: c.Wave}
 		e, err := f.event("control", nil, time.Now())
 		if err != nil {
 			return "", err

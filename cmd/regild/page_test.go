@@ -209,25 +209,29 @@ func TestTheDashboardsControlsReachTheQueue(t *testing.T) {
 	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET": keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN": keys.Token}
 	config := dashboardConfig(t, env, dashboardFlags{lang: "en", every: time.Second, control: true}, "--journal", journalOf(t), "--region", "cn-hangzhou",
 		"--queue", localcloud.RequestQueue, "--account", "1234567890123456", "--mns-endpoint", cloud.MNSURL)
-	want := events.Control{RolloutID: "2026.11.3/office", Action: events.ActionApprove, By: "ann", Reason: "a < b", Wave: 2}
-	id, err := config.Control(t.Context(), want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pending := cloud.MNS.Pending(localcloud.RequestQueue)
-	if len(pending) != 1 {
-		t.Fatalf("%d messages are on the queue, want 1", len(pending))
-	}
-	var e struct {
-		ID, Type string
-		Data     json.RawMessage
-	}
-	if err := json.Unmarshal(pending[0].Body, &e); err != nil {
-		t.Fatal(err)
-	}
-	got, err := events.ParseControl(e.Data)
-	if err != nil || !reflect.DeepEqual(got, want) || e.ID != id || e.Type != events.TypeControl {
-		t.Errorf("got %+v (%v) in %+v, want %+v with id %s", got, err, e, want, id)
+	for i, want := range []events.Control{
+		{RolloutID: "2026.11.3/office", Action: events.ActionApprove, By: "ann", Reason: "a < b", Wave: 2},
+		{RequestID: "ticket-4711", Action: events.ActionAbort, By: "ann", Reason: "a < b"},
+	} {
+		id, err := config.Control(t.Context(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending := cloud.MNS.Pending(localcloud.RequestQueue)
+		if len(pending) != i+1 {
+			t.Fatalf("%d messages are on the queue, want %d", len(pending), i+1)
+		}
+		var e struct {
+			ID, Type string
+			Data     json.RawMessage
+		}
+		if err := json.Unmarshal(pending[i].Body, &e); err != nil {
+			t.Fatal(err)
+		}
+		got, err := events.ParseControl(e.Data)
+		if err != nil || !reflect.DeepEqual(got, want) || e.ID != id || e.Type != events.TypeControl {
+			t.Errorf("got %+v (%v) in %+v, want %+v with id %s", got, err, e, want, id)
+		}
 	}
 }
 

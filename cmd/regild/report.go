@@ -203,7 +203,7 @@ func lengthsOf(took []int) lengths {
 // itself besides its waves.
 func said(records []rollout.Record) []reportSaid {
 	return entriesOf(slices.DeleteFunc(slices.Clone(records), func(r rollout.Record) bool {
-		return !slices.Contains([]rollout.Kind{rollout.KindControl, rollout.KindHalted, rollout.KindSuperseded, rollout.KindWaiting}, r.Kind)
+		return !slices.Contains([]rollout.Kind{rollout.KindControl, rollout.KindUndoing, rollout.KindHalted, rollout.KindSuperseded, rollout.KindWaiting}, r.Kind)
 	}))
 }
 

@@ -219,6 +219,11 @@ func entriesOf(records []rollout.Record) []reportSaid {
 			e.Reason = fmt.Sprintf("wave %d", r.Wave)
 		case rollout.KindControl:
 			e.What = r.Action
+		case rollout.KindUndoing:
+			if r.Operation == nil {
+				continue
+			}
+			e.What, e.Who, e.Reason = events.ActionRollback, r.Operation.By, r.Operation.Why
 		case rollout.KindWaiting:
 			if e.Reason == "" {
 				continue

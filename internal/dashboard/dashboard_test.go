@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -223,22 +224,24 @@ func TestAControlIsSentOnlyFromAPageOfThisServer(t *testing.T) {
 		change func(*http.Request)
 		want   int
 	}{
-		"from another site":          {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, want: 403},
-		"from another port":          {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, want: 403},
-		"from another origin":        {change: func(r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "https://evil.example") }, want: 403},
-		"without the form's secret":  {form: func(f url.Values) { f.Del("csrf") }, want: 403},
-		"with another secret":        {form: func(f url.Values) { f.Set("csrf", "x") }, want: 403},
-		"without the token":          {change: func(r *http.Request) { r.Header.Del("Authorization") }, want: 401},
-		"without having read":        {form: func(f url.Values) { f.Del("sure") }, want: 400},
-		"without saying who":         {form: func(f url.Values) { f.Set("by", "") }, want: 409},
-		"without saying why":         {form: func(f url.Values) { f.Set("reason", "") }, want: 409},
-		"with a reason too long":     {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 257)) }, want: 409},
-		"of an action there is none": {form: func(f url.Values) { f.Set("action", "explode") }, want: 400},
-		"that makes no sense now":    {form: func(f url.Values) { f.Set("action", "resume") }, want: 409},
-		"of what was followed":       {form: func(f url.Values) { f.Set("of", "rollout/2026.10.1/office"); f.Set("action", "rollback") }, want: 409},
-		"of a request":               {form: func(f url.Values) { f.Set("of", "request/ticket-2") }, want: 400},
-		"of what is not there":       {form: func(f url.Values) { f.Set("of", "rollout/no/such") }, want: 404},
-		"far too long":               {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 20<<10)) }, want: 400},
+		"from another site":                   {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, want: 403},
+		"from another port":                   {change: func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") }, want: 403},
+		"from another origin":                 {change: func(r *http.Request) { r.Header.Del("Sec-Fetch-Site"); r.Header.Set("Origin", "https://evil.example") }, want: 403},
+		"without the form's secret":           {form: func(f url.Values) { f.Del("csrf") }, want: 403},
+		"with another secret":                 {form: func(f url.Values) { f.Set("csrf", "x") }, want: 403},
+		"without the token":                   {change: func(r *http.Request) { r.Header.Del("Authorization") }, want: 401},
+		"without having read":                 {form: func(f url.Values) { f.Del("sure") }, want: 400},
+		"without saying who":                  {form: func(f url.Values) { f.Set("by", "") }, want: 409},
+		"without saying why":                  {form: func(f url.Values) { f.Set("reason", "") }, want: 409},
+		"with a reason too long":              {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 257)) }, want: 409},
+		"of an action there is none":          {form: func(f url.Values) { f.Set("action", "explode") }, want: 400},
+		"that makes no sense now":             {form: func(f url.Values) { f.Set("action", "resume") }, want: 409},
+		"of what was followed":                {form: func(f url.Values) { f.Set("of", "rollout/2026.10.1/office"); f.Set("action", "rollback") }, want: 409},
+		"that no request takes":               {form: func(f url.Values) { f.Set("of", "request/ticket-2") }, want: 400},
+		"of a request that has ended":         {form: func(f url.Values) { f.Set("of", "request/ticket-1"); f.Set("action", "abort") }, want: 409},
+		"of a request that has begun nothing": {form: func(f url.Values) { f.Set("of", "request/ticket-2"); f.Set("action", "rollback") }, want: 409},
+		"of what is not there":                {form: func(f url.Values) { f.Set("of", "rollout/no/such") }, want: 404},
+		"far too long":                        {form: func(f url.Values) { f.Set("reason", strings.Repeat("x", 20<<10)) }, want: 400},
 	} {
 		f := form(d, "pause")
 		if c.form != nil {
@@ -268,6 +271,70 @@ func TestARollbackOfWhatWasFollowedIsNotOffered(t *testing.T) {
 		t.Error("it has a form that asks for it all the same")
 	}
 	has(t, ask(t, d, http.MethodGet, "/control?of=rollout/2026.11.3/office&action=rollback", nil, bearer), http.StatusOK, "<form")
+	if got := offered(t, d, "rollout/2026.10.1/office"); len(got) > 0 {
+		t.Errorf("its report offers %q", got)
+	}
+}
+
+// offered are the actions that the report of an operation offers.
+func offered(t *testing.T, d *Dashboard, of string) (actions []string) {
+	t.Helper()
+	w := ask(t, d, http.MethodGet, "/report?of="+of, nil, bearer)
+	has(t, w, http.StatusOK)
+	for _, m := range regexp.MustCompile(`href="/control\?of=([^"&]*)&amp;action=([a-z]+)"`).FindAllStringSubmatch(w.Body.String(), -1) {
+		if to, err := url.QueryUnescape(m[1]); err != nil || to != of {
+			t.Errorf("the report of %s leads to a control of %s", of, m[1])
+		}
+		actions = append(actions, m[2])
+	}
+	return actions
+}
+
+// A request takes what the function takes for it: it is stopped while there is something
+// to stop, and rolled back once it has changed something.
+func TestARequestIsStoppedOrRolledBack(t *testing.T) {
+	var sent []events.Control
+	d := start(t, true, controllable(&sent))
+	for _, x := range []struct {
+		of      string
+		offers  []string
+		asks    []string
+		control events.Control
+	}{
+		{"request/ticket-2", []string{"abort"}, []string{"5 desktops have not begun.", "What was not begun is refused."},
+			events.Control{RequestID: "ticket-2", Action: "abort", By: "ann", Reason: "it is bad"}},
+		{"request/ticket-1", []string{"rollback"},
+			[]string{"5 desktops go back to " + reporttest.OldImage, "What was on their system disks does not come back.", "somebody else has changed since are left alone"},
+			events.Control{RequestID: "ticket-1", Action: "rollback", By: "ann", Reason: "it is bad"}},
+	} {
+		if got := offered(t, d, x.of); !slices.Equal(got, x.offers) {
+			t.Fatalf("the report of %s offers %q, want %q", x.of, got, x.offers)
+		}
+		has(t, ask(t, d, http.MethodGet, "/control?of="+x.of+"&action="+x.offers[0], nil, bearer), http.StatusOK, append(x.asks, "<form")...)
+		f := form(d, x.offers[0])
+		f.Set("of", x.of)
+		has(t, ask(t, d, http.MethodPost, "/control", f, bearer), http.StatusOK, "Sent as message message-1", "message.refused")
+		if !reflect.DeepEqual(sent, []events.Control{x.control}) {
+			t.Errorf("sent %+v, want %+v", sent, x.control)
+		}
+		sent = nil
+	}
+	w := ask(t, d, http.MethodGet, "/control?of=request/ticket-2&action=rollback", nil, bearer)
+	has(t, w, http.StatusOK, "it has not changed any desktop; abort ends it before it does")
+	if strings.Contains(w.Body.String(), "<form") {
+		t.Error("a rollback of what changed nothing has a form all the same")
+	}
+}
+
+// What was asked for stands in the report of the request.
+func TestTheReportOfARequestSaysWhoRolledItBack(t *testing.T) {
+	d := start(t, true, controllable(new([]events.Control)))
+	put(t, d.Journal.(journal.Store), kindRequest, "ticket-1",
+		rollout.Undoing(rollout.Operation{ID: "ticket-1/rollback", Undoes: "ticket-1", By: "ann", Why: "no printing"}, noon, "mns:1"))
+	has(t, ask(t, d, http.MethodGet, "/report?of=request/ticket-1", nil, bearer), http.StatusOK, "<td>ann</td><td>rollback</td><td>no printing</td>")
+	if got := offered(t, d, "request/ticket-1"); len(got) > 0 {
+		t.Errorf("its report offers %q once more", got)
+	}
 }
 
 func TestWithoutControlsNothingCanBeAskedFor(t *testing.T) {

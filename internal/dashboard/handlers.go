@@ -138,11 +138,9 @@ func (d *Dashboard) showReport(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
-	if d.Control != nil && !rep.Request() {
-		for _, action := range events.Actions {
-			if rollout.Allow(b.State(), action, 0) == nil {
-				extras.Actions = append(extras.Actions, action)
-			}
+	for _, action := range actionsFor(b.State()) {
+		if d.Control != nil && d.allow(b.State(), action, 0) == nil {
+			extras.Actions = append(extras.Actions, action)
 		}
 	}
 	d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error {
@@ -229,31 +227,42 @@ func (d *Dashboard) ask(w http.ResponseWriter, r *http.Request) {
 
 // question shows the form, filled in as it was.
 func (d *Dashboard) question(w http.ResponseWriter, r *http.Request, status int, of string, q page.Question) {
-	if !slices.Contains(events.Actions, q.Touch.Action) {
-		d.problem(w, r, http.StatusBadRequest, "The address names no action. Go back to the report and choose one.")
-		return
-	}
 	b, _, err := d.read(r, of)
 	if err != nil {
 		d.refuse(w, r, err)
 		return
 	}
-	q.Of, _ = report.BriefOf(b.State())
-	if q.Of.Request() {
-		d.problem(w, r, http.StatusBadRequest,
-			"This page controls rollouts. A request is stopped by regild request abort, and rolled back by regild request rollback.")
+	action := q.Touch.Action
+	if !slices.Contains(actionsFor(b.State()), action) {
+		d.problem(w, r, http.StatusBadRequest, "The address names no action that is possible here. Go back to the report and choose one.")
 		return
 	}
-	q.Touch, q.CSRF = report.TouchOf(b.State(), q.Touch.Action, 0), d.csrf
-	if q.Touch.Refusal == "" && q.Touch.Action == events.ActionRollback {
-		q.Touch.Refusal = d.notLatest(q.Of)
+	q.Of, _ = report.BriefOf(b.State())
+	q.Touch, q.CSRF = report.TouchOf(b.State(), action, 0), d.csrf
+	if err := d.allow(b.State(), action, 0); err != nil {
+		q.Touch.Refusal = err.Error()
 	}
 	d.write(w, status, func(o page.Options, out io.Writer) error { return page.WriteQuestion(out, q, o) })
 }
 
-// notLatest says why a rollout cannot be rolled back, as its fleet's log stands.
-func (d *Dashboard) notLatest(of report.Brief) string {
-	return report.NotLatest(of.ID, d.index.rollouts(of.Fleet))
+// actionsFor are those that the function knows for a rollout, or for a request.
+func actionsFor(s *rollout.State) []string {
+	if s.Operation.Request() {
+		return events.RequestActions
+	}
+	return events.Actions
+}
+
+// allow says why the function would not follow an action now, or nil, as the journals of
+// the operation and of its fleet stand.
+func (d *Dashboard) allow(s *rollout.State, action string, wave int) error {
+	if err := rollout.Allow(s, action, wave); err != nil || action != events.ActionRollback {
+		return err
+	}
+	if why := report.NotLatest(s.Operation.ID, d.index.rollouts(s.Operation.Fleet)); why != "" {
+		return errors.New(why)
+	}
+	return nil
 }
 
 // control sends what was asked for.
@@ -282,13 +291,14 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, err)
 		return
 	}
-	c := events.Control{RolloutID: b.State().Operation.ID, Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
-	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
-	err = check(b.State(), c)
-	if brief, _ := report.BriefOf(b.State()); err == nil && c.Action == events.ActionRollback && d.notLatest(brief) != "" {
-		err = errors.New(d.notLatest(brief))
+	c := events.Control{Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
+	if o := b.State().Operation; o.Request() {
+		c.RequestID = o.ID
+	} else {
+		c.RolloutID = o.ID
 	}
-	if err != nil {
+	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
+	if err := d.check(b.State(), c); err != nil {
 		again(http.StatusConflict, err.Error())
 		return
 	}
@@ -305,10 +315,7 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 }
 
 // check holds a control against the rules that the function has.
-func check(s *rollout.State, c events.Control) error {
-	if s.Operation.Request() {
-		return errors.New("this page controls rollouts; use regild request abort, or rollback, for a request")
-	}
+func (d *Dashboard) check(s *rollout.State, c events.Control) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("writing the control: %w", err)
@@ -316,5 +323,5 @@ func check(s *rollout.State, c events.Control) error {
 	if _, err := events.ParseControl(data); err != nil {
 		return err
 	}
-	return rollout.Allow(s, c.Action, c.Wave)
+	return d.allow(s, c.Action, c.Wave)
 }

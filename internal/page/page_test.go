@@ -95,6 +95,11 @@ func TestEveryKeyOfTheTemplatesAndTheScriptHasAText(t *testing.T) {
 			t.Errorf("what happened %s has no text", w)
 		}
 	}
+	for _, kind := range []string{"rollout", "request"} {
+		if _, ok := texts["control.told."+kind]; !ok {
+			t.Errorf("where a %s is refused has no text", kind)
+		}
+	}
 	for _, a := range events.Actions {
 		if _, ok := texts["action."+a]; !ok {
 			t.Errorf("action %s has no text", a)

@@ -170,6 +170,10 @@ func (b *Builder) outcome(id string, o rollout.Outcome) {
 
 // hear takes down what somebody says, unless it was heard before.
 func (b *Builder) hear(r *rollout.Record) {
+	if back := r.Operation; r.Kind == rollout.KindUndoing && back != nil && b.state.Operation != nil && b.state.Undoing == nil {
+		b.said = append(b.said, Said{At: r.At, Action: events.ActionRollback, Who: back.By, Reason: back.Why, Message: r.Message})
+		return
+	}
 	if r.Kind != rollout.KindControl || b.state.Operation == nil || r.Message != "" && b.state.Controls[r.Message] {
 		return
 	}

@@ -308,6 +308,11 @@ func TestWhatAControlWouldTouch(t *testing.T) {
 	if x := report.TouchOf(fold(reporttest.Approval), events.ActionApprove, 0); x.Refusal != "" || x.Wave != 1 {
 		t.Errorf("approve: got %+v, want wave 1", x)
 	}
+	b := report.NewBuilder()
+	b.Add(reporttest.Open("r1", 3)...)
+	if x := report.TouchOf(b.State(), events.ActionAbort, 0); x.Refusal != "" || x.Pending != 3 || x.Finished {
+		t.Errorf("abort of a request: got %+v, want 3 desktops that have not begun", x)
+	}
 	if x := report.TouchOf(fold(reporttest.Ended), events.ActionPause, 0); x.Refusal == "" {
 		t.Errorf("pause of what has ended: got %+v, want a refusal", x)
 	}
