@@ -139,13 +139,16 @@ func detail(d *runtime.ExceptionDetails) string {
 	return d.Exception.Description
 }
 
-// forgive takes a complaint that is meant off the list.
+// forgive takes a complaint that is meant off the list, once the browser has told of it.
 func (x *tab) forgive(part string) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	before := len(x.faults)
-	x.faults = slices.DeleteFunc(x.faults, func(f string) bool { return strings.Contains(f, part) })
-	if len(x.faults) == before {
+	x.t.Helper()
+	if !x.wait(func(context.Context) bool {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		before := len(x.faults)
+		x.faults = slices.DeleteFunc(x.faults, func(f string) bool { return strings.Contains(f, part) })
+		return len(x.faults) < before
+	}) {
 		x.t.Errorf("the page did not complain of %q", part)
 	}
 }
@@ -186,30 +189,59 @@ func (x *tab) text(selector string) []string {
 // patience is how long a page may take to show what it is to show.
 const patience = 15 * time.Second
 
-// until waits for an expression to be true, also while the page is another one.
+// until waits for an expression to be true of a page that is loaded, also while it is another one.
 func (x *tab) until(expression string) {
 	x.t.Helper()
+	expression = `document.readyState === 'complete' && (` + expression + `)`
+	var err error
+	if !x.wait(func(ctx context.Context) (ok bool) {
+		ok, err = chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
+		return ok && err == nil
+	}) {
+		text, _ := chromedp.Run(x.bounded(), chromedp.Evaluate[string]("location.href + document.body.innerText.slice(0, 500)"))
+		x.t.Fatalf("waiting for %s: last %v; the page: %s", expression, err, text)
+	}
+}
+
+// wait asks again and again, and says whether the answer was yes in the end.
+func (x *tab) wait(yes func(context.Context) bool) bool {
 	ctx, cancel := context.WithTimeout(x.ctx, patience)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for {
-		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool](expression))
-		if ok && err == nil {
-			return
-		}
+	for !yes(ctx) {
 		select {
 		case <-ctx.Done():
-			text, _ := chromedp.Run(x.bounded(), chromedp.Evaluate[string]("location.href + document.body.innerText.slice(0, 500)"))
-			x.t.Fatalf("waiting for %s: last %v; the page: %s", expression, err, text)
+			return false
 		case <-again.C:
 		}
 	}
+	return true
 }
 
-func (x *tab) click(selector string) {
+// on does something to the first element e that a selector means, once it is there and a person could click on it.
+// It is found and used in one step in the page: a page that keeps itself up to date puts another in its place at any time.
+func (x *tab) on(selector, do string) {
 	x.t.Helper()
-	x.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
+	x.until(`document.querySelector(` + quote(selector) + `) !== null`)
+	covered := js[string](x, `((e) => {
+		e.scrollIntoView({ block: 'center', behavior: 'instant' });
+		const at = e.getBoundingClientRect(), hit = document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2);
+		if (!at.width || !at.height || !e.contains(hit)) return 'it is covered by ' + hit?.outerHTML.slice(0, 200);
+		`+do+`;
+		return '';
+	})(document.querySelector(`+quote(selector)+`))`)
+	if covered != "" {
+		x.t.Fatalf("%s: %s", selector, covered)
+	}
+}
+
+func (x *tab) click(selector string) { x.t.Helper(); x.on(selector, "e.click()") }
+
+// write writes into a field, behind what is in it.
+func (x *tab) write(selector, text string) {
+	x.t.Helper()
+	x.on(selector, `e.focus(); e.setRangeText(`+quote(text)+`, e.value.length, e.value.length, 'end'); e.dispatchEvent(new InputEvent('input', { bubbles: true }))`)
 }
 
 // keys presses keys, as a person would.
@@ -241,6 +273,7 @@ func (x *tab) size(width, height int) {
 	if _, err := chromedp.Call(x.bounded(), emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: int64(height), DeviceScaleFactor: 1}); err != nil {
 		x.t.Fatal(err)
 	}
+	x.until(fmt.Sprintf("innerWidth === %d && innerHeight === %d", width, height))
 }
 
 func quote(s string) string {

@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/dashboard"
 	"github.com/regild/regild/internal/fleet"
@@ -140,7 +138,7 @@ func TestPagesKeepThemselvesUpToDate(t *testing.T) {
 
 	x.goTo(s.url + "/report?of=rollout/2026.11.3/design")
 	x.until(`document.getElementById('live').textContent.startsWith('live')`)
-	x.do("searching", chromedp.SendKeys(chromedp.CSS("#search"), "00002"))
+	x.write("#search", "00002")
 	equal(t, "before", x.text(".pill")[0], "Waiting")
 	s.put("rollout", "2026.11.3/design", rollout.Record{Kind: rollout.KindControl, At: reporttest.Start.Add(8 * time.Hour), Action: events.ActionPause, Who: "ann", Message: "c1",
 		Reason: &events.Reason{Message: "lunch"}})
@@ -162,7 +160,8 @@ func TestAControlIsAskedForWithItsQuestions(t *testing.T) {
 	x.goTo(s.url + "/report?of=rollout/2026.11.3/office")
 	equal(t, "without the token", x.text("h1")[0], "Sign in")
 	x.forgive("401")
-	x.do("signing in", chromedp.SendKeys(chromedp.CSS("#token"), token+"\r"))
+	x.write("#token", token)
+	x.click("form.form button")
 	x.until(`document.title === 'Rollout 2026.11.3/office'`)
 	if got := x.text(".controls a"); strings.Join(got, " ") != "pause abort retry rollback" {
 		t.Errorf("what can be asked for: got %q", got)
@@ -176,13 +175,35 @@ func TestAControlIsAskedForWithItsQuestions(t *testing.T) {
 		}
 	}
 	x.click("form.form button")
-	equal(t, "an empty form is not sent", len(s.sent), 0)
-	x.do("filling in", chromedp.SendKeys(chromedp.CSS(`[name="by"]`), "ann@example.com"), chromedp.SendKeys(chromedp.CSS(`[name="reason"]`), "the image is bad"), chromedp.Click(chromedp.CSS(`[name="sure"]`)))
-	x.click("form.form button")
+	equal(t, "an empty form is not sent", js[bool](x, `document.querySelector('form.form').checkValidity()`), false)
+	x.send("ann@example.com", "the image is bad")
 	x.until(`document.querySelector('.notices .good')?.textContent.includes('Sent as message message-1.')`)
+
+	// A request takes what the function takes for it.
+	x.goTo(s.url + "/report?of=request/ticket-4712")
+	if got := x.text(".controls a"); strings.Join(got, " ") != "abort" {
+		t.Errorf("what can be asked for a request: got %q", got)
+	}
+	x.click(`.controls a`)
+	x.until(`document.querySelector('form.form') !== null`)
+	if question := strings.Join(x.text("main li"), "\n"); !strings.Contains(question, "5 desktops have not begun.") {
+		t.Errorf("the question does not say how many desktops it is about: %s", question)
+	}
+	x.send("ann@example.com", "the wrong image")
+	x.until(`document.querySelector('.notices .good')?.textContent.includes('Sent as message message-2.')`)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	equal(t, "what was sent", s.sent, []events.Control{{RolloutID: "2026.11.3/office", Action: "rollback", By: "ann@example.com", Reason: "the image is bad"}})
+	equal(t, "what was sent", s.sent, []events.Control{{RolloutID: "2026.11.3/office", Action: "rollback", By: "ann@example.com", Reason: "the image is bad"},
+		{RequestID: "ticket-4712", Action: "abort", By: "ann@example.com", Reason: "the wrong image"}})
+}
+
+// send fills in the form of a control, and sends it.
+func (x *tab) send(by, reason string) {
+	x.t.Helper()
+	x.write(`[name="by"]`, by)
+	x.write(`[name="reason"]`, reason)
+	x.click(`[name="sure"]`)
+	x.click("form.form button")
 }
 
 func TestTheAddressWithTheTokenSignsIn(t *testing.T) {
