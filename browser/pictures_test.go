@@ -78,5 +78,5 @@ func TestThePicturesOfTheDocs(t *testing.T) {
 	js[bool](x, `(document.getElementById('live').textContent = 'live, updated 01:00:00', true)`)
 	x.picture("dashboard", 1000)
 	x.goTo(s.url + "/control?of=rollout/2026.11.3/office&action=rollback")
-	x.picture("question", 640)
+	x.picture("question", 700)
 }
