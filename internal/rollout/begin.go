@@ -77,37 +77,41 @@ func (v *view) departed(x *Desktop) (step, bool) {
 	switch {
 	case !asked, fact.Err != nil, fact.ReadAt.Before(x.eventful()), !v.now.due(x.RestsUntil):
 		return step{}, false
-	case fact.Value != nil && fact.Value.ImageID == "": // fleets choose by image, too
-		return step{}, false
-	case fact.Value != nil && x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
-		return step{}, false
 	case fact.Value == nil:
-		return v.away(x, fact, fmt.Sprintf("ECD no longer lists desktop %s", x.ID)), true
+		s, gone := v.gone(x, fact)
+		if gone {
+			return v.settle(events.StatusSkipped, events.CodeLeftFleet, "ECD no longer lists desktop %s", x.ID), true
+		}
+		s.unfinished = true
+		return s, true
+	case fact.Value.ImageID == "": // fleets choose by image, too
+		return step{}, false
+	case x.tried() && fact.Value.ImageID == v.s.Operation.SpecOf(x.ID).ImageID:
+		return step{}, false
 	}
 	now, s, ok := v.tagged(x, fact.Value)
 	switch {
 	case !ok:
 		return s, true // it waits for its tags
-	case v.member(*now):
-		if !x.MissingAt.IsZero() && !x.ours() { // see missing
-			s = marks(KindListed, fact.ReadAt)
-		}
-		more, done := v.changedSince(x, now)
-		return s.with(more), done
+	case !v.member(*now):
+		return v.outside(x, fact), true
+	case !x.OutsideAt.IsZero() && x.MissingAt.IsZero(): // else it is noted already: see listed
+		s = marks(KindListed, fact.ReadAt)
 	}
-	return v.away(x, fact, fmt.Sprintf("desktop %s is no longer in the fleet %s", x.ID, v.s.Operation.Fleet)), true
+	more, done := v.changedSince(x, now)
+	return s.with(more), done
 }
 
-// away settles a desktop that is no longer in the fleet by two looks, a settling time apart:
-// one answer may leave out the desktop, or its tags.
-func (v *view) away(x *Desktop, fact Fact[*desktop.Desktop], why string) step {
+// outside settles a desktop that is no longer in the fleet by two looks, a settling time apart,
+// and none between that showed it in the fleet or not at all: one answer may leave out its tags.
+func (v *view) outside(x *Desktop, fact Fact[*desktop.Desktop]) step {
 	switch {
-	case x.MissingAt.IsZero():
-		return marks(KindMissing, fact.ReadAt).with(unfinished(v.now.in(Settling)))
-	case fact.Since(x.MissingAt.Time()) < Settling:
-		return unfinished(x.MissingAt.Add(Settling))
+	case x.OutsideAt.IsZero(), !x.MissingAt.IsZero(): // see listed
+		return marks(KindOutside, fact.ReadAt).with(unfinished(v.now.in(Settling)))
+	case fact.Since(x.OutsideAt.Time()) < Settling:
+		return unfinished(x.OutsideAt.Add(Settling))
 	}
-	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "%s", why)
+	return v.settle(events.StatusSkipped, events.CodeLeftFleet, "desktop %s is no longer in the fleet %s", x.ID, v.s.Operation.Fleet)
 }
 
 // changedSince settles a desktop of a rollback that is on neither the image to

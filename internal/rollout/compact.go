@@ -115,6 +115,9 @@ func (c *compaction) desktop(d *Desktop) {
 	c.notice(d)
 	c.ask(d)
 	c.save(d)
+	if !d.MissingAt.IsZero() { // outside is noted of a rollout's alone
+		c.add(partFinal, Record{Kind: KindMissing, At: d.MissingAt.Time(), Desktops: id})
+	}
 	if d.Held {
 		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt.Time(), Desktops: id})
 	}

@@ -156,7 +156,7 @@ func (s *State) retry(r *Record) {
 		if d.Phase == Final && d.Last.Status == events.StatusFailed {
 			d.Phase, d.Denied, d.Notice, d.Ask = Pending, 0, nil, nil
 			d.waitNoMore()
-			d.ArrivedAt, d.MissingAt, d.Check, d.CheckedAt, d.Seen = 0, 0, "", 0, false
+			d.ArrivedAt, d.MissingAt, d.OutsideAt, d.Check, d.CheckedAt, d.Seen = 0, 0, 0, "", 0, false
 			if w := s.Wave(); w != nil {
 				w.EndedAt, w.Approved, w.Proved = zero, "", ""
 			}

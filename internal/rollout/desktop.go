@@ -56,7 +56,8 @@ type Desktop struct {
 	ActedAt     Moment // when we last did something to it besides rebuilding it
 
 	ArrivedAt Moment // first seen rebuilt, while it has yet to prove stable
-	MissingAt Moment // when ECD first did not list it, or not in its fleet
+	MissingAt Moment // when ECD first did not list it, and has not since
+	OutsideAt Moment // when ECD first listed it, but not in its fleet, and has not in it since
 	IdleAt    Moment // when ECD first showed nothing of its call, whose delivery is unknown
 	Check     string // the id of the check command that was sent to it
 	CheckedAt Moment // when

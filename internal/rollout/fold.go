@@ -177,7 +177,7 @@ func (s *State) begun(r *Record) {
 			continue
 		}
 		d.Phase, d.Call, d.BegunAt, d.CallEnded = Begun, r.Call, MomentOf(r.At), 0
-		d.Refuted, d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.IdleAt, d.Check = false, false, 0, 0, 0, 0, ""
+		d.Refuted, d.Seen, d.SeenAt, d.ArrivedAt, d.MissingAt, d.OutsideAt, d.IdleAt, d.Check = false, false, 0, 0, 0, 0, 0, ""
 		d.Attempt++
 		if !d.Touched && i < len(r.From) {
 			d.From = r.From[i]
@@ -209,7 +209,9 @@ func (d *Desktop) mark(r *Record) {
 	case KindMissing:
 		d.MissingAt = MomentOf(r.At)
 	case KindListed:
-		d.MissingAt = 0
+		d.MissingAt, d.OutsideAt = 0, 0
+	case KindOutside:
+		d.OutsideAt = MomentOf(r.At)
 	case KindIdle:
 		d.IdleAt = MomentOf(r.At)
 	case KindChecking:
@@ -236,7 +238,7 @@ func (s *State) outcome(r *Record, g Group, id string) {
 	default:
 		d.Doubtful = d.Doubtful || d.Phase == Begun && r.Kind == KindSettled
 		d.Refuted = d.Refuted || r.Kind == KindEnded
-		if d.Phase == Pending { // that it is not in its fleet does not say that it is gone: it may have to be restored
+		if d.Phase == Pending { // an earlier build may have meant that it is not in its fleet: it may have to be restored
 			d.MissingAt = 0
 		}
 		d.Phase, d.DoneAt = Final, MomentOf(r.At)

@@ -65,13 +65,11 @@ func (v *view) answers(x *Desktop, fact Fact[*desktop.Desktop], records bool) (a
 }
 
 // gone says whether ECD did not list a desktop in two looks, a settling time
-// apart: it may leave one out of a single answer. For one that is not gone, that it
-// is missing, or listed again, is written down. Its records cannot be asked for any
+// apart, and in none between: it may leave one out of a single answer. For one that
+// is not gone, that it is missing is written down. Its records cannot be asked for any
 // more.
 func (v *view) gone(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
 	switch {
-	case fact.Value != nil && !x.MissingAt.IsZero():
-		return marks(KindListed, fact.ReadAt), false
 	case fact.Value != nil:
 		return step{}, false
 	case x.MissingAt.IsZero():
@@ -80,6 +78,15 @@ func (v *view) gone(x *Desktop, fact Fact[*desktop.Desktop]) (step, bool) {
 		return look(x.MissingAt.Add(Settling)), false
 	}
 	return step{}, true
+}
+
+// listed notes of a desktop that was missing that ECD lists it again, whatever else is
+// decided about it.
+func (v *view) listed(x *Desktop) step {
+	if fact := v.f.Desktops[x.ID]; !x.MissingAt.IsZero() && fact.Value != nil {
+		return marks(KindListed, fact.ReadAt)
+	}
+	return step{}
 }
 
 // removed settles a desktop that was begun and is gone.

@@ -51,6 +51,7 @@ var forms = map[Kind]form{
 	KindArrived:    {someDesktops, (*State).arrived},
 	KindMissing:    {someDesktops, foldMark},
 	KindListed:     {someDesktops, foldMark},
+	KindOutside:    {someDesktops, foldMark},
 	KindIdle:       {someDesktops, foldMark},
 	KindChecking:   {"call desktops", foldMark},
 	KindHolding:    {anAct, foldAct},

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -38,6 +39,27 @@ func TestWhatWasSeenOfADesktopIsCarried(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// A tick without a journal carries since when ECD does not list a desktop: in whatever phase it
+// is, that it was missing is noted last.
+func TestThatADesktopIsMissingIsCarried(t *testing.T) {
+	for name, x := range map[string]*Desktop{
+		"pending":  {Phase: Pending, Held: true},
+		"begun":    {Phase: Begun, Attempt: 1, Call: "c", BegunAt: MomentOf(noon)},
+		"accepted": {Phase: Accepted, Touched: true, Attempt: 1, Call: "c", BegunAt: MomentOf(noon), AcceptedAt: MomentOf(noon)},
+		"final":    {Phase: Final, Held: true, DoneAt: MomentOf(noon), Last: Result{Status: events.StatusRefused}},
+	} {
+		s := NewState()
+		s.Apply(Record{Kind: KindOpened, At: noon, Operation: &Operation{ID: "r1", Desktops: []string{"ecd-1"}}})
+		x.ID, x.Wave, x.MissingAt = "ecd-1", 1, MomentOf(noon.Add(time.Minute))
+		s.Desktops["ecd-1"] = x
+		carried := NewState()
+		carried.Apply(s.Compact(s.Order)...)
+		if got := carried.Desktops["ecd-1"]; got.MissingAt != x.MissingAt || got.Phase != x.Phase {
+			t.Errorf("%s: carried as %v, missing since %v", name, got.Phase, got.MissingAt.Time())
 		}
 	}
 }

@@ -48,8 +48,9 @@ const (
 	KindPublished  Kind = "published"  // MNS took these outcomes, or these events of the rollout
 	KindTick       Kind = "tick"       // a tick was put on the queue
 	KindArrived    Kind = "arrived"    // these were first seen rebuilt; they have yet to prove stable
-	KindMissing    Kind = "missing"    // ECD does not list these, or not in their fleet
+	KindMissing    Kind = "missing"    // ECD does not list these; of earlier builds: or not in their fleet
 	KindListed     Kind = "listed"     // ECD lists these again
+	KindOutside    Kind = "outside"    // ECD lists these, but not in their fleet
 	KindIdle       Kind = "idle"       // ECD shows nothing of a call of unknown delivery for these
 	KindHolding    Kind = "holding"    // these are about to be put into maintenance mode
 	KindHeld       Kind = "held"       // these are in maintenance mode

@@ -48,6 +48,7 @@ func put[K comparable, V any](m *map[K]V, key K, value V) {
 
 // add adds a step about a desktop.
 func (t *total) add(x *Desktop, s step) {
+	s = t.v.listed(x).with(s)
 	t.join(s)
 	for _, m := range s.marks {
 		put(&t.marks, m, append(t.marks[m], x.ID))
@@ -113,7 +114,7 @@ func (t *total) outcome(x *Desktop, s step) {
 }
 
 // markOrder is the order in which marks are written down.
-var markOrder = []Kind{KindNotBegun, KindSeen, KindLate, KindArrived, KindMissing, KindListed, KindIdle, KindReleased, KindStarted, KindNotified,
+var markOrder = []Kind{KindNotBegun, KindSeen, KindLate, KindArrived, KindMissing, KindListed, KindOutside, KindIdle, KindReleased, KindStarted, KindNotified,
 	KindUnnotified, KindCleared, KindNotNow, KindUnasked, KindOnHold, KindUnsaved}
 
 // decision writes down what was gathered, and closes a request of which nothing is

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -52,57 +53,126 @@ func TestWhoBelongsToARollout(t *testing.T) {
 	}
 }
 
-// A desktop that has left its fleet, or is gone, is left alone; one that is ours to
-// restore is missed for a while before.
+// A desktop that has left its fleet, or is gone, is left alone: two looks have to show the same,
+// a settling time apart, and none between anything else.
 func TestWhoHasLeftARollout(t *testing.T) {
 	office := fleet.Fleet{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}
-	on := func(image string) *desktop.Desktop {
-		return &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: image}
+	on := func(image string) *Fact[*desktop.Desktop] {
+		return new(Read(noon, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: image}))
 	}
+	gone := new(Read[*desktop.Desktop](noon, nil))
+	ago, less := MomentOf(noon.Add(-Settling)), MomentOf(noon.Add(-Settling+1))
+	left := events.CodeLeftFleet
 	for _, c := range []struct {
-		name string
-		x    Desktop
-		fact *Fact[*desktop.Desktop]
-		want string
+		name  string
+		x     Desktop
+		fact  *Fact[*desktop.Desktop]
+		want  string
+		marks []Kind
 	}{
-		{"another image, for the first time", Desktop{MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read(noon, on("m-x"))), ""}, {"gone, for the first time", Desktop{MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read[*desktop.Desktop](noon, nil)), ""},
-		{"not read", Desktop{}, nil, ""}, {"a member", Desktop{}, new(Read(noon, on("m-old"))), ""}, {"another image", Desktop{}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
-		{"on the image by an earlier call", Desktop{Touched: true}, new(Read(noon, on("m-new"))), ""}, {"on the image without one", Desktop{}, new(Read(noon, on("m-new"))), events.CodeLeftFleet},
-		{"tried, and on another image", Desktop{Touched: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
-		{"gone", Desktop{}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet}, {"gone, and tried", Desktop{Touched: true}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
-		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: MomentOf(noon.Add(-Settling + 1))}, new(Read[*desktop.Desktop](noon, nil)), ""},
-		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: MomentOf(noon.Add(-Settling))}, new(Read[*desktop.Desktop](noon, nil)), events.CodeLeftFleet},
-		{"ours, and on another image", Desktop{Held: true}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
-		{"read before something was done", Desktop{ActedAt: MomentOf(noon.Add(time.Second))}, new(Read(noon, on("m-x"))), ""},
-		{"rests", Desktop{RestsUntil: noon.Add(time.Second)}, new(Read(noon, on("m-x"))), ""}, {"has rested", Desktop{RestsUntil: noon}, new(Read(noon, on("m-x"))), events.CodeLeftFleet},
-		{"not to be read", Desktop{}, &Fact[*desktop.Desktop]{ReadAt: noon, Err: &Unread{}}, ""},
+		{"not read", Desktop{OutsideAt: ago}, nil, "", nil},
+		{"a member", Desktop{}, on("m-old"), "", nil},
+		{"a member again", Desktop{OutsideAt: ago}, on("m-old"), "", []Kind{KindListed}},
+		{"a member, and listed again", Desktop{MissingAt: ago}, on("m-old"), "", []Kind{KindListed}},
+		{"a member again, and listed again", Desktop{MissingAt: ago, OutsideAt: ago}, on("m-old"), "", []Kind{KindListed}},
+		{"a member that is ours, and listed again", Desktop{Held: true, MissingAt: ago}, on("m-old"), "", []Kind{KindListed}},
+		{"another image, for the first time", Desktop{}, on("m-x"), "", []Kind{KindOutside}},
+		{"another image, for less than a while", Desktop{OutsideAt: less}, on("m-x"), "", nil},
+		{"another image, for a while", Desktop{OutsideAt: ago}, on("m-x"), left, nil},
+		{"another image, and was missing", Desktop{MissingAt: ago}, on("m-x"), "", []Kind{KindListed, KindOutside}},
+		{"another image, and was missing since", Desktop{OutsideAt: ago, MissingAt: ago}, on("m-x"), "", []Kind{KindListed, KindOutside}},
+		{"on the image by an earlier call", Desktop{Touched: true, OutsideAt: ago}, on("m-new"), "", nil},
+		{"on the image by an earlier call, listed again", Desktop{Touched: true, MissingAt: ago}, on("m-new"), "", []Kind{KindListed}},
+		{"on the image without one", Desktop{OutsideAt: ago}, on("m-new"), left, nil},
+		{"its image left out", Desktop{OutsideAt: ago}, on(""), "", nil},
+		{"its image left out, and listed again", Desktop{MissingAt: ago}, on(""), "", []Kind{KindListed}},
+		{"tried, and on another image", Desktop{Touched: true, OutsideAt: ago}, on("m-x"), left, nil},
+		{"gone, for the first time", Desktop{}, gone, "", []Kind{KindMissing}},
+		{"gone, for the first time, and was on another image", Desktop{OutsideAt: ago}, gone, "", []Kind{KindMissing}},
+		{"gone, for less than a while", Desktop{MissingAt: less}, gone, "", nil},
+		{"gone, for a while", Desktop{MissingAt: ago}, gone, left, nil},
+		{"gone, and tried", Desktop{Touched: true, MissingAt: ago}, gone, left, nil},
+		{"gone, and ours, for less than a while", Desktop{Held: true, MissingAt: less}, gone, "", nil},
+		{"gone, and ours, for a while", Desktop{Held: true, MissingAt: ago}, gone, left, nil},
+		{"ours, and on another image", Desktop{Held: true, OutsideAt: ago}, on("m-x"), left, nil},
+		{"read before something was done", Desktop{ActedAt: MomentOf(noon.Add(time.Second)), OutsideAt: ago}, on("m-x"), "", nil},
+		{"rests", Desktop{RestsUntil: noon.Add(time.Second), OutsideAt: ago}, on("m-x"), "", nil},
+		{"has rested", Desktop{RestsUntil: noon, OutsideAt: ago}, on("m-x"), left, nil},
+		{"not to be read", Desktop{OutsideAt: ago}, &Fact[*desktop.Desktop]{ReadAt: noon, Err: &Unread{}}, "", nil},
 	} {
 		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
 		v.r.Fleets = fleet.Fleets{office}
-		c.x.ID, c.x.MissingAt = "ecd-1", max(c.x.MissingAt, MomentOf(noon.Add(-Settling)))
+		c.x.ID = "ecd-1"
 		if c.fact != nil {
 			v.f.Desktops["ecd-1"] = *c.fact
 		}
 		s, done := v.departed(&c.x)
+		all := newTotal(v)
+		all.add(&c.x, s)
+		var marks []Kind
+		for _, r := range all.markRecords() {
+			marks = append(marks, r.Kind)
+		}
 		got := ""
 		if done && s.outcome != nil {
 			got = s.outcome.Code
 		}
-		if got != c.want {
-			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		if got != c.want || !slices.Equal(marks, c.marks) {
+			t.Errorf("%s: got %q and %v, want %q and %v", c.name, got, marks, c.want, c.marks)
 		}
 	}
 }
 
-// That a member is listed again is noted once: of one that is ours to restore elsewhere.
-func TestAMemberThatIsListedAgain(t *testing.T) {
-	for _, ours := range []bool{false, true} {
-		v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
-		v.r.Fleets = fleet.Fleets{{Name: "office", Region: "cn-hangzhou", Strategy: fleet.Default(), Select: desktop.Selector{ImageIDs: []string{"m-old"}}}}
-		v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", RegionID: "cn-hangzhou", ImageID: "m-old"})
-		x := Desktop{ID: "ecd-1", Held: ours, MissingAt: MomentOf(noon)}
-		if s, done := v.departed(&x); done || s.marked(KindListed) == ours {
-			t.Errorf("ours %t: noted %t, settled %t", ours, s.marked(KindListed), done)
+// That ECD lists a desktop again is noted by whatever look shows it, also where there is no place
+// for it, its window is closed, or it is only restored.
+func TestEveryLookThatListsADesktopAgainCounts(t *testing.T) {
+	v := viewOf(&Operation{ID: "v1/office", Fleet: "office", Spec: desktop.Spec{RegionID: "cn-hangzhou", ImageID: "m-new"}})
+	x := &Desktop{ID: "ecd-1", MissingAt: MomentOf(noon)}
+	for name, c := range map[string]struct {
+		fact Fact[*desktop.Desktop]
+		x    *Desktop
+		want bool
+	}{
+		"listed again":     {Read(noon, &desktop.Desktop{ID: "ecd-1"}), x, true},
+		"not listed":       {Read[*desktop.Desktop](noon, nil), x, false},
+		"was never missed": {Read(noon, &desktop.Desktop{ID: "ecd-1"}), &Desktop{ID: "ecd-1"}, false},
+	} {
+		v.f.Desktops["ecd-1"] = c.fact
+		all := newTotal(v)
+		all.add(c.x, step{})
+		if got := len(all.markRecords()) == 1; got != c.want {
+			t.Errorf("%s: noted %t", name, got)
+		}
+	}
+}
+
+// What was seen of a desktop in its fleet, out of it and not at all is kept apart.
+func TestMissingAndOutsideAreTwoThings(t *testing.T) {
+	type both struct{ missing, outside bool }
+	for _, c := range []struct {
+		kinds []Kind
+		want  both
+	}{
+		{[]Kind{KindMissing}, both{true, false}}, {[]Kind{KindOutside}, both{false, true}},
+		{[]Kind{KindOutside, KindMissing}, both{true, true}}, {[]Kind{KindMissing, KindOutside, KindListed}, both{}},
+	} {
+		var x Desktop
+		for _, k := range c.kinds {
+			x.mark(&Record{Kind: k, At: noon})
+		}
+		if got := (both{!x.MissingAt.IsZero(), !x.OutsideAt.IsZero()}); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.kinds, got, c.want)
+		}
+	}
+	s := NewState()
+	s.Apply(Record{Kind: KindOpened, At: noon, Operation: &Operation{ID: "v1/office", Fleet: "office"}}, Record{Kind: KindWave, At: noon, Wave: 1, Desktops: []string{"ecd-1", "ecd-2"}},
+		Record{Kind: KindMissing, At: noon, Desktops: []string{"ecd-1", "ecd-2"}}, Record{Kind: KindOutside, At: noon, Desktops: []string{"ecd-1", "ecd-2"}},
+		Record{Kind: KindBegun, At: noon, Call: "c", Desktops: []string{"ecd-1"}},
+		Record{Kind: KindSettled, At: noon, Outcomes: []Group{{Status: events.StatusFailed, Code: events.CodeThrottled, Desktops: []string{"ecd-2"}}}},
+		Record{Kind: KindMissing, At: noon, Desktops: []string{"ecd-2"}}, Record{Kind: KindControl, At: noon, Action: events.ActionRetry})
+	for id, x := range s.Desktops {
+		if !x.MissingAt.IsZero() || !x.OutsideAt.IsZero() {
+			t.Errorf("%s: what was seen before its call, or before somebody tried again, counts: %v, %v", id, x.MissingAt, x.OutsideAt)
 		}
 	}
 }
