@@ -60,10 +60,10 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	}
 	var refusal error
 	var told *events.Reason
-	unknown := false
+	id, unknown := a.controlID(m, c), false
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		told, refusal, unknown = refusedBefore(s, a.identity(m)), nil, false
-		if told != nil || s.Controls[a.identity(m)] {
+		told, refusal, unknown = refusedBefore(s, id), nil, false
+		if told != nil || id.among(s.Controls) {
 			return nil // delivered again
 		}
 		unknown = s.Operation == nil
@@ -123,9 +123,9 @@ func (a *admission) allow(s *rollout.State, c events.Control) error {
 // rollout that stands still has none, and after a crash right behind the record only the
 // message could wake it, which may not be delivered again.
 func (a *admission) lookedAfter(m envelope.Message, c events.Control, j *job) error {
-	follows := false
+	id, follows := a.controlID(m, c), false
 	j.journal.Look(func(s *rollout.State) {
-		follows = !c.DryRun && !s.Controls[a.identity(m)] && refusedBefore(s, a.identity(m)) == nil && a.allow(s, c) == nil
+		follows = !c.DryRun && !id.among(s.Controls) && refusedBefore(s, id) == nil && a.allow(s, c) == nil
 	})
 	if !follows {
 		return nil
@@ -135,7 +135,8 @@ func (a *admission) lookedAfter(m envelope.Message, c events.Control, j *job) er
 
 // controlled is the record of a control message.
 func (a *admission) controlled(m envelope.Message, c events.Control) rollout.Record {
-	return rollout.Record{Kind: rollout.KindControl, At: a.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: a.identity(m), Via: a.via(m),
+	id := a.controlID(m, c)
+	return rollout.Record{Kind: rollout.KindControl, At: a.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event, Via: a.via(m),
 		Reason: &events.Reason{Code: controlCode(c.Action), Message: c.Reason}}
 }
 
@@ -172,7 +173,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		return nil
 	}
 	var told *events.Reason
-	j.journal.Look(func(s *rollout.State) { told = refusedBefore(s, a.identity(m)) })
+	j.journal.Look(func(s *rollout.State) { told = refusedBefore(s, a.controlID(m, c)) })
 	if told != nil {
 		return a.refuse.control(m, c, told.Code, told.Message)
 	}
@@ -228,11 +229,11 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 	if why := a.cannotGoBack(j, op, err); why != "" {
 		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, why))
 	}
-	agreed, err := a.rollbackAgreed(m, c, op, func(*events.Reason) error { return a.fleets.refusePlan(op, c.PlanDigest, a.identity(m)) })
+	agreed, err := a.rollbackAgreed(m, c, op, func(*events.Reason) error { return a.fleets.refusePlan(op, c.PlanDigest, a.controlID(m, c)) })
 	if !agreed || err != nil {
 		return err
 	}
-	e, refusal, err := a.fleets.enter(op, entering{message: a.identity(m), plan: c.PlanDigest})
+	e, refusal, err := a.fleets.enter(op, entering{orderID: a.controlID(m, c), plan: c.PlanDigest})
 	switch {
 	case err != nil:
 		return err

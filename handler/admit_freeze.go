@@ -49,7 +49,8 @@ func (a *admission) freeze(m envelope.Message) error {
 // freezeAt says why a freeze message cannot be followed at the end of the log, which is so
 // long, and what the log is to say of it. CodeSuccess: it is followed already. "": it is now.
 func (a *admission) freezeAt(l recordList, m envelope.Message, f events.Freeze, length int64) (code, why string, write []rollout.Record) {
-	if i := slices.IndexFunc(l, func(rec rollout.Record) bool { return rec.Message == a.identity(m) }); i >= 0 {
+	id := a.freezeID(m, f)
+	if i := slices.IndexFunc(l, func(rec rollout.Record) bool { return rec.FollowsFrom(id.message, id.event) }); i >= 0 {
 		if rec := l[i]; rec.Kind == rollout.KindRefused && rec.Reason != nil {
 			return rec.Reason.Code, rec.Reason.Message, nil
 		}
@@ -71,13 +72,25 @@ func (a *admission) notLifted(m envelope.Message, f events.Freeze, code, why str
 	if f.Action != events.FreezeLift || code == events.CodeWrongDoor || length >= rollout.MaxFreezeLog/2 {
 		return nil
 	}
-	return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Action: f.Action, Name: f.FreezeID, Who: f.By, Message: a.identity(m), Via: a.via(m),
+	id := a.freezeID(m, f)
+	return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Action: f.Action, Name: f.FreezeID, Who: f.By, Message: id.message, Event: id.event, Via: a.via(m),
 		Reason: &events.Reason{Code: code, Message: why}}}
 }
 
+// freezeID returns what a freeze message is known by. One that freezes is known by its message
+// and by the id of the freeze.
+func (a *admission) freezeID(m envelope.Message, f events.Freeze) orderID {
+	id := a.orderID(m)
+	if f.Action == events.FreezeBegin {
+		id.event = ""
+	}
+	return id
+}
+
 func (a *admission) freezeRecord(m envelope.Message, f events.Freeze) rollout.Record {
+	id := a.freezeID(m, f)
 	rec := rollout.Record{Kind: rollout.KindFreeze, At: a.asOf(), Name: f.FreezeID, Who: f.By, Until: f.Until,
-		Regions: f.Regions, Fleets: f.Fleets, Message: a.identity(m), Via: a.via(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
+		Regions: f.Regions, Fleets: f.Fleets, Message: id.message, Event: id.event, Via: a.via(m), Reason: &events.Reason{Code: events.CodeFrozen, Message: f.Reason}}
 	if f.Action == events.FreezeLift {
 		rec.Kind, rec.Reason.Code = rollout.KindLift, events.CodeSuccess
 	}

@@ -295,7 +295,7 @@ func (a *admission) beginEntered(m envelope.Message, e rollout.Entry, of int) er
 // refusePlans refuses the rollouts that are not entered yet, since their plan has changed.
 func (a *admission) refusePlans(m asked, open []rollout.Operation, digest, text string) error {
 	for _, op := range open {
-		if err := a.fleets.refusePlan(op, digest, a.identity(m.Message)); err != nil {
+		if err := a.fleets.refusePlan(op, digest, a.orderID(m.Message)); err != nil {
 			return err
 		}
 	}

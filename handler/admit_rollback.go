@@ -29,9 +29,9 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	var entered *rollout.Entry
 	var told *events.Reason
 	var why error
-	refused := 0
+	id, refused := a.controlID(m, c), 0
 	origin.journal.Look(func(s *rollout.State) {
-		entered, told, refused = s.Undoing, refusedBefore(s, a.identity(m)), s.PlansRefused[c.PlanDigest]
+		entered, told, refused = s.Undoing, refusedBefore(s, id), s.PlansRefused[c.PlanDigest]
 		if op, why = s.RollBack(c, a.via(m)); why == nil {
 			op = s.Fill(op)
 		}
@@ -88,12 +88,12 @@ func (a *admission) rollbackIDTaken(op rollout.Operation) (named bool, err error
 // with a plan that it no longer had, so that what is still on its way to enter it comes too
 // late, and what whoever asked is told: the same when the message comes again.
 func (a *admission) refuseRollbackPlan(m envelope.Message, c events.Control, origin *job, op rollout.Operation, why *events.Reason) error {
-	entered := false
+	id, entered := a.controlID(m, c), false
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		if entered = s.Undoing != nil; entered || s.Refusals[a.identity(m)] {
+		if entered = s.Undoing != nil; entered || s.Refusals[id.message] {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: op.ID, Digest: c.PlanDigest, Message: a.identity(m), Reason: why}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: a.asOf(), Name: op.ID, Digest: c.PlanDigest, Message: id.message, Event: id.event, Reason: why}}
 	})
 	if err == nil && entered { // delivered again, its plan counts as checked
 		err = fmt.Errorf("rollback %s was entered meanwhile", op.ID)
@@ -117,7 +117,7 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 		if entered = s.Undoing; entered != nil {
 			return nil
 		}
-		if told = refusedBefore(s, a.identity(m)); told != nil {
+		if told = refusedBefore(s, a.controlID(m, c)); told != nil {
 			return nil
 		}
 		if s.PlansRefused[c.PlanDigest] > refused { // by another delivery, which has told so

@@ -16,7 +16,7 @@ import (
 // refused, with the plan of all rollouts that it asks for.
 func (fs *fleets) enrol(m asked, op rollout.Operation, plan string) (*rollout.Entry, error) {
 	op.Via = fs.via(m.Message)
-	e, refusal, err := fs.enter(op, entering{fs.identity(m.Message), m.image, plan})
+	e, refusal, err := fs.enter(op, entering{fs.orderID(m.Message), m.image, plan})
 	switch {
 	case err != nil:
 		return nil, err
@@ -40,7 +40,7 @@ func (fs *fleets) enrol(m asked, op rollout.Operation, plan string) (*rollout.En
 
 // entering is what a rollout is entered for.
 type entering struct {
-	message string // its id
+	orderID        // of the message
 	image   bool   // an event about a new image: no message asks for it
 	plan    string // the digest of the plan that is demanded; "": none is
 }
@@ -79,7 +79,7 @@ func (fs *fleets) enter(op rollout.Operation, why entering) (rollout.Entry, *eve
 // another delivery of the message was refused.
 func (fs *fleets) enterAt(l recordList, op rollout.Operation, why entering, refusals int) (none entered, _ error) {
 	log := rollout.ReadFleetLog(l)
-	if told := rollout.RefusedBefore(l, why.message); told != nil {
+	if told := rollout.RefusedBefore(l, why.message, why.event); told != nil {
 		return entered{refusal: told}, nil
 	}
 	if before := log.Find(op.ID); before != nil {
@@ -92,7 +92,7 @@ func (fs *fleets) enterAt(l recordList, op rollout.Operation, why entering, refu
 		return none, err
 	case refusal != nil:
 		return entered{refusal: refusal, write: fs.notEntered(e, l, why, refusal)}, nil
-	case rollout.PlanRefusals(l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(l, op.ID, why.plan, why.message):
+	case rollout.PlanRefusals(l, op.ID, why.plan) > refusals || rollout.PlanRefusedFor(l, op.ID, why.plan, why.message, why.event):
 		return entered{refusal: &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}}, nil
 	}
 	if e.First, err = fs.first(log, op); err != nil {
@@ -111,7 +111,7 @@ func (fs *fleets) notEntered(e rollout.Entry, log recordList, why entering, refu
 	if e.Undoes != "" || why.image && refusal.Code == events.CodeImageReleasedBefore {
 		return nil
 	}
-	return e.NotEntered(log, refusal)
+	return e.NotEntered(log, why.event, refusal)
 }
 
 // mayFollow says why a rollout may not follow those of its fleet's log, or nil. Whether
@@ -163,17 +163,17 @@ func (fs *fleets) ended(e rollout.Entry) (ended bool, err error) {
 
 // refusePlan writes into the log of a fleet that a rollout was asked for with a plan
 // that it no longer had, so that what is still on its way to enter it comes too late.
-func (fs *fleets) refusePlan(op rollout.Operation, digest, message string) error {
+func (fs *fleets) refusePlan(op rollout.Operation, digest string, id orderID) error {
 	v, err := fs.jobs.openList(fs.ctx, fleetKey(op.Fleet))
 	if err != nil {
 		return fmt.Errorf("refusing the plan of rollout %s: %w", op.ID, err)
 	}
 	entered := false
 	err = v.Update(fs.ctx, func(l *recordList) []rollout.Record {
-		if entered = rollout.ReadFleetLog(*l).Find(op.ID) != nil; entered || rollout.PlanRefusedFor(*l, op.ID, digest, message) {
+		if entered = rollout.ReadFleetLog(*l).Find(op.ID) != nil; entered || rollout.PlanRefusedFor(*l, op.ID, digest, id.message, id.event) {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: op.ID, Digest: digest, Message: message}}
+		return []rollout.Record{{Kind: rollout.KindUnplanned, At: fs.asOf(), Name: op.ID, Digest: digest, Message: id.message, Event: id.event}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		return nil // then it cannot be entered either

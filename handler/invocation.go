@@ -130,6 +130,37 @@ func (i *invocation) identity(m envelope.Message) string {
 	return id
 }
 
+// An orderID is what an order is known by when it comes again: the id of its message, and the
+// event in that. A sender whose message was taken though its answer was lost sends the event
+// once more, in a message of another id.
+type orderID struct{ message, event string }
+
+// orderID returns that of a message. What the event says is part of its name: somebody may give
+// all of his one id.
+func (i *invocation) orderID(m envelope.Message) orderID {
+	id := orderID{message: i.identity(m)}
+	if m.ID != "" && (m.MessageID != "" || m.TopicMessageID != "") { // else the message is the event
+		sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%d:%s:%s", len(m.Source), m.Source, len(m.ID), m.ID, m.Data))
+		id.event = "event:" + hex.EncodeToString(sum[:12])
+	}
+	return id
+}
+
+// controlID returns that of a control message. One that holds something back is known by its
+// message alone: to be told to stop twice does no harm.
+func (i *invocation) controlID(m envelope.Message, c events.Control) orderID {
+	id := i.orderID(m)
+	if c.Action == events.ActionPause || c.Action == events.ActionAbort {
+		id.event = ""
+	}
+	return id
+}
+
+// among says whether the order is among those of which the ids are given.
+func (id orderID) among(ids map[string]bool) bool {
+	return ids[id.message] || id.event != "" && ids[id.event]
+}
+
 // digestOf makes the ids of events about two messages differ.
 func digestOf(raw []byte) string {
 	sum := sha256.Sum256(raw)

@@ -102,16 +102,16 @@ const maxRefusals = 100
 // what another instance told meanwhile; nil: that one follows it. A journal that is full
 // takes no orders either.
 func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) (told *events.Reason, err error) {
-	id := rf.identity(m)
+	id := rf.controlID(m, c)
 	err = j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
-		told = cmp.Or(s.Answers[id], why)
+		told = cmp.Or(refusedBefore(s, id), why)
 		if follows(s, id) {
 			told = nil
 		}
-		if told == nil || s.Refusals[id] || len(s.Refusals) >= maxRefusals {
+		if told == nil || s.Refusals[id.message] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id, Via: rf.via(m), Reason: why}}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event, Via: rf.via(m), Reason: told}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())
@@ -121,14 +121,17 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 }
 
 // follows says whether the journal has a message among those that are followed.
-func follows(s *rollout.State, message string) bool {
-	return s.Controls[message] || s.Undoing != nil && s.Undoing.Message == message
+func follows(s *rollout.State, id orderID) bool {
+	return id.among(s.Controls) || s.Undoing != nil && s.Undoing.Message == id.message
 }
 
 // refusedBefore returns why a message was refused when it came before, or nil.
-func refusedBefore(s *rollout.State, message string) *events.Reason {
-	why := s.Answers[message]
-	if why == nil && s.Refusals[message] {
+func refusedBefore(s *rollout.State, id orderID) *events.Reason {
+	why, told := s.Answers[id.message]
+	if !told && id.event != "" {
+		why, told = s.Answers[id.event]
+	}
+	if why == nil && told {
 		why = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
 	}
 	return why

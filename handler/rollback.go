@@ -55,7 +55,7 @@ func (ro *rollbacker) rollBackOne(j *job) (began bool, err error) {
 	if op == nil || err != nil {
 		return false, err
 	}
-	e, refusal, err := ro.fleets.enter(*op, entering{message: "halted:" + op.Undoes})
+	e, refusal, err := ro.fleets.enter(*op, entering{orderID: orderID{message: "halted:" + op.Undoes}})
 	if err != nil {
 		return false, err
 	}

@@ -119,6 +119,9 @@ func (s *State) control(r *Record) {
 		}
 		s.Controls[r.Message] = true
 	}
+	if r.Event != "" {
+		s.Controls[r.Event] = true
+	}
 	s.actedOn(r)
 	switch r.Action {
 	case events.ActionPause:

@@ -42,12 +42,12 @@ func PlanRefusals(records []Record, id, digest string) (n int) {
 	return n
 }
 
-// PlanRefusedFor says whether the records of a fleet's log say so of this very message:
-// whatever delivery of it comes later is told the same. Records of earlier builds name
-// no message.
-func PlanRefusedFor(records []Record, id, digest, message string) bool {
+// PlanRefusedFor says whether the records of a fleet's log say so of this very message, or of
+// the event in it: whatever delivery of it comes later is told the same. Records of earlier builds
+// name no message.
+func PlanRefusedFor(records []Record, id, digest, message, event string) bool {
 	return slices.ContainsFunc(records, func(r Record) bool {
-		return r.Kind == KindUnplanned && r.Name == id && r.Digest == digest && message != "" && r.Message == message
+		return r.Kind == KindUnplanned && r.Name == id && r.Digest == digest && r.FollowsFrom(message, event)
 	})
 }
 
@@ -56,8 +56,8 @@ func PlanRefusedFor(records []Record, id, digest, message string) bool {
 const maxRefused = 100
 
 // NotEntered returns the record that a release was refused for the fleet, as a message asked
-// for it: none if the log has it, or has many.
-func (e Entry) NotEntered(records []Record, why *events.Reason) []Record {
+// for it with that event in it: none if the log has it, or has many.
+func (e Entry) NotEntered(records []Record, event string, why *events.Reason) []Record {
 	n := 0
 	for _, r := range slices.Backward(records) {
 		if r.Kind == KindOpened {
@@ -67,16 +67,16 @@ func (e Entry) NotEntered(records []Record, why *events.Reason) []Record {
 			n++
 		}
 	}
-	if n >= maxRefused || RefusedBefore(records, e.Message) != nil {
+	if n >= maxRefused || RefusedBefore(records, e.Message, event) != nil {
 		return nil
 	}
-	return []Record{{Kind: KindRefused, At: e.At, Name: e.ID, Message: e.Message, Via: e.Via, Reason: why}}
+	return []Record{{Kind: KindRefused, At: e.At, Name: e.ID, Message: e.Message, Event: event, Via: e.Via, Reason: why}}
 }
 
 // RefusedBefore returns why a release was refused for the fleet when its message came
-// before, as the records of the fleet's log say, or nil.
-func RefusedBefore(records []Record, message string) *events.Reason {
-	i := slices.IndexFunc(records, func(r Record) bool { return r.Kind == KindRefused && r.Message == message })
+// before, or the event in it, as the records of the fleet's log say, or nil.
+func RefusedBefore(records []Record, message, event string) *events.Reason {
+	i := slices.IndexFunc(records, func(r Record) bool { return r.Kind == KindRefused && r.FollowsFrom(message, event) })
 	if i < 0 {
 		return nil
 	}

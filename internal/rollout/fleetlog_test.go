@@ -105,18 +105,19 @@ func TestAFleetsLogIsReadBack(t *testing.T) {
 // A refusal of a plan is known by its message, rollout and plan.
 func TestWhichPlanWasRefusedForWhichMessage(t *testing.T) {
 	log := []rollout.Record{
-		{Kind: rollout.KindUnplanned, Name: "v1/office", Digest: "sha256:1", Message: "m1"},
+		{Kind: rollout.KindUnplanned, Name: "v1/office", Digest: "sha256:1", Message: "m1", Event: "e1"},
 		{Kind: rollout.KindUnplanned, Name: "v1/office", Digest: "sha256:1"}, // by an earlier build
 		{Kind: rollout.KindOpened, Name: "v2/office", Digest: "sha256:2", Message: "m2"},
 	}
 	for _, c := range []struct {
-		id, digest, message string
-		want                bool
+		id, digest, message, event string
+		want                       bool
 	}{
-		{"v1/office", "sha256:1", "m1", true}, {"v2/office", "sha256:1", "m1", false}, {"v1/office", "sha256:2", "m1", false},
-		{"v1/office", "sha256:1", "m2", false}, {"v1/office", "sha256:1", "", false}, {"v2/office", "sha256:2", "m2", false},
+		{"v1/office", "sha256:1", "m1", "", true}, {"v2/office", "sha256:1", "m1", "", false}, {"v1/office", "sha256:2", "m1", "", false},
+		{"v1/office", "sha256:1", "m2", "", false}, {"v1/office", "sha256:1", "", "", false}, {"v2/office", "sha256:2", "m2", "", false},
+		{"v1/office", "sha256:1", "m2", "e1", true}, {"v1/office", "sha256:1", "m2", "e2", false},
 	} {
-		if got := rollout.PlanRefusedFor(log, c.id, c.digest, c.message); got != c.want {
+		if got := rollout.PlanRefusedFor(log, c.id, c.digest, c.message, c.event); got != c.want {
 			t.Errorf("%+v: got %t", c, got)
 		}
 	}
@@ -129,11 +130,11 @@ func TestWhyAMessageWasRefused(t *testing.T) {
 	log := []rollout.Record{
 		{Kind: rollout.KindUnplanned, Name: "v1/office", Message: "m1"},
 		{Kind: rollout.KindRefused, Message: "m2", Reason: &events.Reason{Code: events.CodeJournalFull}},
-		{Kind: rollout.KindRefused, Message: "m1", Reason: why},
+		{Kind: rollout.KindRefused, Message: "m1", Event: "e1", Reason: why},
 	}
-	for message, want := range map[string]*events.Reason{"m1": why, "m3": nil} {
-		if got := rollout.RefusedBefore(log, message); got != want {
-			t.Errorf("%s: %+v, want %+v", message, got, want)
+	for id, want := range map[[2]string]*events.Reason{{"m1"}: why, {"m3"}: nil, {"m3", "e1"}: why, {"m3", "e3"}: nil} {
+		if got := rollout.RefusedBefore(log, id[0], id[1]); got != want {
+			t.Errorf("%s: %+v, want %+v", id, got, want)
 		}
 	}
 }

@@ -94,6 +94,9 @@ func (s *State) refuse(r *Record) {
 	if !s.Refusals[r.Message] {
 		s.Refusals[r.Message], s.Answers[r.Message] = true, r.Reason
 	}
+	if _, told := s.Answers[r.Event]; r.Event != "" && !told {
+		s.Answers[r.Event] = r.Reason
+	}
 }
 
 func (s *State) takeOn(r *Record) {

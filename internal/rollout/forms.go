@@ -22,7 +22,7 @@ const (
 	someDesktops = "desktops"
 	anAct        = "call? desktops"
 	anEndOfCall  = "call desktops invoke? reason?"
-	aWord        = "action who? wave? reason? message? via?"
+	aWord        = "action who? wave? reason? message? event? via?"
 )
 
 var (
@@ -37,7 +37,7 @@ var (
 var forms = map[Kind]form{
 	KindOpened:     {"work message?", (*State).takeOn},
 	KindBack:       {"name desktops", (*State).takeBack},
-	KindUnplanned:  {"name digest message? reason?", (*State).refusePlan},
+	KindUnplanned:  {"name digest message? event? reason?", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
 	KindWaveEnded:  {"wave", (*State).endWave},
 	KindBegun:      {"call desktops from?", (*State).begun},
@@ -74,13 +74,13 @@ var forms = map[Kind]form{
 	KindWaiting:    {"reason rings?", (*State).waiting},
 	KindHalted:     {"reason action?", (*State).halted},
 	KindControl:    {aWord, (*State).control},
-	KindRefused:    {"action? name? who? wave? reason? message? via?", (*State).refuse},
+	KindRefused:    {"action? name? who? wave? reason? message? event? via?", (*State).refuse},
 	KindSuperseded: {"who reason?", (*State).superseded},
 	KindUndoing:    {"work message?", (*State).takenBack},
 	KindGoingBack:  {"", (*State).backOut},
 	KindStays:      {"reason", (*State).backOut},
-	KindFreeze:     {"name until regions? fleets? who? reason? message? via?", nil},
-	KindLift:       {"name who? reason? message? via?", nil},
+	KindFreeze:     {"name until regions? fleets? who? reason? message? event? via?", nil},
+	KindLift:       {"name who? reason? message? event? via?", nil},
 	KindUse:        {"wave use", func(s *State, r *Record) { s.Use = r.Use }},
 	KindAlarms:     {"alarms", func(s *State, r *Record) { s.Alarms = r.Alarms }},
 	KindSaving:     {"call desktops n", foldSave},

@@ -119,6 +119,7 @@ type Record struct {
 	Fleets    []string       `json:"fleets,omitempty"`       // what is frozen
 	Rings     []string       `json:"rings,omitempty"`        // the fleets that are waited for, and how far the release is on each
 	Message   string         `json:"message,omitempty"`      // the id of the message that said it, so that it counts once
+	Event     string         `json:"event,omitempty"`        // names the event in that message: another message that has it does not count either
 	Via       *events.Via    `json:"via,omitempty"`          // how the message reached regild
 	Snapshot  string         `json:"snapshot,omitempty"`     // the id of the snapshot
 	GiB       int            `json:"gib,omitempty"`          // the size of the disk that was saved
@@ -139,6 +140,11 @@ type Group struct {
 	Until    time.Time     `json:"until,omitzero"` // deferred: when they are looked at again
 	N        int           `json:"n,omitempty"`    // how many-th of its status; published: if not the first; else only where a tick carries it
 	Desktops []string      `json:"desktops"`
+}
+
+// FollowsFrom says whether a record follows from a message, or from the event in it. "" is none.
+func (r *Record) FollowsFrom(message, event string) bool {
+	return message != "" && r.Message == message || event != "" && r.Event == event
 }
 
 // Encode returns the records as lines of a journal, stamped with the version.

@@ -352,7 +352,9 @@ func TestWhatIsNotAskedForIsNotWaitedFor(t *testing.T) {
 // two entries, and why.
 func TestAFleetsLogSaysWhichReleasesWereRefused(t *testing.T) {
 	why := &events.Reason{Code: events.CodeDowngrade}
-	refused := func(message string) Record { return Record{Kind: KindRefused, Message: message, Reason: why} }
+	refused := func(message string) Record {
+		return Record{Kind: KindRefused, Message: message, Event: "e" + message, Reason: why}
+	}
 	entry := Entry{Operation: Operation{ID: "v2/office"}, At: noon, Message: "mns:2"}
 	var many []Record
 	for i := range maxRefused {
@@ -366,15 +368,16 @@ func TestAFleetsLogSaysWhichReleasesWereRefused(t *testing.T) {
 		"nothing yet":                    {nil, true, false},
 		"another message":                {[]Record{refused("mns:1")}, true, false},
 		"the message":                    {[]Record{refused("mns:2"), refused("mns:1")}, false, true},
+		"its event, in another message":  {[]Record{{Kind: KindRefused, Message: "mns:1", Event: "emns:2", Reason: why}}, false, true},
 		"as many as it keeps":            {many, false, false},
 		"one less":                       {many[1:], true, false},
 		"many, and an entry behind them": {append(many[:maxRefused:maxRefused], Record{Kind: KindOpened}), true, false},
 	} {
-		got := entry.NotEntered(c.records, why)
-		if noted := len(got) == 1 && got[0].Message == "mns:2" && got[0].Name == "v2/office" && got[0].Reason == why; noted != c.noted || len(got) > 1 {
+		got := entry.NotEntered(c.records, "emns:2", why)
+		if noted := len(got) == 1 && got[0].Message == "mns:2" && got[0].Event == "emns:2" && got[0].Name == "v2/office" && got[0].Reason == why; noted != c.noted || len(got) > 1 {
 			t.Errorf("%s: got %+v", name, got)
 		}
-		if told := RefusedBefore(c.records, "mns:2"); (told == why) != c.before {
+		if told := RefusedBefore(c.records, "mns:2", "emns:2"); (told == why) != c.before {
 			t.Errorf("%s: told before %v", name, told)
 		}
 	}

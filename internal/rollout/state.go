@@ -94,10 +94,10 @@ type State struct {
 
 	// UnpublishedEvents are what MNS has not taken yet, oldest first.
 	UnpublishedEvents []Event
-	// Controls are the ids of the messages that told the rollout something.
+	// Controls are the ids of the messages that told the rollout something, and of the events in them.
 	Controls map[string]bool
 	// Refusals are the ids of messages that it does not follow, as far as they are
-	// written down, and Answers why; nil: their plan was refused.
+	// written down, and Answers why, also by the events in them; nil: their plan was refused.
 	Refusals map[string]bool
 	Answers  map[string]*events.Reason
 	// PlansRefused are the digests of the plans with which the work was asked for
