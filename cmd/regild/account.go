@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
@@ -60,7 +59,7 @@ func (f *accountFlags) known(ctx context.Context, client *acs.Client) error {
 	if f.account == "" {
 		who, err := client.Identity(ctx)
 		if err != nil {
-			return errors.New(acs.Sentence(err))
+			return acs.Plain(err)
 		}
 		f.account = who.AccountID
 		client.SetAccount(f.account)

@@ -21,6 +21,7 @@ import (
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -125,6 +126,7 @@ func livePlan(ctx context.Context, s *settings, conf operator.Config, fleets fle
 	if err != nil {
 		return events.Plan{}, err
 	}
+	ctx, _ = pace.WithReach(ctx) // who has no network is told so at once
 	client, err := s.desktopsOf(ctx, conf, of.Account)
 	if err != nil {
 		return events.Plan{}, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -100,6 +101,7 @@ func (x *sender) imageNames(ctx context.Context, conf operator.Config, images ma
 	}
 	ctx, cancel := context.WithTimeout(ctx, nameLimit)
 	defer cancel()
+	ctx, _ = pace.WithReach(ctx)
 	for _, region := range sorted(images) {
 		list, err := client.Images(ctx, region, []string{images[region]})
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/regild/regild/internal/envfile"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/pace"
 	"github.com/regild/regild/internal/setup"
 )
 
@@ -64,6 +65,7 @@ type setupFlags struct {
 
 func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	at := &f.at
+	ctx, _ = pace.WithReach(ctx) // who has no network is told so at once
 	parameters, err := f.parameters()
 	switch {
 	case err != nil:
@@ -184,7 +186,7 @@ func setupMember(ctx context.Context, w world, f *setupFlags, parameters map[str
 	who, err := client.Identity(ctx)
 	switch {
 	case err != nil:
-		return errors.New(acs.Sentence(err))
+		return acs.Plain(err)
 	case who.AccountID == at.account:
 		return fmt.Errorf("the credentials are of account %s, which is the function's: give those of the other account", at.account)
 	}

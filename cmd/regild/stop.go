@@ -13,6 +13,8 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/escape"
+	"github.com/regild/regild/internal/pace"
 )
 
 func stopCommand(w world) *cobra.Command {
@@ -25,7 +27,8 @@ Compute's own API, so that every invocation is turned away; and that of the
 function which requests have to themselves, where there is one. Rebuilds that ECD has
 accepted go on. What is turned away is offered again, or goes to the dead-letter
 queue: docs/runbook.md, "Stop everything". It needs the right
-fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.`,
+fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.
+Where Function Compute cannot be reached it says so at once, and goes on trying.`,
 	}
 	at.define(c.Flags())
 	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
@@ -61,27 +64,28 @@ const (
 func runStop(ctx context.Context, w world, at *accountFlags, show bool) error {
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
-	client, err := at.ready(ctx, w)
-	if err != nil {
-		return err
-	}
 	if show {
-		return showSwitch(ctx, w, client, at.name)
+		return showSwitch(ctx, w, at)
 	}
-	names, err := setConcurrency(ctx, client, at, 0)
+	names, err := at.turn(ctx, w, 0)
 	for _, name := range names {
 		say(w.out, "%s in %s is stopped: every invocation is turned away; what ECD has accepted goes on\n", name, at.region)
 	}
 	return err
 }
 
-func showSwitch(ctx context.Context, w world, client *acs.Client, name string) error {
-	n, set, err := client.Concurrency(ctx, name)
+func showSwitch(ctx context.Context, w world, at *accountFlags) error {
+	ctx, _ = pace.WithReach(ctx)
+	client, err := at.ready(ctx, w)
+	if err != nil {
+		return err
+	}
+	n, set, err := client.Concurrency(ctx, at.name)
 	switch {
 	case acs.Code(err) == "FunctionNotFound":
 		say(w.out, "absent\n")
 	case err != nil:
-		return errors.New(acs.Sentence(err))
+		return acs.Plain(err)
 	case set && n == 0:
 		say(w.out, "stopped\n")
 	default:
@@ -99,15 +103,31 @@ func runStart(ctx context.Context, w world, at *accountFlags, n int) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, switchLimit)
 	defer cancel()
-	client, err := at.ready(ctx, w)
-	if err != nil {
-		return err
-	}
-	names, err := setConcurrency(ctx, client, at, n)
+	names, err := at.turn(ctx, w, n)
 	for _, name := range names {
 		say(w.out, "%s in %s is started: up to %d invocations at once\n", name, at.region, n)
 	}
 	return err
+}
+
+// turn sets the switch. Where Function Compute cannot be reached it says so at once, and
+// then tries as long as ctx lasts.
+func (f *accountFlags) turn(ctx context.Context, w world, n int) (done []string, err error) {
+	client, _, err := f.open(w)
+	if err != nil {
+		return nil, err
+	}
+	try := func(ctx context.Context) {
+		if err = f.known(ctx, client); err == nil {
+			done, err = setConcurrency(ctx, client, f, n)
+		}
+	}
+	soon, _ := pace.WithReach(ctx)
+	if try(soon); errors.Is(err, pace.ErrUnreached) {
+		say(w.err, "%s\nit is tried again, for at most %s\n", escape.Lines(err.Error()), span(switchLimit))
+		try(ctx)
+	}
+	return done, err
 }
 
 // setConcurrency sets that of the function, and of the one that requests have to
@@ -119,6 +139,8 @@ func setConcurrency(ctx context.Context, client *acs.Client, at *accountFlags, n
 		switch {
 		case err == nil:
 			done = append(done, name)
+		case errors.Is(err, pace.ErrUnreached): // nor is the other one then
+			return done, switchError(err, name, at.region)
 		case name == at.name || acs.Code(err) != "FunctionNotFound":
 			faults = append(faults, switchError(err, name, at.region))
 		}
@@ -147,5 +169,5 @@ func switchError(err error, name, region string) error {
 	if acs.Code(err) == "FunctionNotFound" {
 		return fmt.Errorf("there is no function %s in %s: is the region right?", name, region)
 	}
-	return fmt.Errorf("function %s: %s", name, acs.Sentence(err))
+	return fmt.Errorf("function %s: %w", name, acs.Plain(err))
 }

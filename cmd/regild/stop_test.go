@@ -1,6 +1,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
+	"github.com/regild/regild/internal/pace"
 )
 
 // account starts an empty local cloud with a deployed function, and returns how
@@ -105,6 +109,54 @@ func TestTheKillSwitchShowsWhereItStands(t *testing.T) {
 		t.Errorf("got %d, %s", code, out)
 	}
 }
+
+// nowhere is a world with credentials in which no endpoint can be reached, and the flag that says so.
+func nowhere(errs io.Writer) (world, string) {
+	env := map[string]string{"ALIBABA_CLOUD_ACCESS_KEY_ID": "LTAI5tExample0001", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret"}
+	return world{out: errs, err: errs, in: strings.NewReader(""), lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}, "http://127.0.0.1:1"
+}
+
+// Whoever only looks, or has not begun anything, is told at once.
+func TestWithoutANetworkNothingIsTriedForLong(t *testing.T) {
+	w, endpoint := nowhere(io.Discard)
+	for _, account := range []string{"", ownAccount} {
+		at := accountFlags{region: "cn-hangzhou", endpoint: endpoint, account: account, file: filepath.Join(t.TempDir(), "regild.env")}
+		for name, err := range map[string]error{
+			"stop --show":     runStop(t.Context(), w, new(at), true),
+			"setup":           runSetup(t.Context(), w, &setupFlags{at: at}),
+			"setup --dry-run": runSetup(t.Context(), w, &setupFlags{at: at, dry: true}),
+			"setup --remove":  runSetup(t.Context(), w, &setupFlags{at: at, remove: true, yes: true}),
+			"setup --member":  runSetup(t.Context(), w, &setupFlags{at: accountFlags{region: at.region, endpoint: endpoint, account: ownAccount, file: at.file}, member: true}),
+		} {
+			if !errors.Is(err, pace.ErrUnreached) || !strings.Contains(err.Error(), "could not be reached") {
+				t.Errorf("%s of account %q: got %v", name, account, err)
+			}
+		}
+	}
+}
+
+// The kill switch says at once that it does not get through, and goes on trying.
+func TestTheKillSwitchGoesOnTrying(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var said strings.Builder
+	w, endpoint := nowhere(writerFunc(func(p []byte) (int, error) {
+		said.Write(p)
+		if strings.Contains(said.String(), "it is tried again, for at most 1m") {
+			cancel()
+		}
+		return len(p), nil
+	}))
+	at := accountFlags{region: "cn-hangzhou", endpoint: endpoint, account: ownAccount, file: filepath.Join(t.TempDir(), "regild.env")}
+	err := runStop(ctx, w, &at, false)
+	if err == nil || errors.Is(err, pace.ErrUnreached) || strings.Count(said.String(), "could not be reached") != 1 {
+		t.Errorf("got %v after %s", err, said.String())
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestTheRegionMayComeFromTheFileThatSetupWrites(t *testing.T) {
 	cloud, regild := account(t)

@@ -316,6 +316,15 @@ func noKeys(e *desktop.CallError) bool {
 	return errors.Is(e, credentials.ErrNone) || strings.Contains(e.Message, "there are no credentials")
 }
 
+// Plain returns an error whose text is the Sentence of err, which stays its cause.
+func Plain(err error) error { return &plainError{err} }
+
+type plainError struct{ cause error }
+
+func (e *plainError) Error() string { return Sentence(e.cause) }
+
+func (e *plainError) Unwrap() error { return e.cause }
+
 // Sentence says what an error means to a person: what was asked, what the
 // product answered, and for the usual causes what to do.
 func Sentence(err error) string {

@@ -11,11 +11,12 @@ import (
 )
 
 const (
-	// reachTimeout bounds dialling a host for whoever looks around: who waits for all
-	// hosts of a cloud wants to know soon that there is no network.
-	reachTimeout = 3 * time.Second
-	// reachPause is how long after a failure a host is tried once more: a name server may
-	// leave out one answer.
+	// reachTimeout bounds dialling a host for the first time: who waits for the hosts of a
+	// cloud wants to know soon that there is no network.
+	reachTimeout = 2500 * time.Millisecond
+	// firstTry bounds the first of two tries in that time, since a name server may leave
+	// out one answer, and reachPause is how long after it the second begins.
+	firstTry   = time.Second
 	reachPause = 300 * time.Millisecond
 )
 
@@ -24,18 +25,19 @@ const (
 var ErrUnreached = errors.New("the host cannot be reached")
 
 // A Reach knows which hosts could be reached by the calls under its context. One that could not
-// fails at once from then on. It may be used from several goroutines.
+// at first fails at once from then on; one that could is dialled as if nobody watched. It may be
+// used from several goroutines.
 type Reach struct {
-	mu     sync.Mutex
-	any    bool
-	failed map[string]error
+	mu      sync.Mutex
+	reached map[string]bool
+	failed  map[string]error
 }
 
 type reachKey struct{}
 
 // WithReach returns a context whose calls a new Reach watches.
 func WithReach(ctx context.Context) (context.Context, *Reach) {
-	r := &Reach{failed: map[string]error{}}
+	r := &Reach{reached: map[string]bool{}, failed: map[string]error{}}
 	return context.WithValue(ctx, reachKey{}, r), r
 }
 
@@ -43,7 +45,7 @@ func WithReach(ctx context.Context) (context.Context, *Reach) {
 func (r *Reach) Any() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.any
+	return len(r.reached) > 0
 }
 
 // Failed returns the hosts that could not be reached, as host:port in their order, and why the
@@ -60,17 +62,18 @@ func (r *Reach) Failed() (hosts []string, why error) {
 // A dialer connects to an address.
 type dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
-// dial connects by way of d, and twice at most.
+// dial connects by way of d, and to a host that was not reached yet twice at most.
 func (r *Reach) dial(ctx context.Context, d dialer, network, address string) (net.Conn, error) {
-	if err := r.known(address); err != nil {
+	r.mu.Lock()
+	reached, err := r.reached[address], r.failed[address]
+	r.mu.Unlock()
+	switch {
+	case reached:
+		return d(ctx, network, address)
+	case err != nil:
 		return nil, err
 	}
-	limited, cancel := context.WithTimeout(ctx, reachTimeout)
-	defer cancel()
-	conn, err := d(limited, network, address)
-	if err != nil && Sleep(limited, reachPause) == nil {
-		conn, err = d(limited, network, address)
-	}
+	conn, err := twice(ctx, d, network, address)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -78,14 +81,21 @@ func (r *Reach) dial(ctx context.Context, d dialer, network, address string) (ne
 		r.failed[address] = err
 		return nil, err
 	}
-	r.any = true
+	r.reached[address] = true
 	return conn, nil
 }
 
-func (r *Reach) known(address string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed[address]
+// twice dials once more if the first try fails.
+func twice(ctx context.Context, d dialer, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	first, end := context.WithTimeout(ctx, firstTry)
+	defer end()
+	conn, err := d(first, network, address)
+	if err != nil && Sleep(ctx, reachPause) == nil {
+		conn, err = d(ctx, network, address)
+	}
+	return conn, err
 }
 
 // An unreachedError has the words of its cause alone.

@@ -44,7 +44,7 @@ func TestAHostThatCannotBeReachedIsAskedOnce(t *testing.T) {
 			t.Errorf("a line: got %v", err)
 		}
 		hosts, why := reach.Failed()
-		if reach.Any() || len(hosts) != 1 || hosts[0] != "nowhere.invalid:80" || why == nil || dials != 1 {
+		if reach.Any() || len(hosts) != 1 || hosts[0] != "nowhere.invalid:80" || why == nil || dials != 2 {
 			t.Errorf("got %v, %q, %v after %d dials", reach.Any(), hosts, why, dials)
 		}
 	})
@@ -52,24 +52,43 @@ func TestAHostThatCannotBeReachedIsAskedOnce(t *testing.T) {
 
 // One failure is none yet: a name server may leave out an answer.
 func TestAHostIsTriedOnceMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dials := 0
-		var d dialer = func(context.Context, string, string) (net.Conn, error) {
-			if dials++; dials == 1 {
-				return nil, errors.New("no such host")
-			}
-			a, b := net.Pipe()
-			_ = b.Close()
-			return a, nil
+	for name, first := range map[string]func(context.Context) error{
+		"refused":   func(context.Context) error { return errors.New("no such host") },
+		"no answer": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { triedOnceMore(t, first) }) })
+	}
+}
+
+func triedOnceMore(t *testing.T, first func(context.Context) error) {
+	dials := 0
+	var d dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if dials++; dials == 1 {
+			return nil, first(ctx)
 		}
-		_, reach := WithReach(t.Context())
-		conn, err := reach.dial(t.Context(), d, "tcp", "somewhere:443")
-		if hosts, _ := reach.Failed(); err != nil || conn == nil || !reach.Any() || len(hosts) > 0 {
-			t.Errorf("got %v, %v, %q", err, reach.Any(), hosts)
+		a, b := net.Pipe()
+		_ = b.Close()
+		return a, nil
+	}
+	_, reach := WithReach(t.Context())
+	conn, err := reach.dial(t.Context(), d, "tcp", "somewhere:443")
+	if hosts, _ := reach.Failed(); err != nil || conn == nil || !reach.Any() || len(hosts) > 0 {
+		t.Errorf("got %v, %v, %q", err, reach.Any(), hosts)
+	}
+	d = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no such host") }
+	if _, err = reach.dial(t.Context(), d, "tcp", "nowhere:443"); err == nil || !strings.HasPrefix(err.Error(), "no such host") {
+		t.Errorf("got %v", err)
+	}
+	// What was reached once is dialled as ever, and its failure counts once.
+	lost := errors.New("connection reset")
+	d = func(context.Context, string, string) (net.Conn, error) { dials++; return nil, lost }
+	dials = 0
+	for range 2 {
+		if _, err = reach.dial(t.Context(), d, "tcp", "somewhere:443"); !errors.Is(err, lost) || errors.Is(err, ErrUnreached) {
+			t.Errorf("a host that was reached before: got %v", err)
 		}
-		d = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no such host") }
-		if _, err = reach.dial(t.Context(), d, "tcp", "nowhere:443"); err == nil || !strings.HasPrefix(err.Error(), "no such host") {
-			t.Errorf("got %v", err)
-		}
-	})
+	}
+	if dials != 2 {
+		t.Errorf("it was dialled %d times in two calls", dials)
+	}
 }

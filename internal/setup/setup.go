@@ -462,5 +462,5 @@ func plain(err error, parameters map[string]string) error {
 	if acs.Denied(err) && !acs.BadKeys(err) {
 		return fmt.Errorf("%s; regild setup --policy setup prints the rights that it takes", acs.Sentence(err))
 	}
-	return errors.New(acs.Sentence(err))
+	return acs.Plain(err)
 }
