@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func instrument(dir, work string) ([]bug, string, error) {
 		if bytes.Contains(src, []byte("\n//go:build")) {
 			continue
 		}
-		f, err := parser.ParseFile(in.fset, name, src, parser.SkipObjectResolution)
+		f, err := parser.ParseFile(in.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			return nil, "", err
 		}
@@ -161,19 +162,23 @@ func (in *instrumenter) bug(what string) ast.Expr {
 }
 
 func (in *instrumenter) change(f *ast.File) {
-	f.Comments = nil // they would end up elsewhere
+	f.Comments = slices.DeleteFunc(f.Comments, func(g *ast.CommentGroup) bool { return !embeds(g) }) // they would end up elsewhere
 	for _, d := range f.Decls {
 		fn, ok := d.(*ast.FuncDecl)
 		if !ok || fn.Body == nil || fn.Name.Name == "init" {
 			continue
 		}
-		fn.Doc = nil
 		in.fn = fn.Name.Name
 		if fn.Recv != nil && len(fn.Recv.List) == 1 {
 			in.fn = strings.TrimLeft(in.text(fn.Recv.List[0].Type), "*") + "." + in.fn
 		}
 		in.block(fn.Body.List)
 	}
+}
+
+// embeds says whether a comment has files compiled into the binary.
+func embeds(g *ast.CommentGroup) bool {
+	return slices.ContainsFunc(g.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 // block changes the statements of a list in place.
