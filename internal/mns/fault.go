@@ -59,9 +59,9 @@ func allTaken(body []byte, n int) error {
 
 // plainID reads an id of letters, digits and hyphens from a whole answer.
 func plainID(body []byte) (string, bool) {
-	head, rest, ok1 := bytes.Cut(body, []byte("<MessageId>"))
-	id, rest, ok2 := bytes.Cut(rest, []byte("</MessageId>"))
-	whole := ok1 && ok2 && bytes.Contains(head, []byte("<Message ")) && bytes.HasSuffix(bytes.TrimSpace(rest), []byte("</Message>"))
+	head, rest, _ := bytes.Cut(body, []byte("<MessageId>")) // what follows is nothing where it is not found
+	id, rest, _ := bytes.Cut(rest, []byte("</MessageId>"))
+	whole := bytes.Contains(head, []byte("<Message ")) && bytes.HasSuffix(bytes.TrimSpace(rest), []byte("</Message>"))
 	return string(id), whole && pattern.Queue.Matches(string(id))
 }
 

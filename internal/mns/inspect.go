@@ -57,12 +57,12 @@ func (c *Client) Subscriptions(ctx context.Context, topic string) ([]Subscriptio
 	if _, err := c.look(ctx, "ListSubscriptionByTopic", "topic", topic, "topics/"+topic+"/subscriptions", &list); err != nil {
 		return nil, err
 	}
+	if n := len(list.Subscription); n > maxSubscriptions {
+		return nil, fmt.Errorf("topic %s has %d subscriptions, more than the %d that are read", topic, n, maxSubscriptions)
+	}
 	var out []Subscription
-	for i, s := range list.Subscription {
+	for _, s := range list.Subscription {
 		name := s.SubscriptionURL[strings.LastIndexByte(s.SubscriptionURL, '/')+1:]
-		if i == maxSubscriptions || checkName("subscription", name) != nil {
-			return nil, fmt.Errorf("topic %s has subscriptions that cannot be read", topic)
-		}
 		var v Subscription
 		if _, err := c.look(ctx, "GetSubscriptionAttributes", "subscription", name, "topics/"+topic+"/subscriptions/"+name, &v); err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +167,8 @@ func TestAMessageThatComesTwiceIsOneRequest(t *testing.T) {
 		return `<?xml version="1.0" ?><Messages xmlns="http://mns.aliyuncs.com/doc/v1">` + strings.Join(entries, "") + "</Messages>"
 	}
 	const refused = "<Message><ErrorCode>InternalError</ErrorCode><ErrorMessage>none</ErrorMessage></Message>"
+	withBoth := strings.Replace(entry, "</Message>", "<ErrorCode>InternalError</ErrorCode></Message>", 1)
+	const withNeither = "<Message><MessageBodyMD5>5D41402ABC4B2A76B9719D911017C592</MessageBodyMD5></Message>"
 	for name, c := range map[string]struct {
 		status int
 		body   string
@@ -175,6 +178,10 @@ func TestAMessageThatComesTwiceIsOneRequest(t *testing.T) {
 		"one refused":             {500, batch(entry, refused), 4},
 		"one refused in a 201":    {201, batch(entry, refused), 4},
 		"one missing":             {201, batch(entry), 4},
+		"one too many":            {201, batch(entry, entry, entry), 4},
+		"an id and an error":      {201, batch(entry, withBoth), 4},
+		"no id and no error":      {201, batch(entry, withNeither), 4},
+		"both, cut at the end":    {201, strings.TrimSuffix(batch(entry, entry), "</Messages>"), 4},
 		"the answer to one alone": {201, taken, 4},
 	} {
 		s := serve(t, say(c.status, c.body))
@@ -193,19 +200,31 @@ func TestAMessageThatComesTwiceIsOneRequest(t *testing.T) {
 }
 
 func TestABatchThatMNSWouldNotTakeIsNotSent(t *testing.T) {
-	s := serve(t, say(201, taken))
+	entry := strings.TrimPrefix(taken, `<?xml version="1.0" ?>`)
 	for _, c := range []struct {
 		queue string
 		bytes int
 		n     int
-	}{{"no queue", 1, 2}, {"requests", 0, 2}, {"requests", 1, 0}, {"requests", 1, maxBatch + 1}, {"requests", MaxBody/2 + 1, 2}} {
-		err := client(t, s.URL).SendEach(t.Context(), c.queue, make([]byte, c.bytes), make([]time.Duration, c.n)...)
-		if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.Delivery != desktop.Refused {
-			t.Errorf("%+v: %v", c, err)
+		says  string // "": it is sent
+	}{
+		{"no queue", 1, 2, "not the name of a queue"}, {"no queue", 1, 0, "not the name of a queue"}, {"requests", 0, 2, "1 to 65536 bytes, not 0"},
+		{"requests", 1, 0, "not 0 of 1 each"}, {"requests", 1, maxBatch + 1, "not 17 of 1 each"}, {"requests", MaxBody/2 + 1, 2, "not 2 of 32769 each"},
+		{"requests", 1, 1, ""}, {"requests", 1, maxBatch, ""}, {"requests", MaxBody / 2, 2, ""},
+	} {
+		s := serve(t, say(201, "<Messages>"+strings.Repeat(entry, c.n)+"</Messages>"))
+		err := client(t, s.URL).SendEach(t.Context(), c.queue, []byte(strings.Repeat("x", c.bytes)), make([]time.Duration, c.n)...)
+		e, refused := errors.AsType[*desktop.CallError](err)
+		if refused != (c.says != "") || refused && (e.Delivery != desktop.Refused || !strings.Contains(e.Message, c.says)) || refused != (s.calls() == 0) {
+			t.Errorf("%+v: %v after %d calls", c, err, s.calls())
 		}
 	}
-	if s.calls() > 0 {
-		t.Errorf("%d calls", s.calls())
+}
+
+// What MNS calls a message may be spelt as XML spells it.
+func TestTheIDOfAMessageIsReadAsXML(t *testing.T) {
+	s := serve(t, say(201, `<Message xmlns="http://mns.aliyuncs.com/doc/v1"><MessageId>a&amp;b</MessageId></Message>`))
+	if id, err := client(t, s.URL).Publish(t.Context(), "outcomes", []byte("{}"), ""); err != nil || id != "a&b" {
+		t.Errorf("got %q %v", id, err)
 	}
 }
 
@@ -240,6 +259,13 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 		"201 with garbage":             {201, "garbage", desktop.Unknown, false, "", 4},
 		"201 cut in the middle":        {201, taken[:80], desktop.Unknown, false, "", 4},
 		"201 without an id":            {201, "<Message></Message>", desktop.Unknown, false, "", 4},
+		"201 cut behind its id":        {201, taken[:strings.Index(taken, "<MessageBodyMD5>")], desktop.Unknown, false, "", 4},
+		"201 without its beginning":    {201, taken[strings.Index(taken, "<MessageId>"):], desktop.Unknown, false, "", 4},
+		"201 with other words":         {201, "<html><MessageId>a</MessageId></html>", desktop.Unknown, false, "", 4},
+		"refusal cut behind its code":  {400, strings.Split(errorBody("InvalidArgument"), "<Message>")[0], desktop.Unknown, false, "", 4},
+		"refusal without a code":       {400, errorBody(" "), desktop.Unknown, false, "", 4},
+		"redirect with a code":         {399, errorBody("InvalidArgument"), desktop.Unknown, false, "InvalidArgument", 4},
+		"499":                          {499, errorBody("InvalidArgument"), desktop.Refused, false, "InvalidArgument", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, say(c.status, c.body))
@@ -248,8 +274,11 @@ func TestAnAnswersFateFollowsFromItsCode(t *testing.T) {
 			if !ok {
 				t.Fatalf("error: got %v, want a CallError", err)
 			}
-			if e.Call != "PublishMessage" || e.Delivery != c.delivery || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
+			if e.Message == "" || e.Call != "PublishMessage" || e.Delivery != c.delivery || e.Throttled != c.throttled || e.Code != c.code || e.RequestID != "REQ-1" {
 				t.Errorf("got %+v, want delivery %v, throttled %v, code %q", e, c.delivery, c.throttled, c.code)
+			}
+			if why := e.Err; why == nil && c.code == "" && name != "refusal without a code" {
+				t.Error("what makes the answer unreadable is not among the causes")
 			}
 			if s.calls() != c.sent {
 				t.Errorf("messages sent: got %d, want %d", s.calls(), c.sent)
@@ -318,6 +347,72 @@ func TestInterimAnswersArePassedOver(t *testing.T) {
 	}
 }
 
+// A connection is used again until MNS closes it or the invocation is another one; and
+// nothing is sent on one that MNS has said it closes.
+func TestConnectionsAreUsedAgainUntilTheyAreStale(t *testing.T) {
+	for name, c := range map[string]struct {
+		closes, proxied, renewed bool
+		connections              int64
+	}{
+		"kept": {connections: 1}, "kept behind a proxy": {proxied: true, connections: 1}, "closed by MNS": {closes: true, connections: 3},
+		"renewed": {renewed: true, connections: 3}, "renewed behind a proxy": {renewed: true, proxied: true, connections: 3},
+	} {
+		var connections atomic.Int64
+		s := &script{}
+		s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if c.closes {
+				w.Header().Set("Connection", "close")
+			}
+			say(201, taken)(w, r, 0)
+		}))
+		s.Config.ConnState = func(_ net.Conn, to http.ConnState) {
+			if to == http.StateNew {
+				connections.Add(1)
+			}
+		}
+		s.Start()
+		t.Cleanup(s.Close)
+		attempts := 0
+		m := client(t, s.URL, func(c *Config) { c.Observe = func(Call) { attempts++ } })
+		if c.proxied {
+			m.signers[0].line = nil
+		}
+		for range 3 {
+			if c.renewed {
+				m.Renew()
+			}
+			if _, err := m.Publish(t.Context(), "outcomes", []byte("{}"), ""); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if got := connections.Load(); got != c.connections || attempts != 3 {
+			t.Errorf("%s: %d connections and %d attempts, want %d and 3", name, got, attempts, c.connections)
+		}
+	}
+}
+
+func TestTheWaitsBetweenAttemptsAreThoseOfMNS(t *testing.T) {
+	sum := time.Duration(0)
+	for _, step := range client(t, "http://127.0.0.1:1", func(c *Config) { c.Backoff = nil }).calls.Policy.Steps {
+		sum += step
+	}
+	if sum != 9400*time.Millisecond {
+		t.Errorf("waits of up to %v in all", sum)
+	}
+}
+
+// The id of a request is in a header, and in the words of a refusal.
+func TestARefusalWithoutTheHeaderKeepsTheIDOfItsRequest(t *testing.T) {
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, errorBody("InvalidArgument"))
+	})
+	_, err := client(t, s.URL).Publish(t.Context(), "outcomes", []byte("{}"), "")
+	if e, ok := errors.AsType[*desktop.CallError](err); !ok || e.RequestID != "6AB5" || e.Message != "the message" {
+		t.Errorf("got %+v", err)
+	}
+}
+
 func TestADeadlineBelowASecondHolds(t *testing.T) {
 	s := serve(t, func(_ http.ResponseWriter, r *http.Request, _ int) { <-r.Context().Done() })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -356,6 +451,7 @@ func TestWhatMNSWouldRefuseOrChangeIsRefusedUnsent(t *testing.T) {
 		"no body":           {"a", "", ""},
 		"a long body":       {"a", strings.Repeat("x", MaxBody+1), ""},
 		"not UTF-8":         {"a", "\xff", ""},
+		"a byte in between": {"a", "a\x80", ""},
 		"a NUL":             {"a", "a\x00b", ""},
 		"an escape":         {"a", "\x1b[0m", ""},
 		"a non-character":   {"a", "\uFFFE", ""},

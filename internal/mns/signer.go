@@ -126,10 +126,8 @@ func (l *signer) viaProxy(ctx context.Context, signed *fasthttp.Request, body []
 		return pace.Answer{}, err
 	}
 	req.Host = string(uri.Host())
-	signed.Header.VisitAll(func(key, value []byte) { // fasthttp writes keys as net/http does
-		if k := string(key); k != "Host" && k != "Content-Length" {
-			req.Header[k] = []string{string(value)}
-		}
+	signed.Header.VisitAll(func(key, value []byte) { // fasthttp writes keys as net/http does, which takes host and length from req
+		req.Header[string(key)] = []string{string(value)}
 	})
 	return l.wire.Send(req)
 }
