@@ -104,7 +104,11 @@ func (u unit) list(tests string, subtests bool) ([]*unit, error) {
 			continue
 		}
 		if test, sub, has := strings.Cut(name, "/"); has {
+			sub, _, _ = strings.Cut(sub, "/") // with what is below it: a pattern has a part of its own for each level
 			one.test, one.name = test, regexp.QuoteMeta(sub)
+			if slices.ContainsFunc(units, func(v *unit) bool { return v.test == test && v.name == one.name }) {
+				continue
+			}
 			units = slices.DeleteFunc(units, func(v *unit) bool { return v.test == "" && v.name == test })
 		}
 		units = append(units, &one)
