@@ -45,13 +45,13 @@ func (c *Caller) Do(ctx context.Context, name, regionID string, attempt func(con
 				Message: "waiting for its turn: " + err.Error(), Err: err,
 			}
 		}
-		// A panic counts as a failure of unknown delivery, and gives the slot back.
-		err = &desktop.CallError{Call: name}
 		defer func() { slot.Release(err) }()
-		if err = c.Limit.givenUp(name, asked); err == nil { // meanwhile
-			asked = true
-			err = c.once(ctx, name, regionID, attempt)
+		if err = c.Limit.givenUp(name, asked); err != nil { // meanwhile
+			return err
 		}
+		asked = true
+		err = &desktop.CallError{Call: name} // of a panic: it counts as a failure of unknown delivery
+		err = c.once(ctx, name, regionID, attempt)
 		return err
 	})
 }

@@ -104,6 +104,47 @@ func TestNoAttemptBeginsThatTheTimeLeftWouldNotDoFor(t *testing.T) {
 	})
 }
 
+// An attempt that just fits begins.
+func TestAnAttemptBeginsThatTheTimeLeftJustDoesFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		call, attempts := failing(errNotSent)
+		if err := Retry(ctx, Policy{Need: 9 * time.Second, Rand: func() float64 { return 1 }}, call); err != nil || *attempts != 2 {
+			t.Errorf("got %v after %d attempts", err, *attempts)
+		}
+	})
+}
+
+// Whoever has left wants no other attempt, also where no wait comes before it.
+func TestNoAttemptFollowsTheEndOfTheContext(t *testing.T) {
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		err := Retry(ctx, Policy{Rand: func() float64 { return 0 }}, func(context.Context) error {
+			n++
+			cancel()
+			return errNotSent
+		})
+		if n != 1 || !errors.Is(err, errNotSent) {
+			t.Fatalf("got %v after %d attempts", err, n)
+		}
+	}
+}
+
+func TestALimitersPausesGoWithTheWaits(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps          []time.Duration
+		first, longest time.Duration
+	}{
+		"none": {[]time.Duration{}, 0, 0}, "the default": {defaultSteps, firstPause, longestPause}, "one": {[]time.Duration{time.Second}, time.Second / 4, time.Second / 2},
+	} {
+		if l := (Policy{Steps: c.steps}).Limiter(3); l.Max != 3 || l.FirstPause != c.first || l.LongestPause != c.longest {
+			t.Errorf("%s: got %d, %s, %s", name, l.Max, l.FirstPause, l.LongestPause)
+		}
+	}
+}
+
 func TestACancelledWaitReturnsTheCallsError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -184,6 +225,19 @@ func TestACallerTellsItsObserverOfEachAttempt(t *testing.T) {
 	})
 }
 
+// An error of no call is a failure all the same.
+func TestAnObserverIsToldOfEachError(t *testing.T) {
+	var told []Call
+	c := Caller{Limit: &Limiter{}, Observe: func(c Call) { told = append(told, c) }}
+	bug := errors.New("a bug")
+	if err := c.Do(t.Context(), "DoThis", "r", func(context.Context) (string, error) { return "", bug }); !errors.Is(err, bug) {
+		t.Errorf("got %v", err)
+	}
+	if len(told) != 1 || told[0].Err == nil || told[0].Err.Call != "DoThis" || told[0].Err.Message != "a bug" || told[0].Err.Delivery != desktop.Unknown || !errors.Is(told[0].Err, bug) {
+		t.Errorf("told %+v", told)
+	}
+}
+
 func TestACallerThatGetsNoTurnHasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := Caller{Limit: &Limiter{Max: 1}}
@@ -216,11 +270,15 @@ func TestACallerWithoutTimeForThrottlingsPauseIsThrottled(t *testing.T) {
 }
 
 func TestAPanickingCallGivesItsSlotBack(t *testing.T) {
-	c := Caller{Limit: &Limiter{Max: 1}}
+	c := Caller{Limit: &Limiter{Max: 2, FirstPause: 1, LongestPause: 1}}
+	acquire(t, c.Limit).Release(errThrottled)
 	func() {
 		defer func() { _ = recover() }()
 		_ = c.Do(t.Context(), "X", "r", func(context.Context) (string, error) { panic("boom") })
 	}()
+	if got := c.Limit.Allowed(); got != 1 {
+		t.Errorf("%d calls are allowed at once after one that was throttled and one that panicked: it counts as a success", got)
+	}
 	if err := c.Do(t.Context(), "X", "r", func(context.Context) (string, error) { return "", nil }); err != nil {
 		t.Errorf("the call after a panic: %v", err)
 	}
@@ -231,6 +289,9 @@ func TestMessagesCarryNoCredentialsAndAreShort(t *testing.T) {
 	got := Message("string to sign is:\n LTAIabc\tCAISabc s3cr3t \xff", keys)
 	if want := "string to sign is: [credentials] [credentials] [credentials] \uFFFD"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if exact := strings.Repeat("x", maxMessage); Message(exact, keys) != exact {
+		t.Error("a message as long as allowed is cut")
 	}
 	if got := Message(strings.Repeat("é", 600), keys); len(got) > maxMessage+len("…") || !strings.HasSuffix(got, "é…") {
 		t.Errorf("a long message has %d bytes and ends in %q", len(got), got[len(got)-6:])
