@@ -122,6 +122,10 @@ func TestWallTimeAndSteadyTimeAreLookedAtApart(t *testing.T) {
 		"set back while it stood still":             {-3600 * s, 16 * s, true},
 		"set back by just what it stood still":      {0, 16 * s, true},
 		"a clock that is steered":                   {14*s + 100*time.Millisecond, 14 * s, false},
+		"just as long as they are kept":             {15 * s, 15 * s, false},
+		"just as far apart as is allowed":           {9 * s, 8 * s, false},
+		"too long by the wall clock alone":          {15*s + 1, 14*s + 1, true},
+		"too long by the steady clock alone":        {14*s + 1, 15*s + 1, true},
 		"steady time went on, wall time was set to": {14 * s, 16 * s, true},
 	} {
 		if got := stale(c.wall, c.steady); got != c.want {

@@ -188,3 +188,17 @@ func TestNoPlaceIsGivenUpForLittle(t *testing.T) {
 		})
 	}
 }
+
+// One call proves it that lasts as long as some repetitions.
+func TestAPlaceIsGivenUpForOneCallOfFifteenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for timeout, want := range map[time.Duration]bool{giveUpAfter: true, giveUpAfter - 1: false} {
+			c := patient()
+			c.Timeout, c.Policy.Unknown = timeout, 0
+			_ = c.Do(t.Context(), "X", "cn-hangzhou", silent)
+			if err := c.Limit.givenUp("X", true); (err != nil) != want {
+				t.Errorf("after %s: %v", timeout, err)
+			}
+		}
+	})
+}

@@ -250,6 +250,13 @@ func TestWhatCannotBeGivenBackIsTold(t *testing.T) {
 		if i.lease.Give(t.Context()); len(i.faults) != 1 {
 			t.Errorf("got faults %v, want one", i.faults)
 		}
+		i = newInstance(&log, "b")
+		i.lease.warn = nil // nobody wants to know
+		log.fault = nil
+		<-time.After(2 * leaseTerm)
+		i.call(t, &usage{}, 8)
+		log.fault = func(bool) (error, bool) { return errors.New("out"), false }
+		i.lease.Give(t.Context())
 	})
 }
 

@@ -159,6 +159,7 @@ func TestAPausePastTheDeadlineIsRefusedAtOnce(t *testing.T) {
 		if _, err := l.Acquire(ctx); !errors.Is(err, ErrNoTime) || time.Since(start) != 0 {
 			t.Errorf("Acquire: got %v after %v, want %v at once", err, time.Since(start), ErrNoTime)
 		}
+		acquire(t, &l) // after the pause
 	})
 }
 
@@ -180,9 +181,40 @@ func TestACancelledContextGetsNothingAndCostsNothing(t *testing.T) {
 		if _, err := l.Acquire(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("late Acquire: got %v, want %v", err, context.Canceled)
 		}
+		brief, end := context.WithTimeout(t.Context(), time.Second)
+		defer end()
+		if _, err := l.Acquire(brief); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while the only slot is taken: got %v", err)
+		}
 		first.Release(nil)
 		acquire(t, &l)
 	})
+}
+
+// A slot that comes at the moment at which its context ends is taken or goes to the next.
+func TestNoSlotIsLostAtTheEndOfAContext(t *testing.T) {
+	for range 50 { // which of the two is seen first is chance
+		synctest.Test(t, func(t *testing.T) {
+			l := Limiter{Max: 1}
+			first := acquire(t, &l)
+			ctx, cancel := context.WithCancel(t.Context())
+			var group sync.WaitGroup
+			for _, ctx := range []context.Context{ctx, t.Context()} {
+				group.Go(func() {
+					if slot, err := l.Acquire(ctx); err == nil {
+						slot.Release(nil)
+					}
+				})
+				synctest.Wait()
+			}
+			cancel() // and before that is seen:
+			first.Release(nil)
+			group.Wait()
+			if l.inUse() || l.Allowed() != 1 {
+				t.Error("a slot is in use that nobody has")
+			}
+		})
+	}
 }
 
 func TestTheBoundHoldsUnderAnyMixOfOutcomes(t *testing.T) {

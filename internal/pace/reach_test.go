@@ -75,6 +75,9 @@ func triedOnceMore(t *testing.T, first func(context.Context) error) {
 	if hosts, _ := reach.Failed(); err != nil || conn == nil || !reach.Any() || len(hosts) > 0 {
 		t.Errorf("got %v, %v, %q", err, reach.Any(), hosts)
 	}
+	if _, err = reach.dial(t.Context(), d, "tcp", "elsewhere:443"); err != nil || dials != 3 {
+		t.Errorf("a host that answers: got %v after %d dials", err, dials)
+	}
 	d = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no such host") }
 	if _, err = reach.dial(t.Context(), d, "tcp", "nowhere:443"); err == nil || !strings.HasPrefix(err.Error(), "no such host") {
 		t.Errorf("got %v", err)

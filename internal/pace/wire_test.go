@@ -5,14 +5,18 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
 )
 
@@ -67,6 +71,14 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 			_, _ = io.WriteString(w, "half")
 		},
 		"no answer in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+		"an answer that says it has a million gigabytes": func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 1125899906842624\r\n\r\nhalf")
+			_ = conn.Close()
+		},
 		"endless answer": func(w http.ResponseWriter, _ *http.Request) {
 			block := bytes.Repeat([]byte{' '}, 1<<20)
 			for range MaxAnswer/len(block) + 1 {
@@ -90,8 +102,11 @@ func TestARequestThatArrivedHasAnUnknownFate(t *testing.T) {
 				defer cancel()
 				_, err := send(NewWire(1), post(t, ctx, server.URL))
 				e, ok := errors.AsType[*SendError](err)
-				if !ok || e.Delivery != desktop.Unknown {
+				if !ok || e.Delivery != desktop.Unknown || !strings.HasPrefix(err.Error(), "sent, but not answered: ") {
 					t.Errorf("error: got %v, want an unknown delivery", err)
+				}
+				if ended := errors.Is(err, context.DeadlineExceeded); ended != (name == "no answer in time") {
+					t.Errorf("the end of the context is %t as the cause of %v", ended, err)
 				}
 				if served.Load() != 1 {
 					t.Errorf("requests served: got %d, want 1", served.Load())
@@ -137,7 +152,7 @@ func TestARequestThatCannotHaveArrivedWasNotSent(t *testing.T) {
 				}
 				_, err := send(w, post(t, c.ctx, c.url))
 				e, ok := errors.AsType[*SendError](err)
-				if !ok || e.Delivery != desktop.NotSent {
+				if !ok || e.Delivery != desktop.NotSent || !strings.HasPrefix(err.Error(), "not sent: ") {
 					t.Errorf("error: got %v, want one that says not sent", err)
 				}
 				if c.want != nil && !errors.Is(err, c.want) {
@@ -162,5 +177,111 @@ func TestRedirectsAreAnswersLikeOthers(t *testing.T) {
 	a, err := NewWire(1).Send(post(t, t.Context(), server.URL))
 	if err != nil || a.Status != http.StatusFound || served.Load() != 1 {
 		t.Errorf("got %v, %v after %d requests, want 302 after 1", a.Status, err, served.Load())
+	}
+}
+
+// An answer may be as long as the bound, whether it says so before or not.
+func TestAnAnswerAsLongAsTheBoundIsRead(t *testing.T) {
+	for _, chunked := range []bool{false, true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if !chunked {
+				w.Header().Set("Content-Length", strconv.Itoa(MaxAnswer))
+			}
+			_, _ = w.Write(make([]byte, MaxAnswer))
+		}))
+		a, err := NewWire(1).Send(post(t, t.Context(), server.URL))
+		if err != nil || len(a.Body) != MaxAnswer {
+			t.Errorf("chunked %t: got %d bytes, %v", chunked, len(a.Body), err)
+		}
+		server.Close()
+	}
+}
+
+func TestTheCauseOfAFailureIsTheEndOfItsContext(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	closed := errors.New("use of closed connection")
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		err  error
+		want string
+	}{
+		"it goes on":         {t.Context(), closed, "use of closed connection"},
+		"it has ended":       {ended, closed, "context canceled: use of closed connection"},
+		"the error names it": {ended, fmt.Errorf("reading: %w", context.Canceled), "reading: context canceled"},
+	} {
+		if got := causeIn(c.ctx, c.err); got.Error() != c.want || !errors.Is(got, c.err) {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+// What an SDK makes of an answer does not count; what came back does.
+func TestASeamKeepsWhatBecameOfARequest(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gone" {
+			hangUp(w)
+			return
+		}
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, "short and stout")
+	}))
+	defer server.Close()
+	seam := &Seam{Wire: NewWire(1)}
+	if _, err := seam.Answer(io.ErrNoProgress); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("before any call: got %v", err)
+	}
+	if _, err := seam.Answer(nil); !errors.Is(err, errNothingSent) {
+		t.Errorf("before any call, without a reason: got %v", err)
+	}
+	shown, err := seam.Call(post(t, t.Context(), server.URL), nil)
+	if err != nil || shown.StatusCode != http.StatusOK {
+		t.Errorf("the SDK sees %+v, %v", shown, err)
+	}
+	_ = shown.Body.Close()
+	if a, err := seam.Answer(io.ErrNoProgress); err != nil || a.Status != http.StatusTeapot || string(a.Body) != "short and stout" {
+		t.Errorf("got %+v, %v", a, err)
+	}
+	gone := &Seam{Wire: NewWire(1)}
+	if shown, err := gone.Call(post(t, t.Context(), server.URL+"/gone"), nil); err == nil {
+		_ = shown.Body.Close()
+		t.Error("the SDK sees an answer that never came")
+	}
+	_, err = gone.Answer(nil)
+	if e, ok := errors.AsType[*SendError](err); !ok || e.Delivery != desktop.Unknown {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Only what was certainly not sent, or was refused, did not happen.
+func TestWhatAFailureWithoutAnAnswerMeans(t *testing.T) {
+	for err, want := range map[error]desktop.Delivery{
+		errNothingSent: desktop.Refused, &SendError{desktop.Unknown, io.EOF}: desktop.Unknown, &SendError{desktop.NotSent, io.EOF}: desktop.NotSent,
+	} {
+		if got := SendFault("X", credentials.Keys{}, err); desktop.DeliveryOf(got) != want || !errors.Is(got, err) {
+			t.Errorf("%v: got %v", err, got)
+		}
+	}
+}
+
+func TestNothingIsSentWithoutWholeCredentials(t *testing.T) {
+	said := &desktop.CallError{Call: "AssumeRole", Delivery: desktop.NotSent}
+	broken := errors.New("no file")
+	whole := credentials.Keys{ID: "a", Secret: "b"}
+	for name, c := range map[string]struct {
+		keys     credentials.Keys
+		err      error
+		cause    error
+		delivery desktop.Delivery
+	}{
+		"whole":              {whole, nil, nil, 0},
+		"half":               {credentials.Keys{ID: "a"}, nil, credentials.ErrNone, desktop.Forbidden},
+		"none, and why":      {credentials.Keys{}, broken, broken, desktop.Forbidden},
+		"the source says it": {credentials.Keys{}, said, said, desktop.NotSent},
+	} {
+		keys, err := Keys(t.Context(), "X", func(context.Context) (credentials.Keys, error) { return c.keys, c.err })
+		if (err == nil) != (c.cause == nil) || err == nil && keys != c.keys || err != nil && (!errors.Is(err, c.cause) || desktop.DeliveryOf(err) != c.delivery) {
+			t.Errorf("%s: got %v, %v", name, keys, err)
+		}
 	}
 }
