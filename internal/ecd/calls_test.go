@@ -446,7 +446,8 @@ func TestInvocationsTellWhatIsOverAndWhatWasSaid(t *testing.T) {
 		{"DesktopId":"ecd-6","InvocationStatus":"Success","ExitCode":3221225477},
 		{"DesktopId":"ecd-7","InvocationStatus":"Success","ExitCode":"0"},
 		{"DesktopId":"ecd-8","InvocationStatus":"Success","ExitCode":"0xC0000005"},
-		{"DesktopId":"ecd-9","InvocationStatus":"Success","ExitCode":0.0}]}]}`))
+		{"DesktopId":"ecd-9","InvocationStatus":"Success","ExitCode":0.0},
+		{"DesktopId":"ecd-10","InvocationStatus":"success"}]}]}`))
 	got, err := client(t, s).Invocations(t.Context(), region, "t-1")
 	want := []desktop.Invocation{
 		{DesktopID: "ecd-1", Status: "Success", Done: true, Output: "hello"},
@@ -458,6 +459,7 @@ func TestInvocationsTellWhatIsOverAndWhatWasSaid(t *testing.T) {
 		{DesktopID: "ecd-7", Status: "Success", Done: true},
 		{DesktopID: "ecd-8", Status: "Success", Done: true, ExitCode: -1},
 		{DesktopID: "ecd-9", Status: "Success", Done: true},
+		{DesktopID: "ecd-10", Status: "success", Done: true, ExitCode: -1}, // was read as 0: a desktop was rebuilt that had said not now, perhaps
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %v\nwant %+v", got, err, want)

@@ -160,7 +160,7 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 			for _, d := range i.InvokeDesktops {
 				out = append(out, desktop.Invocation{
 					DesktopID: string(d.DesktopID), Status: string(d.InvocationStatus), Done: ended[strings.ToLower(string(d.InvocationStatus))],
-					ExitCode: exitCode(d.ExitCode), Output: output(d.Output, d.ErrorInfo),
+					ExitCode: exitCode(d.InvocationStatus, d.ExitCode), Output: output(d.Output, d.ErrorInfo),
 				})
 			}
 		}
@@ -172,10 +172,10 @@ func (c *Client) Invocations(ctx context.Context, region, invokeID string) ([]de
 	return out, nil
 }
 
-// exitCode reads a command's exit code. Those of Windows reach 4,294,967,295. One that cannot
-// be read is none by which a command has ended well.
-func exitCode(t text) int {
-	if t == "" { // it has not ended
+// exitCode reads the exit code of a command in a status. Those of Windows reach 4,294,967,295. One
+// that cannot be read, or is left out of a success, is none by which a command has ended well.
+func exitCode(status, t text) int {
+	if t == "" && !strings.EqualFold(string(status), "Success") { // it has not ended, or was not run
 		return 0
 	}
 	n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(string(t)), ".0"))
