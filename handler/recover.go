@@ -91,7 +91,7 @@ func (rc *recovery) sendBack(j *job, delay time.Duration) {
 	case j.request != nil:
 		again := *j.request
 		again.RequestID = j.id
-		body, err = named(requestEvent(again, rc.in.Source, rc.asOf()), j.message).Marshal()
+		body, err = sameRequest(again, j.message, rc.asOf())
 	}
 	if err == nil {
 		err = rc.sched.send(j.kind, body, delay)
@@ -110,7 +110,7 @@ func named(e events.Event, m envelope.Message) events.Event {
 }
 
 // sameRequest is a request as it came, but for an id if it had none: from the source
-// that it came from.
+// that it came from, which tells it from others where senders are kept apart, or will be.
 func sameRequest(req events.Request, m envelope.Message, now time.Time) ([]byte, error) {
 	if m.Type == "" {
 		return json.Marshal(req)
