@@ -49,9 +49,3 @@ func inAccount(log *slog.Logger, id string) *slog.Logger {
 	}
 	return log.With("account_id", id)
 }
-
-// placed is one desktop: an id means another one in another place.
-type placed struct {
-	desktop.Place
-	id string
-}

@@ -409,7 +409,7 @@ func TestWhatTheEndingsOfACallTakenApartMeanForOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newCallsBench(t)
-			b.concern = map[placed]concern{}
+			b.concern = concerns{}
 			b.ecd.answers = c.answers
 			endings := b.send(t.Context(), b.batch("ecd-1", "ecd-2", "ecd-3", "ecd-4"), 0)
 			n := 0
@@ -445,7 +445,7 @@ func TestAFreezeIsPassedOnlyIfAllWhoWantTheDesktopConsent(t *testing.T) {
 			j.decision.Begin = op.Desktops
 			b.owners = append(b.owners, j)
 		}
-		if got := b.concerns(b.owners)[placed{here, "ecd-1"}].passes; got != c.passes {
+		if got := b.concerns(b.owners).of(here, "ecd-1").passes; got != c.passes {
 			t.Errorf("consents %t and %t: passes %t", c.first, c.second, got)
 		}
 	}
@@ -455,12 +455,12 @@ func TestAFreezeIsPassedOnlyIfAllWhoWantTheDesktopConsent(t *testing.T) {
 // waits for the end of that one.
 func TestEachDesktopWaitsForTheFreezeThatHoldsIt(t *testing.T) {
 	b := newCallsBench(t)
-	b.concern = map[placed]concern{}
+	b.concern = concerns{here: {}}
 	var log []rollout.Record
 	for i, fleet := range []string{"a", "b"} {
 		log = append(log, rollout.Record{Kind: rollout.KindFreeze, At: b.now, Name: "f" + fleet, Who: "ada", Fleets: []string{fleet}, Until: b.now.Add(time.Duration(i+1) * time.Hour)})
 		for k := range 2 {
-			b.concern[placed{here, fmt.Sprint("ecd-", fleet, k)}] = concern{fleets: []string{fleet}}
+			b.concern[here][fmt.Sprint("ecd-", fleet, k)] = &concern{fleets: []string{fleet}}
 		}
 	}
 	lines, err := rollout.Encode(log)
@@ -496,7 +496,7 @@ func TestWhatGrewOldBeforeItsTurnIsReadAgain(t *testing.T) {
 func TestACallWaitsForTheAdaptersTurnUntilTheFactsAreOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newCallsBench(t)
-		b.concern = map[placed]concern{}
+		b.concern = concerns{}
 		b.ecd.answers["ecd-1"] = &desktop.CallError{Call: "RebuildDesktops", Delivery: desktop.NotSent, Err: desktop.ErrTooLate}
 		got := b.inTurn(t.Context(), b.batch("ecd-1"), b.now.Add(-factsAge/3))
 		if len(got) != 1 || got[0].group.Code != events.CodeTimeShort || !b.tooOldIn[""] {
@@ -515,7 +515,7 @@ func TestACallEndsWithinItsLimitAndTheInvocation(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
 		b := newCallsBenchFor(ctx, t)
-		b.concern = map[placed]concern{}
+		b.concern = concerns{}
 		b.job("r1", "ecd-1")
 		b.read("ecd-1", 0)
 		b.calls.batch(plan.Make(wishes(b.owners)).Batches[0])

@@ -21,9 +21,21 @@ type concern struct {
 	passes bool
 }
 
+// concerns are the concerns of desktops, by place and id. Desktops of which the same is
+// true share one: mostly that is all of them.
+type concerns map[desktop.Place]map[string]*concern
+
+// of returns the concern of a desktop.
+func (all concerns) of(at desktop.Place, id string) concern {
+	if x := all[at][id]; x != nil {
+		return *x
+	}
+	return concern{}
+}
+
 // concerns returns the concern of each desktop that may be begun.
-func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
-	out := map[placed]concern{}
+func (rb *rebuilder) concerns(jobs []*job) concerns {
+	out := concerns{}
 	if !rb.hasJournal { // there are no freezes
 		return out
 	}
@@ -33,20 +45,32 @@ func (rb *rebuilder) concerns(jobs []*job) map[placed]concern {
 				return
 			}
 			at := s.Operation.Place()
-			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) {
-				for _, id := range j.decision.Begin {
-					fleet, passes := rb.fleetOf(s.Operation, id, facts)
-					x, known := out[placed{at, id}]
-					x.passes = passes && (x.passes || !known)
-					if fleet != "" {
-						x.fleets = append(x.fleets, fleet)
-					}
-					out[placed{at, id}] = x
-				}
-			})
+			if out[at] == nil {
+				out[at] = map[string]*concern{}
+			}
+			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) { rb.addConcerns(out[at], s.Operation, j.decision.Begin, facts) })
 		})
 	}
 	return out
+}
+
+// addConcerns adds what is true of desktops because of one operation.
+func (rb *rebuilder) addConcerns(out map[string]*concern, op *rollout.Operation, ids []string, facts *rollout.Facts) {
+	last := &concern{}
+	for _, id := range ids {
+		fleet, passes := rb.fleetOf(op, id, facts)
+		x := concern{passes: passes}
+		if before := out[id]; before != nil {
+			x = concern{slices.Clip(before.fleets), passes && before.passes}
+		}
+		if fleet != "" {
+			x.fleets = append(x.fleets, fleet)
+		}
+		if last.passes != x.passes || !slices.Equal(last.fleets, x.fleets) {
+			last = new(x)
+		}
+		out[id] = last
+	}
 }
 
 // fleetOf names the fleet of a desktop under an operation, or "", and says whether
@@ -69,7 +93,7 @@ func (rb *rebuilder) fleetOf(op *rollout.Operation, id string, facts *rollout.Fa
 // unfrozen takes out of a batch, right before the call, what a freeze holds back
 // that may have come since the decision.
 func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Batch, held []ending) {
-	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern[placed{b.Place(), id}].passes }) {
+	if !c.hasJournal || !slices.ContainsFunc(b.IDs, func(id string) bool { return !c.concern.of(b.Place(), id).passes }) {
 		return b, nil
 	}
 	freezes, err := c.jobs.readFreezes(ctx)
@@ -81,7 +105,7 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 	rest = b
 	rest.IDs = nil
 	for _, id := range b.IDs {
-		freeze := c.holds(freezes, placed{b.Place(), id}, now)
+		freeze := c.holds(freezes, b.Place(), id, now)
 		if freeze == nil {
 			rest.IDs = append(rest.IDs, id)
 			continue
@@ -96,13 +120,13 @@ func (c *calls) unfrozen(ctx context.Context, b desktop.Batch) (rest desktop.Bat
 	return rest, held
 }
 
-func (c *calls) holds(freezes rollout.Freezes, which placed, now time.Time) *rollout.Freeze {
-	x := c.concern[which]
+func (c *calls) holds(freezes rollout.Freezes, at desktop.Place, id string, now time.Time) *rollout.Freeze {
+	x := c.concern.of(at, id)
 	if x.passes {
 		return nil
 	}
 	for _, fleet := range append([]string{""}, x.fleets...) {
-		if f := freezes.Holds(which.Region, fleet, now); f != nil {
+		if f := freezes.Holds(at.Region, fleet, now); f != nil {
 			return f
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -36,11 +37,10 @@ type rebuilder struct {
 // What does not get its turn is deferred. When the facts have grown too old on
 // the way to begin more by them, it stops and says so: they are to be read again.
 func (rb *rebuilder) rebuild(jobs []*job) (again bool) {
-	wanted := wishes(jobs)
-	if len(wanted) == 0 {
+	p := plan.Make(wishes(jobs))
+	if len(p.Batches) == 0 {
 		return false
 	}
-	p := plan.Make(wanted)
 	rb.refuseConflicts(jobs, p.Conflicts)
 
 	c := &calls{rebuilder: rb, owners: jobs, concern: rb.concerns(jobs), turns: map[desktop.Place]chan struct{}{},
@@ -87,17 +87,19 @@ func (c *calls) makeAll(wg *sync.WaitGroup, batches []plan.Batch) {
 	}
 }
 
-// wishes returns what the jobs may begin.
-func wishes(jobs []*job) (out []plan.Wish) {
-	for owner, j := range jobs {
-		j.journal.Look(func(s *rollout.State) {
-			out = slices.Grow(out, len(j.decision.Begin))
+// wishes yields what the jobs may begin.
+func wishes(jobs []*job) iter.Seq[plan.Wish] {
+	return func(yield func(plan.Wish) bool) {
+		for owner, j := range jobs {
 			for _, id := range j.decision.Begin {
-				out = append(out, plan.Wish{Owner: owner, Target: desktop.Target{ID: id, Spec: s.CallSpec(id)}, Lost: s.Desktops[id].Attempt - s.Desktops[id].Denied})
+				w := plan.Wish{Owner: owner, Target: desktop.Target{ID: id}}
+				j.journal.Look(func(s *rollout.State) { w.Spec, w.Lost = s.CallSpec(id), s.Desktops[id].Attempt-s.Desktops[id].Denied })
+				if !yield(w) {
+					return
+				}
 			}
-		})
+		}
 	}
-	return out
 }
 
 // refuseConflicts refuses what an earlier request of the same delivery rules out.
@@ -105,7 +107,7 @@ func (rb *rebuilder) refuseConflicts(jobs []*job, conflicts []plan.Conflict) {
 	groups := map[int][]rollout.Group{}
 	for _, c := range conflicts {
 		groups[c.Owner] = append(groups[c.Owner], rollout.Group{Status: events.StatusRefused, Code: events.CodeConflictingTargets,
-			Message:  fmt.Sprintf("request %s of the same delivery wants desktop %s otherwise, and came first", jobs[c.With.Owner].id, c.ID),
+			Message:  fmt.Sprintf("request %s of the same delivery wants desktop %s otherwise, and came first", jobs[c.With].id, c.ID),
 			Desktops: []string{c.ID}})
 	}
 	for _, owner := range slices.Sorted(maps.Keys(groups)) {
@@ -143,7 +145,7 @@ func (rb *rebuilder) settle(j *job, groups []rollout.Group) {
 type calls struct {
 	*rebuilder
 	owners  []*job
-	concern map[placed]concern              // which freezes hold a desktop; it does not change
+	concern concerns                        // which freezes hold a desktop; it does not change
 	turns   map[desktop.Place]chan struct{} // each holds one for each call under way; the map does not change
 
 	mu sync.Mutex

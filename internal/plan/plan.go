@@ -6,6 +6,7 @@
 package plan
 
 import (
+	"iter"
 	"slices"
 
 	"github.com/regild/regild/internal/desktop"
@@ -51,14 +52,14 @@ func (b *Batch) OwnersOf(id string) []int {
 
 // Keep leaves in the batch the desktops of which keep holds.
 func (b *Batch) Keep(keep func(id string, owners []int) bool) {
-	var ids []string
-	var owners [][]int
+	n := 0
 	for i, id := range b.IDs {
 		if keep(id, b.Owners[i]) {
-			ids, owners = append(ids, id), append(owners, b.Owners[i])
+			b.IDs[n], b.Owners[n] = id, b.Owners[i]
+			n++
 		}
 	}
-	b.IDs, b.Owners = ids, owners
+	b.IDs, b.Owners = b.IDs[:n], b.Owners[:n]
 }
 
 // A Plan is what is to be done about some wishes.
@@ -72,58 +73,70 @@ type Plan struct {
 // A Conflict is a wish that an earlier one rules out.
 type Conflict struct {
 	Wish
-	With Wish // the wish that stands
+	With int // the owner of the wish that stands
 }
 
 // Make returns the plan for the wishes. Of two wishes for one desktop the first
 // stands; n targets of one spec of which no call was lost take exactly ⌈n/20⌉
 // batches. Batches come in the order in which their specs were first wished for,
 // the desktops in a batch in the order of the wishes.
-func Make(wishes []Wish) Plan {
+func Make(wishes iter.Seq[Wish]) Plan {
 	var p Plan
-	first := make(map[which]int, len(wishes)) // the index of its wish
-	owners := make([][]int, len(wishes))      // of each wish that is the first
-	var kinds []kind
-	firsts := make(map[kind][]int)
-	for i, w := range wishes {
-		x := which{w.Place(), w.ID}
-		stands, known := first[x]
-		switch {
-		case !known:
-			stands = i
-			first[x] = i
+	var groups []*group
+	byKind := map[kind]*group{}
+	first := map[desktop.Place]map[string]standing{} // an id means another desktop in another place
+	for w := range wishes {
+		there := first[w.Place()]
+		if there == nil {
+			there = map[string]standing{}
+			first[w.Place()] = there
+		}
+		stands, known := there[w.ID]
+		if !known {
 			k := kind{w.Spec, company(w.Lost)}
-			if firsts[k] == nil {
-				kinds = append(kinds, k)
+			if byKind[k] == nil {
+				byKind[k] = &group{kind: k}
+				groups = append(groups, byKind[k])
 			}
-			firsts[k] = append(firsts[k], i)
-		case wishes[stands].Spec != w.Spec:
-			p.Conflicts = append(p.Conflicts, Conflict{w, wishes[stands]})
+			stands = byKind[k].add(w.ID)
+			there[w.ID] = stands
+		}
+		owners := &stands.owners[stands.n]
+		if stands.Spec != w.Spec {
+			p.Conflicts = append(p.Conflicts, Conflict{w, (*owners)[0]})
 			continue
 		}
-		owners[stands] = append(owners[stands], w.Owner)
+		*owners = append(*owners, w.Owner)
 	}
-	for _, k := range kinds {
-		for some := range slices.Chunk(firsts[k], k.most) {
-			b := Batch{Batch: desktop.Batch{Spec: k.Spec, IDs: make([]string, 0, len(some))}, Owners: make([][]int, 0, len(some))}
-			for _, i := range some {
-				b.IDs = append(b.IDs, wishes[i].ID)
-				b.Owners = append(b.Owners, owners[i])
-			}
-			p.Batches = append(p.Batches, b)
+	for _, g := range groups {
+		for from := 0; from < len(g.ids); from += g.most {
+			to := min(from+g.most, len(g.ids))
+			p.Batches = append(p.Batches, Batch{desktop.Batch{Spec: g.Spec, IDs: g.ids[from:to:to]}, g.owners[from:to:to]})
 		}
 	}
 	return p
-}
-
-// which is one desktop: an id means another one in another place.
-type which struct {
-	desktop.Place
-	id string
 }
 
 // kind is what the desktops of a batch have in common.
 type kind struct {
 	desktop.Spec
 	most int
+}
+
+// A group has the targets of one kind, and their owners.
+type group struct {
+	kind
+	ids    []string
+	owners [][]int
+}
+
+// A standing is the wish for a desktop that came first: the n-th of a group.
+type standing struct {
+	*group
+	n int
+}
+
+func (g *group) add(id string) standing {
+	g.ids, g.owners = append(g.ids, id), append(g.owners, nil)
+	return standing{g, len(g.ids) - 1}
 }
