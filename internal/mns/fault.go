@@ -68,7 +68,7 @@ func plainID(body []byte) (string, bool) {
 // judge says what an answer other than 201 means, by MNS's code. One that is
 // not MNS's own says nothing, whatever its status; nor does any 5xx. Source:
 // "Syntax of error responses".
-func judge(api, requestID string, keys credentials.Keys, a pace.Answer) error {
+func judge(api, requestID string, keys credentials.Keys, a answer) error {
 	var said struct {
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
@@ -76,19 +76,19 @@ func judge(api, requestID string, keys credentials.Keys, a pace.Answer) error {
 		RequestID string `xml:"RequestId"`
 	}
 	e := &desktop.CallError{Call: api, RequestID: pace.Message(requestID, keys)}
-	err := xml.Unmarshal(a.Body, &said)
+	err := xml.Unmarshal(a.body, &said)
 	switch said.Code = strings.TrimSpace(said.Code); {
 	case err != nil || said.Code == "":
 		e.Err = err
-		e.Message = fmt.Sprintf("unreadable answer with status %d", a.Status)
-		e.Throttled = a.Status == http.StatusTooManyRequests
+		e.Message = fmt.Sprintf("unreadable answer with status %d", a.status)
+		e.Throttled = a.status == http.StatusTooManyRequests
 		return e
 	case said.Code == "QpsLimitExceeded" || said.Code == "TooManyRequests":
 		e.Delivery, e.Throttled = desktop.NotSent, true
-	case a.Status == http.StatusTooManyRequests: // by a code that is not MNS's for it, or a gateway's
+	case a.status == http.StatusTooManyRequests: // by a code that is not MNS's for it, or a gateway's
 		e.Throttled = true
-	case a.Status < 400 || a.Status > 499:
-	case a.Status == http.StatusForbidden, forbidden[said.Code]:
+	case a.status < 400 || a.status > 499:
+	case a.status == http.StatusForbidden, forbidden[said.Code]:
 		e.Delivery = desktop.Forbidden
 	default:
 		e.Delivery = desktop.Refused

@@ -30,7 +30,7 @@ func FuzzAnswers(f *testing.F) {
 		if id, err := messageID(body); err == nil && (id == "" || !utf8.ValidString(id)) {
 			t.Errorf("id %q", id)
 		}
-		err := judge("X", "REQ-1", keys, pace.Answer{Status: status, Body: body})
+		err := judge("X", "REQ-1", keys, answer{status: status, body: body})
 		if text := err.Error(); len(text) > 4096 || !utf8.ValidString(text) {
 			t.Errorf("error of %d bytes: %q", len(text), text)
 		}

@@ -12,7 +12,6 @@ import (
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/pace"
 )
 
 // This file is for the operator's command: it looks at queues, topics and
@@ -86,10 +85,10 @@ func (c *Client) look(ctx context.Context, api, kind, name, resource string, out
 
 // ask makes a call and reads its answer into out.
 func (c *Client) ask(ctx context.Context, api string, resource string, out any) error {
-	return c.do(ctx, api, sdk.GET, resource, nil, func(a pace.Answer) (bool, error) {
-		if a.Status != http.StatusOK {
+	return c.do(ctx, api, sdk.GET, resource, nil, func(a answer) (bool, error) {
+		if a.status != http.StatusOK {
 			return false, nil
 		}
-		return true, xml.Unmarshal(a.Body, out)
+		return true, xml.Unmarshal(a.body, out)
 	})
 }

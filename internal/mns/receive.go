@@ -12,7 +12,6 @@ import (
 	sdk "github.com/aliyun/aliyun-mns-go-sdk"
 
 	"github.com/regild/regild/internal/desktop"
-	"github.com/regild/regild/internal/pace"
 )
 
 // This file is for the operator's command, which takes messages off a queue. The
@@ -46,12 +45,12 @@ func (c *Client) Receive(ctx context.Context, queue string, most int, wait time.
 	resource := fmt.Sprintf("queues/%s/messages?numOfMessages=%d&waitseconds=%d", queue,
 		min(max(most, 1), MaxBatch), int(min(max(wait, 0), MaxWait)/time.Second))
 	var got []Received
-	err := c.do(ctx, api, sdk.GET, resource, nil, func(a pace.Answer) (bool, error) {
-		if a.Status != http.StatusOK {
+	err := c.do(ctx, api, sdk.GET, resource, nil, func(a answer) (bool, error) {
+		if a.status != http.StatusOK {
 			return false, nil
 		}
 		var err error
-		got, err = receivedOf(a.Body)
+		got, err = receivedOf(a.body)
 		return true, err
 	})
 	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Code == "MessageNotExist" {
@@ -103,8 +102,8 @@ func (c *Client) Delete(ctx context.Context, queue string, handles []string) err
 		w.WriteString("</ReceiptHandle>")
 	}
 	w.WriteString("</ReceiptHandles>")
-	return c.do(ctx, api, sdk.DELETE, "queues/"+queue+"/messages", w.Bytes(), func(a pace.Answer) (bool, error) {
-		return a.Status == http.StatusNoContent || a.Status == http.StatusNotFound && onlyGone(a.Body), nil
+	return c.do(ctx, api, sdk.DELETE, "queues/"+queue+"/messages", w.Bytes(), func(a answer) (bool, error) {
+		return a.status == http.StatusNoContent || a.status == http.StatusNotFound && onlyGone(a.body), nil
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -42,16 +43,21 @@ func (c *Client) Publish(ctx context.Context, topic string, body []byte, tag str
 	if err := cmp.Or(checkName("topic", topic), checkBody(body), checkTag(tag)); err != nil {
 		return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 	}
-	var w bytes.Buffer
-	open(&w, body)
+	w := buffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // there is nothing else in it
+	defer buffers.Put(w)
+	w.Reset()
+	open(w, body)
 	if tag != "" {
 		w.WriteString("<MessageTag>")
-		escape(&w, []byte(tag))
+		escape(w, []byte(tag))
 		w.WriteString("</MessageTag>")
 	}
 	w.WriteString("</Message>")
 	return c.post(ctx, api, "topics/"+topic+"/messages", w.Bytes())
 }
+
+// buffers are for messages to topics: there is one for each outcome.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // Send sends body to a queue, where it can be received after delay: whole
 // seconds, rounded up, within 0 and MaxDelay. It returns MNS's id of the
@@ -85,11 +91,11 @@ func (c *Client) SendEach(ctx context.Context, queue string, body []byte, delays
 		delayed(&w, body, delay)
 	}
 	w.WriteString("</Messages>")
-	return c.do(ctx, api, sdk.POST, "queues/"+queue+"/messages", w.Bytes(), func(a pace.Answer) (done bool, err error) {
-		if a.Status != http.StatusCreated {
+	return c.do(ctx, api, sdk.POST, "queues/"+queue+"/messages", w.Bytes(), func(a answer) (done bool, err error) {
+		if a.status != http.StatusCreated {
 			return false, nil
 		}
-		return true, allTaken(a.Body, len(delays))
+		return true, allTaken(a.body, len(delays))
 	})
 }
 
@@ -101,11 +107,11 @@ func delayed(w *bytes.Buffer, body []byte, delay time.Duration) {
 }
 
 func (c *Client) post(ctx context.Context, api, resource string, message []byte) (id string, err error) {
-	err = c.do(ctx, api, sdk.POST, resource, message, func(a pace.Answer) (done bool, err error) {
-		if a.Status != http.StatusCreated {
+	err = c.do(ctx, api, sdk.POST, resource, message, func(a answer) (done bool, err error) {
+		if a.status != http.StatusCreated {
 			return false, nil
 		}
-		id, err = messageID(a.Body)
+		id, err = messageID(a.body)
 		return true, err
 	})
 	return id, err
@@ -113,7 +119,7 @@ func (c *Client) post(ctx context.Context, api, resource string, message []byte)
 
 // do makes one call, again while that can help. read says whether the answer is
 // the one that was hoped for, and reads it.
-func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource string, body []byte, read func(pace.Answer) (bool, error)) error {
+func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource string, body []byte, read func(answer) (bool, error)) error {
 	return c.calls.Do(ctx, api, c.endpoint.region, func(ctx context.Context) (string, error) {
 		keys, err := pace.Keys(ctx, api, c.keys)
 		if err != nil {
@@ -123,13 +129,13 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 		if err != nil {
 			return "", &desktop.CallError{Call: api, Delivery: desktop.Refused, Message: err.Error(), Err: err}
 		}
-		answer, err := signer.call(ctx, keys, method, resource, body)
+		got, err := signer.call(ctx, keys, method, resource, body)
 		c.give(signer)
 		if err != nil {
 			return "", pace.SendFault(api, keys, err)
 		}
-		id := pace.Message(answer.Header.Get(requestID), keys)
-		done, err := read(answer)
+		id := pace.Message(got.requestID, keys)
+		done, err := read(got)
 		switch {
 		case err != nil:
 			return id, &desktop.CallError{
@@ -137,7 +143,7 @@ func (c *Client) do(ctx context.Context, api string, method sdk.Method, resource
 				Message: pace.Message("unreadable answer: "+err.Error(), keys),
 			}
 		case !done:
-			return id, judge(api, id, keys, answer)
+			return id, judge(api, id, keys, got)
 		}
 		return id, nil
 	})

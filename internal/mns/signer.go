@@ -39,8 +39,15 @@ type underWay struct {
 	keys   credentials.Keys
 	body   []byte
 	signed *fasthttp.Request // nil: nothing was sent
-	answer pace.Answer
+	answer answer
 	err    error
+}
+
+// An answer is what MNS sent back, as far as it is looked at.
+type answer struct {
+	status    int
+	requestID string
+	body      []byte
 }
 
 func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
@@ -58,7 +65,7 @@ func newSigner(wire *pace.Wire, at endpoint) (l *signer, err error) {
 
 // call has the SDK sign a body for a resource, sends it once, and returns the
 // answer, whatever its status.
-func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (pace.Answer, error) {
+func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Method, resource string, body []byte) (answer, error) {
 	l.under = underWay{ctx: ctx, keys: keys, body: body}
 	res, refusal := l.sdk.Send(method, nil, body, resource)
 	became := l.under
@@ -67,7 +74,7 @@ func (l *signer) call(ctx context.Context, keys credentials.Keys, method sdk.Met
 		fasthttp.ReleaseResponse(res)
 	}
 	if became.signed == nil {
-		return pace.Answer{}, pace.NothingSent(cmp.Or(refusal, errNothingSent))
+		return answer{}, pace.NothingSent(cmp.Or(refusal, errNothingSent))
 	}
 	fasthttp.ReleaseRequest(became.signed) // the SDK takes it from fasthttp's pool, and never puts it back
 	return became.answer, became.err
@@ -98,7 +105,7 @@ func (l *signer) RoundTrip(_ *fasthttp.HostClient, signed *fasthttp.Request, res
 // overLine sends a signed request once, to the host that is really meant. Interim answers
 // (1xx) may come first, of which fasthttp passes over one: what follows them on the
 // connection must not be taken for the answer to another request.
-func (l *signer) overLine(ctx context.Context, signed *fasthttp.Request, res *fasthttp.Response) (pace.Answer, error) {
+func (l *signer) overLine(ctx context.Context, signed *fasthttp.Request, res *fasthttp.Response) (answer, error) {
 	err := l.line.Send(ctx, signed.Write, func(in *bufio.Reader) (bool, error) {
 		err := res.ReadLimitBody(in, pace.MaxAnswer)
 		for err == nil && res.StatusCode() < http.StatusOK {
@@ -107,29 +114,30 @@ func (l *signer) overLine(ctx context.Context, signed *fasthttp.Request, res *fa
 		return !res.ConnectionClose(), err
 	})
 	if err != nil {
-		return pace.Answer{}, err
+		return answer{}, err
 	}
-	id := http.Header{requestID: {string(res.Header.Peek(requestID))}} // no more is looked at
-	return pace.Answer{Status: res.StatusCode(), Header: id, Body: bytes.Clone(res.Body())}, nil
+	return answer{res.StatusCode(), string(res.Header.Peek(requestID)), bytes.Clone(res.Body())}, nil
 }
 
 // requestID is the header with MNS's id of a request.
 const requestID = "X-Mns-Request-Id"
 
-// viaProxy does the same where a proxy stands in between. body is what was signed: the
-// request's own copy of it may be used for another one while ours is still being written.
-func (l *signer) viaProxy(ctx context.Context, signed *fasthttp.Request, body []byte) (pace.Answer, error) {
+// viaProxy does the same where a proxy stands in between. body is what was signed. Neither it
+// nor the request's own copy of it is sent: both may be used for another one while it is
+// still being written.
+func (l *signer) viaProxy(ctx context.Context, signed *fasthttp.Request, body []byte) (answer, error) {
 	uri := signed.URI()
 	target := string(uri.Scheme()) + "://" + l.host + string(uri.RequestURI())
-	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, string(signed.Header.Method()), target, bytes.NewReader(bytes.Clone(body)))
 	if err != nil {
-		return pace.Answer{}, err
+		return answer{}, err
 	}
 	req.Host = string(uri.Host())
 	signed.Header.VisitAll(func(key, value []byte) { // fasthttp writes keys as net/http does, which takes host and length from req
 		req.Header[string(key)] = []string{string(value)}
 	})
-	return l.wire.Send(req)
+	a, err := l.wire.Send(req)
+	return answer{a.Status, a.Header.Get(requestID), a.Body}, err
 }
 
 // take returns an unused signer, or a new one; give puts it back. There are as

@@ -65,7 +65,7 @@ type Limiter struct {
 
 type waiter struct {
 	ctx   context.Context //nolint:containedctx // of the call that waits
-	ready chan struct{}   // closed when slot is granted
+	ready chan struct{}   // closed when slot is granted; nil: that was at once
 	slot  Slot
 }
 
@@ -88,9 +88,13 @@ func (l *Limiter) Acquire(ctx context.Context) (Slot, error) {
 		l.mu.Unlock()
 		return Slot{}, ErrNoTime
 	}
-	w := &waiter{ctx: ctx, ready: make(chan struct{})}
+	w := &waiter{ctx: ctx}
 	l.waiting = append(l.waiting, w)
-	l.grant()
+	if l.grant(); w.slot.limiter != nil {
+		l.mu.Unlock()
+		return w.slot, nil
+	}
+	w.ready = make(chan struct{})
 	l.mu.Unlock()
 
 	select {
@@ -176,7 +180,9 @@ func (l *Limiter) grant() {
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		l.under++
 		w.slot = Slot{l, l.epoch, time.Now()}
-		close(w.ready)
+		if w.ready != nil {
+			close(w.ready)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package pace
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/regild/regild/internal/credentials"
 )
@@ -15,7 +16,9 @@ const maxMessage = 512
 // services are known to echo when a signature does not match.
 func Message(text string, k credentials.Keys) string {
 	text = strings.ToValidUTF8(k.Redact(text), "\uFFFD")
-	text = strings.Join(strings.Fields(text), " ")
+	if strings.ContainsFunc(text, unicode.IsSpace) { // most are an id
+		text = strings.Join(strings.Fields(text), " ")
+	}
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
 	}
