@@ -105,6 +105,7 @@ func (a *admission) takeOn(m envelope.Message, req events.Request, op rollout.Op
 	j, fresh := a.jobs.add(kindRequest, op.ID)
 	if fresh {
 		j.message, j.request = m, &req
+		j.message.Data = nil // req has what was in it
 	}
 	if j.failure() != nil {
 		a.recovery.failToo(j, &job{kind: kindRequest, id: op.ID, message: m, request: &req, tick: -1})

@@ -47,6 +47,11 @@ func (c *Client) byID(ctx context.Context, region string, ids []string) ([]deskt
 	if err != nil {
 		return nil, err
 	}
+	for _, id := range ids {
+		if d := byID[id]; d != nil {
+			d.ID = id // the same text, which the caller keeps
+		}
+	}
 	return valuesOf(inOrder(ids, byID)), nil
 }
 

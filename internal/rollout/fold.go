@@ -129,14 +129,19 @@ func (s *State) add(ids []string, wave int) {
 	if len(s.Desktops) == 0 {
 		s.Desktops = make(map[string]*Desktop, len(ids))
 	}
-	s.Order = slices.Grow(s.Order, len(ids))
-	fresh := make([]Desktop, len(ids)) // one allocation for all of them
-	for i, id := range ids {
+	fresh := make([]Desktop, 0, len(ids)) // one allocation for all of them
+	for _, id := range ids {
 		if s.Desktops[id] == nil {
-			fresh[i] = Desktop{ID: id, Wave: wave}
-			s.Desktops[id] = &fresh[i]
-			s.Order = append(s.Order, id)
+			fresh = append(fresh, Desktop{ID: id, Wave: wave})
+			s.Desktops[id] = &fresh[len(fresh)-1]
 		}
+	}
+	if s.Order == nil && len(fresh) == len(ids) {
+		s.Order = slices.Clip(ids) // nobody changes what is in it
+		return
+	}
+	for i := range fresh {
+		s.Order = append(s.Order, fresh[i].ID)
 	}
 }
 
