@@ -552,6 +552,9 @@ func maintenance(s *schedule, d *dice) {
 	}, s.Odds...)
 	s.fleet(0, "select: all", o)
 	s.release(0, "v1", "m-new1")
+	if wanders(s, o) {
+		return
+	}
 	at := d.between(0, 20*minute)
 	if d.one(3) { // it is put in again while it is being given back
 		o := s.Odds
@@ -569,6 +572,38 @@ func maintenance(s *schedule, d *dice) {
 		s.control(at, "v1/office", pick(d, events.ActionResume, events.ActionResume, events.ActionResume, events.ActionRetry))
 		at += d.between(second, 10*minute)
 	}
+}
+
+// wanders has desktops that are in maintenance mode, or stopped, shown without their tags and then
+// not at all, each for some minutes, while somebody pauses the rollout and stops it. It is drawn
+// apart.
+func wanders(s *schedule, o map[string]string) bool {
+	d := newDice(s.Seed, "wanders", 0)
+	if !d.one(5) {
+		return false
+	}
+	o["stopFirst"], o["sessions"], o["approval"] = "true", "{policy: force}", "none"
+	s.Fleets, s.Events = nil, nil
+	s.fleet(0, "select: {tags: {fleet: office}}", o)
+	s.Odds = []odd{{"RebuildDesktops", throttles, 900, 0, 0}, {"Maintenance on", lostAfter, 300, 0, 0}}
+	s.Budget = 12
+	at := d.between(30*second, 3*minute)
+	for i := range s.Desktops {
+		p := &s.Desktops[i]
+		p.Tags, p.Early, p.LagStatus, p.LagImage = map[string]string{"fleet": "office"}, false, d.between(0, 4*minute), 0
+		event := func(at span, what, arg string) {
+			s.Events = append(s.Events, eventPlan{At: at, Desktop: p.ID, What: what, Arg: arg})
+		}
+		away := at + d.between(2*minute, 9*minute)
+		event(at, "untag", "fleet")
+		event(at+d.between(minute, 20*minute), "tag", "fleet=office")
+		event(away, "vanish", "")
+		event(away+d.between(minute, 4*minute), "return", "")
+	}
+	paused := at + d.between(30*second, 4*minute)
+	s.control(paused, "v1/office", events.ActionPause)
+	s.control(paused+d.between(minute, 12*minute), "v1/office", pick(&d, events.ActionAbort, events.ActionAbort, events.ActionResume))
+	return true
 }
 
 // sessions are users who stay, and reads that fail at times.

@@ -80,9 +80,8 @@ func (v *view) departed(x *Desktop) (step, bool) {
 	case fact.Value == nil:
 		s, gone := v.gone(x, fact)
 		if gone {
-			return v.settle(events.StatusSkipped, events.CodeLeftFleet, "ECD no longer lists desktop %s", x.ID), true
+			s = v.settle(events.StatusSkipped, events.CodeLeftFleet, "ECD no longer lists desktop %s", x.ID)
 		}
-		s.unfinished = true
 		return s, true
 	case fact.Value.ImageID == "": // fleets choose by image, too
 		return step{}, false

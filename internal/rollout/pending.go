@@ -62,15 +62,15 @@ func (v *view) resting(x *Desktop) (step, bool) {
 	return unfinished(until), true
 }
 
-// missing keeps a desktop of a request waiting that is ours to restore and that ECD
-// does not list, until it is gone. For those of a rollout see departed.
+// missing keeps a desktop waiting that is ours to restore and that ECD does not
+// list, until it is gone.
 func (v *view) missing(x *Desktop) (step, bool) {
 	if !x.ours() {
 		return step{}, false
 	}
 	fact, s, ok := v.read(x)
-	if !ok || !v.s.Operation.Request() {
-		return s, !ok
+	if !ok {
+		return s, true
 	}
 	s, gone := v.gone(x, fact)
 	if gone || fact.Value != nil {

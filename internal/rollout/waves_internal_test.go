@@ -111,7 +111,9 @@ func TestWhoHasLeftARollout(t *testing.T) {
 		all.add(&c.x, s)
 		var marks []Kind
 		for _, r := range all.markRecords() {
-			marks = append(marks, r.Kind)
+			if marks = append(marks, r.Kind); len(r.Desktops) > 1 {
+				t.Errorf("%s: %s is noted twice", c.name, r.Kind)
+			}
 		}
 		got := ""
 		if done && s.outcome != nil {
