@@ -19,6 +19,7 @@ import (
 
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/clock"
 	"github.com/regild/regild/internal/config"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/ecd"
@@ -170,7 +171,7 @@ func (f *function) wire(who identity) (*handler.Handler, error) {
 		Lease: lease(who.account), Observe: observe})
 	messages, err2 := mns.New(mns.Config{Endpoint: f.conf.MNSEndpoint, AccountID: who.account, RegionID: who.region,
 		Keys: credentials.From, Concurrency: f.conf.PublishConcurrency, Observe: observe})
-	now, err3 := businessClock(f.conf.Clock)
+	now, err3 := clock.Of(f.conf.Clock)
 	members, err4 := f.members(who, now, lease, observe)
 	if err := errors.Join(err0, err1, err2, err3, err4); err != nil {
 		return nil, err

@@ -95,7 +95,7 @@ func (w *world) operatorEnv() []string {
 		"ALIBABA_CLOUD_ACCESS_KEY_ID=" + keys.ID, "ALIBABA_CLOUD_ACCESS_KEY_SECRET=" + keys.Secret, "ALIBABA_CLOUD_SECURITY_TOKEN=" + keys.Token}
 	for _, e := range w.cloud.Env() {
 		switch name, _, _ := strings.Cut(e, "="); name {
-		case "REGILD_JOURNAL", "REGILD_REQUEST_QUEUE", "REGILD_ECD_ENDPOINT", "REGILD_MNS_ENDPOINT", "REGILD_OSS_ENDPOINT":
+		case "REGILD_JOURNAL", "REGILD_REQUEST_QUEUE", "REGILD_ECD_ENDPOINT", "REGILD_MNS_ENDPOINT", "REGILD_OSS_ENDPOINT", "REGILD_CLOCK":
 			env = append(env, e)
 		}
 	}

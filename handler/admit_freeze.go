@@ -148,11 +148,9 @@ func (a *admission) mayFreeze(m envelope.Message, f events.Freeze, freezes rollo
 		return events.CodeSuccess, "" // delivered again
 	case known != nil:
 		return events.CodeRequestIdReused, fmt.Sprintf("there was a freeze %s before; give every freeze an id of its own, also one that prolongs another", f.FreezeID)
-	case !a.asOf().Before(f.Until):
-		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would have ended at %s, which is over", f.FreezeID, f.Until.Format(time.RFC3339))
-	case f.Until.Sub(a.asOf()) > rollout.MaxFreeze:
-		return events.CodeControlNotPossible, fmt.Sprintf("freeze %s would last longer than %d days; freeze anew before it ends",
-			f.FreezeID, rollout.MaxFreeze/(24*time.Hour))
+	}
+	if why = rollout.FreezeTime(f.FreezeID, f.Until, a.asOf()); why != "" {
+		return events.CodeControlNotPossible, why
 	}
 	for _, region := range f.Regions {
 		if len(a.placesIn(region)) == 0 {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/desktop"
@@ -73,16 +71,11 @@ func (a *admission) notNamed(m envelope.Message, req events.Request, op rollout.
 // for repetitions. An id that the transport gave has to be as those are that senders
 // write. A request that the journal knows keeps its id.
 func (a *admission) misnamed(m envelope.Message, req events.Request, id string) (refused bool, err error) {
-	var why string
-	_, fleet, is := rollout.SplitID(id)
-	switch {
-	case is && fleetNamed(a.rules.Fleets, fleet) != nil:
-		why = fmt.Sprintf("requestId: %q is what a rollout over fleet %s is called; give the request another id", clip(id, 100), fleet)
-	case strings.HasSuffix(rollout.Unmarked(id), rollout.BackOf("")):
-		why = fmt.Sprintf("requestId: %q is what the rollback of another request is called; give the request another id", clip(id, 100))
-	case events.CheckRequestID(req.RequestID) != "":
-		why = "the id of the message, which stands for the requestId that is missing, " + events.CheckRequestID(req.RequestID)
-	default:
+	why := rollout.Misnamed(id, a.rules.Fleets)
+	if fault := events.CheckRequestID(req.RequestID); why == "" && fault != "" {
+		why = "the id of the message, which stands for the requestId that is missing, " + fault
+	}
+	if why == "" {
 		return false, nil
 	}
 	if known, err := a.isKnown(id); known || err != nil {
@@ -137,19 +130,17 @@ func operationOf(req events.Request) rollout.Operation {
 // that the journal knows was asked when it came first, and what was refused then is
 // refused again: its journal remembers.
 func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (why string, err error) {
-	ahead := req.NotBefore.Sub(a.asOf())
-	far := ahead > rollout.MaxAhead
+	far := rollout.TooFar(req.NotBefore, a.asOf()) != nil
 	switch {
-	case ahead <= 0:
+	case !req.NotBefore.After(a.asOf()):
 		return "", nil
 	case !a.hasQueue:
 		return "notBefore: nothing would begin the request at that time, for REGILD_REQUEST_QUEUE is not set; send it then", nil
 	case !far && !a.hasJournal:
 		return "", nil
 	}
-	text := fmt.Sprintf("notBefore: is more than %d days ahead; send the request later", rollout.MaxAhead/(24*time.Hour))
 	if !a.hasJournal {
-		return text, nil
+		return rollout.ErrTooFar.Error(), nil
 	}
 	j := &job{kind: kindRequest, id: id}
 	if err := a.jobs.open(j); err != nil {
@@ -158,7 +149,7 @@ func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (w
 	defer a.jobs.keepOne(j)
 	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		told := s.Refusals[a.identity(m)]
-		if why = text; s.Operation != nil || !far && !told {
+		if why = rollout.ErrTooFar.Error(); s.Operation != nil || !far && !told {
 			why = ""
 		}
 		if why == "" || told || req.DryRun || len(s.Refusals) >= maxRefusals {

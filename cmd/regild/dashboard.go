@@ -117,7 +117,7 @@ func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, er
 	}
 	config.Control = func(ctx context.Context, c events.Control) (string, error) {
 		f := sendFlags{source: "regild-dashboard", rollout: c.RolloutID, request: c.RequestID, action: c.Action, by: c.By, reason: c.Reason, wave: c.Wave}
-		e, err := f.event("control", nil, time.Now())
+		e, err := f.event("control", nil, time.Now(), nil)
 		if err != nil {
 			return "", err
 		}

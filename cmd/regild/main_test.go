@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"io"
 	"iter"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/report"
+	"github.com/regild/regild/internal/rollout"
 )
 
 // The whole show, with the real function, on a clock that stands still but for
@@ -112,6 +117,9 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"send request ecd-0001", "regionId: is missing", exitFailed},
 		{"send control --rollout 1/f --action stop --by me --reason why", `action: "stop" is unknown`, exitFailed},
 		{"send freeze --freeze f1 --action freeze --by me --reason why --in cn-hangzhou", "until: is missing", exitFailed},
+		{"send control --rollout 1/f --action pause --by me --reason why --queue q --delay 169h", "a queue holds a message back for 168h0m0s at most", exitUsage},
+		{"send control --rollout 1/f --action pause --by me --reason why --queue q --delay -1s", "a queue holds a message back", exitUsage},
+		{"send control --rollout 1/f --action pause --by me --reason why --delay 1s", "--delay goes with --queue", exitUsage},
 		{"send freeze --freeze f1 --action freeze --until soon --in cn-hangzhou", "--until is", exitUsage},
 		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "--account and --region, REGILD_ACCOUNT and REGILD_REGION", exitUsage},
 	}
@@ -295,7 +303,7 @@ func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
 		case "control ": // of a request
 			kind, f.rollout, f.action = "control", "", events.ActionRollback
 		}
-		e, err := f.event(kind, rest, start)
+		e, err := f.event(kind, rest, start, nil)
 		if err != nil {
 			t.Errorf("%s: %v", kind, err)
 			continue
@@ -303,6 +311,72 @@ func TestWhatIsSentIsWhatTheFunctionReads(t *testing.T) {
 		if got, err := e.Marshal(); err != nil || !strings.HasSuffix(string(got), want) {
 			t.Errorf("%s: got %s, %v, want it to end %s", kind, got, err, want)
 		}
+	}
+}
+
+// What the function refuses by its clock and its fleets alone is refused before it is sent, in
+// its words and by its bounds.
+func TestWhatTheFunctionWouldRefuseLaterIsRefusedAtOnce(t *testing.T) {
+	at := func(d time.Duration) string { return start.Add(d).Format(time.RFC3339) }
+	const week, season = rollout.MaxAhead, rollout.MaxFreeze
+	request := func(f sendFlags) sendFlags { f.region, f.image = "cn-hangzhou", "m-1"; return f }
+	freeze := func(f sendFlags) sendFlags {
+		f.freeze, f.by, f.reason, f.in = "xmas", "ann", "holidays", []string{"cn-hangzhou"}
+		f.action = cmp.Or(f.action, events.FreezeBegin)
+		return f
+	}
+	for name, tt := range map[string]struct {
+		kind string
+		f    sendFlags
+		want string
+	}{
+		"a week ahead":            {"request", request(sendFlags{notBefore: at(week)}), ""},
+		"more than a week ahead":  {"request", request(sendFlags{notBefore: at(week + time.Second)}), "notBefore: is more than 7 days ahead; send the request later"},
+		"a week after it comes":   {"request", request(sendFlags{notBefore: at(week + time.Hour), delay: time.Hour}), ""},
+		"the id of a rollout":     {"request", request(sendFlags{request: "2026.11.3/office"}), "is what a rollout over fleet office is called"},
+		"the id of no rollout":    {"request", request(sendFlags{request: "2026.11.3/other"}), ""},
+		"the id of a rollback":    {"request", request(sendFlags{request: "r1/rollback"}), "is what the rollback of another request is called"},
+		"a season":                {"freeze", freeze(sendFlags{until: at(season)}), ""},
+		"more than a season":      {"freeze", freeze(sendFlags{until: at(season + time.Second)}), "freeze xmas would last longer than 90 days; freeze anew before it ends"},
+		"a season after it comes": {"freeze", freeze(sendFlags{until: at(season + time.Hour), delay: time.Hour}), ""},
+		"a time that is over":     {"freeze", freeze(sendFlags{until: at(0)}), "freeze xmas would have ended at 2026-11-23T11:00:00Z, which is over"},
+		"lifted at any time":      {"freeze", freeze(sendFlags{action: events.FreezeLift, in: nil}), ""},
+	} {
+		var rest []string
+		if tt.kind == "request" {
+			rest = []string{"ecd-0001"}
+		}
+		if tt.f.action == events.FreezeLift {
+			tt.f.in = nil
+		}
+		if _, err := tt.f.event(tt.kind, rest, start, office(t)); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// Where there is a local cloud, its clock is the function's.
+func TestTheTimeIsThatOfTheFunction(t *testing.T) {
+	cloud := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"now": "2026-11-23T11:00:00Z"}`)
+	}))
+	defer cloud.Close()
+	env := map[string]string{"REGILD_CLOCK": cloud.URL, "REGILD_REGION": "cn-hangzhou"}
+	send := func(notBefore string) (string, int) {
+		var out strings.Builder
+		w := world{out: &out, err: &out, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
+		code := run(t.Context(), w, []string{"send", "request", "ecd-0001", "--image", "m-1", "--not-before", notBefore})
+		return out.String(), code
+	}
+	if out, code := send("2026-11-30T11:00:00Z"); code != 0 {
+		t.Errorf("within a week: %s", out)
+	}
+	if out, code := send("2026-11-30T11:00:01Z"); code != exitFailed || !strings.Contains(out, "is more than 7 days ahead") {
+		t.Errorf("beyond a week: exit code %d, %s", code, out)
+	}
+	cloud.Close()
+	if out, code := send("2026-11-30T11:00:00Z"); code != exitFailed || !strings.Contains(out, "asking the local cloud for the time") {
+		t.Errorf("without the clock: exit code %d, %s", code, out)
 	}
 }
 

@@ -15,6 +15,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/clock"
+	"github.com/regild/regild/internal/fleet"
+	"github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/operator"
+	"github.com/regild/regild/internal/rollout"
 )
 
 func sendCommand(w world) *cobra.Command {
@@ -80,7 +85,7 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.operate, "operate-type", "", "request: `replace` also replaces data disks")
 	fs.StringVar(&f.language, "language", "", "request: en-US, zh-HK, zh-CN or ja-JP")
 	fs.StringVar(&f.after, "after", "", "request: the `status` wanted afterwards, Running or Stopped")
-	fs.StringVar(&f.notBefore, "not-before", "", "request: the `time` (RFC 3339) before which nothing begins")
+	fs.StringVar(&f.notBefore, "not-before", "", "request: the `time` (RFC 3339) before which nothing begins, 7 days ahead\nat most")
 	fs.StringVar(&f.release, "release", "", "release: its `id`")
 	fs.StringVar(&f.name, "image-name", "", "release: the image's `name`; by default ECD is asked")
 	fs.StringArrayVar(&f.images, "image-in", nil, "release: `REGION=ID` of the image there; may be given several times")
@@ -89,12 +94,12 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.reason, "reason", "", "control, freeze: `why`")
 	fs.IntVar(&f.wave, "wave", 0, "control: the `wave` that is approved; by default the one that waits")
 	fs.StringVar(&f.freeze, "freeze", "", "freeze: its own `id`, by which it is lifted")
-	fs.StringVar(&f.until, "until", "", "freeze: the `time` (RFC 3339) at which it ends")
+	fs.StringVar(&f.until, "until", "", "freeze: the `time` (RFC 3339) at which it ends, 90 days ahead at most")
 	fs.StringArrayVar(&f.in, "in", nil, "freeze: a `region` that is frozen; may be given several times")
 	fs.StringArrayVar(&f.fleets, "fleet", nil, "freeze: a `fleet` that is frozen; may be given several times")
 	fs.StringVar(&f.queue, "queue", "", "send it to this `queue`")
 	fs.StringVar(&f.endpoint, "endpoint", "", "the same as --mns-endpoint: a host or loopback `URL`")
-	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`")
+	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`, 7 days at most")
 }
 
 // send writes the message, or sends it.
@@ -108,7 +113,17 @@ func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error 
 	}
 	f.region, conf.MNSEndpoint = conf.Region, cmp.Or(f.endpoint, conf.MNSEndpoint)
 	f.by, _ = s.who(conf) // where nobody is known, the message lacks it, and that is said
-	e, err := f.event(rest[0], rest[1:], time.Now())
+	now, err := s.w.now()
+	if err != nil {
+		return err
+	}
+	if f.delay < 0 || f.delay > mns.MaxDelay {
+		return usageError{fmt.Errorf("--delay is %s; a queue holds a message back for %s at most", f.delay, mns.MaxDelay)}
+	}
+	if f.delay > 0 && f.queue == "" {
+		return usageError{errors.New("--delay goes with --queue")}
+	}
+	e, err := f.event(rest[0], rest[1:], now, fleetsAtHand(conf))
 	if err != nil {
 		return err
 	}
@@ -132,8 +147,28 @@ func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error 
 	return nil
 }
 
-// event makes the message of a kind and checks it as the function will.
-func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Event, error) {
+// now is the time by the clock of the function: the machine's, or that of the local cloud.
+func (w world) now() (time.Time, error) {
+	now, err := clock.Of(w.env("REGILD_CLOCK"))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return now(), nil
+}
+
+// fleetsAtHand are the fleets of the fleets.yaml at hand; none if there is none, or it is at
+// fault: the function knows its own.
+func fleetsAtHand(conf operator.Config) fleet.Fleets {
+	fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets))
+	if err != nil {
+		return nil
+	}
+	return fleets
+}
+
+// event makes the message of a kind and checks it as the function will, as far as it does not
+// take its journal: now is when the message is sent, and fleets are those that it knows.
+func (f *sendFlags) event(kind string, rest []string, now time.Time, fleets fleet.Fleets) (events.Event, error) {
 	e := events.Event{ID: cmp.Or(f.id, rand.Text()), Source: f.source, Time: now}
 	var data any
 	var check func([]byte) error
@@ -143,7 +178,10 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 		if err != nil {
 			return e, err
 		}
-		e.Type, check = events.TypeRequest, func(b []byte) error { _, err := events.ParseRequest(b); return err }
+		e.Type, check = events.TypeRequest, func(b []byte) error {
+			_, err := events.ParseRequest(b)
+			return cmp.Or(err, rollout.TooFar(notBefore, now.Add(f.delay)), reason(rollout.Misnamed(f.request, fleets)))
+		}
 		data = events.Request{RequestID: f.request, AccountID: f.of, RegionID: f.region, DesktopIDs: rest, ImageID: f.image, OperateType: f.operate,
 			Language: f.language, AfterStatus: f.after, NotBefore: notBefore, Consent: f.consent, DryRun: f.dryRun, PlanDigest: f.digest}
 		rest = nil
@@ -163,7 +201,13 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 		if err != nil {
 			return e, err
 		}
-		e.Type, check = events.TypeFreeze, func(b []byte) error { _, err := events.ParseFreeze(b); return err }
+		e.Type, check = events.TypeFreeze, func(b []byte) error {
+			freeze, err := events.ParseFreeze(b)
+			if err != nil || freeze.Action == events.FreezeLift {
+				return err
+			}
+			return reason(rollout.FreezeTime(freeze.FreezeID, freeze.Until, now.Add(f.delay)))
+		}
 		data = events.Freeze{FreezeID: f.freeze, Action: f.action, By: f.by, Reason: f.reason, Until: until, Regions: f.in, Fleets: f.fleets}
 	default:
 		return e, usageError{fmt.Errorf("%q cannot be sent; say request, release, control or freeze", kind)}
@@ -180,6 +224,14 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time) (events.Eve
 	}
 	e.Data = json.RawMessage(raw)
 	return e, nil
+}
+
+// reason makes an error of a sentence; "" is none.
+func reason(why string) error {
+	if why == "" {
+		return nil
+	}
+	return errors.New(why)
 }
 
 // byRegion reads the images of a release.

@@ -5,7 +5,11 @@ import (
 	"encoding/hex"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
+
+	"github.com/regild/regild/internal/fleet"
 )
 
 // MaxRequestID bounds a request's id with its mark, in bytes; the id of an event and
@@ -32,3 +36,16 @@ func IsApart(id string) bool { return marked().MatchString(id) }
 func Unmarked(id string) string { return marked().ReplaceAllString(id, "") }
 
 var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@[0-9a-f]{16}$`) })
+
+// Misnamed says why no request may have the id, or "": it is what a rollout over one of the
+// fleets is called, or the rollback of a request.
+func Misnamed(id string, fleets fleet.Fleets) string {
+	_, name, ok := SplitID(id)
+	switch {
+	case ok && slices.ContainsFunc(fleets, func(f fleet.Fleet) bool { return f.Name == name }):
+		return fmt.Sprintf("requestId: %.100q is what a rollout over fleet %s is called; give the request another id", id, name)
+	case strings.HasSuffix(Unmarked(id), BackOf("")):
+		return fmt.Sprintf("requestId: %.100q is what the rollback of another request is called; give the request another id", id)
+	}
+	return ""
+}

@@ -27,6 +27,17 @@ const FreezesKey = "all"
 // before: logs are kept for longer than that; see docs/journal.md.
 const MaxFreeze = 90 * 24 * time.Hour
 
+// FreezeTime says why a freeze cannot end at a time, or "".
+func FreezeTime(id string, until, now time.Time) string {
+	switch {
+	case !now.Before(until):
+		return fmt.Sprintf("freeze %s would have ended at %s, which is over", id, until.Format(time.RFC3339))
+	case until.Sub(now) > MaxFreeze:
+		return fmt.Sprintf("freeze %s would last longer than %d days; freeze anew before it ends", id, MaxFreeze/(24*time.Hour))
+	}
+	return ""
+}
+
 // MaxFreezes is how many freezes may hold at the same time.
 const MaxFreezes = 100
 

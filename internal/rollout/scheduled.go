@@ -10,6 +10,17 @@ import (
 // MaxAhead is how far ahead of its coming a request may be scheduled.
 const MaxAhead = 7 * 24 * time.Hour
 
+// ErrTooFar is why a request cannot be begun at a time that is further ahead.
+var ErrTooFar = fmt.Errorf("notBefore: is more than %d days ahead; send the request later", MaxAhead/(24*time.Hour))
+
+// TooFar is ErrTooFar, if a request that comes now names a time too far ahead.
+func TooFar(notBefore, now time.Time) error {
+	if notBefore.Sub(now) > MaxAhead {
+		return ErrTooFar
+	}
+	return nil
+}
+
 // scheduled leaves a desktop for later whose request names a time, and says so at
 // once. Nobody looks at the desktop before.
 func (v *view) scheduled(x *Desktop) (step, bool) {

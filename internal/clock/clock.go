@@ -1,4 +1,5 @@
-package main
+// Package clock tells the business time: that of this machine, or that of a local cloud.
+package clock
 
 import (
 	"encoding/json"
@@ -9,20 +10,19 @@ import (
 	"time"
 )
 
-// businessClock returns the business time: the machine's, or that of the local cloud at
-// url, which may run fast or be moved by hand. config takes a url on loopback
-// only.
-func businessClock(url string) (func() time.Time, error) {
+// Of returns the business time: the machine's, or that of the local cloud at
+// url, which may run fast or be moved by hand. It is an error if that does not answer.
+func Of(url string) (func() time.Time, error) {
 	if url == "" {
 		return time.Now, nil
 	}
-	c := &remoteClock{url: url, client: http.Client{Timeout: 5 * time.Second}}
+	c := &remote{url: url, client: http.Client{Timeout: 5 * time.Second}}
 	_, err := c.read()
 	return c.now, err
 }
 
-// remoteClock asks another process for the time. It never runs backwards.
-type remoteClock struct {
+// remote asks another process for the time. It never runs backwards.
+type remote struct {
 	url    string
 	client http.Client
 
@@ -31,7 +31,7 @@ type remoteClock struct {
 }
 
 // now returns the time there, or the last one known when it cannot be asked.
-func (c *remoteClock) now() time.Time {
+func (c *remote) now() time.Time {
 	t, err := c.read()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +41,7 @@ func (c *remoteClock) now() time.Time {
 	return c.last
 }
 
-func (c *remoteClock) read() (time.Time, error) {
+func (c *remote) read() (time.Time, error) {
 	resp, err := c.client.Get(c.url)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("asking the local cloud for the time: %w", err)
