@@ -160,7 +160,8 @@ func (c *compaction) history(d *Desktop) {
 }
 
 // looks writes what was seen of the desktop since its call, and when. Arrived is noted here
-// only of one of whose snapshot ECD could not be asked.
+// only of one of whose snapshot ECD could not be asked. Idle is not: a tick may come again after
+// a call that it does not know of, and what ECD showed before that proves nothing after it.
 func (c *compaction) looks(d *Desktop) {
 	id := []string{d.ID}
 	seen, called := d.SeenAt.Time(), d.Phase == Begun || d.Phase == Accepted

@@ -26,6 +26,7 @@ func TestWhatWasSeenOfADesktopIsCarried(t *testing.T) {
 		"accepted, and looked at in time":  {Desktop{Phase: Accepted, Touched: true, Seen: true, AcceptedAt: at(0), SeenAt: at(lateLook - 1)}, []look{seen}},
 		"begun again":                      {Desktop{Phase: Begun, Touched: true, Seen: true, AcceptedAt: at(-time.Hour), SeenAt: at(0)}, []look{seen}},
 		"never accepted":                   {Desktop{Phase: Pending, Seen: true, SeenAt: at(0)}, []look{seen}},
+		"begun, and shown idle":            {Desktop{Phase: Begun, IdleAt: at(0)}, nil},
 		"saved, and not arrived":           {Desktop{Phase: Accepted, Saved: &Saved{}}, nil},
 		"saved, and arrived":               {Desktop{Phase: Accepted, Saved: &Saved{}, ArrivedAt: at(0)}, []look{{KindArrived, noon}}},
 		"saved and arrived, and has ended": {Desktop{Phase: Final, Touched: true, Saved: &Saved{}, ArrivedAt: at(0)}, nil},
