@@ -90,8 +90,8 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	case "true":
 		*n = 1
 	default:
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || math.IsNaN(f) || f < -1<<31 || f > 1<<31 {
+		f, _ := strconv.ParseFloat(s, 64) // what cannot be read is 0, or infinite
+		if math.IsNaN(f) || f < -1<<31 || f > 1<<31 {
 			f = 0
 		}
 		*n = number(f)

@@ -21,15 +21,19 @@ func TestEndpointsOfSeveralRegions(t *testing.T) {
 		"for each": {"cn-hangzhou=ecd.vpc-proxy.aliyuncs.com, ap-southeast-1=ecd-intl.vpc-proxy.aliyuncs.com", both, places{
 			"": {"HTTPS", ""}, "cn-hangzhou": {"HTTPS", "ecd.vpc-proxy.aliyuncs.com"}, "ap-southeast-1": {"HTTPS", "ecd-intl.vpc-proxy.aliyuncs.com"},
 		}, ""},
-		"for one of them":     {"cn-hangzhou=http://127.0.0.1:80", both, places{"": {"HTTPS", ""}, "cn-hangzhou": {"HTTP", "127.0.0.1:80"}}, ""},
-		"another region's":    {"ecd.cn-hangzhou.aliyuncs.com", both, nil, "is that of cn-hangzhou, and desktops of ap-southeast-1"},
-		"a pair that crosses": {"cn-hangzhou=ecd.cn-shanghai.aliyuncs.com", both, nil, "is that of cn-shanghai"},
-		"twice":               {"cn-hangzhou=a.example,cn-hangzhou=b.example", both, nil, "two endpoints are given for cn-hangzhou"},
-		"not allowed":         {"cn-shanghai=a.example", both, nil, "REGILD_REGIONS"},
-		"no host":             {"cn-hangzhou=", both, nil, "no host is given for cn-hangzhou"},
-		"no region":           {"=a.example", both, nil, "does not begin with a region"},
-		"half a pair":         {"cn-hangzhou=a.example,b.example", both, nil, "does not begin with a region"},
-		"not encrypted":       {"cn-hangzhou=http://a.example", both, nil, "unencrypted"},
+		"for one of them":       {"cn-hangzhou=http://127.0.0.1:80", both, places{"": {"HTTPS", ""}, "cn-hangzhou": {"HTTP", "127.0.0.1:80"}}, ""},
+		"another region's":      {"ecd.cn-hangzhou.aliyuncs.com", both, nil, "is that of cn-hangzhou, and desktops of ap-southeast-1"},
+		"the first's alone":     {"ecd.ap-southeast-1.aliyuncs.com", both, nil, "is that of ap-southeast-1, and desktops of cn-hangzhou"},
+		"its own":               {"cn-hangzhou=ecd.cn-hangzhou.aliyuncs.com", nil, places{"": {"HTTPS", ""}, "cn-hangzhou": {"HTTPS", "ecd.cn-hangzhou.aliyuncs.com"}}, ""},
+		"twice, the second bad": {"cn-hangzhou=a.example,cn-hangzhou=http://b.example", both, nil, "unencrypted"},
+		"not allowed, and bad":  {"cn-shanghai=http://a.example", both, nil, "unencrypted"},
+		"a pair that crosses":   {"cn-hangzhou=ecd.cn-shanghai.aliyuncs.com", both, nil, "is that of cn-shanghai"},
+		"twice":                 {"cn-hangzhou=a.example,cn-hangzhou=b.example", both, nil, "two endpoints are given for cn-hangzhou"},
+		"not allowed":           {"cn-shanghai=a.example", both, nil, "REGILD_REGIONS"},
+		"no host":               {"cn-hangzhou=", both, nil, "no host is given for cn-hangzhou"},
+		"no region":             {"=a.example", both, nil, "does not begin with a region"},
+		"half a pair":           {"cn-hangzhou=a.example,b.example", both, nil, "does not begin with a region"},
+		"not encrypted":         {"cn-hangzhou=http://a.example", both, nil, "unencrypted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := parseEndpoints(c.given, c.regions)

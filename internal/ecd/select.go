@@ -101,10 +101,7 @@ func (c *Client) fillTags(ctx context.Context, region string, found []desktop.De
 		return err
 	}
 	for i, d := range found {
-		found[i].Tags = tags[d.ID]
-		if found[i].Tags == nil {
-			found[i].Tags = map[string]string{} // asked for, and there are none
-		}
+		found[i].Tags = tags[d.ID] // none: nil
 	}
 	return nil
 }
