@@ -109,6 +109,49 @@ func TestAnIdentityIsShortAndPrintableWhateverTheSenderWrote(t *testing.T) {
 		}
 		seen[got] = true
 	}
+	if exact := strings.Repeat("x", maxIdentity-len("mns:")); (Message{MessageID: exact}).Identity() != "mns:"+exact {
+		t.Error("an identity as long as allowed is hashed")
+	}
+}
+
+// What only looks like an envelope is what the sender wrote, or is refused; nothing of it is
+// taken for something else.
+func TestWhatIsAlmostAnEnvelopeIsNone(t *testing.T) {
+	encode := base64.StdEncoding.EncodeToString
+	long := strings.Repeat("t", 79)
+	for name, c := range map[string]struct{ payload, data, err string }{
+		"a body with attributes":       {`{"body":"{\"n\":1}","attrs":{}}`, `{"n":1}`, ""},
+		"a body and more":              {`{"body":"{\"n\":1}","attrs":{},"n":2}`, `{"body":"{\"n\":1}","attrs":{},"n":2}`, ""},
+		"a body alone":                 {`{"body":"{\"n\":1}"}`, `{"body":"{\"n\":1}"}`, ""},
+		"attributes alone":             {`{"attrs":{}}`, `{"attrs":{}}`, ""},
+		"an event of ours, no data":    {`{"specversion":"1.0","type":"regild.x"}`, "", `the event "regild.x" has no data`},
+		"an event of ours, null":       {`{"specversion":"1.0","type":"regild.x","data":null}`, "", `the event "regild.x" has no data`},
+		"an event of ours, only space": {`{"specversion":"1.0","type":"regild.x","data_base64":"ICA="}`, "", `the event "regild.x" has no data`},
+		"a type as long as is told":    {`{"specversion":"1.0","type":"x` + long + `"}`, "", `the event "x` + long + `" has no data`},
+		"a longer type":                {`{"specversion":"1.0","type":"xy` + long + `"}`, "", `the event "xy` + long[1:] + `…" has no data`},
+		"a notification":               {`<Notification><MessageId>M</MessageId><Message>{"n":1}</Message></Notification>`, `{"n":1}`, ""},
+		"other XML":                    {`<Event><MessageId>M</MessageId><Message>{"n":1}</Message></Event>`, "", "not the Notification"},
+		"a notification without an id": {`<Notification><Message>{"n":1}</Message></Notification>`, "", "not the Notification"},
+		"a notification of nothing":    {`<Notification><MessageId>M</MessageId></Notification>`, "", "not the Notification"},
+		"base64":                       {encode([]byte(`{"n":1}`)), `{"n":1}`, ""},
+		"base64 with something behind": {encode([]byte(`{"n":12}`)) + "!", "", errBody.Error()},
+		"base64 of bytes":              {encode([]byte("{\"n\":\"\xff\"}")), "", errBody.Error()},
+		"base64 of base64":             {encode([]byte(encode([]byte(`{"n":1}`)))), "", errBody.Error()},
+		"base64 of nothing":            {encode([]byte("   ")), "", errBody.Error()},
+	} {
+		got := Open([]byte(c.payload))
+		if len(got) != 1 || string(got[0].Data) != c.data || (got[0].Err == nil) != (c.err == "") || c.err != "" && !strings.Contains(got[0].Err.Error(), c.err) {
+			t.Errorf("%s: got %q, %v", name, got[0].Data, got[0].Err)
+		}
+	}
+}
+
+// A backslash outside of a text is no reason to take two messages for one.
+func TestABackslashBetweenMessagesHarmsNone(t *testing.T) {
+	got := Open([]byte(`[{"n":1},\,{"n":2}]`))
+	if len(got) != 3 || string(got[0].Data) != `{"n":1}` || got[1].Err == nil || string(got[2].Data) != `{"n":2}` {
+		t.Errorf("got %+v", got)
+	}
 }
 
 func TestANestedArrayOfOneElementIsOneRefusal(t *testing.T) {
@@ -153,6 +196,9 @@ func TestWhatIsBeyondTheLimitsIsRefusedAndSaysSo(t *testing.T) {
 		}
 	})
 	t.Run("size", func(t *testing.T) {
+		if got := Open(bytes.Repeat([]byte(" "), MaxBytes)); len(got) != 1 || !errors.Is(got[0].Err, errEmpty) {
+			t.Errorf("as much as is read: got %v", got[0].Err)
+		}
 		got := Open(bytes.Repeat([]byte(" "), MaxBytes+1))
 		if len(got) != 1 || got[0].Err == nil || !strings.Contains(got[0].Err.Error(), "more than the 33554432") {
 			t.Errorf("got %v", got[0].Err)
