@@ -206,7 +206,7 @@ var Codes = []Code{
 	{CodeTooFewUsed, StatusFailed, "Too few of a wave's desktops were used in time, so the rollout halted."},
 	{CodeLogonsFailed, StatusFailed, "More of the logons to a wave's desktops failed than the fleet allows, so the rollout halted."},
 	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
-	{CodeOpenedLate, StatusFailed, "The rollout was entered more than a day before anybody could open it, so it halted before it began; say resume, or abort it."},
+	{CodeOpenedLate, StatusFailed, "It was entered more than a day before anybody could open it. A rollout halted before it began; say resume, or abort it. A request is refused; send it again under another id."},
 }
 
 // CodeNamed returns the code of that name, and whether there is one.

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/events"
+	"github.com/regild/regild/internal/envelope"
 	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -98,17 +100,23 @@ func (a *admission) sweepUnopened(open openEntry) (still, over bool, err error) 
 	e, err := a.fleets.entryOf(kindRequest, open.ID)
 	if e == nil {
 		age := a.asOf().Sub(open.At)
-		return open.Request != nil && a.hasQueue && age > rollout.MaxTick, age > reopen, err
+		long := age > reopen
+		if open.Request == nil {
+			return false, long, err
+		}
+		return long || a.hasQueue && age > rollout.MaxTick, age > forget, err
 	}
 	age := a.asOf().Sub(e.At)
 	return age >= overdue, age > forget, err
 }
 
 // wakeRequest sends a tick for a request, so that another invocation looks at it, or the
-// request itself if nobody has opened it; without a queue this one looks at it.
+// request itself if nobody has opened it, for a day at most; without a queue this one looks at it.
 func (a *admission) wakeRequest(e openEntry) error {
 	a.log.Warn("a request stood still and is woken", "request_id", e.ID)
 	switch {
+	case e.Request != nil && a.asOf().Sub(e.At) > reopen:
+		return a.refuseUnopened(e)
 	case e.Request != nil:
 		return a.sched.send(kindRequest, e.Request, time.Second)
 	case a.hasQueue:
@@ -118,4 +126,28 @@ func (a *admission) wakeRequest(e openEntry) error {
 		return a.jobs.open(j)
 	}
 	return nil
+}
+
+// refuseUnopened opens a request that nobody has opened for long, and refuses its desktops: nobody
+// knows whether it is wanted still, or was begun and its journal deleted.
+func (a *admission) refuseUnopened(e openEntry) error {
+	m := envelope.Open(e.Request)[0]
+	req, err := events.ParseRequest(m.Data)
+	if err != nil {
+		return fmt.Errorf("reading request %s in its entry among the open ones: %w", e.ID, err)
+	}
+	op := operationOf(req)
+	op.Via = a.via(m)
+	op.Via.Door = cmp.Or(a.doors.Request, events.DoorUnknown) // where it was put
+	if op.ID != e.ID {
+		rename(&op, e.ID)
+	}
+	j, fresh := a.jobs.add(kindRequest, e.ID)
+	if !fresh {
+		return nil
+	}
+	return a.jobs.begin(j, op, "", nil, rollout.Record{Kind: rollout.KindSettled, At: a.asOf(), Outcomes: []rollout.Group{{
+		Status: events.StatusRefused, Code: events.CodeOpenedLate, Desktops: op.Desktops,
+		Message: openedLate(e.At) + "; it does not begin, send it again under another id if it is wanted still",
+	}}})
 }

@@ -87,3 +87,28 @@ func TestASweepReadsTheLogsOfSomeFleetsAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// An entry of an open request whose request this build cannot read would be swept for ever, and nobody told.
+func TestAnUnopenedRequestThatCannotBeReadIsSweptAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, store := newWorkbench(t), journaltest.Memory()
+		for _, id := range []string{"r1", "r2"} {
+			request := `{"specversion":"1.0","type":"regild.rebuild.requested.v1","id":"request/` + id + `/tick/1","source":"/ops","data":{"colour":"red"}}`
+			if id == "r2" {
+				request = strings.Replace(request, `{"colour":"red"}`, requestFor(1), 1)
+			}
+			entry := fmt.Sprintf(`{"id":%q,"at":%q,"request":%s}`+"\n", id, time.Now().Format(time.RFC3339), request)
+			if _, err := store.Append(t.Context(), journal.OpenKey(id), 0, []byte(entry)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(25 * time.Hour) //nolint:forbidigo // time of the bubble, which takes none
+		err := b.ask(b.handler(b.ecd, store), time.Minute, `{"triggerTime":"x","triggerName":"t"}`)
+		if err == nil || !strings.Contains(err.Error(), "reading request r1 in its entry") {
+			t.Errorf("got %v, want a fault of r1", err)
+		}
+		if n := b.count("r2/ecd-0000/refused"); n != 1 {
+			t.Errorf("r2 is told %d times to be refused, want once: %v", n, b.topic.told)
+		}
+	})
+}

@@ -158,8 +158,8 @@ const (
 	// reopen is how long after it was entered an operation whose journal is empty begins
 	// when it is opened: the invocation that entered it was ended just then.
 	reopen = 24 * time.Hour
-	// forget is how long after that it is opened at all, and a rollout halts then. Later, its
-	// journal may have expired, which is kept for 30 days at least, and what is long over must
+	// forget is how long after that it is opened at all, and a rollout halts then, and a request is
+	// refused. Later, its journal may have expired, which is kept for 30 days at least, and what is long over must
 	// not begin again.
 	forget = 14 * 24 * time.Hour
 )
@@ -184,8 +184,13 @@ func (fs *fleets) late(e rollout.Entry) []rollout.Record {
 		return nil
 	}
 	return []rollout.Record{{Kind: rollout.KindHalted, At: fs.asOf(), Reason: &events.Reason{Code: events.CodeOpenedLate,
-		Message: fmt.Sprintf("it was entered at %s and its journal is empty: nobody has opened it since, or the journal was deleted",
-			e.At.UTC().Format(time.RFC3339))}}}
+		Message: openedLate(e.At)}}}
+}
+
+// openedLate says of an operation for people that it is opened long after it was entered.
+func openedLate(entered time.Time) string {
+	return fmt.Sprintf("it was entered at %s and its journal is empty: nobody has opened it since, or the journal was deleted",
+		entered.UTC().Format(time.RFC3339))
 }
 
 // openEntered opens the journal of an operation that was entered.
