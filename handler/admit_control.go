@@ -14,18 +14,18 @@ import (
 func (a *admission) control(m envelope.Message) error {
 	c, err := events.ParseControl(m.Data)
 	if why := a.heardControl(m, c); why != "" { // first: what came by a wrong way leaves nothing in the journal
-		return a.refuse.control(m, c, events.CodeWrongDoor, why)
+		return a.refuse.control(m, c, nil, events.CodeWrongDoor, why)
 	}
 	if err != nil {
-		return a.refuse.control(m, c, events.CodeInvalidRequest, err.Error())
+		return a.refuse.control(m, c, nil, events.CodeInvalidRequest, err.Error())
 	}
 	switch {
 	case c.RequestID != "" && c.Action == events.ActionRollback:
 		return a.rollbackRequest(m, c)
 	case c.RequestID != "" && !a.hasJournal:
-		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, "without a journal it goes on by ticks, which nothing stops; set REGILD_JOURNAL"))
+		return a.refuse.control(m, c, nil, events.CodeControlNotPossible, notPossible(c, "without a journal it goes on by ticks, which nothing stops; set REGILD_JOURNAL"))
 	case !a.hasJournal:
-		return a.refuse.control(m, c, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
+		return a.refuse.control(m, c, nil, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 	}
 	j, fresh := a.jobs.add(c.Of())
 	if fresh {
@@ -59,7 +59,7 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 		return err
 	}
 	var refusal error
-	var told *events.Reason
+	var told *rollout.Refusal
 	id, unknown := a.controlID(m, c), false
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		told, refusal, unknown = refusedBefore(s, id), nil, false
@@ -76,11 +76,11 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	switch {
 	case err != nil:
 	case told != nil:
-		err = a.refuse.control(m, c, told.Code, told.Message)
+		err = a.refuse.control(m, c, j, told.Reason.Code, told.Reason.Message)
 	case unknown:
 		err = a.refuseUnknown(m, c, j)
 	case refusal != nil:
-		err = a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, refusal.Error()))
+		err = a.refuse.control(m, c, j, events.CodeControlNotPossible, notPossible(c, refusal.Error()))
 	}
 	if err != nil {
 		a.jobs.drop(j)
@@ -95,16 +95,16 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) error {
 	defer a.jobs.drop(j)
 	kind, _ := c.Of()
-	code := events.CodeRolloutUnknown
+	code, in := events.CodeRolloutUnknown, j
 	if kind == kindRequest {
 		if err := a.beingOpened(j); err != nil {
 			return err
 		}
 		code = events.CodeControlNotPossible
 	} else if _, name, _ := rollout.SplitID(c.RolloutID); fleetNamed(a.rules.Fleets, name) == nil {
-		a.jobs.drop(j)
+		in = nil
 	}
-	return a.refuse.control(m, c, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))
+	return a.refuse.control(m, c, in, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))
 }
 
 // allow says why a control message cannot be followed now, or nil. What is left of a
@@ -156,7 +156,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	op := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
 		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
-		return a.refuse.control(m, c, code, notPossible(c, why))
+		return a.refuse.control(m, c, j, code, notPossible(c, why))
 	}
 	var log rollout.FleetLog
 	if _, fleet, ok := rollout.SplitID(c.RolloutID); ok {
@@ -172,10 +172,10 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		a.fleets.wake(*before)
 		return nil
 	}
-	var told *events.Reason
+	var told *rollout.Refusal
 	j.journal.Look(func(s *rollout.State) { told = refusedBefore(s, a.controlID(m, c)) })
 	if told != nil {
-		return a.refuse.control(m, c, told.Code, told.Message)
+		return a.refuse.control(m, c, j, told.Reason.Code, told.Reason.Message)
 	}
 	origin := log.Find(c.RolloutID)
 	if origin == nil {
@@ -201,18 +201,18 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 	return e.By == c.By && e.Why == c.Reason
 }
 
-// rollbackAgreed says whether a rollback may begin. refusePlan writes down that its plan is
-// refused.
-func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, op rollout.Operation, refusePlan func(why *events.Reason) error) (bool, error) {
+// rollbackAgreed says whether a rollback of what j is may begin. refusePlan writes down that its
+// plan is refused.
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, j *job, op rollout.Operation, refusePlan func(why *events.Reason) error) (bool, error) {
 	return a.agreed(agreement{
 		operations: []rollout.Operation{op}, dryRun: c.DryRun, digest: c.PlanDigest,
 		checked: func() (bool, error) { return false, nil },
-		refuse: func(text string) (bool, error) {
-			why := &events.Reason{Code: events.CodePlanChanged, Message: text}
+		refuse: func() (bool, error) {
+			why := &events.Reason{Code: events.CodePlanChanged, Message: notPossible(c, rollout.PlanChanged)}
 			if err := refusePlan(why); err != nil {
 				return false, err
 			}
-			return false, a.refuse.control(m, c, why.Code, why.Message)
+			return false, a.refuse.control(m, c, j, why.Code, why.Message)
 		},
 	})
 }
@@ -227,9 +227,9 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		}
 	}
 	if why := a.cannotGoBack(j, op, err); why != "" {
-		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, why))
+		return a.refuse.control(m, c, j, events.CodeControlNotPossible, notPossible(c, why))
 	}
-	agreed, err := a.rollbackAgreed(m, c, op, func(*events.Reason) error { return a.fleets.refusePlan(op, c.PlanDigest, a.controlID(m, c)) })
+	agreed, err := a.rollbackAgreed(m, c, j, op, func(*events.Reason) error { return a.fleets.refusePlan(op, c.PlanDigest, a.controlID(m, c)) })
 	if !agreed || err != nil {
 		return err
 	}
@@ -238,9 +238,9 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 	case err != nil:
 		return err
 	case refusal != nil:
-		return a.refuse.control(m, c, refusal.Code, notPossible(c, refusal.Message))
+		return a.refuse.control(m, c, j, refusal.Code, notPossible(c, refusal.Message))
 	case !asksFor(e, a.identity(m), c):
-		return a.refuse.control(m, c, events.CodeControlNotPossible, notPossible(c, op.ID+" has begun before"))
+		return a.refuse.control(m, c, j, events.CodeControlNotPossible, notPossible(c, op.ID+" has begun before"))
 	}
 	a.fleets.wake(e)
 	return nil

@@ -260,7 +260,7 @@ func (a *admission) openRollouts(m asked, operations []rollout.Operation, dryRun
 			open, err = a.unchecked(m, operations)
 			return len(open) == 0, err
 		},
-		refuse: func(text string) (bool, error) { return false, a.refusePlans(m, open, digest, text) },
+		refuse: func() (bool, error) { return false, a.refusePlans(m, open, digest) },
 	})
 	if !agreed || err != nil {
 		return err
@@ -293,13 +293,13 @@ func (a *admission) beginEntered(m envelope.Message, e rollout.Entry, of int) er
 }
 
 // refusePlans refuses the rollouts that are not entered yet, since their plan has changed.
-func (a *admission) refusePlans(m asked, open []rollout.Operation, digest, text string) error {
+func (a *admission) refusePlans(m asked, open []rollout.Operation, digest string) error {
 	for _, op := range open {
 		if err := a.fleets.refusePlan(op, digest, a.orderID(m.Message)); err != nil {
 			return err
 		}
 	}
-	a.refuse.part(m.Message, events.CodePlanChanged, events.CodePlanChanged, text)
+	a.refuse.part(m.Message, events.CodePlanChanged, events.CodePlanChanged, rollout.PlanChanged)
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (a *admission) request(m envelope.Message) error {
 	agreed, err := a.agreed(agreement{
 		operations: []rollout.Operation{op}, dryRun: req.DryRun, digest: req.PlanDigest,
 		checked: func() (bool, error) { return a.isKnown(op.ID) },
-		refuse:  func(text string) (bool, error) { return a.refusePlan(m, req, op.ID, text) },
+		refuse:  func() (bool, error) { return a.refusePlan(m, req, op.ID) },
 	})
 	if agreed && err == nil {
 		a.takeOn(m, req, op)
@@ -164,7 +164,7 @@ func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (w
 // refusePlan refuses a request whose plan has changed, unless it was opened meanwhile. The
 // journal remembers that: what is still on its way to open the request finds it, and whatever
 // comes again with this plan is answered in the same way.
-func (a *admission) refusePlan(m envelope.Message, req events.Request, id, text string) (opened bool, err error) {
+func (a *admission) refusePlan(m envelope.Message, req events.Request, id string) (opened bool, err error) {
 	if a.hasJournal {
 		j := &job{kind: kindRequest, id: id}
 		if err := a.jobs.open(j); err != nil {
@@ -179,7 +179,7 @@ func (a *admission) refusePlan(m envelope.Message, req events.Request, id, text 
 		})
 	}
 	if !opened && err == nil {
-		a.refuse.request(m, req, id, events.CodePlanChanged, text)
+		a.refuse.request(m, req, id, events.CodePlanChanged, rollout.PlanChanged)
 	}
 	return opened, err
 }

@@ -14,20 +14,20 @@ import (
 // back to the image that it was on before. The journal of the request says first that it was
 // asked for, so that a message that is delivered again finds it.
 func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
-	no := func(code, why string) error {
-		return a.refuse.control(m, c, code, notPossible(c, why))
-	}
 	if !a.hasJournal {
-		return no(events.CodeControlNotPossible, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL")
+		return a.refuse.control(m, c, nil, events.CodeControlNotPossible, notPossible(c, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL"))
 	}
 	origin, fresh := a.jobs.add(kindRequest, c.RequestID)
 	if err := a.jobs.open(origin); err != nil {
 		a.jobs.drop(origin)
 		return err
 	}
+	no := func(code, why string) error {
+		return a.refuse.control(m, c, origin, code, notPossible(c, why))
+	}
 	var op rollout.Operation
 	var entered *rollout.Entry
-	var told *events.Reason
+	var told *rollout.Refusal
 	var why error
 	id, refused := a.controlID(m, c), 0
 	origin.journal.Look(func(s *rollout.State) {
@@ -40,7 +40,7 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	case entered != nil:
 		return a.fleets.resumeRequestRollback(m, c, *entered, no)
 	case told != nil:
-		return a.refuse.control(m, c, told.Code, told.Message)
+		return a.refuse.control(m, c, origin, told.Reason.Code, told.Reason.Message)
 	case why != nil:
 		err := a.beingOpened(origin)
 		if err == nil {
@@ -56,7 +56,7 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	} else if named {
 		return no(events.CodeControlNotPossible, "another request is called "+op.ID+", as its rollback would be")
 	}
-	agreed, err := a.rollbackAgreed(m, c, op, func(why *events.Reason) error { return a.refuseRollbackPlan(m, c, origin, op, why) })
+	agreed, err := a.rollbackAgreed(m, c, origin, op, func(why *events.Reason) error { return a.refuseRollbackPlan(m, c, origin, op, why) })
 	if !agreed || err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 	no func(code, why string) error,
 ) error {
 	var entered *rollout.Entry
-	var told *events.Reason
+	var told *rollout.Refusal
 	var why, fault error
 	code := ""
 	a.index.write(&job{id: op.ID}) // so that the timer opens it, if nobody else does
@@ -142,7 +142,7 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 	case fault != nil:
 		return fault
 	case entered == nil && told != nil:
-		return a.refuse.control(m, c, told.Code, told.Message)
+		return a.refuse.control(m, c, origin, told.Reason.Code, told.Reason.Message)
 	case why != nil:
 		return no(code, why.Error())
 	}

@@ -16,9 +16,9 @@ type agreement struct {
 	// checked says whether the plan was compared when the message came before.
 	checked func() (bool, error)
 	// refuse writes down that the plan has changed, so that what is still on its way to
-	// begin the operations comes too late, and publishes the text. It says whether they
-	// have begun meanwhile; then it does neither.
-	refuse func(text string) (begun bool, err error)
+	// begin the operations comes too late, and publishes that. It says whether they have
+	// begun meanwhile; then it does neither.
+	refuse func() (begun bool, err error)
 }
 
 // agreed says whether the operations may begin. It publishes the plan of a dry run, and
@@ -44,7 +44,8 @@ func (a *admission) agreed(g agreement) (bool, error) {
 	if p.again != nil {
 		return false, p.again
 	}
-	return g.refuse("the plan made now is " + p.digest + "; look at it with dryRun and ask again")
+	a.log.Info("another plan is demanded than the one made now", "demanded", g.digest, "made", p.digest)
+	return g.refuse()
 }
 
 // planned is the plan of several operations.

@@ -135,8 +135,8 @@ func (a *admission) mayEnter(m envelope.Message) bool {
 	}
 	switch says(m) {
 	case saysControl:
-		c, _ := events.ParseControl(m.Data)                   // what of it can be read names the rollout
-		_ = a.refuse.control(m, c, events.CodeWrongDoor, why) // which writes nothing down
+		c, _ := events.ParseControl(m.Data)                        // what of it can be read names the rollout
+		_ = a.refuse.control(m, c, nil, events.CodeWrongDoor, why) // which writes nothing down
 	case saysRequest:
 		req, _ := events.ParseRequest(m.Data)
 		if req.RequestID == "" {

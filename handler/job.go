@@ -349,7 +349,7 @@ func (js *jobs) begin(j *job, op rollout.Operation, plan string, again *resent, 
 	return cmp.Or(err, refused)
 }
 
-var errPlanRefused = errors.New("it was refused with this plan before; look at it with dryRun and ask again")
+var errPlanRefused = errors.New(rollout.PlanChanged)
 
 var errReused = errors.New("the id was used before with other content; give every request an id of its own")
 

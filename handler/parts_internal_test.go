@@ -599,10 +599,10 @@ func TestWhatIsWantedLateIsReachedInStepsWhateverTheirLength(t *testing.T) {
 func TestWhatAnEarlierBuildRefusedForItsPlanStaysRefused(t *testing.T) {
 	s := rollout.NewState()
 	s.Apply(rollout.Record{Kind: rollout.KindUnplanned, Digest: "sha256:0", Message: "mns:1"})
-	if got := refusedBefore(s, orderID{message: "mns:1"}); got == nil || got.Code != events.CodePlanChanged || got.Message == "" {
+	if got := s.Answers["mns:1"]; got == nil || got.Reason.Code != events.CodePlanChanged || got.Reason.Message != rollout.PlanChanged {
 		t.Errorf("got %+v, want that the plan has changed", got)
 	}
-	if got := refusedBefore(s, orderID{message: "mns:2", event: "event:2"}); got != nil {
+	if got := s.Answers["mns:2"]; got != nil {
 		t.Errorf("another message: got %+v, want none", got)
 	}
 }

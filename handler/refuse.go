@@ -67,30 +67,31 @@ func (rf *refusals) request(m envelope.Message, req events.Request, id, code, re
 }
 
 // control publishes that a control message is not followed, and why, once the journal of
-// what it is for knows that: what comes again is told the same. It tells nothing of one that
-// another instance follows by now.
-func (rf *refusals) control(m envelope.Message, c events.Control, code, reason string) error {
-	j := rf.jobs.find(c.Of())
-	if j != nil && code != events.CodeWrongDoor { // what came through a wrong door leaves nothing in the journal
-		told, err := rf.note(m, c, j, &events.Reason{Code: code, Message: reason})
-		if told == nil || err != nil {
+// j, what it is for, knows that: what comes again is told the same. It tells nothing of one that
+// another instance follows by now. j is nil if nothing is written down.
+func (rf *refusals) control(m envelope.Message, c events.Control, j *job, code, reason string) error {
+	told := &rollout.Refusal{Reason: &events.Reason{Code: code, Message: reason}}
+	var op *rollout.Operation
+	if j != nil {
+		var err error
+		if told, err = rf.note(m, c, j, told.Reason); told == nil || err != nil {
 			return err
 		}
-		code, reason = told.Code, told.Message
+		op = j.operation()
 	}
 	if c.RolloutID == "" {
-		rf.message(m, code, reason)
+		rf.message(m, told.Reason.Code, told.Reason.Message)
 		return nil
 	}
-	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: rf.via(m), Reason: &events.Reason{Code: code, Message: reason}}
+	n := events.Rollout{RolloutID: c.RolloutID, By: c.By, Via: rf.via(m), Reason: told.Reason, Wave: told.Wave, Waves: told.Waves, Counts: told.Counts}
 	if release, fleet, ok := rollout.SplitID(c.RolloutID); ok {
 		n.ReleaseID, n.Fleet = release, fleet
 	}
-	if j != nil {
-		j.journal.Look(func(s *rollout.State) { whereItStands(&n, s) })
+	if told.Opened {
+		n.AccountID, n.RegionID, n.ImageID = op.AccountID, op.RegionID, op.ImageID
 	}
-	rf.log.Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", code, "reason", reason)
-	rf.out.put(item{event: n.Event(events.RolloutControlRefused, rf.identity(m)+"/"+digestOf(m.Raw)+"/"+code, rf.in.Source, rf.asOf())})
+	rf.log.Warn("control refused", "rollout", c.RolloutID, "action", c.Action, "code", told.Reason.Code, "reason", told.Reason.Message)
+	rf.out.put(item{event: n.Event(events.RolloutControlRefused, rf.identity(m)+"/"+digestOf(m.Raw)+"/"+told.Reason.Code, rf.in.Source, rf.asOf())})
 	return nil
 }
 
@@ -101,17 +102,19 @@ const maxRefusals = 100
 // note writes down that a control message is not followed, and returns what to tell: why, or
 // what another instance told meanwhile; nil: that one follows it. A journal that is full
 // takes no orders either.
-func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) (told *events.Reason, err error) {
+func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *events.Reason) (told *rollout.Refusal, err error) {
 	id := rf.controlID(m, c)
 	err = j.journal.Update(rf.ctx, func(s *rollout.State) []rollout.Record {
-		told = cmp.Or(refusedBefore(s, id), why)
+		if told = refusedBefore(s, id); told == nil {
+			told = s.Refusal(why)
+		}
 		if follows(s, id) {
 			told = nil
 		}
 		if told == nil || s.Refusals[id.message] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event, Via: rf.via(m), Reason: told}}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event, Via: rf.via(m), Reason: told.Reason}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())
@@ -125,27 +128,9 @@ func follows(s *rollout.State, id orderID) bool {
 	return id.among(s.Controls) || s.Undoing != nil && s.Undoing.Message == id.message
 }
 
-// refusedBefore returns why a message was refused when it came before, or nil.
-func refusedBefore(s *rollout.State, id orderID) *events.Reason {
-	why, told := s.Answers[id.message]
-	if !told && id.event != "" {
-		why, told = s.Answers[id.event]
-	}
-	if why == nil && told {
-		why = &events.Reason{Code: events.CodePlanChanged, Message: errPlanRefused.Error()}
-	}
-	return why
-}
-
-// whereItStands fills in how far the rollout is that a refused command was for.
-func whereItStands(n *events.Rollout, s *rollout.State) {
-	if s.Operation == nil {
-		return
-	}
-	n.AccountID, n.RegionID, n.ImageID, n.Waves, n.Counts = s.Operation.AccountID, s.Operation.RegionID, s.Operation.ImageID, s.Planned, s.Counts()
-	if w := s.Wave(); w != nil {
-		n.Wave = w.N
-	}
+// refusedBefore returns what was told of a message when it came before, or nil.
+func refusedBefore(s *rollout.State, id orderID) *rollout.Refusal {
+	return cmp.Or(s.Answers[id.message], s.Answers[id.event])
 }
 
 // publishPlan publishes what a dry run would do: outcomes for a request, the pages

@@ -71,7 +71,7 @@ type stage struct {
 	reading  string            // the key of the journal before whose next read it is called instead; "": before an append
 	plan     string            // the digest of the plan that was told last; PLAN in a message stands for it
 	sent     int               // of queue that were said
-	reasons  map[string]string // that were told, by the id of the event: a subscriber drops repetitions
+	texts    map[string]string // that were told, by the id of the event: a subscriber drops repetitions
 }
 
 type scriptMessage struct {
@@ -87,7 +87,7 @@ func TestScripts(t *testing.T) {
 }
 
 func play(t *testing.T, archive *txtar.Archive, script string) string {
-	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{}, reasons: map[string]string{},
+	s := &stage{T: t, archive: archive, limit: time.Minute, names: map[string]string{}, reads: map[string]int{}, texts: map[string]string{},
 		desktops: map[string]desktop.Desktop{}, images: map[string]desktop.Image{}, changes: map[string][]desktop.Change{}, snaps: map[string][]desktop.Snapshot{},
 		sessions: map[string][]desktop.Session{}, alarms: map[string][]desktop.Alarm{}, results: map[string]desktop.Result{}, faults: map[string][]*desktop.CallError{}}
 	s.store = &scriptStore{Store: journaltest.Memory(), stage: s, expired: map[string]bool{}}
@@ -674,11 +674,12 @@ func (s *stage) Publish(_ context.Context, body []byte, tag string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.told = append(s.told, fmt.Sprintf("%s %s [%s] %s", strings.TrimPrefix(e.Type, "regild."), e.ID, tag, data))
-	why := fmt.Sprint(e.Data["code"], e.Data["message"], e.Data["reason"])
-	if before, is := s.reasons[e.ID]; is && before != why {
-		s.Errorf("%s was told with two reasons: %s, and %s", e.ID, before, why)
+	delete(e.Data, "via") // of a request whose journal has expired it is another message's
+	text := fmt.Sprint(e.Data)
+	if before, is := s.texts[e.ID]; is && before != text {
+		s.Errorf("%s was told with two texts: %s, and %s", e.ID, before, text)
 	}
-	s.reasons[e.ID] = why
+	s.texts[e.ID] = text
 	return err
 }
 

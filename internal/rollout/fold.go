@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -91,12 +92,27 @@ func (s *State) refusePlan(r *Record) {
 
 // refuse notes that a message is not followed. What was said first counts.
 func (s *State) refuse(r *Record) {
-	if !s.Refusals[r.Message] {
-		s.Refusals[r.Message], s.Answers[r.Message] = true, r.Reason
+	told := cmp.Or(s.Answers[r.Message], s.Answers[r.Event])
+	if told == nil {
+		why := r.Reason
+		if why == nil { // an earlier build wrote down that the plan was refused, and not what it told
+			why = &events.Reason{Code: events.CodePlanChanged, Message: PlanChanged}
+		}
+		told = s.Refusal(why)
 	}
-	if _, told := s.Answers[r.Event]; r.Event != "" && !told {
-		s.Answers[r.Event] = r.Reason
+	s.Refusals[r.Message], s.Answers[r.Message] = true, told
+	if r.Event != "" {
+		s.Answers[r.Event] = cmp.Or(s.Answers[r.Event], told)
 	}
+}
+
+// Refusal is that a message is not followed as the operation stands now.
+func (s *State) Refusal(why *events.Reason) *Refusal {
+	out := Refusal{Reason: why, Opened: s.Operation != nil, Waves: s.Planned, Counts: s.Counts()}
+	if w := s.Wave(); w != nil {
+		out.Wave = w.N
+	}
+	return &out
 }
 
 func (s *State) takeOn(r *Record) {

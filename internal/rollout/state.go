@@ -97,9 +97,9 @@ type State struct {
 	// Controls are the ids of the messages that told the rollout something, and of the events in them.
 	Controls map[string]bool
 	// Refusals are the ids of messages that it does not follow, as far as they are
-	// written down, and Answers why, also by the events in them; nil: their plan was refused.
+	// written down, and Answers what is told of each, also by the events in them.
 	Refusals map[string]bool
-	Answers  map[string]*events.Reason
+	Answers  map[string]*Refusal
 	// PlansRefused are the digests of the plans with which the work was asked for
 	// and refused, and how often: whoever writes late that it is opened for one of them
 	// comes too late.
@@ -114,9 +114,23 @@ type State struct {
 	former  string // the image that the desktop had which was begun last
 }
 
+// A Refusal is why a message is not followed, and how far the operation was when that was
+// written down: whoever sends the message again is told the same.
+type Refusal struct {
+	Reason *events.Reason
+	Opened bool // there was an operation
+	Wave   int
+	Waves  int
+	Counts events.Counts
+}
+
+// PlanChanged is why nothing is begun whose plan is another one by now. What its digest is
+// stands nowhere here: it may be another one again when the message comes again.
+const PlanChanged = "the plan is no longer the one whose digest is demanded; look at it with dryRun and ask again"
+
 // NewState returns the state of an empty journal.
 func NewState() *State {
-	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}, Answers: map[string]*events.Reason{}}
+	return &State{Desktops: map[string]*Desktop{}, Controls: map[string]bool{}, Refusals: map[string]bool{}, Answers: map[string]*Refusal{}}
 }
 
 // Reached notes that the journal has so many bytes.
