@@ -594,15 +594,3 @@ func TestWhatIsWantedLateIsReachedInStepsWhateverTheirLength(t *testing.T) {
 		}
 	}
 }
-
-// Earlier builds wrote down that a plan was refused, and not what was told.
-func TestWhatAnEarlierBuildRefusedForItsPlanStaysRefused(t *testing.T) {
-	s := rollout.NewState()
-	s.Apply(rollout.Record{Kind: rollout.KindUnplanned, Digest: "sha256:0", Message: "mns:1"})
-	if got := s.Answers["mns:1"]; got == nil || got.Reason.Code != events.CodePlanChanged || got.Reason.Message != rollout.PlanChanged {
-		t.Errorf("got %+v, want that the plan has changed", got)
-	}
-	if got := s.Answers["mns:2"]; got != nil {
-		t.Errorf("another message: got %+v, want none", got)
-	}
-}

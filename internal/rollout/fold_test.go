@@ -277,3 +277,39 @@ func TestWhatAddsToAWave(t *testing.T) {
 		}
 	}
 }
+
+// What is told of a message that is not followed had the counts of the moment at which it came again.
+func TestWhatIsToldOfARefusalIsHowItWasThen(t *testing.T) {
+	s := rollout.NewState()
+	why := &events.Reason{Code: events.CodeControlNotPossible, Message: "it is not paused"}
+	s.Apply(
+		rollout.Record{Kind: rollout.KindRefused, Message: "m0", Reason: why},
+		rollout.Record{Kind: rollout.KindOpened, Operation: &rollout.Operation{ID: "v1/office", Fleet: "office"}},
+		rollout.Record{Kind: rollout.KindRefused, Message: "m1", Reason: why},
+		rollout.Record{Kind: rollout.KindWave, Wave: 1, Waves: 3, Size: 5, Desktops: []string{"ecd-1", "ecd-2"}},
+		rollout.Record{Kind: rollout.KindBegun, Desktops: []string{"ecd-1"}},
+		rollout.Record{Kind: rollout.KindRefused, Message: "m2", Reason: why},
+		rollout.Record{Kind: rollout.KindBegun, Desktops: []string{"ecd-2"}},
+		rollout.Record{Kind: rollout.KindRefused, Message: "m2", Reason: &events.Reason{Code: events.CodeJournalFull}}, // of another delivery, too late
+	)
+	for message, want := range map[string]*rollout.Refusal{
+		"m0": {Reason: why},
+		"m1": {Reason: why, Opened: true},
+		"m2": {Reason: why, Opened: true, Wave: 1, Waves: 3, Counts: events.Counts{Fleet: 5, Pending: 4, Running: 1}},
+		"m3": nil,
+	} {
+		if got := s.Answers[message]; !reflect.DeepEqual(got, want) || s.Refusals[message] != (want != nil) {
+			t.Errorf("%s: got %+v, want %+v", message, got, want)
+		}
+	}
+}
+
+// Earlier builds wrote down that a plan was refused, and not what was told.
+func TestWhatAnEarlierBuildRefusedForItsPlanStaysRefused(t *testing.T) {
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindUnplanned, Digest: "sha256:0", Message: "mns:1"}, rollout.Record{Kind: rollout.KindUnplanned, Digest: "sha256:1"})
+	want := map[string]*rollout.Refusal{"mns:1": {Reason: &events.Reason{Code: events.CodePlanChanged, Message: rollout.PlanChanged}}}
+	if !reflect.DeepEqual(s.Answers, want) {
+		t.Errorf("got %+v, want that the plan has changed", s.Answers)
+	}
+}
