@@ -205,7 +205,8 @@ func (a *admission) denied(name string, s search) (out []events.Reason) {
 	return out
 }
 
-// refuseSome refuses a release for some regions, accounts and fleets, in one event.
+// refuseSome refuses a release for some regions, accounts and fleets, in one event. They may be
+// others when the message comes again: that is another event.
 func (a *admission) refuseSome(m envelope.Message, list []events.Reason) {
 	if len(list) == 0 {
 		return
@@ -214,7 +215,8 @@ func (a *admission) refuseSome(m envelope.Message, list []events.Reason) {
 	for _, r := range list {
 		words = append(words, r.Message)
 	}
-	a.refuse.message(m, list[0].Code, strings.Join(words, "; "))
+	text := strings.Join(words, "; ")
+	a.refuse.part(m, digestOf([]byte(text)), list[0].Code, text)
 }
 
 // following names the fleets of a place that follow an image name.
