@@ -288,8 +288,10 @@ func TestWhatIsToldOfARefusalIsHowItWasThen(t *testing.T) {
 		rollout.Record{Kind: rollout.KindRefused, Message: "m1", Reason: why},
 		rollout.Record{Kind: rollout.KindWave, Wave: 1, Waves: 3, Size: 5, Desktops: []string{"ecd-1", "ecd-2"}},
 		rollout.Record{Kind: rollout.KindBegun, Desktops: []string{"ecd-1"}},
-		rollout.Record{Kind: rollout.KindRefused, Message: "m2", Reason: why},
+		rollout.Record{Kind: rollout.KindRefused, Message: "m2", Event: "e2", Reason: why},
 		rollout.Record{Kind: rollout.KindBegun, Desktops: []string{"ecd-2"}},
+		rollout.Record{Kind: rollout.KindRefused, Message: "m4", Event: "e2", Reason: why}, // the same order in another message
+		rollout.Record{Kind: rollout.KindRefused, Message: "m1", Event: "e2", Reason: why},
 		rollout.Record{Kind: rollout.KindRefused, Message: "m2", Reason: &events.Reason{Code: events.CodeJournalFull}}, // of another delivery, too late
 	)
 	for message, want := range map[string]*rollout.Refusal{
@@ -297,6 +299,7 @@ func TestWhatIsToldOfARefusalIsHowItWasThen(t *testing.T) {
 		"m1": {Reason: why, Opened: true},
 		"m2": {Reason: why, Opened: true, Wave: 1, Waves: 3, Counts: events.Counts{Fleet: 5, Pending: 4, Running: 1}},
 		"m3": nil,
+		"m4": {Reason: why, Opened: true, Wave: 1, Waves: 3, Counts: events.Counts{Fleet: 5, Pending: 4, Running: 1}},
 	} {
 		if got := s.Answers[message]; !reflect.DeepEqual(got, want) || s.Refusals[message] != (want != nil) {
 			t.Errorf("%s: got %+v, want %+v", message, got, want)
