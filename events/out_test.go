@@ -217,6 +217,7 @@ func TestAPlanIsCutIntoPagesThatFitAndLoseNothing(t *testing.T) {
 	}{
 		{"nothing", planOf(0, 0, ""), 1},
 		{"empty waves", planOf(3, 0, ""), 1},
+		{"many empty waves", planOf(3000, 0, ""), 3},
 		{"one page", planOf(4, 20, "why"), 1},
 		{"one wave over many pages", planOf(1, 10_000, "it belongs to the desktop group dg-1"), 22},
 		{"many waves", planOf(3000, 2, ""), 11},

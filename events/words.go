@@ -141,7 +141,7 @@ func Nearest(name string, known []string) string {
 	}
 	best, least := "", 1+max(2, len(name)/3)
 	for _, k := range known {
-		if strings.EqualFold(plain(name), plain(k)) || strings.EqualFold(name+"s", k) || strings.EqualFold(name, k+"s") {
+		if strings.EqualFold(plain(name), plain(k)) {
 			return k
 		}
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least && 2*d <= len(k) {
