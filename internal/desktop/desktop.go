@@ -68,7 +68,6 @@ type Desktop struct {
 	GroupID       string // set when the desktop belongs to a desktop group (is pooled)
 	OfficeSiteID  string
 	PolicyGroupID string
-	EndUsers      []string          // the people the desktop is assigned to
 	Tags          map[string]string // nil until they were asked for: DescribeDesktops leaves them out
 }
 

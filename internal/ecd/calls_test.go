@@ -215,7 +215,7 @@ func TestADesktopIsReadWhateverFormItsFieldsHave(t *testing.T) {
 		{
 			ID: "ecd-1", RegionID: region, Status: "Running", Connection: "Connected", Users: []string{"ann", "bob", "unknown"},
 			Flags: []string{"Updating", "Migrating"}, ImageID: "m-1", OS: "windows", GPU: true, Protocol: "ASP",
-			SessionType: "SINGLE_SESSION", SystemDiskGiB: 80, DataDisks: 1, OfficeSiteID: "site", PolicyGroupID: "pg", EndUsers: []string{"ann", "bob"},
+			SessionType: "SINGLE_SESSION", SystemDiskGiB: 80, DataDisks: 1, OfficeSiteID: "site", PolicyGroupID: "pg",
 		},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {

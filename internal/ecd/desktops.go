@@ -171,7 +171,6 @@ type describedDesktop struct {
 	OfficeSiteID      text    `json:"OfficeSiteId"`
 	PolicyGroupID     text    `json:"PolicyGroupId"`
 	PolicyGroupIDList texts   `json:"PolicyGroupIdList"`
-	EndUserIDs        texts   `json:"EndUserIds"`
 }
 
 type disk struct {
@@ -193,7 +192,6 @@ func (d *describedDesktop) desktop(region string) *desktop.Desktop {
 		GroupID:       shared(d.DesktopGroupID),
 		OfficeSiteID:  shared(d.OfficeSiteID),
 		PolicyGroupID: shared(d.PolicyGroupID),
-		EndUsers:      words(d.EndUserIDs),
 	}
 	var users texts
 	for _, s := range d.Sessions {
