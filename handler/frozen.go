@@ -21,8 +21,8 @@ type concern struct {
 	passes bool
 }
 
-// concerns are the concerns of desktops, by place and id. Desktops of which the same is
-// true share one: mostly that is all of them.
+// concerns are the concerns of desktops, by place and id. Most desktops are held back by
+// what freezes their region, and by nothing else: those are not in it.
 type concerns map[desktop.Place]map[string]*concern
 
 // of returns the concern of a desktop.
@@ -39,37 +39,50 @@ func (rb *rebuilder) concerns(jobs []*job) concerns {
 	if !rb.hasJournal { // there are no freezes
 		return out
 	}
+	consented := false // somebody has
+	rb.wanted(jobs, func(at desktop.Place, id, fleet string, passes bool) {
+		if fleet == "" && !passes {
+			return
+		}
+		consented = consented || passes
+		if out[at] == nil {
+			out[at] = map[string]*concern{}
+		}
+		x := out[at][id]
+		if x == nil {
+			x = &concern{}
+			out[at][id] = x
+		}
+		if x.passes = x.passes || passes; fleet != "" {
+			x.fleets = append(x.fleets, fleet)
+		}
+	})
+	if consented {
+		rb.wanted(jobs, func(at desktop.Place, id, _ string, passes bool) {
+			if x := out[at][id]; x != nil && !passes { // all that want it have to
+				x.passes = false
+			}
+		})
+	}
+	return out
+}
+
+// wanted calls f with each desktop that a job may begin, with its fleet, or "", and whether
+// freezes do not hold the job back there.
+func (rb *rebuilder) wanted(jobs []*job, f func(at desktop.Place, id, fleet string, passes bool)) {
 	for _, j := range jobs {
 		j.journal.Look(func(s *rollout.State) {
 			if len(j.decision.Begin) == 0 {
 				return
 			}
 			at := s.Operation.Place()
-			if out[at] == nil {
-				out[at] = map[string]*concern{}
-			}
-			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) { rb.addConcerns(out[at], s.Operation, j.decision.Begin, facts) })
+			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) {
+				for _, id := range j.decision.Begin {
+					fleet, passes := rb.fleetOf(s.Operation, id, facts)
+					f(at, id, fleet, passes)
+				}
+			})
 		})
-	}
-	return out
-}
-
-// addConcerns adds what is true of desktops because of one operation.
-func (rb *rebuilder) addConcerns(out map[string]*concern, op *rollout.Operation, ids []string, facts *rollout.Facts) {
-	last := &concern{}
-	for _, id := range ids {
-		fleet, passes := rb.fleetOf(op, id, facts)
-		x := concern{passes: passes}
-		if before := out[id]; before != nil {
-			x = concern{slices.Clip(before.fleets), passes && before.passes}
-		}
-		if fleet != "" {
-			x.fleets = append(x.fleets, fleet)
-		}
-		if last.passes != x.passes || !slices.Equal(last.fleets, x.fleets) {
-			last = new(x)
-		}
-		out[id] = last
 	}
 }
 

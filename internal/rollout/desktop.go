@@ -8,7 +8,7 @@ import (
 )
 
 // A Phase says how far one desktop is in an operation.
-type Phase int
+type Phase uint8
 
 // The phases. Final is reached once and never left, but by a retry that
 // somebody asked for.
@@ -21,9 +21,8 @@ const (
 
 // A Desktop is what the journal knows of one desktop in an operation.
 type Desktop struct {
-	ID    string
-	Wave  int // the wave it came in; 1 for a request
-	Phase Phase
+	ID   string
+	Wave int // the wave it came in; 1 for a request
 
 	Call       string // the last call it was in
 	CallEnded  Moment // when the end of that call was written down; zero: it was not
@@ -33,7 +32,8 @@ type Desktop struct {
 	Attempt    int    // calls that may have reached ECD
 	From       string // the image it was on before the first call that may have changed it
 	SeenAt     Moment // when it was seen Rebuilding since the call, or on the new image, or for the first time after its time was over
-	// Flags stand together, since there is one of these for each desktop.
+	// What is small stands together, since there is one of these for each desktop.
+	Phase    Phase
 	Seen     bool // seen Rebuilding since the call, or on the new image
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
 	Touched  bool // ECD accepted a rebuild of it at some time
@@ -42,6 +42,7 @@ type Desktop struct {
 	Held     bool // we put it into maintenance mode, or are about to, and have to take it out again
 	Entered  bool // certainly in maintenance mode
 	Stopped  bool // we stopped it, or are about to, and have to start it unless it is rebuilt
+	counts   tally
 
 	WaitCode   string    // why it is not begun, if it is waiting
 	WaitSince  Moment    // since when, for that reason
@@ -66,8 +67,7 @@ type Desktop struct {
 	Ask    *Asking // what it was asked; nil: nothing
 	Saved  *Saved  // of its data disk, before a rebuild that erases it; nil: nothing
 
-	Last   Result // its last outcome
-	counts tally
+	Last Result // its last outcome
 	// Unpublished are outcomes that MNS has not taken yet, oldest first.
 	Unpublished []Outcome
 }
