@@ -147,15 +147,16 @@ func (a *admission) tooFar(m envelope.Message, req events.Request, id string) (w
 		return "", err
 	}
 	defer a.jobs.keepOne(j)
+	message := a.orderID(m)
 	err = j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
-		told := s.Refusals[a.identity(m)]
+		told := refusedBefore(s, message) != nil
 		if why = rollout.ErrTooFar.Error(); s.Operation != nil || !far && !told {
 			why = ""
 		}
 		if why == "" || told || req.DryRun || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Name: id, Message: a.identity(m), Via: a.via(m),
+		return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Name: id, Message: message.message, Event: message.event, Via: a.via(m),
 			Reason: &events.Reason{Code: events.CodeInvalidRequest, Message: why}}}
 	})
 	return why, err
