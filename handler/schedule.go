@@ -75,6 +75,9 @@ func (sc *scheduler) schedule(jobs []*job) {
 			continue
 		}
 		sc.counts.unfinished(j.id)
+		if open && j.kind == kindRequest && sc.hasJournal && sc.hasQueue {
+			sc.index.enter(j) // who opened it may have been killed before that
+		}
 		switch {
 		case !sc.hasQueue:
 			sc.noQueue(j, open)
