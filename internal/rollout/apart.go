@@ -40,9 +40,9 @@ var marked = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`@
 // Misnamed says why no request may have the id, or "": it is what a rollout over one of the
 // fleets is called, or the rollback of a request.
 func Misnamed(id string, fleets fleet.Fleets) string {
-	_, name, ok := SplitID(id)
+	_, name, _ := SplitID(id) // "" is no fleet's
 	switch {
-	case ok && slices.ContainsFunc(fleets, func(f fleet.Fleet) bool { return f.Name == name }):
+	case slices.ContainsFunc(fleets, func(f fleet.Fleet) bool { return f.Name == name }):
 		return fmt.Sprintf("requestId: %.100q is what a rollout over fleet %s is called; give the request another id", id, name)
 	case strings.HasSuffix(Unmarked(id), BackOf("")):
 		return fmt.Sprintf("requestId: %.100q is what the rollback of another request is called; give the request another id", id)
