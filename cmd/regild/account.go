@@ -9,7 +9,9 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/envfile"
+	"github.com/regild/regild/internal/fleet"
 )
 
 // accountFlags say which account and region a command works on. What is not
@@ -74,4 +76,15 @@ func (f *accountFlags) ready(ctx context.Context, w world) (*acs.Client, error) 
 		return nil, err
 	}
 	return client, f.known(ctx, client)
+}
+
+// lookOnly is the session policy with which the operator's command takes a role.
+const lookOnly = `{"Version":"1","Statement":[{"Effect":"Allow","Action":` +
+	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:DescribeSnapshots","ecd:ListTagResources"],"Resource":"*"}]}`
+
+// lookInto takes the role in another account, for 15 minutes, to look and no more, and returns
+// a source of its credentials. ActionTrail there shows the session.
+func lookInto(ctx context.Context, sts *acs.Client, a fleet.Account, session string) (func(context.Context) (credentials.Keys, error), error) {
+	keys, _, err := sts.AssumeRole(ctx, acs.AssumeRole{ARN: a.RoleARN(), Session: session, Policy: lookOnly, ExternalID: a.ExternalID, Seconds: 900})
+	return func(context.Context) (credentials.Keys, error) { return keys, nil }, err
 }

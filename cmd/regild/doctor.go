@@ -18,7 +18,6 @@ import (
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/docs/ram"
 	"github.com/regild/regild/internal/acs"
-	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/doctor"
 	"github.com/regild/regild/internal/ecd"
 	"github.com/regild/regild/internal/fleet"
@@ -184,17 +183,12 @@ func triggersOf(path string) []string {
 	return deploy.Triggers
 }
 
-// lookOnly is the session policy with which the operator's command takes a role.
-const lookOnly = `{"Version":"1","Statement":[{"Effect":"Allow","Action":` +
-	`["ecd:DescribeDesktops","ecd:DescribeImages","ecd:DescribeSnapshots","ecd:ListTagResources"],"Resource":"*"}]}`
-
-// openMember takes the role in another account, for 15 minutes, to look and no more.
+// openMember takes the role in another account, as the doctor.
 func openMember(ctx context.Context, client *acs.Client, at *accountFlags, endpoint string, a fleet.Account) (doctor.Member, error) {
-	keys, _, err := client.AssumeRole(ctx, acs.AssumeRole{ARN: a.RoleARN(), Session: "regild-doctor", Policy: lookOnly, ExternalID: a.ExternalID, Seconds: 900})
+	source, err := lookInto(ctx, client, a, "regild-doctor")
 	if err != nil {
 		return doctor.Member{}, err
 	}
-	source := func(context.Context) (credentials.Keys, error) { return keys, nil }
 	there, err := acs.New(acs.Config{Region: at.region, Endpoint: at.endpoint, Keys: source})
 	if err != nil {
 		return doctor.Member{}, err

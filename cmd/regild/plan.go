@@ -149,11 +149,11 @@ func (s *settings) desktopsOf(ctx context.Context, conf operator.Config, a fleet
 	if err != nil {
 		return nil, err
 	}
-	keys, _, err := sts.AssumeRole(ctx, acs.AssumeRole{ARN: a.RoleARN(), Session: "regild-operator", Policy: lookOnly, ExternalID: a.ExternalID, Seconds: 900})
+	source, err := lookInto(ctx, sts, a, "regild-operator")
 	if err != nil {
 		return nil, fmt.Errorf("account %s (%s) can be read by whom its role trusts (docs/ram.md, Other accounts): %w", a.Name, a.ID, err)
 	}
-	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: func(context.Context) (credentials.Keys, error) { return keys, nil }})
+	return ecdclient.New(ecdclient.Config{Endpoint: conf.ECDEndpoint, Keys: source})
 }
 
 // statePlan plans against the desktops and images of a state file.
