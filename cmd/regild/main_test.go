@@ -10,11 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/fleet"
@@ -120,6 +122,9 @@ func TestWhatIsAskedForWronglyIsExplained(t *testing.T) {
 		{"send control --rollout 1/f --action pause --by me --reason why --queue q --delay 169h", "a queue holds a message back for 168h0m0s at most", exitUsage},
 		{"send control --rollout 1/f --action pause --by me --reason why --queue q --delay -1s", "a queue holds a message back", exitUsage},
 		{"send control --rollout 1/f --action pause --by me --reason why --delay 1s", "--delay goes with --queue", exitUsage},
+		{"send freeze --freeze f1 --action freeze --by me --reason why --in cn-hangzhou --until 2026-12-24T18:00:00Z --dry-run",
+			"--dry-run does not go with a freeze; it is for a request or release or control", exitUsage},
+		{"send control --rollout 1/f --action pause --by me --reason why --image m-1", "--image does not go with a control; it is for a request", exitUsage},
 		{"send freeze --freeze f1 --action freeze --until soon --in cn-hangzhou", "--until is", exitUsage},
 		{"send control --rollout 1/f --action pause --by me --reason why --queue q", "--account and --region, REGILD_ACCOUNT and REGILD_REGION", exitUsage},
 	}
@@ -391,24 +396,24 @@ func TestAMessageReachesTheQueue(t *testing.T) {
 	w := world{out: &out, err: &out, lookup: func(name string) (string, bool) { v, ok := env[name]; return v, ok }}
 	send := func(want int, args string) string {
 		t.Helper()
-		code := run(t.Context(), w, strings.Fields("send "+args+" --reason why --queue regild-requests"))
+		code := run(t.Context(), w, strings.Fields("send "+args+" --queue regild-requests"))
 		pending := cloud.MNS.Pending(localcloud.RequestQueue)
 		if code != 0 || len(pending) != want {
 			t.Fatalf("exit code %d, %d messages, %s", code, len(pending), out.String())
 		}
 		return string(pending[want-1].Body)
 	}
-	if got := send(1, "control --rollout 1/f --action pause --by me --account 1234567890123456 --region cn-hangzhou --endpoint "+cloud.MNSURL); !strings.Contains(got, `"action":"pause"`) {
+	if got := send(1, "control --rollout 1/f --action pause --by me --reason why --account 1234567890123456 --region cn-hangzhou --endpoint "+cloud.MNSURL); !strings.Contains(got, `"action":"pause"`) {
 		t.Errorf("got %s", got)
 	}
 	env["REGILD_ACCOUNT"], env["REGILD_REGION"], env["REGILD_MNS_ENDPOINT"], env["REGILD_BY"] = "1234567890123456", "cn-hangzhou", cloud.MNSURL, "the-profile"
-	if got := send(2, "freeze --freeze exam --action lift"); !strings.Contains(got, `"by":"the-profile"`) {
+	if got := send(2, "freeze --freeze exam --action lift --reason why"); !strings.Contains(got, `"by":"the-profile"`) {
 		t.Errorf("by the settings alone: got %s", got)
 	}
 	if got := send(3, "request ecd-0001 --image m-0001 --request r1"); !strings.Contains(got, `"regionId":"cn-hangzhou"`) {
 		t.Errorf("by the settings alone: got %s", got)
 	}
-	if got := send(4, "freeze --freeze exam --action lift --by me"); !strings.Contains(got, `"by":"me"`) {
+	if got := send(4, "freeze --freeze exam --action lift --by me --reason why"); !strings.Contains(got, `"by":"me"`) {
 		t.Errorf("a flag wins: got %s", got)
 	}
 }
@@ -461,4 +466,27 @@ func TestAVerdictSaysOnceWhoEndedIt(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
+}
+
+// A flag that a help calls one of a kind is one of that kind.
+func TestTheFlagsOfAMessageAreThoseOfItsKind(t *testing.T) {
+	var c *cobra.Command
+	for _, x := range rootCommand(world{}).Commands() {
+		if x.Name() == "send" {
+			c = x
+		}
+	}
+	for name := range kindsOf {
+		if c.Flags().Lookup(name) == nil {
+			t.Errorf("there is no flag --%s", name)
+		}
+	}
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		said, _, ok := strings.Cut(f.Usage, ": ")
+		for kind := range strings.SplitSeq(said, ", ") {
+			if known := kind == "request" || kind == "release" || kind == "control" || kind == "freeze"; ok && known && f.Name != "region" && !slices.Contains(kindsOf[f.Name], kind) {
+				t.Errorf("--%s is said to be for a %s: %s", f.Name, kind, f.Usage)
+			}
+		}
+	})
 }

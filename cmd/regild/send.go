@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,10 +103,34 @@ func (f *sendFlags) define(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.delay, "delay", 0, "have it received after this `time`, 7 days at most")
 }
 
+// kindsOf are the kinds of message that a flag is for. One that is not here is for all.
+var kindsOf = map[string][]string{
+	"dry-run": {"request", "release", "control"}, "plan-digest": {"request", "release", "control"}, "consent": {"request", "control"},
+	"request": {"request", "control"}, "of-account": {"request"}, "image": {"request"}, "operate-type": {"request"}, "language": {"request"},
+	"after": {"request"}, "not-before": {"request"},
+	"release": {"release"}, "image-name": {"release"}, "image-in": {"release"},
+	"rollout": {"control"}, "wave": {"control"}, "action": {"control", "freeze"}, "reason": {"control", "freeze"},
+	"freeze": {"freeze"}, "until": {"freeze"}, "in": {"freeze"}, "fleet": {"freeze"},
+}
+
+// fits refuses flags that are not for a kind of message: what was meant by one would be left
+// out, a dry run of a freeze, say.
+func fits(flags *pflag.FlagSet, kind string) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		if kinds := kindsOf[f.Name]; err == nil && kinds != nil && !slices.Contains(kinds, kind) {
+			err = usageError{fmt.Errorf("--%s does not go with a %s; it is for a %s", f.Name, kind, strings.Join(kinds, " or "))}
+		}
+	})
+	return err
+}
+
 // send writes the message, or sends it.
 func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error {
 	if len(rest) == 0 {
 		return usageError{errors.New("say what to send: request, release, control or freeze")}
+	}
+	if err := fits(s.flags, rest[0]); err != nil {
+		return err
 	}
 	conf, err := s.load()
 	if err != nil {
