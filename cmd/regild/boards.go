@@ -78,6 +78,7 @@ type watchList struct {
 	newest    []line
 	told      func(line) // nil: nobody
 	began     time.Time
+	now       func() time.Time
 	failed    error // the last search
 	ended     map[string]int64
 }
@@ -93,7 +94,7 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 	if err != nil {
 		return err
 	}
-	g := &watchList{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), ended: map[string]int64{}}
+	g := &watchList{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), now: x.w.clock(), ended: map[string]int64{}}
 	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
 		g.fleets = fleets
 	}
@@ -240,7 +241,7 @@ func (g *watchList) look(ctx context.Context) (open int, err error) {
 
 // board is what is to be seen now.
 func (g *watchList) board(height int) board {
-	b := board{now: time.Now(), zone: g.zone, real: time.Since(g.began), watched: true, newest: g.newest[max(0, len(g.newest)-height):]}
+	b := board{now: g.now(), zone: g.zone, real: time.Since(g.began), watched: true, newest: g.newest[max(0, len(g.newest)-height):]}
 	for _, f := range g.followers {
 		if f.State.Operation != nil {
 			b.add(panelOf(f.State, g.fleets, g.zone))

@@ -101,7 +101,7 @@ func runCheck(ctx context.Context, s *settings, f *checkFlags, args []string) er
 	}
 	doc := checkDoc{Path: path, Fleets: []checkedFleet{}}
 	for _, x := range fleets {
-		doc.Fleets = append(doc.Fleets, checked(x, f.size, -1, f.at.or(time.Now())))
+		doc.Fleets = append(doc.Fleets, checked(x, f.size, -1, f.at.or(s.w.clock()())))
 	}
 	if f.live {
 		ctx, cancel := context.WithTimeout(ctx, liveLimit)

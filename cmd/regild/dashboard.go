@@ -97,11 +97,11 @@ func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, er
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	o, err := pageOptions(f.lang, zone)
+	o, err := pageOptions(s.w, f.lang, zone)
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every,
+	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every, Now: s.w.clock(),
 		Token: s.w.env(tokenVariable)}
 	if conf.Fleets != "" {
 		if config.Fleets, err = readFleets(conf.Fleets); err != nil {
@@ -117,7 +117,7 @@ func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, er
 	}
 	config.Control = func(ctx context.Context, c events.Control) (string, error) {
 		f := sendFlags{source: "regild-dashboard", rollout: c.RolloutID, request: c.RequestID, action: c.Action, by: c.By, reason: c.Reason, wave: c.Wave}
-		e, err := f.event("control", nil, time.Now(), nil)
+		e, err := f.event("control", nil, config.Now(), nil)
 		if err != nil {
 			return "", err
 		}

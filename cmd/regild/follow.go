@@ -194,7 +194,7 @@ func (x *endings) look(ctx context.Context, s *settings, zone *time.Location) (o
 			text = "is not in the journal yet, and is waited for"
 		}
 		if text != x.told[i] && text != "" {
-			say(s.w.err, "%s  %s\n", time.Now().In(zone).Format("15:04:05"), shown(x.names[i].String()+"  "+text))
+			say(s.w.err, "%s  %s\n", s.w.clock()().In(zone).Format("15:04:05"), shown(x.names[i].String()+"  "+text))
 			x.told[i] = text
 		}
 		open = open || o.ID == "" || operator.EndOf(*o) == operator.NotYet

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
+	"github.com/regild/regild/internal/clock"
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/journal"
 )
@@ -34,4 +36,14 @@ func (w world) keys(context.Context) (credentials.Keys, error) {
 		return credentials.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
 	}
 	return k, nil
+}
+
+// clock returns the clock of the function: this machine's, or that of the local cloud that
+// REGILD_CLOCK names, as long as it is there.
+func (w world) clock() func() time.Time {
+	now, err := clock.Of(w.env("REGILD_CLOCK"))
+	if err != nil {
+		return time.Now
+	}
+	return now
 }

@@ -100,6 +100,7 @@ func run(ctx context.Context, w world, args []string) (code int) {
 // rootCommand returns regild with all of its commands. They are in the order in
 // which a newcomer needs them.
 func rootCommand(w world) *cobra.Command {
+	cobra.EnableCommandSorting = false
 	root := &cobra.Command{
 		Use:   "regild",
 		Short: "bring new golden images to cloud desktops, and tell what became of each",
@@ -127,10 +128,10 @@ func rootCommand(w world) *cobra.Command {
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" { // cobra's own shows its help, whatever shell is named
+			c.Short = "write a script by which a shell completes commands, flags and names"
 			c.Args, c.RunE = group("", "", "").Args, group("", "", "").RunE
 		}
 	}
-	cobra.EnableCommandSorting = false
 	narrow(root)
 	return root
 }

@@ -131,7 +131,7 @@ func livePlan(ctx context.Context, s *settings, conf operator.Config, fleets fle
 	if err != nil {
 		return events.Plan{}, err
 	}
-	return operator.PlanLive(ctx, client, fleets, operator.Release{ID: f.release, ImageID: f.image, Fleet: f.name}, f.at.or(time.Now()))
+	return operator.PlanLive(ctx, client, fleets, operator.Release{ID: f.release, ImageID: f.image, Fleet: f.name}, f.at.or(s.w.clock()()))
 }
 
 // desktops returns a client of ECD, as something that only reads.

@@ -74,7 +74,7 @@ func runReport(ctx context.Context, s *settings, o output, html *htmlFlags, args
 		return html.write(ctx, s.w, store, zone, kind, state.Operation.ID)
 	}
 	r := reportOf(state, records)
-	r.asOf = time.Now()
+	r.asOf = s.w.clock()()
 	return o.show(s.w, r, func() []string { return r.lines(zone) })
 }
 

@@ -21,13 +21,13 @@ import (
 )
 
 // options says how pages are drawn, in the time zone of the settings.
-func pageOptions(lang string, zone *time.Location) (page.Options, error) {
+func pageOptions(w world, lang string, zone *time.Location) (page.Options, error) {
 	l, err := page.ParseLang(lang)
 	if err != nil {
 		return page.Options{}, usageError{fmt.Errorf("--lang: %w", err)}
 	}
 	info, _ := debug.ReadBuildInfo()
-	return page.Options{Lang: l, Zone: zone, Now: time.Now(), Version: version(info)}, nil
+	return page.Options{Lang: l, Zone: zone, Now: w.clock()(), Version: version(info)}, nil
 }
 
 // langFlag defines the flag of every page.
@@ -52,7 +52,7 @@ func (f *htmlFlags) define(c *cobra.Command) {
 
 // write makes the page of a journal's lines.
 func (f *htmlFlags) write(ctx context.Context, w world, store journal.Store, zone *time.Location, kind, id string) error {
-	o, err := pageOptions(f.lang, zone)
+	o, err := pageOptions(w, f.lang, zone)
 	if err != nil {
 		return err
 	}

@@ -87,11 +87,7 @@ func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.
 
 // put asks, puts the message on the queue and returns its id there.
 func (x *sender) put(ctx context.Context, conf operator.Config, kind string, desktops, about []string, question string) (string, error) {
-	now, err := x.w.now()
-	if err != nil {
-		return "", err
-	}
-	e, err := x.message.event(kind, desktops, now, fleetsAtHand(conf))
+	e, err := x.message.event(kind, desktops, x.w.clock()(), fleetsAtHand(conf))
 	if err != nil {
 		return "", err
 	}

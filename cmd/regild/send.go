@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/clock"
 	"github.com/regild/regild/internal/fleet"
 	"github.com/regild/regild/internal/mns"
 	"github.com/regild/regild/internal/operator"
@@ -138,17 +137,13 @@ func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error 
 	}
 	f.region, conf.MNSEndpoint = conf.Region, cmp.Or(f.endpoint, conf.MNSEndpoint)
 	f.by, _ = s.who(conf) // where nobody is known, the message lacks it, and that is said
-	now, err := s.w.now()
-	if err != nil {
-		return err
-	}
 	if f.delay < 0 || f.delay > mns.MaxDelay {
 		return usageError{fmt.Errorf("--delay is %s; a queue holds a message back for %s at most", f.delay, mns.MaxDelay)}
 	}
 	if f.delay > 0 && f.queue == "" {
 		return usageError{errors.New("--delay goes with --queue")}
 	}
-	e, err := f.event(rest[0], rest[1:], now, fleetsAtHand(conf))
+	e, err := f.event(rest[0], rest[1:], s.w.clock()(), fleetsAtHand(conf))
 	if err != nil {
 		return err
 	}
@@ -172,15 +167,6 @@ func (s *settings) send(ctx context.Context, f *sendFlags, rest []string) error 
 	return nil
 }
 
-// now is the time by the clock of the function: the machine's, or that of the local cloud.
-func (w world) now() (time.Time, error) {
-	now, err := clock.Of(w.env("REGILD_CLOCK"))
-	if err != nil {
-		return time.Time{}, err
-	}
-	return now(), nil
-}
-
 // fleetsAtHand are the fleets of the fleets.yaml at hand; none if there is none, or it is at
 // fault: the function knows its own.
 func fleetsAtHand(conf operator.Config) fleet.Fleets {
@@ -202,6 +188,9 @@ func (f *sendFlags) event(kind string, rest []string, now time.Time, fleets flee
 		notBefore, err := timeOf("not-before", f.notBefore)
 		if err != nil {
 			return e, err
+		}
+		if f.notBefore != "" && !notBefore.After(now) { // a wrong year or zone
+			return e, usageError{fmt.Errorf("--not-before %s is over, and the function would begin at once; leave it out if that is meant", f.notBefore)}
 		}
 		e.Type, check = events.TypeRequest, func(b []byte) error {
 			_, err := events.ParseRequest(b)

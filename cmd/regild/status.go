@@ -248,6 +248,9 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(o.By))
 	row("state", "%s", inBrief(operator.OperationOf(s), zone))
 	row("counts", "%s", countsText(s.Counts()))
+	if back := s.Undoing; back != nil {
+		row("rollback", "%s, asked for %s%s", back.ID, back.At.In(zone).Format(exact), byText(back.By))
+	}
 	if !s.TickAt.IsZero() && s.Open() {
 		row("next look", "%s at the latest", s.TickAt.In(zone).Format(exact))
 	}

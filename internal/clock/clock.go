@@ -17,7 +17,8 @@ func Of(url string) (func() time.Time, error) {
 		return time.Now, nil
 	}
 	c := &remote{url: url, client: http.Client{Timeout: 5 * time.Second}}
-	_, err := c.read()
+	var err error
+	c.last, err = c.read()
 	return c.now, err
 }
 
