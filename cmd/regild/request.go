@@ -269,7 +269,11 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 		about = append(about, "  "+operator.First(10, " ", desktops))
 	}
 	if m.notBefore != "" {
-		about = append(about, "  nothing begins before "+m.notBefore)
+		at, err := timeOf("not-before", m.notBefore)
+		if err != nil {
+			return err
+		}
+		about = append(about, fmt.Sprintf("  nothing begins before %s (%s)", m.notBefore, at.In(zone).Format(exact)))
 	}
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
