@@ -134,3 +134,14 @@ func TestAlwaysOpenHasNoEnd(t *testing.T) {
 		t.Errorf("a blackout of years: got %t until %s", open, until)
 	}
 }
+
+// A fleet that takes every desktop but some leaves those to the next.
+func TestAFleetBehindOneThatExcludesIsReached(t *testing.T) {
+	const first, second = "fleets:\n  - {name: a, region: r, images: [w], select: SELECT}\n", "  - {name: b, region: r, images: [w], select: all}\n"
+	for selects, fails := range map[string]bool{"all": true, "all, exclude: {desktopIds: [ecd-1]}": false, "{desktopIds: [ecd-1]}": false} {
+		data := strings.ReplaceAll(strings.Replace(first, "SELECT", selects, 1)+second, "region: r", "region: cn-hangzhou")
+		if _, err := fleet.Parse("fleets.yaml", []byte(data)); (err != nil) != fails {
+			t.Errorf("%s: got %v", selects, err)
+		}
+	}
+}

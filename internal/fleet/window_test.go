@@ -99,6 +99,28 @@ func TestWindowsOpenAndCloseByTheClockOnTheWall(t *testing.T) {
 	}
 }
 
+// In the hour that is there twice a window opens the second time, and one that closes there
+// closes the first time.
+func TestWindowsInTheRepeatedHour(t *testing.T) {
+	for _, c := range []struct {
+		zone     string
+		from, to int
+		now      string
+		open     bool
+		until    string
+	}{
+		{"Europe/Berlin", clock(2, 30), clock(6, 0), "2026-10-25T00:45:00Z", false, "2026-10-25T01:30:00Z"}, {"Europe/Berlin", clock(2, 30), clock(6, 0), "2026-10-25T01:30:00Z", true, "2026-10-25T05:00:00Z"},
+		{"America/New_York", clock(1, 30), clock(5, 0), "2026-11-01T05:45:00Z", false, "2026-11-01T06:30:00Z"}, {"America/New_York", clock(1, 30), clock(5, 0), "2026-11-01T06:30:00Z", true, "2026-11-01T10:00:00Z"},
+		{"Europe/Berlin", clock(0, 0), clock(2, 30), "2026-10-25T00:00:00Z", true, "2026-10-25T00:30:00Z"}, {"Europe/Berlin", clock(0, 0), clock(2, 30), "2026-10-25T01:15:00Z", false, "2026-10-25T23:00:00Z"},
+		{"America/New_York", clock(0, 0), clock(1, 30), "2026-11-01T05:00:00Z", true, "2026-11-01T05:30:00Z"}, {"America/New_York", clock(0, 0), clock(1, 30), "2026-11-01T06:15:00Z", false, "2026-11-02T05:00:00Z"},
+	} {
+		s := fleet.Strategy{Windows: []fleet.Window{{From: c.from, To: c.to, Zone: zone(t, c.zone)}}}
+		if open, until := s.Open(instant(t, c.now)); open != c.open || !until.Equal(instant(t, c.until)) {
+			t.Errorf("%s, %d to %d at %s: got %t until %s, want %t until %s", c.zone, c.from, c.to, c.now, open, until.UTC(), c.open, c.until)
+		}
+	}
+}
+
 func blackout(t testing.TB, from, to string) []fleet.Blackout {
 	t.Helper()
 	return []fleet.Blackout{{From: instant(t, from), To: instant(t, to)}}

@@ -40,6 +40,17 @@ func TestWhoIsStartedAgainAfterARebuild(t *testing.T) {
 	}
 }
 
+// A desktop has its turn once, however often a record names it.
+func TestADesktopThatIsNamedTwiceIsTakenOnOnce(t *testing.T) {
+	for _, ids := range [][]string{{"a", "b", "a"}, {"a", "a", "b"}, {"a", "b"}} {
+		s := NewState()
+		s.Apply(Record{Kind: KindOpened, Operation: &Operation{ID: "r1", Desktops: ids, Spec: desktop.Spec{ImageID: "m"}}})
+		if len(s.Desktops) != 2 || !slices.Equal(s.Order, []string{"a", "b"}) {
+			t.Errorf("%q: got %q of %d", ids, s.Order, len(s.Desktops))
+		}
+	}
+}
+
 // What is asked for under one id: a request by all that it says, anything else by what it
 // undoes, its image, its place and its fleet.
 func TestWhatIsTheSameOperation(t *testing.T) {

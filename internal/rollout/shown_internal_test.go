@@ -143,6 +143,7 @@ func TestWhatECDHasShownOfAReset(t *testing.T) {
 		{"its record", lost(), runs, "m-old", []desktop.Change{changed("m-old", "m-old", succeeded, 1)}, 2, shownDone, nil},
 		{"its record without the image before", lost(), runs, "m-old", []desktop.Change{changed("", "m-old", failed, 1)}, 2, shownFailed, nil},
 		{"a record of somebody else's way here", lost(), runs, "m-old", []desktop.Change{changed("m-third", "m-old", succeeded, 1)}, 2, shownNothing, nil},
+		{"somebody else's way here, at rest for long enough", lost(idle6), runs, "m-old", []desktop.Change{changed("m-third", "m-old", succeeded, 1)}, 20, shownNotBegun, nil},
 		{"Rebuilding", lost(), rebuilds, "m-old", nil, 2, shownBegun, []Kind{KindSeen}},
 		{"Rebuilding, and recorded", lost(), rebuilds, "m-old", []desktop.Change{changed("m-old", "m-old", changing, 1)}, 2, shownBegun, []Kind{KindSeen}},
 		{"Rebuilding for somebody else", lost(), rebuilds, "m-old", []desktop.Change{changed("m-old", "m-third", changing, 1)}, 2, shownNothing, nil},
