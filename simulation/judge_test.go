@@ -62,6 +62,7 @@ const (
 	notTold             = "not-told"
 	wrongDigest         = "wrong-digest"
 	completedUntrue     = "completed-is-not-so"
+	failedUntrue        = "failed-is-not-so"
 	resetUntrue         = "completed-reset-is-not-so"
 	rolloutUntrue       = "completed-rollout-is-not-so"
 	neverOpened         = "never-opened"
@@ -895,8 +896,7 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 		ids = append(ids, last.id)
 		w.truth(k, id, last)
 		// Who stops a rollback wants no more taken back, what is under way included.
-		// Who took another request's rebuild for its own has ended while its call may be under way.
-		if k.undoes != "" && k.request() && p.code != events.CodeAborted && !w.tookAnothers(k.undoes, id) && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
+		if k.undoes != "" && k.request() && p.code != events.CodeAborted && slices.ContainsFunc(w.wipes, func(a *acceptance) bool { return a.wipe == (wipe{k.undoes, id}) && a.at.After(p.finalAt) }) {
 			w.breaks(undoneTooEarly, "%s of %s ended as %s, and %s had it rebuilt after that", id, k.id, p.code, k.undoes)
 		}
 	}
@@ -914,6 +914,9 @@ func (w *world) finishWork(k *work, finals map[wipe][]telling) {
 
 // truth holds a final outcome against what really happened.
 func (w *world) truth(k *work, id string, t telling) {
+	if t.outcome.Code == events.CodeRebuildFailed && w.succeeded(wipe{k.id, id}) {
+		w.breaks(failedUntrue, "%s of %s is said to have failed, and was rebuilt", id, k.id)
+	}
 	if t.outcome.Status != "completed" {
 		return
 	}
@@ -930,6 +933,19 @@ func (w *world) truth(k *work, id string, t telling) {
 	} else {
 		w.breaks(completedUntrue, "%s of %s is said to be completed, and was never rebuilt to %q", id, k.id, image)
 	}
+}
+
+// succeeded says whether a work has had a desktop rebuilt, and none of its rebuilds has failed.
+func (w *world) succeeded(of wipe) bool {
+	own, failed := false, false
+	for _, a := range w.wipes {
+		for _, e := range w.machines[of.desktop].record {
+			if a.wipe == of && e.began.Equal(a.at) {
+				own, failed = true, failed || e.failed
+			}
+		}
+	}
+	return own && !failed
 }
 
 // summary looks for what is said when a work ends, and holds its digest against

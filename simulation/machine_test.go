@@ -153,10 +153,11 @@ func (m *machine) rebuild(now time.Time, image, after string, skew time.Duration
 		return
 	}
 	end := now.Add(m.plan.Takes.d())
+	fails := m.plan.Ends == "fail" || m.plan.Ends == "fail once" && m.rebuilt == 1
 	m.later(end, func() {
 		m.record[n].ended = end
 		m.now.Status, m.byUs, m.forRollout = was, false, false
-		if m.plan.Ends == "fail" {
+		if fails {
 			m.record[n].failed, m.now.ImageID = true, from
 			return
 		}

@@ -250,11 +250,29 @@ func requests(s *schedule, d *dice) {
 	}
 	takenBack(s)
 	calledOff(s)
+	failedBefore(s)
 	for i := range s.Desktops { // few looks at what is being rebuilt
 		if s.Brief {
 			s.Desktops[i].Takes /= 3
 		}
 	}
+}
+
+// failedBefore has another request come right after the rebuild for one has failed, to the same
+// image, and answers that are lost. It is drawn apart.
+func failedBefore(s *schedule) {
+	d := newDice(s.Seed, "failed before", 0)
+	if !d.one(40) {
+		return
+	}
+	s.Desktops, s.Messages, s.Events, s.Brief, s.Records = nil, nil, nil, false, true
+	s.Odds, s.Budget = []odd{{"RebuildDesktops", lostAfter, 600, 0, 0}, {"RebuildDesktops", lostBefore, 200, 0, 0}, {"RebuildDesktops", isLate, 200, second, 50 * second}}, 6
+	p := desktopPlan{ID: "ecd-0001", Region: region, Image: "m-old", Takes: d.between(30*second, 3*minute), Ends: "fail once",
+		LagStatus: d.between(0, 10*second), LagImage: d.between(0, 10*second), LagRecord: d.between(0, 280*second)}
+	s.Desktops = []desktopPlan{p}
+	image := pick(&d, "m-new1", "m-new1", "")
+	s.request(&d, 0, "r1", image, []string{p.ID})
+	s.request(&d, p.Takes+p.LagStatus+d.between(0, minute), "r2", image, []string{p.ID})
 }
 
 // calledOff has somebody stop a request, or its rollback, sometimes before it comes, and

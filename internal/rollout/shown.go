@@ -63,18 +63,24 @@ func (x *Desktop) shown(image string, a answers) shown {
 }
 
 // shows says what answers show of the last call. ECD's record of it outweighs all, and what
-// cannot be held against the records shows nothing.
+// cannot be held against the records shows nothing. A failure that may be another's counts only
+// once the call would show, and does not while the desktop is Rebuilding.
 func (x *Desktop) shows(wanted string, a answers) shown {
-	now := a.now
-	switch c := x.record(wanted, a.changes); {
+	now, c := a.now, x.record(wanted, a.changes)
+	doubtful := c != nil && x.mayPrecede(c)
+	switch {
 	case a.unread:
 		return shown{}
-	case c != nil:
-		return shown{evidence: recorded[c.State], by: "ECD's record of image changes shows that the rebuild began", change: c}
+	case c != nil && !doubtful:
+		return shownBy(c)
 	case now == nil:
 		return shown{}
 	case now.Status == desktop.Rebuilding && (now.ImageID == x.From || now.ImageID == wanted) && !elsewhere(wanted, a.changes):
 		return shown{evidence: shownBegun, by: "ECD shows the desktop as Rebuilding"}
+	case doubtful && a.at.Sub(x.asked()) < Settling:
+		return shown{}
+	case doubtful:
+		return shownBy(c)
 	case now.ImageID == wanted && x.brought(wanted, a):
 		return shown{evidence: shownDone, by: "ECD shows the desktop on the new image"}
 	case x.unclear(wanted, a.changes):
@@ -86,6 +92,17 @@ func (x *Desktop) shows(wanted string, a answers) shown {
 // recorded is what a record of a call shows.
 var recorded = map[desktop.ChangeState]evidence{
 	desktop.Changing: shownBegun, desktop.ChangeSucceeded: shownDone, desktop.ChangeFailed: shownFailed,
+}
+
+// shownBy says what a record of the call shows.
+func shownBy(c *desktop.Change) shown {
+	return shown{evidence: recorded[c.State], by: "ECD's record of image changes shows that the rebuild began", change: c}
+}
+
+// mayPrecede says of a record that is taken for that of a call that has not ended whether it
+// may be of a rebuild by somebody else that had failed before: ECD's clock may be ahead of ours.
+func (x *Desktop) mayPrecede(c *desktop.Change) bool {
+	return x.Phase != Pending && c.State == desktop.ChangeFailed && c.Updated.Before(x.BegunAt.Add(clockSkew))
 }
 
 // record returns ECD's newest record of an image change that belongs to the desktop's last

@@ -65,6 +65,19 @@ func TestWhatECDHasShownOfACall(t *testing.T) {
 		{"to another image", lost(), runs, "m-old", list(changed("m-old", "m-third", succeeded, 1)), 2, shownNothing, nil},
 		{"from whatever image", lost(), runs, "m-old", list(changed("m-third", "m-new", changing, 1)), 2, shownBegun, nil},
 
+		// A failure that may be another's, of before the call, waits until the call would show.
+		{"failed, perhaps before the call", lost(), runs, "m-old", list(changed("m-old", "m-new", failed, 0.9)), 4.9, shownNothing, nil},
+		{"failed, and not before the call", lost(), runs, "m-old", list(changed("m-old", "m-new", failed, 1)), 1, shownFailed, nil},
+		{"failed, perhaps before the call, and nothing else shows", lost(), runs, "m-old", list(changed("m-old", "m-new", failed, -1)), 5, shownFailed, nil},
+		{"failed, perhaps before the call, until after its end", lost(func(x *Desktop) { x.CallEnded = MomentOf(minute(1)) }), runs, "m-new", list(changed("m-old", "m-new", failed, 0.9)), 5.9, shownNothing, []Kind{KindSeen}},
+		{"failed before the call, and ours is under way", lost(), runs, "m-old", list(changed("m-old", "m-new", changing, 0.5), changed("m-old", "m-new", failed, -0.5)), 2, shownBegun, nil},
+		{"failed before the call, and Rebuilding", lost(), rebuilds, "m-old", list(changed("m-old", "m-new", failed, -0.5)), 2, shownBegun, nil},
+		{"failed before the call, and Rebuilding later", lost(), rebuilds, "m-old", list(changed("m-old", "m-new", failed, -0.5)), 9, shownBegun, nil},
+		{"failed, perhaps before the call, and accepted", lost(accepted), runs, "m-old", list(changed("m-old", "m-new", failed, 0)), 4.9, shownNothing, nil},
+		{"failed, perhaps before the call, and accepted for long", lost(accepted), runs, "m-old", list(changed("m-old", "m-new", failed, 0)), 5, shownFailed, nil},
+		{"failed soon, and it is tried again", lost(retried), rebuilds, "m-new", list(changed("m-old", "m-new", failed, 0.5)), 4, shownFailed, nil},
+		{"failed, perhaps before the call, and not listed", lost(), "", "", list(changed("m-old", "m-new", failed, 0)), 9, shownNothing, nil},
+
 		// Rebuilding, unless it is for somebody else.
 		{"Rebuilding on the former image", lost(), rebuilds, "m-old", nil, 2, shownBegun, nil},
 		{"Rebuilding on the new image", lost(), rebuilds, "m-new", nil, 2, shownBegun, nil},
