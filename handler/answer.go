@@ -40,13 +40,14 @@ func callOutcome(e *desktop.CallError, now time.Time) rollout.Group {
 
 // desktopOutcome is the outcome of a desktop of which an answer speaks.
 func desktopOutcome(r desktop.Result, now time.Time) rollout.Group {
+	if r.Accepted() {
+		return rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}
+	}
 	words := "ECD answered " + r.Code
 	if r.Message != "" {
 		words += ": " + r.Message
 	}
 	switch {
-	case r.Accepted():
-		return rollout.Group{Status: events.StatusAccepted, Code: events.CodeSuccess}
 	case r.Code == rollout.IncorrectDesktopStatus, r.Delivery == desktop.Refused:
 		return refusedOutcome(r.Code, r.Message, now)
 	case r.Delivery == desktop.NotSent:

@@ -205,15 +205,17 @@ func (o *outbox) outcome(j *job, op *rollout.Operation, id string, out rollout.O
 	return item{job: j, event: e.Event(o.in.Source, out.At), group: groupOf{out.Status, out.N}}
 }
 
-// put queues items, each id once, and starts publishers for them.
+// put queues items, each id once, and starts publishers for them. The list is the outbox's from then on.
 func (o *outbox) put(items ...item) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, i := range items {
-		if !o.enlistLocked(i) {
-			continue
-		}
-		o.queue = append(o.queue, i)
+	fresh := slices.DeleteFunc(items, func(i item) bool { return !o.enlistLocked(i) })
+	if len(o.queue) == 0 {
+		o.queue = fresh
+	} else {
+		o.queue = append(o.queue, fresh...)
+	}
+	for range fresh {
 		if o.publishers < o.most {
 			o.publishers++
 			go o.publishAll()

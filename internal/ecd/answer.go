@@ -82,21 +82,28 @@ var usual = func() map[string]text {
 type number float64
 
 func (n *number) UnmarshalJSON(b []byte) error {
+	if b[0] != '"' {
+		*n = numberOf(string(b))
+		return nil
+	}
 	var t text
 	if err := t.UnmarshalJSON(b); err != nil {
 		return err
 	}
-	switch s := strings.ToLower(strings.TrimSpace(string(t))); s {
-	case "true":
-		*n = 1
-	default:
-		f, _ := strconv.ParseFloat(s, 64) // what cannot be read is 0, or infinite
-		if math.IsNaN(f) || f < -1<<31 || f > 1<<31 {
-			f = 0
-		}
-		*n = number(f)
-	}
+	*n = numberOf(string(t))
 	return nil
+}
+
+func numberOf(s string) number {
+	s = strings.ToLower(strings.TrimSpace(s))
+	if s == "true" {
+		return 1
+	}
+	f, _ := strconv.ParseFloat(s, 64) // what cannot be read is 0, or infinite
+	if math.IsNaN(f) || f < -1<<31 || f > 1<<31 {
+		return 0
+	}
+	return number(f)
 }
 
 // list is a list of T without its null elements.
@@ -124,10 +131,11 @@ func (l *list[T]) UnmarshalJSON(b []byte) error {
 type texts []text
 
 func (l *texts) UnmarshalJSON(b []byte) error {
-	var one text
-	if n := len(b); n > 4 && b[0] == '[' && b[1] == '"' && bytes.IndexByte(b[2:], '"') == n-4 && one.UnmarshalJSON(b[1:n-1]) == nil {
-		*l = texts{one} // nearly all are of one
-		return nil
+	if n := len(b); n > 4 && b[0] == '[' && b[1] == '"' && bytes.IndexByte(b[2:], '"') == n-4 {
+		if one := make(texts, 1); one[0].UnmarshalJSON(b[1:n-1]) == nil {
+			*l = one // nearly all are of one
+			return nil
+		}
 	}
 	var all list[text]
 	err := all.UnmarshalJSON(b)

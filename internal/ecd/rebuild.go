@@ -78,10 +78,12 @@ func results(api string, ids []string, body rebuilt) []desktop.Result {
 			continue
 		}
 		earlier, twice := said[id]
-		torn[id] = torn[id] || twice && !strings.EqualFold(earlier.Code, result.Code)
+		if twice && !strings.EqualFold(earlier.Code, result.Code) {
+			torn[id] = true
+		}
 		said[id] = result
 	}
-	var out []desktop.Result
+	out := make([]desktop.Result, 0, len(said))
 	for _, id := range ids {
 		if r, ok := said[id]; ok && !torn[id] {
 			out = append(out, r)

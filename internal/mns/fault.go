@@ -60,9 +60,10 @@ func allTaken(body []byte, n int) error {
 // plainID reads an id of letters, digits and hyphens from a whole answer.
 func plainID(body []byte) (string, bool) {
 	head, rest, _ := bytes.Cut(body, []byte("<MessageId>")) // what follows is nothing where it is not found
-	id, rest, _ := bytes.Cut(rest, []byte("</MessageId>"))
+	within, rest, _ := bytes.Cut(rest, []byte("</MessageId>"))
 	whole := bytes.Contains(head, []byte("<Message ")) && bytes.HasSuffix(bytes.TrimSpace(rest), []byte("</Message>"))
-	return string(id), whole && pattern.Queue.Matches(string(id))
+	id := string(within)
+	return id, whole && pattern.Queue.Matches(id)
 }
 
 // judge says what an answer other than 201 means, by MNS's code. One that is
