@@ -18,14 +18,14 @@ type Report = events.Report
 // tally counts what an invocation did. It may be used from several goroutines.
 type tally struct {
 	mu                sync.Mutex
-	messages, skipped int                                   // skipped: events that do not concern regild
-	looked            map[desktop.Place]map[string]struct{} // desktops that ECD was asked about
-	open              []string                              // operations that are unfinished
+	messages, skipped int                          // skipped: events that do not concern regild
+	looked            map[desktop.Place][][]string // desktops that ECD was asked about, by call: some of them several times
+	open              []string                     // operations that are unfinished
 	outcomes          map[events.Status]int
 }
 
 func newTally() *tally {
-	return &tally{looked: map[desktop.Place]map[string]struct{}{}, outcomes: map[events.Status]int{}}
+	return &tally{looked: map[desktop.Place][][]string{}, outcomes: map[events.Status]int{}}
 }
 
 func (t *tally) message(n int) { t.do(func() { t.messages += n }) }
@@ -35,16 +35,7 @@ func (t *tally) ignored() { t.do(func() { t.skipped++ }) }
 func (t *tally) unfinished(id string) { t.do(func() { t.open = append(t.open, id) }) }
 
 func (t *tally) lookedAt(at desktop.Place, ids []string) {
-	t.do(func() {
-		there := t.looked[at]
-		if there == nil {
-			there = map[string]struct{}{}
-			t.looked[at] = there
-		}
-		for _, id := range ids {
-			there[id] = struct{}{}
-		}
-	})
+	t.do(func() { t.looked[at] = append(t.looked[at], ids) })
 }
 
 func (t *tally) published(e events.Event) {
@@ -57,7 +48,11 @@ func (t *tally) published(e events.Event) {
 func (t *tally) sum(calls map[string]int) (rep Report, skipped int, open []string) {
 	t.do(func() {
 		rep = Report{Messages: t.messages, Outcomes: maps.Clone(t.outcomes), Calls: calls}
-		for _, there := range t.looked {
+		for _, calls := range t.looked {
+			there := map[string]bool{}
+			for _, id := range slices.Concat(calls...) {
+				there[id] = true
+			}
 			rep.Desktops += len(there)
 		}
 		skipped, open = t.skipped, slices.Compact(slices.Sorted(slices.Values(t.open)))
