@@ -184,7 +184,6 @@ func (d *describedDesktop) desktop(region string) *desktop.Desktop {
 		RegionID:      region,
 		Status:        shared(d.DesktopStatus),
 		Connection:    shared(d.ConnectionStatus),
-		Flags:         slices.DeleteFunc(words(d.ManagementFlags, texts{d.ManagementFlag}), func(f string) bool { return f == "NoFlag" }),
 		ImageID:       shared(d.ImageID),
 		OS:            shared(text(strings.ToLower(string(d.OsType)))),
 		Protocol:      shared(d.ProtocolType),
@@ -192,6 +191,10 @@ func (d *describedDesktop) desktop(region string) *desktop.Desktop {
 		GroupID:       shared(d.DesktopGroupID),
 		OfficeSiteID:  shared(d.OfficeSiteID),
 		PolicyGroupID: shared(d.PolicyGroupID),
+	}
+	flags := words(d.ManagementFlags, texts{d.ManagementFlag})
+	if flags = slices.DeleteFunc(flags, func(f string) bool { return f == "NoFlag" }); len(flags) > 0 {
+		out.Flags = flags // else the list is not kept
 	}
 	var users texts
 	for _, s := range d.Sessions {

@@ -84,6 +84,7 @@ func Make(wishes iter.Seq[Wish]) Plan {
 	var p Plan
 	var groups []*group
 	byKind := map[kind]*group{}
+	var mine []int                                   // the owner of a wish: wishes share the list, in which there is no room for another
 	first := map[desktop.Place]map[string]standing{} // an id means another desktop in another place
 	for w := range wishes {
 		there := first[w.Place()]
@@ -91,22 +92,22 @@ func Make(wishes iter.Seq[Wish]) Plan {
 			there = map[string]standing{}
 			first[w.Place()] = there
 		}
-		stands, known := there[w.ID]
-		if !known {
+		switch stands, known := there[w.ID]; {
+		case !known:
 			k := kind{w.Spec, company(w.Lost)}
 			if byKind[k] == nil {
 				byKind[k] = &group{kind: k}
 				groups = append(groups, byKind[k])
 			}
-			stands = byKind[k].add(w.ID)
-			there[w.ID] = stands
+			if mine == nil || mine[0] != w.Owner {
+				mine = []int{w.Owner}
+			}
+			there[w.ID] = byKind[k].add(w.ID, mine)
+		case stands.Spec != w.Spec:
+			p.Conflicts = append(p.Conflicts, Conflict{w, stands.owners[stands.n][0]})
+		default:
+			stands.owners[stands.n] = append(stands.owners[stands.n], w.Owner)
 		}
-		owners := &stands.owners[stands.n]
-		if stands.Spec != w.Spec {
-			p.Conflicts = append(p.Conflicts, Conflict{w, (*owners)[0]})
-			continue
-		}
-		*owners = append(*owners, w.Owner)
 	}
 	for _, g := range groups {
 		for from := 0; from < len(g.ids); from += g.most {
@@ -136,7 +137,7 @@ type standing struct {
 	n int
 }
 
-func (g *group) add(id string) standing {
-	g.ids, g.owners = append(g.ids, id), append(g.owners, nil)
+func (g *group) add(id string, owners []int) standing {
+	g.ids, g.owners = append(g.ids, id), append(g.owners, owners)
 	return standing{g, len(g.ids) - 1}
 }

@@ -62,6 +62,13 @@ func TestTheSameTargetAskedForTwiceIsOneTargetOfBothOwners(t *testing.T) {
 	}
 }
 
+func TestTargetsOfOneOwnerMayHaveDifferentFurtherOnes(t *testing.T) {
+	b := plan.Make(slices.Values([]plan.Wish{wish(0, "a", "m-1"), wish(0, "b", "m-1"), wish(1, "a", "m-1"), wish(2, "b", "m-1")})).Batches[0]
+	if want := [][]int{{0, 1}, {0, 2}}; !reflect.DeepEqual(b.Owners, want) {
+		t.Errorf("got owners %v, want %v", b.Owners, want)
+	}
+}
+
 func TestABatchKeepsSomeOfItsDesktopsWithTheirOwners(t *testing.T) {
 	b := plan.Make(slices.Values([]plan.Wish{wish(0, "a", "m-1"), wish(1, "b", "m-1"), wish(1, "c", "m-1"), wish(2, "c", "m-1")})).Batches[0]
 	b.Keep(func(id string, owners []int) bool { return id != "b" && slices.Equal(owners, b.OwnersOf(id)) })
