@@ -75,10 +75,39 @@ func (x *sender) release(c *cobra.Command) error {
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
+	look, err := x.heedPlan(c.Context(), store, following)
+	if err != nil {
+		return err
+	}
 	if _, err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
 		return err
 	}
-	return x.taken(c.Context(), store, zone, "release "+m.release, x.rolloutsOf(store, following))
+	return x.taken(c.Context(), store, zone, "release "+m.release, look)
+}
+
+// heedPlan is rolloutsOf, and fails as well once the function has refused the plan that was
+// demanded, more often than it had when this was called.
+func (x *sender) heedPlan(ctx context.Context, store journal.Store, fleets []string) (func(context.Context) (found, error), error) {
+	look, digest := x.rolloutsOf(store, fleets), x.message.digest
+	if digest == "" {
+		return look, nil
+	}
+	var ids []string
+	for _, name := range fleets {
+		ids = append(ids, x.message.release+"/"+name)
+	}
+	before, err := operator.PlanRefusals(ctx, store, ids, digest)
+	return func(ctx context.Context) (found, error) {
+		has, err := look(ctx)
+		if err != nil || has.missing == "" {
+			return has, err
+		}
+		n, err := operator.PlanRefusals(ctx, retrying{store, &x.pacing}, ids, digest)
+		if err == nil && n > before {
+			err = operator.ErrPlanRefused
+		}
+		return has, err
+	}, err
 }
 
 // nameLimit bounds how long ECD is asked for the names of images: they only say

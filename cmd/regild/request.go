@@ -171,8 +171,9 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 
 // opened returns the request that has an id of ours, if the journal has one. Where
 // the function keeps requests apart by door and source, ours has another id there
-// (rollout.Apart), and one of the plain id may be somebody else's.
-func (x *sender) opened(ctx context.Context, from operator.Reader, id string) (*rollout.State, error) {
+// (rollout.Apart), and one of the plain id may be somebody else's. It is a RefusedError if the
+// function refused the message, which is "" before one was sent.
+func (x *sender) opened(ctx context.Context, from operator.Reader, id, message string) (*rollout.State, error) {
 	for _, own := range []string{rollout.Apart(id, x.door, x.message.source), id} {
 		f := operator.Follow(from, operator.Request, own)
 		if _, err := f.Look(ctx); err != nil {
@@ -183,6 +184,10 @@ func (x *sender) opened(ctx context.Context, from operator.Reader, id string) (*
 			if o.Via == nil || own != id || door == x.door && source == x.message.source {
 				return f.State, nil
 			}
+		} else if message != "" {
+			if err := operator.RefusedRequest(f.State, message, x.message.digest); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return nil, nil //nolint:nilnil // there is none, and nothing is wrong
@@ -190,7 +195,7 @@ func (x *sender) opened(ctx context.Context, from operator.Reader, id string) (*
 
 // unused fails where the journal has a request of the id, whoever sent it.
 func (x *sender) unused(ctx context.Context, store journal.Store, zone *time.Location, id string) error {
-	s, err := x.opened(ctx, store, id)
+	s, err := x.opened(ctx, store, id, "")
 	if err == nil && s == nil {
 		f := operator.Follow(store, operator.Request, id)
 		_, err = f.Look(ctx)
@@ -282,11 +287,12 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
-	if _, err := x.put(ctx, conf, "request", desktops, about, question); err != nil {
+	message, err := x.put(ctx, conf, "request", desktops, about, question)
+	if err != nil {
 		return err
 	}
 	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) (found, error) {
-		s, err := x.opened(ctx, retrying{store, &x.pacing}, m.request)
+		s, err := x.opened(ctx, retrying{store, &x.pacing}, m.request, message)
 		if err != nil || s == nil {
 			return found{missing: "nothing in the journal shows that the function took it"}, err
 		}
@@ -363,7 +369,7 @@ const maxRetries = 100
 func (x *sender) nextRetry(ctx context.Context, store journal.Store, id string) (string, error) {
 	for n := 1; n <= maxRetries; n++ {
 		next := fmt.Sprintf("%s/retry-%d", id, n)
-		if s, err := x.opened(ctx, store, next); err != nil || s == nil {
+		if s, err := x.opened(ctx, store, next, ""); err != nil || s == nil {
 			return next, err
 		}
 	}

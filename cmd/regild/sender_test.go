@@ -48,7 +48,7 @@ func TestARequestOfSomebodyElseIsNotTakenForOurs(t *testing.T) {
 	} {
 		store := journaltest.Memory()
 		keep(t, store, operator.Request, tt.has)
-		s, err := x.opened(t.Context(), store, "t1")
+		s, err := x.opened(t.Context(), store, "t1", "")
 		got := ""
 		if s != nil {
 			got = s.Operation.ID

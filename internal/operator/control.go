@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -259,7 +260,7 @@ func (c Control) find(records []rollout.Record, seen *int, taken *time.Time) err
 			return &RefusedError{r.Reason}
 		}
 		if r.Kind == rollout.KindUnplanned && r.Message == "mns:"+c.MessageID {
-			return &RefusedError{&events.Reason{Code: events.CodePlanChanged, Message: "the plan is another one by now; look at it with dryRun and ask again"}}
+			return &RefusedError{cmp.Or(r.Reason, planChanged)}
 		}
 		if r.Kind != rollout.KindControl {
 			continue
@@ -267,6 +268,24 @@ func (c Control) find(records []rollout.Record, seen *int, taken *time.Time) err
 		if *seen++; *seen > c.Before && c.is(r) {
 			*taken = r.At
 		}
+	}
+	return nil
+}
+
+// planChanged is what is told of a plan, where the journal does not say it.
+var planChanged = &events.Reason{Code: events.CodePlanChanged, Message: rollout.PlanChanged}
+
+// ErrPlanRefused is the function's no to a release whose plan is another one by now.
+var ErrPlanRefused error = &RefusedError{planChanged}
+
+// RefusedRequest is a RefusedError if the journal of a request, which has not been opened, says
+// that the function refused the MNS message, or a request of this plan ("": of none).
+func RefusedRequest(s *rollout.State, messageID, digest string) error {
+	switch told := s.Answers["mns:"+messageID]; {
+	case told != nil:
+		return &RefusedError{told.Reason}
+	case digest != "" && s.PlansRefused[digest] > 0:
+		return &RefusedError{planChanged}
 	}
 	return nil
 }

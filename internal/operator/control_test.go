@@ -193,6 +193,32 @@ func TestARefusalOfWhatIsNotThereIsHeard(t *testing.T) {
 	}
 }
 
+// A request that was refused is not opened: its journal says so, of the message or of the plan.
+func TestARequestThatWasRefusedIsHeard(t *testing.T) {
+	why := &events.Reason{Code: events.CodeInvalidRequest, Message: "notBefore: is more than 7 days ahead"}
+	s := folded(rollout.Record{Kind: rollout.KindRefused, At: at, Name: "t1", Message: "mns:7", Reason: why},
+		rollout.Record{Kind: rollout.KindUnplanned, At: at, Name: "t1", Digest: "sha256:1"})
+	for _, tt := range []struct{ message, digest, want string }{
+		{"7", "", "the function refuses it (InvalidRequest): notBefore: is more than 7 days ahead"}, {"8", "", ""}, {"8", "sha256:2", ""},
+		{"8", "sha256:1", "the function refuses it (PlanChanged): " + rollout.PlanChanged},
+	} {
+		err := RefusedRequest(s, tt.message, tt.digest)
+		if got := fmt.Sprint(err); (err == nil) != (tt.want == "") || err != nil && got != tt.want {
+			t.Errorf("message %s, plan %s: got %v, want %q", tt.message, tt.digest, err, tt.want)
+		}
+	}
+}
+
+// A release may be refused with a plan and taken with it later: what counts is how often.
+func TestRefusalsOfAPlanAreCounted(t *testing.T) {
+	s := stored(t, "fleet", "office", rollout.Record{Kind: rollout.KindUnplanned, At: at, Name: "r1/office", Digest: "sha256:1"},
+		rollout.Record{Kind: rollout.KindUnplanned, At: at, Name: "r2/office", Digest: "sha256:1"})
+	n, err := PlanRefusals(t.Context(), s, []string{"r1/office", "r1/lab"}, "sha256:1")
+	if n != 1 || err != nil {
+		t.Errorf("got %d, %v, want 1", n, err)
+	}
+}
+
 func TestARollbackIsAnsweredByItsOwnRollout(t *testing.T) {
 	s := stored(t, Rollout, id, underWay()...)
 	op := rollout.Operation{ID: id + "/rollback", Fleet: "office", Undoes: id, By: "ann", Why: "bad"}

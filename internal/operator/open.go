@@ -100,7 +100,22 @@ func Enrolled(ctx context.Context, from Reader, fleet string) ([]string, error) 
 	return enrolledIn(ctx, from, journal.Key(strings.TrimSuffix(fleetPrefix, "/"), fleet))
 }
 
-func enrolledIn(ctx context.Context, from Reader, key string) ([]string, error) {
+// PlanRefusals counts how often the function has refused rollouts for a plan that they no
+// longer had.
+func PlanRefusals(ctx context.Context, from Reader, ids []string, digest string) (n int, err error) {
+	for _, id := range ids {
+		_, fleet, _ := rollout.SplitID(id)
+		records, err := recordsOf(ctx, from, journal.Key(strings.TrimSuffix(fleetPrefix, "/"), fleet))
+		if err != nil {
+			return 0, err
+		}
+		n += rollout.PlanRefusals(records, id, digest)
+	}
+	return n, nil
+}
+
+// recordsOf reads a journal that is no operation's.
+func recordsOf(ctx context.Context, from Reader, key string) ([]rollout.Record, error) {
 	lines, _, err := from.Read(ctx, key, 0)
 	if err != nil {
 		return nil, err
@@ -108,6 +123,14 @@ func enrolledIn(ctx context.Context, from Reader, key string) ([]string, error) 
 	records, err := rollout.Decode(lines)
 	if err != nil {
 		return nil, fmt.Errorf("reading journal %s: %w", key, err)
+	}
+	return records, nil
+}
+
+func enrolledIn(ctx context.Context, from Reader, key string) ([]string, error) {
+	records, err := recordsOf(ctx, from, key)
+	if err != nil {
+		return nil, err
 	}
 	var ids []string
 	for _, r := range records {
