@@ -39,12 +39,10 @@ func (rb *rebuilder) concerns(jobs []*job) concerns {
 	if !rb.hasJournal { // there are no freezes
 		return out
 	}
-	consented := false // somebody has
 	rb.wanted(jobs, func(at desktop.Place, id, fleet string, passes bool) {
 		if fleet == "" && !passes {
 			return
 		}
-		consented = consented || passes
 		if out[at] == nil {
 			out[at] = map[string]*concern{}
 		}
@@ -57,13 +55,11 @@ func (rb *rebuilder) concerns(jobs []*job) concerns {
 			x.fleets = append(x.fleets, fleet)
 		}
 	})
-	if consented {
-		rb.wanted(jobs, func(at desktop.Place, id, _ string, passes bool) {
-			if x := out[at][id]; x != nil && !passes { // all that want it have to
-				x.passes = false
-			}
-		})
-	}
+	rb.wanted(jobs, func(at desktop.Place, id, _ string, passes bool) {
+		if x := out[at][id]; x != nil && !passes { // all that want it have to consent
+			x.passes = false
+		}
+	})
 	return out
 }
 
