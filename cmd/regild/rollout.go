@@ -330,11 +330,28 @@ func (x *sender) touch(ctx context.Context, store journal.Store, kind, id string
 	if kind == operator.Request {
 		x.message.request = state.Operation.ID // a person's may be shorter
 	}
+	if x.message.action == events.ActionApprove && x.message.wave == 0 {
+		x.message.wave = gate(state)
+	}
 	t := operator.TouchOf(state, x.message.action, x.message.wave)
 	if t.Refused == "" && back {
 		t.Refused = model.NotLatest(id, enrolled)
 	}
 	return t, operator.Controls(records), nil
+}
+
+// gate returns the wave behind which an approve opens the gate by what is shown of the rollout. It
+// is named in the message: one that arrives late, when another was sent since, opens no other gate. 0: it
+// waits for something else than an approval behind a wave.
+func gate(s *rollout.State) int {
+	if s.Waiting != nil && s.Waiting.Code == events.CodeRingAwaited {
+		return 0
+	}
+	wave := model.TouchOf(s, events.ActionApprove, 0).Wave
+	if rollout.Allow(s, events.ActionApprove, wave) != nil {
+		return 0
+	}
+	return wave
 }
 
 // answer waits until the function has taken the control.

@@ -71,6 +71,49 @@ func TestAControlNamesARequestAsTheFunctionDoes(t *testing.T) {
 	}
 }
 
+// An approval is for the wave that was shown: one that the queue holds back, so that somebody sends another, opened
+// the next gate when it came at last.
+func TestAnApprovalNamesTheWaveThatWasShown(t *testing.T) {
+	wave := func(n int) []rollout.Record {
+		return []rollout.Record{{Kind: rollout.KindWave, Wave: n, Waves: 3, Desktops: []string{fmt.Sprintf("ecd-%d", n)}}, {Kind: rollout.KindWaveEnded, Wave: n, At: time.Unix(1, 0)}}
+	}
+	waits := func(code string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindWaiting, Reason: &events.Reason{Code: code}, Rings: []string{"pilots"}}
+	}
+	approved := rollout.Record{Kind: rollout.KindControl, Action: events.ActionApprove, Who: "ada"}
+	for name, c := range map[string]struct {
+		records     []rollout.Record
+		asked, want int
+	}{
+		"no wave yet":               {nil, 0, 0},
+		"a wave under way":          {wave(1)[:1], 0, 0},
+		"a wave that is finished":   {append(wave(1), waits(events.CodeApprovalAwaited)), 0, 1},
+		"another is meant":          {wave(1), 2, 2},
+		"approved by somebody":      {append(wave(1), approved), 0, 0},
+		"the next":                  {append(append(wave(1), approved), wave(2)...), 0, 2},
+		"it waits for other fleets": {append(wave(1), waits(events.CodeRingAwaited)), 0, 0},
+	} {
+		store := journaltest.Memory()
+		keep(t, store, operator.Rollout, rollout.Operation{ID: "r1/office", Fleet: "office", ReleaseID: "r1"})
+		lines, err := rollout.Encode(c.records)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := journal.Key(operator.Rollout, "r1/office")
+		_, at, err := store.Read(t.Context(), key, 0)
+		if err == nil && len(lines) > 0 {
+			_, err = store.Append(t.Context(), key, at, lines)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := &sender{message: sendFlags{action: events.ActionApprove, rollout: "r1/office", wave: c.asked}}
+		if _, _, err := x.touch(t.Context(), store, operator.Rollout, "r1/office"); err != nil || x.message.wave != c.want {
+			t.Errorf("%s: got wave %d, %v; want %d", name, x.message.wave, err, c.want)
+		}
+	}
+}
+
 // Which rollouts a release has is known by its fleets. Where they are not known, some
 // looks in a row must find the same ones: a late one would not be waited for.
 func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
