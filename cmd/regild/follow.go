@@ -25,6 +25,7 @@ import (
 type pacing struct {
 	interval time.Duration
 	timeout  time.Duration
+	trouble  func(error) // is told of the first of several failed looks in a row; nil: nobody
 }
 
 // Bounds of a pacing. A look at a journal in Object Storage is a call.
@@ -121,7 +122,13 @@ func (p retrying) Keys(ctx context.Context, prefix string) (keys []string, err e
 func (p retrying) again(ctx context.Context, call func() error) error {
 	for failures := 1; ; failures++ {
 		err := call()
-		if err == nil || !passing(err) || failures == maxFailures || p.pacing.wait(ctx) != nil {
+		if err == nil || !passing(err) || failures == maxFailures {
+			return err
+		}
+		if failures == 1 && p.pacing.trouble != nil {
+			p.pacing.trouble(err)
+		}
+		if p.pacing.wait(ctx) != nil {
 			return err
 		}
 	}
@@ -149,6 +156,7 @@ func (n name) String() string { return n.kind + "/" + n.id }
 func toTheEnd(ctx context.Context, s *settings, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
+	p.trouble = s.w.trouble
 	x := endings{names: slices.Clone(names), operations: make([]operator.Operation, len(names)), told: make([]string, len(names))}
 	for _, n := range names {
 		x.followers = append(x.followers, operator.Find(retrying{store, p}, n.kind, n.id))

@@ -209,6 +209,11 @@ func exitCode(w world, c *cobra.Command, err error) int {
 // tell.
 func say(w io.Writer, format string, args ...any) { _, _ = fmt.Fprintf(w, format, args...) }
 
+// trouble says what is in the way of something that goes on trying.
+func (w world) trouble(err error) {
+	say(w.err, "%s; it is tried again\n", escape.Terminal(err.Error()))
+}
+
 // takesNo refuses arguments that a command has no use for.
 func takesNo(rest []string) error {
 	if len(rest) > 0 {

@@ -80,6 +80,7 @@ func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.
 	if err := x.pacing.check(); err != nil {
 		return nil, operator.Config{}, nil, err
 	}
+	x.pacing.trouble = x.w.trouble
 	store, conf, zone, err := x.open("")
 	x.door = "queues/" + x.queueName(conf, events.TypeRequest)
 	return store, conf, zone, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -149,6 +150,24 @@ func TestAReleaseIsTakenOnceAllOfItsRolloutsAreThere(t *testing.T) {
 	if want := "which fleets follow it is not known here; it has rollouts over lab, office\n"; told.String() != want {
 		t.Errorf("told %q, want %q", told.String(), want)
 	}
+}
+
+// Whoever waits hears at once that the journal cannot be read, and not at each look.
+func TestAWaitSaysThatTheJournalCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told strings.Builder
+		fails := 3
+		p := &pacing{interval: time.Second, timeout: time.Minute, trouble: world{err: &told}.trouble}
+		err := retrying{nil, p}.again(t.Context(), func() error {
+			if fails--; fails < 0 {
+				return nil
+			}
+			return &desktop.CallError{Call: "GetObject", Delivery: desktop.NotSent, Message: "no such host"}
+		})
+		if want := "GetObject: not sent: no such host; it is tried again\n"; err != nil || told.String() != want {
+			t.Errorf("got %v, told %q, want %q", err, told.String(), want)
+		}
+	})
 }
 
 // Whoever waited in vain hears whether the journal could be read at all.

@@ -17,6 +17,7 @@ import (
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/localcloud/mns"
 	client "github.com/regild/regild/internal/mns"
+	"github.com/regild/regild/internal/pace"
 )
 
 func tailCommand(w world) *cobra.Command {
@@ -75,7 +76,8 @@ func runTail(ctx context.Context, s *settings, f *tailFlags) error {
 		ctx, cancel = context.WithTimeout(ctx, f.timeout)
 		defer cancel()
 	}
-	return (&tailer{from: messages, queue: conf.OutcomesQueue, once: f.once, print: printerOf(s.w.out, f.out, zone)}).run(ctx)
+	return (&tailer{from: messages, queue: conf.OutcomesQueue, once: f.once, print: printerOf(s.w.out, f.out, zone),
+		trouble: s.w.trouble}).run(ctx)
 }
 
 // A source is a queue, as tail uses it; *mns.Client is one.
@@ -91,6 +93,8 @@ type tailer struct {
 	queue string
 	once  bool
 	print func(body []byte) error
+	// trouble is told of the first of several failures in a row; nil: nobody.
+	trouble func(error)
 }
 
 // deleteWithin bounds the deletion of what was printed before the end was asked
@@ -107,14 +111,19 @@ func (t *tailer) run(ctx context.Context) error {
 		wait = 0
 	}
 	empty, failures := 0, 0
-	for ctx.Err() == nil {
-		got, err := t.from.Receive(ctx, t.queue, client.MaxBatch, wait)
+	from, _ := pace.WithReach(ctx) // who has no network is told so at once
+	for ; ctx.Err() == nil; from = ctx {
+		got, err := t.from.Receive(from, t.queue, client.MaxBatch, wait)
 		if ctx.Err() != nil {
 			break // what was received and not printed comes again
 		}
 		if err != nil {
-			if failures++; t.once || !passing(err) || failures == maxFailures {
-				return fmt.Errorf("receiving from %s: %w", t.queue, err)
+			err = fmt.Errorf("receiving from %s: %w", t.queue, err)
+			if failures++; t.once || !passing(err) || errors.Is(err, pace.ErrUnreached) || failures == maxFailures {
+				return err
+			}
+			if failures == 1 && t.trouble != nil {
+				t.trouble(err)
 			}
 			_ = (&pacing{interval: defaultInterval}).wait(ctx) // the loop hears of its end
 			continue

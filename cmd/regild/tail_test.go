@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/internal/desktop"
 	client "github.com/regild/regild/internal/mns"
 )
 
@@ -97,6 +99,43 @@ func TestWhatCannotBeDeletedIsSaidToComeAgain(t *testing.T) {
 	err := (&tailer{from: p, queue: "q", once: true, print: func([]byte) error { return nil }}).run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "comes again") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// flaky fails where it is told to, and then gives what a pile has.
+type flaky struct {
+	*pile
+	fails []bool // the calls, in their order
+}
+
+func (f *flaky) Receive(ctx context.Context, queue string, most int, wait time.Duration) ([]client.Received, error) {
+	fails := f.fails[0]
+	if f.fails = f.fails[1:]; fails {
+		return nil, &desktop.CallError{Call: "BatchReceiveMessage", Message: "connection reset"}
+	}
+	return f.pile.Receive(ctx, queue, most, wait)
+}
+
+// A queue that cannot be read for a while is read again, and whoever looks knows why nothing comes.
+func TestTailSaysThatItCannotReceive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		f := &flaky{pile: pileOf(1), fails: []bool{true, true, false, true, false}}
+		f.deadend = cancel
+		var said []string
+		err := (&tailer{from: f, queue: "q", print: func([]byte) error { return nil }, trouble: func(err error) { said = append(said, err.Error()) }}).run(ctx)
+		if want := "receiving from q: BatchReceiveMessage: "; err != nil || len(said) != 2 || !strings.HasPrefix(said[0], want) || len(f.deleted) != 1 {
+			t.Errorf("got %v, said %q, deleted %q; want two troubles and a message", err, said, f.deleted)
+		}
+	})
+}
+
+func TestTailWithoutANetworkEndsAtOnce(t *testing.T) {
+	var out strings.Builder
+	w, endpoint := nowhere(&out)
+	code := run(t.Context(), w, []string{"tail", "--outcomes-queue", "q", "--account", ownAccount, "--region", "cn-hangzhou", "--mns-endpoint", endpoint})
+	if code != exitFailed || !strings.Contains(out.String(), "receiving from q: BatchReceiveMessage: not sent") {
+		t.Errorf("got exit code %d, %s", code, out.String())
 	}
 }
 
