@@ -68,9 +68,10 @@ million:
 # where it stopped. Takes hours for all; not part of CI. Simulated has what runs besides a package's own tests.
 SEEDS = 1 21 41 61 81 101 121 141 161 181
 SIMULATED = -then './simulation:NoKept' $(foreach s,$(SEEDS),-then './simulation:EverySchedule:REGILD_SIMULATE_SEED=$s,REGILD_SIMULATE_SCHEDULES=20,REGILD_SIMULATE_FINDINGS=0')
+MUTATED = ./events $(addprefix ./internal/,plan guard journal jsonpart credentials desktop envelope mns ecd pace rollout) ./handler
 mutants:
 	@cd tools && $(GO) build -o ../bin/mutants ./mutants
-	@for p in $(or $(PKG),./internal/plan ./internal/guard ./internal/journal ./internal/rollout ./handler); do \
+	@for p in $(or $(PKG),$(MUTATED)); do \
 		case $$p in *rollout) set -- -then './handler:.' $(SIMULATED);; *handler) set -- $(SIMULATED);; *) set --;; esac; \
 		(cd tools && ../bin/mutants -pkg $$p -accepted mutants/accepted.txt "$$@" $(FLAGS)) || failed=1; \
 	done; [ -z "$$failed" ]
