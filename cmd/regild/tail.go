@@ -118,12 +118,8 @@ func (t *tailer) run(ctx context.Context) error {
 			break // what was received and not printed comes again
 		}
 		if err != nil {
-			err = fmt.Errorf("receiving from %s: %w", t.queue, err)
-			if failures++; t.once || !passing(err) || errors.Is(err, pace.ErrUnreached) || failures == maxFailures {
-				return err
-			}
-			if failures == 1 && t.trouble != nil {
-				t.trouble(err)
+			if failures++; t.givesUp(err, failures) {
+				return fmt.Errorf("receiving from %s: %w", t.queue, err)
 			}
 			_ = (&pacing{interval: defaultInterval}).wait(ctx) // the loop hears of its end
 			continue
@@ -141,6 +137,17 @@ func (t *tailer) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// givesUp says whether so many failures in a row are the end, and tells of the first.
+func (t *tailer) givesUp(err error, failures int) bool {
+	if t.once || !passing(err) || errors.Is(err, pace.ErrUnreached) || failures == maxFailures {
+		return true
+	}
+	if failures == 1 && t.trouble != nil {
+		t.trouble(fmt.Errorf("receiving from %s: %w", t.queue, err))
+	}
+	return false
 }
 
 // take prints messages and deletes those that were printed.
