@@ -56,7 +56,7 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	case events.ActionAbort:
 		t.underWay()
 		rest := ""
-		if len(s.Undo()) > 0 {
+		if rollout.Allow(s, events.ActionRollback, 0) == nil {
 			rest = "; only rollback is possible then"
 		}
 		t.tell("%s not begun yet, and never will be by this %s%s", are(of.Pending, "is", "are"), kindOf(s), rest)

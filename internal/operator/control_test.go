@@ -182,6 +182,18 @@ func TestARequestThatHasBegunNothingCanBeStopped(t *testing.T) {
 	}
 }
 
+// Whoever stops a rollback is not told that a rollback is possible then.
+func TestWhatIsLeftAfterAnAbort(t *testing.T) {
+	for undoes, want := range map[string]string{"": "0 desktops are not begun yet, and never will be by this request; only rollback is possible then",
+		"t0": "0 desktops are not begun yet, and never will be by this request"} {
+		op := rollout.Operation{ID: "t1", Undoes: undoes, Desktops: []string{"a"}, Spec: desktop.Spec{ImageID: "m-new"}}
+		s := folded(rollout.Record{Kind: rollout.KindOpened, At: at, Operation: &op}, rollout.Record{Kind: rollout.KindBegun, At: at, Call: "c", Desktops: []string{"a"}, From: []string{"m-old"}})
+		if got := TouchOf(s, events.ActionAbort, 0).Facts; !slices.Contains(got, want) {
+			t.Errorf("it undoes %q: got %q, want %q among them", undoes, got, want)
+		}
+	}
+}
+
 // What is not there is refused as well: whoever waits for the answer hears it.
 func TestARefusalOfWhatIsNotThereIsHeard(t *testing.T) {
 	s := stored(t, Request, "t1", rollout.Record{Kind: rollout.KindRefused, At: at, Action: "abort", Message: "mns:7",

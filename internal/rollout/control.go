@@ -47,11 +47,20 @@ func (s *State) takesNothing(action string) error {
 	case s.Back.Begun:
 		return fmt.Errorf("it halted and goes back by itself; say it to rollout %s/rollback", s.Operation.ID)
 	case s.Closed && !back:
-		return errors.New("it has ended; only rollback is possible now")
+		return s.butRollback("it has ended")
 	case s.Aborted != "" && !back:
-		return fmt.Errorf("it was aborted by %s; only rollback is possible now", s.Aborted)
+		return s.butRollback("it was aborted by " + s.Aborted)
 	}
 	return nil
+}
+
+// butRollback says why the rollout takes no action any more, and that it can be rolled back if
+// it can.
+func (s *State) butRollback(why string) error {
+	if s.undoable() == nil {
+		why += "; only rollback is possible now"
+	}
+	return errors.New(why)
 }
 
 // approvable says why a wave cannot be approved, or nil.
@@ -82,7 +91,7 @@ func (s *State) undoable() error {
 		return fmt.Errorf("%s has begun before", s.Undoing.ID)
 	case s.OpenedLate():
 	case len(s.Undo()) == 0:
-		if s.takesNothing(events.ActionAbort) == nil {
+		if !s.Closed && s.Aborted == "" {
 			return errors.New("it has not changed any desktop; abort ends it before it does")
 		}
 		return errors.New("it has not changed any desktop")

@@ -70,6 +70,6 @@ func TestARequestForLaterCanBeStopped(t *testing.T) {
 	if !s.Closed {
 		t.Error("it has not ended")
 	}
-	may(events.ActionAbort, "it has ended; only rollback is possible now")
+	may(events.ActionAbort, "it has ended")
 	may(events.ActionRollback, "it has not changed any desktop")
 }

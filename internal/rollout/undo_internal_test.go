@@ -372,3 +372,36 @@ func TestAPlanRefusesWhatHasNoImageToGoBackTo(t *testing.T) {
 		}
 	}
 }
+
+// That only a rollback is possible is said where one is.
+func TestWhatIsSaidOfARolloutThatTakesNothing(t *testing.T) {
+	const but = "; only rollback is possible now"
+	spec := desktop.Spec{ImageID: "m-new"}
+	changed := Desktop{ID: "ecd-1", Phase: Final, Touched: true, Attempt: 1, From: "m-old"}
+	for name, c := range map[string]struct {
+		op      Operation
+		x       Desktop
+		aborted string
+		back    *Entry
+		want    string
+	}{
+		"ended":                              {Operation{ID: "v1/office", Fleet: "office", Spec: spec}, changed, "", nil, "it has ended" + but},
+		"ended, and changed nothing":         {Operation{ID: "v1/office", Fleet: "office", Spec: spec}, Desktop{ID: "ecd-1", Phase: Final}, "", nil, "it has ended"},
+		"a rollback that has ended":          {Operation{ID: "v1/office/rollback", Undoes: "v1/office", Fleet: "office", Spec: spec}, changed, "", nil, "it has ended"},
+		"a reset that has ended":             {Operation{ID: "r1"}, changed, "", nil, "it has ended"},
+		"a request that is rolled back":      {Operation{ID: "r1", Spec: spec}, changed, "", &Entry{Operation: Operation{ID: "r1/rollback"}}, "it has ended"},
+		"aborted":                            {Operation{ID: "v1/office", Fleet: "office", Spec: spec}, changed, "ada", nil, "it was aborted by ada" + but},
+		"aborted before anything was begun":  {Operation{ID: "v1/office", Fleet: "office", Spec: spec}, Desktop{ID: "ecd-1"}, "ada", nil, "it was aborted by ada"},
+		"a request aborted after it changed": {Operation{ID: "r1", Spec: spec}, changed, "ada", nil, "it was aborted by ada" + but},
+	} {
+		s := NewState()
+		s.Operation, s.Closed, s.Aborted, s.Undoing, s.Order = &c.op, c.aborted == "", c.aborted, c.back, []string{"ecd-1"}
+		s.Desktops = map[string]*Desktop{"ecd-1": &c.x}
+		if err := Allow(s, events.ActionPause, 0); err == nil || err.Error() != c.want {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+		if err := Allow(s, events.ActionRollback, 0); c.x.Attempt == 0 && (err == nil || err.Error() != "it has not changed any desktop") {
+			t.Errorf("%s: of a rollback: %v", name, err)
+		}
+	}
+}
