@@ -95,3 +95,17 @@ func triedOnceMore(t *testing.T, first func(context.Context) error) {
 		t.Errorf("it was dialled %d times in two calls", dials)
 	}
 }
+
+// Whoever has left wants no other try.
+func TestAHostIsNotTriedAgainForWhoHasLeft(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	dials := 0
+	_, err := twice(ctx, func(context.Context, string, string) (net.Conn, error) {
+		dials++
+		cancel()
+		return nil, errors.New("no such host")
+	}, "tcp", "somewhere:443")
+	if err == nil || dials != 1 {
+		t.Errorf("got %v after %d dials", err, dials)
+	}
+}
