@@ -75,15 +75,15 @@ func (sc *scheduler) schedule(jobs []*job) {
 			continue
 		}
 		sc.counts.unfinished(j.id)
-		if open && j.kind == kindRequest && sc.hasJournal && sc.hasQueue {
-			sc.index.enter(j) // who opened it may have been killed before that
-		}
 		switch {
 		case !sc.hasQueue:
 			sc.noQueue(j, open)
 		case !sc.hasJournal:
 			sc.carry(j, next)
 		default:
+			if j.kind == kindRequest {
+				sc.index.enter(j) // who opened it may have been killed before that
+			}
 			if err := sc.tick(j, next, j.ownMessage(), kept...); err != nil {
 				sc.again.add(err)
 			}

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -147,5 +148,17 @@ func TestWhichRecordsATickJoins(t *testing.T) {
 		if joined := len(p.records) == 1; joined != c.joined {
 			t.Errorf("%s: joined %t, want %t", name, joined, c.joined)
 		}
+	}
+}
+
+// An order is known by its message and, if it allows something, by the event in that: another
+// message with the event does not count.
+func TestAnOrderIsKnownByItsMessageAndItsEvent(t *testing.T) {
+	s := NewState()
+	s.Apply(Record{Kind: KindOpened, Operation: &Operation{ID: "v1/office", Fleet: "office"}},
+		Record{Kind: KindControl, Action: events.ActionPause, Who: "ada", Message: "mns:1"},
+		Record{Kind: KindControl, Action: events.ActionResume, Who: "ada", Message: "mns:2", Event: "event:2"})
+	if want := map[string]bool{"mns:1": true, "mns:2": true, "event:2": true}; !maps.Equal(s.Controls, want) {
+		t.Errorf("got %v, want %v", s.Controls, want)
 	}
 }
