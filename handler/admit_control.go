@@ -23,7 +23,8 @@ func (a *admission) control(m envelope.Message) error {
 	case c.RequestID != "" && c.Action == events.ActionRollback:
 		return a.rollbackRequest(m, c)
 	case c.RequestID != "" && !a.hasJournal:
-		return a.refuse.control(m, c, nil, events.CodeControlNotPossible, notPossible(c, "without a journal it goes on by ticks, which nothing stops; set REGILD_JOURNAL"))
+		return a.refuse.control(m, c, nil, events.CodeControlNotPossible,
+			notPossible(c, "without a journal it goes on by ticks, which nothing stops; set REGILD_JOURNAL"))
 	case !a.hasJournal:
 		return a.refuse.control(m, c, nil, events.CodeRolloutUnknown, "there are no rollouts without a journal; set REGILD_JOURNAL")
 	}
@@ -203,7 +204,9 @@ func asksFor(e rollout.Entry, message string, c events.Control) bool {
 
 // rollbackAgreed says whether a rollback of what j is may begin. refusePlan writes down that its
 // plan is refused.
-func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, j *job, op rollout.Operation, refusePlan func(why *events.Reason) error) (bool, error) {
+func (a *admission) rollbackAgreed(m envelope.Message, c events.Control, j *job, op rollout.Operation,
+	refusePlan func(why *events.Reason) error,
+) (bool, error) {
 	return a.agreed(agreement{
 		operations: []rollout.Operation{op}, dryRun: c.DryRun, digest: c.PlanDigest,
 		checked: func() (bool, error) { return false, nil },

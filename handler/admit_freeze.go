@@ -73,8 +73,8 @@ func (a *admission) notLifted(m envelope.Message, f events.Freeze, code, why str
 		return nil
 	}
 	id := a.freezeID(m, f)
-	return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Action: f.Action, Name: f.FreezeID, Who: f.By, Message: id.message, Event: id.event, Via: a.via(m),
-		Reason: &events.Reason{Code: code, Message: why}}}
+	return []rollout.Record{{Kind: rollout.KindRefused, At: a.asOf(), Action: f.Action, Name: f.FreezeID, Who: f.By, Message: id.message, Event: id.event,
+		Via: a.via(m), Reason: &events.Reason{Code: code, Message: why}}}
 }
 
 // freezeID returns what a freeze message is known by. One that freezes is known by its message

@@ -15,7 +15,8 @@ import (
 // asked for, so that a message that is delivered again finds it.
 func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error {
 	if !a.hasJournal {
-		return a.refuse.control(m, c, nil, events.CodeControlNotPossible, notPossible(c, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL"))
+		return a.refuse.control(m, c, nil, events.CodeControlNotPossible,
+			notPossible(c, "without a journal nothing says which images its desktops were on; set REGILD_JOURNAL"))
 	}
 	origin, fresh := a.jobs.add(kindRequest, c.RequestID)
 	if err := a.jobs.open(origin); err != nil {

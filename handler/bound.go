@@ -66,9 +66,7 @@ func (a *admission) handOver(j *job) {
 			a.again.add(err)
 		}
 	} else {
-		if j.kind == kindRequest {
-			a.index.enter(j)
-		}
+		a.index.enter(j)
 		j.decision = decision{made: true, Decision: rollout.Decision{Next: a.asOf()}}
 		a.sched.schedule([]*job{j})
 	}

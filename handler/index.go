@@ -36,10 +36,10 @@ type openEntering struct {
 }
 
 // enter begins to put a request into the index, unless it is there or that was begun. If
-// it fails the next invocation tries again. await waits for its end.
+// it fails the next invocation tries again. await waits for its end. Rollouts are found by their fleets.
 func (x *openIndex) enter(j *job) {
-	indexed := false
-	j.journal.Look(func(s *rollout.State) { indexed = s.Indexed })
+	indexed := j.kind != kindRequest
+	j.journal.Look(func(s *rollout.State) { indexed = indexed || s.Indexed })
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if indexed || x.entries[j] != nil {

@@ -114,7 +114,8 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 		if told == nil || s.Refusals[id.message] || len(s.Refusals) >= maxRefusals {
 			return nil
 		}
-		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event, Via: rf.via(m), Reason: told.Reason}}
+		return []rollout.Record{{Kind: rollout.KindRefused, At: rf.asOf(), Action: c.Action, Who: c.By, Wave: c.Wave, Message: id.message, Event: id.event,
+			Via: rf.via(m), Reason: told.Reason}}
 	})
 	if errors.Is(err, journal.ErrFull) {
 		rf.log.Warn("the refusal is not in the journal", "job", j.id, "error", err.Error())

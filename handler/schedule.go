@@ -81,9 +81,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		case !sc.hasJournal:
 			sc.carry(j, next)
 		default:
-			if j.kind == kindRequest {
-				sc.index.enter(j) // who opened it may have been killed before that
-			}
+			sc.index.enter(j) // who opened it may have been killed before that
 			if err := sc.tick(j, next, j.ownMessage(), kept...); err != nil {
 				sc.again.add(err)
 			}
@@ -222,7 +220,7 @@ func (sc *scheduler) watchdog(j *job) error {
 	}
 	open := false
 	j.journal.Look(func(s *rollout.State) { open = s.Open() })
-	if open && j.kind == kindRequest {
+	if open {
 		sc.index.enter(j) // and before anything is done, its end is waited for
 	}
 	watched := true
