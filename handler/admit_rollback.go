@@ -183,8 +183,11 @@ func (fs *fleets) superviseRequest(j *job) error {
 			undoes = s.Operation.Undoes
 		}
 	})
-	if entered != nil {
+	if entered != nil && !fs.jobs.cache.isOver(kindRequest+"/"+entered.ID) {
 		fs.wake(*entered)
+		if back := fs.jobs.find(kindRequest, entered.ID); back != nil && back.ended {
+			fs.jobs.cache.noteOver(back.name)
+		}
 	}
 	if undoes == "" {
 		return nil

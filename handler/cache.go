@@ -15,7 +15,7 @@ type cache struct {
 	mu    sync.Mutex
 	order []string // oldest first
 	byKey map[string]knownState
-	over  map[string]bool // rollouts of which nothing is left to do, by id
+	over  map[string]bool // rollouts of which nothing is left to do, by id, and rollbacks of requests, by request/ID
 }
 
 type knownState = known[*rollout.State]

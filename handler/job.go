@@ -41,6 +41,7 @@ type job struct {
 	unable   map[string]error // desktops to which something could not be done in this invocation, and why
 
 	opening sync.Mutex // held while its journal is opened
+	ended   bool       // nothing was left to do when it was opened, nor to be deleted of it
 
 	mu     sync.Mutex
 	failed error // why the job cannot go on in this invocation
@@ -293,6 +294,7 @@ func (js *jobs) open(j *job) error {
 	js.mu.Lock() // it is on the list, perhaps, which others go through
 	defer js.mu.Unlock()
 	j.journal = l
+	j.ended = j.over()
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		if next.IsZero() {
 			sc.flush(j)
 			sc.out.write(j, kept...)
-			if !open && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
+			if !open && !j.ended && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
 				sc.index.remove(journal.OpenKey(j.id))
 			}
 			continue
