@@ -71,7 +71,7 @@ func (c *cache) overtaken(key string, n int, now time.Time) bool {
 
 // laterComes says whether a later tick than n is still to come.
 func laterComes(s *rollout.State, n int, now time.Time) bool {
-	return n < s.TickN && now.Before(later(s.TickAt, s.AgainAt).Add(slack))
+	return n < s.TickN && now.Before(rollout.Later(s.TickAt, s.AgainAt).Add(slack))
 }
 
 // remove forgets an entry. The lock is held.

@@ -127,7 +127,7 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	var n int
 	var inTime bool
 	j.journal.Look(func(s *rollout.State) {
-		n, inTime = s.TickN, coming(s, j.used, later(now.Add(slack), soonest(now, at)), at.Add(slack))
+		n, inTime = s.TickN, coming(s, j.used, rollout.Later(now.Add(slack), soonest(now, at)), at.Add(slack))
 	})
 	if inTime {
 		sc.out.write(j, kept...)
@@ -200,14 +200,6 @@ func soonest(now, at time.Time) time.Time {
 func coming(s *rollout.State, used int, from, to time.Time) bool {
 	within := func(t time.Time) bool { return t.After(from) && !t.After(to) }
 	return s.TickN > used && within(s.TickAt) || s.TickN >= used && within(s.AgainAt)
-}
-
-// later returns the later of two times.
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // watchdog puts a tick on the queue that comes after the invocation must have ended,

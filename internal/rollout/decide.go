@@ -191,7 +191,8 @@ func cut(s string) string {
 	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
-func later(a, b time.Time) time.Time {
+// Later returns the later of two times.
+func Later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b
 	}

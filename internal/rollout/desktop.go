@@ -94,9 +94,9 @@ func (d *Desktop) eventful() time.Time {
 	case Begun:
 		return d.asked()
 	case Accepted:
-		return later(d.AcceptedAt.Add(statusLag), d.SeenAt.Time())
+		return Later(d.AcceptedAt.Add(statusLag), d.SeenAt.Time())
 	case Pending:
-		return later(d.DoneAt.Time(), d.ActedAt.Time())
+		return Later(d.DoneAt.Time(), d.ActedAt.Time())
 	case Final:
 	}
 	return d.ActedAt.Time()

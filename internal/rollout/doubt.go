@@ -84,7 +84,7 @@ func (v *view) doubted(x *Desktop) step {
 // journal nothing tells its last ticks from one that somebody kept: for as long as that
 // is so, such a tick is worth what a request without consents is.
 func (s *State) Expire(now time.Time) {
-	if op := s.Operation; op != nil && now.Sub(later(s.OpenedAt, op.NotBefore)) > waitLimit {
+	if op := s.Operation; op != nil && now.Sub(Later(s.OpenedAt, op.NotBefore)) > waitLimit {
 		op.Consents = nil
 	}
 }

@@ -170,7 +170,7 @@ func (v *view) shown(c candidate) (step, bool) {
 	got := results.Value[c.ID]
 	switch {
 	case passed(got):
-		return marks(KindNotified, results.ReadAt).with(v.awaitDue(c, later(n.Due, results.ReadAt.Add(c.strategy.Notice.Lead)))), true
+		return marks(KindNotified, results.ReadAt).with(v.awaitDue(c, Later(n.Due, results.ReadAt.Add(c.strategy.Notice.Lead)))), true
 	case got.Done:
 		return v.cannotTell(c, fmt.Sprintf("the command that shows it ended with %s and exit code %d: %s", got.Status, got.ExitCode, got.Output))
 	case results.Since(n.End) >= noticeLimit:
@@ -225,7 +225,7 @@ func (v *view) cannotTell(c candidate, why string) (s step, done bool) {
 // lead waits until the time that the notice named, and reminds the users.
 func (v *view) lead(c candidate) (step, bool) {
 	n := c.Notice
-	begins := later(n.Due, n.Shown.Add(c.strategy.Notice.Lead))
+	begins := Later(n.Due, n.Shown.Add(c.strategy.Notice.Lead))
 	if v.now.due(begins) {
 		return step{}, false
 	}

@@ -343,12 +343,12 @@ func (v *view) waited(x *Desktop, code string, readAt time.Time, limit time.Dura
 	if w := v.s.Waiting; w != nil && w.Code == events.CodeWindowClosed {
 		waits = false // it was not read
 	}
-	passed := readAt.Sub(later(since, v.s.Resumed))
+	passed := readAt.Sub(Later(since, v.s.Resumed))
 	switch {
 	case !waits || passed < limit:
 		return false, v.postpone(x, code, "%s", message)
 	case passed >= limit+lateLook && x.WaitCode == code && x.left(readAt) &&
-		(passed >= waitLimit || readAt.Sub(later(x.WaitFirst.Time(), v.s.Resumed)) < waitLimit): // which looks too far apart must not repeat for ever
+		(passed >= waitLimit || readAt.Sub(Later(x.WaitFirst.Time(), v.s.Resumed)) < waitLimit): // which looks too far apart must not repeat for ever
 		s = v.soon()
 		s.outcome = v.deferred(code, s.next, "%s", message)
 		return false, s
@@ -444,10 +444,10 @@ func (v *view) busy(x *Desktop) (step, bool) {
 func (v *view) obstructed(c candidate) (step, bool) {
 	over := c.Maintenance.over()
 	if c.Power != nil && c.Power.Kind == KindStarting { // the end of a stop is seen, and not written down
-		over = later(over, c.Power.over())
+		over = Later(over, c.Power.over())
 	}
 	if c.tried() { // else ECD's record of a failure could be that of the next call
-		over = later(over, c.DoneAt.Add(2*clockSkew))
+		over = Later(over, c.DoneAt.Add(2*clockSkew))
 	}
 	switch limit := passing[c.WaitCode]; {
 	case limit > 0 && c.RestsUntil.Sub(c.WaitSince.Time()) >= limit:

@@ -74,7 +74,7 @@ func (s *State) arrived(r *Record) {
 			continue
 		}
 		if d.ArrivedAt.IsZero() && !d.Doubtful {
-			n, all, newest = n+1, all+r.At.Sub(d.BegunAt.Time()), later(newest, d.BegunAt.Time())
+			n, all, newest = n+1, all+r.At.Sub(d.BegunAt.Time()), Later(newest, d.BegunAt.Time())
 			if d.BegunAt.After(s.took.newest) {
 				fresh++
 			}
@@ -141,7 +141,7 @@ func (v *view) tooEarly(x *Desktop) (step, bool) {
 	if v.now.due(due.Add(-max(v.rhythm.step/4, sameTime))) {
 		return step{}, false
 	}
-	return unfinished(v.along(later(due, v.now.in(v.rhythm.step/2)))), true
+	return unfinished(v.along(Later(due, v.now.in(v.rhythm.step/2)))), true
 }
 
 // proven returns when desktops that have arrived have been there for long enough, soonest

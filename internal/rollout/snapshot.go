@@ -95,7 +95,7 @@ func nextSave(s *Saved, name string, list *Fact[[]desktop.Snapshot], now clock) 
 	if !s.Done.IsZero() && now.due(s.Done.Add(saveHolds)) {
 		return saving{step: saveStale}
 	}
-	since := later(s.End, s.over())
+	since := Later(s.End, s.over())
 	if list == nil || list.ReadAt.Before(since) {
 		return saving{step: saveRead, since: since}
 	}
@@ -128,7 +128,7 @@ func listed(s *Saved, found *desktop.Snapshot, readAt time.Time, now clock) savi
 	}
 	out := saving{step: saveWait, until: now.in(time.Minute), found: found}
 	if !began.IsZero() {
-		out.until = earlier(now.backoff(began), later(began.Add(saveLimit), now.in(time.Minute)))
+		out.until = earlier(now.backoff(began), Later(began.Add(saveLimit), now.in(time.Minute)))
 	}
 	switch {
 	case found.State == desktop.SnapshotDone && found.ID != "" && (began.IsZero() || readAt.Sub(cmp.Or(found.Created, began)) >= saveHolds):
@@ -240,7 +240,7 @@ func (v *view) saved(c candidate) (step, bool) {
 func (v *view) save(c candidate, next saving, list *Fact[[]desktop.Snapshot]) (step, bool) {
 	switch next.step {
 	case saveRead:
-		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, later(next.since, c.eventful()))
+		_, s, _ := about(v, c.Desktop, ofSnapshots, c.ID, Later(next.since, c.eventful()))
 		return s, true
 	case saveMake, saveStale:
 		round := c.Saved.round()

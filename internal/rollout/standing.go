@@ -42,7 +42,7 @@ func (v *view) standUnread(u *Unread) step {
 	if w := v.s.Waiting; w != nil && w.Code == u.Code {
 		since = v.s.WaitingAt
 	}
-	return v.stand(u.Code, u.Message, zero).with(look(later(v.now.in(time.Minute), v.now.backoff(since))))
+	return v.stand(u.Code, u.Message, zero).with(look(Later(v.now.in(time.Minute), v.now.backoff(since))))
 }
 
 // unreadProof holds the next wave because something could not be read.

@@ -145,7 +145,7 @@ func (v *view) settle(status events.Status, code, format string, args ...any) st
 // accept notes that ECD shows, at the time at which it was asked, that a rebuild
 // of ours began whose answer was lost.
 func (v *view) accept(readAt time.Time, message string) step {
-	at := later(v.now.t, readAt)
+	at := Later(v.now.t, readAt)
 	s := unfinished(at.Add(statusLag))
 	s.outcome = &outcome{Result: Result{events.StatusAccepted, events.CodeReconciled, message}, at: at}
 	return s

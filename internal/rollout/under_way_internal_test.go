@@ -46,7 +46,7 @@ func TestWhoIsUnderWayIsAlwaysLookedAtAgain(t *testing.T) {
 			case !early:
 				got, early = v.lookForArrival(x), true
 			}
-			if latest := later(now, due).Add(5*time.Minute + mostStep/2); early && (!got.unfinished || !got.next.After(now) || got.next.After(latest)) {
+			if latest := Later(now, due).Add(5*time.Minute + mostStep/2); early && (!got.unfinished || !got.next.After(now) || got.next.After(latest)) {
 				t.Fatalf("%+v %+v: %+v is looked at %s later, and must be %s later", v.s.took, v.rhythm, *x, got.next.Sub(now), latest.Sub(now))
 			}
 		}
