@@ -67,8 +67,10 @@ func (dc *decider) try(j *job, now time.Time, needs map[desktop.Place]*rollout.N
 		j.decision = d
 		return nil
 	}
-	if err := dc.sched.watchdog(j); err != nil { // reading may take all the time there is
-		return err
+	if !dc.sched.comesAnyway(j) { // reading may take all the time there is
+		if err := dc.sched.watchdog(j); err != nil {
+			return err
+		}
 	}
 	if need := d.Need; needs[at] == nil {
 		needs[at] = &need

@@ -404,6 +404,37 @@ func TestAWatchdogIsSentUnlessATickLooksAfterTheInvocation(t *testing.T) {
 	}
 }
 
+// A rollout that awaits approval, and that an earlier one brings along at each look, got a watchdog each
+// time, which overtook the tick on its way, and then another such tick.
+func TestWhatIsBroughtAlongNeedsNoWatchdogToBeReadIfATickIsOnItsWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		comes, again time.Duration // from now on
+		used         int
+		want         bool
+	}{
+		"in an hour":          {comes: time.Hour, used: -1, want: true},
+		"soon":                {comes: slack + 1, used: -1, want: true},
+		"perhaps it has come": {comes: slack, used: -1},
+		"it has come":         {comes: -time.Minute, used: -1},
+		"it comes once more":  {comes: -time.Minute, again: time.Minute, used: -1, want: true},
+		"it has come twice":   {comes: -time.Minute, again: -time.Second, used: -1},
+		"a tick brings it":    {comes: time.Hour, used: 5},
+		"the first of all":    {comes: time.Hour, used: 0},
+	} {
+		b := newOutboxBench(t, 0, 1, nil)
+		rec := rollout.Record{Kind: rollout.KindTick, N: 6, Until: b.asOf().Add(c.comes)}
+		if c.again != 0 {
+			rec.Again = b.asOf().Add(c.again)
+		}
+		b.write(rec)
+		b.job.used = c.used
+		sc := &scheduler{invocation: b.invocation}
+		if got := sc.comesAnyway(b.job); got != c.want {
+			t.Errorf("%s: got %t, want %t", name, got, c.want)
+		}
+	}
+}
+
 // A queue that takes no two messages in one call.
 type singleQueue struct{ countedQueue }
 

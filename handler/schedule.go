@@ -223,6 +223,15 @@ func (sc *scheduler) watchdog(j *job) error {
 	return sc.tick(j, sc.business().Add(sc.afterUs()), false)
 }
 
+// comesAnyway says whether a tick of a job is on its way that this look at it does not use up, for
+// another job has brought it along: cut off before anything is written, it has changed nothing.
+func (sc *scheduler) comesAnyway(j *job) (comes bool) {
+	j.journal.Look(func(s *rollout.State) {
+		comes = !j.ownMessage() && rollout.Later(s.TickAt, s.AgainAt).After(sc.asOf().Add(slack))
+	})
+	return comes
+}
+
 // watched says whether a tick looks after this invocation, if there is anything to look after.
 // Another invocation may put a later one on the queue, which overtakes it.
 func (sc *scheduler) watched(j *job, s *rollout.State) bool {
