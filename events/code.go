@@ -206,7 +206,7 @@ var Codes = []Code{
 	{CodeTooFewUsed, StatusFailed, "Too few of a wave's desktops were used in time, so the rollout halted."},
 	{CodeLogonsFailed, StatusFailed, "More of the logons to a wave's desktops failed than the fleet allows, so the rollout halted."},
 	{CodeRolloutTimeout, StatusFailed, "The rollout took longer than the fleet allows."},
-	{CodeOpenedLate, StatusFailed, "It was entered more than a day before anybody could open it. A rollout halted before it began; say resume, or abort it. A request is refused; send it again under another id."},
+	{CodeOpenedLate, StatusFailed, "Nobody could open it for a day: a rollout halts before it begins, a request is refused."},
 }
 
 // CodeNamed returns the code of that name, and whether there is one.

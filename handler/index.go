@@ -99,6 +99,14 @@ func (x *openIndex) has(j *job) (indexed bool) {
 	return x.await(j) || indexed
 }
 
+// leave takes a request out of the index for which nothing is left to do, unless that was so
+// when it was opened: then it was done, or a sweep does it.
+func (x *openIndex) leave(j *job) {
+	if x.hasJournal && !j.ended && x.has(j) {
+		x.remove(journal.OpenKey(j.id))
+	}
+}
+
 // remove deletes an entry.
 func (x *openIndex) remove(key string) {
 	if err := x.store.Forget(x.last, key); err != nil {

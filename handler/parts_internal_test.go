@@ -246,6 +246,14 @@ func TestAnOpenRequestStaysEntered(t *testing.T) {
 	}
 }
 
+// Without a journal a tick may carry that its request is in the index: whoever sent it wrote so.
+func TestWithoutAJournalNothingIsTakenOutOfTheIndex(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	b.write(rollout.Record{Kind: rollout.KindTick, N: 1, Until: b.business(), Indexed: true})
+	b.hasJournal = false
+	(&openIndex{invocation: b.invocation}).leave(b.job) // which has no store
+}
+
 // What is left of a journal that is nearly full is for the end of what was begun: an order
 // to go on is refused, one to end is not.
 func TestAJournalThatIsNearlyFullTakesNoOrdersButToEnd(t *testing.T) {

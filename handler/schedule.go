@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/regild/regild/events"
-	"github.com/regild/regild/internal/journal"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -69,8 +68,8 @@ func (sc *scheduler) schedule(jobs []*job) {
 		if next.IsZero() {
 			sc.flush(j)
 			sc.out.write(j, kept...)
-			if !open && !j.ended && j.kind == kindRequest && sc.hasJournal && sc.index.has(j) {
-				sc.index.remove(journal.OpenKey(j.id))
+			if !open {
+				sc.index.leave(j)
 			}
 			continue
 		}
