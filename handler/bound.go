@@ -66,7 +66,6 @@ func (a *admission) handOver(j *job) {
 			a.again.add(err)
 		}
 	} else {
-		a.index.enter(j)
 		j.decision = decision{made: true, Decision: rollout.Decision{Next: a.asOf()}}
 		a.sched.schedule([]*job{j})
 	}
