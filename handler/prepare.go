@@ -81,12 +81,16 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	if len(d.Records) > 0 {
 		basis, records := found.basis, d.Records
 		err := j.journal.UpdateBy(pr.ctx, &basis, overtaken, func(*rollout.State) []rollout.Record { return records })
-		if errors.Is(err, errOvertaken) {
-			return true
+		again := errors.Is(err, errOvertaken)
+		if again { // what was seen may not show any more
+			err = j.journal.Update(pr.ctx, func(s *rollout.State) []rollout.Record { return s.StillSeen(records) })
 		}
 		if err != nil {
 			pr.recovery.fail(j, err)
 			return false
+		}
+		if again {
+			return true
 		}
 	}
 	outcomes := 0

@@ -62,6 +62,21 @@ func (x *Desktop) shown(image string, a answers) shown {
 	return s
 }
 
+// StillSeen returns of records that are not written, since others wrote before them, what was seen
+// of desktops after a call that is under way still: whoever decides anew may not see it any more.
+func (s *State) StillSeen(records []Record) (out []Record) {
+	for _, r := range records {
+		r.Desktops = slices.DeleteFunc(slices.Clone(r.Desktops), func(id string) bool {
+			x := s.Desktops[id]
+			return x == nil || x.Phase != Begun || x.Seen || r.At.Before(x.asked())
+		})
+		if r.Kind == KindSeen && len(r.Desktops) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // shows says what answers show of the last call. ECD's record of it outweighs all, and what
 // cannot be held against the records shows nothing. A failure that may be another's counts only
 // once the call would show, and does not while the desktop is Rebuilding.

@@ -142,6 +142,39 @@ func TestWhatECDHasShownOfACall(t *testing.T) {
 	}
 }
 
+// What was seen after a call counts though others wrote before it could be written down: as long as
+// it is about that call, whose delivery is unknown still.
+func TestWhatWasSeenCountsThoughOthersWroteFirst(t *testing.T) {
+	begun := minute(0).Add(lease)
+	for name, c := range map[string]struct {
+		x    *Desktop
+		kind Kind
+		at   time.Time
+		want bool
+	}{
+		"still under way":       {lost(), KindSeen, minute(2), true},
+		"at the end of it":      {lost(), KindSeen, minute(0), true},
+		"before it":             {lost(), KindSeen, minute(-1), false},
+		"its end is not known":  {lost(func(x *Desktop) { x.CallEnded = 0 }), KindSeen, begun, true},
+		"it may not be over":    {lost(func(x *Desktop) { x.CallEnded = 0 }), KindSeen, begun.Add(-1), false},
+		"seen by others":        {lost(seenBefore), KindSeen, minute(2), false},
+		"settled by others":     {lost(accepted), KindSeen, minute(2), false},
+		"it was idle":           {lost(), KindIdle, minute(2), false},
+		"of somebody not of it": {&Desktop{ID: "ecd-2", Phase: Begun}, KindSeen, minute(2), false},
+	} {
+		s := NewState()
+		s.Desktops = map[string]*Desktop{c.x.ID: c.x}
+		records := []Record{{Kind: c.kind, At: c.at, Desktops: []string{"ecd-1"}}}
+		got := s.StillSeen(records)
+		if (len(got) == 1) != c.want || c.want && !slices.Equal(got[0].Desktops, records[0].Desktops) {
+			t.Errorf("%s: got %v", name, got)
+		}
+		if len(records[0].Desktops) != 1 {
+			t.Errorf("%s: what was decided is changed", name)
+		}
+	}
+}
+
 // For a reset the image says nothing.
 func TestWhatECDHasShownOfAReset(t *testing.T) {
 	for _, c := range []struct {
