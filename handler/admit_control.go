@@ -167,7 +167,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		}
 	}
 	if before := log.Find(op.ID); before != nil {
-		if !asksFor(*before, a.identity(m), c) {
+		if !asksFor(*before, a.controlID(m, c), c) {
 			return no(events.CodeControlNotPossible, op.ID+" has begun before")
 		}
 		a.fleets.wake(*before)
@@ -194,10 +194,10 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 }
 
 // asksFor says whether a control message is the one that a rollback was entered
-// for, delivered again. Logs of earlier builds do not say which it was.
-func asksFor(e rollout.Entry, message string, c events.Control) bool {
+// for, delivered or sent again. Logs of earlier builds do not say which it was.
+func asksFor(e rollout.Entry, id orderID, c events.Control) bool {
 	if e.Message != "" {
-		return e.Message == message
+		return e.AskedBy(id.message, id.event)
 	}
 	return e.By == c.By && e.Why == c.Reason
 }
@@ -242,7 +242,7 @@ func (a *admission) beginRollback(m envelope.Message, c events.Control, j *job, 
 		return err
 	case refusal != nil:
 		return a.refuse.control(m, c, j, refusal.Code, notPossible(c, refusal.Message))
-	case !asksFor(e, a.identity(m), c):
+	case !asksFor(e, a.controlID(m, c), c):
 		return a.refuse.control(m, c, j, events.CodeControlNotPossible, notPossible(c, op.ID+" has begun before"))
 	}
 	a.fleets.wake(e)

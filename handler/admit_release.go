@@ -306,9 +306,10 @@ func (a *admission) refusePlans(m asked, open []rollout.Operation, digest string
 }
 
 // unchecked returns those of the rollouts whose plan is still to be checked: none if
-// this very message has entered one of them, else those that are not in their fleets'
+// this very message has entered one of them, or another with the event in it, else those that are not in their fleets'
 // logs.
 func (a *admission) unchecked(m asked, operations []rollout.Operation) (left []rollout.Operation, err error) {
+	id := a.orderID(m.Message)
 	for _, op := range operations {
 		log, err := a.jobs.fleetLog(op.Fleet)
 		if err != nil {
@@ -317,7 +318,7 @@ func (a *admission) unchecked(m asked, operations []rollout.Operation) (left []r
 		e := log.Find(op.ID)
 		if e == nil {
 			left = append(left, op)
-		} else if e.Message == a.identity(m.Message) {
+		} else if e.AskedBy(id.message, id.event) {
 			return nil, nil
 		}
 	}

@@ -111,14 +111,14 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 	var entered *rollout.Entry
 	var told *rollout.Refusal
 	var why, fault error
-	code := ""
+	code, id := "", a.controlID(m, c)
 	a.index.write(&job{id: op.ID}) // so that the timer opens it, if nobody else does
 	err := origin.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		why, fault, code = nil, nil, events.CodeControlNotPossible
 		if entered = s.Undoing; entered != nil {
 			return nil
 		}
-		if told = refusedBefore(s, a.controlID(m, c)); told != nil {
+		if told = refusedBefore(s, id); told != nil {
 			return nil
 		}
 		if s.PlansRefused[c.PlanDigest] > refused { // by another delivery, which has told so
@@ -131,8 +131,8 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 		if _, fault = a.sched.tickFor(kindRequest, op.ID); fault != nil {
 			return nil
 		}
-		r := rollout.Undoing(op, a.asOf(), a.identity(m))
-		entered = &rollout.Entry{Operation: *r.Operation, At: r.At, Message: r.Message}
+		r := rollout.Undoing(op, a.asOf(), id.message, id.event)
+		entered = &rollout.Entry{Operation: *r.Operation, At: r.At, Message: r.Message, Event: r.Event}
 		return []rollout.Record{r}
 	})
 	switch {
@@ -151,9 +151,9 @@ func (a *admission) enterRequestRollback(m envelope.Message, c events.Control, o
 }
 
 // resumeRequestRollback opens the rollback of a request that was entered, if it was for
-// this message.
+// this message, or the event in it.
 func (fs *fleets) resumeRequestRollback(m envelope.Message, c events.Control, e rollout.Entry, no func(code, why string) error) error {
-	if e.Message != fs.identity(m) {
+	if id := fs.controlID(m, c); !e.AskedBy(id.message, id.event) {
 		return no(events.CodeControlNotPossible, e.ID+" has begun before")
 	}
 	if c.DryRun { // a message that was sent again with another wish

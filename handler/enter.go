@@ -85,7 +85,7 @@ func (fs *fleets) enterAt(l recordList, op rollout.Operation, why entering, refu
 	if before := log.Find(op.ID); before != nil {
 		return entered{entry: *before}, nil
 	}
-	e := rollout.Entry{Operation: op, At: fs.asOf(), Message: why.message}
+	e := rollout.Entry{Operation: op, At: fs.asOf(), Message: why.message, Event: why.event}
 	refusal, err := fs.mayFollow(log, op, why.image)
 	switch {
 	case err != nil:
@@ -111,7 +111,7 @@ func (fs *fleets) notEntered(e rollout.Entry, log recordList, why entering, refu
 	if e.Undoes != "" || why.image && refusal.Code == events.CodeImageReleasedBefore {
 		return nil
 	}
-	return e.NotEntered(log, why.event, refusal)
+	return e.NotEntered(log, refusal)
 }
 
 // mayFollow says why a rollout may not follow those of its fleet's log, or nil. Whether

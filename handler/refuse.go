@@ -126,7 +126,7 @@ func (rf *refusals) note(m envelope.Message, c events.Control, j *job, why *even
 
 // follows says whether the journal has a message among those that are followed.
 func follows(s *rollout.State, id orderID) bool {
-	return id.among(s.Controls) || s.Undoing != nil && s.Undoing.Message == id.message
+	return id.among(s.Controls) || s.Undoing != nil && s.Undoing.AskedBy(id.message, id.event)
 }
 
 // refusedBefore returns what was told of a message when it came before, or nil.

@@ -50,9 +50,10 @@ func TestWhoseOrderAnEntryIs(t *testing.T) {
 		e    rollout.Entry
 		want bool
 	}{
-		{of("m1", "", ""), true}, {of("m2", "ada", "because"), false}, {of("", "ada", "because"), true}, {of("", "bob", "because"), false}, {of("", "ada", "so"), false},
+		{of("m1", "", ""), true}, {of("m2", "ada", "because"), false}, {rollout.Entry{Message: "m2", Event: "e1"}, true}, {rollout.Entry{Message: "m2", Event: "e2"}, false},
+		{of("", "ada", "because"), true}, {of("", "bob", "because"), false}, {of("", "ada", "so"), false},
 	} {
-		if got := asksFor(c.e, "m1", events.Control{By: "ada", Reason: "because"}); got != c.want {
+		if got := asksFor(c.e, orderID{"m1", "e1"}, events.Control{By: "ada", Reason: "because"}); got != c.want {
 			t.Errorf("%+v: got %t", c.e, got)
 		}
 	}

@@ -22,7 +22,7 @@ func (fs *fleets) openRollback(back *job, e rollout.Entry) error {
 		if s.Operation == nil || e.Message == "" || s.Controls[e.Message] {
 			return nil // expired, or in the journal already
 		}
-		return []rollout.Record{{Kind: rollout.KindControl, At: fs.asOf(), Action: events.ActionRollback, Who: e.By, Message: e.Message, Via: e.Via,
+		return []rollout.Record{{Kind: rollout.KindControl, At: fs.asOf(), Action: events.ActionRollback, Who: e.By, Message: e.Message, Event: e.Event, Via: e.Via,
 			Reason: &events.Reason{Code: controlCode(events.ActionRollback), Message: e.Why}}}
 	})
 	if err != nil {

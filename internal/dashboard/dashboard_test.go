@@ -330,7 +330,7 @@ func TestARequestIsStoppedOrRolledBack(t *testing.T) {
 func TestTheReportOfARequestSaysWhoRolledItBack(t *testing.T) {
 	d := start(t, true, controllable(new([]events.Control)))
 	put(t, d.Journal.(journal.Store), kindRequest, "ticket-1",
-		rollout.Undoing(rollout.Operation{ID: "ticket-1/rollback", Undoes: "ticket-1", By: "ann", Why: "no printing"}, noon, "mns:1"))
+		rollout.Undoing(rollout.Operation{ID: "ticket-1/rollback", Undoes: "ticket-1", By: "ann", Why: "no printing"}, noon, "mns:1", ""))
 	has(t, ask(t, d, http.MethodGet, "/report?of=request/ticket-1", nil, bearer), http.StatusOK, "<td>ann</td><td>rollback</td><td>no printing</td>")
 	if got := offered(t, d, "request/ticket-1"); len(got) > 0 {
 		t.Errorf("its report offers %q once more", got)

@@ -18,6 +18,13 @@ type Entry struct {
 	Operation
 	At      time.Time
 	Message string // the id of the message that asked for it; "" in logs of earlier builds
+	Event   string // names the event in that message; "" if none is known
+}
+
+// AskedBy says whether a message asked for it, or the event in that. "" is none.
+func (e Entry) AskedBy(message, event string) bool {
+	r := Record{Message: e.Message, Event: e.Event}
+	return r.FollowsFrom(message, event)
 }
 
 // ReadFleetLog folds the records of a fleet's log.
@@ -25,7 +32,7 @@ func ReadFleetLog(records []Record) FleetLog {
 	var out FleetLog
 	for _, r := range records {
 		if r.Kind == KindOpened && r.Operation != nil {
-			out = append(out, Entry{*r.Operation, r.At, r.Message})
+			out = append(out, Entry{*r.Operation, r.At, r.Message, r.Event})
 		}
 	}
 	return out
@@ -55,9 +62,9 @@ func PlanRefusedFor(records []Record, id, digest, message, event string) bool {
 // that messages cannot fill it.
 const maxRefused = 100
 
-// NotEntered returns the record that a release was refused for the fleet, as a message asked
-// for it with that event in it: none if the log has it, or has many.
-func (e Entry) NotEntered(records []Record, event string, why *events.Reason) []Record {
+// NotEntered returns the record that a release was refused for the fleet: none if the log
+// has it, or has many.
+func (e Entry) NotEntered(records []Record, why *events.Reason) []Record {
 	n := 0
 	for _, r := range slices.Backward(records) {
 		if r.Kind == KindOpened {
@@ -67,10 +74,10 @@ func (e Entry) NotEntered(records []Record, event string, why *events.Reason) []
 			n++
 		}
 	}
-	if n >= maxRefused || RefusedBefore(records, e.Message, event) != nil {
+	if n >= maxRefused || RefusedBefore(records, e.Message, e.Event) != nil {
 		return nil
 	}
-	return []Record{{Kind: KindRefused, At: e.At, Name: e.ID, Message: e.Message, Event: event, Via: e.Via, Reason: why}}
+	return []Record{{Kind: KindRefused, At: e.At, Name: e.ID, Message: e.Message, Event: e.Event, Via: e.Via, Reason: why}}
 }
 
 // RefusedBefore returns why a release was refused for the fleet when its message came
@@ -87,7 +94,7 @@ func RefusedBefore(records []Record, message, event string) *events.Reason {
 func (e Entry) Entered() Record {
 	op := e.Operation
 	op.Back = nil
-	return Record{Kind: KindOpened, At: e.At, Operation: &op, Message: e.Message}
+	return Record{Kind: KindOpened, At: e.At, Operation: &op, Message: e.Message, Event: e.Event}
 }
 
 // Find returns the entry of a rollout, or nil.

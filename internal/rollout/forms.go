@@ -35,7 +35,7 @@ var (
 
 // forms has every kind of record.
 var forms = map[Kind]form{
-	KindOpened:     {"work message?", (*State).takeOn},
+	KindOpened:     {"work message? event?", (*State).takeOn},
 	KindBack:       {"name desktops", (*State).takeBack},
 	KindUnplanned:  {"name digest message? event? reason?", (*State).refusePlan},
 	KindWave:       {"wave waves size name desktops? of?", (*State).beginWave},
@@ -76,7 +76,7 @@ var forms = map[Kind]form{
 	KindControl:    {aWord, (*State).control},
 	KindRefused:    {"action? name? who? wave? reason? message? event? via?", (*State).refuse},
 	KindSuperseded: {"who reason?", (*State).superseded},
-	KindUndoing:    {"work message?", (*State).takenBack},
+	KindUndoing:    {"work message? event?", (*State).takenBack},
 	KindGoingBack:  {"", (*State).backOut},
 	KindStays:      {"reason", (*State).backOut},
 	KindFreeze:     {"name until regions? fleets? who? reason? message? event? via?", nil},

@@ -355,7 +355,7 @@ func TestAFleetsLogSaysWhichReleasesWereRefused(t *testing.T) {
 	refused := func(message string) Record {
 		return Record{Kind: KindRefused, Message: message, Event: "e" + message, Reason: why}
 	}
-	entry := Entry{Operation: Operation{ID: "v2/office"}, At: noon, Message: "mns:2"}
+	entry := Entry{Operation: Operation{ID: "v2/office"}, At: noon, Message: "mns:2", Event: "emns:2"}
 	var many []Record
 	for i := range maxRefused {
 		many = append(many, refused(fmt.Sprintf("mns:%d", 100+i)))
@@ -373,7 +373,7 @@ func TestAFleetsLogSaysWhichReleasesWereRefused(t *testing.T) {
 		"one less":                       {many[1:], true, false},
 		"many, and an entry behind them": {append(many[:maxRefused:maxRefused], Record{Kind: KindOpened}), true, false},
 	} {
-		got := entry.NotEntered(c.records, "emns:2", why)
+		got := entry.NotEntered(c.records, why)
 		if noted := len(got) == 1 && got[0].Message == "mns:2" && got[0].Event == "emns:2" && got[0].Name == "v2/office" && got[0].Reason == why; noted != c.noted || len(got) > 1 {
 			t.Errorf("%s: got %+v", name, got)
 		}

@@ -21,7 +21,7 @@ func (s *State) takenBack(r *Record) {
 	if r.Operation == nil || s.Undoing != nil {
 		return
 	}
-	s.Undoing = &Entry{*r.Operation, r.At, r.Message}
+	s.Undoing = &Entry{*r.Operation, r.At, r.Message, r.Event}
 	if !s.Closed {
 		s.Superseded = r.Operation.ID
 	}
@@ -83,9 +83,9 @@ func (d *Desktop) rebuilt() bool {
 }
 
 // Undoing returns the record that says that a request is rolled back by a rollback.
-func Undoing(op Operation, at time.Time, message string) Record {
+func Undoing(op Operation, at time.Time, message, event string) Record {
 	op.Desktops, op.Back, op.Since = nil, nil, nil
-	return Record{Kind: KindUndoing, At: at, Operation: &op, Message: message}
+	return Record{Kind: KindUndoing, At: at, Operation: &op, Message: message, Event: event}
 }
 
 // undone settles a desktop of a rollback of a request that is not to go back.

@@ -172,8 +172,8 @@ func TestARequestThatIsTakenBackBeginsNothingMore(t *testing.T) {
 		if closed {
 			s.Apply(Record{Kind: KindClosed, At: noon, Digest: "d"})
 		}
-		first := Undoing(Operation{ID: "r1/rollback", Undoes: "r1", Desktops: []string{"ecd-1"}, By: "ada"}, noon, "m1")
-		s.Apply(first, Undoing(Operation{ID: "r1/rollback", Undoes: "r1", By: "bob"}, noon, "m2"), Record{Kind: KindUndoing, At: noon})
+		first := Undoing(Operation{ID: "r1/rollback", Undoes: "r1", Desktops: []string{"ecd-1"}, By: "ada"}, noon, "m1", "e1")
+		s.Apply(first, Undoing(Operation{ID: "r1/rollback", Undoes: "r1", By: "bob"}, noon, "m2", ""), Record{Kind: KindUndoing, At: noon})
 		if s.Undoing == nil || s.Undoing.Message != "m1" || s.Undoing.By != "ada" || s.Undoing.Desktops != nil {
 			t.Errorf("closed %t: got %+v", closed, s.Undoing)
 		}
