@@ -119,25 +119,6 @@ func (t Tick) Event(source string, at time.Time) Event {
 	return Event{Type: TypeTick, ID: TickName(t.Kind, t.ID, t.N), Source: source, Subject: t.ID, Time: at, Data: t}
 }
 
-// EventBy is Event for a tick that says in its id who sent it, so that two of one number are told
-// apart.
-func (t Tick) EventBy(by, source string, at time.Time) Event {
-	e := t.Event(source, at)
-	e.ID += tickBy + by
-	return e
-}
-
-// By returns who sent a tick that came as the CloudEvent of that id; "": it does not say.
-func (t Tick) By(event string) string {
-	by, says := strings.CutPrefix(event, TickName(t.Kind, t.ID, t.N)+tickBy)
-	if !says {
-		return ""
-	}
-	return by
-}
-
-const tickBy = "/by/"
-
 // TickName is the id of the CloudEvent that is a tick, or stands in for one: a request
 // that the function sends again to itself is named as the tick that it comes instead of.
 func TickName(kind, id string, n int) string { return kind + "/" + id + "/tick/" + strconv.Itoa(n) }

@@ -1,9 +1,6 @@
 package events
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 func TestATickIsSignedAsAWhole(t *testing.T) {
 	key := []byte("0123456789abcdef0123456789abcdef")
@@ -53,21 +50,5 @@ func TestATickIsNamedAndRecognisedByItsName(t *testing.T) {
 		if _, _, _, is := TickNamed(name); is {
 			t.Errorf("%q is taken for the name of a tick", name)
 		}
-	}
-}
-
-func TestATickSaysWhoSentIt(t *testing.T) {
-	tick := Tick{Kind: TickRollout, ID: "v1/office", N: 12}
-	sent := tick.EventBy("i/by/1", "source", time.Time{})
-	for event, want := range map[string]string{
-		sent.ID: "i/by/1", tick.Event("source", time.Time{}).ID: "", "by-hand-1": "", "": "",
-		"rollout/v1/office/tick/1/by/i1": "", "rollout/v1/office/tick/12/by/": "", "request/v1/office/tick/12/by/i1": "",
-	} {
-		if got := tick.By(event); got != want {
-			t.Errorf("%q: got %q, want %q", event, got, want)
-		}
-	}
-	if _, _, _, is := TickNamed(sent.ID); is {
-		t.Errorf("%s is taken for a request that comes instead of a tick", sent.ID)
 	}
 }

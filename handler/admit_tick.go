@@ -29,7 +29,7 @@ func (a *admission) tick(m envelope.Message) error {
 			a.handOver(j)
 			return nil
 		}
-		if a.jobs.cache.overtaken(j.key(), t.N, t.By(m.ID), a.asOf()) {
+		if a.jobs.cache.overtaken(j.key(), t.N, a.asOf()) {
 			a.jobs.drop(j)
 			return nil
 		}
@@ -46,7 +46,7 @@ func (a *admission) tick(m envelope.Message) error {
 	if !a.hasJournal && fresh {
 		return a.carried(j, t)
 	}
-	if fresh && a.stale(j, t, t.By(m.ID)) {
+	if fresh && a.stale(j, t) {
 		a.jobs.keepOne(j)
 		a.jobs.drop(j)
 		if j.operation() == nil {
@@ -57,10 +57,10 @@ func (a *admission) tick(m envelope.Message) error {
 }
 
 // stale says whether there is nothing to look at for a tick.
-func (a *admission) stale(j *job, t events.Tick, by string) (stale bool) {
+func (a *admission) stale(j *job, t events.Tick) (stale bool) {
 	j.journal.Look(func(s *rollout.State) {
 		stale = s.Operation == nil || s.Closed && s.Quiet() ||
-			laterComes(s, t.N, by, a.asOf())
+			laterComes(s, t.N, a.asOf())
 	})
 	return stale
 }

@@ -59,21 +59,19 @@ func (c *cache) take(key string) *knownState {
 // overtaken says whether a tick of an operation is one that a later one has overtaken, by what
 // is known of its journal. Whatever others have written since, that later one was put on the
 // queue and is still to come: the journal need not be read.
-func (c *cache) overtaken(key string, n int, by string, now time.Time) bool {
+func (c *cache) overtaken(key string, n int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, is := c.byKey[key]
 	if !is || n <= tickIfIdle { // what the timer sends is to find what this instance does not know
 		return false
 	}
-	return laterComes(known.state, n, by, now)
+	return laterComes(known.state, n, now)
 }
 
-// laterComes says whether a later tick than n is still to come, or that one of two with this number which
-// the journal has: the other was put on the queue by an invocation that looked at the same moment.
-func laterComes(s *rollout.State, n int, by string, now time.Time) bool {
-	other := by != "" && s.TickBy != "" && by != s.TickBy
-	return (n < s.TickN || n == s.TickN && other) && now.Before(rollout.Later(s.TickAt, s.AgainAt).Add(slack))
+// laterComes says whether a later tick than n is still to come.
+func laterComes(s *rollout.State, n int, now time.Time) bool {
+	return n < s.TickN && now.Before(rollout.Later(s.TickAt, s.AgainAt).Add(slack))
 }
 
 // remove forgets an entry. The lock is held.

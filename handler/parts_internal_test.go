@@ -349,40 +349,27 @@ func TestABrokenStateIsNotKept(t *testing.T) {
 func TestWhichTicksNeedNoLookAtTheJournal(t *testing.T) {
 	now := time.Now()
 	s := rollout.NewState()
-	s.TickN, s.TickBy, s.TickAt, s.AgainAt = 6, "i1", now, now.Add(time.Minute)
-	unsaid := rollout.NewState() // by an earlier build
-	unsaid.TickN, unsaid.TickAt = 6, now.Add(time.Minute)
-	c := &cache{byKey: map[string]knownState{"k": {state: s}, "unsaid": {state: unsaid}}}
+	s.TickN, s.TickAt, s.AgainAt = 6, now, now.Add(time.Minute)
+	c := &cache{byKey: map[string]knownState{"k": {state: s}}}
 	for _, x := range []struct {
 		key  string
 		n    int
-		by   string
 		at   time.Duration
 		want bool
 	}{
-		{"k", 5, "", 0, true}, {"k", 5, "i1", 0, true}, {"k", 5, "", time.Minute + slack - 1, true}, {"k", 5, "", time.Minute + slack, false},
-		{"k", 6, "", 0, false}, {"k", 7, "", 0, false}, {"k", tickIfIdle, "", 0, false}, {"other", 5, "", 0, false},
-		// two of one number: the one that the journal has counts
-		{"k", 6, "i1", 0, false}, {"k", 6, "i2", 0, true}, {"k", 6, "i2", time.Minute + slack - 1, true}, {"k", 6, "i2", time.Minute + slack, false},
-		{"k", 7, "i2", 0, false}, {"unsaid", 6, "i2", 0, false}, {"unsaid", 5, "i2", 0, true},
+		{"k", 5, 0, true}, {"k", 5, time.Minute + slack - 1, true}, {"k", 5, time.Minute + slack, false},
+		{"k", 6, 0, false}, {"k", 7, 0, false}, {"k", tickIfIdle, 0, false}, {"other", 5, 0, false},
 	} {
-		if got := c.overtaken(x.key, x.n, x.by, now.Add(x.at)); got != x.want {
+		if got := c.overtaken(x.key, x.n, now.Add(x.at)); got != x.want {
 			t.Errorf("%+v: got %t", x, got)
 		}
 	}
 }
 
 // A countedQueue counts what is put on it.
-type countedQueue struct {
-	sent   int
-	before func() // called once, before it takes something; nil: not
-}
+type countedQueue struct{ sent int }
 
 func (q *countedQueue) Send(context.Context, []byte, time.Duration) error {
-	if before := q.before; before != nil {
-		q.before = nil
-		before()
-	}
 	q.sent++
 	return nil
 }
@@ -452,54 +439,6 @@ func TestWhatIsBroughtAlongNeedsNoWatchdogToBeReadIfATickIsOnItsWay(t *testing.T
 		sc := &scheduler{invocation: b.invocation}
 		if got := sc.comesAnyway(b.job); got != c.want {
 			t.Errorf("%s: got %t, want %t", name, got, c.want)
-		}
-	}
-}
-
-// Of two that put a tick of one number on the queue one has it in the journal. The other's does nothing, so
-// another one follows if that comes later than was wanted.
-func TestATickThatIsLostIsSentAgainIfTheOtherComesTooLate(t *testing.T) {
-	for name, c := range map[string]struct {
-		n            int
-		by           string
-		comes, again time.Duration
-		want         int // further ticks
-	}{
-		"ours":                    {n: 7, by: "mine", comes: time.Hour, want: 1},
-		"in time":                 {n: 7, by: "other", comes: time.Minute, want: 1},
-		"sooner":                  {n: 7, by: "other", comes: time.Second, want: 1},
-		"a little later":          {n: 7, by: "other", comes: time.Minute + slack - time.Second, want: 1},
-		"later":                   {n: 7, by: "other", comes: time.Minute + slack + time.Second, want: 2},
-		"over, and once more":     {n: 7, by: "other", comes: -time.Second, again: 30 * time.Second, want: 1},
-		"over":                    {n: 7, by: "other", comes: -time.Second, again: time.Hour, want: 2},
-		"of a later number":       {n: 9, by: "other", comes: time.Hour, want: 2},
-		"of a later one, in time": {n: 9, by: "other", comes: time.Minute, want: 1},
-		"of the highest number":   {n: events.TickAnyway, by: "other", comes: time.Hour, want: 1},
-	} {
-		b := newOutboxBench(t, 0, 1, nil)
-		b.hasQueue, b.in.RequestID = true, "mine"
-		from := 6
-		if c.n == events.TickAnyway {
-			from = events.TickAnyway - 1
-		}
-		b.write(rollout.Record{Kind: rollout.KindTick, N: from, Until: b.business(), Indexed: true})
-		rec := rollout.Record{Kind: rollout.KindTick, N: c.n, Until: b.business().Add(c.comes)}
-		if c.again != 0 {
-			rec.Again = b.business().Add(c.again)
-		}
-		other, err := openView(b.Context(), logOf{b.store, b.job.key(), c.by, b.business}, nil, rollout.NewState)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := &countedQueue{}
-		q.before = func() { // while ours is sent
-			if err := other.Update(b.Context(), func(*rollout.State) []rollout.Record { return []rollout.Record{rec} }); err != nil {
-				t.Fatal(err)
-			}
-		}
-		sc := &scheduler{invocation: b.invocation, queue: q, index: &openIndex{invocation: b.invocation, store: b.store}, out: b.outbox}
-		if err := sc.tick(b.job, b.business().Add(time.Minute), false); err != nil || q.sent != c.want {
-			t.Errorf("%s: %v, %d ticks are sent, want %d", name, err, q.sent, c.want)
 		}
 	}
 }

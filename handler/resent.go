@@ -106,7 +106,7 @@ func (a *admission) isTick(m envelope.Message, req events.Request, op rollout.Op
 	j.use(t.N)
 	if fresh {
 		j.tick = t.N
-		if a.stale(j, t, "") {
+		if a.stale(j, t) {
 			a.jobs.keepOne(j)
 			a.jobs.drop(j)
 		}

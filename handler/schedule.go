@@ -135,7 +135,7 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
 	// The record of the tick that brought us may be late.
 	rec := rollout.Record{Kind: rollout.KindTick, N: min(max(n, j.used)+1, events.TickAnyway), Until: now.Add(delay)}
-	body, err := events.Tick{Kind: j.kind, ID: j.id, N: rec.N}.EventBy(sc.in.RequestID, sc.in.Source, now).Marshal()
+	body, err := events.Tick{Kind: j.kind, ID: j.id, N: rec.N}.Event(sc.in.Source, now).Marshal()
 	if err == nil {
 		rec.Again, err = sc.sendTick(j, body, now, delay, guarded)
 	}
@@ -149,25 +149,10 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
 	err = j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
-	if err == nil && sc.lost(j, rec.N, at) {
-		return sc.tick(j, at, guarded)
-	}
 	if err != nil || !sc.overtakes(j, at) {
 		return err
 	}
 	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
-}
-
-// lost says whether a tick of ours that is on the queue does nothing when it comes, since others have
-// written down one of its number or of a later one meanwhile, and none of theirs comes by then.
-func (sc *scheduler) lost(j *job, n int, at time.Time) (lost bool) {
-	now := sc.business()
-	by := rollout.Later(now, at).Add(slack)
-	comes := func(t time.Time) bool { return t.After(now) && !t.After(by) }
-	j.journal.Look(func(s *rollout.State) {
-		lost = s.TickBy != sc.in.RequestID && n < events.TickAnyway && !comes(s.TickAt) && !comes(s.AgainAt)
-	})
-	return lost
 }
 
 // sendTick puts a tick on the queue that comes after a delay, and says when it comes once more. If MNS
@@ -280,9 +265,7 @@ func (sc *scheduler) tickFor(kind, id string) (rollout.Record, error) {
 	if rec, sent := sc.ticked[kind+"/"+id]; sent || !sc.hasQueue {
 		return rec, nil
 	}
-	rec, err := sc.put(kind, id, 1, func(source string, at time.Time) events.Event {
-		return events.Tick{Kind: kind, ID: id, N: 1}.EventBy(sc.in.RequestID, source, at)
-	})
+	rec, err := sc.put(kind, id, 1, events.Tick{Kind: kind, ID: id, N: 1}.Event)
 	if err == nil {
 		sc.ticked[kind+"/"+id] = rec
 	}

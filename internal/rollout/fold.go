@@ -53,7 +53,7 @@ func (s *State) outcomes(r *Record) {
 func (s *State) tick(r *Record) {
 	s.Indexed = s.Indexed || r.Indexed
 	if r.N > s.TickN {
-		s.TickN, s.TickBy, s.TickAt, s.AgainAt = r.N, r.By, r.Until, r.Again
+		s.TickN, s.TickAt, s.AgainAt = r.N, r.Until, r.Again
 		s.looked.ticked(r)
 	}
 }

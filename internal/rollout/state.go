@@ -82,7 +82,6 @@ type State struct {
 
 	TickN   int // the last tick that was put on the queue
 	TickAt  time.Time
-	TickBy  string    // the invocation that put it there; others may have put one of the same number there
 	AgainAt time.Time // when it comes once more; zero: it does not
 	Indexed bool      // it is in the index of open operations
 	// Length is how many bytes the journal has, as it was read or written last; 0: that is
