@@ -15,7 +15,7 @@ type cache struct {
 	mu    sync.Mutex
 	order []string // oldest first
 	byKey map[string]knownState
-	over  map[string]bool // rollouts of which nothing is left to do, by id, and rollbacks of requests, by request/ID
+	over  map[string]bool // rollouts and rollbacks of requests of which nothing is left to do, by kind/ID
 }
 
 type knownState = known[*rollout.State]
@@ -28,21 +28,21 @@ const (
 	maxOver           = 20_000 // 100 for each of 200 fleets: some MB
 )
 
-// isOver says whether a past invocation saw that a rollout has ended and that all of it is
-// published.
-func (c *cache) isOver(id string) bool {
+// isOver says whether a past invocation saw that an operation has ended and that all of it is
+// published. Its name is kind/ID: a rollout may be called as the rollback of a request is.
+func (c *cache) isOver(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.over[id]
+	return c.over[name]
 }
 
-func (c *cache) noteOver(id string) {
+func (c *cache) noteOver(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over == nil || len(c.over) >= maxOver {
 		c.over = map[string]bool{} // what is forgotten is read again
 	}
-	c.over[id] = true
+	c.over[name] = true
 }
 
 func (c *cache) take(key string) *knownState {

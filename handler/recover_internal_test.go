@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/regild/regild/internal/journal"
+	"github.com/regild/regild/internal/journal/journaltest"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -195,7 +196,7 @@ func TestEndsOfEarlierRolloutsAreReadSomeAtOnce(t *testing.T) {
 			}
 			log = append(log, rollout.Entry{Operation: rollout.Operation{ID: fmt.Sprintf("v%d/office", i)}, At: at})
 		}
-		js.cache.noteOver("v58/office")
+		js.cache.noteOver("rollout/v58/office")
 		start := time.Now()
 		open, err := fs.stillOpen(log)
 		if err != nil || len(open) != 50 || open[0] != "v57/office" || open[49] != "v8/office" {
@@ -205,6 +206,17 @@ func TestEndsOfEarlierRolloutsAreReadSomeAtOnce(t *testing.T) {
 			t.Errorf("50 reads of a second each took %s, want 7 seconds, with %d at once", took, sweepWorkers)
 		}
 	})
+}
+
+// A release "request" over a fleet "r1" has a rollback that is called as the one of request r1 is
+// with its kind: that this one has ended says nothing of that.
+func TestTheEndOfARequestsRollbackIsNotARollouts(t *testing.T) {
+	b := newOutboxBench(t, 0, 1, nil)
+	fs := &fleets{invocation: b.invocation, jobs: &jobs{invocation: b.invocation, store: journaltest.Memory(), cache: &cache{}, byName: map[string]*job{}}}
+	fs.jobs.cache.noteOver(kindRequest + "/r1/rollback")
+	if over, err := fs.endedAndPublished("request/r1/rollback"); over || err != nil {
+		t.Errorf("got %t %v", over, err)
+	}
 }
 
 // Of the rollouts that it saw end an instance remembers so many.

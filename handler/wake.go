@@ -86,7 +86,7 @@ const endBytes = 16 << 10
 // endedAndPublished says whether a rollout has ended and all of it is published, by the end
 // of its journal. That stays so, though it may be rolled back, so it is read once.
 func (fs *fleets) endedAndPublished(id string) (bool, error) {
-	if fs.jobs.cache.isOver(id) {
+	if fs.jobs.cache.isOver(kindRollout + "/" + id) {
 		return true, nil
 	}
 	lines, err := journal.Tail(fs.ctx, fs.jobs.store, journal.Key(kindRollout, id), endBytes)
@@ -95,7 +95,7 @@ func (fs *fleets) endedAndPublished(id string) (bool, error) {
 	}
 	over := rollout.EndingIn(lines) != nil
 	if over {
-		fs.jobs.cache.noteOver(id)
+		fs.jobs.cache.noteOver(kindRollout + "/" + id)
 	}
 	return over, nil
 }
