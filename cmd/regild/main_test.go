@@ -340,7 +340,7 @@ func TestWhatTheFunctionWouldRefuseLaterIsRefusedAtOnce(t *testing.T) {
 	}{
 		"over":                    {"request", request(sendFlags{notBefore: at(0)}), "is over, and the function would begin at once; leave it out if that is meant"},
 		"a week ahead":            {"request", request(sendFlags{notBefore: at(week)}), ""},
-		"more than a week ahead":  {"request", request(sendFlags{notBefore: at(week + time.Second)}), "notBefore: is more than 7 days ahead; send the request later"},
+		"more than a week ahead":  {"request", request(sendFlags{notBefore: at(week + time.Second)}), "notBefore: is more than 7 days ahead; send the request later, as a new event"},
 		"a week after it comes":   {"request", request(sendFlags{notBefore: at(week + time.Hour), delay: time.Hour}), ""},
 		"the id of a rollout":     {"request", request(sendFlags{request: "2026.11.3/office"}), "is what a rollout over fleet office is called"},
 		"the id of no rollout":    {"request", request(sendFlags{request: "2026.11.3/other"}), ""},

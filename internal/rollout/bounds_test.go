@@ -17,7 +17,7 @@ func TestARequestIsForAWeekAheadAtMost(t *testing.T) {
 			t.Errorf("%s ahead: got %v, want %v", ahead, got, want)
 		}
 	}
-	if want := "notBefore: is more than 7 days ahead; send the request later"; rollout.ErrTooFar.Error() != want {
+	if want := "notBefore: is more than 7 days ahead; send the request later, as a new event"; rollout.ErrTooFar.Error() != want {
 		t.Errorf("got %q, want %q", rollout.ErrTooFar, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 const MaxAhead = 7 * 24 * time.Hour
 
 // ErrTooFar is why a request cannot be begun at a time that is further ahead.
-var ErrTooFar = fmt.Errorf("notBefore: is more than %d days ahead; send the request later", MaxAhead/(24*time.Hour))
+var ErrTooFar = fmt.Errorf("notBefore: is more than %d days ahead; send the request later, as a new event", MaxAhead/(24*time.Hour))
 
 // TooFar is ErrTooFar, if a request that comes now names a time too far ahead.
 func TooFar(notBefore, now time.Time) error {
