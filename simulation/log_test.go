@@ -139,6 +139,8 @@ type work struct {
 	controls   map[string]bool
 	stopAt     time.Time // since when it is paused or has halted
 	overSince  time.Time // since when it begins nothing more, for good
+	lostAt     time.Time // when a tick of it was lost for good; zero: none was since the timer came
+	foundAt    time.Time // when the timer came after that
 	untoldAt   time.Time // without a queue: when an instance that was given up while it was frozen wrote down how something ended
 	lookedAt   time.Time // when a message about it was delivered last
 	// controlledAt is when an instance that was given up while it was frozen wrote down an

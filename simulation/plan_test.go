@@ -936,6 +936,11 @@ func (w *world) operate(idle bool) bool {
 // sweeps has the timer come.
 func (w *world) sweeps(in time.Duration) {
 	w.timerAt = time.Now().Add(in)
+	for _, k := range w.works {
+		if !k.lostAt.IsZero() {
+			k.lostAt, k.foundAt = time.Time{}, w.timerAt
+		}
+	}
 	w.put([]byte(timer), in)
 }
 

@@ -318,6 +318,9 @@ func (w *world) putAs(h head, body []byte, delay time.Duration) {
 		w.note("", label, "comes "+k.For.String()+" late")
 	} else if k.What == vanishes && w.mayVanish(m) {
 		w.note("", label, "never comes")
+		if o := w.works[m.head.Subject]; o != nil {
+			o.lostAt = time.Now()
+		}
 		w.poke()
 		return
 	} else if k.What == vanishes && w.s.Sweep {

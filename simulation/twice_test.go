@@ -304,11 +304,13 @@ const endsIn = 3 * time.Hour
 // endsInTime asks whether a rollout that begins nothing more has ended soon.
 func (w *world) endsInTime(k *work) {
 	since := k.overSince
-	if since.IsZero() || w.s.Unreadable > 0 || w.s.NoQueue || w.s.NoJournal {
+	if since.IsZero() || !k.lostAt.IsZero() || w.s.Unreadable > 0 || w.s.NoQueue || w.s.NoJournal {
 		return
 	}
-	if w.lastHit.After(since) {
-		since = w.lastHit
+	for _, t := range []time.Time{w.lastHit, k.foundAt} { // whoever has lost its tick waits for the timer
+		if t.After(since) {
+			since = t
+		}
 	}
 	most := endsIn
 	for _, id := range k.order {

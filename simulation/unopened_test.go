@@ -61,6 +61,9 @@ func (w *world) isLost(m *message) bool {
 	}
 	if m.lost = w.sentBySweep(m.head.again()); m.lost {
 		w.note("", "Delivery of "+m.work(), "never comes")
+		if k := w.works[m.work()]; k != nil {
+			k.lostAt = time.Now()
+		}
 	}
 	return m.lost
 }
