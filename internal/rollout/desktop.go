@@ -94,7 +94,11 @@ func (d *Desktop) eventful() time.Time {
 	case Begun:
 		return d.asked()
 	case Accepted:
-		return Later(d.AcceptedAt.Add(statusLag), d.SeenAt.Time())
+		seen := d.SeenAt.Time()
+		if d.Seen && d.ArrivedAt.IsZero() { // Rebuilding, for a reset: an older answer may still show it at rest, as if it were over
+			seen = seen.Add(statusLag)
+		}
+		return Later(d.AcceptedAt.Add(statusLag), seen)
 	case Pending:
 		return Later(d.DoneAt.Time(), d.ActedAt.Time())
 	case Final:

@@ -21,7 +21,8 @@ const (
 
 	// statusLag is how long after acceptance a desktop that looks finished is not
 	// yet believed to be: ImageId may change at acceptance already and the status
-	// only later.
+	// only later. Likewise after a reset was first seen Rebuilding: a later answer
+	// may be an older one, of before it.
 	statusLag = time.Minute
 
 	// clockSkew is how much older than our own time stamp ECD's record of a
