@@ -291,7 +291,7 @@ func (w *world) auditWave(k *work, s *rollout.State, r rollout.Record) {
 // badly, or had the image already.
 func shows(s *rollout.State) bool {
 	for _, d := range s.Desktops {
-		if d.Attempt > 0 || d.Last.Code == events.CodeAlreadyOnImage {
+		if d.Touched || d.Last.Code == events.CodeAlreadyOnImage {
 			return true
 		}
 	}
