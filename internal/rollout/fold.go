@@ -100,9 +100,13 @@ func (s *State) refuse(r *Record) {
 		}
 		told = s.Refusal(why)
 	}
-	s.Refusals[r.Message], s.Answers[r.Message] = true, told
-	if r.Event != "" {
-		s.Answers[r.Event] = cmp.Or(s.Answers[r.Event], told)
+	for _, id := range []string{r.Message, r.Event} {
+		if id != "" { // an answer under "" would be that of every order without an event
+			s.Answers[id] = cmp.Or(s.Answers[id], told)
+		}
+	}
+	if r.Message != "" {
+		s.Refusals[r.Message] = true
 	}
 }
 

@@ -316,3 +316,14 @@ func TestWhatAnEarlierBuildRefusedForItsPlanStaysRefused(t *testing.T) {
 		t.Errorf("got %+v, want that the plan has changed", s.Answers)
 	}
 }
+
+// A refusal that names no message is an answer to none: a pause, which has no event that it is
+// known by, would be told the same.
+func TestARefusalWithoutAMessageAnswersNothing(t *testing.T) {
+	why := &events.Reason{Code: events.CodeControlNotPossible, Message: "no"}
+	s := rollout.NewState()
+	s.Apply(rollout.Record{Kind: rollout.KindRefused, Reason: why}, rollout.Record{Kind: rollout.KindRefused, Message: "m-1", Reason: why})
+	if len(s.Answers) != 1 || len(s.Refusals) != 1 || s.Answers["m-1"] == nil || !s.Refusals["m-1"] {
+		t.Errorf("got answers %v and refusals %v, want those of m-1", s.Answers, s.Refusals)
+	}
+}
