@@ -131,7 +131,11 @@ func (a *admission) wakeRequest(e openEntry) error {
 // refuseUnopened opens a request that nobody has opened for long, and refuses its desktops: nobody
 // knows whether it is wanted still, or was begun and its journal deleted.
 func (a *admission) refuseUnopened(e openEntry) error {
-	m := envelope.Open(e.Request)[0]
+	messages := envelope.Open(e.Request)
+	if len(messages) != 1 {
+		return fmt.Errorf("reading request %s in its entry among the open ones: it has %d messages, want one", e.ID, len(messages))
+	}
+	m := messages[0]
 	req, err := events.ParseRequest(m.Data)
 	if err != nil {
 		return fmt.Errorf("reading request %s in its entry among the open ones: %w", e.ID, err)
