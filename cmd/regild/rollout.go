@@ -29,7 +29,8 @@ RELEASE/FLEET, such as 2026.11.3/office.`)
 	for _, x := range []struct{ action, short, long string }{
 		{events.ActionPause, "begin nothing new", "Has the rollout begin nothing new until somebody says resume. What was begun is followed to its end."},
 		{events.ActionResume, "go on after a pause or a halt", "Has the rollout go on. After a halt, failures until now do not count any more."},
-		{events.ActionApprove, "open the gate behind a wave", "Opens the gate behind the wave that is finished, where the fleet asks for an approval."},
+		{events.ActionApprove, "open the gate behind a wave",
+			"Opens the gate behind the wave that is finished, where the fleet asks for an approval. One that waits for other\nfleets goes on without them."},
 		{events.ActionAbort, "begin nothing new, ever", "Ends the rollout: it begins nothing new, ever. What was begun is followed to its end. " +
 			"Only rollback is\npossible afterwards."},
 		{events.ActionRetry, "try the failed desktops again", "Has the rollout try its failed desktops again."},
@@ -344,9 +345,6 @@ func (x *sender) touch(ctx context.Context, store journal.Store, kind, id string
 // is named in the message: one that arrives late, when another was sent since, opens no other gate. 0: it
 // waits for something else than an approval behind a wave.
 func gate(s *rollout.State) int {
-	if s.Waiting != nil && s.Waiting.Code == events.CodeRingAwaited {
-		return 0
-	}
 	wave := model.TouchOf(s, events.ActionApprove, 0).Wave
 	if rollout.Allow(s, events.ActionApprove, wave) != nil {
 		return 0

@@ -326,6 +326,43 @@ func TestARequestIsStoppedOrRolledBack(t *testing.T) {
 	}
 }
 
+// A rollout that comes after other fleets waits for them, not behind a wave: the page says so,
+// and what it sends passes them. A wave that is finished as well is not what is approved, and
+// what was read is not sent for another.
+func TestAnApprovalForARolloutThatWaitsForFleetsPassesThem(t *testing.T) {
+	const id = "2026.11.3/office"
+	waits := func(ring string) rollout.Record {
+		return rollout.Record{Kind: rollout.KindWaiting, Rings: []string{"pilot: " + ring},
+			Reason: &events.Reason{Code: events.CodeRingAwaited, Message: "release 2026.11.3 begins here once it has completed on pilot: it is " + ring}}
+	}
+	for name, before := range map[string][]rollout.Record{
+		"before its first wave": reporttest.Rollout(reporttest.Options{ID: id})[:1],
+		"behind a wave":         reporttest.Rollout(reporttest.Options{ID: id, Until: reporttest.Approval}),
+	} {
+		var sent []events.Control
+		s := journaltest.Memory()
+		put(t, s, kindRollout, id, append(before, waits("under way"))...)
+		d := start(t, true, func(c *Config) { controllable(&sent)(c); c.Journal = s })
+		asked := ask(t, d, http.MethodGet, "/control?of=rollout/"+id+"&action=approve", nil, bearer)
+		has(t, asked, http.StatusOK, "It waits: release 2026.11.3 begins here once it has completed on pilot: it is under way",
+			"It goes on without the fleets that it comes after", `name="wave" value="0"`, `name="rings" value="pilot: under way"`)
+		if strings.Contains(asked.Body.String(), "The gate behind wave") {
+			t.Errorf("%s: it speaks of a gate behind a wave", name)
+		}
+		f := form(d, events.ActionApprove)
+		f.Set("rings", "pilot: under way")
+		has(t, ask(t, d, http.MethodPost, "/control", f, bearer), http.StatusOK, "Sent as message message-1")
+		if want := []events.Control{{RolloutID: id, Action: "approve", By: "ann", Reason: "it is bad"}}; !reflect.DeepEqual(sent, want) {
+			t.Errorf("%s: sent %+v, want %+v", name, sent, want)
+		}
+		put(t, s, kindRollout, id, waits("halted"))
+		has(t, ask(t, d, http.MethodPost, "/control", f, bearer), http.StatusConflict, "what it waits for is another by now")
+		if len(sent) > 1 {
+			t.Errorf("%s: sent %+v for what was not read", name, sent[1:])
+		}
+	}
+}
+
 // What was asked for stands in the report of the request.
 func TestTheReportOfARequestSaysWhoRolledItBack(t *testing.T) {
 	d := start(t, true, controllable(new([]events.Control)))

@@ -298,7 +298,11 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 		c.RolloutID = o.ID
 	}
 	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
-	if err := d.check(b.State(), c); err != nil {
+	err = d.check(b.State(), c)
+	if err == nil && !slices.Equal(f["rings"], report.TouchOf(b.State(), c.Action, c.Wave).Rings) {
+		err = errors.New("what it waits for is another by now; read again what this touches")
+	}
+	if err != nil {
 		again(http.StatusConflict, err.Error())
 		return
 	}

@@ -49,7 +49,12 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 		}
 		t.name("next are", of.Next)
 	case events.ActionApprove:
-		if w := s.Wave(); w != nil {
+		if of.Waiting != nil {
+			t.tell("it waits: %s", of.Waiting.Message)
+		}
+		if w := s.Wave(); len(of.Rings) > 0 {
+			t.tell("it goes on without the fleets that it comes after, until something else is wrong there; %s not begun yet", are(of.Pending, "is", "are"))
+		} else if w != nil {
 			t.tell("%s is finished: %s", w.Title(), waveCounts(s, w))
 			t.tell("the next wave begins when its other gates are open; %s not begun yet", are(of.Pending, "is", "are"))
 		}

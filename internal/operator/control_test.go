@@ -168,6 +168,18 @@ func TestAnAnswerIsToTheMessageThatWasSent(t *testing.T) {
 	}
 }
 
+// An approve that names no wave is for the fleets that a rollout waits for, whatever stands
+// behind its waves.
+func TestAnApprovalOfARolloutThatWaitsForFleetsSaysSo(t *testing.T) {
+	waits := rollout.Record{Kind: rollout.KindWaiting, At: at, Rings: []string{"pilot: halted"},
+		Reason: &events.Reason{Code: events.CodeRingAwaited, Message: "release r begins here once it has completed on pilot: pilot has halted in it"}}
+	want := []string{"it waits: release r begins here once it has completed on pilot: pilot has halted in it",
+		"it goes on without the fleets that it comes after, until something else is wrong there; 3 desktops are not begun yet"}
+	if got := TouchOf(folded(append(underWay(), waits)...), events.ActionApprove, 0); got.Refused != "" || !slices.Equal(got.Facts, want) {
+		t.Errorf("got %+v, want %q", got, want)
+	}
+}
+
 // A request that has begun nothing can be stopped, and says so in its own words.
 func TestARequestThatHasBegunNothingCanBeStopped(t *testing.T) {
 	op := rollout.Operation{ID: "t1", Desktops: []string{"a", "b"}, NotBefore: at.Add(time.Hour)}

@@ -472,6 +472,7 @@ var texts = map[string][2]string{
 	"control.pause":        {"Nothing new begins until somebody resumes it.", "在有人继续之前不会开始新的操作。"},
 	"control.resume":       {"It goes on; failures so far are forgiven.", "将继续执行；此前的失败不再计入。"},
 	"control.approve":      {"The gate behind wave %s opens.", "批次 %s 之后的关口将打开。"},
+	"control.rings":        {"It goes on without the fleets that it comes after, until something else is wrong there.", "将不等待前置分组而继续执行，直至那里出现其他问题。"},
 	"control.abort":        {"Nothing new begins, ever. What was not begun is refused.", "永不再开始新的操作；未开始的将被拒绝。"},
 	"control.retry.1":      {"%s desktop that failed is rebuilt once more.", "%s 台失败的云电脑将再次重建。"},
 	"control.retry.n":      {"%s desktops that failed are rebuilt once more.", "%s 台失败的云电脑将再次重建。"},

@@ -20,7 +20,8 @@ type Touch struct {
 	Failed   []string       // what a retry would try again
 	Back     []Back         // what a rollback would roll back
 	Lost     []string       // changed, but from an image that nobody wrote down: these cannot go back
-	Wave     int            // the wave that an approve lets pass
+	Wave     int            // the wave that an approve lets pass; 0: none, but Rings
+	Rings    []string       // what an approve passes on the fleets that it comes after
 	Halted   *events.Reason // what a resume would forgive
 	Waiting  *events.Reason
 	Finished bool
@@ -41,7 +42,9 @@ func TouchOf(s *rollout.State, action string, wave int) Touch {
 	}
 	c := s.Counts()
 	t.Pending = c.Pending + c.Waiting
-	if w := s.Wave(); w != nil {
+	if action == events.ActionApprove && wave == 0 && s.WaitsForRings() {
+		t.Rings = s.Rings
+	} else if w := s.Wave(); w != nil {
 		t.Wave = w.N
 	}
 	for _, id := range s.Order {

@@ -67,7 +67,7 @@ func (s *State) butRollback(why string) error {
 func (s *State) approvable(wave int) error {
 	w := s.Wave()
 	switch {
-	case wave == 0 && s.waitsForRings():
+	case wave == 0 && s.WaitsForRings():
 	case w != nil && (wave == 0 || wave == w.N) && s.waitsForProof():
 	case w == nil || w.EndedAt.IsZero():
 		return errors.New("no wave is finished that could be approved")
@@ -141,7 +141,7 @@ func (s *State) control(r *Record) {
 		s.Paused, s.Halted, s.Waiting, s.Forgiven, s.Resumed = "", nil, nil, r.At, r.At
 		s.emit(events.RolloutResumed, r, r.Reason, r.Who)
 	case events.ActionApprove:
-		if w := s.Wave(); r.Wave == 0 && s.waitsForRings() {
+		if w := s.Wave(); r.Wave == 0 && s.WaitsForRings() {
 			s.passRings()
 			s.emit(events.RolloutApproved, r, r.Reason, r.Who)
 		} else if w != nil {

@@ -134,8 +134,9 @@ func (v *view) since(f *fleet.Fleet) time.Time {
 	return v.s.OpenedAt
 }
 
-// waitsForRings says whether it stands still for want of other fleets.
-func (s *State) waitsForRings() bool {
+// WaitsForRings says whether it stands still for want of other fleets: an approve that names no
+// wave passes those that Rings names.
+func (s *State) WaitsForRings() bool {
 	return s.Waiting != nil && s.Waiting.Code == events.CodeRingAwaited && len(s.Rings) > 0
 }
 

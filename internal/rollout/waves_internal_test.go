@@ -364,16 +364,16 @@ func TestWhichWindowCounts(t *testing.T) {
 func TestWhatAnApprovalPasses(t *testing.T) {
 	s := NewState()
 	s.Waiting, s.Rings = &events.Reason{Code: events.CodeRingAwaited}, []string{ringKey("first", "halted")}
-	if !s.waitsForRings() {
+	if !s.WaitsForRings() {
 		t.Error("it does not wait for them")
 	}
 	s.passRings()
-	if s.waitsForRings() || s.Waiting != nil || s.Rings != nil || !s.Passed[passKey("first", "halted")] || s.Passed[passKey("first", RingCompleted)] || s.Passed[passKey("second", "halted")] {
+	if s.WaitsForRings() || s.Waiting != nil || s.Rings != nil || !s.Passed[passKey("first", "halted")] || s.Passed[passKey("first", RingCompleted)] || s.Passed[passKey("second", "halted")] {
 		t.Errorf("got %+v %+v", s.Passed, s.Waiting)
 	}
 	s.Rings = []string{ringKey("first", "halted")}
 	s.Waiting = &events.Reason{Code: events.CodeSoaking}
-	if s.waitsForRings() {
+	if s.WaitsForRings() {
 		t.Error("it waits for something else")
 	}
 }
