@@ -61,11 +61,11 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	}
 	var refusal error
 	var told *rollout.Refusal
-	id, unknown := a.controlID(m, c), false
+	id, again, unknown := a.controlID(m, c), false, false
 	err := j.journal.Update(a.ctx, func(s *rollout.State) []rollout.Record {
 		told, refusal, unknown = refusedBefore(s, id), nil, false
-		if told != nil || id.among(s.Controls) {
-			return nil // delivered again
+		if again = id.among(s.Controls); told != nil || again {
+			return nil
 		}
 		unknown = s.Operation == nil
 		if refusal = a.allow(s, c); refusal != nil || c.DryRun {
@@ -78,6 +78,8 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 	case err != nil:
 	case told != nil:
 		err = a.refuse.control(m, c, j, told.Reason.Code, told.Reason.Message)
+	case again:
+		a.followedBefore(m, c.Action, j.id)
 	case unknown:
 		err = a.refuseUnknown(m, c, j)
 	case refusal != nil:
@@ -170,6 +172,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 		if !asksFor(*before, a.controlID(m, c), c) {
 			return no(events.CodeControlNotPossible, op.ID+" has begun before")
 		}
+		a.followedBefore(m, c.Action, c.RolloutID)
 		a.fleets.wake(*before)
 		return nil
 	}

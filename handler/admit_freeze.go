@@ -40,7 +40,9 @@ func (a *admission) freeze(m envelope.Message) error {
 	case why != "":
 		a.refuse.message(m, code, why)
 		return nil
-	case code == "":
+	case code == events.CodeSuccess:
+		a.followedBefore(m, f.Action, f.FreezeID)
+	default:
 		a.log.Warn("freeze", "action", f.Action, "freeze_id", f.FreezeID, "by", f.By, "until", f.Until, "regions", f.Regions, "fleets", f.Fleets)
 	}
 	return a.fleets.wakeLatest(events.TickAnyway) // those that go on now, or say why not

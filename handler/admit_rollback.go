@@ -39,6 +39,9 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	})
 	switch {
 	case entered != nil:
+		if entered.AskedBy(id.message, id.event) {
+			a.followedBefore(m, c.Action, c.RequestID)
+		}
 		return a.fleets.resumeRequestRollback(m, c, *entered, no)
 	case told != nil:
 		return a.refuse.control(m, c, origin, told.Reason.Code, told.Reason.Message)

@@ -161,6 +161,12 @@ func (id orderID) among(ids map[string]bool) bool {
 	return ids[id.message] || id.event != "" && ids[id.event]
 }
 
+// followedBefore logs that an order is not followed once more. Nothing else tells: to whoever
+// sent it again it looks as if it had been followed now.
+func (i *invocation) followedBefore(m envelope.Message, action, of string) {
+	i.log.Info("order followed before", "action", action, "of", of, "message_id", m.MessageID, "event_id", m.ID)
+}
+
 // digestOf makes the ids of events about two messages differ.
 func digestOf(raw []byte) string {
 	sum := sha256.Sum256(raw)

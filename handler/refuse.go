@@ -74,8 +74,12 @@ func (rf *refusals) control(m envelope.Message, c events.Control, j *job, code, 
 	var op *rollout.Operation
 	if j != nil {
 		var err error
-		if told, err = rf.note(m, c, j, told.Reason); told == nil || err != nil {
+		if told, err = rf.note(m, c, j, told.Reason); err != nil {
 			return err
+		}
+		if told == nil {
+			rf.followedBefore(m, c.Action, j.id)
+			return nil
 		}
 		op = j.operation()
 	}
