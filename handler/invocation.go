@@ -132,14 +132,14 @@ func (i *invocation) identity(m envelope.Message) string {
 
 // An orderID is what an order is known by when it comes again: the id of its message, and the
 // event in that. A sender whose message was taken though its answer was lost sends the event
-// once more, in a message of another id.
+// once more, in a message of another id; and one event may come by EventBridge and by MNS.
 type orderID struct{ message, event string }
 
 // orderID returns that of a message. What the event says is part of its name: somebody may give
 // all of his one id.
 func (i *invocation) orderID(m envelope.Message) orderID {
 	id := orderID{message: i.identity(m)}
-	if m.ID != "" && (m.MessageID != "" || m.TopicMessageID != "") { // else the message is the event
+	if m.ID != "" {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s:%d:%s:%s", len(m.Source), m.Source, len(m.ID), m.ID, m.Data))
 		id.event = "event:" + hex.EncodeToString(sum[:12])
 	}

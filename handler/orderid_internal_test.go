@@ -31,17 +31,19 @@ func TestWhatIsTheSameOrder(t *testing.T) {
 		first, second envelope.Message
 		same          bool
 	}{
-		"delivered again":                 {queue, queue, true},
-		"the event in another message":    {queue, with(queue, another), true},
-		"by a topic":                      {topic, with(topic, another), true},
-		"another event":                   {queue, with(with(queue, another), func(m *envelope.Message) { m.ID = "e2" }), false},
-		"of another source":               {queue, with(with(queue, another), func(m *envelope.Message) { m.Source = "dev" }), false},
-		"another text under its id":       {queue, with(with(queue, another), func(m *envelope.Message) { m.Data = []byte("{}") }), false},
-		"a bare one, delivered again":     {bare, bare, true},
-		"a bare one that is sent again":   {bare, with(bare, another), false},
-		"an event that came by a bus":     {with(queue, func(m *envelope.Message) { m.MessageID = "" }), with(queue, func(m *envelope.Message) { m.MessageID = "" }), true},
-		"another event by a bus":          {with(queue, func(m *envelope.Message) { m.MessageID = "" }), with(queue, func(m *envelope.Message) { m.MessageID, m.ID = "", "e2" }), false},
-		"one that came by a bus, and not": {with(queue, func(m *envelope.Message) { m.MessageID = "" }), queue, false},
+		"delivered again":               {queue, queue, true},
+		"the event in another message":  {queue, with(queue, another), true},
+		"by a topic":                    {topic, with(topic, another), true},
+		"another event":                 {queue, with(with(queue, another), func(m *envelope.Message) { m.ID = "e2" }), false},
+		"of another source":             {queue, with(with(queue, another), func(m *envelope.Message) { m.Source = "dev" }), false},
+		"another text under its id":     {queue, with(with(queue, another), func(m *envelope.Message) { m.Data = []byte("{}") }), false},
+		"a bare one, delivered again":   {bare, bare, true},
+		"a bare one that is sent again": {bare, with(bare, another), false},
+		"an event that came by a bus":   {with(queue, func(m *envelope.Message) { m.MessageID = "" }), with(queue, func(m *envelope.Message) { m.MessageID = "" }), true},
+		"another event by a bus":        {with(queue, func(m *envelope.Message) { m.MessageID = "" }), with(queue, func(m *envelope.Message) { m.MessageID, m.ID = "", "e2" }), false},
+		"by a bus, and then by a queue": {with(queue, func(m *envelope.Message) { m.MessageID = "" }), queue, true},
+		"by a queue, and then by a bus": {queue, with(queue, func(m *envelope.Message) { m.MessageID = "" }), true},
+		"by a topic, and then by a bus": {topic, with(queue, func(m *envelope.Message) { m.MessageID = "" }), true},
 	} {
 		first := i.orderID(c.first)
 		known := map[string]bool{first.message: true}
