@@ -97,17 +97,17 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 // request may, and a rollout of a fleet that is declared.
 func (a *admission) refuseUnknown(m envelope.Message, c events.Control, j *job) error {
 	defer a.jobs.drop(j)
-	kind, _ := c.Of()
-	code, in := events.CodeRolloutUnknown, j
-	if kind == kindRequest {
-		if err := a.beingOpened(j); err != nil {
+	code, in, why := events.CodeRolloutUnknown, j, "there is no such rollout in the journal"
+	if j.kind == kindRequest {
+		var err error
+		if why, err = a.unopened(j); err != nil {
 			return err
 		}
 		code = events.CodeControlNotPossible
 	} else if _, name, _ := rollout.SplitID(c.RolloutID); fleetNamed(a.rules.Fleets, name) == nil {
 		in = nil
 	}
-	return a.refuse.control(m, c, in, code, notPossible(c, fmt.Sprintf("there is no such %s in the journal", kind)))
+	return a.refuse.control(m, c, in, code, notPossible(c, why))
 }
 
 // allow says why a control message cannot be followed now, or nil. What is left of a

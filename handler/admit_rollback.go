@@ -46,9 +46,12 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	case told != nil:
 		return a.refuse.control(m, c, origin, told.Reason.Code, told.Reason.Message)
 	case why != nil:
-		err := a.beingOpened(origin)
+		text, err := why.Error(), error(nil)
+		if origin.operation() == nil {
+			text, err = a.unopened(origin)
+		}
 		if err == nil {
-			err = no(events.CodeControlNotPossible, why.Error())
+			err = no(events.CodeControlNotPossible, text)
 		}
 		if fresh {
 			a.jobs.drop(origin)
@@ -67,18 +70,20 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	return a.enterRequestRollback(m, c, origin, op, refused, no)
 }
 
-// beingOpened is an error, to have a message delivered again, if the job's request is worked
-// on and its journal does not know it yet: it is on the queue instead of its first tick, and its
-// entry is written.
-func (a *admission) beingOpened(j *job) error {
-	if j.operation() != nil {
-		return nil
-	}
+// unopened says why a request that its journal does not know takes no order. It is an error, to
+// have the message delivered again, if the request is worked on: it is on the queue instead of its
+// first tick, and its entry is written. One that nobody has opened since is refused by a sweep.
+func (a *admission) unopened(j *job) (why string, err error) {
 	e, err := a.index.read(journal.OpenKey(j.id))
-	if e.Request != nil && a.asOf().Sub(e.At) <= reopen {
-		err = fmt.Errorf("request %s is being opened", j.id)
+	switch age := a.asOf().Sub(e.At); {
+	case err != nil:
+		return "", err
+	case e.Request == nil || age > forget:
+		return "there is no such request in the journal", nil
+	case age > reopen:
+		return openedLate(e.At) + "; it is refused the next time that the timer looks at it", nil
 	}
-	return err
+	return "", fmt.Errorf("request %s is being opened", j.id)
 }
 
 // rollbackIDTaken says whether a sender has called a request what its rollback is called:
