@@ -13,6 +13,7 @@ import (
 
 	"github.com/regild/regild/deploy"
 	"github.com/regild/regild/internal/acs"
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/pace"
 )
@@ -28,7 +29,8 @@ function which requests have to themselves, where there is one. Rebuilds that EC
 accepted go on. What is turned away is offered again, or goes to the dead-letter
 queue: docs/runbook.md, "Stop everything". It needs the right
 fc:PutConcurrencyConfig and nothing else; --show needs fc:GetConcurrencyConfig.
-Where Function Compute cannot be reached it says so at once, and goes on trying.`,
+Where Function Compute cannot be reached it says so at once, and goes on trying
+for a minute.`,
 	}
 	at.define(c.Flags())
 	c.Flags().StringVar(&at.name, "function", "", "the function's `name`; by default REGILD_NAME, or regild")
@@ -117,17 +119,34 @@ func (f *accountFlags) turn(ctx context.Context, w world, n int) (done []string,
 	if err != nil {
 		return nil, err
 	}
-	try := func(ctx context.Context) {
-		if err = f.known(ctx, client); err == nil {
+	err = untilReached(ctx, func(err error) {
+		say(w.err, "%s\nit is tried again, for at most %s\n", escape.Lines(err.Error()), span(switchLimit))
+	}, func(ctx context.Context) error {
+		err := f.known(ctx, client)
+		if err == nil {
 			done, err = setConcurrency(ctx, client, f, n)
 		}
-	}
-	soon, _ := pace.WithReach(ctx)
-	if try(soon); errors.Is(err, pace.ErrUnreached) {
-		say(w.err, "%s\nit is tried again, for at most %s\n", escape.Lines(err.Error()), span(switchLimit))
-		try(ctx)
-	}
+		return err
+	})
 	return done, err
+}
+
+// untilReached tries, and tells once that what is called cannot be reached. It then tries
+// as long as ctx lasts: one try with all its repetitions is over after 20 seconds or so.
+func untilReached(ctx context.Context, tell func(error), try func(context.Context) error) error {
+	for told := false; ; told = true {
+		soon, _ := pace.WithReach(ctx)
+		err := try(soon)
+		if !errors.Is(err, pace.ErrUnreached) {
+			return err
+		}
+		if !told {
+			tell(err)
+		}
+		if err = try(ctx); desktop.DeliveryOf(err) != desktop.NotSent || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // setConcurrency sets that of the function, and of the one that requests have to

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/localcloud"
 	"github.com/regild/regild/internal/localcloud/control"
 	"github.com/regild/regild/internal/pace"
@@ -151,6 +152,40 @@ func TestTheKillSwitchGoesOnTrying(t *testing.T) {
 	err := runStop(ctx, w, &at, false)
 	if err == nil || errors.Is(err, pace.ErrUnreached) || strings.Count(said.String(), "could not be reached") != 1 {
 		t.Errorf("got %v after %s", err, said.String())
+	}
+}
+
+// It goes on for as long as it says, and not only as long as one call is repeated.
+func TestTheKillSwitchTriesForAsLongAsItSays(t *testing.T) {
+	lost := &desktop.CallError{Call: "PutConcurrencyConfig", Delivery: desktop.NotSent}
+	denied := &desktop.CallError{Call: "PutConcurrencyConfig", Code: "AccessDenied", Delivery: desktop.Refused}
+	unreached := errors.Join(lost, pace.ErrUnreached)
+	for name, c := range map[string]struct {
+		answers []error
+		ends    bool // the time is over with the last of them
+		tells   int
+		want    error
+	}{
+		"at once":                          {[]error{nil}, false, 0, nil},
+		"another error":                    {[]error{denied}, false, 0, denied},
+		"soon there":                       {[]error{unreached, nil}, false, 1, nil},
+		"there long after":                 {[]error{unreached, lost, unreached, lost, unreached, lost, nil}, false, 1, nil},
+		"there, and it says no":            {[]error{unreached, lost, unreached, denied}, false, 1, denied},
+		"not there as long as it is tried": {[]error{unreached, lost, unreached, lost}, true, 1, lost},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		tries, tells := 0, 0
+		got := untilReached(ctx, func(error) { tells++ }, func(context.Context) error {
+			tries++
+			if c.ends && tries == len(c.answers) {
+				cancel()
+			}
+			return c.answers[tries-1]
+		})
+		if !errors.Is(got, c.want) || tries != len(c.answers) || tells != c.tells {
+			t.Errorf("%s: got %v after %d tries, and was told %d times", name, got, tries, tells)
+		}
+		cancel()
 	}
 }
 
