@@ -111,6 +111,7 @@ generated:
 # Run golangci-lint; the first time it is built from source, which takes minutes.
 lint:
 	$(TOOL) golangci-lint run ./...
+	cd tools && $(GO) tool golangci-lint run ./...
 .PHONY: lint
 
 # Look for known vulnerabilities in what is called here, and in the function as it is built; asks vuln.go.dev, or the copy that VULNDB names.

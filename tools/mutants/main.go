@@ -77,7 +77,7 @@ func parse() options {
 	return o
 }
 
-func run() error {
+func run() (err error) {
 	o := parse()
 	if o.pkg == "" {
 		return errors.New("no -pkg; see -h")
@@ -86,7 +86,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	bugs, overlay, err := instrument(filepath.Join(o.root, o.pkg), work)
 	if err != nil {
 		return err
@@ -130,13 +130,13 @@ type trial struct {
 type result struct{ by string }
 
 // judge tries every bug, and prints those that survive.
-func (t *trial) judge(bugs []bug) error {
+func (t *trial) judge(bugs []bug) (err error) {
 	if t.options.results != "" {
-		f, err := os.OpenFile(t.options.results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
+		f, fault := os.OpenFile(t.options.results, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if fault != nil {
+			return fault
 		}
-		defer f.Close()
+		defer func() { err = errors.Join(err, f.Close()) }()
 		t.results = f
 	}
 	var group sync.WaitGroup
@@ -214,7 +214,7 @@ func readAccepted(name string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	lines := bufio.NewScanner(f)
 	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
