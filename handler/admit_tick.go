@@ -43,6 +43,7 @@ func (a *admission) tick(m envelope.Message) error {
 		return nil
 	}
 	j.use(t.N)
+	j.woken = j.woken || t.N == events.TickAnyway
 	if !a.hasJournal && fresh {
 		return a.carried(j, t)
 	}

@@ -73,7 +73,7 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 	if err != nil {
 		return err
 	}
-	var others rollout.Others
+	others := rollout.Others{Woken: j.woken}
 	for _, id := range earlier {
 		if err := fs.follow(id, op.ID, &others); err != nil {
 			return err

@@ -36,6 +36,7 @@ type job struct {
 	journal  *stateView
 	others   rollout.Others   // what other operations have to do with its desktops; replaced, not changed
 	decision decision         // what decide found; the stages behind it act on it
+	woken    bool             // to say why it waits, whatever it waits for
 	taken    bool             // on by this invocation: it counts for its bound
 	rounds   int              // how often it took a step since all were decided about
 	unable   map[string]error // desktops to which something could not be done in this invocation, and why

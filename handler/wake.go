@@ -21,6 +21,9 @@ func (fs *fleets) wakeLatest(n int) error {
 	for _, e := range list {
 		if !fs.separately(len(fs.rules.Fleets)) {
 			fs.wake(e)
+			if j := fs.jobs.find(kindRollout, e.ID); j != nil {
+				j.woken = j.woken || n == events.TickAnyway
+			}
 			continue
 		}
 		failed = errors.Join(failed, fs.sched.at(kindRollout, e.ID, n))

@@ -33,7 +33,7 @@
 //   - a decision: decide.go, step.go, total.go, limits.go
 //   - one desktop: pending.go (may it begin?), follow.go (what became of the call?)
 //     with shown.go (what has ECD shown of it?), answer.go, restore.go
-//   - a rollout: waves.go, begin.go, standing.go, rhythm.go (when to look again)
+//   - a rollout: waves.go, turn.go (may anything begin?), begin.go, standing.go, rhythm.go (when to look again)
 //   - what holds a rollout back: freeze.go, rings.go, proof.go with use.go and alarms.go,
 //     room.go
 //   - what comes before a rebuild: act.go (how anything else is done to desktops), notice.go,

@@ -79,6 +79,9 @@ type Others struct {
 	// Unchanged are, for the rollback of a request, the desktops that the request is known
 	// not to have changed, though it may have seemed so when the rollback was opened.
 	Unchanged map[string]bool
+	// Woken says that the rollout is looked at for another reason than its own tick, such as
+	// a freeze: it says why it waits, whatever may begin.
+	Woken bool
 }
 
 // Add adds the desktops that an operation still uses.

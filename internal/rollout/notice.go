@@ -257,19 +257,24 @@ func (n *Notice) reminder(s *fleet.Strategy) time.Time {
 // remind tells users again whose desktop waits for its turn, also while there is no
 // place for it or the window is closed.
 func (v *view) remind(x *Desktop, strategy *fleet.Strategy) step {
-	n := x.Notice
-	if n == nil || n.Shown.IsZero() || v.now.due(n.Due) {
-		return step{}
-	}
-	next := n.reminder(strategy)
+	next := v.remindAt(x, strategy)
 	if next.IsZero() || !v.now.due(next) {
 		return look(next)
 	}
 	fact, s, ok := find(v, ofDesktops, x.ID, x.eventful())
 	if ok && fact.Value != nil && fact.Value.Status == desktop.Running && fact.Value.OS != desktop.Linux {
-		s = v.notify(notification{candidate: candidate{Desktop: x, fact: fact, now: fact.Value, strategy: strategy}, n: reminder, due: n.Due})
+		s = v.notify(notification{candidate: candidate{Desktop: x, fact: fact, now: fact.Value, strategy: strategy}, n: reminder, due: x.Notice.Due})
 	}
 	return s
+}
+
+// remindAt returns when the users of a desktop that waits for its turn are to be told again, or zero.
+func (v *view) remindAt(x *Desktop, strategy *fleet.Strategy) time.Time {
+	n := x.Notice
+	if n == nil || n.Shown.IsZero() || v.now.due(n.Due) {
+		return zero
+	}
+	return n.reminder(strategy)
 }
 
 // rests returns until when a desktop that waits need not be looked at: not past

@@ -35,6 +35,14 @@ func (v *view) rollout(t *total) {
 			v.standDown(t)
 			return
 		}
+		if v.onlyFollows(t, f, busy) {
+			if s, stops := inOrder(f, v.tooLong, t.tooMany, v.full); stops {
+				t.join(s)
+			} else {
+				v.awaitTurns(t, f, busy)
+			}
+			return
+		}
 		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing, v.full)
 		if t.join(s); !stops {
 			v.advance(t, f, busy)
