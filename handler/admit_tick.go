@@ -38,9 +38,11 @@ func (a *admission) tick(m envelope.Message) error {
 		a.recovery.failToo(j, &job{kind: t.Kind, id: t.ID, message: m, tick: t.N})
 		return nil
 	}
-	if err := a.jobs.open(j); err != nil {
-		a.recovery.fail(j, err)
-		return nil
+	if !fresh || !a.jobs.recall(j, t.N) {
+		if err := a.jobs.open(j); err != nil {
+			a.recovery.fail(j, err)
+			return nil
+		}
 	}
 	j.use(t.N)
 	j.woken = j.woken || t.N == events.TickAnyway

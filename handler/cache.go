@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -67,6 +68,27 @@ func (c *cache) overtaken(key string, n int, now time.Time) bool {
 		return false
 	}
 	return laterComes(known.state, n, now)
+}
+
+// recall takes an entry out for a tick that can be looked at without reading the journal, as far
+// as is known: it is the last that was put on the queue, and comes now for the first time. Another
+// instance that had got it before, or a later one, would have put another on the queue.
+func (c *cache) recall(key string, n int, now time.Time) *knownState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known, is := c.byKey[key]
+	if !is || !known.current || !known.state.Open() || n != known.state.TickN || n <= tickIfIdle || n >= events.TickAnyway {
+		return nil
+	}
+	late := known.state.TickAt.Add(slack)
+	if again := known.state.AgainAt; !again.IsZero() {
+		late = again.Add(-slack)
+	}
+	if !now.Before(late) {
+		return nil
+	}
+	c.remove(key)
+	return &known
 }
 
 // laterComes says whether a later tick than n is still to come.

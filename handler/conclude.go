@@ -53,5 +53,6 @@ func (co *concluder) concludeOne(j *job) error {
 		}
 	}
 	j.decision = decision{Decision: d, made: true, basis: seen}
+	j.recalled = j.recalled && (j.journal.Recalled() || !j.upToDate())
 	return nil
 }

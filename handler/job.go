@@ -41,8 +41,9 @@ type job struct {
 	rounds   int              // how often it took a step since all were decided about
 	unable   map[string]error // desktops to which something could not be done in this invocation, and why
 
-	opening sync.Mutex // held while its journal is opened
-	ended   bool       // nothing was left to do when it was opened, nor to be deleted of it
+	opening  sync.Mutex // held while its journal is opened
+	recalled bool       // it was opened as this instance knew it: by what it is decided about has yet to be confirmed, see recall
+	ended    bool       // nothing was left to do when it was opened, nor to be deleted of it
 
 	mu     sync.Mutex
 	failed error // why the job cannot go on in this invocation
@@ -116,6 +117,11 @@ func (j *job) place() (at desktop.Place) {
 func (j *job) over() (over bool) {
 	j.journal.Look(func(s *rollout.State) { over = s.Closed && s.Quiet() })
 	return over
+}
+
+// upToDate says whether nobody is known to have written since the job was decided about.
+func (j *job) upToDate() bool {
+	return j.journal.Look(func(*rollout.State) {}) == j.decision.basis
 }
 
 // known says whether the job's journal could be read and knows its operation.
@@ -281,8 +287,11 @@ func (js *jobs) isHandedOver(kind, id string) bool {
 func (js *jobs) open(j *job) error {
 	j.opening.Lock() // two rollouts of a fleet may be in two places
 	defer j.opening.Unlock()
-	if j.journal != nil {
+	if j.journal != nil && !j.journal.Recalled() {
 		return nil
+	}
+	if j.journal != nil {
+		return j.journal.Refresh(js.ctx)
 	}
 	store := js.store
 	if store == nil {
@@ -297,6 +306,26 @@ func (js *jobs) open(j *job) error {
 	j.journal = l
 	j.ended = j.over()
 	return nil
+}
+
+// recall opens the journal of a job that a tick has brought as this instance knows it, and does not
+// read it, if nothing speaks for others having written since. What is written then shows whether
+// they have, as it does when they write after a read; and if nothing is, the journal is read before the
+// job is left: see scheduler.confirm. Whoever else opens it in this invocation reads it.
+func (js *jobs) recall(j *job, n int) bool {
+	if !js.hasJournal || !js.hasQueue {
+		return false
+	}
+	before := js.cache.recall(j.key(), n, js.asOf())
+	if before == nil {
+		return false
+	}
+	v := recallView(js.logOf(js.store, j.key()), *before, rollout.NewState)
+	v.complete = complete
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	j.journal, j.recalled = v, true
+	return true
 }
 
 // nowhere is the store of a function without a journal: a view of a log there folds
@@ -362,10 +391,10 @@ func (js *jobs) peek(kind, id string, f func(*rollout.State)) error {
 	j := js.find(kind, id)
 	if j == nil {
 		j = &job{kind: kind, id: id}
-		if err := js.open(j); err != nil {
-			return err
-		}
 		defer js.keepOne(j)
+	}
+	if err := js.open(j); err != nil {
+		return err
 	}
 	j.journal.Look(f)
 	return nil

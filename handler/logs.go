@@ -18,11 +18,15 @@ func (js *jobs) openState(store journal.Store, key string) (*stateView, error) {
 	if store == js.store {
 		before = js.cache.take(key)
 	}
-	v, err := openView(js.ctx, logOf{store, key, js.in.RequestID, js.business}, before, rollout.NewState)
+	v, err := openView(js.ctx, js.logOf(store, key), before, rollout.NewState)
 	if store != (nowhere{}) { // nobody reads it there
 		v.complete = complete
 	}
 	return v, err
+}
+
+func (js *jobs) logOf(store journal.Store, key string) logOf {
+	return logOf{store, key, js.in.RequestID, js.business}
 }
 
 // complete adds to the records of an append what follows from the state before it. How
@@ -60,7 +64,7 @@ func newRecordList() *recordList { return &recordList{} }
 
 // openList reads such a log, as it is at this moment.
 func (js *jobs) openList(ctx context.Context, key string) (*listView, error) {
-	return openView(ctx, logOf{js.store, key, js.in.RequestID, js.business}, nil, newRecordList)
+	return openView(ctx, js.logOf(js.store, key), nil, newRecordList)
 }
 
 func fleetKey(name string) string { return journal.Key(kindFleet, name) }

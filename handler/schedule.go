@@ -68,7 +68,7 @@ func (sc *scheduler) schedule(jobs []*job) {
 		if next.IsZero() {
 			sc.flush(j)
 			sc.out.write(j, kept...)
-			if !open {
+			if sc.confirm(j) && !open {
 				sc.index.leave(j)
 			}
 			continue
@@ -122,6 +122,10 @@ func (sc *scheduler) noQueue(j *job, open bool) {
 // comes once more after the invocation that gets it must have ended, and is the watchdog
 // of that.
 func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Record) error {
+	if guarded && j.recalled && !j.upToDate() {
+		sc.out.write(j, kept...)
+		return sc.decideAnew(j)
+	}
 	now := sc.business().UTC()
 	var n int
 	var inTime bool
@@ -130,6 +134,9 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	})
 	if inTime {
 		sc.out.write(j, kept...)
+		if guarded {
+			sc.confirm(j)
+		}
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
@@ -148,11 +155,59 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	}
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	err = j.journal.Update(sc.last, func(*rollout.State) []rollout.Record { return append(kept, rec) })
+	records := func(*rollout.State) []rollout.Record { return append(kept, rec) }
+	if guarded && j.recalled {
+		basis := j.decision.basis
+		err = j.journal.UpdateBy(sc.last, &basis, overtaken, records)
+		if errors.Is(err, errOvertaken) {
+			sc.out.write(j, kept...)
+			return sc.decideAnew(j)
+		}
+	} else {
+		err = j.journal.Update(sc.last, records)
+	}
 	if err != nil || !sc.overtakes(j, at) {
 		return err
 	}
 	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
+}
+
+// confirm says whether the job was decided about by what its journal says. If it was by what this
+// instance knew, and nothing was written that would have shown whether others have, the journal
+// is read now; if they have, the job is looked at once more.
+func (sc *scheduler) confirm(j *job) bool {
+	if !j.recalled {
+		return true
+	}
+	if j.journal.Recalled() {
+		if err := j.journal.Refresh(sc.last); err != nil {
+			sc.log.Warn("a job is looked at again: its journal could not be read", "job", j.id, "error", err.Error())
+			if err := sc.after(time.Minute, j.kind, j.id, events.TickAnyway); err != nil {
+				sc.again.add(err)
+			}
+			return false
+		}
+	}
+	if j.upToDate() {
+		return true
+	}
+	if err := sc.decideAnew(j); err != nil {
+		sc.again.add(err)
+	}
+	return false
+}
+
+// decideAnew has a job looked at at once that was decided about by what this instance knew, and
+// others have written since. If they have put a later tick on the queue, that does it: ours is
+// one that was overtaken, and two instances must not wake each other for ever.
+func (sc *scheduler) decideAnew(j *job) error {
+	overtaken := false
+	j.journal.Look(func(s *rollout.State) { overtaken = s.Operation == nil || laterComes(s, j.used, sc.business()) })
+	j.recalled = false
+	if overtaken {
+		return nil
+	}
+	return sc.tick(j, sc.business(), true)
 }
 
 // sendTick puts a tick on the queue that comes after a delay, and says when it comes once more. If MNS

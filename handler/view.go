@@ -30,6 +30,9 @@ type view[S folded] struct {
 	writing bool
 	broken  error // a panic came in the middle of reading or writing: the state may be half of one; or see reopen
 	empty   func() S
+	// recalled says that the state is what an earlier invocation knew, and that no append and no
+	// read has shown since that nobody else has written. failed says that one of them has failed.
+	recalled, failed bool
 	// ahead are records that opened the log and are in the state, but not in the log yet:
 	// what is written next comes behind them, in one append. reopen makes them, and makes
 	// them anew if others write first; its error is that of the view from then on.
@@ -98,16 +101,29 @@ func openView[S folded](ctx context.Context, of logOf, before *known[S], empty f
 	return v, err
 }
 
+// recallView returns a view of a log as an earlier one knew it, and reads nothing.
+func recallView[S folded](of logOf, before known[S], empty func() S) *view[S] {
+	return &view[S]{logOf: of, state: before.state, length: before.length, empty: empty, recalled: true}
+}
+
 // known is what a view knows of its log.
 type known[S folded] struct {
-	state  S
-	length int64
+	state   S
+	length  int64
+	current bool // the log held just that when it was read or written last
 }
 
 func (v *view[S]) known() known[S] {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return known[S]{v.state, v.length}
+	return known[S]{v.state, v.length, !v.recalled && !v.failed}
+}
+
+// Recalled says whether nothing has shown in this invocation that the state is that of the log.
+func (v *view[S]) Recalled() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.recalled
 }
 
 // Broken says that a panic may have left the state half changed.
@@ -308,13 +324,14 @@ func (v *view[S]) catchUp(ctx context.Context) error {
 		from = 0
 	}
 	lines, length, err := v.store.Read(ctx, v.key, from)
-	if err != nil {
+	var records []rollout.Record
+	if err == nil {
+		records, err = rollout.Decode(lines)
+	}
+	if v.failed = err != nil; v.failed {
 		return fmt.Errorf("reading journal %s: %w", v.key, err)
 	}
-	records, err := rollout.Decode(lines)
-	if err != nil {
-		return fmt.Errorf("reading journal %s: %w", v.key, err)
-	}
+	v.recalled = false
 	if length == v.length { // nobody has written
 		return nil
 	}
@@ -352,9 +369,10 @@ func (v *view[S]) put(ctx context.Context, records []rollout.Record) error {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
 		length, err := v.appendUnlocked(ctx, piece)
-		if err != nil {
+		if v.failed = err != nil; v.failed {
 			return fmt.Errorf("writing journal %s: %w", v.key, err)
 		}
+		v.recalled = false
 		known := min(n, len(v.ahead)) // the state has them
 		v.ahead = v.ahead[known:]
 		v.state.Apply(records[known:n]...)
