@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -90,16 +89,14 @@ func (x *watchFlags) run(ctx context.Context, given string, names []name) error 
 	if err := x.pacing.check(); err != nil {
 		return err
 	}
-	store, conf, zone, err := x.open(given)
+	at, err := x.open(given)
 	if err != nil {
 		return err
 	}
-	g := &watchList{store: store, zone: zone, pacing: &x.pacing, all: len(names) == 0, began: time.Now(), now: x.w.clock(), ended: map[string]int64{}}
-	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
-		g.fleets = fleets
-	}
+	g := &watchList{store: at.store, zone: at.zone, fleets: fleetsAtHand(at.conf), pacing: &x.pacing, all: len(names) == 0, began: time.Now(),
+		now: x.w.clock(), ended: map[string]int64{}}
 	for _, n := range names {
-		state, _, err := operator.Read(ctx, store, n.kind, n.id)
+		state, _, err := operator.Read(ctx, at.store, n.kind, n.id)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,47 +22,49 @@ const (
 	completeMost  = 200
 )
 
+// offering completes what has been begun of an argument, or of a flag's value, by a list.
+// Files are none of it.
+func offering(list func(args []string) []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+		fit := slices.DeleteFunc(list(args), func(x string) bool { return !strings.HasPrefix(x, begun) || escape.Terminal(x) != x })
+		return fit[:min(len(fit), completeMost)], cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 // completeOperations completes the one argument of a command: an operation of the journal,
 // named rollout/ID or request/ID, or by its id alone where the command knows one
 // kind only.
 func (s *settings) completeOperations(kinds ...string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return offering(func(args []string) (out []string) {
 		given, names := journalAndName(args)
 		if len(names) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+			return nil
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), completeLimit)
-		defer cancel()
-		store, _, _, err := s.open(given)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var out []string
-		for _, kind := range kinds {
-			for _, id := range idsOf(ctx, store, kind) {
-				name := id
-				if len(kinds) > 1 {
-					name = kind + "/" + id
-				}
-				if strings.HasPrefix(name, begun) && escape.Terminal(name) == name && len(out) < completeMost {
-					out = append(out, name)
-				}
+		for _, n := range s.namesOf(given, kinds...) {
+			if len(kinds) == 1 {
+				out = append(out, n.id)
+				continue
 			}
+			out = append(out, n.String())
 		}
-		return out, cobra.ShellCompDirectiveNoFileComp
-	}
+		return out
+	})
 }
 
-// idsOf returns the ids of the operations of a kind, from their keys alone.
-func idsOf(ctx context.Context, store journal.Store, kind string) []string {
-	keys, err := store.Keys(ctx, kind+"/")
+// namesOf returns the operations of some kinds, by their keys alone.
+func (s *settings) namesOf(given string, kinds ...string) (out []name) {
+	at, err := s.open(given)
 	if err != nil {
 		return nil
 	}
-	var out []string
-	for _, key := range keys {
-		if _, id, ok := journal.SplitKey(key); ok {
-			out = append(out, id)
+	ctx, cancel := context.WithTimeout(context.Background(), completeLimit)
+	defer cancel()
+	for _, kind := range kinds {
+		keys, _ := at.store.Keys(ctx, kind+"/") // whoever completes is not told of an error
+		for _, key := range keys {
+			if _, id, ok := journal.SplitKey(key); ok {
+				out = append(out, name{kind, id})
+			}
 		}
 	}
 	return out
@@ -69,33 +72,23 @@ func idsOf(ctx context.Context, store journal.Store, kind string) []string {
 
 // completeFleets completes a fleet's name: those of fleets.yaml, or else those
 // that the journal knows.
-func (s *settings) completeFleets(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (s *settings) completeFleets([]string) (out []string) {
 	conf, err := s.load()
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
 	if fleets, err := readFleets(cmp.Or(conf.Fleets, defaultFleets)); err == nil {
-		var out []string
 		for _, f := range fleets {
 			out = append(out, f.Name)
 		}
-		return out, cobra.ShellCompDirectiveNoFileComp
+		return out
 	}
-	store, _, _, err := s.open("")
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), completeLimit)
-	defer cancel()
-	seen := map[string]bool{}
-	var out []string
-	for _, id := range idsOf(ctx, store, operator.Rollout) {
-		if _, fleet, ok := rollout.SplitID(id); ok && !seen[fleet] {
-			seen[fleet] = true
+	for _, n := range s.namesOf("", operator.Rollout) {
+		if _, fleet, ok := rollout.SplitID(n.id); ok && !slices.Contains(out, fleet) {
 			out = append(out, fleet)
 		}
 	}
-	return out, cobra.ShellCompDirectiveNoFileComp
+	return out
 }
 
 // defaultFleets is where fleets.yaml is looked for.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -93,25 +92,25 @@ func runDashboard(ctx context.Context, s *settings, f *dashboardFlags, args []st
 
 // config reads the settings.
 func (f *dashboardFlags) config(s *settings, given string) (dashboard.Config, error) {
-	store, conf, zone, err := s.open(given)
+	at, err := s.open(given)
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	o, err := pageOptions(s.w, f.lang, zone)
+	o, err := pageOptions(s.w, f.lang, at.zone)
 	if err != nil {
 		return dashboard.Config{}, err
 	}
-	config := dashboard.Config{Journal: store, Name: cmp.Or(given, conf.Journal), Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every, Now: s.w.clock(),
+	config := dashboard.Config{Journal: at.store, Name: at.conf.Journal, Lang: o.Lang, Zone: o.Zone, Version: o.Version, Every: f.every, Now: s.w.clock(),
 		Token: s.w.env(tokenVariable)}
-	if conf.Fleets != "" {
-		if config.Fleets, err = readFleets(conf.Fleets); err != nil {
+	if at.conf.Fleets != "" {
+		if config.Fleets, err = readFleets(at.conf.Fleets); err != nil {
 			return dashboard.Config{}, err
 		}
 	}
 	if !f.control {
 		return config, nil
 	}
-	client, queue, err := s.queueOf(conf, events.TypeControl)
+	client, queue, err := s.queueOf(at.conf, events.TypeControl)
 	if err != nil {
 		return dashboard.Config{}, fmt.Errorf("--allow-control sends to the function's queue: %w", err)
 	}

@@ -153,16 +153,16 @@ func (n name) String() string { return n.kind + "/" + n.id }
 // toTheEnd follows operations until all have come to their end, and tells of each
 // change of their state. One that is not there yet is waited for. What it returns
 // is how they came out: the worst of it.
-func toTheEnd(ctx context.Context, s *settings, store journal.Store, names []name, p *pacing, zone *time.Location) ([]operator.Operation, error) {
+func toTheEnd(ctx context.Context, s *settings, at installation, names []name, p *pacing) ([]operator.Operation, error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
 	p.trouble = s.w.trouble
 	x := endings{names: slices.Clone(names), operations: make([]operator.Operation, len(names)), told: make([]string, len(names))}
 	for _, n := range names {
-		x.followers = append(x.followers, operator.Find(retrying{store, p}, n.kind, n.id))
+		x.followers = append(x.followers, operator.Find(retrying{at.store, p}, n.kind, n.id))
 	}
 	for {
-		open, err := x.look(ctx, s, zone)
+		open, err := x.look(ctx, s, at.zone)
 		if err == nil && !open {
 			return x.operations, verdict(x.names, x.operations)
 		}
@@ -311,16 +311,16 @@ func (s *settings) waitFor(ctx context.Context, given string, names []name, p *p
 			return usageError{fmt.Errorf("%s cannot come: %s", n, why)}
 		}
 	}
-	store, conf, zone, err := s.open(given)
+	at, err := s.open(given)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		if why, err := n.neverComes(ctx, store, cmp.Or(conf.Fleets, defaultFleets)); err != nil || why != "" {
+		if why, err := n.neverComes(ctx, at.store, cmp.Or(at.conf.Fleets, defaultFleets)); err != nil || why != "" {
 			return cmp.Or(err, fmt.Errorf("%s cannot come: %s", n, why))
 		}
 	}
-	return s.waitIn(ctx, store, zone, names, p, o)
+	return s.waitIn(ctx, at, names, p, o)
 }
 
 // fault says why nothing can have the id, or "".
@@ -362,23 +362,14 @@ func (n name) neverComes(ctx context.Context, store journal.Store, path string) 
 	return fmt.Sprintf("%s declares no fleet %s, and the journal knows no rollout of one", path, fleet), nil
 }
 
-func (s *settings) waitIn(ctx context.Context, store journal.Store, zone *time.Location, names []name, p *pacing, o *output) error {
-	operations, end := toTheEnd(ctx, s, store, names, p, zone)
-	known := operations[:0:0]
-	for _, x := range operations {
-		if x.ID != "" {
-			known = append(known, x)
-		}
-	}
-	l := operator.Listing{Operations: append([]operator.Operation{}, known...)}
-	if err := o.show(s.w, l, func() []string {
-		var out []string
-		for _, x := range known {
-			out = append(out, shown(x.Kind+"/"+x.ID+"  "+inBrief(x, zone)))
+func (s *settings) waitIn(ctx context.Context, at installation, names []name, p *pacing, o *output) error {
+	operations, end := toTheEnd(ctx, s, at, names, p)
+	l := operator.Listing{Operations: slices.DeleteFunc(operations, func(x operator.Operation) bool { return x.ID == "" })}
+	err := o.show(s.w, l, func() (out []string) {
+		for _, x := range l.Operations {
+			out = append(out, shown(x.Kind+"/"+x.ID+"  "+inBrief(x, at.zone)))
 		}
 		return out
-	}); err != nil {
-		return err
-	}
-	return end
+	})
+	return cmp.Or(err, end)
 }

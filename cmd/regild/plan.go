@@ -54,7 +54,7 @@ expected.`,
 	fs.Var(&f.at, "at", "plan as of this `time` (RFC 3339); by default the state's, or now")
 	fs.BoolVar(&f.diff, "diff", false, "show only what differs from the last rollout of the fleet in the journal")
 	f.out.define(c)
-	mustRegister(c, "fleet", s.completeFleets)
+	mustRegister(c, "fleet", offering(s.completeFleets))
 	c.RunE = func(c *cobra.Command, _ []string) error { return runPlan(c.Context(), s, &f) }
 	return c
 }
@@ -104,11 +104,11 @@ func runPlan(ctx context.Context, s *settings, f *planFlags) error {
 	if !f.diff {
 		return f.out.show(s.w, doc, func() []string { return planLines(doc.Plan) })
 	}
-	store, _, _, err := s.open("")
+	at, err := s.open("")
 	if err != nil {
 		return err
 	}
-	last, err := lastRollout(ctx, store, f.name)
+	last, err := lastRollout(ctx, at.store, f.name)
 	if err != nil {
 		return err
 	}

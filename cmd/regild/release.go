@@ -54,7 +54,7 @@ exits as regild wait does (0, 3, 4 or 5).`,
 // release asks and sends, and waits for the rollouts.
 func (x *sender) release(c *cobra.Command) error {
 	m := &x.message
-	store, conf, zone, err := x.ready(c)
+	at, err := x.ready(c)
 	if err != nil {
 		return err
 	}
@@ -62,27 +62,27 @@ func (x *sender) release(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	before, err := operator.OfRelease(c.Context(), store, m.release, nil)
+	before, err := operator.OfRelease(c.Context(), at.store, m.release, nil)
 	if err != nil {
 		return err
 	}
 	if len(before) > 0 {
 		return fmt.Errorf("there is a release %s already: rollout %s; give this one another id", m.release, strings.Join(before, ", "))
 	}
-	names, unknown := x.imageNames(c.Context(), conf, images)
-	about, following := aboutRelease(conf, m.release, images, names, unknown)
+	names, unknown := x.imageNames(c.Context(), at.conf, images)
+	about, following := aboutRelease(at.conf, m.release, images, names, unknown)
 	question := "release it?"
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
-	look, err := x.heedPlan(c.Context(), store, following)
+	look, err := x.heedPlan(c.Context(), at.store, following)
 	if err != nil {
 		return err
 	}
-	if _, err := x.put(c.Context(), conf, "release", nil, about, question); err != nil {
+	if _, err := x.put(c.Context(), at.conf, "release", nil, about, question); err != nil {
 		return err
 	}
-	return x.taken(c.Context(), store, zone, "release "+m.release, look)
+	return x.taken(c.Context(), at, "release "+m.release, look)
 }
 
 // heedPlan is rolloutsOf, and fails as well once the function has refused the plan that was

@@ -60,22 +60,18 @@ func runReport(ctx context.Context, s *settings, o output, html *htmlFlags, args
 	if !html.on && (html.file != "" || html.plan != "") {
 		return usageError{errors.New("--file and --plan are for a page; add --html")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, oneCall)
-	defer cancel()
-	store, _, zone, err := s.open(given)
-	if err != nil {
-		return err
-	}
-	state, records, err := operator.Read(ctx, store, kind, id)
-	if err != nil {
-		return err
-	}
-	if html.on {
-		return html.write(ctx, s.w, store, zone, kind, state.Operation.ID)
-	}
-	r := reportOf(state, records)
-	r.asOf = s.w.clock()()
-	return o.show(s.w, r, func() []string { return r.lines(zone) })
+	return s.reading(ctx, given, func(ctx context.Context, at installation) error {
+		state, records, err := operator.Read(ctx, at.store, kind, id)
+		if err != nil {
+			return err
+		}
+		if html.on {
+			return html.write(ctx, s.w, at, kind, state.Operation.ID)
+		}
+		r := reportOf(state, records)
+		r.asOf = s.w.clock()()
+		return o.show(s.w, r, func() []string { return r.lines(at.zone) })
+	})
 }
 
 // A reportDocument is what a rollout or request did. Times are in UTC, lengths in

@@ -51,12 +51,12 @@ func (f *htmlFlags) define(c *cobra.Command) {
 }
 
 // write makes the page of a journal's lines.
-func (f *htmlFlags) write(ctx context.Context, w world, store journal.Store, zone *time.Location, kind, id string) error {
-	o, err := pageOptions(w, f.lang, zone)
+func (f *htmlFlags) write(ctx context.Context, w world, at installation, kind, id string) error {
+	o, err := pageOptions(w, f.lang, at.zone)
 	if err != nil {
 		return err
 	}
-	lines, _, err := store.Read(ctx, journal.Key(kind, id), 0)
+	lines, _, err := at.store.Read(ctx, journal.Key(kind, id), 0)
 	if err != nil {
 		return err
 	}

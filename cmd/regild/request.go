@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -70,20 +69,20 @@ func defineDigest(c *cobra.Command, m *sendFlags) {
 }
 
 // ready checks the flags and opens what is needed.
-func (x *sender) ready(c *cobra.Command) (journal.Store, operator.Config, *time.Location, error) {
+func (x *sender) ready(c *cobra.Command) (installation, error) {
 	if x.noWait && x.end {
-		return nil, operator.Config{}, nil, usageError{errors.New("--no-wait and --wait exclude each other")}
+		return installation{}, usageError{errors.New("--no-wait and --wait exclude each other")}
 	}
 	if x.end && !c.Flags().Changed("timeout") {
 		x.pacing.timeout = endWithin
 	}
 	if err := x.pacing.check(); err != nil {
-		return nil, operator.Config{}, nil, err
+		return installation{}, err
 	}
 	x.pacing.trouble = x.w.trouble
-	store, conf, zone, err := x.open("")
-	x.door = "queues/" + x.queueName(conf, events.TypeRequest)
-	return store, conf, zone, err
+	at, err := x.open("")
+	x.door = "queues/" + x.queueName(at.conf, events.TypeRequest)
+	return at, err
 }
 
 // put asks, puts the message on the queue and returns its id there.
@@ -136,7 +135,7 @@ type found struct {
 
 // taken waits until the journal has what was asked for, and shows it or follows
 // it to the end.
-func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Location, what string, look func(context.Context) (found, error)) error {
+func (x *sender) taken(ctx context.Context, at installation, what string, look func(context.Context) (found, error)) error {
 	if x.noWait || x.message.dryRun {
 		return nil
 	}
@@ -157,17 +156,17 @@ func (x *sender) taken(ctx context.Context, store journal.Store, zone *time.Loca
 		return within.outcomeOf(waiting, err, notTaken, hint)
 	}
 	if x.end {
-		return x.waitIn(ctx, store, zone, has.names, &x.pacing, &x.out)
+		return x.waitIn(ctx, at, has.names, &x.pacing, &x.out)
 	}
 	l := operator.Listing{Operations: []operator.Operation{}}
 	for _, n := range has.names {
-		a, err := operator.Opened(waiting, retrying{store, &within}, n.kind, n.id, within.wait)
+		a, err := operator.Opened(waiting, retrying{at.store, &within}, n.kind, n.id, within.wait)
 		if err != nil {
 			return within.outcomeOf(waiting, err, notTaken, hint)
 		}
 		l.Operations = append(l.Operations, a.Operation)
 	}
-	return x.out.show(x.w, l, func() []string { return listLines(l, zone) })
+	return x.out.show(x.w, l, func() []string { return listLines(l, at.zone) })
 }
 
 // opened returns the request that has an id of ours, if the journal has one. Where
@@ -195,17 +194,17 @@ func (x *sender) opened(ctx context.Context, from operator.Reader, id, message s
 }
 
 // unused fails where the journal has a request of the id, whoever sent it.
-func (x *sender) unused(ctx context.Context, store journal.Store, zone *time.Location, id string) error {
-	s, err := x.opened(ctx, store, id, "")
+func (x *sender) unused(ctx context.Context, at installation, id string) error {
+	s, err := x.opened(ctx, at.store, id, "")
 	if err == nil && s == nil {
-		f := operator.Follow(store, operator.Request, id)
+		f := operator.Follow(at.store, operator.Request, id)
 		_, err = f.Look(ctx)
 		s = f.State
 	}
 	if err != nil || s.Operation == nil {
 		return err
 	}
-	return fmt.Errorf("there is a request %s already: %s; give this one another --id", s.Operation.ID, inBrief(operator.OperationOf(s), zone))
+	return fmt.Errorf("there is a request %s already: %s; give this one another --id", s.Operation.ID, inBrief(operator.OperationOf(s), at.zone))
 }
 
 func requestSendCommand(w world) *cobra.Command {
@@ -232,19 +231,19 @@ settings.`,
 		if len(args) == 0 {
 			return usageError{errors.New("name the desktops, such as ecd-gx2x1dhsmucyy0001")}
 		}
-		store, conf, zone, err := x.ready(c)
+		at, err := x.ready(c)
 		if err != nil {
 			return err
 		}
-		m.region = conf.Region
+		m.region = at.conf.Region
 		m.request = cmp.Or(m.request, "regild-"+strings.ToLower(rand.Text()[:16]))
 		if m.image == "" && !slices.Contains(m.consent, "reset") {
 			return usageError{errors.New("without --image the desktops are reset to the image that each is on, which the function refuses without --consent reset")}
 		}
-		if err := x.unused(c.Context(), store, zone, m.request); err != nil {
+		if err := x.unused(c.Context(), at, m.request); err != nil {
 			return err
 		}
-		return x.request(c.Context(), store, conf, zone, args, nil)
+		return x.request(c.Context(), at, args, nil)
 	}
 	return c
 }
@@ -263,23 +262,23 @@ func defineRebuild(c *cobra.Command, m *sendFlags) {
 }
 
 // request asks and sends, and waits for what becomes of it.
-func (x *sender) request(ctx context.Context, store journal.Store, conf operator.Config, zone *time.Location, desktops, about []string) error {
+func (x *sender) request(ctx context.Context, at installation, desktops, about []string) error {
 	m := &x.message
 	image := "image " + m.image
 	if m.image == "" {
 		image = "the image that each is on: everything on the system disks since then is lost"
 	}
-	at := desktop.Place{Account: m.of, Region: m.region}
-	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, operator.Count(len(desktops), "desktop"), at, image)}, about...)
+	place := desktop.Place{Account: m.of, Region: m.region}
+	about = append([]string{fmt.Sprintf("request %s: %s in %s to %s", m.request, operator.Count(len(desktops), "desktop"), place, image)}, about...)
 	if len(desktops) > 0 {
 		about = append(about, "  "+operator.First(10, " ", desktops))
 	}
 	if m.notBefore != "" {
-		at, err := timeOf("not-before", m.notBefore)
+		notBefore, err := timeOf("not-before", m.notBefore)
 		if err != nil {
 			return err
 		}
-		about = append(about, fmt.Sprintf("  nothing begins before %s (%s)", m.notBefore, at.In(zone).Format(exact)))
+		about = append(about, fmt.Sprintf("  nothing begins before %s (%s)", m.notBefore, notBefore.In(at.zone).Format(exact)))
 	}
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
@@ -288,12 +287,12 @@ func (x *sender) request(ctx context.Context, store journal.Store, conf operator
 	if m.dryRun {
 		question = "ask for the plan?"
 	}
-	message, err := x.put(ctx, conf, "request", desktops, about, question)
+	message, err := x.put(ctx, at.conf, "request", desktops, about, question)
 	if err != nil {
 		return err
 	}
-	return x.taken(ctx, store, zone, "request "+m.request, func(ctx context.Context) (found, error) {
-		s, err := x.opened(ctx, retrying{store, &x.pacing}, m.request, message)
+	return x.taken(ctx, at, "request "+m.request, func(ctx context.Context) (found, error) {
+		s, err := x.opened(ctx, retrying{at.store, &x.pacing}, m.request, message)
 		if err != nil || s == nil {
 			return found{missing: "nothing in the journal shows that the function took it"}, err
 		}
@@ -318,11 +317,11 @@ new one has an id of its own, by default ID/retry-N.`,
 
 // retry sends a new request for those desktops of a request that failed.
 func (x *sender) retry(c *cobra.Command, id string) error {
-	store, conf, zone, err := x.ready(c)
+	at, err := x.ready(c)
 	if err != nil {
 		return err
 	}
-	s, _, err := operator.Read(c.Context(), store, operator.Request, id)
+	s, _, err := operator.Read(c.Context(), at.store, operator.Request, id)
 	if err != nil {
 		return err
 	}
@@ -335,7 +334,7 @@ func (x *sender) retry(c *cobra.Command, id string) error {
 	}
 	m := &x.message
 	if m.request == "" {
-		if m.request, err = x.nextRetry(c.Context(), store, id); err != nil {
+		if m.request, err = x.nextRetry(c.Context(), at.store, id); err != nil {
 			return err
 		}
 	}
@@ -350,7 +349,7 @@ func (x *sender) retry(c *cobra.Command, id string) error {
 			break
 		}
 	}
-	return x.request(c.Context(), store, conf, zone, failed, about)
+	return x.request(c.Context(), at, failed, about)
 }
 
 func failedOf(s *rollout.State) []string {

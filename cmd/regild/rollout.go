@@ -70,15 +70,9 @@ func rolloutListCommand(w world) *cobra.Command {
 	c.Flags().StringVar(&q.fleet, "fleet", "", "list only those of this `fleet`")
 	c.Flags().IntVar(&q.most, "limit", rolloutsMost, "read at most this `number` of journals, those written last")
 	q.out.define(c)
-	mustRegister(c, "fleet", s.completeFleets)
+	mustRegister(c, "fleet", offering(s.completeFleets))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		q.all = !open
-		ctx, cancel := context.WithTimeout(c.Context(), oneCall)
-		defer cancel()
-		l, zone, err := s.list(ctx, "", q, operator.Rollout)
-		if err != nil {
-			return err
-		}
 		none := "the journal has no rollout"
 		if open {
 			none = "no rollout is open"
@@ -86,7 +80,9 @@ func rolloutListCommand(w world) *cobra.Command {
 		if q.fleet != "" {
 			none += " of fleet " + shown(q.fleet)
 		}
-		return q.out.show(w, l, func() []string { return listOr(l, zone, none, "without --open they are") })
+		return s.list(c.Context(), "", q, func(l operator.Listing, zone *time.Location) []string {
+			return listOr(l, zone, none, "without --open they are")
+		}, operator.Rollout)
 	}
 	return c
 }
@@ -144,27 +140,23 @@ without a slash) it shows which rollouts it had, in their order.`,
 	s := newSettings(w, c, forJournal)
 	o.define(c)
 	return s.forID(c, operator.Rollout, func(c *cobra.Command, id string) error {
-		ctx, cancel := context.WithTimeout(c.Context(), oneCall)
-		defer cancel()
-		store, _, zone, err := s.open("")
-		if err != nil {
-			return err
-		}
-		if !strings.Contains(id, "/") {
-			return fleetHistory(ctx, s, store, o, id, zone)
-		}
-		_, records, err := operator.Read(ctx, store, operator.Rollout, id)
-		if err != nil {
-			return err
-		}
-		h := history{ID: id, Entries: entriesOf(records)}
-		return o.show(w, h, func() []string { return h.lines(zone) })
+		return s.reading(c.Context(), "", func(ctx context.Context, at installation) error {
+			if !strings.Contains(id, "/") {
+				return fleetHistory(ctx, w, at, o, id)
+			}
+			_, records, err := operator.Read(ctx, at.store, operator.Rollout, id)
+			if err != nil {
+				return err
+			}
+			h := history{ID: id, Entries: entriesOf(records)}
+			return o.show(w, h, func() []string { return h.lines(at.zone) })
+		})
 	})
 }
 
 // fleetHistory shows the rollouts of a fleet in the order of its log.
-func fleetHistory(ctx context.Context, s *settings, store journal.Store, o output, fleet string, zone *time.Location) error {
-	ids, err := operator.Enrolled(ctx, store, fleet)
+func fleetHistory(ctx context.Context, w world, at installation, o output, fleet string) error {
+	ids, err := operator.Enrolled(ctx, at.store, fleet)
 	if err != nil {
 		return err
 	}
@@ -174,7 +166,7 @@ func fleetHistory(ctx context.Context, s *settings, store journal.Store, o outpu
 	left := max(0, len(ids)-rolloutsMost)
 	l := operator.Listing{Operations: []operator.Operation{}, NotRead: left}
 	for _, id := range ids[left:] {
-		state, _, err := operator.Read(ctx, store, operator.Rollout, id)
+		state, _, err := operator.Read(ctx, at.store, operator.Rollout, id)
 		if unknown, ok := errors.AsType[*operator.UnknownError](err); ok {
 			l.Operations = append(l.Operations, operator.Operation{Kind: unknown.Kind, ID: id, State: operator.Expired, Fleet: fleet})
 			continue
@@ -184,7 +176,7 @@ func fleetHistory(ctx context.Context, s *settings, store journal.Store, o outpu
 		}
 		l.Operations = append(l.Operations, operator.OperationOf(state))
 	}
-	return o.show(s.w, l, func() []string { return listLines(l, zone) })
+	return o.show(w, l, func() []string { return listLines(l, at.zone) })
 }
 
 // A history is what happened in a rollout.
@@ -274,14 +266,14 @@ func (x *sender) control(c *cobra.Command, kind, id string) error {
 	if m.reason == "" {
 		return usageError{errors.New("say why: --reason")}
 	}
-	store, conf, zone, err := x.ready(c)
+	at, err := x.ready(c)
 	if err != nil {
 		return err
 	}
-	if m.by, err = x.who(conf); err != nil {
+	if m.by, err = x.who(at.conf); err != nil {
 		return err
 	}
-	touch, before, err := x.touch(ctx, store, kind, id)
+	touch, before, err := x.touch(ctx, at.store, kind, id)
 	if err != nil {
 		return err
 	}
@@ -289,20 +281,20 @@ func (x *sender) control(c *cobra.Command, kind, id string) error {
 	if touch.Refused != "" {
 		return fmt.Errorf("%s is not possible for %s %s: %s", m.action, kind, id, touch.Refused)
 	}
-	message, err := x.put(ctx, conf, "control", nil, append([]string{what + ":"}, indented(touch.Facts)...), what+"?")
+	message, err := x.put(ctx, at.conf, "control", nil, append([]string{what + ":"}, indented(touch.Facts)...), what+"?")
 	if err != nil || x.noWait {
 		return err
 	}
-	answer, err := x.answer(ctx, store, operator.Control{MessageID: message, Before: before,
+	answer, err := x.answer(ctx, at.store, operator.Control{MessageID: message, Before: before,
 		Control: events.Control{RolloutID: m.rollout, RequestID: m.request, Action: m.action, By: m.by, Reason: m.reason}})
 	if err != nil {
 		return err
 	}
 	if x.end {
 		kind, id, _ := strings.Cut(answer.Taken, "/")
-		return x.waitIn(ctx, store, zone, []name{{kind, id}}, &x.pacing, &x.out)
+		return x.waitIn(ctx, at, []name{{kind, id}}, &x.pacing, &x.out)
 	}
-	return x.out.show(x.w, answer, func() []string { return answerLines(m.action, answer, zone) })
+	return x.out.show(x.w, answer, func() []string { return answerLines(m.action, answer, at.zone) })
 }
 
 // touch says what the control will touch, and how many controls there were

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -48,13 +49,10 @@ func newSettings(w world, c *cobra.Command, groups ...[]string) *settings {
 	}
 	s.flags.StringVar(&s.profile, "profile", "", "take the settings of this `profile` of regild.yaml")
 	s.flags.StringVar(&s.file, "config", "", "read the settings from this `file`; by default $REGILD_CONFIG or ./regild.yaml")
-	mustRegister(c, "profile", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		conf, err := s.load()
-		if err != nil && len(conf.Profiles) == 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return conf.Profiles, cobra.ShellCompDirectiveNoFileComp
-	})
+	mustRegister(c, "profile", offering(func([]string) []string {
+		conf, _ := s.load() // it has the profiles whatever is wrong with one
+		return conf.Profiles
+	}))
 	return s
 }
 
@@ -80,28 +78,45 @@ func (s *settings) load() (operator.Config, error) {
 	return operator.Load(src)
 }
 
+// An installation is a regild that a command works on: its journal, the settings
+// in force, and the time zone in which times are shown.
+type installation struct {
+	store journal.Store
+	conf  operator.Config
+	zone  *time.Location
+}
+
 // open opens the journal of the settings, or that of a URL that was given.
-func (s *settings) open(given string) (journal.Store, operator.Config, *time.Location, error) {
-	conf, err := s.load()
-	if err != nil {
-		return nil, conf, nil, err
+func (s *settings) open(given string) (at installation, err error) {
+	if at.conf, err = s.load(); err != nil {
+		return at, err
 	}
 	if given != "" {
-		conf.Journal = given
+		at.conf.Journal = given
 	}
-	if conf.Journal == "" {
-		return nil, conf, nil, usageError{errors.New("name the journal: --journal oss://bucket/prefix or file:///dir, REGILD_JOURNAL or a profile (regild " +
+	if at.conf.Journal == "" {
+		return at, usageError{errors.New("name the journal: --journal oss://bucket/prefix or file:///dir, REGILD_JOURNAL or a profile (regild " +
 			"config shows what is in force)")}
 	}
-	zone, err := conf.Zone()
+	if at.zone, err = at.conf.Zone(); err != nil {
+		return at, err
+	}
+	if err = thereIs(at.conf.Journal); err != nil {
+		return at, err
+	}
+	at.store, err = openJournal(s.w, at.conf.Journal, cmp.Or(at.conf.Region, defaultRegion), at.conf.OSSEndpoint)
+	return at, err
+}
+
+// reading opens the journal for a command that follows nothing.
+func (s *settings) reading(ctx context.Context, given string, do func(context.Context, installation) error) error {
+	ctx, cancel := context.WithTimeout(ctx, oneCall)
+	defer cancel()
+	at, err := s.open(given)
 	if err != nil {
-		return nil, conf, nil, err
+		return err
 	}
-	if err := thereIs(conf.Journal); err != nil {
-		return nil, conf, nil, err
-	}
-	store, err := openJournal(s.w, conf.Journal, cmp.Or(conf.Region, defaultRegion), conf.OSSEndpoint)
-	return store, conf, zone, err
+	return do(ctx, at)
 }
 
 // defaultRegion is where a bucket is looked for unless something else is set.

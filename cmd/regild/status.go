@@ -34,7 +34,7 @@ ALIBABA_CLOUD_ACCESS_KEY_ID, …_SECRET and …_SECURITY_TOKEN.`,
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, names := journalAndName(args)
 		if len(names) == 0 {
-			return listOperations(c.Context(), s, given, q, operator.Rollout, operator.Request)
+			return s.list(c.Context(), given, q, listLines, operator.Rollout, operator.Request)
 		}
 		if err := takesNo(names[1:]); err != nil {
 			return err
@@ -70,38 +70,25 @@ const (
 	bucketReaders = 32
 )
 
-// listOperations shows the operations of some kinds.
-func listOperations(ctx context.Context, s *settings, given string, q listFlags, kinds ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, oneCall)
-	defer cancel()
-	l, zone, err := s.list(ctx, given, q, kinds...)
-	if err != nil {
-		return err
-	}
-	return q.out.show(s.w, l, func() []string { return listLines(l, zone) })
-}
-
-// list reads the operations of some kinds.
-func (s *settings) list(ctx context.Context, given string, q listFlags, kinds ...string) (operator.Listing, *time.Location, error) {
+// list reads the operations of some kinds, and shows them in lines.
+func (s *settings) list(ctx context.Context, given string, q listFlags, lines func(operator.Listing, *time.Location) []string, kinds ...string) error {
 	if q.most < 0 {
-		return operator.Listing{}, nil, usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
+		return usageError{fmt.Errorf("--limit is %d; it is a number from 1 on", q.most)}
 	}
-	store, conf, zone, err := s.open(given)
-	if err != nil {
-		return operator.Listing{}, nil, err
-	}
-	query := operator.Query{Kinds: kinds, Fleet: q.fleet, Ended: q.all, Most: q.most}
-	if strings.HasPrefix(conf.Journal, "oss:") {
-		query.Readers = bucketReaders
-		if query.Most == 0 {
-			query.Most = bucketMost
+	return s.reading(ctx, given, func(ctx context.Context, at installation) error {
+		query := operator.Query{Kinds: kinds, Fleet: q.fleet, Ended: q.all, Most: q.most}
+		if strings.HasPrefix(at.conf.Journal, "oss:") {
+			query.Readers, query.Most = bucketReaders, cmp.Or(q.most, bucketMost)
 		}
-	}
-	l, err := operator.List(ctx, store, query)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("reading the journal took longer than %s; read less with --limit: %w", oneCall, err)
-	}
-	return l, zone, err
+		l, err := operator.List(ctx, at.store, query)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("reading the journal took longer than %s; read less with --limit: %w", oneCall, err)
+		}
+		if err != nil {
+			return err
+		}
+		return q.out.show(s.w, l, func() []string { return lines(l, at.zone) })
+	})
 }
 
 // listLines shows a listing of what is open, or of all.
@@ -178,17 +165,13 @@ func inBrief(x operator.Operation, zone *time.Location) string {
 
 // showOperation shows one operation.
 func showOperation(ctx context.Context, s *settings, given string, o output, kind, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, oneCall)
-	defer cancel()
-	store, _, zone, err := s.open(given)
-	if err != nil {
-		return err
-	}
-	state, _, err := operator.Read(ctx, store, kind, id)
-	if err != nil {
-		return err
-	}
-	return o.show(s.w, documentOf(state), func() []string { return detailLines(state, zone) })
+	return s.reading(ctx, given, func(ctx context.Context, at installation) error {
+		state, _, err := operator.Read(ctx, at.store, kind, id)
+		if err != nil {
+			return err
+		}
+		return o.show(s.w, documentOf(state), func() []string { return detailLines(state, at.zone) })
+	})
 }
 
 // splitName takes rollout/ID or request/ID apart.
