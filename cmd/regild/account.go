@@ -32,8 +32,8 @@ func (f *accountFlags) define(fs *pflag.FlagSet) {
 	fs.StringVar(&f.endpoint, "endpoint", "", "reach every control API at this `URL`, such as a local cloud's")
 }
 
-// open returns a client for the account, and a lookup in environment and file.
-func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), error) {
+// open returns a client for the account, and what looks a variable up in environment and file.
+func (f *accountFlags) open(w world) (client *acs.Client, get func(name string) string, err error) {
 	file, err := envfile.Read(f.file)
 	switch {
 	case err != nil && f.lenient:
@@ -43,7 +43,7 @@ func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), 
 		return nil, nil, err
 	}
 	lookup := envfile.Over(file, w.lookup)
-	get := func(name string) string { v, _ := lookup(name); return v }
+	get = func(name string) string { v, _ := lookup(name); return v }
 	f.fileRegion = file["REGILD_REGION"]
 	f.region = cmp.Or(f.region, get("REGILD_REGION"))
 	f.account = cmp.Or(f.account, get("REGILD_ACCOUNT"))
@@ -51,9 +51,8 @@ func (f *accountFlags) open(w world) (*acs.Client, func(string) (string, bool), 
 	if f.region == "" {
 		return nil, nil, usageError{fmt.Errorf("no region: give --region, or set REGILD_REGION, or run where %s is", f.file)}
 	}
-	client, err := acs.New(acs.Config{Region: f.region, AccountID: f.account, Endpoint: f.endpoint,
-		Keys: w.keys})
-	return client, lookup, err
+	client, err = acs.New(acs.Config{Region: f.region, AccountID: f.account, Endpoint: f.endpoint, Keys: w.keys})
+	return client, get, err
 }
 
 // known fills in the account, from the credentials if nothing else names it.

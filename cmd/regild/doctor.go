@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -64,9 +65,7 @@ const doctorLimit = 10 * time.Minute
 
 func runDoctor(ctx context.Context, w world, f *doctorFlags) error {
 	if f.explain {
-		for _, l := range doctor.Explain() {
-			say(w.out, "%s\n", l)
-		}
+		printLines(w, doctor.Explain())
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, doctorLimit)
@@ -112,17 +111,11 @@ func doctorEnd(w world, findings []doctor.Finding, asJSON bool) error {
 // need it.
 func newDeployment(w world, f *doctorFlags) (*doctor.Deployment, error) {
 	at := &f.at
-	client, lookup, err := at.open(w)
+	client, get, err := at.open(w)
 	if err != nil {
 		return nil, err
 	}
-	get := func(name, otherwise string) string {
-		if v, _ := lookup(name); v != "" {
-			return v
-		}
-		return otherwise
-	}
-	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT", ""), Keys: w.keys}
+	options := journal.Options{Region: at.region, OSSEndpoint: get("REGILD_OSS_ENDPOINT"), Keys: w.keys}
 	name := at.name
 	p := &doctor.Deployment{
 		Cloud: client, Account: at.account, Region: at.region, FileRegion: at.fileRegion, Now: time.Now, Token: rand.Text()[:12],
@@ -130,20 +123,20 @@ func newDeployment(w world, f *doctorFlags) (*doctor.Deployment, error) {
 		Names: doctor.Names{
 			Function: name, Role: name + "-function", NotificationRole: "aliyunmnsnotificationrole", Triggers: triggersOf(f.template),
 			RequestTriggers: deploy.RequestTriggers, Alerts: deploy.Alerts,
-			RequestQueue: get("REGILD_REQUEST_QUEUE", ""), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: get("REGILD_OUTCOMES_QUEUE", name+"-outcomes"),
-			ControlDoor: get("REGILD_CONTROL_QUEUE", ""), ReleaseDoor: get("REGILD_RELEASE_QUEUE", ""),
-			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC", ""), FailureTopic: name + "-failures",
-			Journal: get("REGILD_JOURNAL", ""), LogProject: get("REGILD_LOG_PROJECT", ""), Logstore: get("REGILD_LOGSTORE", ""),
+			RequestQueue: get("REGILD_REQUEST_QUEUE"), DeadLetterQueue: name + "-dead-letters", OutcomesQueue: cmp.Or(get("REGILD_OUTCOMES_QUEUE"), name+"-outcomes"),
+			ControlDoor: get("REGILD_CONTROL_QUEUE"), ReleaseDoor: get("REGILD_RELEASE_QUEUE"),
+			RequestTopic: name + "-requests", ResultTopic: get("REGILD_RESULT_TOPIC"), FailureTopic: name + "-failures",
+			Journal: get("REGILD_JOURNAL"), LogProject: get("REGILD_LOG_PROJECT"), Logstore: get("REGILD_LOGSTORE"),
 		},
 		Expected: map[string]string{},
 		Messages: func(account string) (doctor.Messages, error) {
-			return mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT", ""), AccountID: account, RegionID: at.region, Keys: w.keys})
+			return mns.New(mns.Config{Endpoint: get("REGILD_MNS_ENDPOINT"), AccountID: account, RegionID: at.region, Keys: w.keys})
 		},
 		Desktops: func() (doctor.Desktops, error) {
-			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT", ""), Keys: w.keys})
+			return ecd.New(ecd.Config{Endpoint: get("REGILD_ECD_ENDPOINT"), Keys: w.keys})
 		},
 		Member: func(ctx context.Context, a fleet.Account) (doctor.Member, error) {
-			return openMember(ctx, client, at, get("REGILD_ECD_ENDPOINT", ""), a)
+			return openMember(ctx, client, at, get("REGILD_ECD_ENDPOINT"), a)
 		},
 		Alarms: func(region string) (doctor.Alarms, error) {
 			return acs.New(acs.Config{Region: region, AccountID: at.account, Endpoint: at.endpoint, Keys: w.keys})
@@ -153,11 +146,11 @@ func newDeployment(w world, f *doctorFlags) (*doctor.Deployment, error) {
 			return journal.Inspect(ctx, url, options)
 		},
 	}
-	if get("REGILD_SHARES", "") == "yes" {
+	if get("REGILD_SHARES") == "yes" {
 		p.Requests = name + deploy.Requests
 	}
 	for _, name := range expected {
-		if v := get(name, ""); v != "" {
+		if v := get(name); v != "" {
 			p.Expected[name] = v
 		}
 	}

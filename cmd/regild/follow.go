@@ -197,11 +197,7 @@ func (x *endings) look(ctx context.Context, s *settings, zone *time.Location) (o
 			*o = operator.OperationOf(f.State)
 			x.names[i].id = o.ID // that of a person may be shorter
 		}
-		text := changeText(*o, zone)
-		if o.ID == "" {
-			text = "is not in the journal yet, and is waited for"
-		}
-		if text != x.told[i] && text != "" {
+		if text := changeText(*o, zone); text != x.told[i] {
 			say(s.w.err, "%s  %s\n", s.w.clock()().In(zone).Format("15:04:05"), shown(x.names[i].String()+"  "+text))
 			x.told[i] = text
 		}
@@ -213,11 +209,10 @@ func (x *endings) look(ctx context.Context, s *settings, zone *time.Location) (o
 // changeText is what of an operation is worth a line when it changes: how it stands,
 // but not each desktop.
 func changeText(o operator.Operation, zone *time.Location) string {
-	if o.ID == "" {
-		return ""
-	}
-	if o.Open && o.State == operator.Running {
-		o.Counts.Fleet = 0
+	switch {
+	case o.ID == "":
+		return "is not in the journal yet, and is waited for"
+	case o.Open && o.State == operator.Running:
 		return fmt.Sprintf("running, wave %d of %d", o.Wave, o.Waves)
 	}
 	return inBrief(o, zone)

@@ -183,25 +183,20 @@ func exitCode(w world, c *cobra.Command, err error) int {
 	if err == nil {
 		return 0
 	}
-	name := c.CommandPath()
+	say(w.err, "%s: %s\n", c.CommandPath(), escape.Lines(err.Error()))
 	var usage usageError
 	var ended endError
-	text := escape.Lines(err.Error())
 	switch {
-	case errors.As(err, &usage) && !c.HasParent():
-		say(w.err, "%s: %s\n", name, text)
-		return exitUsage
 	case errors.As(err, &usage):
-		say(w.err, "%s: %s\n%s --help says how it is used\n", name, text, name)
+		if c.HasParent() {
+			say(w.err, "%s --help says how it is used\n", c.CommandPath())
+		}
 		return exitUsage
 	case errors.Is(err, errInterrupted):
-		say(w.err, "%s: %s\n", name, text)
 		return exitInterrupted
 	case errors.As(err, &ended):
-		say(w.err, "%s: %s\n", name, text)
 		return ended.code
 	}
-	say(w.err, "%s: %s\n", name, text)
 	return exitFailed
 }
 

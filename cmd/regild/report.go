@@ -108,6 +108,10 @@ type reportWave struct {
 	Approved string     `json:"approvedBy,omitempty"`
 }
 
+func waveOf(w rollout.Wave) reportWave {
+	return reportWave{N: w.N, Name: w.Name, Desktops: len(w.Desktops), Begun: w.BegunAt.UTC(), Ended: known(w.EndedAt), Approved: w.Approved}
+}
+
 type reportSaid struct {
 	At     time.Time `json:"at"`
 	What   string    `json:"what"`
@@ -159,8 +163,7 @@ func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 		Undoes: o.Undoes, By: o.By, Consent: o.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
 		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
 	for _, wave := range s.Waves {
-		r.Waves = append(r.Waves, reportWave{N: wave.N, Name: wave.Name, Desktops: len(wave.Desktops), Begun: wave.BegunAt.UTC(),
-			Ended: known(wave.EndedAt), Approved: wave.Approved})
+		r.Waves = append(r.Waves, waveOf(wave))
 	}
 	var took []int
 	for _, id := range s.Order {
@@ -236,12 +239,7 @@ func (r reportDocument) lines(zone *time.Location) []string {
 		if r.Fleet == "" {
 			break
 		}
-		ended := time.Time{}
-		if w.Ended != nil {
-			ended = *w.Ended
-		}
-		row("", "%s", waveLine(rollout.Wave{N: w.N, Name: w.Name, Desktops: make([]string, w.Desktops), BegunAt: w.Begun, EndedAt: ended,
-			Approved: w.Approved}, zone))
+		row("", "%s", waveLine(w, zone))
 	}
 	for i, x := range r.Said {
 		label := ""

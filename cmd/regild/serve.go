@@ -12,9 +12,7 @@ import (
 // serve keeps the cloud running until ctx ends.
 func (s *session) serve(ctx context.Context, w world, p *scenario) error {
 	defer func() { _ = s.cloud.Close() }()
-	for _, l := range s.guide() {
-		say(w.out, "%s\n", l)
-	}
+	printLines(w, s.guide())
 	s.pacer.base = p.rate
 	st := newDisplay(w, true)
 	st.live = false
@@ -24,8 +22,7 @@ func (s *session) serve(ctx context.Context, w world, p *scenario) error {
 			return err
 		}
 	}
-	err := s.cloud.Run(ctx)
-	if err != nil {
+	if err := s.cloud.Run(ctx); err != nil {
 		return p.log.with(err)
 	}
 	return nil

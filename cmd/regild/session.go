@@ -188,7 +188,6 @@ type invoker struct {
 	invocations int
 	failures    int
 	givenUp     int
-	last        error
 	worked      time.Duration
 }
 
@@ -206,7 +205,6 @@ func (c *invoker) InvokeEvent(ctx context.Context, e fc.Event) (fc.Result, error
 	c.worked += result.Duration
 	if result.Failed() {
 		c.failures++
-		c.last = result.Err()
 	}
 	return result, err
 }

@@ -86,7 +86,7 @@ func runSetup(ctx context.Context, w world, f *setupFlags) error {
 	s := &setup.Setup{
 		Cloud: client, AccountID: at.account, Name: at.name, Template: deploy.Template, Set: parameters, Poll: f.poll,
 		Say:    func(line string) { say(w.out, "%s\n", line) },
-		Token:  func() string { return rand.Text() },
+		Token:  rand.Text,
 		Bucket: func(ctx context.Context, name string) (bool, error) { return hasBucket(ctx, w, at.region, name) },
 	}
 	switch {
@@ -195,7 +195,7 @@ func setupMember(ctx context.Context, w world, f *setupFlags, parameters map[str
 	s := &setup.Setup{
 		Cloud: client, AccountID: who.AccountID, Name: at.name, Template: deploy.MemberTemplate, Member: true, Set: parameters, Poll: f.poll,
 		Say:   func(line string) { say(w.out, "%s\n", line) },
-		Token: func() string { return rand.Text() },
+		Token: rand.Text,
 	}
 	switch {
 	case f.remove:
@@ -310,9 +310,7 @@ func planSetup(ctx context.Context, w world, s *setup.Setup) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range changes {
-		say(w.out, "%s\n", l)
-	}
+	printLines(w, changes)
 	say(w.out, "%s; nothing was done\n", operator.Count(len(changes), "change"))
 	return nil
 }

@@ -243,7 +243,7 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	for _, wave := range s.Waves {
 		out = append(out, "")
 		if !o.Request() {
-			out = append(out, waveLine(wave, zone))
+			out = append(out, waveLine(waveOf(wave), zone))
 		}
 		out = append(out, "  "+pad("desktop", desktopColumn)+" "+pad("phase", 9)+" "+pad("tries", 5)+" "+pad("outcome", 9)+" "+pad("code", codeColumn)+" "+
 			pad("since", 9)+" message")
@@ -278,10 +278,10 @@ func byText(who string) string {
 	return " by " + who
 }
 
-func waveLine(w rollout.Wave, zone *time.Location) string {
-	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, operator.Count(len(w.Desktops), "desktop"), w.BegunAt.In(zone).Format(exact))
-	if !w.EndedAt.IsZero() {
-		text += " to " + w.EndedAt.In(zone).Format(exact)
+func waveLine(w reportWave, zone *time.Location) string {
+	text := fmt.Sprintf("wave %d (%s), %s, from %s", w.N, w.Name, operator.Count(w.Desktops, "desktop"), w.Begun.In(zone).Format(exact))
+	if w.Ended != nil {
+		text += " to " + w.Ended.In(zone).Format(exact)
 	}
 	if w.Approved != "" {
 		text += ", approved by " + w.Approved
