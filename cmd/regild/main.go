@@ -19,11 +19,14 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 	_ "time/tzdata" // windows have time zones, and a machine need not
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/regild/regild/internal/clock"
+	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/escape"
 )
 
@@ -33,6 +36,32 @@ type world struct {
 	in       io.Reader
 	lookup   func(string) (string, bool) // the environment
 	asks     func() bool                 // whether somebody can be asked at in; nil: nobody
+}
+
+// env returns a variable of the environment; "" it is not set.
+func (w world) env(name string) string {
+	v, _ := w.lookup(name)
+	return v
+}
+
+// keys returns the credentials of the environment.
+func (w world) keys(context.Context) (credentials.Keys, error) {
+	k := credentials.Keys{ID: w.env("ALIBABA_CLOUD_ACCESS_KEY_ID"), Secret: w.env("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+		Token: w.env("ALIBABA_CLOUD_SECURITY_TOKEN")}
+	if !k.Complete() {
+		return credentials.Keys{}, fmt.Errorf("there are no credentials: set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+	}
+	return k, nil
+}
+
+// clock returns the clock of the function: this machine's, or that of the local cloud that
+// REGILD_CLOCK names, as long as it is there.
+func (w world) clock() func() time.Time {
+	now, err := clock.Of(w.env("REGILD_CLOCK"))
+	if err != nil {
+		return time.Now
+	}
+	return now
 }
 
 // memoryLimit is what the collector keeps to, as long as less than that is in use:

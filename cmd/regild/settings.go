@@ -119,6 +119,17 @@ func (s *settings) reading(ctx context.Context, given string, do func(context.Co
 	return do(ctx, at)
 }
 
+// openJournal opens the journal that a URL names, with the credentials of the
+// environment, which a directory does not need. region and endpoint are where its
+// bucket is.
+func openJournal(w world, url, region, endpoint string) (journal.Store, error) {
+	store, err := journal.Open(url, journal.Options{Region: region, OSSEndpoint: endpoint, Keys: w.keys})
+	if err != nil && !strings.Contains(url, "://") {
+		return nil, fmt.Errorf("%w (is a file:///dir meant?)", err)
+	}
+	return store, err
+}
+
 // defaultRegion is where a bucket is looked for unless something else is set.
 const defaultRegion = "cn-hangzhou"
 

@@ -1,6 +1,7 @@
 package ecd
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -186,6 +187,16 @@ var parameters = map[string][]string{
 	"DescribeImages":               {"RegionId", "ImageId", "ImageName", "MaxResults", "NextToken"},
 	"DescribeImageModifiedRecords": {"RegionId", "DesktopId", "MaxResults", "NextToken"},
 	"ListTagResources":             {"RegionId", "ResourceType", "ResourceId", "MaxResults", "NextToken", "Tag"},
+}
+
+// Actions are the calls of ECD that regild makes, as RAM names them without the
+// product. docs/ram grants the same, and no other.
+var Actions = slices.Sorted(maps.Keys(parameters))
+
+// SessionPolicy is the policy of credentials with which regild's calls of ECD can be
+// made, and nothing else.
+func SessionPolicy() string {
+	return `{"Version":"1","Statement":[{"Effect":"Allow","Action":["ecd:` + strings.Join(Actions, `","ecd:`) + `"],"Resource":"*"}]}`
 }
 
 // verdict returns what an answer to api is taken for. status is not looked at

@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
+	"unicode"
 
 	"github.com/regild/regild/internal/credentials"
 	"github.com/regild/regild/internal/desktop"
@@ -160,4 +161,22 @@ func Keys(ctx context.Context, api string, source func(context.Context) (credent
 		return keys, err
 	}
 	return keys, &desktop.CallError{Call: api, Delivery: desktop.Forbidden, Message: err.Error(), Err: err}
+}
+
+// maxMessage bounds what is kept of a service's message, in bytes: outcomes
+// carry it, and MNS takes 64 KB for everything.
+const maxMessage = 512
+
+// Message makes a service's or the network's words fit to be passed on: one
+// line, valid UTF-8, cut after 512 bytes, and without the credentials, which
+// services are known to echo when a signature does not match.
+func Message(text string, k credentials.Keys) string {
+	text = strings.ToValidUTF8(k.Redact(text), "\uFFFD")
+	if strings.ContainsFunc(text, unicode.IsSpace) { // most are an id
+		text = strings.Join(strings.Fields(text), " ")
+	}
+	if len(text) > maxMessage {
+		text = strings.ToValidUTF8(text[:maxMessage], "") + "…"
+	}
+	return text
 }
