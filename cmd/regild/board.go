@@ -284,24 +284,18 @@ func (b board) panelLines(width int, p palette) []string {
 // requests returns the bars of the requests that are shown, those that are open
 // first in line, and how many finished ones are not.
 func (b board) requests() (shown []bar, more int) {
-	over := 0
 	for _, x := range b.panels {
 		if x.request {
 			shown = append(shown, x.bars...)
 		}
 	}
-	for _, r := range shown {
-		if r.over() {
-			over++
-		}
-	}
-	drop := min(over, max(0, len(shown)-maxRequests))
+	all := len(shown)
 	shown = slices.DeleteFunc(shown, func(r bar) bool {
-		if more < drop && r.over() {
+		drop := more < all-maxRequests && r.over()
+		if drop {
 			more++
-			return true
 		}
-		return false
+		return drop
 	})
 	return shown, more
 }

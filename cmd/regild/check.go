@@ -132,12 +132,8 @@ func checkDeploy(w world, path string, fleets fleet.Fleets) error {
 // checked says what a fleet of a size means.
 func checked(f fleet.Fleet, size, tagged int, at time.Time) checkedFleet {
 	c := checkedFleet{Name: f.Name, AccountID: f.Account.ID, RegionID: f.Region, Desktops: size, Waves: []int{}, fleet: f, at: at, tagged: tagged}
-	if tagged < 0 && len(f.Strategy.Canary.Tags) > 0 {
-		tagged = 1
-	}
-	tagged = max(tagged, 0)
 	had := 0
-	for _, end := range f.Strategy.WaveEnds(size, f.Strategy.Canary.Size(size, tagged)) {
+	for _, end := range waveEnds(f.Strategy, size, tagged) {
 		c.Waves, had = append(c.Waves, end-had), end
 	}
 	open, until := f.Strategy.Open(at)
@@ -330,21 +326,27 @@ func options(r fleet.Rebuild) string {
 	return strings.Join(parts, "; ")
 }
 
-// explainWaves shows the waves of a fleet of n, of which so many carry the
-// canary's tags; below 0: one is assumed.
+// waveEnds are how many desktops have been reached at the end of each wave of a fleet of n,
+// of which so many carry the canary's tags; below 0: one is assumed, where it has tags.
+func waveEnds(s fleet.Strategy, n, tagged int) []int {
+	if tagged < 0 {
+		tagged = min(len(s.Canary.Tags), 1)
+	}
+	return s.WaveEnds(n, s.Canary.Size(n, tagged))
+}
+
+// explainWaves shows them.
 func explainWaves(s fleet.Strategy, n, tagged int) []string {
 	canary := "by share " + s.Canary.Amount.String()
 	if len(s.Canary.Tags) > 0 {
 		canary = "those tagged " + strings.Join(tagList(s.Canary.Tags), ", ")
 		if tagged < 0 {
-			tagged = 1
 			canary += "; here one"
 		}
 	}
-	tagged = max(tagged, 0)
 	var out []string
 	had := 0
-	ends := s.WaveEnds(n, s.Canary.Size(n, tagged))
+	ends := waveEnds(s, n, tagged)
 	for i, end := range ends {
 		label := ""
 		if i == 0 {

@@ -96,19 +96,11 @@ func (st *display) announce(s *session, title string) {
 	say(st.w.out, "%s\n", palette{st.colour}.paint(boldInk, s.cloud.Clock.Now().In(s.zone).Format("15:04:05")+"  "+title))
 }
 
-// due says whether it is time for another picture.
-func (st *display) due() bool {
-	if st.screen == nil || time.Since(st.drawn) < frame {
-		return false
-	}
-	st.drawn = time.Now()
-	return true
-}
-
 // draw paints a picture, if it is time for one.
 func (st *display) draw(s *session) {
-	if st.due() {
-		st.paint(func(height int) board { return s.picture(height) })
+	if st.screen != nil && time.Since(st.drawn) >= frame {
+		st.drawn = time.Now()
+		st.paint(s.picture)
 	}
 }
 

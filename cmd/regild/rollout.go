@@ -117,13 +117,13 @@ func (s *settings) forID(c *cobra.Command, kind string, run func(c *cobra.Comman
 // oneID reads the one argument of a command: the id of an operation, with or without
 // its kind before it.
 func oneID(kind string, args []string) (string, error) {
-	if len(args) == 0 {
-		return "", usageError{fmt.Errorf("name the %s", kind)}
+	id := ""
+	if len(args) > 0 {
+		if err := takesNo(args[1:]); err != nil {
+			return "", err
+		}
+		id = strings.TrimPrefix(args[0], kind+"/")
 	}
-	if err := takesNo(args[1:]); err != nil {
-		return "", err
-	}
-	id := strings.TrimPrefix(args[0], kind+"/")
 	if id == "" {
 		return "", usageError{fmt.Errorf("name the %s", kind)}
 	}

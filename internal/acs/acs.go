@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -237,7 +238,7 @@ func judge(action string, keys credentials.Keys, a pace.Answer, out any) (string
 		Call: action, Delivery: delivery(a.Status, code), Throttled: throttled(a.Status, code),
 		Code: pace.Message(code, keys), Message: pace.Message(cmp.Or(said.Message, said.ErrorMessage), keys), RequestID: requestID,
 	}
-	if strings.HasPrefix(code, "SignatureDoesNotMatch") || strings.HasPrefix(code, "IncompleteSignature") {
+	if beginsWith(code, "SignatureDoesNotMatch", "IncompleteSignature") {
 		e.Message = "the service computed another signature: is the secret right?" // its own message repeats all that was signed
 	}
 	return requestID, e
@@ -266,10 +267,8 @@ func delivery(status int, code string) desktop.Delivery {
 	case status == http.StatusForbidden || status == http.StatusUnauthorized:
 		return desktop.Forbidden
 	}
-	for _, f := range forbidden {
-		if strings.HasPrefix(code, f) {
-			return desktop.Forbidden
-		}
+	if beginsWith(code, forbidden...) {
+		return desktop.Forbidden
 	}
 	return desktop.Refused
 }
@@ -297,19 +296,12 @@ func Denied(err error) bool { return desktop.DeliveryOf(err) == desktop.Forbidde
 // not valid at all, for whatever is asked.
 func BadKeys(err error) bool {
 	e, ok := errors.AsType[*desktop.CallError](err)
-	if !ok {
-		return false
-	}
-	if noKeys(e) {
-		return true
-	}
-	for _, code := range []string{"InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey", "Signature", "InvalidSecurityToken",
-		"SecurityToken", "MissingSecurityToken"} {
-		if strings.HasPrefix(e.Code, code) {
-			return true
-		}
-	}
-	return false
+	return ok && (noKeys(e) || beginsWith(e.Code, "InvalidAccessKeyId", "InvalidAccessKeySecret", "InactiveAccessKey", "Signature", "InvalidSecurityToken",
+		"SecurityToken", "MissingSecurityToken"))
+}
+
+func beginsWith(code string, words ...string) bool {
+	return slices.ContainsFunc(words, func(prefix string) bool { return strings.HasPrefix(code, prefix) })
 }
 
 func noKeys(e *desktop.CallError) bool {
@@ -338,7 +330,7 @@ func Sentence(err error) string {
 		return "the access key is not known: is ALIBABA_CLOUD_ACCESS_KEY_ID right, and of this account?"
 	case strings.HasPrefix(e.Code, "Signature"):
 		return "the signature is wrong: is ALIBABA_CLOUD_ACCESS_KEY_SECRET the one of this access key?"
-	case strings.HasPrefix(e.Code, "InvalidSecurityToken") || strings.HasPrefix(e.Code, "SecurityToken") || strings.HasPrefix(e.Code, "MissingSecurityToken"):
+	case beginsWith(e.Code, "InvalidSecurityToken", "SecurityToken", "MissingSecurityToken"):
 		return "the security token is wrong or has expired: get new temporary credentials"
 	case strings.HasPrefix(e.Code, "InvalidTimeStamp"):
 		return "the clock of this machine is more than 15 minutes off: set it"

@@ -240,19 +240,13 @@ func (r *reader) duration(name string, def, least, most time.Duration) time.Dura
 }
 
 func (r *reader) level(name string) slog.Level {
-	switch v := strings.ToLower(r.text(name)); v {
-	case "", "info":
-		return slog.LevelInfo
-	case "debug":
-		return slog.LevelDebug
-	case "warn":
-		return slog.LevelWarn
-	case "error":
-		return slog.LevelError
-	default:
+	v := strings.ToLower(r.text(name))
+	level, known := map[string]slog.Level{"": slog.LevelInfo, "info": slog.LevelInfo, "debug": slog.LevelDebug, "warn": slog.LevelWarn,
+		"error": slog.LevelError}[v]
+	if !known {
 		r.fault(name, "is %q: it must be debug, info, warn or error", v)
-		return slog.LevelInfo
 	}
+	return level // info is the zero value
 }
 
 func loopback(raw string) bool {

@@ -11,6 +11,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -253,39 +254,22 @@ func trouble(say teller, what string, err error) {
 		return
 	}
 	if e, ok := errors.AsType[*desktop.CallError](err); ok && e.Delivery == desktop.Forbidden {
-		say(Unknown, deniedMark+rightOf(e.Call)+deniedMark+"could not look at "+what+": "+acs.Sentence(err), "")
+		say(Unknown, deniedMark+cmp.Or(rightOf[e.Call], e.Call)+deniedMark+"could not look at "+what+": "+acs.Sentence(err), "")
 		return
 	}
 	say(Unknown, "could not look at "+what+": "+acs.Sentence(err), "try again; if it stays so, mend what the sentence names")
 }
 
-// rightOf names the action that RAM asks for where it is not the call's own name.
-func rightOf(call string) string {
-	switch call {
-	case "AppendObject":
-		return "PutObject"
-	case "BatchReceiveMessage":
-		return "ReceiveMessage"
-	case "BatchDeleteMessage":
-		return "DeleteMessage"
-	}
-	return call
-}
+// rightOf has the actions that RAM asks for where they are not the call's own name.
+var rightOf = map[string]string{"AppendObject": "PutObject", "BatchReceiveMessage": "ReceiveMessage", "BatchDeleteMessage": "DeleteMessage"}
 
 // Worst returns the exit code's question: is anything wrong, or not looked at?
 func Worst(findings []Finding) (wrong, unknown, warnings int) {
+	n := map[Level]int{}
 	for _, f := range findings {
-		switch f.Level {
-		case Wrong:
-			wrong++
-		case Unknown:
-			unknown++
-		case Warning:
-			warnings++
-		case Good:
-		}
+		n[f.Level]++
 	}
-	return wrong, unknown, warnings
+	return n[Wrong], n[Unknown], n[Warning]
 }
 
 // Explain says of each check what it looks at and what it needs.

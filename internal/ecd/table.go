@@ -62,23 +62,8 @@ const (
 func (v Verdict) Nothing() bool { return v >= Refused && v <= Unsigned }
 
 func (v Verdict) String() string {
-	switch v {
-	case Busy:
-		return "unknown, and slower"
-	case Done:
-		return "done"
-	case Refused:
-		return "refused"
-	case NotYet:
-		return "refused for now"
-	case Throttled:
-		return "throttled"
-	case Denied:
-		return "denied"
-	case Unsigned:
-		return "not accepted"
-	}
-	return "unknown"
+	return [...]string{Unknown: "unknown", Busy: "unknown, and slower", Done: "done", Refused: "refused", NotYet: "refused for now",
+		Throttled: "throttled", Denied: "denied", Unsigned: "not accepted"}[v]
 }
 
 // delivery says v in the words of the adapters' errors.

@@ -188,13 +188,8 @@ func StandOf(d *rollout.Desktop) Stand {
 	case d.Phase == rollout.Pending:
 		return Pending
 	}
-	switch d.Last.Status {
-	case events.StatusCompleted:
-		return Completed
-	case events.StatusSkipped:
-		return Skipped
-	case events.StatusRefused:
-		return Refused
+	if stand := Stand(d.Last.Status); stand.Final() {
+		return stand
 	}
 	return Failed // as rollout.State counts what it does not know
 }
