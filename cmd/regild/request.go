@@ -328,7 +328,7 @@ func (x *sender) retry(c *cobra.Command, id string) error {
 	if s.Open() {
 		return fmt.Errorf("request %s has not ended; it tries by itself what can be tried", id)
 	}
-	failed := failedOf(s)
+	failed := slices.DeleteFunc(slices.Clone(s.Order), func(id string) bool { return s.Desktops[id].Last.Status != events.StatusFailed })
 	if len(failed) == 0 {
 		return fmt.Errorf("no desktop of request %s has failed: %s", id, countsText(s.Counts()))
 	}
@@ -350,16 +350,6 @@ func (x *sender) retry(c *cobra.Command, id string) error {
 		}
 	}
 	return x.request(c.Context(), at, failed, about)
-}
-
-func failedOf(s *rollout.State) []string {
-	var out []string
-	for _, id := range s.Order {
-		if s.Desktops[id].Last.Status == events.StatusFailed {
-			out = append(out, id)
-		}
-	}
-	return out
 }
 
 // maxRetries bounds the search for an id that is free.

@@ -281,7 +281,11 @@ func (x *sender) control(c *cobra.Command, kind, id string) error {
 	if touch.Refused != "" {
 		return fmt.Errorf("%s is not possible for %s %s: %s", m.action, kind, id, touch.Refused)
 	}
-	message, err := x.put(ctx, at.conf, "control", nil, append([]string{what + ":"}, indented(touch.Facts)...), what+"?")
+	about := []string{what + ":"}
+	for _, fact := range touch.Facts {
+		about = append(about, "  "+fact)
+	}
+	message, err := x.put(ctx, at.conf, "control", nil, about, what+"?")
 	if err != nil || x.noWait {
 		return err
 	}
@@ -369,12 +373,4 @@ func answerLines(what string, a operator.Answer, zone *time.Location) []string {
 		shown(fmt.Sprintf("%s: taken by %s at %s", what, a.Taken, a.At.In(zone).Format(exact))),
 		shown(fmt.Sprintf("it is now %s", inBrief(a.Operation, zone))),
 	}
-}
-
-func indented(lines []string) []string {
-	var out []string
-	for _, l := range lines {
-		out = append(out, "  "+l)
-	}
-	return out
 }

@@ -298,11 +298,5 @@ func checkAlarms(ctx context.Context, p *Deployment, say teller) {
 
 // offIn returns the names of what is not on, sorted.
 func offIn(on map[string]bool) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(on)) {
-		if !on[name] {
-			out = append(out, name)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(on)), func(name string) bool { return on[name] })
 }
