@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/regild/regild/events"
@@ -20,51 +19,35 @@ func linesOf(s *rollout.State, r rollout.Record) []line {
 		return nil
 	}
 	l := line{At: r.At, Operation: s.Operation.ID}
-	why := func(what events.What) []line {
-		l.Status = strings.ReplaceAll(string(what), ".", " ")
-		if r.Reason != nil {
-			l.Code, l.Message = r.Reason.Code, whyText(r.Reason)
-			if r.Reason.Until != nil {
-				l.Until = *r.Reason.Until
-			}
-		}
-		if r.Who != "" {
-			l.Message = joined(" ", l.Message, "(by "+r.Who+")")
-		}
-		return []line{l}
-	}
 	switch r.Kind {
 	case rollout.KindOpened:
 		l.Status, l.Message = "started", "image "+cmp.Or(s.Operation.ImageID, "that each is on")
 		if s.Operation.Undoes != "" {
 			l.Message += " is taken back"
 		}
-		return []line{l}
 	case rollout.KindWave:
 		l.Status, l.Message = "wave started", fmt.Sprintf("wave %d of %d, %s", r.Wave, r.Waves, operator.Count(len(r.Desktops), "desktop"))
-		return []line{l}
 	case rollout.KindWaveEnded:
 		l.Status, l.Message = "wave finished", fmt.Sprintf("wave %d of %d; so far %s", r.Wave, s.Planned, countsText(s.Counts()))
-		return []line{l}
 	case rollout.KindEnded, rollout.KindSettled:
 		return outcomeLines(s, r)
 	case rollout.KindControl:
-		return why(told[r.Action])
+		l = l.because(told[r.Action], r.Reason, r.Who)
 	case rollout.KindWaiting:
 		if r.Reason == nil {
 			return nil
 		}
-		return why(events.RolloutWaiting)
+		l = l.because(events.RolloutWaiting, r.Reason, r.Who)
 	case rollout.KindHalted:
-		return why(events.RolloutHalted)
+		l = l.because(events.RolloutHalted, r.Reason, r.Who)
 	case rollout.KindSuperseded:
-		r.Who = "" // the reason names what took over
-		return why(events.RolloutSuperseded)
+		l = l.because(events.RolloutSuperseded, r.Reason, "") // the reason names what took over
 	case rollout.KindClosed:
 		l.Status, l.Message = "finished", countsText(s.Counts())
-		return []line{l}
+	default:
+		return nil
 	}
-	return nil
+	return []line{l}
 }
 
 // told is what a control makes known.

@@ -48,7 +48,6 @@ type watcher struct {
 	accounts   map[string]string // of requests and rollouts; "": the function's own
 	refused    int               // messages in which no desktop could be read
 	events     int               // events of rollouts
-	alien      int               // messages that are no event of ours
 }
 
 func newWatcher(told func(line)) *watcher {
@@ -78,7 +77,6 @@ func (w *watcher) take(p mns.Publication) (line, bool) {
 		Data     json.RawMessage
 	}
 	if err := json.Unmarshal(p.Body, &e); err != nil || e.ID == "" {
-		w.alien++
 		return line{At: p.Time, Status: "?", Message: fmt.Sprintf("%d bytes that are no event of regild's", len(p.Body))}, true
 	}
 	if w.seen[e.ID] {
@@ -98,11 +96,6 @@ func (w *watcher) take(p mns.Publication) (line, bool) {
 		ok = reading(&l, e.Data, w.plan)
 	case strings.HasPrefix(e.Type, "regild.rollout."):
 		ok = reading(&l, e.Data, func(r events.Rollout) line { return w.rollout(e.Type, r) })
-	default:
-		w.alien++
-	}
-	if !ok {
-		w.alien++
 	}
 	return l, ok
 }
@@ -169,39 +162,41 @@ func (w *watcher) rollout(kind string, r events.Rollout) line {
 	if what != events.RolloutControlRefused {
 		w.heardOf(r.RolloutID, true)
 	}
-	l := line{Operation: r.RolloutID, Status: strings.ReplaceAll(string(what), ".", " "), Message: eventText(what, r)}
-	if r.Reason != nil {
-		l.Code = r.Reason.Code
-		if r.Reason.Until != nil {
-			l.Until = *r.Reason.Until
+	return line{Operation: r.RolloutID, Message: eventText(what, r)}.because(what, r.Reason, r.By)
+}
+
+// because says what happened to a rollout, why, until when, and who said so, behind what the
+// message says already.
+func (l line) because(what events.What, why *events.Reason, who string) line {
+	l.Status = strings.ReplaceAll(string(what), ".", " ")
+	if why != nil {
+		l.Code, l.Message = why.Code, joined(": ", l.Message, whyText(why))
+		if why.Until != nil {
+			l.Until = *why.Until
 		}
+	}
+	if who != "" {
+		l.Message = joined(" ", l.Message, "(by "+who+")")
 	}
 	return l
 }
 
 // eventText says in words what happened to a rollout.
 func eventText(what events.What, r events.Rollout) string {
-	var text string
 	switch what {
 	case events.RolloutStarted:
-		text = "image " + r.ImageID
 		if r.RolloutID == rollout.BackOf(r.ReleaseID+"/"+r.Fleet) {
-			text += " is taken back"
+			return "image " + r.ImageID + " is taken back"
 		}
+		return "image " + r.ImageID
 	case events.RolloutWaveStarted:
-		text = fmt.Sprintf("wave %d of %d", r.Wave, r.Waves)
+		return fmt.Sprintf("wave %d of %d", r.Wave, r.Waves)
 	case events.RolloutWaveFinished:
-		text = fmt.Sprintf("wave %d of %d; so far %s", r.Wave, r.Waves, countsText(r.Counts))
+		return fmt.Sprintf("wave %d of %d; so far %s", r.Wave, r.Waves, countsText(r.Counts))
 	case events.RolloutCompleted, events.RolloutRolledBack:
-		text = countsText(r.Counts)
+		return countsText(r.Counts)
 	}
-	if r.Reason != nil {
-		text = joined(": ", text, whyText(r.Reason))
-	}
-	if r.By != "" {
-		text = joined(" ", text, "(by "+r.By+")")
-	}
-	return text
+	return ""
 }
 
 // countsText lists the counts that are not zero, in the order of a desktop's life.
