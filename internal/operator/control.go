@@ -17,26 +17,24 @@ import (
 
 // A Touch says what a control would touch, as the journal stands now.
 type Touch struct {
-	Rollout  string   `json:"rollout"`
-	Action   string   `json:"action"`
-	Facts    []string `json:"facts"`              // sentences for people
-	Desktops []string `json:"desktops"`           // that it concerns
-	Back     []Back   `json:"back,omitempty"`     // rollback: how many go to which image
-	Refused  string   `json:"refused,omitempty"`  // why the function would not follow it now
-	UnderWay []string `json:"underWay,omitempty"` // desktops that are followed to their end in any case
+	Facts    []string // sentences for people
+	Desktops []string // that it concerns
+	Back     []Back   // rollback: how many go to which image
+	Refused  string   // why the function would not follow it now
+	UnderWay []string // desktops that are followed to their end in any case
 }
 
 // Back is one image to which desktops return.
 type Back struct {
-	ImageID  string `json:"imageId"`
-	Desktops int    `json:"desktops"`
+	ImageID  string
+	Desktops int
 }
 
 // TouchOf says what an action (one of events.Actions) would touch, in sentences.
 // Wave is what an approve is meant for; 0: whichever waits.
 func TouchOf(s *rollout.State, action string, wave int) Touch {
 	of := report.TouchOf(s, action, wave)
-	t := Touch{Rollout: s.Operation.ID, Action: action, Facts: []string{}, Desktops: []string{}, Refused: of.Refusal, UnderWay: of.Running}
+	t := Touch{Facts: []string{}, Desktops: []string{}, Refused: of.Refusal, UnderWay: of.Running}
 	switch action {
 	case events.ActionPause:
 		t.underWay()
