@@ -15,6 +15,7 @@ import (
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/escape"
 	"github.com/regild/regild/internal/operator"
+	model "github.com/regild/regild/internal/report" // report is the command
 	"github.com/regild/regild/internal/rollout"
 )
 
@@ -77,24 +78,17 @@ func runReport(ctx context.Context, s *settings, o output, html *htmlFlags, args
 // A reportDocument is what a rollout or request did. Times are in UTC, lengths in
 // seconds.
 type reportDocument struct {
-	ID        string         `json:"id"`
-	ReleaseID string         `json:"releaseId,omitempty"`
-	Fleet     string         `json:"fleet,omitempty"`
-	AccountID string         `json:"accountId,omitempty"` // "": the function's own
-	RegionID  string         `json:"regionId"`
-	ImageID   string         `json:"imageId"`
-	ImageName string         `json:"imageName,omitempty"`
-	Undoes    string         `json:"undoes,omitempty"`
-	By        string         `json:"by,omitempty"`
-	Consent   []string       `json:"consent,omitempty"`
-	Opened    time.Time      `json:"opened"`
-	Closed    *time.Time     `json:"closed,omitempty"`
-	Digest    string         `json:"digest,omitempty"` // over the ids of all final outcomes
-	Counts    events.Counts  `json:"counts"`
-	Rebuilds  lengths        `json:"rebuildSeconds"`
-	Waves     []reportWave   `json:"waves"`
-	Said      []reportSaid   `json:"said"` // what people, and the rollout itself, said
-	Desktops  []reportTarget `json:"desktops"`
+	ID string `json:"id"`
+	model.Subject
+	Consent  []string       `json:"consent,omitempty"`
+	Opened   time.Time      `json:"opened"`
+	Closed   *time.Time     `json:"closed,omitempty"`
+	Digest   string         `json:"digest,omitempty"` // over the ids of all final outcomes
+	Counts   events.Counts  `json:"counts"`
+	Rebuilds lengths        `json:"rebuildSeconds"`
+	Waves    []reportWave   `json:"waves"`
+	Said     []reportSaid   `json:"said"` // what people, and the rollout itself, said
+	Desktops []reportTarget `json:"desktops"`
 
 	asOf time.Time // to tell the age of snapshots; zero: it is not told
 }
@@ -159,9 +153,9 @@ type lengths struct {
 // reportOf makes a report of a journal and its records.
 func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 	o := s.Operation
-	r := reportDocument{ID: o.ID, ReleaseID: o.ReleaseID, Fleet: o.Fleet, AccountID: o.AccountID, RegionID: o.RegionID, ImageID: o.ImageID, ImageName: o.ImageName,
-		Undoes: o.Undoes, By: o.By, Consent: o.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
-		Counts: s.Counts(), Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
+	b, _ := model.BriefOf(s)
+	r := reportDocument{ID: o.ID, Subject: b.Subject, Consent: o.Consents, Opened: s.OpenedAt.UTC(), Closed: known(s.ClosedAt), Digest: s.Digest,
+		Counts: b.Counts, Waves: []reportWave{}, Said: said(records), Desktops: []reportTarget{}}
 	for _, wave := range s.Waves {
 		r.Waves = append(r.Waves, waveOf(wave))
 	}

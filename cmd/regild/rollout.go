@@ -168,7 +168,8 @@ func fleetHistory(ctx context.Context, w world, at installation, o output, fleet
 	for _, id := range ids[left:] {
 		state, _, err := operator.Read(ctx, at.store, operator.Rollout, id)
 		if unknown, ok := errors.AsType[*operator.UnknownError](err); ok {
-			l.Operations = append(l.Operations, operator.Operation{Kind: unknown.Kind, ID: id, State: operator.Expired, Fleet: fleet})
+			l.Operations = append(l.Operations, operator.Operation{Kind: unknown.Kind, ID: id, State: operator.Expired,
+				Subject: model.Subject{Fleet: fleet}})
 			continue
 		}
 		if err != nil {

@@ -33,25 +33,18 @@ const (
 
 // An Operation is a request or rollout in short. Times are UTC.
 type Operation struct {
-	Kind      string        `json:"kind"` // request or rollout
-	ID        string        `json:"id"`
-	State     string        `json:"state"`
-	Open      bool          `json:"open"`          // it has not come to its end; an aborted one follows what was begun
-	Why       string        `json:"why,omitempty"` // it stands still, in few words
-	Until     *time.Time    `json:"until,omitempty"`
-	ReleaseID string        `json:"releaseId,omitempty"`
-	Fleet     string        `json:"fleet,omitempty"`
-	AccountID string        `json:"accountId,omitempty"` // "": the function's own
-	RegionID  string        `json:"regionId"`
-	ImageID   string        `json:"imageId"` // "": reset to the current image
-	ImageName string        `json:"imageName,omitempty"`
-	Undoes    string        `json:"undoes,omitempty"`
-	By        string        `json:"by,omitempty"`
-	Opened    time.Time     `json:"opened"`
-	Closed    *time.Time    `json:"closed,omitempty"`
-	Wave      int           `json:"wave"` // the one that began last; 0: none has
-	Waves     int           `json:"waves"`
-	Counts    events.Counts `json:"counts"`
+	Kind  string     `json:"kind"` // request or rollout
+	ID    string     `json:"id"`
+	State string     `json:"state"`
+	Open  bool       `json:"open"`          // it has not come to its end; an aborted one follows what was begun
+	Why   string     `json:"why,omitempty"` // it stands still, in few words
+	Until *time.Time `json:"until,omitempty"`
+	report.Subject
+	Opened time.Time     `json:"opened"`
+	Closed *time.Time    `json:"closed,omitempty"`
+	Wave   int           `json:"wave"` // the one that began last; 0: none has
+	Waves  int           `json:"waves"`
+	Counts events.Counts `json:"counts"`
 }
 
 // OperationOf sums up a folded journal, whose Operation is not nil.
@@ -73,9 +66,8 @@ func endedOperation(e *rollout.Ending) Operation {
 }
 
 func operationOf(b report.Brief) Operation {
-	out := Operation{Kind: b.Kind(), ID: b.ID, State: string(b.State), Open: !b.Closed, ReleaseID: b.ReleaseID, Fleet: b.Fleet, AccountID: b.AccountID,
-		RegionID: b.RegionID, ImageID: b.ImageID, ImageName: b.ImageName, Undoes: b.Undoes, By: b.By, Opened: b.Opened.UTC(),
-		Wave: b.Wave, Waves: b.Waves, Counts: b.Counts}
+	out := Operation{Kind: b.Kind(), ID: b.ID, State: string(b.State), Open: !b.Closed, Subject: b.Subject, Opened: b.Opened.UTC(), Wave: b.Wave, Waves: b.Waves,
+		Counts: b.Counts}
 	if b.Request() {
 		out.Wave, out.Waves = 1, 1
 	}

@@ -7,17 +7,22 @@ import (
 	"github.com/regild/regild/internal/rollout"
 )
 
+// A Subject is what an operation is about, as the operator's documents have it.
+type Subject struct {
+	ReleaseID string `json:"releaseId,omitempty"`
+	Fleet     string `json:"fleet,omitempty"`     // "" for a request
+	AccountID string `json:"accountId,omitempty"` // "": the function's own
+	RegionID  string `json:"regionId"`
+	ImageID   string `json:"imageId"` // "" for a reset to the current image
+	ImageName string `json:"imageName,omitempty"`
+	Undoes    string `json:"undoes,omitempty"` // the rollout that it rolls back
+	By        string `json:"by,omitempty"`     // who asked for it
+}
+
 // A Brief is how a rollout or request stands, in a few words.
 type Brief struct {
-	ID        string
-	Fleet     string // "" for a request
-	ReleaseID string
-	AccountID string // "": the function's own
-	RegionID  string
-	ImageID   string // "" for a reset to the current image
-	ImageName string
-	Undoes    string // the rollout that it rolls back
-	By        string // who asked for it
+	ID string
+	Subject
 
 	State  State
 	Reason *events.Reason // why it stands where it stands, or ended so
@@ -64,8 +69,8 @@ func BriefOf(s *rollout.State) (Brief, bool) {
 		return Brief{}, false
 	}
 	o := s.Operation
-	b := Brief{ID: o.ID, Fleet: o.Fleet, ReleaseID: o.ReleaseID, AccountID: o.AccountID, RegionID: o.RegionID, ImageID: o.ImageID, ImageName: o.ImageName,
-		Undoes: o.Undoes, By: o.By, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts()}
+	b := Brief{ID: o.ID, Closed: s.Closed, Opened: s.OpenedAt, Ended: s.ClosedAt, Waves: s.Planned, Counts: s.Counts(),
+		Subject: Subject{o.ReleaseID, o.Fleet, o.AccountID, o.RegionID, o.ImageID, o.ImageName, o.Undoes, o.By}}
 	if wave := s.Wave(); wave != nil {
 		b.Wave = wave.N
 	}
