@@ -125,20 +125,7 @@ type reportTarget struct {
 	Accepted *time.Time `json:"accepted,omitempty"`
 	Done     *time.Time `json:"done,omitempty"`
 	// Snapshot is that of the data disk which was made before the rebuild.
-	Snapshot *reportSnapshot `json:"snapshot,omitempty"`
-}
-
-type reportSnapshot struct {
-	ID   string    `json:"id"`
-	GiB  int       `json:"gib,omitempty"` // of the disk; 0: ECD does not say
-	Seen time.Time `json:"seen"`          // when ECD showed it complete
-}
-
-func snapshotOf(s *rollout.Saved) *reportSnapshot {
-	if s == nil || s.Done.IsZero() {
-		return nil
-	}
-	return &reportSnapshot{s.Got, s.GiB, s.Done.UTC()}
+	Snapshot *model.Snapshot `json:"snapshot,omitempty"`
 }
 
 // lengths are how long rebuilds took, from acceptance until they were seen to
@@ -164,7 +151,7 @@ func reportOf(s *rollout.State, records []rollout.Record) reportDocument {
 		d := s.Desktops[id]
 		r.Desktops = append(r.Desktops, reportTarget{ID: id, Wave: d.Wave, From: d.From, To: o.SpecOf(id).ImageID,
 			Status: string(d.Last.Status), Code: d.Last.Code, Message: d.Last.Message, Attempts: d.Attempt,
-			Accepted: known(d.AcceptedAt.Time()), Done: known(d.DoneAt.Time()), Snapshot: snapshotOf(d.Saved)})
+			Accepted: known(d.AcceptedAt.Time()), Done: known(d.DoneAt.Time()), Snapshot: model.SnapshotOf(d)})
 		if d.Last.Status == events.StatusCompleted {
 			took = append(took, int(d.DoneAt.Sub(d.AcceptedAt.Time())/time.Second))
 		}

@@ -263,10 +263,8 @@ func (b *Builder) Report() (*Report, error) {
 
 func (b *Builder) desktop(d *rollout.Desktop) Desktop {
 	out := Desktop{ID: d.ID, Wave: d.Wave, Stand: StandOf(d), Code: d.Last.Code, Message: d.Last.Message, From: d.From,
-		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt.Time()}
-	if x := d.Saved; x != nil && !x.Done.IsZero() {
-		out.Snapshot = &Snapshot{ID: x.Got, GiB: x.GiB, Seen: x.Done}
-	}
+		To: b.state.Operation.SpecOf(d.ID).ImageID, Attempts: d.Attempt, Accepted: d.AcceptedAt.Time(),
+		Snapshot: SnapshotOf(d)}
 	l := b.lives[d.ID]
 	if l != nil {
 		out.RequestID = l.requestID

@@ -127,9 +127,17 @@ type Desktop struct {
 
 // A Snapshot is one of a data disk, which regild never deletes.
 type Snapshot struct {
-	ID   string
-	GiB  int       // of the disk; 0: ECD does not say
-	Seen time.Time // when ECD showed it complete
+	ID   string    `json:"id"`
+	GiB  int       `json:"gib,omitempty"` // of the disk; 0: ECD does not say
+	Seen time.Time `json:"seen"`          // when ECD showed it complete
+}
+
+// SnapshotOf returns that of a desktop by its journal, or nil.
+func SnapshotOf(d *rollout.Desktop) *Snapshot {
+	if d.Saved == nil || d.Saved.Done.IsZero() {
+		return nil
+	}
+	return &Snapshot{d.Saved.Got, d.Saved.GiB, d.Saved.Done.UTC()}
 }
 
 // A Stand says where a desktop stands: its final status, or running, waiting or
