@@ -31,10 +31,14 @@ type Desktop struct {
 	DoneAt     Moment // when it became Final
 	Attempt    int    // calls that may have reached ECD
 	From       string // the image it was on before the first call that may have changed it
-	SeenAt     Moment // when it was seen Rebuilding since the call, or on the new image, or for the first time after its time was over
+	SeenAt     Moment // when it was Seen, or looked at for the first time after its time was over
 	// What is small stands together, since there is one of these for each desktop.
-	Phase    Phase
-	Seen     bool // seen Rebuilding since the call, or on the new image
+	Phase Phase
+	// Seen is what ECD showed since the last call, and what it means goes by the phase. Of a reset,
+	// Begun or Accepted: it was Rebuilding. Of another that is Begun, or Pending since the call counts
+	// as not carried out: it was on another image than its former one, or Rebuilding while nothing said
+	// for whom. Of one that has arrived: it could not be checked when it was time.
+	Seen     bool
 	Doubted  bool // what is known of it came in an unsigned tick; see Doubt
 	Touched  bool // ECD accepted a rebuild of it at some time
 	Doubtful bool // the delivery of a call for it was unknown at some time
