@@ -46,18 +46,32 @@ func (a *admission) rollbackRequest(m envelope.Message, c events.Control) error 
 	case told != nil:
 		return a.refuse.control(m, c, origin, told.Reason.Code, told.Reason.Message)
 	case why != nil:
-		text, err := why.Error(), error(nil)
-		if origin.operation() == nil {
-			text, err = a.unopened(origin)
-		}
-		if err == nil {
-			err = no(events.CodeControlNotPossible, text)
-		}
 		if fresh {
-			a.jobs.drop(origin)
+			defer a.jobs.drop(origin)
 		}
-		return err
+		return a.cannotRollBackRequest(origin, why, no)
 	}
+	return a.beginRequestRollback(m, c, origin, op, refused, no)
+}
+
+// cannotRollBackRequest refuses the rollback of a request, for what its journal says or since
+// nobody has opened it.
+func (a *admission) cannotRollBackRequest(origin *job, why error, no func(code, why string) error) error {
+	text := why.Error()
+	if origin.operation() == nil {
+		var err error
+		if text, err = a.unopened(origin); err != nil {
+			return err
+		}
+	}
+	return no(events.CodeControlNotPossible, text)
+}
+
+// beginRequestRollback enters and opens the rollback of a request, or shows what it would do. refused
+// is as for enterRequestRollback.
+func (a *admission) beginRequestRollback(m envelope.Message, c events.Control, origin *job, op rollout.Operation, refused int,
+	no func(code, why string) error,
+) error {
 	if named, err := a.rollbackIDTaken(op); err != nil {
 		return err
 	} else if named {
