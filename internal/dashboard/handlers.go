@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -291,18 +292,8 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, r, err)
 		return
 	}
-	c := events.Control{Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
-	if o := b.State().Operation; o.Request() {
-		c.RequestID = o.ID
-	} else {
-		c.RolloutID = o.ID
-	}
-	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
-	err = d.check(b.State(), c)
-	if err == nil && !slices.Equal(f["rings"], report.TouchOf(b.State(), c.Action, c.Wave).Rings) {
-		err = errors.New("what it waits for is another by now; read again what this touches")
-	}
-	if err != nil {
+	c := controlOf(b.State().Operation, f)
+	if err := d.check(b.State(), c, f["rings"]); err != nil {
 		again(http.StatusConflict, err.Error())
 		return
 	}
@@ -318,8 +309,21 @@ func (d *Dashboard) control(w http.ResponseWriter, r *http.Request) {
 	d.write(w, http.StatusOK, func(o page.Options, out io.Writer) error { return page.WriteSent(out, sent, o) })
 }
 
-// check holds a control against the rules that the function has.
-func (d *Dashboard) check(s *rollout.State, c events.Control) error {
+// controlOf returns what a form asks for.
+func controlOf(o *rollout.Operation, f url.Values) events.Control {
+	c := events.Control{Action: f.Get("action"), By: f.Get("by"), Reason: f.Get("reason")}
+	if o.Request() {
+		c.RequestID = o.ID
+	} else {
+		c.RolloutID = o.ID
+	}
+	c.Wave, _ = strconv.Atoi(f.Get("wave")) // 0, and the wave that waits, if it is no number
+	return c
+}
+
+// check holds a control against the rules that the function has. Rings are those of which
+// was read that an approval passes them.
+func (d *Dashboard) check(s *rollout.State, c events.Control, rings []string) error {
 	data, err := json.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("writing the control: %w", err)
@@ -327,5 +331,11 @@ func (d *Dashboard) check(s *rollout.State, c events.Control) error {
 	if _, err := events.ParseControl(data); err != nil {
 		return err
 	}
-	return d.allow(s, c.Action, c.Wave)
+	if err := d.allow(s, c.Action, c.Wave); err != nil {
+		return err
+	}
+	if !slices.Equal(rings, report.TouchOf(s, c.Action, c.Wave).Rings) {
+		return errors.New("what it waits for is another by now; read again what this touches")
+	}
+	return nil
 }
