@@ -223,12 +223,9 @@ func (a *admission) nameApart(op *rollout.Operation, dryRun bool) error {
 		return nil
 	}
 	if !home {
-		had := false
-		err := a.jobs.peek(kindRequest, own, func(s *rollout.State) { had = s.Operation != nil })
-		if err != nil {
+		if had, err := a.isKnown(own); err != nil {
 			return err
-		}
-		if had {
+		} else if had {
 			rename(op, own)
 			return nil
 		}
@@ -236,21 +233,25 @@ func (a *admission) nameApart(op *rollout.Operation, dryRun bool) error {
 	if !a.doors.apart() {
 		return nil
 	}
-	mine := false
-	err := a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) {
-		mine = home
-		if s.Operation != nil {
-			d, src := s.Operation.Came()
-			mine = s.Operation.Via == nil || d == door && src == source
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if !mine {
+	mine, err := a.cameSo(*op, home)
+	if err == nil && !mine {
 		rename(op, own)
 	}
-	return nil
+	return err
+}
+
+// cameSo says whether the request that the journal has under an id came as this one did, or is of
+// a build that did not write down how; unknown: if it has none.
+func (a *admission) cameSo(op rollout.Operation, unknown bool) (same bool, err error) {
+	door, source := op.Came()
+	err = a.jobs.peek(kindRequest, op.ID, func(s *rollout.State) {
+		same = unknown
+		if s.Operation != nil {
+			d, src := s.Operation.Came()
+			same = s.Operation.Via == nil || d == door && src == source
+		}
+	})
+	return same, err
 }
 
 // rename gives a request another id, and keeps its sender's.
