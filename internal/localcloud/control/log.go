@@ -15,19 +15,8 @@ import (
 func (s *Server) logService(r *http.Request) (map[string]any, *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	id, signature, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "LOG "), ":")
-	i := slices.IndexFunc(s.keys, func(k Keys) bool { return k.ID == id })
-	switch {
-	case i < 0:
-		return nil, no(http.StatusUnauthorized, "Unauthorized", "The AccessKeyId is not found.")
-	case s.keys[i].Token != r.Header.Get("x-acs-security-token"):
-		return nil, no(http.StatusUnauthorized, "Unauthorized", "The security token is not valid.")
-	case subtle.ConstantTimeCompare([]byte(signature), []byte(logSignature(r, s.keys[i].Secret))) != 1:
-		return nil, no(http.StatusForbidden, "SignatureNotMatch", "Signature does not match.")
-	}
-	action := "log:" + operationOf(r)
-	if s.state.Denied[action] {
-		return nil, no(http.StatusForbidden, "Unauthorized", "denied by sts or ram, action: "+action)
+	if refused := s.refuseLog(r); refused != nil {
+		return nil, refused
 	}
 	name, _, _ := strings.Cut(r.Host, ".")
 	project := s.state.Projects[name]
@@ -38,17 +27,8 @@ func (s *Server) logService(r *http.Request) (map[string]any, *refusal) {
 		return nil, no(http.StatusNotFound, "ProjectNotExist", "The Project does not exist: "+name)
 	case r.URL.Path == "/":
 		return map[string]any{"projectName": name, "status": "Normal", "region": s.region}, nil
-	}
-	if r.URL.Path == "/jobs" {
-		list := []any{}
-		for _, alert := range sortedKeys(project.Alerts) {
-			status, state := "ENABLED", "Enabled"
-			if !project.Alerts[alert] {
-				status, state = "DISABLED", "Disabled"
-			}
-			list = append(list, map[string]any{"name": alert, "type": r.URL.Query().Get("jobType"), "state": state, "status": status})
-		}
-		return map[string]any{"total": len(list), "count": len(list), "results": list}, nil
+	case r.URL.Path == "/jobs":
+		return jobsAnswer(project.Alerts, r.URL.Query().Get("jobType")), nil
 	}
 	store := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/logstores/"), "/index")
 	index, ok := project.Logstores[store]
@@ -59,6 +39,37 @@ func (s *Server) logService(r *http.Request) (map[string]any, *refusal) {
 		return nil, no(http.StatusNotFound, "IndexConfigNotExist", "index config doesn't exist")
 	}
 	return indexAnswer(index), nil
+}
+
+// refuseLog says why the keys of a request do not allow it, or nil.
+func (s *Server) refuseLog(r *http.Request) *refusal {
+	id, signature, _ := strings.Cut(strings.TrimPrefix(r.Header.Get("Authorization"), "LOG "), ":")
+	i := slices.IndexFunc(s.keys, func(k Keys) bool { return k.ID == id })
+	action := "log:" + operationOf(r)
+	switch {
+	case i < 0:
+		return no(http.StatusUnauthorized, "Unauthorized", "The AccessKeyId is not found.")
+	case s.keys[i].Token != r.Header.Get("x-acs-security-token"):
+		return no(http.StatusUnauthorized, "Unauthorized", "The security token is not valid.")
+	case subtle.ConstantTimeCompare([]byte(signature), []byte(logSignature(r, s.keys[i].Secret))) != 1:
+		return no(http.StatusForbidden, "SignatureNotMatch", "Signature does not match.")
+	case s.state.Denied[action]:
+		return no(http.StatusForbidden, "Unauthorized", "denied by sts or ram, action: "+action)
+	}
+	return nil
+}
+
+// jobsAnswer lists alerts, of which it is known whether each is on, as jobs of a type.
+func jobsAnswer(alerts map[string]bool, kind string) map[string]any {
+	list := []any{}
+	for _, alert := range sortedKeys(alerts) {
+		status, state := "ENABLED", "Enabled"
+		if !alerts[alert] {
+			status, state = "DISABLED", "Disabled"
+		}
+		list = append(list, map[string]any{"name": alert, "type": kind, "state": state, "status": status})
+	}
+	return map[string]any{"total": len(list), "count": len(list), "results": list}
 }
 
 // logSignature signs a request without a body as Log Service does. Source:

@@ -34,16 +34,11 @@ func (o *object) kind() string {
 
 // appendObject is AppendObject.
 func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket, p place, body []byte) *apiError {
-	raw := r.URL.Query().Get("position")
-	if raw == "" {
-		return invalidArgument("position", raw, "0016-00000501", "Missing parameter position.")
+	position, fault := positionOf(r)
+	if fault != nil {
+		return fault
 	}
-	position, err := strconv.ParseUint(raw, 10, 63)
-	if err != nil {
-		return invalidArgument("position", raw, "0016-00000502", "Invalid position.")
-	}
-	o := b.objects[p.key]
-	length := 0
+	o, length := b.objects[p.key], 0
 	if o != nil {
 		if !o.appendable {
 			return &apiError{Status: 409, Code: "ObjectNotAppendable", EC: "0026-00000017", Message: "The object is not appendable."}
@@ -68,13 +63,9 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 		return errImmutable
 	}
 	if o == nil {
-		o = newObject(r, b)
-		if o.class == "ColdArchive" || o.class == "DeepColdArchive" {
-			// The page on this number gives no code; that of its neighbour is taken.
-			return &apiError{Status: 400, Code: "OperationNotSupported", EC: "0016-00000503",
-				Message: "AppendObject does not support the storage class " + o.class + "."}
+		if o, fault = newAppendable(r, b); fault != nil {
+			return fault
 		}
-		o.appendable = true
 		b.put(p.key, o)
 		o.modified = s.clock.Now()
 	}
@@ -90,6 +81,31 @@ func (s *Server) appendObject(w http.ResponseWriter, r *http.Request, b *bucket,
 	w.Header().Set("x-oss-hash-crc64ecma", o.crc())
 	answer(w, http.StatusOK, nil)
 	return nil
+}
+
+// positionOf returns the position at which a request is to append.
+func positionOf(r *http.Request) (uint64, *apiError) {
+	raw := r.URL.Query().Get("position")
+	if raw == "" {
+		return 0, invalidArgument("position", raw, "0016-00000501", "Missing parameter position.")
+	}
+	position, err := strconv.ParseUint(raw, 10, 63)
+	if err != nil {
+		return 0, invalidArgument("position", raw, "0016-00000502", "Invalid position.")
+	}
+	return position, nil
+}
+
+// newAppendable makes an object that can be appended to.
+func newAppendable(r *http.Request, b *bucket) (*object, *apiError) {
+	o := newObject(r, b)
+	if o.class == "ColdArchive" || o.class == "DeepColdArchive" {
+		// The page on this number gives no code; that of its neighbour is taken.
+		return nil, &apiError{Status: 400, Code: "OperationNotSupported", EC: "0016-00000503",
+			Message: "AppendObject does not support the storage class " + o.class + "."}
+	}
+	o.appendable = true
+	return o, nil
 }
 
 // newObject takes what an object keeps of the request that made it.
