@@ -59,13 +59,17 @@ func (c *cache) take(key string) *knownState {
 
 // overtaken says whether a tick of an operation is one that a later one has overtaken, by what
 // is known of its journal. Whatever others have written since, that later one was put on the
-// queue and is still to come: the journal need not be read.
+// queue and is still to come: the journal need not be read. Nor for what is still to come of an operation
+// that has ended and of which all is published: that stays so.
 func (c *cache) overtaken(key string, n int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, is := c.byKey[key]
 	if !is || n <= tickIfIdle { // what the timer sends is to find what this instance does not know
 		return false
+	}
+	if s := known.state; s.Closed && s.Quiet() {
+		n-- // the last one, too
 	}
 	return laterComes(known.state, n, now)
 }

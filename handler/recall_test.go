@@ -456,6 +456,31 @@ func TestTwoInstancesDoNotWakeEachOtherForEver(t *testing.T) {
 	})
 }
 
+// A request has ended, and the copy of its last tick is still to come.
+func TestTheCopyOfATickBehindTheEndTakesNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		store, ecd := &readKeys{Store: journaltest.Memory(), n: map[string]int{}}, &leavingECD{slowECD: b.ecd, left: true}
+		c := &cutOff{left: -1, Store: store, ECD: ecd, outQueue: b.queue, topic: b.topic}
+		ours, q := b.instance(c), &dueQueue{outQueue: b.queue}
+		b.must(b.ask(ours, time.Minute, requestFor(1)))
+		behind := 0
+		for body := q.next(time.Now().Add(time.Hour)); body != ""; body = q.next(time.Now().Add(time.Hour)) {
+			ended := b.topic.told["r1/finished"] > 0
+			c.left = -1
+			b.must(b.ask(ours, time.Minute, body))
+			if made := -1 - c.left; ended {
+				if behind++; made > 0 {
+					t.Errorf("a tick behind the end takes %d calls", made)
+				}
+			}
+		}
+		if behind == 0 {
+			t.Error("no tick came behind the end")
+		}
+	})
+}
+
 // A tick of an operation and another message that rests on its journal come together: then it is read.
 func TestWhatOthersRestOnIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
