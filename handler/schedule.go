@@ -131,6 +131,7 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	var inTime bool
 	j.journal.Look(func(s *rollout.State) {
 		n, inTime = s.TickN, coming(s, j.used, rollout.Later(now.Add(slack), soonest(now, at)), at.Add(slack))
+		inTime = inTime && !(guarded && n == j.used) // it has no copy itself: whoever gets it needs a watchdog, and another record
 	})
 	if inTime {
 		sc.out.write(j, kept...)
