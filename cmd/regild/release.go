@@ -71,15 +71,11 @@ func (x *sender) release(c *cobra.Command) error {
 	}
 	names, unknown := x.imageNames(c.Context(), at.conf, images)
 	about, following := aboutRelease(at.conf, m.release, images, names, unknown)
-	question := "release it?"
-	if m.dryRun {
-		question = "ask for the plan?"
-	}
 	look, err := x.heedPlan(c.Context(), at.store, following)
 	if err != nil {
 		return err
 	}
-	if _, err := x.put(c.Context(), at.conf, "release", nil, about, question); err != nil {
+	if _, err := x.put(c.Context(), at.conf, "release", nil, about, "release it?"); err != nil {
 		return err
 	}
 	return x.taken(c.Context(), at, "release "+m.release, look)

@@ -102,6 +102,9 @@ func (x *sender) put(ctx context.Context, conf operator.Config, kind string, des
 	if len(body) > queueLimit {
 		return "", fmt.Errorf("the message has %d bytes, and a queue takes %d; name fewer desktops in one request", len(body), queueLimit)
 	}
+	if x.message.dryRun {
+		question = "ask for the plan?"
+	}
 	if err := confirm(ctx, x.w, x.yes, about, question); err != nil {
 		return "", err
 	}
@@ -283,11 +286,7 @@ func (x *sender) request(ctx context.Context, at installation, desktops, about [
 	if len(m.consent) > 0 {
 		about = append(about, "  with the consent to "+strings.Join(m.consent, ", "))
 	}
-	question := "rebuild them? What is on their system disks is lost."
-	if m.dryRun {
-		question = "ask for the plan?"
-	}
-	message, err := x.put(ctx, at.conf, "request", desktops, about, question)
+	message, err := x.put(ctx, at.conf, "request", desktops, about, "rebuild them? What is on their system disks is lost.")
 	if err != nil {
 		return err
 	}

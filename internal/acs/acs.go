@@ -148,6 +148,12 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	})
 }
 
+// get makes a call and returns its answer.
+func get[T any](ctx context.Context, c *Client, r request) (v T, err error) {
+	err = c.do(ctx, r, &v)
+	return v, err
+}
+
 // Time asks for the time by a service's clock, in whole seconds; zero if it does
 // not tell.
 func (c *Client) Time(ctx context.Context) (time.Time, error) {

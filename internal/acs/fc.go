@@ -29,9 +29,7 @@ type Function struct {
 
 // Function returns what is deployed under a name. Source: GetFunction.
 func (c *Client) Function(ctx context.Context, name string) (Function, error) {
-	var f Function
-	err := c.do(ctx, c.fc("GetFunction", http.MethodGet, functionPath(name), nil), &f)
-	return f, err
+	return get[Function](ctx, c, c.fc("GetFunction", http.MethodGet, functionPath(name), nil))
 }
 
 // A Trigger is one of a function. Config is JSON, as the API hands it over.
@@ -41,9 +39,7 @@ type Trigger struct {
 
 // Trigger returns one trigger. Source: GetTrigger.
 func (c *Client) Trigger(ctx context.Context, function, name string) (Trigger, error) {
-	var t Trigger
-	err := c.do(ctx, c.fc("GetTrigger", http.MethodGet, functionPath(function)+"/triggers/"+url.PathEscape(name), nil), &t)
-	return t, err
+	return get[Trigger](ctx, c, c.fc("GetTrigger", http.MethodGet, functionPath(function)+"/triggers/"+url.PathEscape(name), nil))
 }
 
 // Concurrency returns the reserved concurrency of a function, and whether one
@@ -78,7 +74,5 @@ type AsyncConfig struct {
 
 // AsyncConfig returns it. Source: GetAsyncInvokeConfig.
 func (c *Client) AsyncConfig(ctx context.Context, function string) (AsyncConfig, error) {
-	var v AsyncConfig
-	err := c.do(ctx, c.fc("GetAsyncInvokeConfig", http.MethodGet, functionPath(function)+"/async-invoke-config", nil), &v)
-	return v, err
+	return get[AsyncConfig](ctx, c, c.fc("GetAsyncInvokeConfig", http.MethodGet, functionPath(function)+"/async-invoke-config", nil))
 }

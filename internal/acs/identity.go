@@ -14,9 +14,7 @@ type Identity struct {
 // Identity asks whose the credentials are. Everybody may. Source:
 // GetCallerIdentity of Security Token Service.
 func (c *Client) Identity(ctx context.Context) (Identity, error) {
-	var v Identity
-	err := c.do(ctx, request{action: "GetCallerIdentity", version: "2015-04-01", host: "sts." + c.region + ".aliyuncs.com", again: true}, &v)
-	return v, err
+	return get[Identity](ctx, c, request{action: "GetCallerIdentity", version: "2015-04-01", host: "sts." + c.region + ".aliyuncs.com", again: true})
 }
 
 // ramVersion and ramHost are of Resource Access Management, which is one for

@@ -80,9 +80,7 @@ func (c *Client) FindStack(ctx context.Context, name string) (Stack, bool, error
 
 // Stack returns a stack by its id. Source: GetStack.
 func (c *Client) Stack(ctx context.Context, id string) (Stack, error) {
-	var v Stack
-	err := c.do(ctx, c.ros("GetStack", map[string]string{"StackId": id}), &v)
-	return v, err
+	return get[Stack](ctx, c, c.ros("GetStack", map[string]string{"StackId": id}))
 }
 
 // StackResources returns what a stack consists of. Source: ListStackResources.
