@@ -141,12 +141,11 @@ func (s *session) picture(height int) board {
 	s.mu.Unlock()
 	b := board{now: s.cloud.Clock.Now(), zone: s.zone, rate: s.cloud.Clock.Rate(), base: s.scenario.rate, real: time.Since(s.began),
 		title: title, newest: s.watch.newest(height), calls: totals(s.cloud.Faults.Calls()), wipes: len(s.cloud.Wipes())}
-	operations, rollouts := s.watch.heard()
-	for _, id := range operations {
-		state, err := s.fold.state(context.Background(), kindOf(rollouts[id]), id)
+	for _, n := range s.watch.heard() {
+		state, err := s.fold.state(context.Background(), n.kind, n.id)
 		switch {
 		case err != nil || state.Operation == nil:
-			b.add(heardPanel(id, s.watch.statuses(id)))
+			b.add(heardPanel(n.id, s.watch.statuses(n.id)))
 		default:
 			b.add(panelOf(state, s.scenario.fleets, s.zone))
 		}

@@ -143,9 +143,8 @@ func (s *session) settled(ctx context.Context) (bool, error) {
 		_, some := s.next()
 		return !some, nil
 	}
-	operations, rollouts := s.watch.heard()
-	for _, id := range operations {
-		state, err := s.fold.state(ctx, kindOf(rollouts[id]), id)
+	for _, n := range s.watch.heard() {
+		state, err := s.fold.state(ctx, n.kind, n.id)
 		if err != nil {
 			return false, err
 		}
@@ -154,13 +153,6 @@ func (s *session) settled(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func kindOf(isRollout bool) string {
-	if isRollout {
-		return operator.Rollout
-	}
-	return operator.Request
 }
 
 // stuck says whether a rollout waits for somebody to say something, with

@@ -226,10 +226,11 @@ func detailLines(s *rollout.State, zone *time.Location) []string {
 	row := func(label, format string, args ...any) {
 		out = append(out, pad(label, 10)+" "+escape.Terminal(fmt.Sprintf(format, args...)))
 	}
-	row(kindOf(!o.Request()), "%s", o.ID)
+	brief := operator.OperationOf(s)
+	row(brief.Kind, "%s", o.ID)
 	row("image", "%s in %s", imageText(o), o.Place())
 	row("opened", "%s%s", s.OpenedAt.In(zone).Format(exact), byText(o.By))
-	row("state", "%s", inBrief(operator.OperationOf(s), zone))
+	row("state", "%s", inBrief(brief, zone))
 	row("counts", "%s", countsText(s.Counts()))
 	if back := s.Undoing; back != nil {
 		row("rollback", "%s, asked for %s%s", back.ID, back.At.In(zone).Format(exact), byText(back.By))

@@ -50,27 +50,26 @@ func (s *session) summary(ctx context.Context) summary {
 	if s.scenario.state.Clock.Start.IsZero() {
 		sum.cloudTime = 0
 	}
-	operations, rollouts := s.watch.heard()
 	states := map[string]*rollout.State{}
-	for _, id := range operations {
-		state, err := s.fold.state(ctx, kindOf(rollouts[id]), id)
+	for _, n := range s.watch.heard() {
+		state, err := s.fold.state(ctx, n.kind, n.id)
 		if err != nil {
 			sum.faults = append(sum.faults, err)
 			continue
 		}
-		if !rollouts[id] {
+		if n.kind == operator.Request {
 			sum.requests++
 		}
 		if state.Operation == nil {
 			continue
 		}
-		states[id] = state
-		if rollouts[id] {
+		states[n.id] = state
+		if n.kind == operator.Rollout {
 			sum.rollouts = append(sum.rollouts, state)
 		}
 		if state.Open() {
 			why, _ := standing(state, s.zone)
-			sum.unfinished = append(sum.unfinished, id+": "+why)
+			sum.unfinished = append(sum.unfinished, n.id+": "+why)
 		}
 	}
 	s.invoker.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/regild/regild/events"
 	"github.com/regild/regild/internal/localcloud/mns"
+	"github.com/regild/regild/internal/operator"
 	"github.com/regild/regild/internal/report"
 	"github.com/regild/regild/internal/rollout"
 )
@@ -40,8 +40,8 @@ type watcher struct {
 	seen       map[string]bool // ids of events
 	repeated   int             // events that were published more than once
 	lines      []line
-	operations []string // in the order in which they were first heard of
-	rollouts   map[string]bool
+	operations []name          // in the order in which they were first heard of
+	known      map[string]bool // ids of operations
 	last       map[target]events.Status
 	finals     map[target][]events.Outcome
 	accepted   map[target]int
@@ -51,7 +51,7 @@ type watcher struct {
 }
 
 func newWatcher(told func(line)) *watcher {
-	return &watcher{told: told, seen: map[string]bool{}, rollouts: map[string]bool{}, last: map[target]events.Status{},
+	return &watcher{told: told, seen: map[string]bool{}, known: map[string]bool{}, last: map[target]events.Status{},
 		finals: map[target][]events.Outcome{}, accepted: map[target]int{}, accounts: map[string]string{}}
 }
 
@@ -114,7 +114,11 @@ func reading[T any](l *line, data []byte, of func(T) line) bool {
 }
 
 func (w *watcher) outcome(o events.Outcome) line {
-	w.heardOf(o.RequestID, o.Fleet != "")
+	if o.Fleet == "" {
+		w.heardOf(operator.Request, o.RequestID)
+	} else {
+		w.heardOf(operator.Rollout, o.RequestID)
+	}
 	w.accounts[o.RequestID] = o.AccountID
 	t := target{o.RequestID, o.DesktopID}
 	switch o.Status {
@@ -160,7 +164,7 @@ func (w *watcher) rollout(kind string, r events.Rollout) line {
 	w.events++
 	what := events.What(strings.TrimSuffix(strings.TrimPrefix(kind, "regild.rollout."), ".v1"))
 	if what != events.RolloutControlRefused {
-		w.heardOf(r.RolloutID, true)
+		w.heardOf(operator.Rollout, r.RolloutID)
 	}
 	return line{Operation: r.RolloutID, Message: eventText(what, r)}.because(what, r.Reason, r.By)
 }
@@ -211,19 +215,18 @@ func countsText(c events.Counts) string {
 }
 
 // heardOf notes a request or rollout.
-func (w *watcher) heardOf(id string, rollout bool) {
-	if _, known := w.rollouts[id]; !known {
-		w.operations = append(w.operations, id)
-		w.rollouts[id] = rollout
+func (w *watcher) heardOf(kind, id string) {
+	if !w.known[id] {
+		w.known[id] = true
+		w.operations = append(w.operations, name{kind, id})
 	}
 }
 
-// heard returns the operations that were heard of, in their order, and which of
-// them are rollouts.
-func (w *watcher) heard() ([]string, map[string]bool) {
+// heard returns the operations that were heard of, in their order.
+func (w *watcher) heard() []name {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.operations), maps.Clone(w.rollouts)
+	return slices.Clone(w.operations)
 }
 
 // newest returns the last n lines, oldest first.
