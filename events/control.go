@@ -74,15 +74,11 @@ func ParseControl(data []byte) (Control, error) {
 		r.faults.add("requestId", "goes without rolloutId; name a rollout or a request")
 	}
 	c.RolloutID = r.str("rolloutId", checkRollout)
-	r.require("action", "write "+alternatives(Actions))
-	c.Action = r.str("action", oneOf(Actions...))
+	c.Action = r.must("action", "write "+alternatives(Actions), oneOf(Actions...))
 	if r.has("requestId") && c.Action != "" && !slices.Contains(RequestActions, c.Action) {
 		r.faults.add("action", "is not possible for a request; a request can be stopped (abort) or rolled back (rollback)")
 	}
-	r.require("by", "say who commands it")
-	c.By = r.str("by", checkBytes(MaxWho))
-	r.require("reason", "say why")
-	c.Reason = r.str("reason", checkBytes(MaxWhy))
+	c.By, c.Reason = r.order()
 	c.Wave = r.whole("wave", 1, maxWave)
 	if r.has("wave") && c.Action != ActionApprove && c.Action != "" {
 		r.faults.add("wave", "goes with approve only; take it out")
@@ -91,6 +87,12 @@ func ParseControl(data []byte) (Control, error) {
 	c.DryRun = r.flag("dryRun")
 	c.PlanDigest = r.str("planDigest", checkDigest)
 	return c, r.finish()
+}
+
+// order reads who commands something, and why.
+func (r *reader) order() (by, reason string) {
+	by = r.must("by", "say who commands it", checkBytes(MaxWho))
+	return by, r.must("reason", "say why", checkBytes(MaxWhy))
 }
 
 // checkBytes is checkText with a limit in bytes.

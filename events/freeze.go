@@ -1,10 +1,6 @@
 package events
 
-import (
-	"time"
-
-	"github.com/regild/regild/internal/pattern"
-)
+import "time"
 
 // Actions of a freeze message.
 const (
@@ -36,14 +32,9 @@ type Freeze struct {
 func ParseFreeze(data []byte) (Freeze, error) {
 	r := read(data)
 	var f Freeze
-	r.require("freezeId", "give the freeze a name of its own, by which it can be lifted")
-	f.FreezeID = r.str("freezeId", checkFreeze)
-	r.require("action", "write "+alternatives([]string{FreezeBegin, FreezeLift}))
-	f.Action = r.str("action", oneOf(FreezeBegin, FreezeLift))
-	r.require("by", "say who commands it")
-	f.By = r.str("by", checkBytes(MaxWho))
-	r.require("reason", "say why")
-	f.Reason = r.str("reason", checkBytes(MaxWhy))
+	f.FreezeID = r.must("freezeId", "give the freeze a name of its own, by which it can be lifted", checkFreeze)
+	f.Action = r.must("action", "write "+alternatives([]string{FreezeBegin, FreezeLift}), oneOf(FreezeBegin, FreezeLift))
+	f.By, f.Reason = r.order()
 	f.Until = r.instant("until")
 	f.Regions = r.texts("regions", 1, MaxFreezeRegions, checkRegion)
 	f.Fleets = r.texts("fleets", 1, MaxFreezeFleets, checkFleet)
@@ -63,12 +54,6 @@ func ParseFreeze(data []byte) (Freeze, error) {
 	}
 	return f, r.finish()
 }
-
-func checkFreeze(s string) string {
-	return form(s, pattern.Release, "the id of a freeze", "christmas-2026")
-}
-
-func checkFleet(s string) string { return form(s, pattern.Fleet, "the name of a fleet", "office-hz") }
 
 // instant returns the named time, in UTC, or the zero time.
 func (r *reader) instant(name string) time.Time {

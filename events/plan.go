@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -170,10 +171,7 @@ func (b *binder) write(d PlanDesktop) {
 // Event returns one page as a CloudEvent from source, dated at. Its id is made
 // of the plan's digest and the page.
 func (p Plan) Event(source string, at time.Time) Event {
-	subject := p.RolloutID
-	if subject == "" {
-		subject = p.RequestID
-	}
+	subject := cmp.Or(p.RolloutID, p.RequestID)
 	return Event{
 		Type: RolloutPlan.Type(), ID: fmt.Sprintf("%s/plan/%s/%d", subject, p.PlanDigest, p.Page), Source: source,
 		Subject: subject, Time: at, Tag: TagRollout, Data: p,

@@ -193,6 +193,12 @@ func (r *reader) str(name string, ok check) string {
 	return s
 }
 
+// must is str for a field that the document cannot go without.
+func (r *reader) must(name, hint string, ok check) string {
+	r.require(name, hint)
+	return r.str(name, ok)
+}
+
 func (r *reader) flag(name string) bool {
 	v, _ := r.field(name, boolean)
 	return string(v) == "true"

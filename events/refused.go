@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
@@ -51,13 +52,7 @@ func (r Refused) Event(source string, at time.Time) Event {
 	for _, s := range []*string{&r.MessageID, &r.Source, &r.EventID, &r.RequestID} {
 		*s = cut(*s, 1024)
 	}
-	id := "message"
-	for _, s := range []string{r.MessageID, r.EventID, r.RequestID} {
-		if s != "" {
-			id = s
-			break
-		}
-	}
+	id := cmp.Or(r.MessageID, r.EventID, r.RequestID, "message")
 	return Event{
 		Type: TypeRefused, ID: id + "/" + r.SHA256[:min(16, len(r.SHA256))] + "/refused",
 		Source: source, Subject: r.MessageID, Time: at, Tag: TagRefused, Data: r,

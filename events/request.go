@@ -119,8 +119,7 @@ func (r *reader) request(s spelling, own bool) Request {
 		req.RequestID = r.str("requestId", CheckRequestID)
 		req.AccountID = r.str("accountId", checkAccount)
 	}
-	r.require(s.region, "name the region of the desktops, such as cn-hangzhou")
-	req.RegionID = r.str(s.region, checkRegion)
+	req.RegionID = r.must(s.region, "name the region of the desktops, such as cn-hangzhou", checkRegion)
 	r.require(s.desktops, "list the desktops to rebuild")
 	req.DesktopIDs = r.texts(s.desktops, 1, MaxDesktops, checkDesktop)
 	req.ImageID = r.str(s.image, checkImage)

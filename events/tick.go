@@ -78,14 +78,12 @@ func (t Tick) sum(key []byte, source string) []byte {
 func ParseTick(data []byte) (Tick, error) {
 	r := read(data)
 	var t Tick
-	r.require("kind", "write request or rollout")
-	t.Kind = r.str("kind", oneOf(TickRequest, TickRollout))
-	r.require("id", "name the request or rollout")
-	t.ID = r.str("id", checkText(maxTickID))
+	t.Kind = r.must("kind", "write request or rollout", oneOf(TickRequest, TickRollout))
+	t.ID = r.must("id", "name the request or rollout", checkText(maxTickID))
 	r.require("n", "count the ticks from 0")
 	t.N = r.whole("n", 0, maxTickN)
 	t.Records = r.records("records")
-	t.MAC = r.str("mac", func(s string) string { return form(s, signForm, "a signature", macForm+" and 64 hex digits") })
+	t.MAC = r.str("mac", checkSignature)
 	return t, r.finish()
 }
 

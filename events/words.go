@@ -23,60 +23,50 @@ var (
 	nameForm   = pattern.New(`^[0-9a-zA-Z_.-]{1,60}$`, 0) // of a field, to be shown unquoted
 )
 
-func checkDesktop(s string) string {
-	if s == "" {
-		return "is empty; name a desktop"
-	}
-	return form(s, pattern.Desktop, "a desktop id", "ecd-gx2x1dhsmucyy0001")
-}
+// The checks of ids.
+var (
+	checkDesktop = filled("name a desktop", formed(pattern.Desktop, "a desktop id", "ecd-gx2x1dhsmucyy0001"))
+	checkAccount = filled("leave the field out for the function's own account", formed(pattern.Account, "the id of an account", "1234567890123456"))
+	checkImage   = filled("leave the field out to reset to the current image", imageForm)
+	// checkReleaseImage differs from checkImage in the advice: a release cannot go
+	// without an image.
+	checkReleaseImage = filled("name the image in this region", imageForm)
+	checkRelease      = formed(pattern.Release, "a release id", "2026.11.3")
+	checkRollout      = formed(pattern.Rollout, "a rollout id (release/fleet)", "2026.11.3/office-hz")
+	checkFreeze       = formed(pattern.Release, "the id of a freeze", "christmas-2026")
+	checkFleet        = formed(pattern.Fleet, "the name of a fleet", "office-hz")
+	checkDigest       = formed(digestForm, "the digest of a plan", "sha256: and 64 hex digits")
+	checkSignature    = formed(signForm, "a signature", macForm+" and 64 hex digits")
 
-func checkImage(s string) string {
-	if s == "" {
-		return "is empty; leave the field out to reset to the current image"
-	}
-	return form(s, pattern.Image, "an image id", "m-84mztzatmlnys0001")
-}
-
-// checkReleaseImage differs from checkImage in the advice: a release cannot go
-// without an image.
-func checkReleaseImage(s string) string {
-	if s == "" {
-		return "is empty; name the image in this region"
-	}
-	return checkImage(s)
-}
+	imageForm  = formed(pattern.Image, "an image id", "m-84mztzatmlnys0001")
+	regionForm = formed(pattern.Region, "a region id", "cn-hangzhou")
+)
 
 func checkRegion(s string) string {
 	if utf8.RuneCountInString(s) > pattern.Region.Most {
 		return quoted(s) + " is too long for a region id; write it like cn-hangzhou"
 	}
-	return form(s, pattern.Region, "a region id", "cn-hangzhou")
+	return regionForm(s)
 }
 
-func checkAccount(s string) string {
-	if s == "" {
-		return "is empty; leave the field out for the function's own account"
+// formed allows what has the pattern.
+func formed(want *pattern.Pattern, what, example string) check {
+	return func(s string) string {
+		if want.Matches(s) {
+			return ""
+		}
+		return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
 	}
-	return form(s, pattern.Account, "the id of an account", "1234567890123456")
 }
 
-func checkRelease(s string) string {
-	return form(s, pattern.Release, "a release id", "2026.11.3")
-}
-
-func checkRollout(s string) string {
-	return form(s, pattern.Rollout, "a rollout id (release/fleet)", "2026.11.3/office-hz")
-}
-
-func checkDigest(s string) string {
-	return form(s, digestForm, "the digest of a plan", "sha256: and 64 hex digits")
-}
-
-func form(s string, want *pattern.Pattern, what, example string) string {
-	if want.Matches(s) {
-		return ""
+// filled allows what ok does, and has an advice of its own where nothing was filled in.
+func filled(advice string, ok check) check {
+	return func(s string) string {
+		if s == "" {
+			return "is empty; " + advice
+		}
+		return ok(s)
 	}
-	return fmt.Sprintf("%s is not %s; write it like %s", quoted(s), what, example)
 }
 
 // CheckRequestID holds what a sender calls a request to text that people can tell
