@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -109,34 +110,19 @@ func plain(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
+// decode undoes encode. Of what encode cannot have made it returns something else than
+// what it was made of, or false: see SplitKey.
 func decode(s string) (string, bool) {
 	if s == "~" {
 		return "", true
 	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; c {
-		case '=':
-			if i+1 >= len(s) {
-				return "", false
-			}
-			b.WriteByte(s[i+1] - 'a' + 'A')
-			i++
-		case '~':
-			if i+2 >= len(s) {
-				return "", false
-			}
-			raw, err := hex.DecodeString(s[i+1 : i+3])
-			if err != nil {
-				return "", false
-			}
-			b.Write(raw)
-			i += 2
-		default:
-			b.WriteByte(c)
-		}
+	parts := strings.Split(s, "=")
+	for i, part := range parts[1:] {
+		n := min(1, len(part))
+		parts[i+1] = strings.ToUpper(part[:n]) + part[n:]
 	}
-	return b.String(), true
+	out, err := url.PathUnescape(strings.ReplaceAll(strings.Join(parts, ""), "~", "%"))
+	return out, err == nil
 }
 
 // checkKey accepts what Key can have made, hashed parts included, so that no
