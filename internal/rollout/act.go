@@ -96,6 +96,13 @@ type Call struct {
 	Why    string
 }
 
+// first keeps the first time at which something was so.
+func first(kept *time.Time, at time.Time) {
+	if kept.IsZero() {
+		*kept = at
+	}
+}
+
 // callOf returns the call that a record announces.
 func callOf(r *Record) Call { return Call{Kind: r.Kind, CallID: r.Call, At: r.At} }
 

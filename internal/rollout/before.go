@@ -260,13 +260,11 @@ func (d *Desktop) ask(r *Record) {
 	case KindNotNow:
 		a.Later++
 		a.Call = Call{}
-		a.since(r.At)
+		first(&a.Since, r.At)
 	case KindUnasked:
-		a.since(r.At)
+		first(&a.Since, r.At)
 	case KindOnHold:
-		if a.Hold.IsZero() {
-			a.Hold = r.At
-		}
+		first(&a.Hold, r.At)
 	case KindNotifying:
 		a.Last = callOf(r)
 	}
@@ -275,42 +273,29 @@ func (d *Desktop) ask(r *Record) {
 // lastEnded folds what became of the call that tells the users that not now is not
 // heeded any more.
 func (a *Asking) lastEnded(r *Record) {
-	if r.Reason != nil && a.LastUnable.IsZero() {
-		a.LastUnable = r.At
-	}
-}
-
-func (a *Asking) since(at time.Time) {
-	if a.Since.IsZero() {
-		a.Since = at
+	if r.Reason != nil {
+		first(&a.LastUnable, r.At)
 	}
 }
 
 // ask writes what the desktop was asked.
 func (c *compaction) ask(d *Desktop) {
-	a, id := d.Ask, []string{d.ID}
+	a := d.Ask
 	if a == nil {
 		return
 	}
-	since := func() {
-		if !a.Since.IsZero() {
-			c.add(partFinal, Record{Kind: KindUnasked, At: a.Since, Desktops: id})
-		}
-	}
 	if a.Cleared.IsZero() {
-		since()
+		c.note(partFinal, d, KindUnasked, a.Since)
 	}
 	for range a.Later {
-		c.add(partFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: id})
+		c.add(partFinal, Record{Kind: KindNotNow, At: a.Since, Desktops: []string{d.ID}})
 	}
 	c.call(d, a.Call, Record{Kind: KindAsking})
 	if !a.Cleared.IsZero() {
-		c.add(partFinal, Record{Kind: KindCleared, At: a.Cleared, Desktops: id})
-		since() // it could not be asked once more
+		c.note(partFinal, d, KindCleared, a.Cleared)
+		c.note(partFinal, d, KindUnasked, a.Since) // it could not be asked once more
 	}
-	if !a.Hold.IsZero() {
-		c.add(partFinal, Record{Kind: KindOnHold, At: a.Hold, Desktops: id})
-	}
+	c.note(partFinal, d, KindOnHold, a.Hold)
 	last := Record{Kind: KindNotifying, N: lastNotice}
 	if !a.LastUnable.IsZero() && a.LastUnable.Before(a.Last.At) { // tells since when
 		c.call(d, Call{CallID: a.Last.CallID, At: a.LastUnable, End: a.LastUnable, Code: events.CodeCallFailed}, last)

@@ -65,6 +65,13 @@ func (k outcomeKey) compare(o outcomeKey) int {
 
 func (c *compaction) add(part int, r Record) { c.parts[part].add(r) }
 
+// note writes that something was so of a desktop at a time; zero: it was not.
+func (c *compaction) note(part int, d *Desktop, kind Kind, at time.Time) {
+	if !at.IsZero() {
+		c.add(part, Record{Kind: kind, At: at, Desktops: []string{d.ID}})
+	}
+}
+
 // outcome writes an outcome with its number, and that it is published if it is.
 func (c *compaction) outcome(part int, d *Desktop, r Record, g Group) {
 	// A deferral's code says whether the call's delivery is unknown: an earlier one,
@@ -115,9 +122,7 @@ func (c *compaction) desktop(d *Desktop) {
 	c.notice(d)
 	c.ask(d)
 	c.save(d)
-	if !d.MissingAt.IsZero() { // outside is noted of a rollout's alone
-		c.add(partFinal, Record{Kind: KindMissing, At: d.MissingAt.Time(), Desktops: id})
-	}
+	c.note(partFinal, d, KindMissing, d.MissingAt.Time()) // outside is noted of a rollout's alone
 	if d.Held {
 		c.add(partFinal, Record{Kind: KindHolding, At: d.BegunAt.Time(), Desktops: id})
 	}
@@ -163,19 +168,18 @@ func (c *compaction) history(d *Desktop) {
 // only of one of whose snapshot ECD could not be asked. Idle is not: a tick may come again after
 // a call that it does not know of, and what ECD showed before that proves nothing after it.
 func (c *compaction) looks(d *Desktop) {
-	id := []string{d.ID}
 	seen, called := d.SeenAt.Time(), d.Phase == Begun || d.Phase == Accepted
 	if d.Touched && d.Phase != Begun {
 		seen = d.AcceptedAt.Time()
 	}
 	if d.Seen {
-		c.add(partAgain, Record{Kind: KindSeen, At: seen, Desktops: id})
+		c.add(partAgain, Record{Kind: KindSeen, At: seen, Desktops: []string{d.ID}})
 	}
-	if called && !d.SeenAt.IsZero() && (!d.Seen || d.SeenAt.Sub(seen) >= lateLook) {
-		c.add(partAgain, Record{Kind: KindLate, At: d.SeenAt.Time(), Desktops: id})
+	if called && (!d.Seen || d.SeenAt.Sub(seen) >= lateLook) {
+		c.note(partAgain, d, KindLate, d.SeenAt.Time())
 	}
-	if d.Phase == Accepted && d.Saved != nil && !d.ArrivedAt.IsZero() {
-		c.add(partAgain, Record{Kind: KindArrived, At: d.ArrivedAt.Time(), Desktops: id})
+	if d.Phase == Accepted && d.Saved != nil {
+		c.note(partAgain, d, KindArrived, d.ArrivedAt.Time())
 	}
 }
 

@@ -318,23 +318,17 @@ func (d *Desktop) notice(r *Record) {
 	case KindNotified:
 		n.Shown, n.Unable = r.At, zero
 	case KindUnnotified:
-		if n.Unable.IsZero() {
-			n.Unable = r.At
-		}
+		first(&n.Unable, r.At)
 	}
 }
 
 // notice writes what the users of the desktop were told.
 func (c *compaction) notice(d *Desktop) {
-	n, id := d.Notice, []string{d.ID}
+	n := d.Notice
 	if n == nil {
 		return
 	}
 	c.call(d, n.Call, Record{Kind: KindNotifying, Until: n.Due, N: firstNotice})
-	if !n.Shown.IsZero() {
-		c.add(partFinal, Record{Kind: KindNotified, At: n.Shown, Desktops: id})
-	}
-	if !n.Unable.IsZero() {
-		c.add(partFinal, Record{Kind: KindUnnotified, At: n.Unable, Desktops: id})
-	}
+	c.note(partFinal, d, KindNotified, n.Shown)
+	c.note(partFinal, d, KindUnnotified, n.Unable)
 }

@@ -369,9 +369,7 @@ func (d *Desktop) save(r *Record) {
 	s := d.Saved
 	switch r.Kind {
 	case KindSaving:
-		if s.First.IsZero() {
-			s.First = r.At
-		}
+		first(&s.First, r.At)
 		s.Call, s.Gone, s.Again, s.No = callOf(r), zero, false, false
 		s.Tries++
 	case KindSaved:
@@ -403,7 +401,7 @@ func (s *Saved) saved(r *Record) {
 
 // save tells what became of saving the desktop's data disk.
 func (c *compaction) save(d *Desktop) {
-	s, id := d.Saved, []string{d.ID}
+	s := d.Saved
 	if s == nil {
 		return
 	}
@@ -420,9 +418,7 @@ func (c *compaction) save(d *Desktop) {
 	}
 	c.call(d, s.Call, begins)
 	if !s.Done.IsZero() {
-		c.add(partFinal, Record{Kind: KindSafe, At: s.Done, N: s.Round, Snapshot: s.Got, GiB: s.GiB, Desktops: id})
+		c.add(partFinal, Record{Kind: KindSafe, At: s.Done, N: s.Round, Snapshot: s.Got, GiB: s.GiB, Desktops: []string{d.ID}})
 	}
-	if !s.Gone.IsZero() {
-		c.add(partFinal, Record{Kind: KindUnsaved, At: s.Gone, Desktops: id})
-	}
+	c.note(partFinal, d, KindUnsaved, s.Gone)
 }
