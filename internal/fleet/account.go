@@ -67,17 +67,11 @@ func (r *reader) member(v value, m *members) {
 		"externalId": func(v value) { a.ExternalID = r.text(v, externalForm) },
 		"regions":    func(v value) { a.Regions = r.texts(v, MaxRegions, regionForm) },
 	}, "name", "id", "role", "regions")
-	for _, is := range []struct {
-		key   string
-		value *string
-		lines map[string]int
-	}{{"name", &a.Name, m.names}, {"id", &a.ID, m.ids}} {
-		if line := is.lines[*is.value]; line > 0 {
-			r.faultf(at[is.key], "is the %s of another account (line %d); give each its own", is.key, line)
-			*is.value = ""
-		} else if *is.value != "" {
-			is.lines[*is.value] = at[is.key].node.Line
-		}
+	if !r.once(at["name"], a.Name, "name of another account", m.names) {
+		a.Name = ""
+	}
+	if !r.once(at["id"], a.ID, "id of another account", m.ids) {
+		a.ID = ""
 	}
 	if strings.Contains(a.Role, ":") && a.ID != "" && !strings.HasPrefix(a.Role, roleARN(a.ID)) {
 		r.faultf(at["role"], "is a role of another account; name one of %s", a.ID)

@@ -86,19 +86,17 @@ func (r *reader) notice(v value) Notice {
 	at := r.object(v, fields{
 		"lead": func(v value) { n.Lead = r.duration(v, time.Minute, 3*day) },
 		"remind": func(v value) {
-			r.list(v, 1, MaxReminders, func(v value) { n.Remind = append(n.Remind, r.duration(v, time.Minute, 3*day)) })
+			n.Remind = each(r, v, 1, MaxReminders, func(v value) time.Duration { return r.duration(v, time.Minute, 3*day) })
 		},
 		"text": func(v value) { n.Text = r.noticeText(v) },
 		"zone": func(v value) { n.Zone = r.zone(v) },
 	}, "lead")
-	if v, ok := at["remind"]; ok {
-		for i, d := range n.Remind {
-			switch {
-			case d > 0 && n.Lead > 0 && d >= n.Lead:
-				r.faultf(v.element(i), "must be less than lead (%s)", written(n.Lead))
-			case i > 0 && d >= n.Remind[i-1]:
-				r.faultf(v.element(i), "must be less than the one before it (%s)", written(n.Remind[i-1]))
-			}
+	for i, d := range n.Remind {
+		switch v := at["remind"].element(i); {
+		case d > 0 && n.Lead > 0 && d >= n.Lead:
+			r.faultf(v, "must be less than lead (%s)", written(n.Lead))
+		case i > 0 && d >= n.Remind[i-1]:
+			r.faultf(v, "must be less than the one before it (%s)", written(n.Remind[i-1]))
 		}
 	}
 	return n

@@ -160,7 +160,7 @@ func (r *reader) fleets(root value) Fleets {
 		"fleets": func(v value) {
 			r.list(v, 1, MaxFleets, func(v value) {
 				f, at := r.fleet(v)
-				r.unique(f, at, names)
+				r.once(at["name"], f.Name, "name of another fleet", names)
 				r.reachable(f, at, len(fleets), regions)
 				fleets = append(fleets, f)
 				after, named = append(after, at["after"]), append(named, at["account"])
@@ -172,16 +172,25 @@ func (r *reader) fleets(root value) Fleets {
 	return fleets
 }
 
-// unique notes a fault if a fleet before has the same name.
-func (r *reader) unique(f Fleet, at map[string]value, names map[string]int) {
-	if f.Name == "" {
-		return
+// once notes a fault if the text of v, unless it is empty, is another's already. lines
+// has the line of each.
+func (r *reader) once(v value, s, whose string, lines map[string]int) bool {
+	if s == "" {
+		return true
 	}
-	if line := names[f.Name]; line > 0 {
-		r.faultf(at["name"], "is the name of another fleet (line %d); give each its own", line)
-		return
+	if line := lines[s]; line > 0 {
+		r.faultf(v, "is the %s (line %d); give each its own", whose, line)
+		return false
 	}
-	names[f.Name] = at["name"].node.Line
+	lines[s] = v.node.Line
+	return true
+}
+
+// faultAt is faultf for the value of a key, if it was written and is wrong.
+func (r *reader) faultAt(at map[string]value, key string, wrong bool, format string, args ...any) {
+	if v, written := at[key]; written && wrong {
+		r.faultf(v, format, args...)
+	}
 }
 
 // reachable notes a fault if a fleet before takes every desktop of the region,

@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"slices"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -12,31 +11,27 @@ func (r *reader) strategy(v value) Strategy {
 	s := Default()
 	at := r.object(v, fields{
 		"canary":             func(v value) { s.Canary = r.canary(v) },
-		"waves":              func(v value) { s.Waves = r.waves(v) },
+		"waves":              func(v value) { s.Waves = each(r, v, 0, MaxWaves, func(v value) Amount { return r.share(v, false) }) },
 		"maxUnavailable":     func(v value) { s.MaxUnavailable = r.share(v, false) },
 		"maxFailures":        func(v value) { s.MaxFailures = r.share(v, true) },
 		"maxFailuresPerWave": func(v value) { s.MaxFailuresPerWave = r.share(v, true) },
 		"soak":               func(v value) { s.Soak = r.duration(v, 0, 30*day) },
 		"approval":           func(v value) { s.Approval = r.approval(v) },
 		"check":              func(v value) { s.Check = r.check(v) },
-		"windows": func(v value) {
-			r.list(v, 1, MaxWindows, func(v value) { s.Windows = append(s.Windows, r.window(v)) })
-		},
-		"blackouts": func(v value) {
-			r.list(v, 1, MaxBlackouts, func(v value) { s.Blackouts = append(s.Blackouts, r.blackout(v)) })
-		},
-		"sessions":       func(v value) { s.Sessions = r.sessions(v) },
-		"before":         func(v value) { s.Before = r.before(v) },
-		"holds":          func(v value) { s.Holds = r.holds(v) },
-		"snapshot":       func(v value) { s.Snapshot = Snapshot(r.oneOf(v, string(SnapshotNone), string(SnapshotData))) },
-		"notice":         func(v value) { s.Notice = r.notice(v) },
-		"maintenance":    func(v value) { s.Maintenance = r.truth(v) },
-		"stopFirst":      func(v value) { s.StopFirst = r.truth(v) },
-		"expected":       func(v value) { s.Expected = r.duration(v, time.Minute, day) },
-		"rebuildTimeout": func(v value) { s.RebuildTimeout = r.rebuildTimeout(v) },
-		"rolloutTimeout": func(v value) { s.RolloutTimeout = r.duration(v, time.Hour, 365*day) },
-		"onHalt":         func(v value) { s.OnHalt = OnHalt(r.oneOf(v, string(Stay), string(Rollback))) },
-		"onHaltNow":      func(v value) { s.OnHaltNow = r.truth(v) },
+		"windows":            func(v value) { s.Windows = each(r, v, 1, MaxWindows, r.window) },
+		"blackouts":          func(v value) { s.Blackouts = each(r, v, 1, MaxBlackouts, r.blackout) },
+		"sessions":           func(v value) { s.Sessions = r.sessions(v) },
+		"before":             func(v value) { s.Before = r.before(v) },
+		"holds":              func(v value) { s.Holds = r.holds(v) },
+		"snapshot":           func(v value) { s.Snapshot = Snapshot(r.oneOf(v, string(SnapshotNone), string(SnapshotData))) },
+		"notice":             func(v value) { s.Notice = r.notice(v) },
+		"maintenance":        func(v value) { s.Maintenance = r.truth(v) },
+		"stopFirst":          func(v value) { s.StopFirst = r.truth(v) },
+		"expected":           func(v value) { s.Expected = r.duration(v, time.Minute, day) },
+		"rebuildTimeout":     func(v value) { s.RebuildTimeout = r.rebuildTimeout(v) },
+		"rolloutTimeout":     func(v value) { s.RolloutTimeout = r.duration(v, time.Hour, 365*day) },
+		"onHalt":             func(v value) { s.OnHalt = OnHalt(r.oneOf(v, string(Stay), string(Rollback))) },
+		"onHaltNow":          func(v value) { s.OnHaltNow = r.truth(v) },
 	})
 	s.Waves = r.ordered(s.Canary, s.Waves, at)
 	r.agree(s, at)
@@ -52,20 +47,14 @@ func (r *reader) agree(s Strategy, at map[string]value) {
 			}
 		}
 	}
-	if v, ok := at["windows"]; ok {
-		for i, w := range s.Windows {
-			if w.Zone != nil && w.length() < s.Expected {
-				r.faultf(v.element(i), "is %s long, and nothing that is expected to take %s would begin in it; make it longer or expected shorter",
-					written(w.length()), written(s.Expected))
-			}
+	for i, w := range s.Windows {
+		if w.Zone != nil && w.length() < s.Expected {
+			r.faultf(at["windows"].element(i), "is %s long, and nothing that is expected to take %s would begin in it; make it longer or expected shorter",
+				written(w.length()), written(s.Expected))
 		}
 	}
-	if v, ok := at["onHaltNow"]; ok && s.OnHaltNow && s.OnHalt != Rollback {
-		r.faultf(v, "says when a rollback on a halt begins; write onHalt: rollback too, or leave it out")
-	}
-	if v, ok := at["rebuildTimeout"]; ok && s.RebuildTimeout > 0 && s.RebuildTimeout < s.Expected {
-		r.faultf(v, "must not be less than expected (%s)", written(s.Expected))
-	}
+	r.faultAt(at, "onHaltNow", s.OnHaltNow && s.OnHalt != Rollback, "says when a rollback on a halt begins; write onHalt: rollback too, or leave it out")
+	r.faultAt(at, "rebuildTimeout", s.RebuildTimeout > 0 && s.RebuildTimeout < s.Expected, "must not be less than expected (%s)", written(s.Expected))
 }
 
 // canary reads a share, or an object with a share or tags.
@@ -80,21 +69,9 @@ func (r *reader) canary(v value) Canary {
 		"tags":        func(v value) { c.Tags = r.tags(v) },
 		"maxFailures": func(v value) { c.MaxFailures = r.share(v, true) },
 	})
-	if tags, ok := at["tags"]; ok {
-		if _, both := at["share"]; both {
-			r.faultf(tags, "must not stand beside share; keep one of them")
-		}
-	}
+	_, share := at["share"]
+	r.faultAt(at, "tags", share, "must not stand beside share; keep one of them")
 	return c
-}
-
-// waves reads the cumulative shares, as they stand.
-func (r *reader) waves(v value) []Amount {
-	var out []Amount
-	r.list(v, 0, MaxWaves, func(v value) {
-		out = append(out, r.share(v, false))
-	})
-	return out
 }
 
 // ordered checks that each wave is greater than what came before it, as far as
@@ -168,11 +145,9 @@ func (r *reader) check(v value) Check {
 		"use":     func(v value) { c.Use = r.use(v) },
 		"alarms":  func(v value) { c.Alarms = r.alarms(v) },
 	})
+	_, command := at["command"]
 	for _, key := range []string{"kind", "timeout"} {
-		_, command := at["command"]
-		if v, ok := at[key]; ok && !command {
-			r.faultf(v, "says how to run a command; write command too, or leave it out")
-		}
+		r.faultAt(at, key, !command, "says how to run a command; write command too, or leave it out")
 	}
 	return c
 }
@@ -195,16 +170,12 @@ func (r *reader) sessions(v value) Sessions {
 		"after":    func(v value) { s.After = Policy(r.oneOf(v, string(Skip), string(Force))) },
 		"idle":     func(v value) { s.Idle = r.duration(v, time.Minute, 30*day) },
 	})
-	if v, ok := at["idle"]; ok && s.Policy == Force {
-		r.faultf(v, "says who does not count as using a desktop, and with the policy force nobody does; leave it out")
-	}
-	if !slices.Contains([]Policy{Skip, Force}, s.Policy) {
+	r.faultAt(at, "idle", s.Policy == Force, "says who does not count as using a desktop, and with the policy force nobody does; leave it out")
+	if s.Policy != Skip && s.Policy != Force {
 		return s
 	}
 	for _, key := range []string{"deadline", "after"} {
-		if v, ok := at[key]; ok {
-			r.faultf(v, "belongs to the policy wait, and the policy is %s; leave it out", s.Policy)
-		}
+		r.faultAt(at, key, true, "belongs to the policy wait, and the policy is %s; leave it out", s.Policy)
 	}
 	return Sessions{Policy: s.Policy, Idle: s.Idle}
 }

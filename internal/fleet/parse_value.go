@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -88,6 +89,12 @@ func (r *reader) list(v value, least, most int, item func(value)) {
 	}
 }
 
+// each is list for what makes a list of its items.
+func each[T any](r *reader, v value, least, most int, item func(value) T) (out []T) {
+	r.list(v, least, most, func(v value) { out = append(out, item(v)) })
+	return out
+}
+
 // anyText is what a scalar is called that may be any text, even one that YAML
 // takes for a number, a date or a truth value unless it stands in quotes.
 const anyText = "text"
@@ -171,14 +178,7 @@ func clip(s string) string {
 
 func quoted(s string) string { return fmt.Sprintf("%q", clip(s)) }
 
-func keys(known fields) []string {
-	out := make([]string, 0, len(known))
-	for k := range known {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
-}
+func keys(known fields) []string { return slices.Sorted(maps.Keys(known)) }
 
 // meant suggests the nearest of the known words, or nothing when none is near.
 func meant(word string, known []string) string {

@@ -69,17 +69,15 @@ var alarmForm = form{pattern.New(`^[^\x00-\x1f\x7f]{1,255}$`, 0), "must be the n
 
 // alarms reads names, or objects with a name, each at most once.
 func (r *reader) alarms(v value) []Alarm {
-	var out []Alarm
 	seen := map[string]bool{}
-	r.list(v, 1, MaxAlarms, func(v value) {
+	return each(r, v, 1, MaxAlarms, func(v value) Alarm {
 		a := r.alarm(v)
 		if a.Name != "" && seen[a.Name] {
 			r.faultf(v, "the alarm %s is here a second time; keep one", quoted(a.Name))
 		}
 		seen[a.Name] = true
-		out = append(out, a)
+		return a
 	})
-	return out
 }
 
 func (r *reader) alarm(v value) Alarm {
