@@ -156,8 +156,6 @@ func controlCode(action string) string {
 // rollback opens the rollout that takes another one back: each desktop to the image
 // that it was on before.
 func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error {
-	op := rollout.Operation{Via: a.via(m), ID: c.RolloutID + "/rollback", Undoes: c.RolloutID, By: c.By, Why: c.Reason,
-		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	no := func(code, why string) error {
 		return a.refuse.control(m, c, j, code, notPossible(c, why))
 	}
@@ -168,9 +166,9 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 			return err
 		}
 	}
-	if before := log.Find(op.ID); before != nil {
+	if before := log.Find(rollout.BackOf(c.RolloutID)); before != nil {
 		if !asksFor(*before, a.controlID(m, c), c) {
-			return no(events.CodeControlNotPossible, op.ID+" has begun before")
+			return no(events.CodeControlNotPossible, before.ID+" has begun before")
 		}
 		a.followedBefore(m, c.Action, c.RolloutID)
 		a.fleets.wake(*before)
@@ -188,12 +186,7 @@ func (a *admission) rollback(m envelope.Message, c events.Control, j *job) error
 	if why := mayRollBack(j, *origin, log); why != nil {
 		return no(events.CodeControlNotPossible, why.Error())
 	}
-	op.Fleet, op.ReleaseID, op.ImageName, op.Spec = origin.Fleet, origin.ReleaseID, origin.ImageName, origin.Spec
-	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
-		op.OperateType = "" // only system disks go back
-	}
-	op.Language = "" // of the image that is left; the former ones may take none
-	return a.beginRollback(m, c, j, op, *origin)
+	return a.beginRollback(m, c, j, origin.Undone(c, a.via(m)), *origin)
 }
 
 // asksFor says whether a control message is the one that a rollback was entered

@@ -32,7 +32,7 @@
 //     facts.go
 //   - a decision: decide.go, step.go, total.go, limits.go
 //   - one desktop: pending.go (may it begin?), follow.go (what became of the call?)
-//     with shown.go (what has ECD shown of it?), answer.go, restore.go
+//     with shown.go (what has ECD shown of it?), restore.go
 //   - a rollout: waves.go, turn.go (may anything begin?), begin.go, standing.go, rhythm.go (when to look again)
 //   - what holds a rollout back: freeze.go, rings.go, proof.go with use.go and alarms.go,
 //     room.go
@@ -45,7 +45,6 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -173,11 +172,7 @@ func (s *State) finals() []string {
 // OutcomeID names the n-th outcome of one status of one desktop in one operation.
 // Equal ids mean the same outcome, however often it is published.
 func OutcomeID(operation, desktop string, status events.Status, n int) string {
-	id := operation + "/" + desktop + "/" + string(status)
-	if n > 1 {
-		id = fmt.Sprintf("%s/%d", id, n)
-	}
-	return id
+	return events.Outcome{RequestID: operation, DesktopID: desktop, Status: status, Nth: n}.ID()
 }
 
 // Cut bounds a message that goes into a record.

@@ -97,10 +97,8 @@ func (fs Freezes) Holds(region, fleet string, t time.Time) *Freeze {
 	var last *Freeze
 	for i := range fs {
 		f := &fs[i]
-		if f.Lifted != "" || !t.Before(f.Until) || !slices.Contains(f.Regions, region) && !slices.Contains(f.Fleets, fleet) {
-			continue
-		}
-		if last == nil || f.Until.After(last.Until) {
+		holds := f.Lifted == "" && t.Before(f.Until) && (slices.Contains(f.Regions, region) || slices.Contains(f.Fleets, fleet))
+		if holds && (last == nil || f.Until.After(last.Until)) {
 			last = f
 		}
 	}

@@ -101,17 +101,14 @@ func (s *State) GoBack(f *fleet.Fleet) (Operation, error) {
 	if len(s.Undo()) == 0 {
 		return Operation{}, errors.New("it has not changed any desktop")
 	}
-	op := *s.Operation
-	back := Operation{ID: op.ID + "/rollback", Undoes: op.ID, Spec: op.Spec, Fleet: op.Fleet, ReleaseID: op.ReleaseID, ImageName: op.ImageName,
-		By: "regild", Why: "it halted: " + strings.TrimSuffix(s.Halted.Message, goesBackText), AnyTime: s.Back.Now, Consents: []string{events.ConsentDowngrade}}
-	if f != nil {
+	back := s.Operation.Undone(events.Control{By: "regild", Reason: "it halted: " + strings.TrimSuffix(s.Halted.Message, goesBackText)}, nil)
+	if back.AnyTime = s.Back.Now; f != nil {
 		for _, c := range f.Rebuild.Consent {
 			if !slices.Contains(back.Consents, c) {
 				back.Consents = append(back.Consents, c)
 			}
 		}
 	}
-	back.OperateType, back.Language = "", "" // as in any rollback
 	back.Back = s.Undo()
 	return back, nil
 }

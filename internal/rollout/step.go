@@ -84,12 +84,7 @@ func both[T any](a, b []T) []T {
 
 // marked says whether the step has a mark of the kind.
 func (s step) marked(k Kind) bool {
-	for _, m := range s.marks {
-		if m.kind == k {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.marks, func(m mark) bool { return m.kind == k })
 }
 
 // inPlace says whether the desktop takes one of the places at once by this step.

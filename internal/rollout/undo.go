@@ -39,13 +39,18 @@ func (s *State) RollBack(c events.Control, via *events.Via) (Operation, error) {
 	if err := Allow(s, events.ActionRollback, 0); err != nil {
 		return Operation{}, err
 	}
-	op := Operation{ID: BackOf(s.Operation.ID), Undoes: s.Operation.ID, Spec: s.Operation.Spec, By: c.By, Why: c.Reason, Via: via,
-		Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
+	return s.Operation.Undone(c, via), nil
+}
+
+// Undone returns the rollback of the operation, as somebody asks for it.
+func (op Operation) Undone(c events.Control, via *events.Via) Operation {
+	back := Operation{ID: BackOf(op.ID), Undoes: op.ID, Spec: op.Spec, Fleet: op.Fleet, ReleaseID: op.ReleaseID, ImageName: op.ImageName,
+		By: c.By, Why: c.Reason, Via: via, Consents: append([]string{events.ConsentDowngrade}, c.Consent...)}
 	if !slices.Contains(c.Consent, events.ConsentDataDisk) {
-		op.OperateType = "" // only system disks go back
+		back.OperateType = "" // only system disks go back
 	}
-	op.Language = "" // of the image that is left; the former ones may take none
-	return op, nil
+	back.Language = "" // of the image that is left; the former ones may take none
+	return back
 }
 
 // Fill returns the rollback with the desktops that the request has changed or may have:
