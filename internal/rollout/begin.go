@@ -175,12 +175,7 @@ func (v *view) closed(f *fleet.Fleet, until time.Time) string {
 }
 
 func (v *view) anyPending() bool {
-	for _, x := range v.s.Desktops {
-		if x.Phase == Pending {
-			return true
-		}
-	}
-	return false
+	return v.s.any(func(x *Desktop) bool { return x.Phase == Pending })
 }
 
 // sayWhatWaits tells why nothing happens when nothing of this rollout is under

@@ -43,12 +43,14 @@ func (v *view) awaitsUse(f *fleet.Fleet, w *Wave) (step, bool) {
 	if c == nil || c.Wave != w.N || c.At.Before(w.EndedAt) {
 		c = nil
 	}
-	next := earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
-	if c != nil {
-		next = Soonest(c.At.Add(usePause(u, !c.At.Before(ends))), ends)
-		if !c.At.Before(ends) {
-			next = c.At.Add(usePause(u, true))
-		}
+	var next time.Time
+	switch {
+	case c == nil:
+		next = earlier(w.EndedAt.Add(max(f.Strategy.Soak, usePause(u, false))), ends)
+	case c.At.Before(ends):
+		next = earlier(c.At.Add(usePause(u, false)), ends)
+	default:
+		next = c.At.Add(usePause(u, true))
 	}
 	if v.now.due(next) {
 		return v.readUse(f, w, rebuilt, next), true

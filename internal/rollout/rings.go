@@ -68,12 +68,9 @@ func RingOf(log FleetLog, id string, s *State) Ring {
 // completedAny says whether a desktop proved the release: it was rebuilt, or had
 // the image already.
 func (s *State) completedAny() bool {
-	for _, x := range s.Desktops {
-		if x.Last.Status == events.StatusCompleted || x.Last.Code == events.CodeAlreadyOnImage {
-			return true
-		}
-	}
-	return false
+	return s.any(func(x *Desktop) bool {
+		return x.Last.Status == events.StatusCompleted || x.Last.Code == events.CodeAlreadyOnImage
+	})
 }
 
 // ringAgain is how often the other fleets are looked at.

@@ -191,6 +191,16 @@ func (s *State) CallSpec(id string) desktop.Spec {
 	return spec
 }
 
+// any says whether something is so of one of the desktops.
+func (s *State) any(is func(*Desktop) bool) bool {
+	for _, d := range s.Desktops {
+		if is(d) {
+			return true
+		}
+	}
+	return false
+}
+
 // Wave returns the wave that began last, or nil.
 func (s *State) Wave() *Wave {
 	if len(s.Waves) == 0 {

@@ -249,12 +249,10 @@ func (v *view) mustRest(f *fleet.Fleet, w *Wave, next int) (step, bool) {
 // this decision either.
 func (t *total) anyLeft() bool {
 	ended := maps.Collect(t.ended())
-	for _, x := range t.v.s.Desktops {
-		if _, ends := ended[x.ID]; x.Phase == Pending && !ends {
-			return true
-		}
-	}
-	return false
+	return t.v.s.any(func(x *Desktop) bool {
+		_, ends := ended[x.ID]
+		return x.Phase == Pending && !ends
+	})
 }
 
 // endWave ends a wave of which all is final. A canary of which no desktop got the
@@ -276,12 +274,8 @@ func (v *view) endWave(t *total, f *fleet.Fleet, w *Wave) step {
 // shows says whether a desktop shows what the image does, after this decision: it was
 // rebuilt, well or badly, or had the image already.
 func (t *total) shows() bool {
-	for _, x := range t.v.s.Desktops {
-		if x.Touched || x.Last.Code == events.CodeAlreadyOnImage {
-			return true
-		}
-	}
-	return slices.ContainsFunc(t.outcomes, func(g Group) bool { return g.Code == events.CodeAlreadyOnImage })
+	return t.v.s.any(func(x *Desktop) bool { return x.Touched || x.Last.Code == events.CodeAlreadyOnImage }) ||
+		slices.ContainsFunc(t.outcomes, func(g Group) bool { return g.Code == events.CodeAlreadyOnImage })
 }
 
 // nextWave begins the first wave behind w that has any desktops, if the rollout may go
