@@ -219,11 +219,11 @@ func TestWhatADenialStopsAndWhatIsTakenApart(t *testing.T) {
 func TestWhoseFreezesHoldADesktop(t *testing.T) {
 	f := fleet.Fleet{Name: "office", Region: region1, Select: desktop.Selector{Tags: map[string]string{"dept": "x"}}}
 	rb := &rebuilder{rules: rollout.Rules{Fleets: fleet.Fleets{f}}}
-	facts := rollout.NewFacts()
-	facts.Desktops["in"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "in", RegionID: region1})
-	facts.Tags["in"] = rollout.Read(time.Now(), map[string]string{"dept": "x"})
-	facts.Desktops["tagged"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "tagged", RegionID: region1, Tags: map[string]string{"dept": "x"}})
-	facts.Desktops["out"] = rollout.Read(time.Now(), &desktop.Desktop{ID: "out", RegionID: region1, Tags: map[string]string{"dept": "y"}})
+	facts := &rollout.Facts{}
+	facts.Desktops.Note("in", rollout.Read(time.Now(), &desktop.Desktop{ID: "in", RegionID: region1}))
+	facts.Tags.Note("in", rollout.Read(time.Now(), map[string]string{"dept": "x"}))
+	facts.Desktops.Note("tagged", rollout.Read(time.Now(), &desktop.Desktop{ID: "tagged", RegionID: region1, Tags: map[string]string{"dept": "x"}}))
+	facts.Desktops.Note("out", rollout.Read(time.Now(), &desktop.Desktop{ID: "out", RegionID: region1, Tags: map[string]string{"dept": "y"}}))
 	request := &rollout.Operation{ID: "r1", Desktops: []string{"in"}, Spec: desktop.Spec{RegionID: region1}}
 	for id, want := range map[string]string{"in": "office", "tagged": "office", "out": "", "unread": ""} {
 		if got, _ := rb.fleetOf(request, id, facts); got != want {

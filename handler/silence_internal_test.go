@@ -89,7 +89,7 @@ func TestALaterListingCountsMore(t *testing.T) {
 		"that was left out":        {rollout.Read[*desktop.Desktop](was, nil), later, false},
 		"that could not be read":   {rollout.Fact[*desktop.Desktop]{ReadAt: was, Err: &rollout.Unread{}}, later, true},
 	} {
-		f := rollout.NewFacts()
+		f := &rollout.Facts{}
 		f.Desktops.Note("ecd-1", c.fact)
 		listed := as("m-new")
 		listed.Tags = map[string]string{"a": "b"}

@@ -133,7 +133,6 @@ var (
 	ofAlarms    = from(func(f *Facts) *Table[[]desktop.Alarm] { return &f.Alarms }, func(n *Need) *[]string { return &n.Alarms })
 
 	sources = []interface {
-		empty(*Facts)
 		dropBefore(*Facts, time.Time)
 		list(*Need) *[]string
 	}{ofDesktops, ofTags, ofImages, ofChanges, ofChecks, ofMembers, ofSnapshots, ofFreezes, ofRings, ofSessions, ofUses, ofLogons, ofAlarms}
@@ -143,22 +142,11 @@ func from[T any](table func(*Facts) *Table[T], asked func(*Need) *[]string) sour
 	return source[T]{table, asked}
 }
 
-func (s source[T]) empty(f *Facts) { *s.table(f) = Table[T]{} }
-
 func (s source[T]) dropBefore(f *Facts, t time.Time) {
 	maps.DeleteFunc(*s.table(f), func(_ string, f Fact[T]) bool { return f.ReadAt.Before(t) })
 }
 
 func (s source[T]) list(n *Need) *[]string { return s.asked(n) }
-
-// NewFacts returns facts that know nothing yet.
-func NewFacts() *Facts {
-	f := &Facts{}
-	for _, s := range sources {
-		s.empty(f)
-	}
-	return f
-}
 
 // DropBefore forgets what was read before t.
 func (f *Facts) DropBefore(t time.Time) {
