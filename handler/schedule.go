@@ -156,7 +156,12 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	}
 	rec.Indexed = sc.index.has(j)
 	// If this is not written the tick comes all the same, and does no harm.
-	records := func(*rollout.State) []rollout.Record { return append(kept, rec) }
+	records := func(s *rollout.State) []rollout.Record {
+		if s.Closed && s.Quiet() { // by others: the end of the journal says so, and nothing else may stand behind that
+			return kept
+		}
+		return append(kept, rec)
+	}
 	if guarded && j.recalled {
 		basis := j.decision.basis
 		err = j.journal.UpdateBy(sc.last, &basis, overtaken, records)
@@ -199,13 +204,15 @@ func (sc *scheduler) confirm(j *job) bool {
 }
 
 // decideAnew has a job looked at at once that was decided about by what this instance knew, and
-// others have written since. If they have put a later tick on the queue, that does it: ours is
-// one that was overtaken, and two instances must not wake each other for ever.
+// others have written since, unless they have ended it. If they have put a later tick on the queue, that
+// does it: ours is one that was overtaken, and two instances must not wake each other for ever.
 func (sc *scheduler) decideAnew(j *job) error {
-	overtaken := false
-	j.journal.Look(func(s *rollout.State) { overtaken = s.Operation == nil || laterComes(s, j.used, sc.business()) })
+	need := false
+	j.journal.Look(func(s *rollout.State) {
+		need = s.Operation != nil && !(s.Closed && s.Quiet()) && !laterComes(s, j.used, sc.business())
+	})
 	j.recalled = false
-	if overtaken {
+	if !need {
 		return nil
 	}
 	return sc.tick(j, sc.business(), true)
