@@ -84,7 +84,7 @@ func (a *admission) admit(messages []envelope.Message) {
 		}
 		a.bound()
 	}
-	a.fleets.supervise(func(*rollout.Operation) bool { return true })
+	a.fleets.supervise(func(j *job) bool { return !j.byOwnTick() }) // the others when they may begin anything: see decide
 }
 
 // admitOne makes jobs of one message. An error that it returns can be cured by

@@ -218,6 +218,6 @@ func (fs *fleets) superviseRequest(j *job) error {
 	if err := fs.jobs.peek(kindRequest, undoes, func(s *rollout.State) { others.Add(undoes, s); others.AddUnchanged(s) }); err != nil {
 		return err
 	}
-	j.others = others
+	j.others = &others
 	return nil
 }

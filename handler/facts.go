@@ -37,8 +37,8 @@ type reader struct {
 }
 
 // use calls f with the facts of a place, which all jobs share, and those that are of one
-// of them alone. f must not keep them, nor have facts read.
-func (rd *reader) use(at desktop.Place, others rollout.Others, f func(*rollout.Facts)) {
+// of them alone; nil: those are not read. f must not keep them, nor have facts read.
+func (rd *reader) use(at desktop.Place, others *rollout.Others, f func(*rollout.Facts)) {
 	rd.mu.RLock()
 	defer rd.mu.RUnlock()
 	shared := rd.places[at]
@@ -46,7 +46,10 @@ func (rd *reader) use(at desktop.Place, others rollout.Others, f func(*rollout.F
 		shared = &rollout.Facts{}
 	}
 	facts := *shared
-	facts.Others = others
+	facts.Others = rollout.Others{Unread: true}
+	if others != nil {
+		facts.Others = *others
+	}
 	f(&facts)
 }
 
@@ -484,7 +487,7 @@ func (rd *reader) preview(op rollout.Operation) preview {
 	for range maxLooks {
 		var p preview
 		var need rollout.Need
-		rd.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(op, rd.rules, f, rd.asOf()) })
+		rd.use(op.Place(), nil, func(f *rollout.Facts) { p.Plan, need, p.unread = rollout.Preview(op, rd.rules, f, rd.asOf()) })
 		if need.Empty() {
 			return p
 		}

@@ -29,14 +29,14 @@ type fleets struct {
 // supervise sees to it that only the latest rollout of a fleet begins anything, and
 // that it knows what earlier ones are still rebuilding; and that the rollback of a request
 // knows it of the request. It goes by the fleet's log alone, so the order of messages does
-// not matter. It does so for those operations which are wanted.
-func (fs *fleets) supervise(wanted func(*rollout.Operation) bool) {
+// not matter. It does so for those jobs which are wanted.
+func (fs *fleets) supervise(wanted func(*job) bool) {
 	for j := range fs.jobs.each() {
 		if j.failure() != nil {
 			continue
 		}
 		op := j.operation()
-		if op == nil || !wanted(op) {
+		if op == nil || !wanted(j) {
 			continue
 		}
 		err := contain(func() error {
@@ -66,6 +66,7 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 		if err := fs.supersede(j, latest.ID); err != nil {
 			return err
 		}
+		j.others = &rollout.Others{Woken: j.woken}
 		fs.wake(*latest)
 		return nil
 	}
@@ -79,7 +80,7 @@ func (fs *fleets) superviseOne(j *job, op *rollout.Operation) error {
 			return err
 		}
 	}
-	j.others = others
+	j.others = &others
 	return nil
 }
 

@@ -72,7 +72,7 @@ func (rb *rebuilder) wanted(jobs []*job, f func(at desktop.Place, id, fleet stri
 				return
 			}
 			at := s.Operation.Place()
-			rb.facts.use(at, rollout.Others{}, func(facts *rollout.Facts) {
+			rb.facts.use(at, nil, func(facts *rollout.Facts) {
 				for _, id := range j.decision.Begin {
 					fleet, passes := rb.fleetOf(s.Operation, id, facts)
 					f(at, id, fleet, passes)

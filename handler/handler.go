@@ -211,7 +211,7 @@ func (h *Handler) begin(ctx context.Context, in Invocation) *run {
 	return &run{invocation: i, jobs: jobs, out: out, counts: counts, again: again, index: index, facts: facts, meter: h.Meter, calls: h.Meter.Snapshot(),
 		admission: &admission{invocation: i, most: h.most(), accounts: accounts, rules: h.Rules, doors: h.Doors, key: h.TickKey, jobs: jobs, fleets: fleets,
 			facts: facts, index: index, sched: sched, refuse: refuse, recovery: recovery, counts: counts, again: again},
-		decider:  &decider{invocation: i, rules: h.Rules, facts: facts, sched: sched, recovery: recovery},
+		decider:  &decider{invocation: i, rules: h.Rules, jobs: jobs, fleets: fleets, facts: facts, sched: sched, recovery: recovery},
 		preparer: &preparer{invocation: i, accounts: accounts, facts: facts, perms: perms, sched: sched, index: index, out: out, recovery: recovery},
 		rebuilder: &rebuilder{invocation: i, accounts: accounts, rules: h.Rules, concurrency: h.RebuildConcurrency,
 			jobs: jobs, facts: facts, perms: perms, sched: sched, out: out, recovery: recovery, index: index},

@@ -34,7 +34,7 @@ type job struct {
 	again    []byte           // the request as it was put on the queue instead of its first tick; nil: it was not
 
 	journal  *stateView
-	others   rollout.Others   // what other operations have to do with its desktops; replaced, not changed
+	others   *rollout.Others  // what other operations have to do with its desktops; nil: not read; replaced, not changed
 	decision decision         // what decide found; the stages behind it act on it
 	woken    bool             // to say why it waits, whatever it waits for
 	taken    bool             // on by this invocation: it counts for its bound
@@ -146,6 +146,16 @@ func (j *job) use(n int) {
 
 // ownMessage says whether a message brought the job, and not another job alone.
 func (j *job) ownMessage() bool { return j.used >= 0 || j.message.Raw != nil }
+
+// byOwnTick says whether nothing but the chain of its own ticks has an open rollout looked at that no
+// later one took over from: what others have to do with it is read when that matters.
+func (j *job) byOwnTick() (is bool) {
+	if j.kind != kindRollout || j.tick <= tickIfIdle || j.woken {
+		return false
+	}
+	j.journal.Look(func(s *rollout.State) { is = s.Open() && s.Superseded == "" })
+	return is
+}
 
 // byTick says whether a tick has the job looked at again: no message is needed for it.
 func (j *job) byTick() bool { return j.tick >= 0 || j.message.Raw == nil || j.known() }

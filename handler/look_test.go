@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/regild/regild/events"
 	"github.com/regild/regild/handler"
 	"github.com/regild/regild/internal/desktop"
 	"github.com/regild/regild/internal/journal"
@@ -97,6 +98,44 @@ func TestALookThatFindsNothingTakesThreeCallsAndItsWatchdogNone(t *testing.T) {
 			if !maps.Equal(c.calls, step.want) {
 				t.Errorf("%s: %v, want %v", step.name, c.calls, step.want)
 			}
+		}
+	})
+}
+
+// listing is a tallied with a fleet of two desktops.
+type listing struct{ *tallied }
+
+func (c listing) Select(ctx context.Context, region string, _ desktop.Selector) ([]desktop.Desktop, error) {
+	c.count("Select")
+	return c.slowECD.Desktops(ctx, region, []string{"ecd-0000", "ecd-0001"})
+}
+
+// A look at a rollout takes no more while nothing can begin: neither the log of its fleet is read, nor
+// its image, nor the freezes. One that somebody else asks for reads them, to say why it waits.
+func TestALookThatOnlyFollowsTakesThreeCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newWorkbench(t)
+		b.declare("fleets:\n  - {name: office, region: cn-hangzhou, images: [win*], select: all, strategy: {canary: 2, waves: [], maxUnavailable: 1}}\n")
+		c := listing{&tallied{Store: journaltest.Memory(), slowECD: b.ecd, outQueue: b.queue, calls: map[string]int{}}}
+		h, err := handler.New(b.config(c, c, c))
+		b.must(err)
+		b.must(b.ask(h, time.Minute, release))
+		first := b.queue.last() // which came before anything was begun, and has no copy
+		time.Sleep(first.delay) //nolint:forbidigo // time of the bubble, which takes none
+		b.must(b.ask(h, time.Minute, first.body))
+		tick := b.queue.sent[len(b.queue.sent)-2]
+		time.Sleep(tick.delay) //nolint:forbidigo // time of the bubble, which takes none
+		clear(c.calls)
+		b.must(b.ask(h, time.Minute, tick.body))
+		if want := map[string]int{"Desktops": 1, "SendEach": 1, "Append": 1}; !maps.Equal(c.calls, want) {
+			t.Errorf("its tick: %v, want %v", c.calls, want)
+		}
+		anyway, err := events.Tick{Kind: events.TickRollout, ID: "v1/office", N: events.TickAnyway}.Event("acs:fc", time.Now()).Marshal()
+		b.must(err)
+		clear(c.calls)
+		b.must(b.ask(h, time.Minute, string(anyway)))
+		if want := map[string]int{"Read": 3, "Desktops": 1, "Images": 1}; !maps.Equal(c.calls, want) {
+			t.Errorf("a tick for another reason: %v, want %v", c.calls, want)
 		}
 	})
 }

@@ -193,7 +193,7 @@ func (a *acting) announce(acts []rollout.Act, made decision) (able []rollout.Act
 // or stopped, and were read too long ago, or once more since that was decided: somebody
 // may use them by now.
 func (a *acting) withoutOld(acts []rollout.Act, decided time.Time) (out []rollout.Act) {
-	a.facts.use(a.at, rollout.Others{}, func(facts *rollout.Facts) {
+	a.facts.use(a.at, nil, func(facts *rollout.Facts) {
 		for _, x := range acts {
 			if x.What == rollout.Hold || x.What == rollout.Stop {
 				x.Desktops = slices.DeleteFunc(slices.Clone(x.Desktops), func(id string) bool {

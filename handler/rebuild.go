@@ -330,7 +330,7 @@ func (c *calls) claimFor(j *job, ids []string, call string) (got []string, readA
 	err := j.journal.UpdateBy(c.ctx, &j.decision.basis, anew, func(s *rollout.State) []rollout.Record {
 		rec := rollout.Record{Kind: rollout.KindBegun, Call: call}
 		readAt = c.business()
-		c.facts.use(s.Operation.Place(), rollout.Others{}, func(facts *rollout.Facts) {
+		c.facts.use(s.Operation.Place(), nil, func(facts *rollout.Facts) {
 			for _, id := range ids {
 				fact := facts.Desktops[id]
 				if !c.mayClaim(j, s.Operation.AccountID, s.Desktops[id], fact) {

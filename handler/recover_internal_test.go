@@ -113,7 +113,7 @@ func TestOnlyWhatIsWantedAndCanGoOnIsSupervised(t *testing.T) {
 	fs := &fleets{invocation: b.invocation, jobs: js, recovery: &recovery{invocation: b.invocation, sched: &scheduler{invocation: b.invocation}, again: &redeliveries{}}}
 	supervise := func(wanted bool) int {
 		store.fleets = 0
-		fs.supervise(func(*rollout.Operation) bool { return wanted })
+		fs.supervise(func(*job) bool { return wanted })
 		return store.fleets
 	}
 	if n := supervise(false); n != 0 {

@@ -36,7 +36,7 @@ func (ro *rollbacker) rollBack(jobs []*job) (more bool) {
 	}
 	if more {
 		at := jobs[0].operation().Place()
-		ro.fleets.supervise(func(op *rollout.Operation) bool { return op.Place() == at })
+		ro.fleets.supervise(func(j *job) bool { return j.place() == at })
 		reconsider(ro.jobs.inPlace(at))
 	}
 	return more

@@ -78,7 +78,7 @@ func (e *tooManyError) Error() string { return e.why }
 func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, error) {
 	var members rollout.Fact[[]desktop.Desktop]
 	fs.facts.look(1, map[desktop.Place]*rollout.Need{op.Place(): {Members: []string{op.Fleet}}})
-	fs.facts.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { members = f.Members[op.Fleet] })
+	fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { members = f.Members[op.Fleet] })
 	if members.Err != nil {
 		return nil, errors.New(members.Err.Message)
 	}
@@ -97,7 +97,7 @@ func (fs *fleets) undoByRecords(op rollout.Operation) (map[string][]string, erro
 	back := map[string][]string{}
 	for _, id := range on {
 		var changes rollout.Fact[[]desktop.Change]
-		fs.facts.use(op.Place(), rollout.Others{}, func(f *rollout.Facts) { changes = f.Changes[id] })
+		fs.facts.use(op.Place(), nil, func(f *rollout.Facts) { changes = f.Changes[id] })
 		if changes.Err != nil {
 			return nil, errors.New(changes.Err.Message)
 		}

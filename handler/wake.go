@@ -22,7 +22,7 @@ func (fs *fleets) wakeLatest(n int) error {
 		if !fs.separately(len(fs.rules.Fleets)) {
 			fs.wake(e)
 			if j := fs.jobs.find(kindRollout, e.ID); j != nil {
-				j.woken = j.woken || n == events.TickAnyway
+				j.woken = true
 			}
 			continue
 		}

@@ -82,6 +82,9 @@ type Others struct {
 	// Woken says that the rollout is looked at for another reason than its own tick, such as
 	// a freeze: it says why it waits, whatever may begin.
 	Woken bool
+	// Unread says that the log of the fleet was not read: nothing of all this is known, nor whether
+	// a later rollout of the fleet takes over.
+	Unread bool
 }
 
 // Add adds the desktops that an operation still uses.
@@ -171,6 +174,7 @@ type Need struct {
 	Uses      []string // of these desktops, from From on
 	Logons    []string // of these desktops, or "": of all, from From on
 	Alarms    []string // of these names
+	Order     bool     // the log of the rollout's fleet, which gives Others
 
 	From time.Time // of the decision that wants the longest History
 }
@@ -178,7 +182,7 @@ type Need struct {
 // Empty says whether nothing more must be known.
 func (n *Need) Empty() bool {
 	return len(n.Desktops)+len(n.Tags)+len(n.Images)+len(n.Changes)+len(n.Checks)+len(n.Members)+
-		len(n.Snapshots)+len(n.Freezes)+len(n.Rings)+len(n.Sessions)+len(n.Uses)+len(n.Logons)+len(n.Alarms) == 0
+		len(n.Snapshots)+len(n.Freezes)+len(n.Rings)+len(n.Sessions)+len(n.Uses)+len(n.Logons)+len(n.Alarms) == 0 && !n.Order
 }
 
 // Add adds the needs of another decision, each once.

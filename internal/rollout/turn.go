@@ -6,7 +6,7 @@ import (
 )
 
 // This file is about looks that only follow what was begun. What is read to begin by (the image, the
-// freezes) is not read then: see docs/decisions/0042-what-only-follows-reads-less.md.
+// freezes, the log of the fleet) is not read then: see docs/decisions/0042-what-only-follows-reads-less.md.
 
 // unsure are what a rollout waits for that only such a look clears up which reads everything.
 var unsure = map[string]bool{events.CodeFrozen: true, events.CodeImageCreating: true,
@@ -33,6 +33,15 @@ func (v *view) onlyFollows(t *total, f *fleet.Fleet, busy int) bool {
 		}
 	}
 	return answered
+}
+
+// followsAlone says whether this look only follows, as far as is known before the log of the fleet is
+// read: neither what later rollouts mean for this one nor what earlier ones use matters then. Whatever
+// else it does, the log is read first.
+func (v *view) followsAlone(t *total, f *fleet.Fleet, busy int) bool {
+	s := v.s
+	goesOn := s.Aborted == "" && s.Superseded == "" && s.Paused == "" && s.Halted == nil && f != nil && len(f.After) == 0
+	return goesOn && v.onlyFollows(t, f, busy)
 }
 
 // anyTurn says whether something may be done now to a desktop that waits, if so many places are free: it

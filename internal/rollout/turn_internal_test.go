@@ -65,6 +65,39 @@ func TestWhichLooksOnlyFollow(t *testing.T) {
 	}
 }
 
+// The log of the fleet is read before a look does anything else than follow.
+func TestWhichLooksReadTheLogOfTheFleet(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*view, *fleet.Fleet)
+		want   bool
+	}{
+		"it only follows":               {want: false},
+		"a place is free":               {func(_ *view, f *fleet.Fleet) { f.Strategy.MaxUnavailable = fleet.Amount{Count: 2} }, true},
+		"it was aborted":                {func(v *view, _ *fleet.Fleet) { v.s.Aborted = "ada" }, true},
+		"another took over":             {func(v *view, _ *fleet.Fleet) { v.s.Superseded = "v2/office" }, true},
+		"it is paused":                  {func(v *view, _ *fleet.Fleet) { v.s.Paused = "ada" }, true},
+		"it has halted":                 {func(v *view, _ *fleet.Fleet) { v.s.Halted = &events.Reason{} }, true},
+		"its fleet is gone":             {func(v *view, _ *fleet.Fleet) { v.r.Fleets = nil }, true},
+		"it comes after another fleet":  {func(_ *view, f *fleet.Fleet) { f.After = []string{"pilot"} }, true},
+		"the log is read, and it waits": {func(v *view, f *fleet.Fleet) { v.f.Unread, f.Strategy.MaxUnavailable = false, fleet.Amount{Count: 2} }, false},
+	} {
+		v, f := officeView(&Desktop{ID: "ecd-1", Phase: Accepted}, &Desktop{ID: "ecd-2"})
+		f.Strategy.MaxUnavailable = fleet.Amount{Count: 1}
+		v.f.Desktops["ecd-1"] = Read(noon, &desktop.Desktop{ID: "ecd-1", Status: "Rebuilding"})
+		v.f.Unread = true
+		if c.change != nil {
+			c.change(v, f)
+		}
+		total := newTotal(v)
+		if v.rollout(total); total.out.Need.Order != c.want || c.want && (len(total.out.Records) > 0 || len(total.out.Begin) > 0) {
+			t.Errorf("%s: it is read: %t, want %t; %+v", name, total.out.Need.Order, c.want, total.out)
+		}
+		if n := (Need{Order: true}); n.Empty() {
+			t.Error("a decision that needs the log needs nothing")
+		}
+	}
+}
+
 func evening() []fleet.Window { return []fleet.Window{{From: 20 * 60, To: 22 * 60, Zone: time.UTC}} }
 
 // With what may end as many are read as may have their turn then, those first that are next.

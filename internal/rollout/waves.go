@@ -18,6 +18,10 @@ import (
 func (v *view) rollout(t *total) {
 	busy := v.underWay(t)
 	f := v.fleet()
+	if v.f.Unread && !v.followsAlone(t, f, busy) {
+		t.out.Need.Order = true
+		return
+	}
 	switch {
 	case v.s.Aborted != "":
 		v.drop(t, events.StatusRefused, events.CodeAborted, "the rollout was aborted by "+v.s.Aborted)
