@@ -56,7 +56,12 @@ func (v *view) beginSome(t *total, f *fleet.Fleet, places int) {
 			continue
 		}
 		if !v.hasPlace(x) && places <= 0 && len(t.out.Need.Desktops)%page == 0 {
-			t.add(x, v.remind(x, &f.Strategy).with(step{unfinished: true}))
+			s := v.remind(x, &f.Strategy).with(step{unfinished: true})
+			if len(t.out.Need.Tags)%page != 0 { // they may have their turn yet, and one call reads all
+				_, more, _ := v.tagged(x, v.f.Desktops[x.ID].Value)
+				s = s.with(step{needs: more.needs})
+			}
+			t.add(x, s)
 			continue
 		}
 		s, done := v.departed(x)

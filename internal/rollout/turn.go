@@ -44,6 +44,15 @@ func (v *view) followsAlone(t *total, f *fleet.Fleet, busy int) bool {
 	return goesOn && v.onlyFollows(t, f, busy)
 }
 
+// imageAlong says whether the image may be asked for together with the former ones of the desktops whose
+// turn it is, which are not known before one was begun: it is one call. Nothing is decided without it.
+func (v *view) imageAlong() bool {
+	w, waiting := v.s.Wave(), v.s.Waiting
+	_, asked := v.f.Images[v.s.Operation.ImageID]
+	return w != nil && w.whole() && w.EndedAt.IsZero() && v.s.former == "" && v.s.Operation.Undoes == "" && !asked &&
+		(waiting == nil || !unsure[waiting.Code])
+}
+
 // anyTurn says whether something may be done now to a desktop that waits, if so many places are free: it
 // may be begun or prepared for that, or restored, or its users be told again.
 func (v *view) anyTurn(f *fleet.Fleet, places int) bool {

@@ -98,6 +98,44 @@ func TestWhichLooksReadTheLogOfTheFleet(t *testing.T) {
 	}
 }
 
+// The image is asked for along with the former one only while that is not known, and only where
+// that it cannot be read is not what the rollout waits for.
+func TestWhenTheImageIsAskedForAlong(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*view)
+		want   bool
+	}{
+		"nothing was begun":       {func(*view) {}, true},
+		"something was begun":     {func(v *view) { v.s.former = "m-old" }, false},
+		"it is known":             {func(v *view) { v.f.Images["m-new"] = Read[*desktop.Image](noon, nil) }, false},
+		"it waits for users":      {func(v *view) { v.s.Waiting = &events.Reason{Code: events.CodeSessionWait} }, true},
+		"it could not ask":        {func(v *view) { v.s.Waiting = &events.Reason{Code: events.CodeThrottled} }, false},
+		"it goes back":            {func(v *view) { v.s.Operation.Undoes = "v0/office" }, false},
+		"there is no wave":        {func(v *view) { v.s.Waves = nil }, false},
+		"the wave has ended":      {func(v *view) { v.s.Waves[0].EndedAt = noon }, false},
+		"the wave is being begun": {func(v *view) { v.s.Waves[0].Of = 3 }, false},
+	} {
+		v, _ := officeView(&Desktop{ID: "ecd-1"}, &Desktop{ID: "ecd-2"})
+		if c.change(v); v.imageAlong() != c.want {
+			t.Errorf("%s: %t, want %t", name, !c.want, c.want)
+		}
+	}
+}
+
+// One call reads the tags of all that may have their turn, also of those beyond the free places.
+func TestTagsAreReadTogether(t *testing.T) {
+	v, f := officeView(&Desktop{ID: "ecd-1"}, &Desktop{ID: "ecd-2"}, &Desktop{ID: "ecd-3"})
+	f.Select.Tags = map[string]string{"fleet": "office"}
+	v.r.Declared, v.r.Regions = true, []string{"cn-hangzhou"}
+	for _, id := range []string{"ecd-1", "ecd-2"} { // the third was not read
+		v.f.Desktops[id] = Read(noon, &desktop.Desktop{ID: id, RegionID: "cn-hangzhou", Status: desktop.Running, ImageID: "m-old"})
+	}
+	total := newTotal(v)
+	if v.beginSome(total, f, 1); !slices.Equal(total.out.Need.Tags, []string{"ecd-1", "ecd-2"}) {
+		t.Errorf("the tags of %v are read, want those of both that were read", total.out.Need.Tags)
+	}
+}
+
 func evening() []fleet.Window { return []fleet.Window{{From: 20 * 60, To: 22 * 60, Zone: time.UTC}} }
 
 // With what may end as many are read as may have their turn then, those first that are next.

@@ -47,9 +47,17 @@ func (v *view) rollout(t *total) {
 			}
 			return
 		}
-		s, stops := inOrder(f, v.tooLong, t.tooMany, v.imageMissing, v.full)
+		image, along := v.imageMissing, v.imageAlong()
+		if along {
+			image = func(*fleet.Fleet) (step, bool) { return step{}, false }
+		}
+		s, stops := inOrder(f, v.tooLong, t.tooMany, image, v.full)
 		if t.join(s); !stops {
 			v.advance(t, f, busy)
+		}
+		if along && t.out.Need.Empty() { // none has asked for it
+			s, _ := v.imageMissing(f)
+			t.join(s)
 		}
 	}
 }
