@@ -321,10 +321,9 @@ func TestEveryCodeHasANameAndASentence(t *testing.T) {
 	var names []string
 	ast.Inspect(file, func(n ast.Node) bool {
 		if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Code") && len(spec.Values) == 1 {
-			if call, ok := spec.Values[0].(*ast.CallExpr); ok && len(call.Args) == 3 {
-				value := call.Args[0].(*ast.BasicLit)
+			if value, ok := spec.Values[0].(*ast.BasicLit); ok {
 				if "Code"+strings.Trim(value.Value, `"`) != spec.Names[0].Name {
-					t.Errorf("%s = %s: the variable is not named after the code", spec.Names[0].Name, value.Value)
+					t.Errorf("%s = %s: the constant is not named after the code", spec.Names[0].Name, value.Value)
 				}
 				names = append(names, strings.Trim(value.Value, `"`))
 			}
@@ -345,7 +344,7 @@ func TestEveryCodeHasANameAndASentence(t *testing.T) {
 	slices.Sort(names)
 	slices.Sort(listed)
 	if !slices.Equal(names, listed) {
-		t.Errorf("variables: %v\nCodes: %v", names, listed)
+		t.Errorf("constants: %v\nCodes: %v", names, listed)
 	}
 	if _, ok := CodeNamed("NoSuchCode"); ok {
 		t.Error("NoSuchCode is known")

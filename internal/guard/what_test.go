@@ -150,7 +150,7 @@ func TestBug19SnapshotsThatAFleetKeepsAreNotDeletedWithoutConsent(t *testing.T) 
 	mine, auto, data := desktop.Snapshot{}, desktop.Snapshot{Auto: true}, desktop.Snapshot{DataDisk: true}
 	replace := func(q *guard.Question) { q.OperateType = "replace" }
 	linux := both(consent(events.ConsentOSChange), func(q *guard.Question) { q.Image.OS = "linux" })
-	code := events.CodeSnapshotsNeedConsent
+	const code = events.CodeSnapshotsNeedConsent
 	check(t, []line{
 		{"none are kept", keep(guard.KeepNone, mine, auto, data), guard.Go, ""},
 		{"none are there", keep(guard.KeepAll), guard.Go, ""},

@@ -91,7 +91,7 @@ func TestWhatIsTheSameOperation(t *testing.T) {
 // A reason that was seen ends those before it; one for which nothing could be read ends
 // none, and none stands twice. How long a user is waited for goes on.
 func TestForWhatADesktopWaitsBesides(t *testing.T) {
-	inUse, status, throttled, denied, frozen := events.CodeSessionWait, events.CodeStatusWait, events.CodeThrottled, events.CodeNotAuthorized, events.CodeFrozen
+	const inUse, status, throttled, denied, frozen = events.CodeSessionWait, events.CodeStatusWait, events.CodeThrottled, events.CodeNotAuthorized, events.CodeFrozen
 	start := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	for _, c := range []struct{ codes, besides []string }{
 		{[]string{status, throttled}, []string{status}},

@@ -36,7 +36,7 @@ func TestSilenceAloneIsNotOverdue(t *testing.T) {
 
 // A desktop waits for so long for one reason, and anew if it was not tried meanwhile.
 func TestSilenceDoesNotEndAWait(t *testing.T) {
-	code, other := events.CodeStatusWait, events.CodeThrottled
+	const code, other = events.CodeStatusWait, events.CodeThrottled
 	rests := noon.Add(30 * time.Second)
 	for _, c := range []struct {
 		name       string
