@@ -109,7 +109,7 @@ func (c *cache) remove(key string) {
 }
 
 func (c *cache) put(v *stateView) {
-	if v.Broken() || v.Ahead() {
+	if v.Broken() || v.Unopened() {
 		return
 	}
 	entry := v.known()

@@ -78,10 +78,7 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 	if len(d.Unrestored) > 0 {
 		pr.log.Error("desktops are left in maintenance mode, or stopped, by us: take them out by hand", "job", j.id, "desktops", d.Unrestored)
 	}
-	switch {
-	case pr.mayWait(j, d) && j.journal.WriteLater(found.basis, d.Records):
-		j.recalled = true // the tick shows whether others have written
-	case len(d.Records) > 0:
+	if len(d.Records) > 0 {
 		basis, records := found.basis, d.Records
 		err := j.journal.UpdateBy(pr.ctx, &basis, overtaken, func(*rollout.State) []rollout.Record { return records })
 		again := errors.Is(err, errOvertaken)
@@ -110,15 +107,6 @@ func (pr *preparer) prepareOne(j *job, found decision) bool {
 		return pr.act(j, d, found)
 	}
 	return slices.ContainsFunc(d.Records, leadsOn)
-}
-
-// mayWait says whether what follows from the facts may be written down together with the next tick: nothing is
-// published or done because of it, and the next look finds it again if this one is cut off.
-func (pr *preparer) mayWait(j *job, d rollout.Decision) bool {
-	if !pr.hasQueue || !pr.hasJournal || !j.ownMessage() || d.Back || len(d.Begin) > 0 || len(d.Acts) > 0 || len(d.Records) == 0 {
-		return false
-	}
-	return !slices.ContainsFunc(d.Records, func(r rollout.Record) bool { return r.Kind != rollout.KindArrived })
 }
 
 // leadsOn says whether another decision follows from a record at once.

@@ -134,7 +134,10 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 		inTime = inTime && !(guarded && n == j.used) // it has no copy itself: whoever gets it needs a watchdog, and another record
 	})
 	if inTime {
-		sc.noTick(j, guarded, kept)
+		sc.out.write(j, kept...)
+		if guarded {
+			sc.confirm(j)
+		}
 		return nil
 	}
 	delay := min(max(at.Sub(now), time.Second), rollout.MaxTick)
@@ -173,15 +176,6 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 		return err
 	}
 	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
-}
-
-// noTick writes down what would have gone with a tick, where one comes in time.
-func (sc *scheduler) noTick(j *job, guarded bool, kept []rollout.Record) {
-	sc.flush(j)
-	sc.out.write(j, kept...)
-	if guarded {
-		sc.confirm(j)
-	}
 }
 
 // confirm says whether the job was decided about by what its journal says. If it was by what this

@@ -33,12 +33,11 @@ type view[S folded] struct {
 	// recalled says that the state is what an earlier invocation knew, and that no append and no
 	// read has shown since that nobody else has written. failed says that one of them has failed.
 	recalled, failed bool
-	// ahead are records that are in the state, but not in the log yet: what is written next comes
-	// behind them, in one append. reopen makes them, and makes them anew if others write
-	// first; its error is that of the view from then on. opens says that they open the log.
+	// ahead are records that opened the log and are in the state, but not in the log yet:
+	// what is written next comes behind them, in one append. reopen makes them, and makes
+	// them anew if others write first; its error is that of the view from then on.
 	ahead  []rollout.Record
 	reopen func(S) ([]rollout.Record, error)
-	opens  bool
 	// complete, if set, adds to the records of one append what follows from the state
 	// that they are appended to.
 	complete func(S, []rollout.Record)
@@ -168,7 +167,6 @@ func (v *view[S]) OpenAhead(open func(S) ([]rollout.Record, error)) error {
 	if v.broken != nil {
 		return v.broken
 	}
-	v.opens = true
 	err := contain(func() error { return v.openAhead(open) })
 	if bug, ok := errors.AsType[*PanicError](err); ok {
 		v.broken = bug
@@ -176,28 +174,7 @@ func (v *view[S]) OpenAhead(open func(S) ([]rollout.Record, error)) error {
 	return err
 }
 
-// WriteLater folds in records that follow from a decision, made at the version basis, and has them written together with
-// what is written next. If others write first they are not written: they must be such as are found again. It
-// does nothing, and says so, if something else is on its way to the log, or others are known to have written since.
-func (v *view[S]) WriteLater(basis version, records []rollout.Record) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.broken != nil || v.writing || len(v.ahead) > 0 || v.version != basis {
-		return false
-	}
-	err := contain(func() error {
-		return v.openAhead(func(S) (once []rollout.Record, _ error) {
-			once, records = records, nil
-			return once, nil
-		})
-	})
-	if v.opens, v.recalled = false, true; err != nil {
-		v.broken = err
-	}
-	return true
-}
-
-// openAhead makes the records that are ahead of the log, and folds them in. The lock is held.
+// openAhead makes the records that open the log, and folds them in. The lock is held.
 func (v *view[S]) openAhead(open func(S) ([]rollout.Record, error)) error {
 	records, err := open(v.state)
 	if err != nil {
@@ -220,13 +197,6 @@ func (v *view[S]) openAhead(open func(S) ([]rollout.Record, error)) error {
 func (v *view[S]) Unopened() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return len(v.ahead) > 0 && v.opens
-}
-
-// Ahead says whether the state has what is not in the log yet.
-func (v *view[S]) Ahead() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	return len(v.ahead) > 0
 }
 
@@ -239,7 +209,7 @@ func (v *view[S]) Length() int64 {
 
 // Flush writes what is still ahead of the log.
 func (v *view[S]) Flush(ctx context.Context) error {
-	if !v.Ahead() {
+	if !v.Unopened() {
 		return nil
 	}
 	return v.do(&update[S]{ctx: ctx, records: func(S) []rollout.Record { return nil }, flush: true})
