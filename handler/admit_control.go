@@ -72,6 +72,7 @@ func (a *admission) order(m envelope.Message, c events.Control, j *job) error {
 			return nil
 		}
 		j.message = envelope.Message{} // it is in the journal: if the job fails now, a tick goes on with it
+		j.woken = true
 		return []rollout.Record{a.controlled(m, c)}
 	})
 	switch {

@@ -64,7 +64,7 @@ func (l *Limiter) givenUp(name string, asked bool) error {
 		return nil
 	}
 	return &desktop.CallError{Call: name, Delivery: desktop.NotSent, Throttled: l.silence.last.Throttled, Unasked: !asked, Err: errGivenUp,
-		Message: fmt.Sprintf("not sent, since others were not answered: %v", l.silence.last)}
+		Message: fmt.Sprintf("others were not answered: %v", l.silence.last)}
 }
 
 // Reset has a place asked again that was given up.
