@@ -155,7 +155,20 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 		rec.At = sc.since // when it was looked at counts: perhaps no record says so before anything was read
 	}
 	rec.Indexed = sc.index.has(j)
-	// If this is not written the tick comes all the same, and does no harm.
+	if err = sc.noteTick(j, guarded, rec, kept); errors.Is(err, errOvertaken) {
+		sc.out.write(j, kept...)
+		return sc.decideAnew(j)
+	}
+	if err != nil || !sc.overtakes(j, at) {
+		return err
+	}
+	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
+}
+
+// noteTick writes down that a tick is on the queue, and what is kept for that append. If it is not written the tick comes
+// all the same, and does no harm. The error is errOvertaken if others have written since this instance knew what
+// the job was decided about by.
+func (sc *scheduler) noteTick(j *job, guarded bool, rec rollout.Record, kept []rollout.Record) error {
 	records := func(s *rollout.State) []rollout.Record {
 		if s.Closed && s.Quiet() { // by others: the end of the journal says so, and nothing else may stand behind that
 			return kept
@@ -164,18 +177,9 @@ func (sc *scheduler) tick(j *job, at time.Time, guarded bool, kept ...rollout.Re
 	}
 	if guarded && j.recalled {
 		basis := j.decision.basis
-		err = j.journal.UpdateBy(sc.last, &basis, overtaken, records)
-		if errors.Is(err, errOvertaken) {
-			sc.out.write(j, kept...)
-			return sc.decideAnew(j)
-		}
-	} else {
-		err = j.journal.Update(sc.last, records)
+		return j.journal.UpdateBy(sc.last, &basis, overtaken, records)
 	}
-	if err != nil || !sc.overtakes(j, at) {
-		return err
-	}
-	return sc.tick(j, sc.business().Add(sc.longest()), false) // somebody looks when they must have ended
+	return j.journal.Update(sc.last, records)
 }
 
 // confirm says whether the job was decided about by what its journal says. If it was by what this
